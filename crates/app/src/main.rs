@@ -1,0 +1,2 @@
+//! The binary `tipring`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sound devices: list, open, follow; the null and the WAV device.

@@ -1,0 +1,1 @@
+//! Speech codecs behind one face: G.711, Opus, and concealment.

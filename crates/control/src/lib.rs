@@ -1,0 +1,1 @@
+//! Local JSON-RPC over a private socket.

@@ -1,0 +1,1 @@
+//! The actors that join protocol to product.

@@ -1,0 +1,183 @@
+//! Tenants and accounts, as settings and as the view shows them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, Failure, TenantId, Timestamp};
+
+/// How SIP travels (RFC 3261 §18, RFC 7118).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Datagrams; the default of `sip:` without a `transport` parameter.
+    #[default]
+    Udp,
+    /// A stream, framed by Content-Length.
+    Tcp,
+    /// A stream inside TLS.
+    Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket inside TLS.
+    Wss,
+}
+
+impl Transport {
+    /// The word that settings, URIs and the command line use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+}
+
+/// Whether media is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SrtpPolicy {
+    /// Plain RTP only.
+    #[default]
+    Off,
+    /// Encrypted when the peer can.
+    Optional,
+    /// No call without encryption.
+    Required,
+}
+
+/// How digits typed in a call reach the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DtmfMode {
+    /// Telephone events in the RTP stream (RFC 4733).
+    #[default]
+    Rfc4733,
+    /// INFO requests with `application/dtmf-relay`.
+    Info,
+    /// Tones in the audio.
+    Inband,
+}
+
+/// What a person sets for an account. The password is not here: it lives in the secret store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountSettings {
+    /// The account's name in lists; empty means: show the address of record.
+    pub label: String,
+    /// Address of record, `sip:user@domain`.
+    pub aor: String,
+    /// Display name that is sent in From.
+    pub display_name: String,
+    /// User name for digest when it differs from the user part of the address.
+    pub auth_user: Option<String>,
+    /// Registrar URI; `None` means: the domain of the address of record.
+    pub registrar: Option<String>,
+    /// Outbound proxy as a URI, e.g. `sip:proxy.example.com:5061;transport=tls;lr`.
+    pub proxy: Option<String>,
+    /// Transport; `None` means: whatever DNS and the URI say.
+    pub transport: Option<Transport>,
+    /// Local address to bind, `IP:PORT`; `None` means: any address and port.
+    pub bind: Option<String>,
+    /// Whether to register. Off for trunks that know our address.
+    pub register: bool,
+    /// Registration time asked for, in seconds.
+    pub expires_s: u32,
+    /// Media encryption.
+    pub srtp: SrtpPolicy,
+    /// Codecs in order of preference, by their lower-case names (`opus`, `pcmu`, `pcma`).
+    pub codecs: Vec<String>,
+    /// How digits are sent.
+    pub dtmf: DtmfMode,
+    /// Headers added to each outgoing INVITE, `Name: value`.
+    pub headers: Vec<String>,
+}
+
+impl AccountSettings {
+    /// Settings of a new account with everything but the address at its default.
+    pub fn new(aor: impl Into<String>) -> Self {
+        Self {
+            aor: aor.into(),
+            register: true,
+            expires_s: 600,
+            codecs: ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What a registration is doing, in the four words a person needs and the phases between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationState {
+    /// Not asked for.
+    #[default]
+    Off,
+    /// A REGISTER is on its way.
+    Trying,
+    /// The registrar holds our binding.
+    Registered,
+    /// The registrar said no for good; a person must act.
+    Refused,
+    /// Nobody answers, or the way there is closed; tried again at `retry_at`.
+    Silent,
+    /// Signing out.
+    Leaving,
+    /// The account's own machinery failed too often and rests until a person retries.
+    Degraded,
+}
+
+/// A tenant as the view shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantView {
+    /// Which tenant.
+    pub id: TenantId,
+    /// Its name, as a person gave it.
+    pub name: String,
+    /// Index into the theme's tenant colours.
+    pub colour: u8,
+    /// Set while its machinery rests after repeated failures.
+    pub degraded: bool,
+}
+
+/// An account as the view shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Which account.
+    pub id: AccountId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its settings.
+    pub settings: AccountSettings,
+    /// What its registration does.
+    pub state: RegistrationState,
+    /// Since when it has been in this state.
+    pub since: Timestamp,
+    /// When the granted registration ends, if registered.
+    pub expires_at: Option<Timestamp>,
+    /// When the next try is due, if waiting.
+    pub retry_at: Option<Timestamp>,
+    /// The server that answers, `udp:192.0.2.1:5060`.
+    pub target: Option<String>,
+    /// How the registrar sees us (`received`/`rport`), when it told.
+    pub mapped: Option<String>,
+    /// Round trip of the last REGISTER in milliseconds.
+    pub round_trip_ms: Option<f32>,
+    /// Why it is refused, silent or degraded.
+    pub failure: Option<Failure>,
+}
+
+impl AccountView {
+    /// What to call the account in a list: its label, or the address without the scheme.
+    pub fn title(&self) -> &str {
+        if self.settings.label.is_empty() {
+            let aor = self.settings.aor.as_str();
+            aor.strip_prefix("sip:")
+                .or_else(|| aor.strip_prefix("sips:"))
+                .unwrap_or(aor)
+        } else {
+            &self.settings.label
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Calls and their history as the view shows them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, CallId, Failure, MediaStats, TenantId, Timestamp};
+
+/// Who started the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// They called us.
+    Incoming,
+    /// We called them.
+    Outgoing,
+}
+
+/// The far end of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Party {
+    /// Display name, when one was sent.
+    pub display: Option<String>,
+    /// The address, as a URI without angle brackets.
+    pub uri: String,
+}
+
+impl Party {
+    /// The shortest name a person recognises: display name, else user part, else the whole URI.
+    pub fn title(&self) -> &str {
+        if let Some(display) = self.display.as_deref().filter(|d| !d.trim().is_empty()) {
+            return display;
+        }
+        let rest = self
+            .uri
+            .split_once(':')
+            .map_or(self.uri.as_str(), |(_, rest)| rest);
+        match rest.split_once('@') {
+            Some((user, _)) if !user.is_empty() => user,
+            _ => rest,
+        }
+    }
+}
+
+/// What a call is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// The INVITE is out and nobody rings yet; or an incoming call is being set up.
+    Trying,
+    /// Their phone rings; or ours does.
+    Ringing,
+    /// Sound from before the answer is heard (early media).
+    Early,
+    /// Both talk.
+    Connected,
+    /// Connected and silent by someone's wish; see [`CallView::held_by_us`].
+    Held,
+    /// We hang up and wait for the peer to agree.
+    Ending,
+    /// Over; the call stays in the view until it is put away.
+    Ended,
+}
+
+impl CallState {
+    /// Whether the call is between its answer and its end.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Connected | Self::Held)
+    }
+
+    /// Whether the call still takes part in anything.
+    pub fn is_live(self) -> bool {
+        self != Self::Ended
+    }
+}
+
+/// A call as the view shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallView {
+    /// Which call.
+    pub id: CallId,
+    /// Whose account it uses.
+    pub tenant: TenantId,
+    /// Which account it uses.
+    pub account: AccountId,
+    /// Who started it.
+    pub direction: Direction,
+    /// The far end.
+    pub remote: Party,
+    /// What it is doing.
+    pub state: CallState,
+    /// Whether we asked for the hold.
+    pub held_by_us: bool,
+    /// Whether the peer asked for the hold.
+    pub held_by_peer: bool,
+    /// Whether our microphone is cut off from this call.
+    pub muted: bool,
+    /// When it came into being.
+    pub created_at: Timestamp,
+    /// When it was answered.
+    pub connected_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Codec in use, e.g. `opus/48000`.
+    pub codec: Option<String>,
+    /// Whether media is encrypted in both directions.
+    pub secured: bool,
+    /// Digits sent so far.
+    pub dtmf_sent: String,
+    /// Digits received so far.
+    pub dtmf_received: String,
+    /// Last second's media figures.
+    pub stats: Option<MediaStats>,
+    /// How it ended, once it has: also for good ends (`FailureKind::None`-like ends leave it empty).
+    pub failure: Option<Failure>,
+    /// The last SIP status that mattered, with its phrase; never invented.
+    pub last_status: Option<(u16, String)>,
+    /// Call-ID of the dialog: the link into the trace.
+    pub sip_call_id: String,
+}
+
+/// How a finished call is filed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Somebody answered.
+    Answered,
+    /// It rang here and nobody answered.
+    Missed,
+    /// We declined it.
+    Declined,
+    /// We gave up before they answered.
+    Cancelled,
+    /// It failed; the reason is kept beside it.
+    Failed,
+}
+
+/// One line of the call history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Row number in the history.
+    pub id: i64,
+    /// Whose account it used.
+    pub tenant: TenantId,
+    /// Which account it used.
+    pub account: AccountId,
+    /// Who started it.
+    pub direction: Direction,
+    /// The far end.
+    pub remote: Party,
+    /// When it came into being.
+    pub started_at: Timestamp,
+    /// Talking time in milliseconds; zero when it was never answered.
+    pub talk_ms: u64,
+    /// How it is filed.
+    pub outcome: Outcome,
+    /// SIP status and phrase it ended with, if a peer said one.
+    pub status: Option<(u16, String)>,
+    /// One sentence on why it ended, when that needs saying.
+    pub sentence: Option<String>,
+    /// Call-ID of the dialog: the link into the trace.
+    pub sip_call_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Party;
+
+    #[test]
+    fn a_party_is_called_by_the_shortest_name_that_says_who() {
+        let party = |display: Option<&str>, uri: &str| Party {
+            display: display.map(str::to_owned),
+            uri: uri.to_owned(),
+        };
+        assert_eq!(party(Some("Bob"), "sip:bob@example.com").title(), "Bob");
+        assert_eq!(party(Some("  "), "sip:bob@example.com").title(), "bob");
+        assert_eq!(party(None, "tel:+4930123").title(), "+4930123");
+        assert_eq!(
+            party(None, "sip:pbx.example.com").title(),
+            "pbx.example.com"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! Everything a client can ask of the engine.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, AccountSettings, CallId, DeviceId, Preferences, TenantId};
+
+/// A password on its way to the secret store. Prints as `Password(…)`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        // Overwritten in place; the optimiser may not remove a write that `black_box` looks at.
+        let mut bytes = std::mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        std::hint::black_box(&bytes);
+    }
+}
+
+/// Which device of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceRole {
+    /// The microphone.
+    Capture,
+    /// The speaker.
+    Playout,
+}
+
+/// Everything a person, a script or a test can ask. Sent without waiting; the answer is the events
+/// that follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Make a tenant.
+    AddTenant {
+        /// Its name.
+        name: String,
+    },
+    /// Rename or recolour a tenant.
+    UpdateTenant {
+        /// Which tenant.
+        tenant: TenantId,
+        /// Its name.
+        name: String,
+        /// Index into the theme's tenant colours.
+        colour: u8,
+    },
+    /// Remove a tenant with its accounts, secrets and history.
+    RemoveTenant {
+        /// Which tenant.
+        tenant: TenantId,
+    },
+    /// Make an account, and the first tenant with it when `tenant` is `None` and there is none.
+    AddAccount {
+        /// Whose account it becomes; `None` is the first tenant.
+        tenant: Option<TenantId>,
+        /// Its settings.
+        settings: Box<AccountSettings>,
+        /// Its password, kept in the secret store.
+        password: Option<Password>,
+    },
+    /// Change an account; a registration starts anew.
+    UpdateAccount {
+        /// Which account.
+        account: AccountId,
+        /// Its new settings.
+        settings: Box<AccountSettings>,
+        /// A new password; `None` keeps the old one.
+        password: Option<Password>,
+    },
+    /// Sign out, then remove the account and its secret.
+    RemoveAccount {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Sign in now, whatever the back-off says.
+    Register {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Sign out and stay out.
+    Unregister {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Call somebody.
+    PlaceCall {
+        /// With which account.
+        account: AccountId,
+        /// A number, a name at the account's domain, `user@host`, or a `sip:`/`tel:` URI.
+        target: String,
+        /// Headers for this call only, `Name: value`.
+        #[serde(default)]
+        headers: Vec<String>,
+    },
+    /// Answer an incoming call. Other calls that are up are held first.
+    AnswerCall {
+        /// Which call.
+        call: CallId,
+    },
+    /// Decline an incoming call.
+    RejectCall {
+        /// Which call.
+        call: CallId,
+        /// SIP status to say; `None` is 486 (busy here).
+        code: Option<u16>,
+    },
+    /// Hang up, cancel, or decline: whatever ends it now.
+    EndCall {
+        /// Which call.
+        call: CallId,
+    },
+    /// Hold a call.
+    HoldCall {
+        /// Which call.
+        call: CallId,
+    },
+    /// Take a call off hold. Other calls that are up are held first.
+    ResumeCall {
+        /// Which call.
+        call: CallId,
+    },
+    /// Cut our microphone off from a call, or connect it again.
+    MuteCall {
+        /// Which call.
+        call: CallId,
+        /// Whether it is to be cut off.
+        muted: bool,
+    },
+    /// Send digits, one after the other.
+    SendDtmf {
+        /// Which call.
+        call: CallId,
+        /// `0`–`9`, `*`, `#`, `A`–`D`; other characters are passed over.
+        digits: String,
+    },
+    /// Put an ended call away.
+    DismissCall {
+        /// Which call.
+        call: CallId,
+    },
+    /// Ask a peer what it can do; the answer comes as [`crate::Event::OptionsAnswered`].
+    SendOptions {
+        /// With which account.
+        account: AccountId,
+        /// Whom to ask; written like the target of a call.
+        target: String,
+    },
+    /// Choose a sound device.
+    ChooseDevice {
+        /// Microphone or speaker.
+        role: DeviceRole,
+        /// Which; `None` follows the system's default.
+        device: Option<DeviceId>,
+    },
+    /// Look for sound devices again.
+    RefreshDevices,
+    /// Forget the history of a tenant.
+    ClearHistory {
+        /// Which tenant.
+        tenant: TenantId,
+    },
+    /// Keep what the user chose about the window.
+    SetPreferences {
+        /// All of it.
+        preferences: Preferences,
+    },
+    /// Ask for [`crate::Event::Resync`].
+    Snapshot,
+    /// Hang up, sign out, and end.
+    Shutdown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_never_prints() {
+        let command = Command::AddAccount {
+            tenant: None,
+            settings: Box::new(AccountSettings::new("sip:alice@example.com")),
+            password: Some(Password("s3cret".to_owned())),
+        };
+        assert!(!format!("{command:?}").contains("s3cret"));
+    }
+}

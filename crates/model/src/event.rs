@@ -1,0 +1,178 @@
+//! Everything the engine can tell.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, TenantId,
+    TenantView, Timestamp, TraceRecord,
+};
+
+/// Everything the program can tell a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The whole state: first of all events, and again after some were lost.
+    Resync {
+        /// Everything there is.
+        snapshot: Box<Snapshot>,
+    },
+    /// A tenant is new or different.
+    Tenant {
+        /// All of it.
+        tenant: TenantView,
+    },
+    /// A tenant is gone, with all its accounts.
+    TenantRemoved {
+        /// Which.
+        tenant: TenantId,
+    },
+    /// An account is new or different.
+    Account {
+        /// All of it.
+        account: Box<AccountView>,
+    },
+    /// An account is gone.
+    AccountRemoved {
+        /// Which.
+        account: AccountId,
+    },
+    /// A call is new or different.
+    Call {
+        /// All of it.
+        call: Box<CallView>,
+    },
+    /// A call was put away.
+    CallRemoved {
+        /// Which.
+        call: CallId,
+    },
+    /// The peer pressed a key.
+    Dtmf {
+        /// In which call.
+        call: CallId,
+        /// Which key.
+        digit: char,
+        /// How long it was held, in milliseconds, when that is known.
+        duration_ms: Option<u32>,
+    },
+    /// A finished call was filed.
+    History {
+        /// The new line.
+        entry: HistoryEntry,
+    },
+    /// The history of a tenant was forgotten.
+    HistoryCleared {
+        /// Whose.
+        tenant: TenantId,
+    },
+    /// Messages and events that were recorded, in batches.
+    Trace {
+        /// In order.
+        records: Vec<TraceRecord>,
+    },
+    /// Devices came, went, or were chosen.
+    Devices {
+        /// All of them.
+        devices: DevicesView,
+    },
+    /// An OPTIONS was answered, or was not.
+    OptionsAnswered {
+        /// Who asked.
+        account: AccountId,
+        /// Whom.
+        target: String,
+        /// Status and phrase of the answer.
+        status: Option<(u16, String)>,
+        /// Round trip in milliseconds.
+        round_trip_ms: Option<f32>,
+        /// Methods in its Allow header.
+        allow: Vec<String>,
+        /// What its Server or User-Agent header says.
+        server: Option<String>,
+        /// Why there is no answer.
+        failure: Option<Failure>,
+    },
+    /// Something a person should know.
+    Notice {
+        /// What.
+        notice: Notice,
+    },
+    /// The engine has ended; nothing follows.
+    Stopped,
+}
+
+/// Something a person should know that has no place of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// When.
+    pub time: Timestamp,
+    /// How loud.
+    pub level: NoticeLevel,
+    /// Whom it concerns.
+    pub tenant: Option<TenantId>,
+    /// What happened and what goes on, in a sentence or two.
+    pub text: String,
+}
+
+/// How loud a [`Notice`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeLevel {
+    /// Good to know.
+    Info,
+    /// Something works less well than asked.
+    Warning,
+    /// Something does not work.
+    Error,
+}
+
+/// Light or dark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ThemeChoice {
+    /// As the system says.
+    #[default]
+    System,
+    /// Dark.
+    Dark,
+    /// Light.
+    Light,
+}
+
+/// What the user chose about the window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    /// Light or dark.
+    pub theme: ThemeChoice,
+    /// Text size, 1.0 is normal, up to 2.0.
+    pub text_scale: f32,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self {
+            theme: ThemeChoice::System,
+            text_scale: 1.0,
+        }
+    }
+}
+
+/// Everything a client needs to start from nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// All tenants, in the order of the rail.
+    pub tenants: Vec<TenantView>,
+    /// All accounts, in the order of the list.
+    pub accounts: Vec<AccountView>,
+    /// All calls that were not put away.
+    pub calls: Vec<CallView>,
+    /// The newest lines of the history, newest first.
+    pub history: Vec<HistoryEntry>,
+    /// The newest trace records, oldest first.
+    pub trace: Vec<TraceRecord>,
+    /// Sound devices.
+    pub devices: DevicesView,
+    /// What the user chose about the window.
+    pub preferences: Preferences,
+}

@@ -1,0 +1,445 @@
+//! Why something failed, in words that help.
+//!
+//! Two rules hold everywhere. A SIP status stands only where a peer sent one: silence, DNS, TCP and
+//! the machine's own troubles are named as what they are. And whoever said no is named.
+
+use serde::{Deserialize, Serialize};
+
+/// The step on the way to a server that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkStep {
+    /// The name has no usable address.
+    Dns,
+    /// The port is closed (TCP reset, ICMP port unreachable).
+    Refused,
+    /// There is no way to the host.
+    Unreachable,
+    /// The connection did not come up in time.
+    ConnectTimeout,
+    /// The connection broke.
+    Closed,
+    /// TLS could not be agreed.
+    Tls,
+    /// The local address or port could not be used.
+    Bind,
+}
+
+/// What kind of thing went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FailureKind {
+    /// A peer answered with a final status that is not a success.
+    Status {
+        /// 300 to 699.
+        code: u16,
+        /// Its phrase, as sent.
+        phrase: String,
+    },
+    /// Nobody answered within the time of the protocol (64·T1).
+    NoAnswer,
+    /// It rang and nobody picked up, or our own time to ring ran out.
+    NotPickedUp,
+    /// The login was refused although credentials were given.
+    PasswordRefused {
+        /// The realm that asked.
+        realm: String,
+    },
+    /// A login was asked for and there is no password.
+    PasswordMissing {
+        /// The realm that asked.
+        realm: String,
+    },
+    /// The network failed before SIP could speak.
+    Network {
+        /// At which step.
+        step: NetworkStep,
+        /// What the system said.
+        detail: String,
+    },
+    /// No codec, address or encryption that both sides can use.
+    NoCommonMedia {
+        /// What we offered.
+        offered: String,
+        /// What they want.
+        wanted: String,
+    },
+    /// Media stopped coming.
+    MediaSilent,
+    /// What the user typed is no address.
+    BadTarget {
+        /// Why not.
+        detail: String,
+    },
+    /// Our own machinery failed; the call or registration was cleaned up.
+    Internal {
+        /// What is known of it.
+        detail: String,
+    },
+}
+
+/// A failure with everything a person needs: what, who, why, what next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What went wrong.
+    #[serde(flatten)]
+    pub what: FailureKind,
+    /// Who said so: an address, and the Server header when there was one.
+    pub said_by: Option<String>,
+    /// Whether this is about a registration (words differ from a call's).
+    pub registering: bool,
+    /// What the server added: Reason, Warning, Retry-After, as sent.
+    pub remark: Option<String>,
+}
+
+impl Failure {
+    /// A failure with nothing known beside its kind.
+    pub fn new(what: FailureKind) -> Self {
+        Self {
+            what,
+            said_by: None,
+            registering: false,
+            remark: None,
+        }
+    }
+
+    /// The same, of a registration.
+    #[must_use]
+    pub fn registering(mut self) -> Self {
+        self.registering = true;
+        self
+    }
+
+    /// The same, with who said it.
+    #[must_use]
+    pub fn said_by(mut self, who: impl Into<String>) -> Self {
+        self.said_by = Some(who.into());
+        self
+    }
+
+    /// The SIP status a peer sent, if one did.
+    pub fn code(&self) -> Option<u16> {
+        match self.what {
+            FailureKind::Status { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// A few words for a headline.
+    pub fn title(&self) -> String {
+        words(self).title.to_owned()
+    }
+
+    /// What happened, who said it and the likely cause, as sentences.
+    pub fn explanation(&self) -> String {
+        let mut text = words(self).cause;
+        if let Some(who) = &self.said_by {
+            text.push_str(&format!(" Said by {who}."));
+        }
+        if let Some(remark) = &self.remark {
+            text.push_str(&format!(" The server added: {remark}."));
+        }
+        text
+    }
+
+    /// What to try next; empty when there is nothing to do.
+    pub fn next_step(&self) -> &'static str {
+        words(self).next
+    }
+
+    /// Headline, explanation and next step in one line, for a log or a terminal.
+    pub fn sentence(&self) -> String {
+        let mut text = format!("{}: {}", self.title(), self.explanation());
+        let next = self.next_step();
+        if !next.is_empty() {
+            text.push(' ');
+            text.push_str(next);
+        }
+        text
+    }
+}
+
+/// The words for one kind of failure.
+struct Words {
+    title: &'static str,
+    cause: String,
+    next: &'static str,
+}
+
+fn words(failure: &Failure) -> Words {
+    let of = |title, cause: &str, next| Words {
+        title,
+        cause: cause.to_owned(),
+        next,
+    };
+    match &failure.what {
+        FailureKind::Status { code, phrase } => status_words(*code, phrase, failure.registering),
+        FailureKind::NoAnswer => of(
+            "Server silent",
+            "The request was sent again and again and no answer came. A firewall, a wrong port or transport, or a server that is down.",
+            "Check the address and the transport, or try TCP.",
+        ),
+        FailureKind::NotPickedUp => of(
+            "No answer",
+            "The other phone rang and nobody picked up.",
+            "Try again later.",
+        ),
+        FailureKind::PasswordRefused { realm } => of(
+            "Password not accepted",
+            &format!(
+                "The server asked for a login for \u{201c}{realm}\u{201d} and refused the one it got."
+            ),
+            "Check the password, the user name, and whether a separate authentication name is needed.",
+        ),
+        FailureKind::PasswordMissing { realm } => of(
+            "Password needed",
+            &format!(
+                "The server asks for a login for \u{201c}{realm}\u{201d} and this account has no password."
+            ),
+            "Enter the password.",
+        ),
+        FailureKind::Network { step, detail } => network_words(*step, detail),
+        FailureKind::NoCommonMedia { offered, wanted } => of(
+            "No common audio format",
+            &format!("We can use {offered}; they want {wanted}."),
+            "Switch on a codec that both sides have.",
+        ),
+        FailureKind::MediaSilent => of(
+            "Sound stopped",
+            "The call is up and no media has arrived for a while.",
+            "The peer may be gone, or a router closed the path.",
+        ),
+        FailureKind::BadTarget { detail } => of(
+            "Not an address",
+            detail,
+            "Type a number, a name, user@domain, or a sip: address.",
+        ),
+        FailureKind::Internal { detail } => of(
+            "Internal fault",
+            &format!("A part of Tipring failed ({detail}) and was restarted; the peer was told."),
+            "Try again. The trace holds what happened.",
+        ),
+    }
+}
+
+fn network_words(step: NetworkStep, detail: &str) -> Words {
+    let (title, cause, next) = match step {
+        NetworkStep::Dns => (
+            "Name not found",
+            "The server's name has no usable address",
+            "Check the spelling, or use an IP address.",
+        ),
+        NetworkStep::Refused => (
+            "Port closed",
+            "The host is there and refuses this port",
+            "Check the port and the transport.",
+        ),
+        NetworkStep::Unreachable => (
+            "Host unreachable",
+            "There is no way to the host from here",
+            "Check the network, a VPN, and the address.",
+        ),
+        NetworkStep::ConnectTimeout => (
+            "No connection",
+            "The host did not accept a connection in time",
+            "Check the address and firewalls, or try UDP.",
+        ),
+        NetworkStep::Closed => (
+            "Connection lost",
+            "The connection to the server broke",
+            "It is opened again by itself.",
+        ),
+        NetworkStep::Tls => (
+            "Secure connection refused",
+            "TLS could not be agreed",
+            "Look at the certificate and its dates and names.",
+        ),
+        NetworkStep::Bind => (
+            "Local port not usable",
+            "This machine did not give us the local address or port",
+            "Choose another port, or end the program that uses it.",
+        ),
+    };
+    let detail = if detail.is_empty() {
+        String::new()
+    } else {
+        format!(" ({detail})")
+    };
+    Words {
+        title,
+        cause: format!("{cause}{detail}."),
+        next,
+    }
+}
+
+fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
+    let (title, cause, next) = match code {
+        300..=399 => (
+            "Moved",
+            "The other side can be reached elsewhere",
+            "Call the address it gave.",
+        ),
+        401 | 407 => (
+            "Login refused",
+            "The server wants a login and did not take ours",
+            "Check user name, authentication name and password.",
+        ),
+        403 if registering => (
+            "Server refuses this account",
+            "It understood us and said no: a wrong password on some systems, a blocked address, a disabled account, a wrong domain. Retries are paused",
+            "Check the account with the provider, then retry.",
+        ),
+        403 => (
+            "Call not allowed",
+            "The account may not dial this number: dial plan, credit, or caller id",
+            "Try another account.",
+        ),
+        404 if registering => (
+            "Account unknown",
+            "The server does not know this user",
+            "Check the user name and the domain.",
+        ),
+        404 | 604 => (
+            "Number unknown",
+            "The server knows nobody by this number or name",
+            "Check the number.",
+        ),
+        405 | 501 => (
+            "Not supported there",
+            "The server does not take this kind of request",
+            "",
+        ),
+        406 | 415 | 488 | 606 => (
+            "No common audio format",
+            "The other side accepts none of the codecs or the encryption we offered",
+            "Switch on another codec, or change the encryption setting.",
+        ),
+        408 => (
+            "Other side did not answer in time",
+            "A server on the way waited and gave up",
+            "Try again later.",
+        ),
+        410 | 480 => (
+            "Not reachable now",
+            "Nobody is signed in there, or do-not-disturb is on",
+            "Try again later.",
+        ),
+        420 | 421 => (
+            "Extension mismatch",
+            "The server needs or refuses an extension of SIP",
+            "",
+        ),
+        423 => (
+            "Interval too short",
+            "The server wants longer registrations; raised by itself",
+            "",
+        ),
+        481 => (
+            "Server lost this call",
+            "It does not know the call any more, often after a restart or a changed address",
+            "Call again.",
+        ),
+        482 | 483 => (
+            "Call is looping",
+            "It was forwarded in a circle",
+            "Look at the forwarding rules.",
+        ),
+        484 => (
+            "Number incomplete",
+            "The server needs more digits",
+            "Check the number.",
+        ),
+        486 | 600 => ("Busy", "They are in another call", "Try again later."),
+        487 => ("Cancelled", "The call was ended before it was answered", ""),
+        491 => (
+            "Both sides changed the call at once",
+            "It is tried again by itself",
+            "",
+        ),
+        500..=599 => (
+            "Server problem",
+            "The server could not handle the request",
+            "Try again later, or use another server.",
+        ),
+        603 => ("Declined", "They do not want to take the call", ""),
+        607 | 608 => ("Rejected", "The call was marked as unwanted", ""),
+        _ => ("Refused", "The other side refused the request", ""),
+    };
+    Words {
+        title,
+        cause: format!("{cause} ({code} {phrase})."),
+        next,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, phrase: &str) -> Failure {
+        Failure::new(FailureKind::Status {
+            code,
+            phrase: phrase.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_code_stands_only_where_a_peer_sent_one() {
+        let kinds = [
+            FailureKind::NoAnswer,
+            FailureKind::NotPickedUp,
+            FailureKind::PasswordRefused {
+                realm: "pbx".to_owned(),
+            },
+            FailureKind::PasswordMissing {
+                realm: "pbx".to_owned(),
+            },
+            FailureKind::Network {
+                step: NetworkStep::Refused,
+                detail: "connection refused".to_owned(),
+            },
+            FailureKind::MediaSilent,
+            FailureKind::Internal {
+                detail: "dialog".to_owned(),
+            },
+        ];
+        for kind in kinds {
+            let failure = Failure::new(kind);
+            assert_eq!(failure.code(), None);
+            let digits = failure
+                .sentence()
+                .bytes()
+                .filter(u8::is_ascii_digit)
+                .count();
+            assert_eq!(digits, 0, "{}", failure.sentence());
+        }
+    }
+
+    #[test]
+    fn whoever_said_no_is_named() {
+        let failure = status(486, "Busy Here").said_by("udp:192.0.2.1:5060 (Example PBX 4)");
+        assert_eq!(
+            failure.sentence(),
+            "Busy: They are in another call (486 Busy Here). Said by udp:192.0.2.1:5060 (Example PBX 4). Try again later."
+        );
+    }
+
+    #[test]
+    fn every_failure_status_has_words() {
+        for code in 300..700 {
+            let failure = status(code, "Phrase");
+            assert!(!failure.title().is_empty());
+            assert!(failure.explanation().contains(&format!("({code} Phrase)")));
+            assert_eq!(failure.code(), Some(code));
+        }
+    }
+
+    #[test]
+    fn the_same_status_reads_differently_for_a_registration() {
+        assert_eq!(status(403, "Forbidden").title(), "Call not allowed");
+        assert_eq!(
+            status(403, "Forbidden").registering().title(),
+            "Server refuses this account"
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! The words of the product: ids, commands, events and view-ready snapshots.
+//!
+//! The window, the command line, the JSON-RPC socket and the tests all speak to the engine in these
+//! types and in no others. Everything a person can ask is a [`Command`]; everything the program can
+//! tell is an [`Event`]; an event carries the whole new view of the thing it is about, so a client
+//! folds it by replacing, and a client that missed some asks for a [`Snapshot`].
+//!
+//! These are neither the file format (that is `settings`) nor the wire format (that is
+//! `sip-message`), and nothing here reads a clock, a file or a socket.
+
+mod account;
+mod call;
+mod command;
+mod device;
+mod event;
+mod failure;
+mod ids;
+mod privacy;
+mod quality;
+mod time;
+mod trace;
+
+pub use account::{
+    AccountSettings, AccountView, DtmfMode, RegistrationState, SrtpPolicy, TenantView, Transport,
+};
+pub use call::{CallState, CallView, Direction, HistoryEntry, Outcome, Party};
+pub use command::{Command, DeviceRole, Password};
+pub use device::{DeviceView, DevicesView};
+pub use event::{Event, Notice, NoticeLevel, Preferences, Snapshot, ThemeChoice};
+pub use failure::{Failure, FailureKind, NetworkStep};
+pub use ids::{AccountId, CallId, DeviceId, TenantId};
+pub use privacy::mask_identity;
+pub use quality::{Levels, MediaStats};
+pub use time::Timestamp;
+pub use trace::{TraceBody, TraceRecord};

@@ -1,0 +1,1 @@
+//! Sans-IO RTP and RTCP, the jitter buffer and telephone events.

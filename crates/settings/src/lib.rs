@@ -1,0 +1,1 @@
+//! Configuration with migrations, secrets and the call history.

@@ -1,0 +1,1 @@
+//! Sans-IO SIP: transactions, dialogs and calls, registration, digest, dispatch.

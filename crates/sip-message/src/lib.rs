@@ -1,0 +1,1 @@
+//! SIP syntax: URIs, headers, messages, stream framing and limits.

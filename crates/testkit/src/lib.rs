@@ -1,0 +1,1 @@
+//! Development only: a virtual network in virtual time.

@@ -1,0 +1,1 @@
+//! The flight recorder: store, query, ladder, redaction and export of SIP traffic.

@@ -1,0 +1,1 @@
+//! egui screens and widgets over a view state.
