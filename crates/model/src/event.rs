@@ -75,6 +75,11 @@ pub enum Event {
         /// All of them.
         devices: DevicesView,
     },
+    /// What the user chose about the window is different.
+    Preferences {
+        /// All of it.
+        preferences: Preferences,
+    },
     /// An OPTIONS was answered, or was not.
     OptionsAnswered {
         /// Who asked.

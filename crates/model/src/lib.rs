@@ -14,6 +14,7 @@ mod command;
 mod device;
 mod event;
 mod failure;
+mod fold;
 mod ids;
 mod privacy;
 mod quality;

@@ -1,0 +1,109 @@
+//! How events become state: the one fold that the engine's own memory and every client share.
+
+use crate::{Event, Snapshot};
+
+/// How many lines of history a [`Snapshot`] keeps; older ones are asked for.
+const HISTORY_LINES: usize = 500;
+/// How many trace records a [`Snapshot`] keeps; older ones stand in the recorder.
+const TRACE_RECORDS: usize = 2_000;
+
+impl Snapshot {
+    /// Folds one event in. Each event carries the whole new view of its thing, so folding the same
+    /// event twice changes nothing, and the order of events about different things does not matter.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Resync { snapshot } => *self = (**snapshot).clone(),
+            Event::Tenant { tenant } => put(&mut self.tenants, tenant, |t| t.id == tenant.id),
+            Event::TenantRemoved { tenant } => {
+                self.tenants.retain(|t| t.id != *tenant);
+                self.accounts.retain(|a| a.tenant != *tenant);
+                self.calls.retain(|c| c.tenant != *tenant);
+                self.history.retain(|h| h.tenant != *tenant);
+                self.trace.retain(|r| r.tenant != *tenant);
+            }
+            Event::Account { account } => put(&mut self.accounts, account, |a| a.id == account.id),
+            Event::AccountRemoved { account } => self.accounts.retain(|a| a.id != *account),
+            Event::Call { call } => put(&mut self.calls, call, |c| c.id == call.id),
+            Event::CallRemoved { call } => self.calls.retain(|c| c.id != *call),
+            Event::History { entry } => {
+                if !self.history.iter().any(|h| h.id == entry.id) {
+                    self.history.insert(0, entry.clone());
+                    self.history.truncate(HISTORY_LINES);
+                }
+            }
+            Event::HistoryCleared { tenant } => self.history.retain(|h| h.tenant != *tenant),
+            Event::Trace { records } => {
+                self.trace.extend(records.iter().cloned());
+                let surplus = self.trace.len().saturating_sub(TRACE_RECORDS);
+                self.trace.drain(..surplus);
+            }
+            Event::Devices { devices } => self.devices = devices.clone(),
+            Event::Preferences { preferences } => self.preferences = *preferences,
+            Event::Dtmf { .. }
+            | Event::OptionsAnswered { .. }
+            | Event::Notice { .. }
+            | Event::Stopped => {}
+        }
+    }
+}
+
+fn put<T: Clone>(list: &mut Vec<T>, item: &T, same: impl Fn(&T) -> bool) {
+    match list.iter_mut().find(|i| same(i)) {
+        Some(old) => *old = item.clone(),
+        None => list.push(item.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{TenantId, TenantView, Timestamp, TraceBody, TraceRecord};
+
+    fn tenant(id: &str, name: &str) -> Event {
+        Event::Tenant {
+            tenant: TenantView {
+                id: TenantId::new(id),
+                name: name.to_owned(),
+                colour: 0,
+                degraded: false,
+            },
+        }
+    }
+
+    #[test]
+    fn a_view_replaces_the_one_before_and_keeps_its_place() {
+        let mut state = Snapshot::default();
+        for event in [tenant("a", "A"), tenant("b", "B"), tenant("a", "Acme")] {
+            state.apply(&event);
+            state.apply(&event);
+        }
+        let names: Vec<_> = state.tenants.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["Acme", "B"]);
+        state.apply(&Event::TenantRemoved {
+            tenant: TenantId::new("a"),
+        });
+        assert_eq!(state.tenants.len(), 1);
+    }
+
+    #[test]
+    fn the_trace_keeps_the_newest() {
+        let mut state = Snapshot::default();
+        let record = |id| TraceRecord {
+            id,
+            time: Timestamp(0),
+            tenant: TenantId::new("a"),
+            account: None,
+            call: None,
+            body: TraceBody::Note {
+                topic: "t".to_owned(),
+                text: String::new(),
+                sip_call_id: None,
+            },
+        };
+        state.apply(&Event::Trace {
+            records: (0..3_000).map(record).collect(),
+        });
+        assert_eq!(state.trace.len(), TRACE_RECORDS);
+        assert_eq!(state.trace.last().map(|r| r.id), Some(2_999));
+    }
+}
