@@ -1,0 +1,348 @@
+//! `cargo xtask layers`: the arrows between the crates, and what the pure ones may not touch.
+
+use std::fs;
+
+use crate::json::Json;
+use crate::shell::{self, Fault, failed};
+
+/// One crate of ours.
+struct Layer {
+    name: &'static str,
+    /// Crates of ours that it may import.
+    ours: &'static [&'static str],
+    /// Everything outside that it may import; `None` leaves it free but for [`RESERVED`].
+    outside: Option<&'static [&'static str]>,
+}
+
+/// The table of the architecture. `testkit` may stand under any crate's development dependencies.
+const LAYERS: &[Layer] = &[
+    pure("sip-message", &[], &["thiserror"]),
+    pure(
+        "sip-core",
+        &["sip-message"],
+        &["md-5", "sha2", "rand_chacha", "thiserror", "zeroize"],
+    ),
+    pure("sdp", &[], &["sdp-types", "thiserror"]),
+    pure("rtp", &[], &["rtp-types", "rtcp-types", "thiserror"]),
+    pure("nat", &[], &["thiserror"]),
+    pure("codecs", &[], &["audiopus", "ezk-g722", "thiserror"]),
+    pure("model", &[], &["serde"]),
+    free("audiopus_sys", &[]),
+    free("media", &["rtp", "nat", "codecs"]),
+    free("audio", &["media"]),
+    free("trace", &["model", "sip-message"]),
+    free("settings", &["model"]),
+    free(
+        "engine",
+        &[
+            "sip-message",
+            "sip-core",
+            "sdp",
+            "rtp",
+            "nat",
+            "codecs",
+            "media",
+            "audio",
+            "model",
+            "trace",
+            "settings",
+        ],
+    ),
+    free("control", &["model"]),
+    free(
+        "switchboard",
+        &["sip-message", "sip-core", "sdp", "rtp", "codecs"],
+    ),
+    free("ui", &["model", "trace"]),
+    free(
+        "app",
+        &[
+            "sip-message",
+            "model",
+            "trace",
+            "settings",
+            "audio",
+            "engine",
+            "control",
+            "switchboard",
+            "ui",
+        ],
+    ),
+    free(
+        "testkit",
+        &[
+            "sip-message",
+            "sip-core",
+            "sdp",
+            "rtp",
+            "nat",
+            "codecs",
+            "media",
+            "model",
+        ],
+    ),
+    pure("xtask", &[], &[]),
+    free("tests", &[]),
+];
+
+const fn pure(
+    name: &'static str,
+    ours: &'static [&'static str],
+    outside: &'static [&'static str],
+) -> Layer {
+    Layer {
+        name,
+        ours,
+        outside: Some(outside),
+    }
+}
+
+const fn free(name: &'static str, ours: &'static [&'static str]) -> Layer {
+    Layer {
+        name,
+        ours,
+        outside: None,
+    }
+}
+
+/// Outside crates with a home: only these crates of ours may import them.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("ractor", &["engine"]),
+    ("cpal", &["audio"]),
+    ("egui", &["ui", "app"]),
+    ("egui_extras", &["ui"]),
+    ("egui_kittest", &["ui"]),
+    ("egui_plot", &["ui"]),
+    ("eframe", &["app"]),
+    ("rusqlite", &["settings"]),
+    ("keyring", &["settings"]),
+    ("keyring-core", &["settings"]),
+    ("audiopus", &["codecs"]),
+    ("tokio", &["engine", "control", "switchboard", "app"]),
+    ("socket2", &["media", "engine", "switchboard"]),
+    ("hickory-resolver", &["engine"]),
+    ("rustls", &["engine", "switchboard"]),
+    ("tokio-rustls", &["engine", "switchboard"]),
+];
+
+/// What pure crates do not contain outside their tests. They get time, randomness and bytes from
+/// their callers.
+const IMPURE: &[&str] = &[
+    "Instant::now",
+    "SystemTime::now",
+    "UdpSocket",
+    "TcpStream",
+    "TcpListener",
+    "std::fs",
+    "std::process",
+    "std::thread",
+    "unsafe ",
+    "unsafe{",
+    "getrandom",
+    "tokio::",
+];
+
+const PURE_SOURCES: &[&str] = &[
+    "sip-message",
+    "sip-core",
+    "sdp",
+    "rtp",
+    "nat",
+    "codecs",
+    "model",
+];
+
+/// Words that stand in one module only.
+const ONE_MODULE: &[(&str, &str, &str)] = &[
+    ("media", "UdpSocket::bind", "socket"),
+    ("trace", "std::fs", "store"),
+];
+
+/// Fails on the first look at anything that is not in the tables.
+pub(crate) fn layers() -> Result<(), Fault> {
+    let metadata =
+        shell::output(shell::cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let mut faults = arrows(&Json::parse(&metadata)?);
+    faults.extend(sources()?);
+    if faults.is_empty() {
+        println!(
+            "layers: {} crates, every arrow is in the table",
+            LAYERS.len()
+        );
+        return Ok(());
+    }
+    Err(failed(&format!("layers:\n  {}", faults.join("\n  "))))
+}
+
+/// Checks the dependencies of `cargo metadata`.
+fn arrows(metadata: &Json) -> Vec<String> {
+    let mut faults = Vec::new();
+    for package in metadata.at("packages").list() {
+        let name = package.at("name").text().unwrap_or_default();
+        let Some(layer) = LAYERS.iter().find(|layer| layer.name == name) else {
+            faults.push(format!(
+                "{name} is not in the table of crates/xtask/src/layers.rs"
+            ));
+            continue;
+        };
+        for dependency in package.at("dependencies").list() {
+            let to = dependency.at("name").text().unwrap_or_default();
+            let is_development = dependency.at("kind").text() == Some("dev");
+            let is_ours = dependency.at("path").text().is_some();
+            faults.extend(arrow(layer, to, is_ours, is_development));
+        }
+    }
+    faults
+}
+
+fn arrow(layer: &Layer, to: &str, is_ours: bool, is_development: bool) -> Option<String> {
+    let name = layer.name;
+    if is_ours {
+        let allowed = layer.ours.contains(&to) || (is_development && to == "testkit");
+        return (!allowed).then(|| format!("{name} may not import {to}"));
+    }
+    if let Some((_, homes)) = RESERVED.iter().find(|(reserved, _)| *reserved == to)
+        && !homes.contains(&name)
+    {
+        return Some(format!(
+            "{name} may not import {to}: it belongs to {}",
+            homes.join(" and ")
+        ));
+    }
+    match layer.outside {
+        Some(outside) if !is_development && !outside.contains(&to) => Some(format!(
+            "{name} is pure and may not import {to}; it may use {outside:?}"
+        )),
+        _ => None,
+    }
+}
+
+/// Looks through the sources for what has no place there.
+fn sources() -> Result<Vec<String>, Fault> {
+    let root = shell::root();
+    let mut faults = Vec::new();
+    for name in PURE_SOURCES {
+        for file in shell::files_below(&root.join("crates").join(name).join("src"), "rs") {
+            let shown = file
+                .strip_prefix(&root)
+                .unwrap_or(&file)
+                .display()
+                .to_string();
+            if is_test_file(&shown) {
+                continue;
+            }
+            for (number, word) in found(&fs::read_to_string(&file)?, IMPURE) {
+                faults.push(format!("{shown}:{number}: {word} in a pure crate"));
+            }
+        }
+    }
+    for (name, word, module) in ONE_MODULE {
+        for file in shell::files_below(&root.join("crates").join(name).join("src"), "rs") {
+            let shown = file
+                .strip_prefix(&root)
+                .unwrap_or(&file)
+                .display()
+                .to_string();
+            if is_test_file(&shown) || shown.contains(&format!("/src/{module}")) {
+                continue;
+            }
+            for (number, _) in found(&fs::read_to_string(&file)?, &[word]) {
+                faults.push(format!(
+                    "{shown}:{number}: {word} belongs to the module {module}"
+                ));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// `tests.rs`, and everything in a folder of that name.
+fn is_test_file(path: &str) -> bool {
+    path.ends_with("tests.rs") || path.contains("/tests/")
+}
+
+/// Lines of code, tests and comments left out, that contain one of the words.
+fn found<'a>(source: &str, words: &[&'a str]) -> Vec<(usize, &'a str)> {
+    let mut hits = Vec::new();
+    let mut lines = source.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            skip_item(&mut lines);
+            continue;
+        }
+        let code = line.split("//").next().unwrap_or_default();
+        for word in words {
+            if code.contains(word) {
+                hits.push((index + 1, *word));
+            }
+        }
+    }
+    hits
+}
+
+/// Passes over one item: to the brace that closes it, or to its semicolon. rustfmt puts that brace
+/// at the indentation of the item's first line.
+fn skip_item<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) {
+    let mut indent = None;
+    for (_, line) in lines {
+        let depth = line.len() - line.trim_start().len();
+        match indent {
+            None if line.trim_start().starts_with("#[") => {}
+            None if line.ends_with('}') || line.ends_with(';') => return,
+            None => indent = Some(depth),
+            Some(first) if depth == first && line.trim_start().starts_with('}') => return,
+            Some(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IMPURE, Json, arrow, arrows, found, pure};
+
+    #[test]
+    fn an_arrow_that_is_not_in_the_table_is_named() {
+        let metadata = Json::parse(
+            r#"{"packages": [{"name": "ui", "dependencies": [
+                {"name": "engine", "kind": null, "path": "/x"},
+                {"name": "model", "kind": null, "path": "/x"},
+                {"name": "testkit", "kind": "dev", "path": "/x"},
+                {"name": "rusqlite", "kind": null}]},
+               {"name": "util", "dependencies": []}]}"#,
+        )
+        .unwrap();
+        let faults = arrows(&metadata);
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert!(faults[0].contains("ui may not import engine"));
+        assert!(faults[1].contains("rusqlite"));
+        assert!(faults[2].contains("util"));
+    }
+
+    #[test]
+    fn a_pure_crate_takes_nothing_that_was_not_granted() {
+        let sdp = pure("sdp", &[], &["thiserror"]);
+        assert!(arrow(&sdp, "thiserror", false, false).is_none());
+        assert!(arrow(&sdp, "rand", false, false).is_some());
+        assert!(arrow(&sdp, "proptest", false, true).is_none());
+        assert!(arrow(&sdp, "tokio", false, true).is_some());
+    }
+
+    #[test]
+    fn tests_and_comments_may_say_what_code_may_not() {
+        let source = "\
+use std::time::Instant; // never Instant::now()
+fn a() { Instant::now(); }
+#[cfg(test)]
+mod tests {
+    fn b() {
+        Instant::now();
+    }
+}
+#[cfg(test)]
+mod more;
+fn c() { SystemTime::now(); }
+";
+        let hits = found(source, IMPURE);
+        assert_eq!(hits, [(2, "Instant::now"), (11, "SystemTime::now")]);
+    }
+}
