@@ -152,6 +152,16 @@ const PURE_SOURCES: &[&str] = &[
     "model",
 ];
 
+/// Packages that must not be in Cargo.lock, unless they come from this checkout.
+const BANNED: &[(&str, &str)] = &[
+    (
+        "audiopus_sys",
+        "crates/opus-shim stands in for it, with a current libopus",
+    ),
+    ("g729-sys", "it derives from GPL sources"),
+    ("openssl-sys", "rustls is the TLS here"),
+];
+
 /// Words that stand in one module only.
 const ONE_MODULE: &[(&str, &str, &str)] = &[
     ("media", "UdpSocket::bind", "socket"),
@@ -215,6 +225,19 @@ fn arrow(layer: &Layer, to: &str, is_ours: bool, is_development: bool) -> Option
         )),
         _ => None,
     }
+}
+
+/// Looks through the text of Cargo.lock, where only packages from elsewhere have a source.
+fn banned(lock: &str) -> Vec<String> {
+    lock.split("[[package]]")
+        .filter(|package| package.contains("\nsource = "))
+        .filter_map(|package| {
+            let (name, why) = BANNED
+                .iter()
+                .find(|(name, _)| package.contains(&format!("\nname = \"{name}\"\n")))?;
+            Some(format!("Cargo.lock has {name}: {why}"))
+        })
+        .collect()
 }
 
 /// Looks through the sources for what has no place there.
@@ -298,7 +321,7 @@ fn skip_item<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{IMPURE, Json, arrow, arrows, found, pure};
+    use super::{IMPURE, Json, arrow, arrows, banned, found, pure};
 
     #[test]
     fn an_arrow_that_is_not_in_the_table_is_named() {
@@ -325,6 +348,15 @@ mod tests {
         assert!(arrow(&sdp, "rand", false, false).is_some());
         assert!(arrow(&sdp, "proptest", false, true).is_none());
         assert!(arrow(&sdp, "tokio", false, true).is_some());
+    }
+
+    #[test]
+    fn a_banned_package_may_come_from_here_only() {
+        let ours = "[[package]]\nname = \"audiopus_sys\"\nversion = \"0.2.99\"\n";
+        let theirs =
+            "[[package]]\nname = \"audiopus_sys\"\nversion = \"0.2.2\"\nsource = \"registry\"\n";
+        assert_eq!(banned(ours), [""; 0]);
+        assert_eq!(banned(&format!("{ours}{theirs}")).len(), 1);
     }
 
     #[test]
