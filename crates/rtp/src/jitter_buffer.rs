@@ -1,0 +1,363 @@
+//! The adaptive jitter buffer: packets in as the network brings them, frames out in even time.
+//!
+//! It knows no codec. The caller decodes what it is given, conceals or repairs by FEC what is
+//! missing, and tells by [`JitterBuffer::heard`] whether it is quiet, for then time may be cut
+//! or stretched unheard. A caller with time stretching follows [`Payload::pace`] instead; the
+//! buffer measures its delay at each pull, so it sees what either of them did.
+//!
+//! ```text
+//!  sender's clock    ──┬────┬────┬────┬──►  timestamps
+//!                      │    │    │    │
+//!  arrival             └─┐  └──┐ └┐   └───┐        base = least transit of the last seconds
+//!                        ▼     ▼  ▼       ▼        relative delay = transit − base
+//!  playout  ──────────── ▓▓▓▓ ▓▓▓▓ ▓▓▓▓ ▓▓▓▓ ──►   delay at pull = now − (timestamp + base)
+//!                        pulled 10 ms by 10 ms     target = 96th percentile of relative delay
+//! ```
+//!
+//! A packet is due when its delay reaches the target. That decides about the first packet and
+//! about each one after a silence; in between frames follow each other without a gap, and the
+//! delay drifts to the target by frames dropped and steps inserted.
+
+mod delay;
+mod play;
+mod store;
+mod take;
+
+use std::time::{Duration, Instant};
+
+use crate::packet::{RtpHeader, RtpPacket};
+use crate::sequence::{nearest_sequence, nearest_timestamp};
+use delay::DelayEstimate;
+use store::{Content, Slot, Store};
+use take::micros;
+
+/// What [`Playout::Empty`] stands for, and the grid that [`JitterBuffer::pull`] is thought for.
+pub const STEP: Duration = Duration::from_millis(10);
+
+/// The step in microseconds, the unit of all times inside.
+const STEP_US: i64 = 10_000;
+/// A sequence number farther away than this begins a new series (as RFC 3550 A.1).
+const SEQUENCE_JUMP: i64 = 3_000;
+/// A transit time farther from the base than this is another timeline: the sender's timestamps
+/// jumped, or stood still while it was on hold.
+const TIMELINE_JUMP_US: i64 = 2_000_000;
+/// Two suspicious packets in a row agree when their transit differs by less.
+const AGREEMENT_US: i64 = 200_000;
+/// Longest frame that is believed when learning the packet time (RFC 6716: 120 ms).
+const LONGEST_FRAME: Duration = Duration::from_millis(120);
+/// A hole longer than this is not filled with concealment: its end is scheduled like a silence.
+const LONGEST_CONCEALMENT_US: i64 = 300_000;
+/// After this long without a packet it is a pause, no longer a gap in speech.
+const STARVED_LIMIT_US: i64 = 200_000;
+/// Too much delay while it is not quiet: one frame is cut after this, however small.
+const PATIENCE_US: i64 = 1_000_000;
+/// Far too much delay (more than [`FAR_US`]) while it is not quiet: one frame after this.
+const SHORT_PATIENCE_US: i64 = 160_000;
+/// What counts as far.
+const FAR_US: i64 = 60_000;
+/// Too little delay while it is not quiet: one step is inserted after this.
+const INSERT_PATIENCE_US: i64 = 100_000;
+
+/// Bounds and the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JitterBufferConfig {
+    /// Ticks a second of the payload's timestamps.
+    pub clock_rate_hz: u32,
+    /// Delay aimed at before the network is known.
+    pub start_delay: Duration,
+    /// The target is never below this: what scheduling on this machine needs.
+    pub minimum_delay: Duration,
+    /// The target is never above this, and more delay than this is cut at once.
+    pub maximum_delay: Duration,
+    /// Packets held at most. The oldest go first.
+    pub capacity: usize,
+}
+
+impl JitterBufferConfig {
+    /// 40 ms at the start, then 10 to 400 ms; 256 packets.
+    #[must_use]
+    pub fn new(clock_rate_hz: u32) -> Self {
+        Self {
+            clock_rate_hz,
+            start_delay: Duration::from_millis(40),
+            minimum_delay: Duration::from_millis(10),
+            maximum_delay: Duration::from_millis(400),
+            capacity: 256,
+        }
+    }
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// Waits for its turn.
+    Kept,
+    /// Its turn was over. Dropped.
+    Late,
+    /// It is here already, or was. Dropped.
+    Duplicate,
+    /// It begins a new series; what was buffered is gone.
+    Restarted,
+    /// It fits nothing: dropped, but its successor may show that the series began anew.
+    Suspect,
+    /// Larger than any audio frame. Dropped.
+    TooLarge,
+}
+
+/// Whether the caller should gain or lose time while it plays, if it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// The delay is as it should be.
+    #[default]
+    Steady,
+    /// There is more delay than needed: shorten the sound, drop quiet samples.
+    Faster,
+    /// There is less delay than needed: lengthen the sound, repeat quiet samples.
+    Slower,
+}
+
+/// One packet's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payload<'a> {
+    /// Which codec, by the session's mapping.
+    pub payload_type: u8,
+    /// As on the wire.
+    pub sequence_number: u16,
+    /// As on the wire.
+    pub timestamp: u32,
+    /// As on the wire.
+    pub marker: bool,
+    /// What to decode. Its length in time is what the decoder says.
+    pub bytes: &'a [u8],
+    /// What the buffer would like.
+    pub pace: Pace,
+}
+
+/// Why there is nothing to play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Empty {
+    /// The first packet has not come, or waits for the delay that was chosen: play silence.
+    Filling,
+    /// The sender pauses: play silence or comfort noise.
+    Silence,
+    /// The next packet is overdue: conceal.
+    Starved,
+    /// More delay is needed and this is the moment: conceal, or play 10 ms of quiet.
+    Stretch,
+}
+
+/// What to play next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Playout<'a> {
+    /// Decode this; pull again when its sound is used up.
+    Payload(Payload<'a>),
+    /// A packet is missing for good: make `samples` ticks of sound. Where its successor is here
+    /// it is shown, for repair by in-band FEC; it will be returned again by the next pull.
+    Lost {
+        /// Ticks of the RTP clock to fill.
+        samples: u32,
+        /// The packet directly behind the missing one.
+        next: Option<Payload<'a>>,
+    },
+    /// Nothing for the next 10 ms ([`STEP`]).
+    Empty(Empty),
+}
+
+/// What happened so far.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct JitterBufferStatistics {
+    /// Packets offered.
+    pub received: u64,
+    /// Packets played.
+    pub played: u64,
+    /// Packets dropped because their turn was over.
+    pub late: u64,
+    /// Packets that were not there at their turn: late ones and those that never came.
+    pub lost: u64,
+    /// Packets offered twice.
+    pub duplicates: u64,
+    /// Packets cut to have less delay.
+    pub shortened: u64,
+    /// Steps of 10 ms inserted on purpose to have more delay.
+    pub stretched: u64,
+    /// Steps of 10 ms with nothing to play though the sender was talking.
+    pub starved: u64,
+    /// Packets thrown out because the buffer was full.
+    pub overflowed: u64,
+    /// Packets that fitted nothing.
+    pub suspect: u64,
+    /// New series: another source, or numbers and timestamps that began anew.
+    pub restarts: u64,
+    /// Time filled in for what was missing, in milliseconds.
+    pub concealed_ms: u64,
+    /// Delay this buffer adds at present, in milliseconds.
+    pub delay_ms: f32,
+    /// Delay it aims at, in milliseconds.
+    pub target_ms: f32,
+    /// Packets that wait.
+    pub waiting: usize,
+}
+
+/// The buffer of one received stream. See the module for how it works.
+#[derive(Debug, Clone)]
+pub struct JitterBuffer {
+    config: JitterBufferConfig,
+    epoch: Option<Instant>,
+    ssrc: Option<u32>,
+    highest: Option<Newest>,
+    suspect: Option<Suspect>,
+    store: Store,
+    estimate: DelayEstimate,
+    next: Option<Next>,
+    frame: FrameTime,
+    /// The slot that the last pull lent out.
+    lent: Slot,
+    /// Microseconds of `Empty` since the last payload, with which a loss is paid first.
+    owed_us: i64,
+    quiet: bool,
+    /// Since when the delay is too large, or too small, without a break.
+    excess_since: Option<i64>,
+    lack_since: Option<i64>,
+    delay_us: Option<i64>,
+    statistics: JitterBufferStatistics,
+}
+
+/// The newest packet seen, in numbers that do not wrap.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    sequence: i64,
+    /// Of the newest packet of audio.
+    timestamp: i64,
+    is_audio: bool,
+    /// Bit n: `sequence - n` was seen.
+    seen: u128,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    successor: u16,
+    transit_us: i64,
+    timestamp: i64,
+}
+
+/// What has to be played next.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    sequence: i64,
+    timestamp: i64,
+    last_played: i64,
+}
+
+/// The packet time, learned from packets that follow each other.
+#[derive(Debug, Clone, Copy)]
+struct FrameTime {
+    ticks: i64,
+    candidate: i64,
+    votes: u8,
+}
+
+impl FrameTime {
+    fn learn(&mut self, ticks: i64) {
+        if ticks == self.ticks {
+            self.votes = 0;
+        } else if ticks == self.candidate {
+            self.votes += 1;
+            // A longer step may be a pause: it has to be seen again and again.
+            if ticks < self.ticks || self.votes >= 2 {
+                (self.ticks, self.votes) = (ticks, 0);
+            }
+        } else {
+            (self.candidate, self.votes) = (ticks, 0);
+        }
+    }
+}
+
+impl JitterBuffer {
+    /// An empty buffer.
+    #[must_use]
+    pub fn new(config: JitterBufferConfig) -> Self {
+        let config = JitterBufferConfig {
+            clock_rate_hz: config.clock_rate_hz.max(1_000),
+            capacity: config.capacity.clamp(8, 4_096),
+            maximum_delay: config.maximum_delay.max(config.minimum_delay),
+            ..config
+        };
+        Self {
+            config,
+            epoch: None,
+            ssrc: None,
+            highest: None,
+            suspect: None,
+            store: Store::new(config.capacity),
+            estimate: DelayEstimate::new(),
+            next: None,
+            frame: FrameTime {
+                ticks: i64::from(config.clock_rate_hz) / 50,
+                candidate: 0,
+                votes: 0,
+            },
+            lent: Slot::default(),
+            owed_us: 0,
+            quiet: false,
+            excess_since: None,
+            lack_since: None,
+            delay_us: None,
+            statistics: JitterBufferStatistics::default(),
+        }
+    }
+
+    /// Takes in a packet of audio that arrived at `now`.
+    pub fn insert(&mut self, now: Instant, packet: &RtpPacket<'_>) -> Inserted {
+        if packet.payload.len() > store::LARGEST_PAYLOAD {
+            return Inserted::TooLarge;
+        }
+        self.take(now, &packet.header, Content::Audio, packet.payload)
+    }
+
+    /// Takes note of a packet of the same stream that is no audio (a telephone event, comfort
+    /// noise that the caller keeps): its sequence number is then not a lost frame.
+    pub fn insert_other(&mut self, now: Instant, header: &RtpHeader) -> Inserted {
+        self.take(now, header, Content::Other, &[])
+    }
+
+    /// Tells whether the sound of the last payload was near silence. While it is, the buffer
+    /// moves its delay to the target at once; otherwise slowly.
+    pub fn heard(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    /// Forgets everything but its statistics, as for another stream.
+    pub fn reset(&mut self) {
+        self.forget_series();
+        self.ssrc = None;
+        self.estimate = DelayEstimate::new();
+    }
+
+    /// Changes the clock rate with the codec, which begins a new series.
+    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
+        self.config.clock_rate_hz = clock_rate_hz.max(1_000);
+        self.frame.ticks = i64::from(self.config.clock_rate_hz) / 50;
+        self.reset();
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn statistics(&self) -> JitterBufferStatistics {
+        JitterBufferStatistics {
+            delay_ms: self.delay_us.unwrap_or(0) as f32 / 1_000.0,
+            target_ms: self.target_us() as f32 / 1_000.0,
+            waiting: self.store.len(),
+            ..self.statistics
+        }
+    }
+
+    fn target_us(&self) -> i64 {
+        let least = if self.estimate.is_settled() {
+            self.config.minimum_delay
+        } else {
+            self.config.start_delay.max(self.config.minimum_delay)
+        };
+        let most = micros(self.config.maximum_delay);
+        self.estimate.target_us().max(micros(least)).min(most)
+    }
+}
