@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rtcp_types::prelude::{RtcpPacketParser, RtcpPacketWriterExt};
 use rtcp_types::{
-    Bye, Compound as Builder, ReceiverReport, Sdes, SdesChunk, SdesItem, SenderReport,
+    Bye, Compound as Builder, ReceiverReport, ReceiverReportBuilder, Sdes, SdesChunk, SdesItem,
+    SenderReport, SenderReportBuilder,
 };
 
 /// Report blocks one sub-packet can carry (a five-bit count).
@@ -105,11 +106,11 @@ impl Report<'_> {
                     .rtp_timestamp(info.rtp_timestamp)
                     .packet_count(info.packet_count)
                     .octet_count(info.octet_count);
-                compound.add_packet(blocks.fold(report, |r, block| r.add_report_block(block)))
+                compound.add_packet(blocks.fold(report, SenderReportBuilder::add_report_block))
             }
             None => {
                 let report = ReceiverReport::builder(self.ssrc);
-                compound.add_packet(blocks.fold(report, |r, block| r.add_report_block(block)))
+                compound.add_packet(blocks.fold(report, ReceiverReportBuilder::add_report_block))
             }
         };
         let chunk =
