@@ -1,0 +1,327 @@
+//! One end of one session: offers, answers, hold, and what they come to (RFC 3264).
+//!
+//! ```text
+//!             offer()                        handle_answer()
+//!   idle ───────────────► our offer waits ───────────────────► idle, agreed
+//!    │ ▲                        │ rollback(): refused, or 491
+//!    │ └────────────────────────┘
+//!    └── handle_offer() ► idle, agreed            (an offer while ours waits is glare)
+//! ```
+//!
+//! A late offer is the same machine: the offer goes into the 200, the answer comes with the ACK.
+//! For a forked INVITE clone the negotiator after [`Negotiator::offer`], one for each early
+//! dialog: the first answer in each wins, whatever comes after it there is no answer any more.
+
+mod compose;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::codec::Codec;
+use crate::description::SessionDescription;
+use crate::direction::Direction;
+use crate::error::SdpError;
+use crate::media::{MediaView, OpusParameters};
+use compose::{Composed, Format, Numbers};
+
+/// What we have to offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalMedia {
+    /// Where we want to receive, as the other side shall see it.
+    pub address: IpAddr,
+    /// The RTP port; RTCP is on the next one or on the same.
+    pub port: u16,
+    /// In order of preference. None at all means every codec we have.
+    pub codecs: Vec<Codec>,
+    /// Packet time we want to receive, and send where the other side does not mind.
+    pub ptime_ms: u32,
+    /// Whether to send and receive digits as telephone events (RFC 4733).
+    pub telephone_event: bool,
+    /// Session id of `o=`, a number of the caller that differs from call to call.
+    pub session_id: u64,
+}
+
+/// A codec that both sides agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NegotiatedCodec {
+    /// Which.
+    pub codec: Codec,
+    /// Payload type that the other side wants to receive.
+    pub send_payload_type: u8,
+    /// Payload type that the other side will send.
+    pub receive_payload_type: u8,
+}
+
+/// Telephone events that both sides agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NegotiatedEvents {
+    /// Payload type that the other side wants to receive.
+    pub send_pt: u8,
+    /// Payload type that the other side will send.
+    pub receive_pt: u8,
+    /// Clock in which durations count: the codec's, where the other side has it so.
+    pub clock_rate_hz: u32,
+}
+
+/// What offer and answer came to, from our side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Where to send. None: the line has port 0, or the other side is at `0.0.0.0` (old hold).
+    pub remote: Option<SocketAddr>,
+    /// Where to send RTCP; the same as `remote` with `rtcp_mux`.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// The codec to send.
+    pub codec: Codec,
+    /// Its payload type towards them.
+    pub send_payload_type: u8,
+    /// Its payload type towards us.
+    pub receive_payload_type: u8,
+    /// Every codec that the other side may send, the chosen one first.
+    pub codecs: Vec<NegotiatedCodec>,
+    /// Digits as events, where both want them.
+    pub telephone_event: Option<NegotiatedEvents>,
+    /// Which way media flows, from our side.
+    pub direction: Direction,
+    /// Whether the other side put us on hold: it does not want to receive.
+    pub held_by_peer: bool,
+    /// Packet time to send.
+    pub ptime_ms: u32,
+    /// Whether RTCP goes over the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// The bandwidth that the other side wants to receive at most.
+    pub max_bits_per_second: Option<u64>,
+    /// What the other side says about Opus, where that is the codec.
+    pub opus: Option<OpusParameters>,
+    /// Faults of the peer's description that were repaired, each as a clause for a log line.
+    pub repairs: Vec<String>,
+}
+
+/// The offer/answer engine. See the module for its states.
+#[derive(Debug, Clone)]
+pub struct Negotiator {
+    local: LocalMedia,
+    hold: bool,
+    numbers: Numbers,
+    /// The media lines of the session, in order; never shorter than it was.
+    lines: Vec<Line>,
+    /// The description of ours that is in force.
+    sent: Option<Composed>,
+    /// The offer of ours that was withdrawn last.
+    withdrawn: Option<Composed>,
+    highest_version: u64,
+    pending: Option<Pending>,
+    agreed: Option<Negotiated>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Line {
+    /// The line of the call's audio.
+    Audio { protocol: String },
+    /// A line that we refuse, mirrored.
+    Refused {
+        kind: String,
+        protocol: String,
+        formats: String,
+    },
+}
+
+/// Our offer that waits for its answer.
+#[derive(Debug, Clone)]
+struct Pending {
+    lines: Vec<Line>,
+    numbers: Numbers,
+    composed: Composed,
+    formats: Vec<Format>,
+    direction: Direction,
+}
+
+impl Negotiator {
+    /// A session in which nothing was said yet.
+    #[must_use]
+    pub fn new(local: LocalMedia) -> Self {
+        let mut codecs: Vec<Codec> = Vec::new();
+        for codec in &local.codecs {
+            if !codecs.contains(codec) {
+                codecs.push(*codec);
+            }
+        }
+        if codecs.is_empty() {
+            codecs.extend(Codec::ALL);
+        }
+        Self {
+            local: LocalMedia { codecs, ..local },
+            hold: false,
+            numbers: Numbers::default(),
+            lines: Vec::new(),
+            sent: None,
+            withdrawn: None,
+            highest_version: 0,
+            pending: None,
+            agreed: None,
+        }
+    }
+
+    /// Puts the other side on hold or takes it back, from the next offer or answer on.
+    pub fn set_hold(&mut self, hold: bool) {
+        self.hold = hold;
+    }
+
+    /// Moves to another address and port, from the next offer or answer on.
+    pub fn set_address(&mut self, address: IpAddr, port: u16) {
+        (self.local.address, self.local.port) = (address, port);
+    }
+
+    /// Makes an offer: the first one, or one that changes or refreshes the session. The same
+    /// state makes the same bytes; the version of `o=` rises with each change only.
+    ///
+    /// A codec that was agreed before is offered first, so that hold does not change it.
+    pub fn offer(&mut self) -> Vec<u8> {
+        let mut lines = self.lines.clone();
+        if !lines.iter().any(|line| matches!(line, Line::Audio { .. })) {
+            lines.push(Line::Audio {
+                protocol: "RTP/AVP".to_owned(),
+            });
+        }
+        let formats = self.formats_to_offer();
+        let mut numbers = self.numbers.clone();
+        numbers.assign(&formats);
+        let direction = self.wish();
+        let composed = self.compose(&lines, &numbers, &formats, direction, true);
+        let bytes = composed.to_bytes();
+        self.highest_version = self.highest_version.max(composed.version);
+        self.pending = Some(Pending {
+            lines,
+            numbers,
+            composed,
+            formats,
+            direction,
+        });
+        bytes
+    }
+
+    /// Withdraws the offer that waits: it was refused, or crossed with one of theirs. The session
+    /// is what it was before; what was set by [`Negotiator::set_hold`] stays a wish.
+    pub fn rollback(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.withdrawn = Some(pending.composed);
+        }
+    }
+
+    /// Takes the answer to our offer.
+    ///
+    /// # Errors
+    /// An unusable answer; our offer then still waits, until [`Negotiator::rollback`].
+    pub fn handle_answer(&mut self, answer: &[u8]) -> Result<Negotiated, SdpError> {
+        let Some(pending) = &self.pending else {
+            return Err(SdpError::UnexpectedAnswer);
+        };
+        let negotiated = self.read_answer(pending, answer)?;
+        if let Some(pending) = self.pending.take() {
+            self.lines = pending.lines;
+            self.numbers = pending.numbers;
+            self.sent = Some(pending.composed);
+        }
+        self.withdrawn = None;
+        self.agreed = Some(negotiated.clone());
+        Ok(negotiated)
+    }
+
+    /// Takes an offer and makes the answer: one codec, the first of ours that they have, under
+    /// their payload types, so that nothing has to be switched in the middle of a call.
+    ///
+    /// # Errors
+    /// Glare, or an offer without anything for us; the session stays what it was.
+    pub fn handle_offer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, Negotiated), SdpError> {
+        if self.pending.is_some() {
+            return Err(SdpError::OfferPending);
+        }
+        let accepted = self.read_offer(offer)?;
+        let direction = accepted.negotiated.direction;
+        let composed = self.compose(
+            &accepted.lines,
+            &accepted.numbers,
+            &accepted.formats,
+            direction,
+            accepted.negotiated.rtcp_mux,
+        );
+        let bytes = composed.to_bytes();
+        self.highest_version = self.highest_version.max(composed.version);
+        self.lines = accepted.session_lines;
+        self.numbers = accepted.numbers;
+        self.sent = Some(composed);
+        self.withdrawn = None;
+        self.agreed = Some(accepted.negotiated.clone());
+        Ok((bytes, accepted.negotiated))
+    }
+
+    /// Whether an offer of ours waits for its answer.
+    #[must_use]
+    pub fn awaits_answer(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// What was agreed last.
+    #[must_use]
+    pub fn agreed(&self) -> Option<&Negotiated> {
+        self.agreed.as_ref()
+    }
+
+    /// Whether we hold, or will with the next offer or answer.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.hold
+    }
+
+    /// What we have to offer.
+    #[must_use]
+    pub fn local(&self) -> &LocalMedia {
+        &self.local
+    }
+
+    /// Our own wish, whatever the other side does: its hold is not taken over (RFC 6337 §5.3).
+    fn wish(&self) -> Direction {
+        if self.hold {
+            Direction::SendOnly
+        } else {
+            Direction::SendReceive
+        }
+    }
+
+    fn formats_to_offer(&self) -> Vec<Format> {
+        let agreed = self.agreed.as_ref().map(|agreed| agreed.codec);
+        let mut codecs = self.local.codecs.clone();
+        codecs.sort_by_key(|codec| Some(*codec) != agreed);
+        let mut formats: Vec<Format> = codecs.iter().map(|c| Format::Codec(*c)).collect();
+        if self.local.telephone_event {
+            // RFC 4733 §2.1: one for each clock rate among the codecs.
+            for clock_rate_hz in [48_000, 8_000] {
+                if codecs
+                    .iter()
+                    .any(|codec| codec.clock_rate_hz() == clock_rate_hz)
+                {
+                    formats.push(Format::Events(clock_rate_hz));
+                }
+            }
+        }
+        formats
+    }
+
+    /// What we have, in words.
+    fn wanted(&self) -> String {
+        let names: Vec<&str> = self.local.codecs.iter().map(|codec| codec.name()).collect();
+        format!("{} over RTP/AVP", names.join(", "))
+    }
+}
+
+/// What an offer came to, before it is in force.
+struct Accepted {
+    /// The lines of the answer: as many as the offer has.
+    lines: Vec<Line>,
+    /// The lines of the session from now on.
+    session_lines: Vec<Line>,
+    numbers: Numbers,
+    formats: Vec<Format>,
+    negotiated: Negotiated,
+}

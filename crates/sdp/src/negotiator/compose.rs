@@ -1,0 +1,180 @@
+//! Writing our own descriptions.
+
+use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
+
+use super::*;
+
+/// Something a payload type stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Codec(Codec),
+    /// Telephone events on a clock of this rate.
+    Events(u32),
+}
+
+impl Format {
+    fn usual_number(self) -> u8 {
+        match self {
+            Self::Codec(Codec::Opus) => 111,
+            Self::Codec(Codec::Pcmu) => 0,
+            Self::Codec(Codec::Pcma) => 8,
+            Self::Events(8_000) => 101,
+            Self::Events(_) => 110,
+        }
+    }
+
+    fn encoding(self) -> String {
+        match self {
+            Self::Codec(codec) => codec.encoding().to_owned(),
+            Self::Events(clock_rate_hz) => format!("telephone-event/{clock_rate_hz}"),
+        }
+    }
+
+    fn parameters(self) -> Option<&'static str> {
+        match self {
+            Self::Codec(Codec::Opus) => Some("minptime=10;useinbandfec=1"),
+            Self::Codec(_) => None,
+            Self::Events(_) => Some("0-15"),
+        }
+    }
+}
+
+/// The payload types under which we receive. Within a session a number keeps its meaning
+/// (RFC 3264 §8.3.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Numbers(Vec<(Format, u8)>);
+
+impl Numbers {
+    pub(super) fn of(&self, format: Format) -> u8 {
+        let known = self.0.iter().find(|(f, _)| *f == format);
+        known.map_or(format.usual_number(), |(_, number)| *number)
+    }
+
+    /// Takes over the number under which the other side knows a format.
+    pub(super) fn adopt(&mut self, format: Format, number: u8) {
+        self.0.retain(|(f, n)| *f != format && *n != number);
+        self.0.push((format, number));
+    }
+
+    /// Gives every format a number that no other has.
+    pub(super) fn assign(&mut self, formats: &[Format]) {
+        for format in formats {
+            if self.0.iter().any(|(f, _)| f == format) {
+                continue;
+            }
+            let taken = |number: u8| self.0.iter().any(|(_, n)| *n == number);
+            let dynamic = (96..=127).rev();
+            let mut choice = std::iter::once(format.usual_number()).chain(dynamic);
+            let number = choice.find(|number| !taken(*number));
+            self.0
+                .push((*format, number.unwrap_or(format.usual_number())));
+        }
+    }
+}
+
+/// A description of ours with its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Composed {
+    session: Session,
+    pub(super) version: u64,
+}
+
+impl Composed {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut session = self.session.clone();
+        session.origin.sess_version = self.version;
+        SessionDescription::of(session).to_bytes()
+    }
+}
+
+impl Negotiator {
+    /// Writes the lines with one set of formats for the audio. The version is that of an equal
+    /// description sent before, else the next one.
+    pub(super) fn compose(
+        &self,
+        lines: &[Line],
+        numbers: &Numbers,
+        formats: &[Format],
+        direction: Direction,
+        rtcp_mux: bool,
+    ) -> Composed {
+        let origin = Origin::with_ip_addr(self.local.session_id, 0, self.local.address);
+        let mut session = Session::new(origin, "-");
+        session.connection = Some(Connection::from_ip_addr(self.local.address));
+        session.times.push(Time::new(0, 0));
+        for line in lines {
+            session.medias.push(match line {
+                Line::Audio { protocol } => {
+                    self.audio(protocol, numbers, formats, direction, rtcp_mux)
+                }
+                Line::Refused {
+                    kind,
+                    protocol,
+                    formats,
+                } => media(kind, 0, protocol, formats),
+            });
+        }
+        let waiting = self.pending.as_ref().map(|pending| &pending.composed);
+        let before = [self.sent.as_ref(), waiting, self.withdrawn.as_ref()];
+        let mut before = before.into_iter().flatten();
+        let same = before.find(|composed| composed.session == session);
+        let version = same.map_or(self.highest_version.saturating_add(1), |same| same.version);
+        Composed { session, version }
+    }
+
+    fn audio(
+        &self,
+        protocol: &str,
+        numbers: &Numbers,
+        formats: &[Format],
+        direction: Direction,
+        rtcp_mux: bool,
+    ) -> Media {
+        let list: Vec<String> = formats.iter().map(|f| numbers.of(*f).to_string()).collect();
+        let mut audio = media("audio", self.local.port, protocol, &list.join(" "));
+        for format in formats {
+            let number = numbers.of(*format);
+            let encoding = format.encoding();
+            audio
+                .attributes
+                .push(with_value("rtpmap", format!("{number} {encoding}")));
+            if let Some(parameters) = format.parameters() {
+                audio
+                    .attributes
+                    .push(with_value("fmtp", format!("{number} {parameters}")));
+            }
+        }
+        let codec = formats.iter().find_map(|format| match format {
+            Format::Codec(codec) => Some(*codec),
+            Format::Events(_) => None,
+        });
+        let ptime = codec.map_or(20, |codec| codec.packet_time_ms(self.local.ptime_ms, None));
+        audio
+            .attributes
+            .push(with_value("ptime", ptime.to_string()));
+        if rtcp_mux {
+            audio.attributes.push(Attribute::new("rtcp-mux"));
+        }
+        audio.attributes.push(Attribute::new(direction.as_str()));
+        audio
+    }
+}
+
+fn media(kind: &str, port: u16, protocol: &str, formats: &str) -> Media {
+    Media {
+        media: kind.to_owned(),
+        port,
+        num_ports: None,
+        proto: protocol.to_owned(),
+        fmt: formats.to_owned(),
+        media_title: None,
+        connections: Vec::new(),
+        bandwidths: Vec::new(),
+        key: None,
+        attributes: Vec::new(),
+    }
+}
+
+fn with_value(name: &str, value: String) -> Attribute {
+    Attribute::with_value(name, value)
+}

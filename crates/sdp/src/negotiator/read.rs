@@ -1,0 +1,314 @@
+//! Reading their descriptions against ours.
+
+use super::*;
+
+impl Negotiator {
+    /// What an answer to `pending` comes to (RFC 3264 §7).
+    pub(super) fn read_answer(
+        &self,
+        pending: &Pending,
+        answer: &[u8],
+    ) -> Result<Negotiated, SdpError> {
+        let answer = SessionDescription::parse(answer)?;
+        let mut repairs = answer.repairs().to_vec();
+        if answer.media().len() != pending.lines.len() {
+            repairs.push(format!(
+                "the answer has {} media lines for {} offered",
+                answer.media().len(),
+                pending.lines.len()
+            ));
+        }
+        let ours = pending
+            .lines
+            .iter()
+            .position(|l| matches!(l, Line::Audio { .. }));
+        let in_place = ours
+            .and_then(|index| answer.media().nth(index))
+            .filter(MediaView::is_audio);
+        let Some(audio) = in_place.or_else(|| answer.media().find(MediaView::is_audio)) else {
+            return Err(self.nothing_in_common(&answer));
+        };
+        if audio.port() == 0 {
+            return match &self.agreed {
+                Some(agreed) => Ok(ended(agreed, repairs)),
+                None => Err(SdpError::AudioRefused {
+                    offered: self.wanted(),
+                }),
+            };
+        }
+        if !audio.protocol().is_plain() {
+            return Err(self.nothing_in_common(&answer));
+        }
+        let formats = audio.formats();
+        let mut codecs: Vec<NegotiatedCodec> = Vec::new();
+        let mut events: Vec<NegotiatedEvents> = Vec::new();
+        for format in &formats {
+            // A number without a map is one of those that we offered.
+            let is_ours = |ours: &&Format| match ours {
+                _ if format.name.is_empty() => pending.numbers.of(**ours) == format.payload_type,
+                Format::Codec(codec) => format.codec() == Some(*codec),
+                Format::Events(rate) => {
+                    format.is_telephone_event() && format.clock_rate_hz == *rate
+                }
+            };
+            let Some(ours) = pending.formats.iter().find(is_ours) else {
+                continue;
+            };
+            let (send, receive) = (format.payload_type, pending.numbers.of(*ours));
+            match *ours {
+                Format::Codec(codec) if codecs.iter().all(|c| c.codec != codec) => {
+                    codecs.push(NegotiatedCodec {
+                        codec,
+                        send_payload_type: send,
+                        receive_payload_type: receive,
+                    });
+                }
+                Format::Codec(_) => {}
+                Format::Events(clock_rate_hz) => events.push(NegotiatedEvents {
+                    send_pt: send,
+                    receive_pt: receive,
+                    clock_rate_hz,
+                }),
+            }
+        }
+        let Some(chosen) = codecs.first().copied() else {
+            return Err(self.nothing_in_common(&answer));
+        };
+        let events = best_events(&events, chosen.codec);
+        // We offered to share the port, so its answer decides.
+        let terms = Terms {
+            codecs,
+            events,
+            wish: pending.direction,
+            rtcp_mux: audio.rtcp_mux(),
+        };
+        self.terms_with(&audio, terms, chosen, repairs)
+    }
+
+    /// What an offer comes to (RFC 3264 §6).
+    pub(super) fn read_offer(&self, offer: &[u8]) -> Result<Accepted, SdpError> {
+        let offer = SessionDescription::parse(offer)?;
+        let mut repairs = offer.repairs().to_vec();
+        if offer.media().len() < self.lines.len() {
+            repairs.push(format!(
+                "the offer has {} media lines, the session had {}",
+                offer.media().len(),
+                self.lines.len()
+            ));
+        }
+        let current = self
+            .lines
+            .iter()
+            .position(|l| matches!(l, Line::Audio { .. }));
+        let acceptable = |index: &usize| {
+            offer
+                .media()
+                .nth(*index)
+                .is_some_and(|m| m.port() != 0 && self.chosen_of(&m).is_some())
+        };
+        let mut places = current.into_iter().chain(0..offer.media().len());
+        let Some(place) = places.find(acceptable) else {
+            return self.read_end(&offer, current, repairs);
+        };
+        let (Some(audio), mut numbers) = (offer.media().nth(place), self.numbers.clone()) else {
+            return Err(self.nothing_in_common(&offer));
+        };
+        let Some((codec, payload_type)) = self.chosen_of(&audio) else {
+            return Err(self.nothing_in_common(&offer));
+        };
+        let mut formats = vec![Format::Codec(codec)];
+        numbers.adopt(Format::Codec(codec), payload_type);
+        let events = self.events_of(&audio, codec);
+        if let Some(events) = events {
+            formats.push(Format::Events(events.clock_rate_hz));
+            numbers.adopt(Format::Events(events.clock_rate_hz), events.receive_pt);
+        }
+        let chosen = NegotiatedCodec {
+            codec,
+            send_payload_type: payload_type,
+            receive_payload_type: payload_type,
+        };
+        let terms = Terms {
+            codecs: vec![chosen],
+            events,
+            wish: self.wish(),
+            rtcp_mux: audio.rtcp_mux(),
+        };
+        let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
+        let lines = mirrored(&offer, Some(place));
+        Ok(Accepted {
+            session_lines: self.never_shorter(lines.clone()),
+            lines,
+            numbers,
+            formats,
+            negotiated,
+        })
+    }
+
+    /// An offer without usable audio: the end of audio within a session, else a refusal.
+    fn read_end(
+        &self,
+        offer: &SessionDescription,
+        current: Option<usize>,
+        repairs: Vec<String>,
+    ) -> Result<Accepted, SdpError> {
+        let ends = current
+            .and_then(|index| offer.media().nth(index))
+            .is_some_and(|m| m.port() == 0);
+        let Some(agreed) = self.agreed.as_ref().filter(|_| ends) else {
+            return Err(self.nothing_in_common(offer));
+        };
+        // The place stays that of audio, for the next offer may take it up again.
+        Ok(Accepted {
+            lines: mirrored(offer, None),
+            session_lines: self.never_shorter(mirrored(offer, current)),
+            numbers: self.numbers.clone(),
+            formats: Vec::new(),
+            negotiated: ended(agreed, repairs),
+        })
+    }
+
+    /// The codec of ours that comes first in our order, with their payload type.
+    fn chosen_of(&self, media: &MediaView<'_>) -> Option<(Codec, u8)> {
+        if !media.is_audio() || !media.protocol().is_plain() {
+            return None;
+        }
+        let formats = media.formats();
+        self.local.codecs.iter().find_map(|codec| {
+            let format = formats
+                .iter()
+                .find(|format| format.codec() == Some(*codec))?;
+            Some((*codec, format.payload_type))
+        })
+    }
+
+    fn events_of(&self, media: &MediaView<'_>, codec: Codec) -> Option<NegotiatedEvents> {
+        if !self.local.telephone_event {
+            return None;
+        }
+        let formats = media.formats();
+        let offered: Vec<NegotiatedEvents> = formats
+            .iter()
+            .filter(|format| format.is_telephone_event() && format.clock_rate_hz > 0)
+            .map(|format| NegotiatedEvents {
+                send_pt: format.payload_type,
+                receive_pt: format.payload_type,
+                clock_rate_hz: format.clock_rate_hz,
+            })
+            .collect();
+        best_events(&offered, codec)
+    }
+
+    fn terms_with(
+        &self,
+        audio: &MediaView<'_>,
+        terms: Terms,
+        chosen: NegotiatedCodec,
+        repairs: Vec<String>,
+    ) -> Result<Negotiated, SdpError> {
+        let address = audio.address()?;
+        let mut theirs = audio.direction();
+        if address.ip().is_unspecified() {
+            // RFC 2543 hold: whatever its attribute says, it wants to receive nothing.
+            theirs = Direction::new(theirs.sends(), false);
+        }
+        let remote = (!address.ip().is_unspecified()).then_some(address);
+        let remote_rtcp = match remote {
+            Some(remote) if terms.rtcp_mux => Some(remote),
+            Some(_) => audio.rtcp_address(),
+            None => None,
+        };
+        let parameters = |format: &crate::codec::FormatMap| {
+            OpusParameters::parse(format.parameters.as_deref().unwrap_or_default())
+        };
+        let formats = audio.formats();
+        let named = formats
+            .iter()
+            .find(|f| f.payload_type == chosen.send_payload_type);
+        let opus = (chosen.codec == Codec::Opus)
+            .then(|| named.map_or_else(OpusParameters::default, parameters));
+        let wanted_ms = audio.ptime_ms().unwrap_or(self.local.ptime_ms);
+        Ok(Negotiated {
+            remote,
+            remote_rtcp,
+            codec: chosen.codec,
+            send_payload_type: chosen.send_payload_type,
+            receive_payload_type: chosen.receive_payload_type,
+            codecs: terms.codecs,
+            telephone_event: terms.events,
+            direction: terms.wish.and(theirs.reversed()),
+            held_by_peer: !theirs.receives(),
+            ptime_ms: chosen.codec.packet_time_ms(wanted_ms, audio.maxptime_ms()),
+            rtcp_mux: terms.rtcp_mux,
+            max_bits_per_second: audio.bandwidth_bits_per_second(),
+            opus,
+            repairs,
+        })
+    }
+
+    fn nothing_in_common(&self, theirs: &SessionDescription) -> SdpError {
+        SdpError::NoCommonMedia {
+            offered: theirs.summary(),
+            wanted: self.wanted(),
+        }
+    }
+
+    /// The session keeps lines that a peer forgot (RFC 3264 §8: the count never shrinks).
+    fn never_shorter(&self, mut lines: Vec<Line>) -> Vec<Line> {
+        for line in self.lines.iter().skip(lines.len()) {
+            lines.push(match line {
+                Line::Audio { protocol } => Line::Refused {
+                    kind: "audio".to_owned(),
+                    protocol: protocol.clone(),
+                    formats: "0".to_owned(),
+                },
+                refused @ Line::Refused { .. } => refused.clone(),
+            });
+        }
+        lines
+    }
+}
+
+/// What was found in common before the details are read.
+struct Terms {
+    codecs: Vec<NegotiatedCodec>,
+    events: Option<NegotiatedEvents>,
+    wish: Direction,
+    rtcp_mux: bool,
+}
+
+/// Their lines with the one at `place` taken as the call's audio and all others refused.
+fn mirrored(theirs: &SessionDescription, place: Option<usize>) -> Vec<Line> {
+    let lines = theirs.media().enumerate().map(|(index, media)| {
+        let protocol = media.protocol_name().to_owned();
+        if Some(index) == place {
+            return Line::Audio { protocol };
+        }
+        Line::Refused {
+            kind: media.kind().to_owned(),
+            protocol,
+            formats: media.format_list().to_owned(),
+        }
+    });
+    lines.collect()
+}
+
+/// Events on the codec's own clock; on another one where the peer has no better (RFC 4733 §2.1
+/// asks for the same clock, gateways with Opus forget it).
+fn best_events(events: &[NegotiatedEvents], codec: Codec) -> Option<NegotiatedEvents> {
+    let same = events
+        .iter()
+        .find(|e| e.clock_rate_hz == codec.clock_rate_hz());
+    same.or_else(|| events.first()).copied()
+}
+
+/// What remains of an agreement when audio was ended.
+fn ended(agreed: &Negotiated, repairs: Vec<String>) -> Negotiated {
+    Negotiated {
+        remote: None,
+        remote_rtcp: None,
+        direction: Direction::Inactive,
+        repairs,
+        ..agreed.clone()
+    }
+}
