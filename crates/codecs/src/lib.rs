@@ -1,1 +1,323 @@
-//! Speech codecs behind one face: G.711, Opus, and concealment.
+//! Speech codecs behind one face: Opus, G.711 µ-law and A-law, and what fills the gap when a packet is lost.
+//!
+//! Samples are 16-bit and mono, at the codec's own rate ([`CodecKind::sample_rate_hz`]). An [`Encoder`]
+//! turns a frame into a payload, a [`Decoder`] turns payloads back and can also say something plausible
+//! where a payload is missing: [`Decoder::decode_fec`] when the packet after the gap is at hand,
+//! [`Decoder::conceal`] when it is not. Both allocate when they are made and never again, so they may be
+//! used on a thread with deadlines.
+//!
+//! ```text
+//!  i16 frame ─► Encoder::encode ─► payload ─► Decoder::decode     ─► i16 frame
+//!                                  lost, next known ─► decode_fec ─► i16 frame
+//!                                  lost             ─► conceal    ─► i16 frame
+//! ```
+
+use std::fmt;
+
+mod concealment;
+pub mod g711;
+mod opus;
+
+use concealment::Concealment;
+
+/// The longest frame a single payload may hold, in milliseconds (RFC 6716 §2.1.4).
+pub const LONGEST_FRAME_MS: usize = 120;
+
+/// The most samples that one payload can decode to: 120 ms of Opus at 48 kHz.
+pub const LONGEST_FRAME_SAMPLES: usize = 5760;
+
+/// A payload buffer of this many bytes is enough for every frame that [`Encoder::encode`] accepts.
+pub const LONGEST_PAYLOAD: usize = 1276;
+
+/// A codec this crate speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CodecKind {
+    /// Opus (RFC 6716, RTP in RFC 7587): 48 kHz, mono.
+    Opus,
+    /// G.711 µ-law (RTP in RFC 3551 §4.5.14): 8 kHz, 64 kb/s.
+    Pcmu,
+    /// G.711 A-law (RTP in RFC 3551 §4.5.14): 8 kHz, 64 kb/s.
+    Pcma,
+}
+
+impl CodecKind {
+    /// The rate of the samples that go in and come out.
+    #[must_use]
+    pub const fn sample_rate_hz(self) -> u32 {
+        match self {
+            Self::Opus => 48_000,
+            Self::Pcmu | Self::Pcma => 8_000,
+        }
+    }
+
+    /// The rate at which RTP timestamps count. Opus always says 48000 (RFC 7587 §4.1).
+    #[must_use]
+    pub const fn rtp_clock_hz(self) -> u32 {
+        self.sample_rate_hz()
+    }
+
+    /// How many samples a frame of `ms` milliseconds has.
+    #[must_use]
+    pub const fn frame_samples(self, ms: usize) -> usize {
+        self.sample_rate_hz() as usize / 1000 * ms
+    }
+
+    /// The payload type that RFC 3551 §6 fixes, where there is one.
+    #[must_use]
+    pub const fn static_payload_type(self) -> Option<u8> {
+        match self {
+            Self::Opus => None,
+            Self::Pcmu => Some(0),
+            Self::Pcma => Some(8),
+        }
+    }
+
+    /// The encoding name as SDP writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+        }
+    }
+}
+
+impl fmt::Display for CodecKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What can go wrong at a codec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The payload is not one of this codec. What arrives from the network can cause it.
+    #[error("payload of {length} bytes is not valid {codec}")]
+    BadPayload {
+        /// Whose rules the payload breaks.
+        codec: CodecKind,
+        /// The payload's length in bytes.
+        length: usize,
+    },
+    /// The caller's frame has a length that this codec has no name for.
+    #[error("{codec} has no frame of {samples} samples")]
+    BadFrame {
+        /// The codec asked.
+        codec: CodecKind,
+        /// The frame's length in samples.
+        samples: usize,
+    },
+    /// The caller's buffer is shorter than what has to go in.
+    #[error("buffer of {given} is too short, {needed} needed")]
+    BufferTooShort {
+        /// The buffer's length.
+        given: usize,
+        /// The length that would do.
+        needed: usize,
+    },
+    /// libopus refused to make a codec or to take a setting.
+    #[error("libopus refused: {0}")]
+    Opus(String),
+}
+
+/// How an [`Encoder`] should work. G.711 has no choices and ignores all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderOptions {
+    /// Aimed-at bit rate of Opus in bits per second. Below about 20 kb/s libopus spends nothing on FEC.
+    pub bitrate_bps: u32,
+    /// Put a coarse copy of each frame into the next packet (RFC 6716 §2.1.7).
+    pub fec: bool,
+    /// The loss to prepare for, in percent; without it libopus spends nothing on FEC.
+    pub expected_loss_percent: u8,
+    /// Send nothing in silence (RFC 7587 §3.1.3); [`Encoder::encode`] then answers 0.
+    pub dtx: bool,
+    /// Effort from 0 to 10.
+    pub complexity: u8,
+}
+
+impl Default for EncoderOptions {
+    /// Speech as a call wants it: 28 kb/s, FEC for 10 % loss, no DTX (it makes silence sound dead).
+    fn default() -> Self {
+        Self {
+            bitrate_bps: 28_000,
+            fec: true,
+            expected_loss_percent: 10,
+            dtx: false,
+            complexity: 9,
+        }
+    }
+}
+
+/// Turns frames into payloads.
+#[derive(Debug)]
+pub struct Encoder {
+    kind: CodecKind,
+    /// There for Opus only; G.711 has no state.
+    opus: Option<opus::OpusEncoder>,
+}
+
+impl Encoder {
+    /// Makes an encoder.
+    ///
+    /// # Errors
+    /// [`CodecError::Opus`] when libopus has no memory or refuses an option.
+    pub fn new(kind: CodecKind, options: EncoderOptions) -> Result<Self, CodecError> {
+        let opus = match kind {
+            CodecKind::Opus => Some(opus::OpusEncoder::new(options)?),
+            CodecKind::Pcmu | CodecKind::Pcma => None,
+        };
+        Ok(Self { kind, opus })
+    }
+
+    /// Encodes one frame into `payload` and answers how many bytes were written.
+    ///
+    /// 0 means that this frame need not be sent (Opus in silence with DTX); its time passes all the same.
+    /// Opus takes frames of 2.5, 5, 10, 20, 40 or 60 ms, G.711 any length.
+    ///
+    /// # Errors
+    /// [`CodecError::BadFrame`] and [`CodecError::BufferTooShort`] when the caller is wrong.
+    pub fn encode(&mut self, samples: &[i16], payload: &mut [u8]) -> Result<usize, CodecError> {
+        if let Some(opus) = &mut self.opus {
+            return opus.encode(samples, payload);
+        }
+        let given = payload.len();
+        let Some(payload) = payload.get_mut(..samples.len()) else {
+            return Err(CodecError::BufferTooShort {
+                given,
+                needed: samples.len(),
+            });
+        };
+        match self.kind {
+            CodecKind::Pcma => g711::encode_a_law(samples, payload),
+            _ => g711::encode_mu_law(samples, payload),
+        }
+        Ok(samples.len())
+    }
+
+    /// Tells Opus how much loss the far end reports, so that it spends bits on FEC accordingly.
+    ///
+    /// # Errors
+    /// [`CodecError::Opus`] when libopus refuses.
+    pub fn set_expected_loss(&mut self, percent: u8) -> Result<(), CodecError> {
+        match &mut self.opus {
+            Some(opus) => opus.set_expected_loss(percent),
+            None => Ok(()),
+        }
+    }
+
+    /// Changes the bit rate of Opus.
+    ///
+    /// # Errors
+    /// [`CodecError::Opus`] when libopus refuses.
+    pub fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {
+        match &mut self.opus {
+            Some(opus) => opus.set_bitrate(bits_per_second),
+            None => Ok(()),
+        }
+    }
+
+    /// Which codec this is.
+    #[must_use]
+    pub fn kind(&self) -> CodecKind {
+        self.kind
+    }
+}
+
+/// Turns payloads into frames, and missing payloads into something that is not noticed much.
+#[derive(Debug)]
+pub struct Decoder {
+    kind: CodecKind,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Opus(opus::OpusDecoder),
+    /// Samples need a history to conceal from; the codec itself has no state.
+    G711(Box<Concealment>),
+}
+
+impl Decoder {
+    /// Makes a decoder.
+    ///
+    /// # Errors
+    /// [`CodecError::Opus`] when libopus has no memory.
+    pub fn new(kind: CodecKind) -> Result<Self, CodecError> {
+        let state = match kind {
+            CodecKind::Opus => State::Opus(opus::OpusDecoder::new()?),
+            CodecKind::Pcmu | CodecKind::Pcma => State::G711(Box::default()),
+        };
+        Ok(Self { kind, state })
+    }
+
+    /// Decodes a payload into the front of `out` and answers how many samples there are.
+    ///
+    /// # Errors
+    /// [`CodecError::BadPayload`] when the payload is empty or broken, [`CodecError::BufferTooShort`]
+    /// when it is longer than `out`; [`LONGEST_FRAME_SAMPLES`] is enough for Opus.
+    pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, CodecError> {
+        let concealment = match &mut self.state {
+            State::Opus(opus) => return opus.decode(payload, out),
+            State::G711(concealment) => concealment,
+        };
+        if payload.is_empty() {
+            return Err(CodecError::BadPayload {
+                codec: self.kind,
+                length: 0,
+            });
+        }
+        let given = out.len();
+        let Some(out) = out.get_mut(..payload.len()) else {
+            return Err(CodecError::BufferTooShort {
+                given,
+                needed: payload.len(),
+            });
+        };
+        match self.kind {
+            CodecKind::Pcma => g711::decode_a_law(payload, out),
+            _ => g711::decode_mu_law(payload, out),
+        }
+        concealment.remember(out);
+        Ok(payload.len())
+    }
+
+    /// Fills `out`, whose length is that of the lost frame, from the copy that the *next* payload may
+    /// carry; conceals when it carries none. The next payload still has to be given to
+    /// [`decode`](Self::decode) afterwards.
+    ///
+    /// Answers `true` when a copy was there.
+    pub fn decode_fec(&mut self, next: &[u8], out: &mut [i16]) -> bool {
+        match &mut self.state {
+            State::Opus(opus) => opus.decode_fec(next, out),
+            State::G711(concealment) => {
+                concealment.conceal(out);
+                false
+            }
+        }
+    }
+
+    /// Fills `out`, whose length is that of what is missing (whole multiples of 10 ms), with a
+    /// continuation of what was heard; it fades to silence in a long gap.
+    pub fn conceal(&mut self, out: &mut [i16]) {
+        match &mut self.state {
+            State::Opus(opus) => opus.conceal(out),
+            State::G711(concealment) => concealment.conceal(out),
+        }
+    }
+
+    /// Which codec this is.
+    #[must_use]
+    pub fn kind(&self) -> CodecKind {
+        self.kind
+    }
+}
+
+/// The libopus that is linked, as it names itself, such as `libopus 1.6.1`.
+#[must_use]
+pub fn libopus_version() -> &'static str {
+    audiopus::version()
+}
+
+#[cfg(test)]
+mod tests;
