@@ -1,0 +1,421 @@
+//! The shape of `settings.toml` in its newest version.
+//!
+//! These types are the file and nothing else: a field of [`model`] may change its name tomorrow, a key
+//! here may not without a migration. `rest` catches what this version does not know.
+
+use std::collections::HashSet;
+
+use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId};
+use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
+
+use super::{Account, DeviceChoices, Problem, Settings, Tenant, Unknown, fresh_id};
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct File {
+    #[serde(default = "current")]
+    version: i64,
+    #[serde(default)]
+    preferences: Window,
+    #[serde(default)]
+    devices: Devices,
+    #[serde(default)]
+    tenants: Vec<FileTenant>,
+    #[serde(flatten)]
+    rest: toml::Table,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Window {
+    #[serde(default)]
+    theme: Theme,
+    #[serde(default = "normal_text")]
+    text_scale: f32,
+    #[serde(flatten)]
+    rest: toml::Table,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Devices {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    capture: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    playout: Option<String>,
+    #[serde(flatten)]
+    rest: toml::Table,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct FileTenant {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    colour: u8,
+    #[serde(default)]
+    accounts: Vec<FileAccount>,
+    #[serde(flatten)]
+    rest: toml::Table,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct FileAccount {
+    #[serde(default)]
+    id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    label: String,
+    aor: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    display_name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth_user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registrar: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transport: Option<Transport>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bind: Option<String>,
+    #[serde(default = "yes")]
+    register: bool,
+    #[serde(default = "ten_minutes")]
+    expires_s: u32,
+    #[serde(default)]
+    srtp: Srtp,
+    #[serde(default = "all_codecs")]
+    codecs: Vec<String>,
+    #[serde(default)]
+    dtmf: Dtmf,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<String>,
+    #[serde(flatten)]
+    rest: toml::Table,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Theme {
+    #[default]
+    System,
+    Dark,
+    Light,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Srtp {
+    #[default]
+    Off,
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Dtmf {
+    #[default]
+    Rfc4733,
+    Info,
+    Inband,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            theme: Theme::System,
+            text_scale: normal_text(),
+            rest: toml::Table::new(),
+        }
+    }
+}
+
+impl File {
+    /// Where unknown keys stand: steps from the top, list positions as numbers.
+    pub(super) fn unknown_keys(&self) -> Vec<Vec<String>> {
+        fn collect(found: &mut Vec<Vec<String>>, at: &[&str], rest: &toml::Table) {
+            for key in rest.keys() {
+                let mut path: Vec<String> = at.iter().map(|step| (*step).to_owned()).collect();
+                path.push(key.clone());
+                found.push(path);
+            }
+        }
+        let mut found = Vec::new();
+        collect(&mut found, &[], &self.rest);
+        collect(&mut found, &["preferences"], &self.preferences.rest);
+        collect(&mut found, &["devices"], &self.devices.rest);
+        for (t, tenant) in self.tenants.iter().enumerate() {
+            let t = t.to_string();
+            collect(&mut found, &["tenants", &t], &tenant.rest);
+            for (a, account) in tenant.accounts.iter().enumerate() {
+                let a = a.to_string();
+                collect(&mut found, &["tenants", &t, "accounts", &a], &account.rest);
+            }
+        }
+        found
+    }
+
+    /// Makes true what the program relies on: ids that are there and unique, a text size that can be
+    /// read. Each repair is said.
+    pub(super) fn repair(&mut self, problems: &mut Vec<Problem>) {
+        let scale = self.preferences.text_scale;
+        if !(0.5..=2.0).contains(&scale) {
+            self.preferences.text_scale = if scale.is_nan() {
+                1.0
+            } else {
+                scale.clamp(0.5, 2.0)
+            };
+            problems.push(Problem::new(
+                None,
+                format!(
+                    "The text size {scale} is not between 0.5 and 2; {} is used.",
+                    self.preferences.text_scale
+                ),
+            ));
+        }
+        let mut tenants = HashSet::new();
+        let mut accounts = HashSet::new();
+        for tenant in &mut self.tenants {
+            repair_id(
+                &mut tenant.id,
+                &tenant.name,
+                "tenant",
+                &mut tenants,
+                problems,
+            );
+            if tenant.name.trim().is_empty() {
+                tenant.name.clone_from(&tenant.id);
+            }
+            for account in &mut tenant.accounts {
+                let words = super::account_words(&account.aor);
+                repair_id(&mut account.id, words, "account", &mut accounts, problems);
+            }
+        }
+    }
+}
+
+fn repair_id(
+    id: &mut String,
+    words: &str,
+    kind: &str,
+    taken: &mut HashSet<String>,
+    problems: &mut Vec<Problem>,
+) {
+    if id.is_empty() || taken.contains(id.as_str()) {
+        let fresh = fresh_id(words, kind, |candidate| taken.contains(candidate));
+        let fault = if id.is_empty() {
+            "has no id".to_owned()
+        } else {
+            format!("has the id \u{201c}{id}\u{201d} of another one")
+        };
+        problems.push(Problem::new(
+            None,
+            format!("The {kind} \u{201c}{words}\u{201d} {fault}; it is called \u{201c}{fresh}\u{201d} now."),
+        ));
+        *id = fresh;
+    }
+    taken.insert(id.clone());
+}
+
+/// The line of the key at the end of `path`, counted from 1.
+pub(super) fn line_of(text: &str, path: &[&str]) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let (last, way) = path.split_last()?;
+    let mut table = document.get_ref();
+    let mut steps = way.iter();
+    while let Some(step) = steps.next() {
+        let value = table.iter().find(|(key, _)| key.get_ref() == step)?.1;
+        table = match value.get_ref() {
+            DeValue::Table(inner) => inner,
+            DeValue::Array(list) => match list.get(steps.next()?.parse::<usize>().ok()?)?.get_ref()
+            {
+                DeValue::Table(inner) => inner,
+                _ => return None,
+            },
+            _ => return None,
+        };
+    }
+    let key = table.iter().find(|(key, _)| key.get_ref() == last)?.0;
+    Some(super::line_at(text, key.span().start))
+}
+
+impl From<File> for Settings {
+    fn from(file: File) -> Self {
+        Self {
+            tenants: file.tenants.into_iter().map(Tenant::from).collect(),
+            devices: DeviceChoices {
+                capture: file.devices.capture.map(DeviceId::new),
+                playout: file.devices.playout.map(DeviceId::new),
+            },
+            preferences: Preferences {
+                theme: match file.preferences.theme {
+                    Theme::System => model::ThemeChoice::System,
+                    Theme::Dark => model::ThemeChoice::Dark,
+                    Theme::Light => model::ThemeChoice::Light,
+                },
+                text_scale: file.preferences.text_scale,
+            },
+            unknown: Unknown {
+                top: file.rest,
+                devices: file.devices.rest,
+                preferences: file.preferences.rest,
+            },
+        }
+    }
+}
+
+impl From<&Settings> for File {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            version: super::CURRENT,
+            preferences: Window {
+                theme: match settings.preferences.theme {
+                    model::ThemeChoice::System => Theme::System,
+                    model::ThemeChoice::Dark => Theme::Dark,
+                    model::ThemeChoice::Light => Theme::Light,
+                },
+                text_scale: settings.preferences.text_scale,
+                rest: settings.unknown.preferences.clone(),
+            },
+            devices: Devices {
+                capture: settings.devices.capture.as_ref().map(ToString::to_string),
+                playout: settings.devices.playout.as_ref().map(ToString::to_string),
+                rest: settings.unknown.devices.clone(),
+            },
+            tenants: settings.tenants.iter().map(FileTenant::from).collect(),
+            rest: settings.unknown.top.clone(),
+        }
+    }
+}
+
+impl From<FileTenant> for Tenant {
+    fn from(tenant: FileTenant) -> Self {
+        Self {
+            id: TenantId::new(tenant.id),
+            name: tenant.name,
+            colour: tenant.colour,
+            accounts: tenant.accounts.into_iter().map(Account::from).collect(),
+            unknown: tenant.rest,
+        }
+    }
+}
+
+impl From<&Tenant> for FileTenant {
+    fn from(tenant: &Tenant) -> Self {
+        Self {
+            id: tenant.id.to_string(),
+            name: tenant.name.clone(),
+            colour: tenant.colour,
+            accounts: tenant.accounts.iter().map(FileAccount::from).collect(),
+            rest: tenant.unknown.clone(),
+        }
+    }
+}
+
+impl From<FileAccount> for Account {
+    fn from(file: FileAccount) -> Self {
+        Self {
+            id: AccountId::new(file.id),
+            settings: AccountSettings {
+                label: file.label,
+                aor: file.aor,
+                display_name: file.display_name,
+                auth_user: file.auth_user,
+                registrar: file.registrar,
+                proxy: file.proxy,
+                transport: file.transport.map(|transport| match transport {
+                    Transport::Udp => model::Transport::Udp,
+                    Transport::Tcp => model::Transport::Tcp,
+                    Transport::Tls => model::Transport::Tls,
+                    Transport::Ws => model::Transport::Ws,
+                    Transport::Wss => model::Transport::Wss,
+                }),
+                bind: file.bind,
+                register: file.register,
+                expires_s: file.expires_s,
+                srtp: match file.srtp {
+                    Srtp::Off => model::SrtpPolicy::Off,
+                    Srtp::Optional => model::SrtpPolicy::Optional,
+                    Srtp::Required => model::SrtpPolicy::Required,
+                },
+                codecs: file.codecs,
+                dtmf: match file.dtmf {
+                    Dtmf::Rfc4733 => model::DtmfMode::Rfc4733,
+                    Dtmf::Info => model::DtmfMode::Info,
+                    Dtmf::Inband => model::DtmfMode::Inband,
+                },
+                headers: file.headers,
+            },
+            unknown: file.rest,
+        }
+    }
+}
+
+impl From<&Account> for FileAccount {
+    fn from(account: &Account) -> Self {
+        let settings = account.settings.clone();
+        Self {
+            id: account.id.to_string(),
+            label: settings.label,
+            aor: settings.aor,
+            display_name: settings.display_name,
+            auth_user: settings.auth_user,
+            registrar: settings.registrar,
+            proxy: settings.proxy,
+            transport: settings.transport.map(|transport| match transport {
+                model::Transport::Udp => Transport::Udp,
+                model::Transport::Tcp => Transport::Tcp,
+                model::Transport::Tls => Transport::Tls,
+                model::Transport::Ws => Transport::Ws,
+                model::Transport::Wss => Transport::Wss,
+            }),
+            bind: settings.bind,
+            register: settings.register,
+            expires_s: settings.expires_s,
+            srtp: match settings.srtp {
+                model::SrtpPolicy::Off => Srtp::Off,
+                model::SrtpPolicy::Optional => Srtp::Optional,
+                model::SrtpPolicy::Required => Srtp::Required,
+            },
+            codecs: settings.codecs,
+            dtmf: match settings.dtmf {
+                model::DtmfMode::Rfc4733 => Dtmf::Rfc4733,
+                model::DtmfMode::Info => Dtmf::Info,
+                model::DtmfMode::Inband => Dtmf::Inband,
+            },
+            headers: settings.headers,
+            rest: account.unknown.clone(),
+        }
+    }
+}
+
+fn current() -> i64 {
+    super::CURRENT
+}
+
+fn normal_text() -> f32 {
+    1.0
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ten_minutes() -> u32 {
+    600
+}
+
+fn all_codecs() -> Vec<String> {
+    ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec()
+}

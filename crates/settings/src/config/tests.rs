@@ -1,0 +1,238 @@
+use super::*;
+
+const V1: &str = include_str!("../../tests/data/v1.toml");
+const V2: &str = include_str!("../../tests/data/v2.toml");
+
+fn load(name: &str, text: &str) -> (PathBuf, Loaded) {
+    let dir = scratch(name);
+    fs::write(dir.join(FILE), text).unwrap();
+    let loaded = Settings::load(&dir);
+    (dir, loaded)
+}
+
+fn sample() -> Settings {
+    let mut settings = Settings::default();
+    let mut tenant = Tenant::new(TenantId::new("acme"), "ACME Ltd", 2);
+    let mut account = AccountSettings::new("sip:alice@acme.example");
+    account.display_name = "Alice \"the\" Ä \u{1F4DE}".to_owned();
+    account.transport = Some(model::Transport::Wss);
+    account.headers = vec!["X-Room: 4.17".to_owned()];
+    tenant
+        .accounts
+        .push(Account::new(AccountId::new("alice"), account));
+    settings.tenants.push(tenant);
+    settings.devices.capture = Some(DeviceId::new("alsa:hw:1"));
+    settings.preferences.text_scale = 1.5;
+    settings
+}
+
+#[test]
+fn what_is_saved_is_what_is_loaded() {
+    let dir = scratch("round-trip");
+    let settings = sample();
+    settings.save(&dir).unwrap();
+    let loaded = Settings::load(&dir);
+    assert_eq!(loaded.problems, []);
+    assert_eq!(loaded.settings, settings);
+}
+
+#[test]
+fn a_missing_file_is_a_fresh_start_without_a_word() {
+    let loaded = Settings::load(&scratch("missing"));
+    assert_eq!(loaded, Loaded::defaults(Vec::new()));
+}
+
+#[test]
+fn version_1_becomes_version_2_and_is_kept_beside() {
+    let (dir, loaded) = load("migrate", V1);
+    assert_eq!(
+        loaded.settings.to_toml().unwrap(),
+        V2,
+        "the file that a migration writes is fixed in tests/data/v2.toml"
+    );
+    assert_eq!(loaded.problems.len(), 1, "{:?}", loaded.problems);
+    assert!(loaded.problems[0].sentence.contains("room"));
+    loaded.settings.save(&dir).unwrap();
+    let again = Settings::load(&dir);
+    assert_eq!(again.settings, loaded.settings);
+    assert_eq!(
+        fs::read_to_string(dir.join("settings.v1.toml")).unwrap(),
+        V1
+    );
+}
+
+#[test]
+fn a_syntax_error_names_its_line_and_the_file_is_kept() {
+    let text = "version = 2\n\n[preferences]\ntheme = \"dark\n";
+    let (dir, loaded) = load("syntax", text);
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!(loaded.problems.len(), 1);
+    assert_eq!(loaded.problems[0].line, Some(4));
+    assert!(
+        loaded.problems[0]
+            .sentence
+            .contains("kept as settings.broken-1.toml"),
+        "{}",
+        loaded.problems[0]
+    );
+    loaded.settings.save(&dir).unwrap();
+    assert_eq!(
+        fs::read_to_string(dir.join("settings.broken-1.toml")).unwrap(),
+        text
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_names_its_line() {
+    let (_, loaded) = load(
+        "wrong-kind",
+        "version = 2\n[[tenants]]\nid = \"a\"\n[[tenants.accounts]]\nid = \"b\"\naor = \"sip:b@a\"\nexpires_s = \"long\"\n",
+    );
+    assert_eq!(loaded.problems[0].line, Some(7), "{:?}", loaded.problems);
+    let (_, loaded) = load(
+        "wrong-word",
+        "version = 2\n[preferences]\ntheme = \"pink\"\n",
+    );
+    assert_eq!(loaded.problems[0].line, Some(3), "{:?}", loaded.problems);
+}
+
+#[test]
+fn the_same_broken_file_is_copied_once_and_another_one_gets_its_own_name() {
+    let (dir, _) = load("broken-twice", "version = ");
+    Settings::load(&dir);
+    assert!(!dir.join("settings.broken-2.toml").exists());
+    fs::write(dir.join(FILE), "version = [").unwrap();
+    Settings::load(&dir);
+    assert_eq!(
+        fs::read_to_string(dir.join("settings.broken-2.toml")).unwrap(),
+        "version = ["
+    );
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_line_and_survive_a_save() {
+    let text = "version = 2\nfuture = 7\n[preferences]\nsparkle = true\n[[tenants]]\nid = \"a\"\nname = \"A\"\nlogo = \"a.svg\"\n[[tenants.accounts]]\nid = \"b\"\naor = \"sip:b@a\"\nwhen = 2026-11-20T10:00:00Z\n";
+    let (dir, loaded) = load("unknown", text);
+    let named: Vec<_> = loaded
+        .problems
+        .iter()
+        .map(|p| {
+            (
+                p.line.unwrap(),
+                p.sentence.split('\u{201d}').next().unwrap(),
+            )
+        })
+        .map(|(line, start)| (line, start.rsplit('\u{201c}').next().unwrap().to_owned()))
+        .collect();
+    assert_eq!(
+        named,
+        [(2, "future"), (4, "sparkle"), (8, "logo"), (12, "when")]
+            .map(|(line, key)| (line, key.to_owned()))
+    );
+    loaded.settings.save(&dir).unwrap();
+    let saved = fs::read_to_string(dir.join(FILE)).unwrap();
+    for kept in [
+        "future = 7",
+        "sparkle = true",
+        "logo = \"a.svg\"",
+        "when = 2026-11-20T10:00:00Z",
+    ] {
+        assert!(saved.contains(kept), "{kept} is missing in\n{saved}");
+    }
+    assert_eq!(Settings::load(&dir).settings, loaded.settings);
+}
+
+#[test]
+fn a_file_of_a_newer_tipring_is_not_guessed_at() {
+    let (dir, loaded) = load("newer", "# hello\nversion = 99\n");
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!(loaded.problems[0].line, Some(2));
+    assert!(loaded.problems[0].sentence.contains("newer Tipring"));
+    assert!(dir.join("settings.broken-1.toml").exists());
+}
+
+#[test]
+fn ids_that_are_missing_or_taken_are_repaired_and_said() {
+    let (_, loaded) = load(
+        "ids",
+        "version = 2\n[[tenants]]\nname = \"One\"\n[[tenants.accounts]]\nid = \"x\"\naor = \"sip:a@b\"\n[[tenants]]\nid = \"two\"\n[[tenants.accounts]]\nid = \"x\"\naor = \"sip:c@d.example\"\n",
+    );
+    let ids: Vec<_> = loaded
+        .settings
+        .accounts()
+        .map(|(tenant, account)| (tenant.id.as_str(), account.id.as_str()))
+        .collect();
+    assert_eq!(ids, [("one", "x"), ("two", "c-d-example")]);
+    assert_eq!(loaded.settings.tenants[1].name, "two");
+    assert_eq!(loaded.problems.len(), 2);
+}
+
+#[test]
+fn a_text_size_nobody_could_read_is_put_right() {
+    for (text, scale) in [("nan", 1.0), ("-3.0", 0.5), ("1e9", 2.0)] {
+        let (_, loaded) = load(
+            "text-size",
+            &format!("version = 2\n[preferences]\ntext_scale = {text}\n"),
+        );
+        assert_eq!(loaded.settings.preferences.text_scale, scale);
+        assert_eq!(loaded.problems.len(), 1);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_and_folders_that_are_no_file_still_give_defaults() {
+    let dir = scratch("bytes");
+    fs::write(dir.join(FILE), b"version = 2\n\xff\xfe").unwrap();
+    let loaded = Settings::load(&dir);
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!(loaded.problems[0].line, Some(2));
+    assert!(dir.join("settings.broken-1.toml").exists());
+
+    let dir = scratch("folder");
+    fs::create_dir(dir.join(FILE)).unwrap();
+    let loaded = Settings::load(&dir);
+    assert_eq!(loaded.settings, Settings::default());
+    assert_eq!(loaded.problems.len(), 1);
+    let error = loaded.settings.save(&dir).unwrap_err().to_string();
+    assert!(error.contains("the settings were not saved"), "{error}");
+}
+
+#[test]
+fn new_ids_are_readable_and_unique() {
+    let mut settings = sample();
+    assert_eq!(settings.fresh_tenant_id("ACME Ltd").as_str(), "acme-ltd");
+    assert_eq!(settings.fresh_tenant_id("acme").as_str(), "acme-2");
+    assert_eq!(settings.fresh_tenant_id("日本").as_str(), "tenant");
+    let id = settings.fresh_account_id("sip:bob@acme.example:5061;x=y");
+    assert_eq!(id.as_str(), "bob-acme-example");
+    settings.tenants[0].accounts.push(Account::new(
+        id,
+        AccountSettings::new("sip:bob@acme.example"),
+    ));
+    assert_eq!(
+        settings.fresh_account_id("sip:bob@acme.example").as_str(),
+        "bob-acme-example-2"
+    );
+}
+
+#[test]
+fn no_file_however_broken_keeps_the_program_from_starting() {
+    let whole = sample().to_toml().unwrap();
+    for cut in 0..whole.len() {
+        // Loading is total: whatever a torn write left, settings come back.
+        if let Some(text) = whole.get(..cut) {
+            let _ = parse(text).map(|parsed| parsed.loaded.settings.to_toml().unwrap());
+        }
+    }
+    for text in [
+        "tenants = 3",
+        "version = -5",
+        "version = 1\naccounts = 3",
+        "version = 1\n[[accounts]]\ntenant = 3",
+        "version = 1\ntenants = [{id=\"home\", accounts=3}]\n[[accounts]]\naor=\"x\"",
+        "version = 9223372036854775807",
+        "version = -9223372036854775808",
+    ] {
+        assert!(parse(text).is_err(), "{text}");
+    }
+}

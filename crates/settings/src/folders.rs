@@ -1,0 +1,104 @@
+//! Where the files are.
+
+use std::path::{Path, PathBuf};
+
+/// The folders of one set of files: settings, data, and what lives only while the program runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    config: PathBuf,
+    data: PathBuf,
+    runtime: PathBuf,
+    standard: bool,
+}
+
+impl Folders {
+    /// Everything under one directory, as `--config DIR` asks.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        let config = dir.into();
+        Self {
+            data: config.clone(),
+            runtime: config.clone(),
+            config,
+            standard: false,
+        }
+    }
+
+    /// Where the platform wants them: `~/.config/tipring` and its like. `None` on a system without a
+    /// home directory.
+    pub fn standard() -> Option<Self> {
+        let dirs = directories::ProjectDirs::from("", "", "tipring")?;
+        Some(Self {
+            config: dirs.config_dir().to_owned(),
+            data: dirs.data_local_dir().to_owned(),
+            runtime: dirs
+                .runtime_dir()
+                .unwrap_or_else(|| dirs.data_local_dir())
+                .to_owned(),
+            standard: true,
+        })
+    }
+
+    /// The folder that holds `settings.toml`, for [`crate::Settings::load`].
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The encrypted vault, used where there is no keystore.
+    pub fn vault_file(&self) -> PathBuf {
+        self.data.join("secrets.vault")
+    }
+
+    /// The database of the call history.
+    pub fn history_file(&self) -> PathBuf {
+        self.data.join("history.sqlite")
+    }
+
+    /// The folder of the flight recorder.
+    pub fn trace_dir(&self) -> PathBuf {
+        self.data.join("trace")
+    }
+
+    /// The private socket for scripts and for finding a running program.
+    pub fn control_socket(&self) -> PathBuf {
+        self.runtime.join("control.sock")
+    }
+
+    /// The name under which the keystore files our entries. Two folders never share an entry, so a
+    /// trial in a folder of its own cannot overwrite the password of daily use.
+    pub fn keystore_service(&self) -> String {
+        if self.standard {
+            "tipring".to_owned()
+        } else {
+            let dir = std::path::absolute(&self.config).unwrap_or_else(|_| self.config.clone());
+            format!("tipring ({})", dir.display())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_directory_holds_everything_when_asked() {
+        let folders = Folders::at("/somewhere/else");
+        for path in [
+            folders.config().to_owned(),
+            folders.vault_file(),
+            folders.history_file(),
+            folders.trace_dir(),
+            folders.control_socket(),
+        ] {
+            assert!(path.starts_with("/somewhere/else"), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn two_folders_have_two_names_in_the_keystore() {
+        assert_ne!(
+            Folders::at("/a").keystore_service(),
+            Folders::at("/b").keystore_service()
+        );
+        assert_ne!(Folders::at("/a").keystore_service(), "tipring");
+    }
+}
