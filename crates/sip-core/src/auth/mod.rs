@@ -1,0 +1,381 @@
+//! Digest authentication (RFC 3261 §22, RFC 7616, RFC 8760): [`Authenticator`] answers
+//! challenges, [`server`] makes and checks them.
+
+mod challenge;
+mod digest;
+pub mod server;
+
+use std::fmt;
+
+use sip_message::{HeaderName, Request, Response};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+pub use challenge::Challenge;
+pub use digest::{Algorithm, Qop};
+
+use crate::tokens::Tokens;
+use challenge::parse_schemes;
+use digest::DigestInput;
+
+/// A user name and its password, for one realm or for any. The password is overwritten when
+/// dropped and never shown.
+#[derive(Clone)]
+pub struct Credentials {
+    realm: Option<String>,
+    username: String,
+    secret: Zeroizing<String>,
+}
+
+impl Credentials {
+    /// Credentials for whatever realm asks.
+    pub fn new(username: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self {
+            realm: None,
+            username: username.into(),
+            secret: Zeroizing::new(secret.into()),
+        }
+    }
+
+    /// The same for one realm only. It goes before credentials for any realm.
+    pub fn for_realm(self, realm: impl Into<String>) -> Self {
+        Self {
+            realm: Some(realm.into()),
+            ..self
+        }
+    }
+
+    /// The user name.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a challenge is not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AuthError {
+    /// The response holds no challenge that we understand. Names what was offered.
+    #[error("no authentication method that we know: {offered}")]
+    NothingKnown {
+        /// Schemes and algorithms offered, `Bearer`, `Digest SHA3-256`; empty when none were.
+        offered: String,
+    },
+    /// There are no credentials for this realm.
+    #[error("no password for realm {realm}")]
+    NoCredentials {
+        /// The realm that asked.
+        realm: String,
+    },
+    /// The server saw our credentials and refused them.
+    #[error("password refused by realm {realm}")]
+    Refused {
+        /// The realm that refused.
+        realm: String,
+    },
+    /// The server calls for new credentials again and again.
+    #[error("realm {realm} asks without end")]
+    TooOften {
+        /// The realm that asks.
+        realm: String,
+    },
+}
+
+/// How often one request may be sent with new credentials: enough for a chain of proxies with a
+/// stale nonce each, and no endless loop.
+const MOST_ROUNDS: u8 = 8;
+/// How often one realm may say `stale` for one request.
+const MOST_STALE: u8 = 3;
+/// Realms remembered.
+const MOST_REALMS: usize = 16;
+
+/// Answers challenges for one object. It remembers the challenge of each realm, so that the
+/// requests that follow carry credentials at once, with the nonce count going up.
+#[derive(Debug)]
+pub struct Authenticator {
+    credentials: Vec<Credentials>,
+    sessions: Vec<Session>,
+}
+
+/// The last challenge of one realm and how often it was answered.
+#[derive(Debug)]
+struct Session {
+    challenge: Challenge,
+    nonce_count: u32,
+}
+
+/// The state of one logical request through its challenges. Each request has its own, so that a
+/// refusal of one says nothing about another (a 407 to SUBSCRIBE does not log the account out).
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    rounds: u8,
+    attempts: Vec<Attempt>,
+}
+
+/// What this request showed to one realm.
+#[derive(Clone, Debug)]
+struct Attempt {
+    proxy: bool,
+    realm: String,
+    /// The nonce of the credentials last sent.
+    nonce: String,
+    /// Whether the nonce was handed out for this very request. If not, a refusal may merely mean
+    /// that it has expired, also from servers that never say `stale`.
+    fresh: bool,
+    stale: u8,
+}
+
+impl Authenticator {
+    /// Answers with these credentials.
+    pub fn new(credentials: Vec<Credentials>) -> Self {
+        Self {
+            credentials,
+            sessions: Vec::new(),
+        }
+    }
+
+    /// Takes other credentials and forgets what servers said about the old ones.
+    pub fn set_credentials(&mut self, credentials: Vec<Credentials>) {
+        *self = Self::new(credentials);
+    }
+
+    /// Takes a 401 or 407. `Ok`: send the request again, [`Self::authorize`]d anew, with a new
+    /// branch and the next CSeq. All realms that the response names are answered together.
+    ///
+    /// # Errors
+    ///
+    /// When sending again cannot help. Whose fault it is stands in the error.
+    pub fn handle_challenge(
+        &mut self,
+        response: &Response,
+        exchange: &mut Exchange,
+    ) -> Result<(), AuthError> {
+        let (challenges, offered) = strongest_per_realm(response);
+        let Some(first) = challenges.first() else {
+            return Err(AuthError::NothingKnown { offered });
+        };
+        exchange.rounds = exchange.rounds.saturating_add(1);
+        if exchange.rounds > MOST_ROUNDS {
+            return Err(AuthError::TooOften {
+                realm: first.realm.clone(),
+            });
+        }
+        // First everything that forbids a retry: half an answer only costs a round trip.
+        for challenge in &challenges {
+            self.credentials_for(&challenge.realm)?;
+            exchange.check(challenge)?;
+        }
+        for challenge in challenges {
+            self.remember(challenge);
+        }
+        Ok(())
+    }
+
+    /// Puts credentials for all known realms into the request, in place of older ones, one
+    /// header for each. Before the first challenge it does nothing.
+    pub fn authorize(
+        &mut self,
+        request: &mut Request,
+        exchange: &mut Exchange,
+        tokens: &mut Tokens,
+    ) {
+        request.headers.remove(HeaderName::Authorization);
+        request.headers.remove(HeaderName::ProxyAuthorization);
+        let uri = request.uri.to_string();
+        for index in 0..self.sessions.len() {
+            let Some(session) = self.sessions.get_mut(index) else {
+                break;
+            };
+            session.nonce_count = session.nonce_count.saturating_add(1);
+            let Some(session) = self.sessions.get(index) else {
+                break;
+            };
+            let Ok(credentials) = self.credentials_for(&session.challenge.realm) else {
+                continue;
+            };
+            let value = session.answer(credentials, request, &uri, &tokens.nonce());
+            let name = if session.challenge.proxy {
+                HeaderName::ProxyAuthorization
+            } else {
+                HeaderName::Authorization
+            };
+            request.headers.push(name, value);
+            exchange.sent(session);
+        }
+    }
+
+    /// Whether a realm has asked so far.
+    pub fn has_session(&self) -> bool {
+        !self.sessions.is_empty()
+    }
+
+    fn credentials_for(&self, realm: &str) -> Result<&Credentials, AuthError> {
+        let of_realm = |wanted: Option<&str>| {
+            self.credentials
+                .iter()
+                .find(|credentials| credentials.realm.as_deref() == wanted)
+        };
+        of_realm(Some(realm))
+            .or_else(|| of_realm(None))
+            .ok_or_else(|| AuthError::NoCredentials {
+                realm: realm.to_owned(),
+            })
+    }
+
+    fn remember(&mut self, challenge: Challenge) {
+        self.sessions.retain(|session| {
+            session.challenge.realm != challenge.realm || session.challenge.proxy != challenge.proxy
+        });
+        if self.sessions.len() == MOST_REALMS {
+            self.sessions.remove(0);
+        }
+        self.sessions.push(Session {
+            challenge,
+            nonce_count: 0,
+        });
+    }
+}
+
+impl Session {
+    /// The value of Authorization or Proxy-Authorization (RFC 3261 §20.7, RFC 7616 §3.4).
+    fn answer(
+        &self,
+        credentials: &Credentials,
+        request: &Request,
+        uri: &str,
+        cnonce: &str,
+    ) -> String {
+        let challenge = &self.challenge;
+        let nc = format!("{:08x}", self.nonce_count);
+        let response = DigestInput {
+            algorithm: challenge.algorithm,
+            qop: challenge.qop,
+            username: &credentials.username,
+            realm: &challenge.realm,
+            secret: &credentials.secret,
+            method: request.method.as_str(),
+            uri,
+            nonce: &challenge.nonce,
+            cnonce,
+            nc: &nc,
+            body: &request.body,
+        }
+        .response();
+        let mut value = format!(
+            "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{response}\"",
+            escape(&credentials.username),
+            challenge.realm,
+            challenge.nonce,
+        );
+        if challenge.algorithm_named {
+            value.push_str(", algorithm=");
+            value.push_str(challenge.algorithm.as_str());
+        }
+        // Without qop a client nonce is only legal where the algorithm needs it.
+        if challenge.qop.is_some() || challenge.algorithm.is_session() {
+            value.push_str(&format!(", cnonce=\"{cnonce}\""));
+        }
+        if let Some(opaque) = &challenge.opaque {
+            value.push_str(&format!(", opaque=\"{opaque}\""));
+        }
+        if let Some(qop) = challenge.qop {
+            value.push_str(&format!(", qop={}, nc={nc}", qop.as_str()));
+        }
+        value
+    }
+}
+
+impl Exchange {
+    /// Whether another try for this challenge can help.
+    fn check(&mut self, challenge: &Challenge) -> Result<(), AuthError> {
+        let realm = challenge.realm.clone();
+        let Some(attempt) = self.attempt(challenge) else {
+            return Ok(());
+        };
+        if attempt.nonce == challenge.nonce {
+            // The very nonce that we answered: whatever `stale` says, more of the same is a loop.
+            return Err(AuthError::Refused { realm });
+        }
+        if challenge.stale {
+            attempt.stale += 1;
+            if attempt.stale > MOST_STALE {
+                return Err(AuthError::TooOften { realm });
+            }
+            return Ok(());
+        }
+        if attempt.fresh {
+            return Err(AuthError::Refused { realm });
+        }
+        Ok(())
+    }
+
+    fn attempt(&mut self, challenge: &Challenge) -> Option<&mut Attempt> {
+        self.attempts
+            .iter_mut()
+            .find(|attempt| attempt.realm == challenge.realm && attempt.proxy == challenge.proxy)
+    }
+
+    fn sent(&mut self, session: &Session) {
+        let fresh = self.rounds > 0 && session.nonce_count == 1;
+        let nonce = session.challenge.nonce.clone();
+        match self.attempt(&session.challenge) {
+            Some(attempt) => {
+                attempt.fresh |= fresh;
+                attempt.nonce = nonce;
+            }
+            None => self.attempts.push(Attempt {
+                proxy: session.challenge.proxy,
+                realm: session.challenge.realm.clone(),
+                nonce,
+                fresh,
+                stale: 0,
+            }),
+        }
+    }
+}
+
+/// The challenges to answer, one for each realm and kind of asker, and in words what was offered.
+/// Of several for one realm the strongest that we know is taken, of equally strong ones the first
+/// (RFC 8760 §2.4 lets the server order them).
+fn strongest_per_realm(response: &Response) -> (Vec<Challenge>, String) {
+    let mut best: Vec<Challenge> = Vec::new();
+    let mut offered: Vec<String> = Vec::new();
+    for (name, proxy) in [
+        (HeaderName::WwwAuthenticate, false),
+        (HeaderName::ProxyAuthenticate, true),
+    ] {
+        for scheme in response.headers.get_all(name).flat_map(parse_schemes) {
+            let algorithm = scheme.value("algorithm").unwrap_or_default();
+            offered.push(format!("{} {algorithm}", scheme.scheme).trim().to_owned());
+            let Some(challenge) = Challenge::of(&scheme, proxy) else {
+                continue;
+            };
+            let room = best.len() < MOST_REALMS;
+            let same = best
+                .iter_mut()
+                .find(|other| other.realm == challenge.realm && other.proxy == proxy);
+            match same {
+                Some(other) if challenge.algorithm.strength() > other.algorithm.strength() => {
+                    *other = challenge;
+                }
+                Some(_) => {}
+                None if room => best.push(challenge),
+                None => {}
+            }
+        }
+    }
+    offered.truncate(MOST_REALMS);
+    (best, offered.join(", "))
+}
+
+/// Puts a backslash before what would end a quoted string.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}

@@ -1,0 +1,139 @@
+//! What the answer to a REGISTER says.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sip_message::{HeaderName, NameAddr, Response, Uri};
+
+/// Our binding among those that the registrar lists.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct OwnBinding {
+    /// The time granted to it; `None` when the answer says nothing about it.
+    pub(super) granted: Option<Duration>,
+    /// Bindings of others.
+    pub(super) others: usize,
+    /// What was odd.
+    pub(super) notice: Option<String>,
+}
+
+/// Finds our binding (RFC 3261 §10.2.4): by the instance that it carries, else by its URI, else
+/// by our user part, which some registrars leave alone while they rewrite the rest. The granted
+/// time is its `expires`, else that of the Expires header.
+pub(super) fn own_binding(
+    response: &Response,
+    contact: &str,
+    instance: Option<&str>,
+    user: &str,
+) -> OwnBinding {
+    let general = seconds(response, HeaderName::Expires);
+    let Ok(contacts) = response.headers.list::<NameAddr>(HeaderName::Contact) else {
+        return OwnBinding {
+            granted: general,
+            others: 0,
+            notice: Some("the registrar's list of bindings cannot be read".to_owned()),
+        };
+    };
+    let Some((own, how)) = find_own(&contacts, contact, instance, user) else {
+        let text = if contacts.is_empty() {
+            "the registrar lists no bindings, trusting its 200"
+        } else {
+            "the registrar lists other bindings and not ours, trusting its 200"
+        };
+        return OwnBinding {
+            granted: general,
+            others: contacts.len(),
+            notice: Some(text.to_owned()),
+        };
+    };
+    let own_expires = own
+        .params
+        .get("expires")
+        .and_then(|text| text.trim().parse().ok())
+        .map(Duration::from_secs);
+    let notice =
+        (how == How::User).then(|| format!("the registrar rewrote our binding to {}", own.uri));
+    OwnBinding {
+        granted: own_expires.or(general),
+        others: contacts.len() - 1,
+        notice,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Instance,
+    Uri,
+    User,
+}
+
+fn find_own<'a>(
+    contacts: &'a [NameAddr],
+    contact: &str,
+    instance: Option<&str>,
+    user: &str,
+) -> Option<(&'a NameAddr, How)> {
+    let uri = Uri::parse(contact).ok();
+    let same_uri = |other: &NameAddr| uri.as_ref().is_some_and(|uri| uri.equivalent(&other.uri));
+    let same_instance = |other: &NameAddr| {
+        other.params.get("+sip.instance").is_some_and(|theirs| {
+            let theirs = theirs.trim_matches(['"', '<', '>']);
+            instance.is_some_and(|ours| ours.eq_ignore_ascii_case(theirs))
+        })
+    };
+    // The URI decides first where the instance has several bindings, e.g. an outdated one.
+    let by = |how: How| {
+        contacts.iter().find(|other| match how {
+            How::Instance => same_instance(other),
+            How::Uri => same_uri(other),
+            How::User => other.uri.user.as_deref() == Some(user),
+        })
+    };
+    [How::Uri, How::Instance, How::User]
+        .into_iter()
+        .find_map(|how| by(how).map(|own| (own, how)))
+}
+
+/// A header of whole seconds; parameters and comments behind the number (Retry-After) are cut.
+pub(super) fn seconds(response: &Response, name: HeaderName) -> Option<Duration> {
+    let value = response.headers.get(name)?.trim();
+    let end = value
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(value.len());
+    let number: u32 = value.get(..end)?.parse().ok()?;
+    Some(Duration::from_secs(u64::from(number)))
+}
+
+/// Retry-After (RFC 3261 §20.33).
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    seconds(response, HeaderName::RetryAfter)
+}
+
+/// How the server sees us: `received` and `rport` of our Via as it came back (RFC 3581 §4). What
+/// is missing of the two is as we said it ourselves; `None` when both are.
+pub fn mapped_address(response: &Response) -> Option<SocketAddr> {
+    let via = response.headers.via_top().ok()?;
+    let (received, rport) = (via.received(), via.rport().flatten());
+    if received.is_none() && rport.is_none() {
+        return None;
+    }
+    let ip = received.or_else(|| via.sent_by.ip())?;
+    let port = rport.or(via.port)?;
+    Some(SocketAddr::new(ip, port))
+}
+
+/// All elements of a list of addresses, as text; none when it cannot be read.
+pub(super) fn values(response: &Response, name: HeaderName) -> Vec<String> {
+    response
+        .headers
+        .list::<NameAddr>(name)
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// Our own Contact value apart: the URI, and the parameters behind it.
+pub(super) fn split_contact(value: &str) -> (&str, &str) {
+    let inner = value.strip_prefix('<').unwrap_or(value);
+    inner.split_once('>').unwrap_or((inner, ""))
+}

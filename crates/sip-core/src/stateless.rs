@@ -1,0 +1,144 @@
+//! Answers made from the request alone, and what we truthfully say that we can do.
+
+use sip_message::{HeaderName, Headers, Method, Request, Response, StatusCode};
+
+use crate::tokens::Tokens;
+
+/// What this user agent can do, for Allow, Accept, Supported and Allow-Events (RFC 3261 §11.2).
+/// Only what is really there is listed: peers believe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Methods answered with something else than 405.
+    pub allow: Vec<Method>,
+    /// Option tags understood.
+    pub supported: Vec<String>,
+    /// Body types understood.
+    pub accept: Vec<String>,
+    /// Value of Server and User-Agent; none is sent when empty.
+    pub user_agent: String,
+}
+
+impl Default for Capabilities {
+    /// The phone as it is built: calls with PRACK-free provisional answers, INFO and OPTIONS.
+    fn default() -> Self {
+        Self {
+            allow: vec![
+                Method::Invite,
+                Method::Ack,
+                Method::Bye,
+                Method::Cancel,
+                Method::Options,
+                Method::Info,
+            ],
+            supported: Vec::new(),
+            accept: vec!["application/sdp".to_owned()],
+            user_agent: String::new(),
+        }
+    }
+}
+
+impl Capabilities {
+    /// Whether requests with this method are answered by something else than 405.
+    pub fn allows(&self, method: &Method) -> bool {
+        self.allow.contains(method)
+    }
+
+    /// The option tags of the request's Require that we do not understand (RFC 3261 §8.2.2.3).
+    /// Empty for ACK and CANCEL, in which Require means nothing.
+    pub fn unsupported(&self, request: &Request) -> Vec<String> {
+        if matches!(request.method, Method::Ack | Method::Cancel) {
+            return Vec::new();
+        }
+        request
+            .headers
+            .get_all(HeaderName::Require)
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|tag| !tag.is_empty())
+            .filter(|tag| {
+                !self
+                    .supported
+                    .iter()
+                    .any(|ours| ours.eq_ignore_ascii_case(tag))
+            })
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The value of Allow.
+    pub fn allow_value(&self) -> String {
+        let methods: Vec<&str> = self.allow.iter().map(Method::as_str).collect();
+        methods.join(", ")
+    }
+
+    /// Adds Allow, Accept and Supported, as in the 200 to OPTIONS.
+    pub fn write_all(&self, headers: &mut Headers) {
+        headers.push(HeaderName::Allow, self.allow_value());
+        if !self.accept.is_empty() {
+            headers.push(HeaderName::Accept, self.accept.join(", "));
+        }
+        // RFC 3261 §20.37: an empty Supported says "nothing", which is more than not saying it.
+        headers.push(HeaderName::Supported, self.supported.join(", "));
+    }
+}
+
+/// The bare response to a request (RFC 3261 §8.2.6.2): its Vias, From, To, Call-ID and CSeq, the
+/// Timestamp in a 100, and the given To tag when the request has none. A 100 never gets a tag.
+pub fn response(request: &Request, status: StatusCode, to_tag: Option<&str>) -> Response {
+    let mut response = Response::to_request(request, status);
+    // A To that cannot be read goes back as it came.
+    if let (Some(tag), Ok(to)) = (to_tag, request.headers.to())
+        && to.tag().is_none()
+        && status != StatusCode::TRYING
+    {
+        response.headers.set(HeaderName::To, to.with_tag(tag));
+    }
+    response
+}
+
+/// A refusal outside any dialog, or the answer to OPTIONS: the bare response with a fresh To tag
+/// and the headers that its status calls for: Allow with 405, Unsupported with 420, Accept with
+/// 415, all of them with the 200 to OPTIONS.
+///
+/// The caller sends nothing for an ACK: there is no response to one.
+pub fn respond_statelessly(
+    request: &Request,
+    status: StatusCode,
+    capabilities: &Capabilities,
+    tokens: &mut Tokens,
+) -> Response {
+    let mut response = response(request, status, Some(&tokens.tag()));
+    let headers = &mut response.headers;
+    match status.code() {
+        200 if request.method == Method::Options => capabilities.write_all(headers),
+        405 => headers.push(HeaderName::Allow, capabilities.allow_value()),
+        415 => headers.push(HeaderName::Accept, capabilities.accept.join(", ")),
+        420 => headers.push(
+            HeaderName::Unsupported,
+            capabilities.unsupported(request).join(", "),
+        ),
+        _ => {}
+    }
+    if !capabilities.user_agent.is_empty() {
+        headers.push(HeaderName::Server, capabilities.user_agent.clone());
+    }
+    response
+}
+
+/// What to answer to a request that belongs to nobody, `None` for an ACK (RFC 3261 §8.2).
+///
+/// Known and harmless: OPTIONS gets 200. Inside a dialog that does not exist (any more), or a
+/// CANCEL of nothing: 481. A method we never heard of: 405. Else the address is not ours: 404.
+pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Option<StatusCode> {
+    let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
+    let status = match &request.method {
+        Method::Ack => return None,
+        Method::Cancel => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+        _ if in_dialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+        method if !capabilities.allows(method) => StatusCode::METHOD_NOT_ALLOWED,
+        _ if !capabilities.unsupported(request).is_empty() => StatusCode::BAD_EXTENSION,
+        Method::Options => StatusCode::OK,
+        _ => StatusCode::NOT_FOUND,
+    };
+    Some(status)
+}
