@@ -142,6 +142,8 @@ pub enum ThemeChoice {
     Dark,
     /// Light.
     Light,
+    /// White on black, with outlines around everything that can be used.
+    HighContrast,
 }
 
 /// What the user chose about the window.
