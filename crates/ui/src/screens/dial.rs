@@ -1,0 +1,227 @@
+//! The number field with its account, and the pad of keys.
+
+use egui::{
+    Align, Key, Modifiers, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2,
+};
+use model::{CallView, Command};
+
+use super::{Bar, Kit, Room, account_list};
+use crate::view_state::Data;
+use crate::widgets::{Button, Field, Kind, text_in};
+use crate::window::{FocusWish, Window};
+use crate::{icons, shortcuts, strings};
+
+/// The number field.
+pub(crate) fn number_id() -> egui::Id {
+    egui::Id::unique("number field")
+}
+
+/// Account, number and the button that calls; in a narrow window the account stands above the number.
+pub(crate) fn bar(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
+    let t = kit.t.clone();
+    let height = t.px(40.0);
+    let mut line = Bar::new(ui, height, 8.0);
+    if kit.room == Room::Compact {
+        let whole = line.rest();
+        account_list::chooser(ui, whole, kit, data, window);
+        line = Bar::new(ui, height, 8.0);
+    } else {
+        let place = line.left(t.px(232.0));
+        account_list::chooser(ui, place, kit, data, window);
+    }
+    let button = Button::new(Kind::Primary, strings::CALL)
+        .icon(icons::PHONE)
+        .filled()
+        .height(40.0)
+        .enabled(window.dial_account.is_some())
+        .tip(format!("{}  Enter", strings::CALL));
+    let button = if kit.room == Room::Compact {
+        Button::icon_only(Kind::Primary, icons::PHONE, strings::CALL)
+            .filled()
+            .height(40.0)
+            .enabled(window.dial_account.is_some())
+    } else {
+        let width = t.px(96.0);
+        button.width(width)
+    };
+    let width = button.measure(ui, &t);
+    let place = line.right(width);
+    let field = Field::new(&mut window.dial, strings::NUMBER)
+        .id(number_id())
+        .hint(strings::NUMBER_HINT)
+        .large()
+        .show_in(ui, &t, line.rest());
+    if window.focus == Some(FocusWish::Number) {
+        window.focus = None;
+        field.request_focus();
+    }
+    let entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+    let pressed = button.show_in(ui, &t, place).clicked();
+    if entered || pressed {
+        place_call(kit, data, window);
+        if entered {
+            field.request_focus();
+        }
+    }
+}
+
+/// Calls what stands in the field. When nothing does, the last number comes back into it; a second press
+/// calls it.
+pub(crate) fn place_call(kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
+    let target = window.dial.trim().to_owned();
+    if target.is_empty() {
+        recall(data, window);
+        return;
+    }
+    let Some(account) = window.dial_account.clone() else {
+        return;
+    };
+    kit.send(Command::PlaceCall {
+        account,
+        target,
+        headers: Vec::new(),
+    });
+    window.dial.clear();
+}
+
+/// Puts the last number that was called into the field.
+pub(crate) fn recall(data: &Data, window: &mut Window) {
+    let last = data
+        .history
+        .iter()
+        .find(|h| h.direction == model::Direction::Outgoing);
+    if let Some(last) = last {
+        window.dial = short_target(&last.remote.uri).to_owned();
+        if data.account(&last.account).is_some() {
+            window.dial_account = Some(last.account.clone());
+        }
+    }
+}
+
+/// An address without its scheme where that changes nothing.
+pub(crate) fn short_target(uri: &str) -> &str {
+    uri.strip_prefix("sip:")
+        .or_else(|| uri.strip_prefix("tel:"))
+        .unwrap_or(uri)
+}
+
+const KEYS: [[(char, &str); 3]; 4] = [
+    [('1', ""), ('2', "ABC"), ('3', "DEF")],
+    [('4', "GHI"), ('5', "JKL"), ('6', "MNO")],
+    [('7', "PQRS"), ('8', "TUV"), ('9', "WXYZ")],
+    [('*', ""), ('0', "+"), ('#', "")],
+];
+
+/// The pad: tones for the current call when one is up, else the keys of the number field.
+pub(crate) fn pad(
+    ui: &mut Ui,
+    rect: Rect,
+    kit: &mut Kit<'_>,
+    call: Option<&CallView>,
+    window: &mut Window,
+) {
+    let t = kit.t.clone();
+    let gap = 8.0;
+    let width = ((rect.width() - 2.0 * gap) / 3.0).floor();
+    let height = ((rect.height() - 3.0 * gap) / 4.0).floor();
+    for (row, keys) in KEYS.iter().enumerate() {
+        for (column, (digit, letters)) in keys.iter().enumerate() {
+            let place = Rect::from_min_size(
+                pos2(
+                    rect.left() + column as f32 * (width + gap),
+                    rect.top() + row as f32 * (height + gap),
+                ),
+                Vec2::new(width, height),
+            );
+            if key(ui, &t, place, *digit, letters) {
+                press(kit, call, window, *digit);
+            }
+        }
+    }
+}
+
+/// What a pressed digit does.
+pub(crate) fn press(kit: &mut Kit<'_>, call: Option<&CallView>, window: &mut Window, digit: char) {
+    match call.filter(|c| c.state.is_up()) {
+        Some(call) => kit.send(Command::SendDtmf {
+            call: call.id,
+            digits: digit.to_string(),
+        }),
+        None => window.dial.push(digit),
+    }
+}
+
+fn key(ui: &mut Ui, t: &crate::theme::Theme, rect: Rect, digit: char, letters: &str) -> bool {
+    let response = ui.interact(rect, ui.scope_id().with(("key", digit)), Sense::click());
+    let fill = if response.is_pointer_button_down_on() {
+        t.selected
+    } else if response.hovered() {
+        t.hover
+    } else {
+        t.raised
+    };
+    let painter = ui.painter();
+    painter.rect_filled(rect, 8.0, fill);
+    if t.outlined {
+        painter.rect_stroke(rect, 8.0, Stroke::new(1.0, t.outline), StrokeKind::Inside);
+    }
+    if response.has_focus() {
+        painter.rect_stroke(rect, 8.0, t.focus(), StrokeKind::Outside);
+    }
+    let (upper, lower) = (t.px(22.0), t.px(13.0));
+    let digits = digit.to_string();
+    let show_letters = rect.height() >= upper + lower + 4.0;
+    let block = if show_letters { upper + lower } else { upper };
+    let top = (rect.center().y - block / 2.0).round();
+    let line = |top: f32, height: f32| {
+        Rect::from_min_size(pos2(rect.left(), top), Vec2::new(rect.width(), height))
+    };
+    text_in(
+        painter,
+        line(top, upper),
+        &digits,
+        t.large(),
+        t.text,
+        Align::Center,
+    );
+    if show_letters {
+        let place = line(top + upper, lower);
+        text_in(painter, place, letters, t.small(), t.faint, Align::Center);
+    }
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &digits));
+    response.clicked()
+}
+
+/// Digits that are typed while no field has the keyboard: tones when a call is up, else the number.
+pub(crate) fn typed(ui: &Ui, kit: &mut Kit<'_>, call: Option<&CallView>, window: &mut Window) {
+    let typed: Vec<char> = ui.input(|i| {
+        i.events
+            .iter()
+            .filter_map(|e| match e {
+                egui::Event::Text(text) => Some(text.chars()),
+                _ => None,
+            })
+            .flatten()
+            .filter(|c| c.is_ascii_digit() || matches!(c, '*' | '#' | '+'))
+            .collect()
+    });
+    for digit in typed {
+        if digit != '+' || call.is_none() {
+            press(kit, call, window, digit);
+        }
+    }
+    let erase = ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Backspace));
+    if erase && call.is_none() {
+        window.dial.pop();
+    }
+}
+
+/// The key that erases, for the pad's heading.
+pub(crate) fn erase_button<'a>() -> Button<'a> {
+    Button::icon_only(Kind::Ghost, icons::BACKSPACE, strings::ERASE).height(24.0)
+}
+
+/// The tooltip of a control with its key.
+pub(crate) fn tip(ui: &Ui, words: &str, deed: shortcuts::Deed) -> String {
+    format!("{words}  {}", shortcuts::written(ui.ctx(), deed))
+}

@@ -1,0 +1,304 @@
+//! All words of the window, in one place. Sentence case, no colon after a label; what asks for more ends
+//! in `…`.
+
+use model::{CallState, CallView};
+
+use crate::view_state::is_ringing_here;
+use crate::window::{OutcomeFilter, Screen};
+
+pub(crate) const PRODUCT: &str = "Tipring";
+
+// Screens
+pub(crate) fn screen(screen: Screen) -> &'static str {
+    match screen {
+        Screen::Phone => "Phone",
+        Screen::History => "History",
+        Screen::Trace => "Trace",
+        Screen::Accounts => "Accounts",
+        Screen::Settings => "Settings",
+    }
+}
+
+// States
+pub(crate) const STATE_OFF: &str = "Off";
+pub(crate) const STATE_TRYING: &str = "Trying";
+pub(crate) const STATE_REGISTERED: &str = "Registered";
+pub(crate) const STATE_REFUSED: &str = "Refused";
+pub(crate) const STATE_SILENT: &str = "Silent";
+pub(crate) const STATE_LEAVING: &str = "Signing out";
+pub(crate) const STATE_DEGRADED: &str = "Degraded";
+
+pub(crate) const OUTCOME_ANSWERED: &str = "Answered";
+pub(crate) const OUTCOME_MISSED: &str = "Missed";
+pub(crate) const OUTCOME_DECLINED: &str = "Declined";
+pub(crate) const OUTCOME_CANCELLED: &str = "Cancelled";
+pub(crate) const OUTCOME_FAILED: &str = "Failed";
+
+pub(crate) fn outcome_filter(filter: OutcomeFilter) -> &'static str {
+    match filter {
+        OutcomeFilter::All => "All",
+        OutcomeFilter::Answered => OUTCOME_ANSWERED,
+        OutcomeFilter::Missed => OUTCOME_MISSED,
+        OutcomeFilter::Failed => OUTCOME_FAILED,
+    }
+}
+
+/// The word for what a call is doing.
+pub(crate) fn call_state(call: &CallView) -> &'static str {
+    match call.state {
+        CallState::Trying | CallState::Ringing if is_ringing_here(call) => "Incoming call",
+        CallState::Trying => "Calling",
+        CallState::Ringing => "Ringing",
+        CallState::Early => "Ringing, with sound",
+        CallState::Connected if call.muted => "Connected, muted",
+        CallState::Connected => "Connected",
+        CallState::Held => match (call.held_by_us, call.held_by_peer) {
+            (true, true) => "Held by both",
+            (false, true) => "Held by them",
+            _ => "On hold",
+        },
+        CallState::Ending => "Hanging up",
+        CallState::Ended => "Ended",
+    }
+}
+
+// Shell
+pub(crate) const ALL_TENANTS: &str = "All organisations";
+pub(crate) const STARTING: &str = "Starting";
+pub(crate) const STARTING_TEXT: &str = "The engine reads its settings and opens the sound devices.";
+pub(crate) const STOPPED: &str = "The engine has stopped";
+pub(crate) const STOPPED_TEXT: &str =
+    "No call can come in or go out. Close the window and start Tipring again.";
+pub(crate) const SHORTCUTS: &str = "Keyboard shortcuts";
+pub(crate) const DISMISS: &str = "Dismiss";
+pub(crate) const CANCEL: &str = "Cancel";
+pub(crate) const CLOSE: &str = "Close";
+pub(crate) const COPY: &str = "Copy";
+pub(crate) const COPIED: &str = "Copied";
+
+// Account list
+pub(crate) const ACCOUNTS: &str = "Accounts";
+pub(crate) const ACCOUNT: &str = "Account";
+pub(crate) const ADD_ACCOUNT: &str = "Add account…";
+pub(crate) const FIND_ACCOUNT: &str = "Find an account";
+pub(crate) const NO_ACCOUNT_MATCHES: &str = "No account matches";
+pub(crate) const DIAL_WITH: &str = "Account to call with";
+pub(crate) const NO_ACCOUNT: &str = "No account";
+
+// Phone
+pub(crate) const NUMBER: &str = "Number or address";
+pub(crate) const NUMBER_HINT: &str = "Number, name or sip: address";
+pub(crate) const CALL: &str = "Call";
+pub(crate) const CALLS: &str = "Calls";
+pub(crate) const RECENT: &str = "Recent";
+pub(crate) const DIAL_PAD: &str = "Dial pad";
+pub(crate) const ERASE: &str = "Erase the last character";
+pub(crate) const NO_CALLS: &str = "No calls yet";
+pub(crate) const NO_CALLS_TEXT: &str =
+    "Type a number and press Enter. Calls you make or miss appear here.";
+
+// Calls
+pub(crate) const ANSWER: &str = "Answer";
+pub(crate) const REJECT: &str = "Reject";
+pub(crate) const HANG_UP: &str = "Hang up";
+pub(crate) const CANCEL_CALL: &str = "Cancel call";
+pub(crate) const HOLD: &str = "Hold";
+pub(crate) const RESUME: &str = "Resume";
+pub(crate) const MUTE: &str = "Mute";
+pub(crate) const UNMUTE: &str = "Unmute";
+pub(crate) const KEYPAD: &str = "Keypad";
+pub(crate) const LADDER: &str = "Ladder";
+pub(crate) const SHOW_LADDER: &str = "Show the ladder of this call";
+pub(crate) const CALL_AGAIN: &str = "Call again";
+pub(crate) const MICROPHONE_LEVEL: &str = "Microphone level";
+pub(crate) const SPEAKER_LEVEL: &str = "Speaker level";
+pub(crate) const ENCRYPTED: &str = "Encrypted";
+pub(crate) const NOT_ENCRYPTED: &str = "Not encrypted";
+pub(crate) const WITH: &str = "with";
+pub(crate) const WAITING_FOR_SOUND: &str = "Waiting for sound";
+pub(crate) const SENT_TONES: &str = "Sent";
+pub(crate) const RECEIVED_TONES: &str = "Received";
+
+pub(crate) fn tones_to(party: &str) -> String {
+    format!("Tones to {party}")
+}
+
+/// The word for a listening quality (ITU-T P.800 categories).
+pub(crate) fn quality(mos: f32) -> &'static str {
+    match mos {
+        m if m >= 4.0 => "Good",
+        m if m >= 3.6 => "Fair",
+        m if m >= 3.1 => "Poor",
+        _ => "Bad",
+    }
+}
+
+// History
+pub(crate) const HISTORY: &str = "History";
+pub(crate) const FIND_CALL: &str = "Find a call";
+pub(crate) const ALL_ACCOUNTS: &str = "All accounts";
+pub(crate) const OUTCOME: &str = "Outcome";
+pub(crate) const TODAY: &str = "Today";
+pub(crate) const YESTERDAY: &str = "Yesterday";
+pub(crate) const NO_HISTORY: &str = "No calls yet";
+pub(crate) const NO_HISTORY_TEXT: &str = "Calls you make or miss appear here.";
+pub(crate) const GO_TO_NUMBER: &str = "Go to the number field";
+pub(crate) const NO_MATCH: &str = "Nothing matches";
+pub(crate) const CLEAR_FILTER: &str = "Clear filter";
+pub(crate) const INCOMING: &str = "Incoming";
+pub(crate) const OUTGOING: &str = "Outgoing";
+
+pub(crate) fn hidden_by_filter(n: &str) -> String {
+    format!("{n} calls are hidden by the filter.")
+}
+
+pub(crate) fn calls_listed(n: &str) -> String {
+    format!("{n} calls")
+}
+
+// Accounts screen
+pub(crate) const EDIT: &str = "Edit…";
+pub(crate) const REMOVE: &str = "Remove…";
+pub(crate) const REMOVE_NOW: &str = "Remove";
+pub(crate) const RETRY: &str = "Retry now";
+pub(crate) const SIGN_IN: &str = "Sign in";
+pub(crate) const SIGN_OUT: &str = "Sign out";
+pub(crate) const ASK_SERVER: &str = "Ask server";
+pub(crate) const ASK_SERVER_TIP: &str = "Sends OPTIONS and shows what the server can do";
+pub(crate) const SHOW_TRACE: &str = "Show trace";
+pub(crate) const REGISTRATION: &str = "Registration";
+pub(crate) const CONFIGURATION: &str = "Configuration";
+pub(crate) const SERVER: &str = "Server";
+pub(crate) const RECENT_CALLS: &str = "Recent calls";
+pub(crate) const NEXT_STEP: &str = "Next step";
+pub(crate) const CHOOSE_ACCOUNT: &str = "Choose an account";
+pub(crate) const CHOOSE_ACCOUNT_TEXT: &str =
+    "Its registration, its settings and what its server can do are shown here.";
+pub(crate) const NOT_TOLD: &str = "Not told";
+pub(crate) const NOTHING: &str = "–";
+pub(crate) const AUTOMATIC: &str = "Automatic";
+
+pub(crate) fn remove_account(title: &str) -> String {
+    format!("Remove {title}?")
+}
+
+pub(crate) const REMOVE_ACCOUNT_TEXT: &str =
+    "It signs out, and its password is deleted from the key store. Its calls stay in the history.";
+
+pub(crate) fn remove_tenant(name: &str, accounts: usize) -> String {
+    match accounts {
+        0 => format!("Remove {name}?"),
+        1 => format!("Remove {name} and its account?"),
+        n => format!("Remove {name} and its {n} accounts?"),
+    }
+}
+
+pub(crate) const REMOVE_TENANT_TEXT: &str = "Accounts, passwords, history and trace of this organisation are deleted. This cannot be undone.";
+pub(crate) fn clear_history(name: &str) -> String {
+    format!("Forget the history of {name}?")
+}
+pub(crate) const CLEAR_HISTORY_TEXT: &str = "The list of calls is deleted. This cannot be undone.";
+pub(crate) const CLEAR_HISTORY_NOW: &str = "Forget";
+
+// Account form
+pub(crate) const NEW_ACCOUNT: &str = "New account";
+pub(crate) const EDIT_ACCOUNT: &str = "Edit account";
+pub(crate) const ADDRESS: &str = "Address";
+pub(crate) const ADDRESS_HINT: &str = "alice@example.com";
+pub(crate) const ADDRESS_HELP: &str = "As your provider gave it to you.";
+pub(crate) const ADDRESS_MISSING: &str =
+    "An address looks like alice@example.com or 1001@pbx.local.";
+pub(crate) const PASSWORD: &str = "Password";
+pub(crate) const PASSWORD_HELP: &str = "Kept in the system’s key store, never in a file.";
+pub(crate) const PASSWORD_KEEP: &str = "Leave empty to keep the one that is stored.";
+pub(crate) const SHOW_PASSWORD: &str = "Show the password";
+pub(crate) const ORGANISATION: &str = "Organisation";
+pub(crate) const LABEL: &str = "Name in lists";
+pub(crate) const DISPLAY_NAME: &str = "Your name, as others see it";
+pub(crate) const AUTH_USER: &str = "Authentication name";
+pub(crate) const AUTH_USER_HELP: &str = "Only when it differs from the address.";
+pub(crate) const REGISTRAR: &str = "Registrar";
+pub(crate) const REGISTRAR_HELP: &str = "Empty means the domain of the address.";
+pub(crate) const REGISTRAR_WRONG: &str =
+    "A registrar looks like sip:pbx.example.com or sip:192.0.2.10:5060.";
+pub(crate) const PROXY: &str = "Outbound proxy";
+pub(crate) const PROXY_WRONG: &str =
+    "A proxy looks like sip:proxy.example.com:5061;transport=tls;lr.";
+pub(crate) const TRANSPORT: &str = "Transport";
+pub(crate) const BIND: &str = "Local address";
+pub(crate) const BIND_HELP: &str = "Empty means any address and port.";
+pub(crate) const BIND_WRONG: &str = "A local address looks like 192.168.1.20:5060 or [fd00::20]:0.";
+pub(crate) const EXPIRES: &str = "Register for, in seconds";
+pub(crate) const EXPIRES_WRONG: &str = "A whole number from 30 to 86400; 600 is usual.";
+pub(crate) const ENCRYPTION: &str = "Media encryption";
+pub(crate) const DTMF: &str = "Tones";
+pub(crate) const CODECS: &str = "Codecs, best first";
+pub(crate) const CODECS_WRONG: &str = "Names from opus, pcmu and pcma, parted by commas.";
+pub(crate) const HEADERS: &str = "Extra headers of calls";
+pub(crate) const HEADERS_HELP: &str = "Each as Name: value, parted by semicolons.";
+pub(crate) const HEADERS_WRONG: &str = "A header looks like X-Room: 42.";
+pub(crate) const REGISTER: &str = "Register with the server";
+pub(crate) const ADVANCED: &str = "Advanced";
+pub(crate) const SAVE: &str = "Save";
+pub(crate) const ADD: &str = "Add account";
+
+// First run
+pub(crate) const WELCOME: &str = "Add your first account";
+pub(crate) const WELCOME_TEXT: &str = "Two fields are enough. Nothing to sign up for.";
+pub(crate) const CONNECT: &str = "Connect";
+pub(crate) const TRY_DEMO: &str = "Try the built-in switchboard";
+pub(crate) const TRY_DEMO_TEXT: &str = "No account at hand?";
+
+// Settings
+pub(crate) const SOUND: &str = "Sound";
+pub(crate) const MICROPHONE: &str = "Microphone";
+pub(crate) const SPEAKER: &str = "Speaker";
+pub(crate) const SYSTEM_DEFAULT: &str = "System default";
+pub(crate) const LOOK_AGAIN: &str = "Look for devices again";
+pub(crate) const NO_DEVICE: &str = "None found";
+pub(crate) const APPEARANCE: &str = "Appearance";
+pub(crate) const THEME: &str = "Theme";
+pub(crate) const THEMES: [&str; 4] = ["System", "Dark", "Light", "High contrast"];
+pub(crate) const TEXT_SIZE: &str = "Text size";
+pub(crate) const TEXT_SIZES: [(&str, f32); 5] = [
+    ("100 %", 1.0),
+    ("110 %", 1.1),
+    ("125 %", 1.25),
+    ("150 %", 1.5),
+    ("200 %", 2.0),
+];
+pub(crate) const ORGANISATIONS: &str = "Organisations";
+pub(crate) const ORGANISATIONS_TEXT: &str =
+    "Each has its own accounts, secrets, history and trace; nothing crosses between them.";
+pub(crate) const NEW_ORGANISATION: &str = "Name of a new organisation";
+pub(crate) const ADD_ORGANISATION: &str = "Add";
+pub(crate) const COLOUR: &str = "Colour";
+pub(crate) const NAME: &str = "Name";
+pub(crate) const RENAME: &str = "Rename";
+pub(crate) const FORGET_HISTORY: &str = "Forget history…";
+pub(crate) const ABOUT: &str = "About";
+pub(crate) const ABOUT_TEXT: &str = "A softphone for many accounts of many organisations, which says why \
+a call or a registration failed. Free software under MIT or Apache-2.0. Typefaces Inter and JetBrains \
+Mono (OFL), icons Phosphor (MIT).";
+
+pub(crate) fn accounts_of(n: usize) -> String {
+    match n {
+        0 => "No accounts".to_owned(),
+        1 => "1 account".to_owned(),
+        n => format!("{n} accounts"),
+    }
+}
+
+// Status bar
+pub(crate) fn registered(there: usize, wanted: usize) -> String {
+    format!("{there} of {wanted} registered")
+}
+pub(crate) fn failing(n: usize) -> String {
+    match n {
+        1 => "1 needs a look".to_owned(),
+        n => format!("{n} need a look"),
+    }
+}
+pub(crate) const SOUND_GOOD: &str = "Sound ready";
+pub(crate) const SOUND_BAD: &str = "Sound needs a look";
+pub(crate) const RECORDING: &str = "Trace on";

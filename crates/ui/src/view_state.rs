@@ -1,0 +1,276 @@
+//! What the window knows: the engine's state, folded from events, and what the person is doing.
+
+use std::collections::{HashMap, VecDeque};
+
+use model::{
+    AccountId, AccountView, CallId, CallState, CallView, DevicesView, Direction, Event, Failure,
+    HistoryEntry, Notice, NoticeLevel, Preferences, RegistrationState, Snapshot, TenantId,
+    TenantView, Timestamp,
+};
+
+use crate::trace_log::TraceLog;
+use crate::window::Window;
+
+/// Most lines of history that are kept here; older ones stand on disk.
+pub const HISTORY_LINES: usize = 10_000;
+/// Most notices that wait to be read.
+const NOTICES: usize = 20;
+
+/// Everything the window shows.
+#[derive(Default)]
+pub struct ViewState {
+    /// What the engine told.
+    pub data: Data,
+    /// What the person is doing.
+    pub window: Window,
+    /// Local time less UTC, in seconds; set by whoever knows the time zone.
+    pub utc_offset_s: i32,
+}
+
+/// The engine's state as folded from its events.
+#[derive(Default)]
+pub struct Data {
+    /// Whether the engine has spoken yet, or has stopped.
+    pub phase: Phase,
+    /// All tenants, in the order of the rail.
+    pub tenants: Vec<TenantView>,
+    /// All accounts, in the order of the list.
+    pub accounts: Vec<AccountView>,
+    /// All calls that were not put away, oldest first.
+    pub calls: Vec<CallView>,
+    /// Finished calls, newest first.
+    pub history: Vec<HistoryEntry>,
+    /// What was recorded.
+    pub trace: TraceLog,
+    /// Sound devices.
+    pub devices: DevicesView,
+    /// What the user chose about the window.
+    pub preferences: Preferences,
+    /// Last answer to an OPTIONS of each account.
+    pub options: HashMap<AccountId, OptionsAnswer>,
+    /// Notices that were not put away, oldest first, each with its number.
+    pub notices: VecDeque<(u64, Notice)>,
+    /// Counts up when accounts or tenants change, for what is computed from them.
+    pub accounts_version: u64,
+    /// Counts up when the history changes.
+    pub history_version: u64,
+    next_notice: u64,
+}
+
+/// How far the engine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It has not spoken yet.
+    #[default]
+    Starting,
+    /// It works.
+    Running,
+    /// It has ended.
+    Stopped,
+}
+
+/// What came of an OPTIONS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptionsAnswer {
+    /// Whom was asked.
+    pub target: String,
+    /// Status and phrase of the answer.
+    pub status: Option<(u16, String)>,
+    /// Round trip in milliseconds.
+    pub round_trip_ms: Option<f32>,
+    /// Methods in its Allow header.
+    pub allow: Vec<String>,
+    /// What the server calls itself.
+    pub server: Option<String>,
+    /// Why there is no answer.
+    pub failure: Option<Failure>,
+}
+
+impl Data {
+    /// The account with this id.
+    pub fn account(&self, id: &AccountId) -> Option<&AccountView> {
+        self.accounts.iter().find(|a| a.id == *id)
+    }
+
+    /// The tenant with this id.
+    pub fn tenant(&self, id: &TenantId) -> Option<&TenantView> {
+        self.tenants.iter().find(|t| t.id == *id)
+    }
+
+    /// The call with this id.
+    pub fn call(&self, id: CallId) -> Option<&CallView> {
+        self.calls.iter().find(|c| c.id == id)
+    }
+
+    /// Index of a tenant's colour; the first when the tenant is not known.
+    pub fn tenant_colour(&self, id: &TenantId) -> u8 {
+        self.tenant(id).map_or(0, |t| t.colour)
+    }
+
+    /// How many accounts want to be registered, and how many are.
+    pub fn registered(&self) -> (usize, usize) {
+        let wanted = self
+            .accounts
+            .iter()
+            .filter(|a| a.settings.register && a.state != RegistrationState::Off)
+            .count();
+        let there = self
+            .accounts
+            .iter()
+            .filter(|a| a.state == RegistrationState::Registered)
+            .count();
+        (there, wanted.max(there))
+    }
+
+    /// Accounts that need a look.
+    pub fn failing(&self) -> impl Iterator<Item = &AccountView> {
+        self.accounts.iter().filter(|a| is_failing(a.state))
+    }
+
+    /// Whether there is nothing to work with yet.
+    pub fn is_first_run(&self) -> bool {
+        self.phase == Phase::Running && self.accounts.is_empty()
+    }
+
+    fn touch_accounts(&mut self) {
+        self.accounts_version += 1;
+    }
+
+    fn replace(&mut self, snapshot: Snapshot) {
+        let Snapshot {
+            tenants,
+            accounts,
+            calls,
+            history,
+            trace,
+            devices,
+            preferences,
+        } = snapshot;
+        self.phase = Phase::Running;
+        self.tenants = tenants;
+        self.accounts = accounts;
+        self.calls = calls;
+        self.history = history;
+        self.trace.clear();
+        self.trace.extend(trace);
+        self.devices = devices;
+        self.preferences = preferences;
+        self.touch_accounts();
+        self.history_version += 1;
+    }
+}
+
+/// Whether an account in this state needs a look.
+pub fn is_failing(state: RegistrationState) -> bool {
+    matches!(
+        state,
+        RegistrationState::Refused | RegistrationState::Silent | RegistrationState::Degraded
+    )
+}
+
+/// Folds one event in. Pure: no clock, no drawing; the same events make the same state.
+pub fn apply(state: &mut ViewState, event: Event) {
+    let ViewState { data, window, .. } = state;
+    match event {
+        Event::Resync { snapshot } => data.replace(*snapshot),
+        Event::Tenant { tenant } => {
+            put(&mut data.tenants, tenant, |a, b| a.id == b.id);
+            data.touch_accounts();
+        }
+        Event::TenantRemoved { tenant } => {
+            data.tenants.retain(|t| t.id != tenant);
+            data.accounts.retain(|a| a.tenant != tenant);
+            data.calls.retain(|c| c.tenant != tenant);
+            data.history.retain(|h| h.tenant != tenant);
+            data.trace.forget_tenant(&tenant);
+            data.touch_accounts();
+            data.history_version += 1;
+        }
+        Event::Account { account } => {
+            put(&mut data.accounts, *account, |a, b| a.id == b.id);
+            data.touch_accounts();
+        }
+        Event::AccountRemoved { account } => {
+            data.accounts.retain(|a| a.id != account);
+            data.options.remove(&account);
+            data.touch_accounts();
+        }
+        Event::Call { call } => {
+            let is_new = data.call(call.id).is_none();
+            // What the person has just started is what they look at; a ringing call waits beside.
+            if is_new && call.direction == Direction::Outgoing {
+                window.call = Some(call.id);
+            }
+            put(&mut data.calls, *call, |a, b| a.id == b.id);
+        }
+        Event::CallRemoved { call } => data.calls.retain(|c| c.id != call),
+        Event::Dtmf { .. } => {}
+        Event::History { entry } => {
+            if !data.history.iter().any(|h| h.id == entry.id) {
+                data.history.insert(0, entry);
+                data.history.truncate(HISTORY_LINES);
+                data.history_version += 1;
+            }
+        }
+        Event::HistoryCleared { tenant } => {
+            data.history.retain(|h| h.tenant != tenant);
+            data.history_version += 1;
+        }
+        Event::Trace { records } => data.trace.extend(records),
+        Event::Devices { devices } => data.devices = devices,
+        Event::Preferences { preferences } => data.preferences = preferences,
+        Event::OptionsAnswered {
+            account,
+            target,
+            status,
+            round_trip_ms,
+            allow,
+            server,
+            failure,
+        } => {
+            data.options.insert(
+                account,
+                OptionsAnswer {
+                    target,
+                    status,
+                    round_trip_ms,
+                    allow,
+                    server,
+                    failure,
+                },
+            );
+        }
+        Event::Notice { notice } => {
+            data.notices.push_back((data.next_notice, notice));
+            data.next_notice += 1;
+            if data.notices.len() > NOTICES {
+                data.notices.pop_front();
+            }
+        }
+        Event::Stopped => data.phase = Phase::Stopped,
+    }
+    window.follow(data);
+}
+
+fn put<T>(list: &mut Vec<T>, item: T, same: impl Fn(&T, &T) -> bool) {
+    match list.iter_mut().find(|old| same(old, &item)) {
+        Some(old) => *old = item,
+        None => list.push(item),
+    }
+}
+
+/// When a notice leaves by itself; an error stays until it is put away.
+pub(crate) fn notice_ends(notice: &Notice) -> Option<Timestamp> {
+    let seconds = match notice.level {
+        NoticeLevel::Info => 6,
+        NoticeLevel::Warning => 15,
+        NoticeLevel::Error => return None,
+    };
+    Some(Timestamp(notice.time.0.saturating_add(seconds * 1_000_000)))
+}
+
+/// Whether a call waits to be answered here.
+pub(crate) fn is_ringing_here(call: &CallView) -> bool {
+    call.direction == Direction::Incoming
+        && matches!(call.state, CallState::Trying | CallState::Ringing)
+}

@@ -1,0 +1,87 @@
+//! State as a shape, a colour and a word, the same everywhere.
+
+use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, pos2, vec2};
+use model::{Outcome, RegistrationState};
+
+use crate::{strings, theme::Theme};
+
+/// The colour and the word of a registration's state.
+pub(crate) fn registration_words(t: &Theme, state: RegistrationState) -> (Color32, &'static str) {
+    match state {
+        RegistrationState::Off => (t.faint, strings::STATE_OFF),
+        RegistrationState::Trying => (t.accent, strings::STATE_TRYING),
+        RegistrationState::Registered => (t.good, strings::STATE_REGISTERED),
+        RegistrationState::Refused => (t.bad, strings::STATE_REFUSED),
+        RegistrationState::Silent => (t.warn, strings::STATE_SILENT),
+        RegistrationState::Leaving => (t.faint, strings::STATE_LEAVING),
+        RegistrationState::Degraded => (t.warn, strings::STATE_DEGRADED),
+    }
+}
+
+/// Paints the shape of a registration's state: a disc is registered, an open ring is under way, a cross
+/// is refused, a triangle is silent, a square is degraded, an empty circle is off.
+pub(crate) fn registration_mark(
+    painter: &Painter,
+    t: &Theme,
+    centre: Pos2,
+    state: RegistrationState,
+) {
+    let (colour, _) = registration_words(t, state);
+    let r = (4.0 * t.scale).max(4.0);
+    match state {
+        RegistrationState::Registered => {
+            painter.circle_filled(centre, r, colour);
+        }
+        RegistrationState::Off => {
+            painter.circle_stroke(centre, r - 0.75, Stroke::new(1.5, colour));
+        }
+        RegistrationState::Trying | RegistrationState::Leaving => {
+            let points = (0..=20)
+                .map(|step| {
+                    let angle = -std::f32::consts::FRAC_PI_2
+                        + step as f32 / 20.0 * 1.5 * std::f32::consts::PI;
+                    centre + (r - 0.75) * vec2(angle.cos(), angle.sin())
+                })
+                .collect();
+            painter.add(Shape::line(points, Stroke::new(2.0, colour)));
+        }
+        RegistrationState::Refused => {
+            let d = r - 0.5;
+            let stroke = Stroke::new(2.0, colour);
+            painter.line_segment([centre + vec2(-d, -d), centre + vec2(d, d)], stroke);
+            painter.line_segment([centre + vec2(-d, d), centre + vec2(d, -d)], stroke);
+        }
+        RegistrationState::Silent => {
+            let points = vec![
+                centre + vec2(0.0, -r),
+                centre + vec2(r * 1.1, r * 0.9),
+                centre + vec2(-r * 1.1, r * 0.9),
+            ];
+            painter.add(Shape::convex_polygon(points, colour, Stroke::NONE));
+        }
+        RegistrationState::Degraded => {
+            let square = Rect::from_center_size(centre, vec2(r, r) * 1.7);
+            painter.rect_filled(square, 1.0, colour);
+        }
+    }
+}
+
+/// Paints the thin mark of a tenant at the left edge of `rect`.
+pub(crate) fn tenant_mark(painter: &Painter, t: &Theme, rect: Rect, colour: u8) {
+    let mark = Rect::from_min_max(
+        pos2(rect.left(), rect.top()),
+        pos2(rect.left() + 3.0, rect.bottom()),
+    );
+    painter.rect_filled(mark, 1.5, t.tenant(colour));
+}
+
+/// The colour and the word of how a call ended.
+pub(crate) fn outcome_words(t: &Theme, outcome: Outcome) -> (Color32, &'static str) {
+    match outcome {
+        Outcome::Answered => (t.muted, strings::OUTCOME_ANSWERED),
+        Outcome::Missed => (t.bad, strings::OUTCOME_MISSED),
+        Outcome::Declined => (t.muted, strings::OUTCOME_DECLINED),
+        Outcome::Cancelled => (t.muted, strings::OUTCOME_CANCELLED),
+        Outcome::Failed => (t.bad, strings::OUTCOME_FAILED),
+    }
+}

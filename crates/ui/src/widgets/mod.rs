@@ -1,0 +1,18 @@
+//! The parts that screens are made of. Each is drawn from the theme's tokens, shows hover and focus, and
+//! has a name for screen readers.
+
+mod button;
+mod choice;
+mod field;
+mod list;
+mod mark;
+mod meter;
+mod text;
+
+pub(crate) use button::{Button, Kind};
+pub(crate) use choice::{menu_frame, segmented, select, switch};
+pub(crate) use field::{Field, form_row};
+pub(crate) use list::{Rows, row_ground, rows};
+pub(crate) use mark::{outcome_words, registration_mark, registration_words, tenant_mark};
+pub(crate) use meter::{meter, signal};
+pub(crate) use text::{caption, empty, galley, heading, icon_in, label, paragraph, text_in};

@@ -1,0 +1,259 @@
+//! What the person is doing in the window. Nothing of it is known to the engine.
+
+use std::collections::BTreeSet;
+
+use model::{AccountId, CallId, CallState, Outcome, RegistrationState, TenantId, Timestamp};
+
+use crate::account_form::AccountForm;
+use crate::view_state::{Data, is_ringing_here};
+
+/// The screens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Screen {
+    /// Number field, dial pad and calls.
+    #[default]
+    Phone,
+    /// Finished calls.
+    History,
+    /// The live SIP trace.
+    Trace,
+    /// Accounts, one at a time.
+    Accounts,
+    /// Sound, looks, organisations.
+    Settings,
+}
+
+impl Screen {
+    /// All of them, in the order of the tabs.
+    pub const ALL: [Self; 5] = [
+        Self::Phone,
+        Self::History,
+        Self::Trace,
+        Self::Accounts,
+        Self::Settings,
+    ];
+}
+
+/// A field that is to have the keyboard in the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FocusWish {
+    /// The number field.
+    Number,
+    /// The filter field of the screen that is shown.
+    Filter,
+    /// The first field of a form.
+    Form,
+}
+
+/// Something that is asked about before it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Remove this account?
+    RemoveAccount(AccountId),
+    /// Remove this organisation with everything in it?
+    RemoveTenant(TenantId),
+    /// Forget the history of this organisation?
+    ClearHistory(TenantId),
+}
+
+/// Which part of the history is listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryFilter {
+    /// Words that the party, the account or the reason must contain.
+    pub text: String,
+    /// Only calls that ended like this.
+    pub outcome: OutcomeFilter,
+    /// Only calls of this account.
+    pub account: Option<AccountId>,
+}
+
+/// Which outcomes are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutcomeFilter {
+    /// All.
+    #[default]
+    All,
+    /// Those that were talked in.
+    Answered,
+    /// Those that rang here in vain.
+    Missed,
+    /// Those that failed.
+    Failed,
+}
+
+impl OutcomeFilter {
+    /// All of them, in the order of the buttons.
+    pub const ALL: [Self; 4] = [Self::All, Self::Answered, Self::Missed, Self::Failed];
+
+    /// Whether a call that ended like this is listed.
+    pub fn takes(self, outcome: Outcome) -> bool {
+        match self {
+            Self::All => true,
+            Self::Answered => outcome == Outcome::Answered,
+            Self::Missed => outcome == Outcome::Missed,
+            Self::Failed => outcome == Outcome::Failed,
+        }
+    }
+}
+
+/// The list of history rows that a filter gave, kept until something changes.
+#[derive(Default)]
+pub(crate) struct HistoryRows {
+    pub(crate) of: Option<(u64, HistoryFilter, Option<TenantId>, i32, i64)>,
+    pub(crate) rows: Vec<HistoryRow>,
+    pub(crate) calls: usize,
+}
+
+/// One line of the history list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HistoryRow {
+    /// A new day begins here; the number is the index of its first call.
+    Day(usize),
+    /// The call with this index.
+    Call(usize),
+}
+
+/// The list of account rows that a filter gave, kept until something changes.
+#[derive(Default)]
+pub(crate) struct AccountRows {
+    pub(crate) of: Option<(u64, String, Option<TenantId>, BTreeSet<TenantId>)>,
+    pub(crate) rows: Vec<AccountRow>,
+    pub(crate) accounts: usize,
+}
+
+/// One line of an account list, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccountRow {
+    /// A tenant with how many of its accounts are registered and how many there are.
+    Tenant {
+        index: usize,
+        registered: usize,
+        all: usize,
+    },
+    /// An account.
+    Account(usize),
+}
+
+/// What the person is doing.
+#[derive(Default)]
+pub struct Window {
+    /// The screen that is shown.
+    pub screen: Screen,
+    /// Only this tenant's things are listed.
+    pub tenant: Option<TenantId>,
+    /// What stands in the number field.
+    pub dial: String,
+    /// The account that the next call uses.
+    pub dial_account: Option<AccountId>,
+    /// The call that is looked at.
+    pub call: Option<CallId>,
+    /// The account that is looked at.
+    pub account: Option<AccountId>,
+    /// What stands in the filter of the account list.
+    pub account_filter: String,
+    /// Tenants whose accounts are folded away.
+    pub folded: BTreeSet<TenantId>,
+    /// The account that is being added or edited.
+    pub form: Option<AccountForm>,
+    /// The form of the first run.
+    pub first: AccountForm,
+    /// Which part of the history is listed.
+    pub history: HistoryFilter,
+    /// The history line that is looked at.
+    pub history_line: Option<i64>,
+    /// Whether the shortcut sheet is open.
+    pub sheet: bool,
+    /// What is being asked.
+    pub question: Option<Question>,
+    /// The field that gets the keyboard next.
+    pub focus: Option<FocusWish>,
+    /// Whether the keypad of a call is open in a narrow window.
+    pub keypad: bool,
+    /// Numbers of notices that were put away.
+    pub read: BTreeSet<u64>,
+    /// The live trace.
+    pub trace: crate::screens::TraceWindow,
+    /// A tenant that is being renamed, and its new name.
+    pub renaming: Option<(TenantId, String)>,
+    /// Name of a tenant to be added.
+    pub new_tenant: String,
+    pub(crate) account_choice: String,
+    pub(crate) account_choice_at: usize,
+    pub(crate) history_rows: HistoryRows,
+    pub(crate) account_rows: AccountRows,
+    pub(crate) choice_rows: AccountRows,
+    pub(crate) reveal_history: bool,
+    pub(crate) options_asked: Option<(AccountId, Timestamp)>,
+}
+
+impl Window {
+    /// Lets go of what is there no more, and takes the next best.
+    pub(crate) fn follow(&mut self, data: &Data) {
+        let gone = |id: &AccountId| data.account(id).is_none();
+        if self
+            .tenant
+            .as_ref()
+            .is_some_and(|t| data.tenant(t).is_none())
+        {
+            self.tenant = None;
+        }
+        if self.account.as_ref().is_some_and(gone) {
+            self.account = None;
+        }
+        if self.history.account.as_ref().is_some_and(gone) {
+            self.history.account = None;
+        }
+        if self.dial_account.as_ref().is_none_or(gone) {
+            self.dial_account = self.best_account(data);
+        }
+        if self.call.is_some_and(|c| data.call(c).is_none()) {
+            self.call = None;
+        }
+        if let Some(oldest) = data.notices.front().map(|(number, _)| *number) {
+            self.read.retain(|number| *number >= oldest);
+        }
+    }
+
+    /// The account to dial with when nobody chose one: registered before anything else.
+    fn best_account(&self, data: &Data) -> Option<AccountId> {
+        let ours = || {
+            data.accounts
+                .iter()
+                .filter(|a| self.tenant.as_ref().is_none_or(|t| *t == a.tenant))
+        };
+        ours()
+            .find(|a| a.state == RegistrationState::Registered)
+            .or_else(|| ours().next())
+            .map(|a| a.id.clone())
+    }
+
+    /// Shows one tenant's things, or all; the account to dial with follows.
+    pub fn choose_tenant(&mut self, data: &Data, tenant: Option<TenantId>) {
+        self.tenant = tenant;
+        let fits = self
+            .dial_account
+            .as_ref()
+            .and_then(|id| data.account(id))
+            .is_some_and(|a| self.tenant.as_ref().is_none_or(|t| *t == a.tenant));
+        if !fits && let Some(best) = self.best_account(data) {
+            self.dial_account = Some(best);
+        }
+    }
+
+    /// The call that keys and the large card are about: the chosen one while it lives, else one that is
+    /// up, else one on its way out, else one that rings here, else the last that ended.
+    pub fn current_call(&self, data: &Data) -> Option<CallId> {
+        let chosen = self.call.and_then(|id| data.call(id));
+        if let Some(call) = chosen.filter(|c| c.state.is_live()) {
+            return Some(call.id);
+        }
+        let calls = || data.calls.iter().rev();
+        calls()
+            .find(|c| c.state == CallState::Connected)
+            .or_else(|| calls().find(|c| c.state.is_live() && !is_ringing_here(c)))
+            .or_else(|| calls().find(|c| c.state.is_live()))
+            .or(chosen)
+            .or_else(|| calls().next())
+            .map(|c| c.id)
+    }
+}
