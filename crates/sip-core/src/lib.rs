@@ -28,7 +28,9 @@
 //! drop it then.
 
 pub mod auth;
+pub mod call;
 pub mod client;
+pub mod dialog;
 pub mod dispatch;
 pub mod options;
 pub mod output;

@@ -1,0 +1,250 @@
+//! An INVITE of the peer: taking it, answering it, refusing it.
+
+use std::time::Instant;
+
+use sip_message::{HeaderName, Method, NameAddr, Request, StatusCode, validate_request};
+
+use super::ack::Unacked;
+use super::send::body_of;
+use super::serve::without_body;
+use super::task::{ServerMachine, ServerTask, TaskId};
+use super::{
+    Call, CallConfig, CallEvent, CallTimer, Due, EndKind, Phase, Rejection, Role, WrongState,
+};
+use crate::dialog::Dialog;
+use crate::dispatch::{OwnerKey, mark_received};
+use crate::path::Inbound;
+use crate::stateless::{Capabilities, respond_statelessly};
+use crate::tokens::{Seed, Tokens};
+use crate::transaction::{ServerInvite, ServerKey};
+
+impl Call {
+    /// Takes an INVITE outside of any dialog. It waits for [`Call::ring`], [`Call::answer`] or [`Call::reject`]; an
+    /// [`CallEvent::Offer`] or [`CallEvent::OfferWanted`] is the first output.
+    ///
+    /// # Errors
+    /// The answer to send instead, when the INVITE breaks a rule or needs what we do not have (RFC 3261 §8.2).
+    pub fn incoming(
+        now: Instant,
+        mut request: Request,
+        inbound: Inbound,
+        config: CallConfig,
+        seed: &Seed,
+    ) -> Result<Self, Rejection> {
+        mark_received(&mut request, &inbound);
+        let mut tokens = Tokens::new(seed);
+        let refuse = |tokens: &mut Tokens, request: &Request, status, why: &str| Rejection {
+            response: Box::new(respond_statelessly(
+                request,
+                status,
+                &config.capabilities,
+                tokens,
+            )),
+            destination: inbound.destination(),
+            why: why.to_owned(),
+        };
+        if let Some((status, why)) = unfit(&request, &config.capabilities) {
+            return Err(refuse(&mut tokens, &request, status, why));
+        }
+        let tag = tokens.tag();
+        let dialog = Dialog::from_request(&request, &tag, tokens.cseq());
+        let (Some(dialog), Some(key)) = (dialog, ServerKey::of(&request)) else {
+            let why = "an INVITE without the headers every request has";
+            return Err(refuse(&mut tokens, &request, StatusCode::BAD_REQUEST, why));
+        };
+        let owner = OwnerKey {
+            call_id: dialog.id().call_id.clone(),
+            local_tag: tag,
+        };
+        let mut call = Self::new(config, &tokens.seed(), Role::Callee, owner);
+        call.source = Some(inbound);
+        call.take_invite(now, &request, inbound, key, dialog);
+        call.settle(now);
+        Ok(call)
+    }
+
+    /// Takes the call: 200 with our answer, or with our offer after [`CallEvent::OfferWanted`].
+    /// [`CallEvent::Established`] follows with the ACK.
+    ///
+    /// # Errors
+    /// [`WrongState::Phase`] unless the call came in and waits for an answer.
+    pub fn answer(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
+        let task = self.ringing_task()?;
+        self.out.begin_input();
+        self.phase = Phase::Talking;
+        self.deadlines.clear(CallTimer::RingLimit);
+        self.deadlines.clear(CallTimer::RepeatProvisional);
+        self.provisional = None;
+        self.accept_invite(now, task, body, true);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Does not take the call: any status from 300 to 699.
+    ///
+    /// # Errors
+    /// [`WrongState::Phase`] unless the call came in and waits for an answer, [`WrongState::Status`] for another code.
+    pub fn reject(&mut self, now: Instant, status: StatusCode) -> Result<(), WrongState> {
+        self.refuse_call(now, status, None)
+    }
+
+    /// Sends the caller elsewhere: 302 with this Contact.
+    ///
+    /// # Errors
+    /// [`WrongState::Phase`] unless the call came in and waits for an answer.
+    pub fn redirect(&mut self, now: Instant, to: &NameAddr) -> Result<(), WrongState> {
+        self.refuse_call(now, StatusCode::MOVED_TEMPORARILY, Some(to.to_string()))
+    }
+
+    /// The INVITE that came in, with where it came from in its top Via and without its body: who calls, and what
+    /// else the caller says. `None` for a call of ours.
+    #[must_use]
+    pub fn invitation(&self) -> Option<&Request> {
+        self.invitation.as_ref()
+    }
+
+    fn refuse_call(
+        &mut self,
+        now: Instant,
+        status: StatusCode,
+        contact: Option<String>,
+    ) -> Result<(), WrongState> {
+        let task = self.ringing_task()?;
+        if status.code() < 300 {
+            return Err(WrongState::Status(status.code()));
+        }
+        self.out.begin_input();
+        if let Some(mut response) = self.answer_to(task, status, None) {
+            if let Some(contact) = contact {
+                response.headers.set(HeaderName::Contact, contact);
+            }
+            self.respond_with(now, task, response);
+        }
+        self.end(
+            now,
+            EndKind::WeRejected {
+                code: status.code(),
+            },
+        );
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Nobody took it in time.
+    pub(super) fn ring_limit_passed(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Calling => {
+                self.cancel_invite(now);
+                self.end(now, EndKind::NoAnswer);
+            }
+            Phase::Ringing => {
+                if let Ok(task) = self.ringing_task() {
+                    self.respond(now, task, StatusCode::TEMPORARILY_UNAVAILABLE, None);
+                }
+                self.end(now, EndKind::NoAnswer);
+            }
+            Phase::Talking | Phase::Ended => {}
+        }
+    }
+
+    /// Sends the 2xx to an INVITE, first or later, and watches for its ACK.
+    pub(super) fn accept_invite(&mut self, now: Instant, task: TaskId, body: Vec<u8>, first: bool) {
+        let answer_due = self.due == Due::OurOffer(task);
+        self.due = Due::Nothing;
+        let target = self.server(task).map(|task| task.request.headers.clone());
+        let cseq = target.as_ref().and_then(|headers| headers.cseq().ok());
+        let response = self.answer_to(task, StatusCode::OK, Some(body));
+        let (Some(headers), Some(cseq), Some(response)) = (target, cseq, response) else {
+            return;
+        };
+        if let Some(dialog) = &mut self.dialog {
+            dialog.confirm();
+            // RFC 3261 §12.2.2: only an accepted request moves the target.
+            dialog.refresh_target(&headers);
+        }
+        let unacked = Unacked::new(
+            now,
+            task,
+            cseq.number,
+            response.clone(),
+            &self.config.timers,
+        )
+        .with_answer_due(answer_due)
+        .of_first_invite(first);
+        self.unacked.push(unacked);
+        self.respond_with(now, task, response);
+    }
+
+    fn take_invite(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        inbound: Inbound,
+        key: ServerKey,
+        dialog: Dialog,
+    ) {
+        let id = self.next_task();
+        let reliable = inbound.path.transport.is_reliable();
+        let machine = ServerInvite::new(now, request, reliable, &self.config.timers);
+        let kept = without_body(request);
+        self.invitation = Some(kept.clone());
+        self.servers.push(ServerTask {
+            id,
+            key,
+            request: kept,
+            inbound,
+            machine: ServerMachine::Invite(Box::new(machine)),
+        });
+        self.dialog = Some(dialog);
+        if let Some(limit) = self.config.ring_limit {
+            self.deadlines.set(CallTimer::RingLimit, now + limit);
+        }
+        if request.headers.get(HeaderName::Contact).is_none() {
+            self.notice("an INVITE without Contact: requests go to its From address");
+        }
+        self.offer_received(id, request);
+    }
+
+    /// Notes who owes what after an INVITE of the peer.
+    pub(super) fn offer_received(&mut self, id: TaskId, request: &Request) {
+        match body_of(&request.headers, &request.body) {
+            Some(body) => {
+                self.due = Due::OurAnswer(id);
+                self.event(CallEvent::Offer { body });
+            }
+            None => {
+                self.due = Due::OurOffer(id);
+                self.event(CallEvent::OfferWanted);
+            }
+        }
+    }
+}
+
+/// What stands against an INVITE outside of any dialog (RFC 3261 §8.2).
+fn unfit(request: &Request, ours: &Capabilities) -> Option<(StatusCode, &'static str)> {
+    if let Err(error) = validate_request(request) {
+        return Some((error.status, "an INVITE that breaks a rule of its syntax"));
+    }
+    if request.method != Method::Invite {
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "not an INVITE"));
+    }
+    if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
+        return Some((
+            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            "an INVITE within a dialog that does not exist",
+        ));
+    }
+    if !ours.unsupported(request).is_empty() {
+        return Some((
+            StatusCode::BAD_EXTENSION,
+            "an INVITE that requires an extension we do not have",
+        ));
+    }
+    if !request.body.is_empty() && body_of(&request.headers, &request.body).is_none() {
+        return Some((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "an INVITE with a body we do not understand",
+        ));
+    }
+    None
+}

@@ -1,0 +1,77 @@
+//! What a call needs to know of its account and of the phone.
+
+use std::fmt;
+use std::time::Duration;
+
+use sip_message::{NameAddr, Uri};
+
+use crate::auth::Credentials;
+use crate::path::Transport;
+use crate::stateless::Capabilities;
+use crate::timers::Timers;
+
+/// How to make or take a call.
+#[derive(Clone)]
+pub struct CallConfig {
+    /// Ourselves: the From of an outgoing call (a tag in it is replaced). An incoming call takes the To it received.
+    pub local: NameAddr,
+    /// Whom to call: request URI and To. Not looked at by an incoming call.
+    pub remote: Option<NameAddr>,
+    /// User part of our Contact.
+    pub contact_user: String,
+    /// Our whole Contact, where the address of the path would be wrong (a public address that the registrar told).
+    pub contact: Option<Uri>,
+    /// Proxies the INVITE has to pass, nearest first: outbound proxy, then the registrar's Service-Route.
+    pub route: Vec<Uri>,
+    /// The only transport wanted; `None` for what RFC 3263 gives.
+    pub transport: Option<Transport>,
+    /// The account's login, if there is one.
+    pub credentials: Option<Credentials>,
+    /// Our methods, extensions, body types and name.
+    pub capabilities: Capabilities,
+    /// Headers of our own for the INVITE or its answers, as (name, value).
+    pub extra_headers: Vec<(String, String)>,
+    /// How long it may ring, either way. 3 minutes unless changed; `None` for ever.
+    pub ring_limit: Option<Duration>,
+    /// T1, T2 and T4.
+    pub timers: Timers,
+}
+
+impl CallConfig {
+    /// A configuration with the usual values: no login, no proxy, any transport.
+    #[must_use]
+    pub fn new(local: NameAddr, contact_user: &str) -> Self {
+        Self {
+            local,
+            remote: None,
+            contact_user: contact_user.to_owned(),
+            contact: None,
+            route: Vec::new(),
+            transport: None,
+            credentials: None,
+            capabilities: Capabilities::default(),
+            extra_headers: Vec::new(),
+            ring_limit: Some(Duration::from_secs(180)),
+            timers: Timers::default(),
+        }
+    }
+
+    /// The same, to call this peer.
+    #[must_use]
+    pub fn to(mut self, remote: NameAddr) -> Self {
+        self.remote = Some(remote);
+        self
+    }
+}
+
+impl fmt::Debug for CallConfig {
+    /// Without identities and secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallConfig")
+            .field("transport", &self.transport)
+            .field("proxies", &self.route.len())
+            .field("login", &self.credentials.is_some())
+            .field("ring_limit", &self.ring_limit)
+            .finish_non_exhaustive()
+    }
+}

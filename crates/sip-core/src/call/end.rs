@@ -1,0 +1,100 @@
+//! The end of a call, and what is left of it.
+
+use std::time::Instant;
+
+use sip_message::StatusCode;
+
+use super::modify::Reoffer;
+use super::task::{Cancel, Purpose, TaskId};
+use super::{Call, CallEvent, CallTimer, Due, EndKind, EndReason, Phase};
+
+/// After how many times 64·T1 a call that has ended is forgotten whatever a peer still does to keep it.
+const FORGET_AFTER: u32 = 4;
+
+impl Call {
+    /// The one place where a call ends.
+    pub(super) fn end(&mut self, now: Instant, kind: EndKind) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        self.event(CallEvent::Ended(EndReason::new(kind)));
+        self.phase = Phase::Ended;
+        self.due = Due::Nothing;
+        self.reoffer = Reoffer::default();
+        self.provisional = None;
+        self.deadlines.clear_all();
+        let patience = self.config.timers.patience();
+        self.deadlines
+            .set(CallTimer::Forget, now + patience * FORGET_AFTER);
+        self.answer_what_waits(now);
+        for task in &mut self.clients {
+            if task.is_invite() && task.is_open() && task.give_up_at.is_none() {
+                task.give_up_at = Some(now + patience);
+            }
+        }
+    }
+
+    /// Requests that nobody answered yet get their answer.
+    fn answer_what_waits(&mut self, now: Instant) {
+        for id in self.server_ids() {
+            let waits = self.server(id).is_some_and(|task| !task.has_final());
+            if waits {
+                // RFC 3261 §15.1.2.
+                self.respond(now, id, StatusCode::REQUEST_TERMINATED, None);
+            }
+        }
+    }
+
+    /// Requests of ours for which no transaction keeps the time.
+    pub(super) fn give_up_due(&mut self, now: Instant) {
+        for id in self.client_ids() {
+            let due = self
+                .client(id)
+                .is_some_and(|task| task.give_up_at.is_some_and(|at| at <= now));
+            if due {
+                self.give_up(now, id);
+            }
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, id: TaskId) {
+        let patience = self.config.timers.patience();
+        let talking = self.phase == Phase::Talking;
+        let Some(task) = self.client(id) else { return };
+        task.give_up_at = None;
+        match task.purpose {
+            Purpose::Reinvite { .. } if talking && task.cancel == Cancel::No => {
+                self.cancel(now, id);
+                if let Some(task) = self.client(id) {
+                    task.give_up_at = Some(now + patience);
+                }
+                self.event(CallEvent::ReofferFailed { status: None });
+            }
+            // Its transaction may still take 2xx; without an answer it has none to wait for.
+            _ => {
+                if task.is_open() && task.is_invite() {
+                    task.attempt = None;
+                }
+                self.finish(id);
+            }
+        }
+    }
+
+    /// Dialogs are kept as long as anything in them runs.
+    pub(super) fn forget_finished(&mut self) {
+        if self.clients.is_empty() && self.servers.is_empty() && self.unacked.is_empty() {
+            self.forget_all();
+        }
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.clients.clear();
+        self.servers.clear();
+        self.unacked.clear();
+        self.early.clear();
+        self.early_answers.clear();
+        self.dialog = None;
+        self.bye_held = false;
+        self.deadlines.clear_all();
+    }
+}

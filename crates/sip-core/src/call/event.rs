@@ -1,0 +1,148 @@
+//! What a call tells its owner, and why it ended.
+
+use crate::dialog::DialogId;
+use sip_message::{NameAddr, StatusCode};
+use std::net::SocketAddr;
+
+/// Something the owner of a call wants to know. After [`CallEvent::Ended`] there is no other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallEvent {
+    /// A peer has the INVITE (100, or the first answer of any kind).
+    Trying,
+    /// A provisional answer above 100. Repeated ones with nothing new are told once.
+    Progress {
+        /// 101 to 199.
+        status: StatusCode,
+        /// The phrase as sent.
+        reason: String,
+        /// The early dialog it belongs to; one per fork. `None` when the answer had no To tag.
+        dialog: Option<DialogId>,
+    },
+    /// The peer offers media: answer with [`super::Call::answer`] (first INVITE), with
+    /// [`super::Call::accept_offer`] or [`super::Call::reject_offer`] (any other).
+    Offer {
+        /// The session description.
+        body: Vec<u8>,
+    },
+    /// An INVITE without a session description: the offer is ours. [`super::Call::answer`] or
+    /// [`super::Call::accept_offer`] with it; the peer's answer follows in its ACK (RFC 3261 §13.2.1).
+    OfferWanted,
+    /// The peer's answer to our offer.
+    Answer {
+        /// The session description.
+        body: Vec<u8>,
+        /// True when it came before the call was taken (early media).
+        early: bool,
+    },
+    /// The call is up: for a caller with the peer's 2xx, for a callee with the ACK.
+    Established,
+    /// Our change of the session was not taken; the session goes on as it was.
+    ReofferFailed {
+        /// What the peer answered; `None` when the request could not be sent or was given up.
+        status: Option<StatusCode>,
+    },
+    /// The peer sent an INFO (RFC 6086), already answered with 200.
+    Info {
+        /// Its Content-Type as sent; empty when there was none.
+        content_type: String,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// A 3xx: where else the peer may be reached, best first. [`CallEvent::Ended`] follows.
+    Redirected {
+        /// The Contacts of the answer.
+        contacts: Vec<NameAddr>,
+    },
+    /// The call is over. The object still has to live until it is drained.
+    Ended(EndReason),
+    /// A peer's fault was repaired or something was ignored; a sentence for the timeline. Holds no identities.
+    Notice(String),
+}
+
+/// Why a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndReason {
+    /// What happened.
+    pub kind: EndKind,
+}
+
+/// The ways a call ends. A SIP status stands only where a peer sent one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndKind {
+    /// A peer refused the call, or said that the dialog is gone (408 or 481 within it).
+    Status {
+        /// 300 to 699.
+        code: u16,
+        /// The phrase as sent.
+        phrase: String,
+        /// Its Server or User-Agent header.
+        server: Option<String>,
+        /// The address that the answer came from.
+        address: Option<SocketAddr>,
+        /// Reason and Warning headers and Retry-After, as sent.
+        remark: Option<String>,
+    },
+    /// It rang and nobody took the call within our own limit ([`super::CallConfig::ring_limit`]).
+    NoAnswer,
+    /// The INVITE was sent again and again and no peer said anything (RFC 3261 Timer B, on each path).
+    Silence {
+        /// The address that was tried last.
+        address: Option<SocketAddr>,
+    },
+    /// The network failed before SIP could speak.
+    Network {
+        /// What failed.
+        fault: NetworkFault,
+    },
+    /// The peer sent a BYE.
+    PeerHungUp {
+        /// Its Reason header (RFC 3326) as sent.
+        reason: Option<String>,
+    },
+    /// Our user hung up: CANCEL or BYE.
+    WeHungUp,
+    /// Our user did not take the call.
+    WeRejected {
+        /// What we answered.
+        code: u16,
+    },
+    /// The caller gave up before the call was taken.
+    Cancelled {
+        /// The Reason header (RFC 3326) of its CANCEL as sent, like `SIP;cause=200;text="Call completed elsewhere"`.
+        reason: Option<String>,
+    },
+    /// A login was asked for and what we have was refused.
+    PasswordRefused {
+        /// Who asked.
+        realm: String,
+    },
+    /// A login was asked for and there is none.
+    PasswordMissing {
+        /// Who asked.
+        realm: String,
+    },
+    /// We took the call and the caller never acknowledged it (RFC 3261 §13.3.1.4).
+    NotAcknowledged,
+    /// The peer took the call and gave no session description where one was due.
+    NoSessionDescription,
+    /// The peer's answer could not be used at all; a sentence says why.
+    Unusable {
+        /// The sentence.
+        detail: String,
+    },
+}
+
+/// What failed in the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkFault {
+    /// The next hop's name has no usable address.
+    Unresolved(crate::ResolveError),
+    /// No path could carry the request; the last one's fault.
+    Transport(crate::TransportError),
+}
+
+impl EndReason {
+    pub(crate) fn new(kind: EndKind) -> Self {
+        Self { kind }
+    }
+}

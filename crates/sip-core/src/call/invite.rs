@@ -1,0 +1,250 @@
+//! The INVITE that we send, and its final answer.
+
+use std::time::Instant;
+
+use sip_message::{HeaderName, Headers, Method, NameAddr, Request, Response, Uri};
+
+use super::send::{body_of, is_challenge};
+use super::task::{Cancel, Purpose, TaskId};
+use super::{Call, CallConfig, CallEvent, CallTimer, Due, EndKind, Phase, Role};
+use crate::dialog::{Dialog, request_line};
+use crate::dispatch::OwnerKey;
+use crate::tokens::{Seed, Tokens};
+
+impl Call {
+    /// Calls `config.remote`. With an offer the answer comes in an [`CallEvent::Answer`]; without one the peer makes
+    /// the offer ([`CallEvent::Offer`], to be answered with [`Call::accept_offer`]).
+    ///
+    /// Outputs have to be drained at once, as after each input.
+    #[must_use]
+    pub fn outgoing(now: Instant, config: CallConfig, offer: Option<Vec<u8>>, seed: &Seed) -> Self {
+        let mut tokens = Tokens::new(seed);
+        let owner = OwnerKey {
+            call_id: tokens.call_id(),
+            local_tag: tokens.tag(),
+        };
+        let first_cseq = tokens.cseq();
+        let mut call = Self::new(config, &tokens.seed(), Role::Caller, owner);
+        let Some(remote) = call.config.remote.clone() else {
+            call.end(
+                now,
+                EndKind::Unusable {
+                    detail: "nobody to call was named".to_owned(),
+                },
+            );
+            return call;
+        };
+        let request = call.invite_request(&remote, first_cseq, offer);
+        let hop = call.config.route.first().unwrap_or(&remote.uri).clone();
+        call.send(now, Purpose::Invite, request, &hop);
+        if let Some(limit) = call.config.ring_limit {
+            call.deadlines.set(CallTimer::RingLimit, now + limit);
+        }
+        call
+    }
+
+    /// The INVITE without what depends on the path (RFC 3261 §8.1.1).
+    fn invite_request(&mut self, remote: &NameAddr, cseq: u32, offer: Option<Vec<u8>>) -> Request {
+        let mut from = self.config.local.clone();
+        from.set_tag(&self.owner.local_tag);
+        let mut to = remote.clone();
+        to.params.remove("tag");
+        to.uri.headers.clear();
+        let route: Vec<NameAddr> = self.config.route.iter().map(as_route).collect();
+        let (uri, routes) = request_line(&remote.uri, &route);
+        let mut request = Request::new(Method::Invite, uri);
+        let headers = &mut request.headers;
+        headers.push(HeaderName::From, from);
+        headers.push(HeaderName::To, to);
+        headers.push(HeaderName::CallId, &self.owner.call_id);
+        headers.push(HeaderName::CSeq, format!("{cseq} INVITE"));
+        headers.push(HeaderName::MaxForwards, 70);
+        for route in routes {
+            headers.push(HeaderName::Route, route);
+        }
+        self.describe_ourselves(headers);
+        for (name, value) in &self.config.extra_headers {
+            headers.push(name.as_str(), value);
+        }
+        if let Some(offer) = offer.filter(|offer| !offer.is_empty()) {
+            request.set_body("application/sdp", offer);
+        }
+        request
+    }
+
+    /// Allow, Supported and User-Agent, for requests.
+    pub(super) fn describe_ourselves(&self, headers: &mut Headers) {
+        let ours = &self.config.capabilities;
+        headers.push(HeaderName::Allow, ours.allow_value());
+        if !ours.supported.is_empty() {
+            headers.push(HeaderName::Supported, ours.supported.join(", "));
+        }
+        if !ours.user_agent.is_empty() {
+            headers.push(HeaderName::UserAgent, ours.user_agent.clone());
+        }
+    }
+
+    /// A response to the INVITE of the call (RFC 3261 §13.2.2).
+    pub(super) fn on_invite_response(&mut self, now: Instant, id: TaskId, response: Response) {
+        if !std::mem::replace(&mut self.heard, true) {
+            self.event(CallEvent::Trying);
+        }
+        self.cancel_if_held(now, id, &response);
+        let status = response.status;
+        if status.is_provisional() {
+            self.on_provisional(id, &response);
+        } else if status.is_success() {
+            self.on_invite_success(now, id, &response);
+        } else {
+            self.on_invite_refused(now, id, response);
+        }
+    }
+
+    /// A 2xx. The first one makes the call; each other fork gets its own ACK and a BYE (RFC 3261 §13.2.2.4).
+    fn on_invite_success(&mut self, now: Instant, id: TaskId, response: &Response) {
+        let tag = to_tag(response);
+        let Ok(cseq) = response.headers.cseq().map(|cseq| cseq.number) else {
+            return;
+        };
+        if self.acknowledge_again(now, cseq, &tag) {
+            return;
+        }
+        let Some((mut dialog, offered)) = self.answered_dialog(id, response, &tag) else {
+            return;
+        };
+        dialog.confirm_by_response(response);
+        if tag.is_empty() {
+            self.notice("a 2xx without To tag was taken as the only answer");
+        }
+        if !response.headers.has(HeaderName::Contact) {
+            self.notice("a 2xx without Contact: requests go to where the call was sent");
+        }
+        self.finish_invite(id);
+        if self.phase != Phase::Calling {
+            // Cancelled too late, or another fork was first.
+            return self.drop_fork(now, dialog, cseq);
+        }
+        let body = body_of(&response.headers, &response.body);
+        let early = self.take_early_answer(&tag);
+        self.phase = Phase::Talking;
+        self.deadlines.clear(CallTimer::RingLimit);
+        self.dialog = Some(dialog.clone());
+        match (offered, early, body) {
+            (true, None, Some(body)) => {
+                self.acknowledge(now, &dialog, cseq, None, false);
+                self.event(CallEvent::Answer { body, early: false });
+                self.event(CallEvent::Established);
+            }
+            // RFC 3264 and RFC 3261 §13.2.1: one answer to one offer, the first one.
+            (true, Some(early), body) => {
+                if body.is_some_and(|body| body != early.body) {
+                    self.notice("another session description in the 2xx was ignored: the early one was the answer");
+                }
+                self.acknowledge(now, &dialog, cseq, None, false);
+                if !early.told_last {
+                    // Another fork's early media is what the owner hears now.
+                    self.event(CallEvent::Answer {
+                        body: early.body,
+                        early: false,
+                    });
+                }
+                self.event(CallEvent::Established);
+            }
+            (false, _, Some(body)) => {
+                self.due = Due::OurAnswerInAck { cseq, tag };
+                self.event(CallEvent::Offer { body });
+            }
+            (_, None, None) | (false, Some(_), None) => {
+                self.dialog = None;
+                self.drop_fork(now, dialog, cseq);
+                self.end(now, EndKind::NoSessionDescription);
+            }
+        }
+    }
+
+    /// The dialog that a 2xx confirms or makes, and whether our INVITE held an offer.
+    fn answered_dialog(
+        &mut self,
+        id: TaskId,
+        response: &Response,
+        tag: &str,
+    ) -> Option<(Dialog, bool)> {
+        let early = self.early.take(tag);
+        let full = self.early.len() >= crate::dialog::DialogSet::LIMIT;
+        let task = self.client(id)?;
+        let offered = !task.request.body.is_empty();
+        let dialog = match early {
+            Some(dialog) => Some(dialog),
+            None if full => None,
+            None => Dialog::from_response(&task.request, response),
+        };
+        Some((dialog?, offered))
+    }
+
+    /// Acknowledges a 2xx that nobody wants and ends its dialog.
+    fn drop_fork(&mut self, now: Instant, dialog: Dialog, cseq: u32) {
+        if self.early.insert(dialog.clone()) {
+            self.acknowledge(now, &dialog, cseq, None, true);
+        }
+    }
+
+    /// The INVITE has its answer; its transaction goes on to take 2xx of other forks.
+    fn finish_invite(&mut self, id: TaskId) {
+        self.finish(id);
+        if let Some(task) = self.client(id) {
+            task.cancel = Cancel::No;
+        }
+    }
+
+    fn on_invite_refused(&mut self, now: Instant, id: TaskId, response: Response) {
+        if self.phase != Phase::Calling {
+            return self.finish(id);
+        }
+        let kind = if is_challenge(&response) {
+            match self.authorise_and_retry(now, id, &response) {
+                Ok(()) => return,
+                Err(kind) => kind,
+            }
+        } else {
+            self.status_kind(&response)
+        };
+        self.finish(id);
+        if response.status.is_redirect() {
+            let contacts = response
+                .headers
+                .list::<NameAddr>(HeaderName::Contact)
+                .unwrap_or_default();
+            self.event(CallEvent::Redirected {
+                contacts: by_preference(contacts),
+            });
+        }
+        self.end(now, kind);
+    }
+}
+
+/// The tag of a response's To, empty when there is none.
+pub(super) fn to_tag(response: &Response) -> String {
+    let to = response.headers.to().ok();
+    to.and_then(|to| to.tag().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// A proxy of ours as Route: loose routing, unless it was configured otherwise.
+fn as_route(uri: &Uri) -> NameAddr {
+    let mut uri = uri.clone();
+    if !uri.is_loose_router() {
+        uri.params.set_flag("lr");
+    }
+    NameAddr::new(uri)
+}
+
+/// Contacts of a redirection, highest q first, as sent where it is equal (RFC 3261 §20.10).
+fn by_preference(mut contacts: Vec<NameAddr>) -> Vec<NameAddr> {
+    let q = |contact: &NameAddr| {
+        let q = contact.params.get("q").and_then(|q| q.parse::<f32>().ok());
+        // In thousandths, so that they can be compared.
+        q.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0) as u32)
+    };
+    contacts.sort_by_key(|contact| std::cmp::Reverse(q(contact)));
+    contacts
+}

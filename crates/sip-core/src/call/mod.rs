@@ -1,0 +1,460 @@
+//! A call: one INVITE, out or in, all dialogs it makes, and everything said in the one that wins.
+//!
+//! ```text
+//!   outgoing()                     incoming()
+//!       │ INVITE                       │ INVITE received, 100
+//!       ▼                              ▼
+//!    Calling ──┐ 1xx: Progress      Ringing ──┐ ring(), progress(): 1xx
+//!       │  └───┘ CANCEL held           │  └───┘
+//!       │ 2xx: ACK   until 1xx         │ answer(): 2xx, repeated until the ACK
+//!       └───────────►  Talking  ◄──────┘
+//!                      │    └──┐ reoffer(), Offer, info(), …
+//!                      │  └────┘
+//!          BYE, refusal, silence, CANCEL, hang_up()
+//!                      ▼
+//!                    Ended ── the last transactions and late forks ──► drained
+//! ```
+//!
+//! Transactions are values in here, so CANCEL, ACK, forks and glare all meet in one place and cannot race.
+//! [`CallEvent::Ended`] comes once and last. The object then lives on until [`Call::is_drained`], to answer repeats,
+//! to acknowledge and end forks that answer late, and to bring its BYE or CANCEL home.
+//!
+//! What a peer does wrong is repaired where that is safe, and told as [`CallEvent::Notice`].
+
+mod ack;
+mod answer;
+mod bye;
+mod cancel;
+mod card;
+mod config;
+mod end;
+mod event;
+mod info;
+mod invite;
+mod modify;
+mod progress;
+mod send;
+mod serve;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use sip_message::{Request, Response};
+use thiserror::Error;
+
+pub use card::ByeCard;
+pub use config::CallConfig;
+pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
+
+use self::ack::Unacked;
+use self::modify::Reoffer;
+use self::task::{ClientTask, ServerTask, TaskId, Way};
+use crate::auth::Authenticator;
+use crate::dialog::{Dialog, DialogSet};
+use crate::dispatch::OwnerKey;
+use crate::output::{Outbox, Output};
+use crate::path::{Destination, Inbound, Path, ResolveError, ResolveId, TransportError};
+use crate::timers::Deadlines;
+use crate::tokens::{Seed, Tokens};
+use crate::transaction::ServerOutput;
+
+/// One call. See the [module](self).
+#[derive(Debug)]
+pub struct Call {
+    config: CallConfig,
+    tokens: Tokens,
+    owner: OwnerKey,
+    role: Role,
+    phase: Phase,
+    out: Outbox<CallEvent>,
+    authenticator: Authenticator,
+    /// Our requests under way, ACKs to 2xx among them.
+    clients: Vec<ClientTask>,
+    /// The peer's requests under way.
+    servers: Vec<ServerTask>,
+    /// Early dialogs of our INVITE, and answered ones that lost.
+    early: DialogSet,
+    /// To tags of the early dialogs whose answer we had.
+    early_answers: Vec<(String, Vec<u8>)>,
+    /// The dialog of the call: the fork that won, or what our answers to the INVITE made.
+    dialog: Option<Dialog>,
+    /// Who owes a session description.
+    due: Due,
+    /// Our 2xx that wait for their ACK.
+    unacked: Vec<Unacked>,
+    /// Our change of the session, waiting or under way.
+    reoffer: Reoffer,
+    deadlines: Deadlines<CallTimer>,
+    /// The paths of the next hop that was resolved last.
+    known_way: Option<(String, Vec<Destination>)>,
+    /// Where the peer's last message came from.
+    source: Option<Inbound>,
+    /// The last provisional answer that was told: code and To tag.
+    told: Option<(u16, String)>,
+    /// Whether anybody answered our INVITE at all.
+    heard: bool,
+    /// The address that our last attempt went to.
+    last_tried: Option<SocketAddr>,
+    /// The peer's INVITE without its body, for a call that came in.
+    invitation: Option<Request>,
+    /// The provisional answer that goes out again each minute.
+    provisional: Option<Response>,
+    /// The BYE waits for the ACK to our 2xx (RFC 3261 §15).
+    bye_held: bool,
+    last_task: u32,
+    last_resolve: u64,
+    ignored: u32,
+}
+
+/// Who sent the first INVITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We did: the Call-ID is ours.
+    Caller,
+    /// The peer did.
+    Callee,
+}
+
+/// How far the call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Our INVITE is out.
+    Calling,
+    /// The peer's INVITE waits for our final answer.
+    Ringing,
+    /// A 2xx was received or sent.
+    Talking,
+    /// [`CallEvent::Ended`] was told.
+    Ended,
+}
+
+/// Which session description is owed at present, and by whom. One exchange at a time (RFC 3264 §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// Our answer, in the response to this INVITE or UPDATE of the peer.
+    OurAnswer(TaskId),
+    /// Our offer, in the response to this INVITE without one.
+    OurOffer(TaskId),
+    /// Our answer, in the ACK to this 2xx of our INVITE without an offer.
+    OurAnswerInAck {
+        cseq: u32,
+        tag: String,
+    },
+}
+
+/// The timers of a call beside those of its transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CallTimer {
+    /// [`CallConfig::ring_limit`].
+    RingLimit,
+    /// A provisional answer goes out again each minute, for proxies' Timer C (RFC 3261 §13.3.1.1).
+    RepeatProvisional,
+    /// Our re-INVITE may be tried again (RFC 3261 §14.1).
+    Reoffer,
+    /// Whatever still runs so long after the end is forgotten.
+    Forget,
+}
+
+/// A verb that does not fit the state of the call. Nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WrongState {
+    /// Not in this phase.
+    #[error("not possible while the call is {0:?}")]
+    Phase(Phase),
+    /// No offer waits for an answer.
+    #[error("no session description is owed")]
+    NothingDue,
+    /// The status is not of the kind that this verb sends.
+    #[error("status {0} cannot be sent here")]
+    Status(u16),
+}
+
+/// An INVITE that makes no call: what to answer, outside of any transaction.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// The answer, ready to be sent.
+    pub response: Box<Response>,
+    /// Where to.
+    pub destination: Destination,
+    /// Why, in a sentence without identities.
+    pub why: String,
+}
+
+impl Call {
+    /// How many requests of the peer are kept at once; past it 503.
+    pub const SERVER_LIMIT: usize = 32;
+
+    /// A message for this call: a request within its dialogs, a repeat, a CANCEL or an ACK.
+    pub fn handle_request(&mut self, now: Instant, request: Request, inbound: Inbound) {
+        self.out.begin_input();
+        self.source = Some(inbound);
+        self.serve(now, request, inbound);
+        self.settle(now);
+    }
+
+    /// A response to one of our requests.
+    pub fn handle_response(&mut self, now: Instant, response: Response, inbound: Inbound) {
+        self.out.begin_input();
+        let attempt = self
+            .clients
+            .iter_mut()
+            .find_map(|task| task.attempt_for(&response));
+        match attempt {
+            Some(attempt) => {
+                self.source = Some(inbound);
+                attempt.handle_response(now, &response);
+            }
+            None => self.ignored = self.ignored.saturating_add(1),
+        }
+        self.settle(now);
+    }
+
+    /// The answer to an [`Output::Resolve`].
+    pub fn handle_resolved(
+        &mut self,
+        now: Instant,
+        id: ResolveId,
+        result: Result<Vec<Path>, ResolveError>,
+    ) {
+        self.out.begin_input();
+        self.resolved(now, id, result);
+        self.settle(now);
+    }
+
+    /// What was sent with this branch in its top Via could not be sent. For a response that is the branch of the
+    /// peer's request.
+    pub fn handle_transport_error(&mut self, now: Instant, branch: &str, error: TransportError) {
+        self.out.begin_input();
+        self.unsent(now, branch, error);
+        self.settle(now);
+    }
+
+    /// The deadline has come. Too early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.out.begin_input();
+        for task in &mut self.clients {
+            task.handle_timeout(now);
+        }
+        for task in &mut self.servers {
+            task.handle_timeout(now);
+        }
+        self.settle(now);
+        self.give_up_due(now);
+        self.repeat_unacked(now);
+        while let Some((timer, _)) = self.deadlines.pop_due(now) {
+            self.on_timer(now, timer);
+        }
+        self.settle(now);
+    }
+
+    /// The next output; [`Output::Deadline`] when there is no other.
+    pub fn poll_output(&mut self) -> Output<CallEvent> {
+        let deadline = if self.out.is_empty() {
+            self.deadline()
+        } else {
+            None
+        };
+        self.out.poll(deadline)
+    }
+
+    /// Under which the dispatcher finds this call: all its dialogs share the Call-ID and our tag.
+    #[must_use]
+    pub fn owner_key(&self) -> &OwnerKey {
+        &self.owner
+    }
+
+    /// Who called.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The dialog of the call, once there is one.
+    #[must_use]
+    pub fn dialog(&self) -> Option<&Dialog> {
+        self.dialog.as_ref()
+    }
+
+    /// Whether it has ended and nothing runs any more: its owner may drop it.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.phase == Phase::Ended
+            && self.clients.is_empty()
+            && self.servers.is_empty()
+            && self.unacked.is_empty()
+            && self.out.is_empty()
+    }
+
+    /// How many messages were dropped because they fitted nothing.
+    #[must_use]
+    pub fn ignored(&self) -> u32 {
+        self.ignored
+    }
+
+    /// How much it holds: our requests, the peer's requests, dialogs, unacknowledged answers. All return to zero.
+    #[must_use]
+    pub fn counts(&self) -> [usize; 4] {
+        let dialogs = self.early.len() + usize::from(self.dialog.is_some());
+        [
+            self.clients.len(),
+            self.servers.len(),
+            dialogs,
+            self.unacked.len(),
+        ]
+    }
+
+    fn new(config: CallConfig, seed: &Seed, role: Role, owner: OwnerKey) -> Self {
+        let phase = match role {
+            Role::Caller => Phase::Calling,
+            Role::Callee => Phase::Ringing,
+        };
+        let tokens = Tokens::new(seed);
+        let authenticator = send::authenticator(&config);
+        let mut call = Self {
+            config,
+            tokens,
+            owner,
+            role,
+            phase,
+            out: Outbox::default(),
+            authenticator,
+            clients: Vec::new(),
+            servers: Vec::new(),
+            early: DialogSet::default(),
+            early_answers: Vec::new(),
+            dialog: None,
+            due: Due::Nothing,
+            unacked: Vec::new(),
+            reoffer: Reoffer::default(),
+            deadlines: Deadlines::default(),
+            known_way: None,
+            source: None,
+            told: None,
+            heard: false,
+            last_tried: None,
+            invitation: None,
+            provisional: None,
+            bye_held: false,
+            last_task: 0,
+            last_resolve: 0,
+            ignored: 0,
+        };
+        call.out.begin_input();
+        call
+    }
+
+    /// Lets what the transactions say have its effects, until all is quiet.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            let mut quiet = true;
+            for id in self.client_ids() {
+                while let Some((present, destination, output)) = self.poll_client(id) {
+                    quiet = false;
+                    self.on_client_output(now, id, present, destination, output);
+                }
+            }
+            for id in self.server_ids() {
+                while let Some(output) = self.server(id).and_then(ServerTask::poll_output) {
+                    quiet = false;
+                    self.on_server_output(now, id, output);
+                }
+            }
+            quiet &= !self.start_reoffer(now);
+            if quiet {
+                break;
+            }
+        }
+        self.clients.retain(|task| !task.is_over());
+        self.servers.retain(|task| !task.is_terminated());
+        if self.phase == Phase::Ended {
+            self.forget_finished();
+        }
+    }
+
+    fn on_server_output(&mut self, now: Instant, id: TaskId, output: ServerOutput) {
+        match output {
+            ServerOutput::Send(bytes) => self.send_response(id, bytes),
+            ServerOutput::Ack(ack) => self.on_ack_of_success(now, &ack),
+            // A refusal that nobody acknowledged, or a request that we never answered: it is over either way.
+            ServerOutput::TimedOut | ServerOutput::Terminated => {}
+            ServerOutput::TransportFailed(_) => {
+                self.notice("an answer could not be sent on the path that its request came by");
+            }
+        }
+    }
+
+    fn on_timer(&mut self, now: Instant, timer: CallTimer) {
+        match timer {
+            CallTimer::RingLimit => self.ring_limit_passed(now),
+            CallTimer::RepeatProvisional => self.repeat_provisional(now),
+            // The deadline has gone from the table: that is what start_reoffer looks at.
+            CallTimer::Reoffer => {}
+            CallTimer::Forget => self.forget_all(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let clients = self.clients.iter().filter_map(ClientTask::deadline);
+        let servers = self.servers.iter().filter_map(ServerTask::deadline);
+        let unacked = self.unacked.iter().map(Unacked::deadline);
+        clients
+            .chain(servers)
+            .chain(unacked)
+            .chain(self.deadlines.next())
+            .min()
+    }
+
+    fn event(&mut self, event: CallEvent) {
+        // Nothing is told after the end.
+        if self.phase != Phase::Ended {
+            self.out.event(event);
+        }
+    }
+
+    fn notice(&mut self, sentence: &str) {
+        self.event(CallEvent::Notice(sentence.to_owned()));
+    }
+
+    fn client_ids(&self) -> Vec<TaskId> {
+        self.clients.iter().map(|task| task.id).collect()
+    }
+
+    fn server_ids(&self) -> Vec<TaskId> {
+        self.servers.iter().map(|task| task.id).collect()
+    }
+
+    fn client(&mut self, id: TaskId) -> Option<&mut ClientTask> {
+        self.clients.iter_mut().find(|task| task.id == id)
+    }
+
+    fn server(&mut self, id: TaskId) -> Option<&mut ServerTask> {
+        self.servers.iter_mut().find(|task| task.id == id)
+    }
+
+    fn next_task(&mut self) -> TaskId {
+        self.last_task = self.last_task.wrapping_add(1);
+        TaskId(self.last_task)
+    }
+
+    fn poll_client(
+        &mut self,
+        id: TaskId,
+    ) -> Option<(bool, Destination, crate::transaction::ClientOutput)> {
+        self.client(id)?.poll_output()
+    }
+
+    fn next_resolve(&mut self) -> Way {
+        self.last_resolve = self.last_resolve.wrapping_add(1);
+        Way::Asked(ResolveId(self.last_resolve))
+    }
+}

@@ -1,0 +1,293 @@
+//! The peer's requests: repeats, whose dialog they mean, what they ask, and the responses to them.
+
+use std::time::Instant;
+
+use sip_message::{HeaderName, Method, Request, Response, StatusCode};
+
+use super::send::contact_value;
+use super::task::{ServerMachine, ServerTask, TaskId};
+use super::{Call, Phase};
+use crate::dispatch::mark_received;
+use crate::path::{Inbound, Transmit};
+use crate::stateless;
+use crate::transaction::{ServerInvite, ServerKey, ServerNonInvite, ServerOutput};
+
+/// Which dialog of ours a request means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meant {
+    /// That of the call.
+    Call,
+    /// An early one, by the peer's tag.
+    Early(String),
+    /// The call's, by all but its To tag.
+    Repaired,
+    None,
+}
+
+impl Call {
+    pub(super) fn serve(&mut self, now: Instant, mut request: Request, inbound: Inbound) {
+        mark_received(&mut request, &inbound);
+        match request.method {
+            Method::Ack => return self.on_ack(now, &request),
+            Method::Cancel => return self.on_cancel(now, &request, inbound),
+            _ => {}
+        }
+        let Some(key) = ServerKey::of(&request) else {
+            self.ignored = self.ignored.saturating_add(1);
+            return;
+        };
+        if let Some(repeated) = self.servers.iter_mut().find(|task| task.key == key) {
+            return repeated.handle_request(now, &request);
+        }
+        let meant = self.dialog_meant(&request);
+        let Some(id) = self.open_server(now, key, &request, inbound) else {
+            return;
+        };
+        self.serve_new(now, id, request, &meant);
+    }
+
+    fn serve_new(&mut self, now: Instant, id: TaskId, request: Request, meant: &Meant) {
+        if *meant == Meant::None {
+            let status = self.verdict_for_stranger(&request);
+            return self.respond(now, id, status, None);
+        }
+        if *meant == Meant::Repaired {
+            self.notice(
+                "a request with a missing To tag was taken, since Call-ID and From tag fit",
+            );
+        }
+        if self.phase == Phase::Ended && request.method != Method::Bye {
+            return self.respond(
+                now,
+                id,
+                StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+                None,
+            );
+        }
+        let number = request.headers.cseq().map_or(0, |cseq| cseq.number);
+        let in_order = match meant {
+            Meant::Early(tag) => self
+                .early
+                .find_mut(tag)
+                .is_some_and(|dialog| dialog.accept_cseq(number)),
+            _ => self
+                .dialog
+                .as_mut()
+                .is_some_and(|dialog| dialog.accept_cseq(number)),
+        };
+        // RFC 3261 §12.2.2.
+        if !in_order {
+            return self.respond(now, id, StatusCode::SERVER_INTERNAL_ERROR, None);
+        }
+        let unsupported = self.config.capabilities.unsupported(&request);
+        if !unsupported.is_empty() {
+            return self.refuse_extensions(now, id, &unsupported);
+        }
+        match request.method {
+            Method::Bye => self.on_bye(now, id, &request),
+            Method::Invite => self.on_reinvite(now, id, &request),
+            Method::Update => self.on_update(now, id, &request),
+            Method::Info => self.on_info(now, id, request),
+            Method::Options => self.on_options(now, id),
+            _ => self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None),
+        }
+    }
+
+    /// Starts the transaction of a new request. `None` past the limit: then it was answered with 503 already.
+    pub(super) fn open_server(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: &Request,
+        inbound: Inbound,
+    ) -> Option<TaskId> {
+        if self.servers.len() >= Self::SERVER_LIMIT {
+            let tag = self.owner.local_tag.clone();
+            let response =
+                stateless::response(request, StatusCode::SERVICE_UNAVAILABLE, Some(&tag));
+            self.out.transmit(Transmit {
+                destination: inbound.destination(),
+                bytes: response.to_bytes(),
+                what: "503".to_owned(),
+            });
+            return None;
+        }
+        let timers = self.config.timers;
+        let reliable = inbound.path.transport.is_reliable();
+        let machine = if request.method == Method::Invite {
+            ServerMachine::Invite(Box::new(ServerInvite::new(now, request, reliable, &timers)))
+        } else {
+            ServerMachine::Other(Box::new(ServerNonInvite::new(
+                now, request, reliable, &timers,
+            )))
+        };
+        let id = self.next_task();
+        let request = without_body(request);
+        self.servers.push(ServerTask {
+            id,
+            key,
+            request,
+            inbound,
+            machine,
+        });
+        Some(id)
+    }
+
+    /// Answers a request, at once.
+    pub(super) fn respond(
+        &mut self,
+        now: Instant,
+        id: TaskId,
+        status: StatusCode,
+        body: Option<Vec<u8>>,
+    ) {
+        if let Some(response) = self.answer_to(id, status, body) {
+            self.respond_with(now, id, response);
+        }
+    }
+
+    /// Hands a finished response to its transaction and sends what that says, before anything else is said.
+    pub(super) fn respond_with(&mut self, now: Instant, id: TaskId, response: Response) {
+        let Some(task) = self.server(id) else { return };
+        task.respond(now, response);
+        while let Some(output) = self.server(id).and_then(ServerTask::poll_output) {
+            if let ServerOutput::Send(bytes) = output {
+                self.send_response(id, bytes);
+            }
+        }
+    }
+
+    /// A response with all that its kind calls for.
+    pub(super) fn answer_to(
+        &mut self,
+        id: TaskId,
+        status: StatusCode,
+        body: Option<Vec<u8>>,
+    ) -> Option<Response> {
+        let tag = self.owner.local_tag.clone();
+        let task = self.servers.iter().find(|task| task.id == id)?;
+        let request = &task.request;
+        let mut response = stateless::response(request, status, Some(&tag));
+        let headers = &mut response.headers;
+        let opens_dialog =
+            request.method == Method::Invite && status.code() > 100 && status.code() < 300;
+        let refreshes = request.method == Method::Update && status.is_success();
+        if opens_dialog {
+            // RFC 3261 §12.1.1.
+            for route in request.headers.get_all(HeaderName::RecordRoute) {
+                headers.push(HeaderName::RecordRoute, route);
+            }
+        }
+        if opens_dialog || refreshes {
+            let sips = request.uri.scheme == sip_message::Scheme::Sips;
+            let contact = contact_value(&self.config, &task.inbound.path, sips);
+            headers.push(HeaderName::Contact, contact);
+            headers.push(HeaderName::Allow, self.config.capabilities.allow_value());
+            if !self.config.capabilities.supported.is_empty() {
+                headers.push(
+                    HeaderName::Supported,
+                    self.config.capabilities.supported.join(", "),
+                );
+            }
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.push(HeaderName::Allow, self.config.capabilities.allow_value());
+        }
+        if !self.config.capabilities.user_agent.is_empty() {
+            headers.push(
+                HeaderName::Server,
+                self.config.capabilities.user_agent.clone(),
+            );
+        }
+        if opens_dialog {
+            for (name, value) in &self.config.extra_headers {
+                headers.push(name.as_str(), value);
+            }
+        }
+        if let Some(body) = body.filter(|body| !body.is_empty()) {
+            headers.push(HeaderName::ContentType, "application/sdp");
+            response.body = body;
+        }
+        Some(response)
+    }
+
+    pub(super) fn send_response(&mut self, id: TaskId, bytes: Vec<u8>) {
+        let Some(task) = self.server(id) else { return };
+        let code = bytes
+            .get(8..11)
+            .and_then(|code| std::str::from_utf8(code).ok())
+            .unwrap_or("?");
+        let what = format!("{code} to {}", task.request.method);
+        let destination = task.inbound.destination();
+        self.out.transmit(Transmit {
+            destination,
+            bytes,
+            what,
+        });
+    }
+
+    fn refuse_extensions(&mut self, now: Instant, id: TaskId, unsupported: &[String]) {
+        if let Some(mut response) = self.answer_to(id, StatusCode::BAD_EXTENSION, None) {
+            response
+                .headers
+                .push(HeaderName::Unsupported, unsupported.join(", "));
+            self.respond_with(now, id, response);
+        }
+    }
+
+    /// A request that fits no dialog of ours: the first INVITE once more on another way, or something stale.
+    fn verdict_for_stranger(&self, request: &Request) -> StatusCode {
+        let number = |request: &Request| request.headers.cseq().ok().map(|cseq| cseq.number);
+        let no_tag = request.headers.to().is_ok_and(|to| to.tag().is_none());
+        let merged = request.method == Method::Invite
+            && no_tag
+            && self
+                .invitation
+                .as_ref()
+                .is_some_and(|first| number(first) == number(request));
+        if merged {
+            // RFC 3261 §8.2.2.2.
+            StatusCode::LOOP_DETECTED
+        } else {
+            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST
+        }
+    }
+
+    fn dialog_meant(&mut self, request: &Request) -> Meant {
+        let call_id = request.headers.get(HeaderName::CallId);
+        if call_id != Some(self.owner.call_id.as_str()) {
+            return Meant::None;
+        }
+        let tag_of = |party: Result<sip_message::NameAddr, _>| -> Option<String> {
+            party
+                .ok()
+                .and_then(|party: sip_message::NameAddr| party.tag().map(str::to_owned))
+        };
+        let remote = tag_of(request.headers.from()).unwrap_or_default();
+        let local = tag_of(request.headers.to());
+        let ours = local.as_deref() == Some(self.owner.local_tag.as_str());
+        let of_call = self
+            .dialog
+            .as_ref()
+            .is_some_and(|dialog| dialog.id().remote_tag == remote);
+        match (of_call, ours, local) {
+            (true, true, _) => Meant::Call,
+            // An INVITE without To tag starts something new; anything else without one means the call it names.
+            (true, false, None) if request.method != Method::Invite => Meant::Repaired,
+            (false, true, _) if self.early.find_mut(&remote).is_some() => Meant::Early(remote),
+            _ => Meant::None,
+        }
+    }
+}
+
+/// The Reason header of a BYE or CANCEL (RFC 3326).
+pub(super) fn reason_of(request: &Request) -> Option<String> {
+    request.headers.get(HeaderName::Reason).map(str::to_owned)
+}
+
+/// A request as it is kept for its responses.
+pub(super) fn without_body(request: &Request) -> Request {
+    let mut kept = request.clone();
+    kept.body.clear();
+    kept
+}

@@ -1,0 +1,378 @@
+//! The basic call flows of RFC 3665, between two phones or a phone and a scripted server.
+
+use super::peer::{answer, last, response, say};
+use super::*;
+
+#[test]
+fn a_call_is_made_answered_and_ended_by_the_caller() {
+    // RFC 3665 §3.1, with the BYE from the caller.
+    let mut net = Net::new(1);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 100);
+    assert_eq!(
+        phone(&net, bob).events,
+        [CallEvent::Offer {
+            body: OFFER.to_vec()
+        }]
+    );
+    act(&mut net, bob, |phone, now| phone.call().ring(now, None)).unwrap();
+    wait(&mut net, 3000);
+    act(&mut net, bob, |phone, now| {
+        phone.call().answer(now, ANSWER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 3000);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 100);
+    assert_wire(
+        &net,
+        &[
+            ".1>.2 INVITE",
+            ".2>.1 180 INVITE",
+            ".2>.1 200 INVITE",
+            ".1>.2 ACK",
+            ".1>.2 BYE",
+            ".2>.1 200 BYE",
+        ],
+    );
+    let events = &phone(&net, alice).events;
+    assert!(
+        matches!(
+            events.as_slice(),
+            [
+                CallEvent::Trying,
+                CallEvent::Progress {
+                    dialog: Some(_),
+                    ..
+                },
+                CallEvent::Answer { early: false, .. },
+                CallEvent::Established,
+                CallEvent::Ended(_),
+            ]
+        ),
+        "{events:?}"
+    );
+    assert_eq!(phone(&net, alice).ended(), Some(&EndKind::WeHungUp));
+    assert_eq!(
+        phone(&net, bob).ended(),
+        Some(&EndKind::PeerHungUp { reason: None })
+    );
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn a_call_is_ended_by_the_callee() {
+    let (mut net, alice, bob) = talking(2);
+    act(&mut net, bob, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 100);
+    assert_eq!(phone(&net, bob).ended(), Some(&EndKind::WeHungUp));
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::PeerHungUp { reason: None })
+    );
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn an_unanswered_invite_is_called_trying_after_200_ms() {
+    let mut net = Net::new(3);
+    let (alice, _) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 400);
+    assert_wire(&net, &[".1>.2 INVITE", ".2>.1 100 INVITE"]);
+    assert_eq!(phone(&net, alice).events, [CallEvent::Trying]);
+}
+
+#[test]
+fn the_callee_is_busy() {
+    // RFC 3665 §3.8.
+    let mut net = Net::new(4);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 100);
+    act(&mut net, bob, |phone, now| {
+        phone.call().reject(now, sip_message::StatusCode::BUSY_HERE)
+    })
+    .unwrap();
+    wait(&mut net, 100);
+    assert_wire(&net, &[".1>.2 INVITE", ".2>.1 486 INVITE", ".1>.2 ACK"]);
+    let end = phone(&net, alice).ended().unwrap();
+    assert!(
+        matches!(end, EndKind::Status { code: 486, server: Some(server), address: Some(_), .. }
+        if server == "Tipring"),
+        "{end:?}"
+    );
+    assert_eq!(
+        phone(&net, bob).ended(),
+        Some(&EndKind::WeRejected { code: 486 })
+    );
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn the_caller_gives_up_while_it_rings() {
+    // RFC 3665 §3.8 with CANCEL.
+    let mut net = Net::new(5);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 100);
+    act(&mut net, bob, |phone, now| phone.call().ring(now, None)).unwrap();
+    wait(&mut net, 2000);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 100);
+    assert_wire(
+        &net,
+        &[
+            ".1>.2 INVITE",
+            ".2>.1 180 INVITE",
+            ".1>.2 CANCEL",
+            ".2>.1 200 CANCEL",
+            ".2>.1 487 INVITE",
+            ".1>.2 ACK",
+        ],
+    );
+    assert_eq!(phone(&net, alice).ended(), Some(&EndKind::WeHungUp));
+    assert_eq!(
+        phone(&net, bob).ended(),
+        Some(&EndKind::Cancelled { reason: None })
+    );
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn a_call_passes_two_proxies() {
+    // RFC 3665 §3.2: the 200 comes with the Record-Route of two proxies; ACK and BYE pass both.
+    let mut net = Net::new(6);
+    let (alice, proxy) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_script(&mut net, BOB),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    let request = last(&net, proxy, "INVITE");
+    let mut ok = answer(&request, 200, "b", "sip:bob@203.0.113.9:5070", ANSWER);
+    ok.headers.push(
+        HeaderName::RecordRoute,
+        "<sip:far.example.com;lr>, <sip:192.0.2.2;lr>",
+    );
+    say(&mut net, proxy, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 10);
+    for method in ["ACK", "BYE"] {
+        let request = last(&net, proxy, method);
+        assert_eq!(request.uri.to_string(), "sip:bob@203.0.113.9:5070");
+        let routes: Vec<_> = request.headers.get_all(HeaderName::Route).collect();
+        assert_eq!(
+            routes,
+            ["<sip:192.0.2.2;lr>", "<sip:far.example.com;lr>"],
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn a_redirection_tells_where_else_best_first() {
+    // RFC 3665 §3.6.
+    let mut net = Net::new(7);
+    let (alice, proxy) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_script(&mut net, BOB),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    let request = last(&net, proxy, "INVITE");
+    let mut moved = response(&request, 302, "b");
+    moved.headers.push(
+        HeaderName::Contact,
+        "<sip:desk@example.com>;q=0.2, <sip:cell@example.com>;q=0.9",
+    );
+    say(&mut net, proxy, ALICE, moved.to_bytes());
+    wait(&mut net, 10);
+    let events = &phone(&net, alice).events;
+    let contacts = events.iter().find_map(|event| match event {
+        CallEvent::Redirected { contacts } => Some(contacts),
+        _ => None,
+    });
+    let contacts: Vec<_> = contacts
+        .unwrap()
+        .iter()
+        .map(|contact| contact.uri.to_string())
+        .collect();
+    assert_eq!(contacts, ["sip:cell@example.com", "sip:desk@example.com"]);
+    assert!(matches!(
+        phone(&net, alice).ended(),
+        Some(EndKind::Status { code: 302, .. })
+    ));
+    assert_eq!(wire(&net).last().unwrap(), ".1>.2 ACK");
+}
+
+#[test]
+fn the_callee_sends_the_caller_elsewhere() {
+    let mut net = Net::new(8);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    let elsewhere = NameAddr::new(Uri::parse("sip:carol@192.0.2.3").unwrap());
+    act(&mut net, bob, |phone, now| {
+        phone.call().redirect(now, &elsewhere)
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).events.contains(&CallEvent::Redirected {
+        contacts: vec![elsewhere]
+    }));
+    assert_eq!(
+        phone(&net, bob).ended(),
+        Some(&EndKind::WeRejected { code: 302 })
+    );
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn early_media_is_heard_before_the_answer() {
+    // RFC 3665 §3.3's kind of 183 with a session description.
+    let mut net = Net::new(9);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    let status = sip_message::StatusCode::SESSION_PROGRESS;
+    act(&mut net, bob, |phone, now| {
+        phone.call().progress(now, status, Some(ANSWER.to_vec()))
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    let early = CallEvent::Answer {
+        body: ANSWER.to_vec(),
+        early: true,
+    };
+    assert!(phone(&net, alice).events.contains(&early));
+    act(&mut net, bob, |phone, now| {
+        phone.call().answer(now, ANSWER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).established());
+    let answers = phone(&net, alice)
+        .events
+        .iter()
+        .filter(|event| matches!(event, CallEvent::Answer { .. }));
+    assert_eq!(answers.count(), 1, "the early answer is the answer");
+}
+
+#[test]
+fn nobody_there_ends_in_silence_after_64_t1() {
+    // RFC 3665 §3.10's unsuccessful call without any answer.
+    let mut net = Net::new(10);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_script(&mut net, BOB),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 31_999);
+    assert_eq!(phone(&net, alice).ended(), None);
+    wait(&mut net, 1);
+    let address = Some(BOB.parse().unwrap());
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::Silence { address })
+    );
+    // At 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s.
+    assert_eq!(peer::heard(&net, bob, "INVITE").len(), 7);
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn it_rings_for_three_minutes_and_not_longer() {
+    let mut net = Net::new(11);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    act(&mut net, bob, |phone, now| phone.call().ring(now, None)).unwrap();
+    wait(&mut net, 179_000);
+    assert_eq!(phone(&net, alice).ended(), None);
+    let ringing = responses(&net, "INVITE")
+        .iter()
+        .filter(|response| response.status.code() == 180)
+        .count();
+    assert_eq!(ringing, 3, "once, and again each minute");
+    let progress = phone(&net, alice)
+        .events
+        .iter()
+        .filter(|event| matches!(event, CallEvent::Progress { .. }));
+    assert_eq!(progress.count(), 1, "the repeats are not told");
+    wait(&mut net, 2_000);
+    assert_eq!(phone(&net, alice).ended(), Some(&EndKind::NoAnswer));
+    assert!(phone(&net, bob).ended().is_some());
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn an_unknown_name_is_a_network_fault() {
+    let mut net = Net::new(12);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    dial(&mut net, alice, "sip:bob@nowhere.example", Some(OFFER));
+    let end = phone(&net, alice).ended().unwrap();
+    assert!(
+        matches!(
+            end,
+            EndKind::Network {
+                fault: crate::call::NetworkFault::Unresolved(ResolveError::NotFound(_))
+            }
+        ),
+        "{end:?}"
+    );
+    assert!(phone(&net, alice).call.as_ref().unwrap().is_drained());
+}
+
+#[test]
+fn verbs_that_do_not_fit_change_nothing() {
+    let (mut net, alice, bob) = talking(13);
+    let before = wire(&net).len();
+    act(&mut net, alice, |phone, now| {
+        let call = phone.call();
+        assert!(call.ring(now, None).is_err());
+        assert!(call.answer(now, ANSWER.to_vec()).is_err());
+        assert!(
+            call.reject(now, sip_message::StatusCode::BUSY_HERE)
+                .is_err()
+        );
+        assert!(call.accept_offer(now, ANSWER.to_vec()).is_err());
+        assert!(
+            call.reject_offer(now, sip_message::StatusCode::NOT_ACCEPTABLE_HERE)
+                .is_err()
+        );
+    });
+    wait(&mut net, 100);
+    assert_eq!(wire(&net).len(), before);
+    act(&mut net, bob, |phone, now| phone.call().hang_up(now)).unwrap();
+    act(&mut net, bob, |phone, now| {
+        assert!(phone.call().hang_up(now).is_err());
+        assert!(phone.call().info(now, "text/plain", Vec::new()).is_err());
+        assert!(phone.call().reoffer(now, OFFER.to_vec()).is_err());
+    });
+    wait(&mut net, 100);
+    assert_eq!(phone(&net, bob).ended(), Some(&EndKind::WeHungUp));
+}

@@ -1,0 +1,396 @@
+//! Two phones, or a phone and a scripted peer, on the virtual network.
+
+mod flows;
+mod peer;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use sip_message::{HeaderName, Message, NameAddr, Request, Response, Uri};
+use testkit::{NodeId, Outbox, Packet, World};
+
+use super::{Call, CallConfig, CallEvent, EndKind, EndReason};
+use crate::auth::Credentials;
+use crate::dispatch::response_owner;
+use crate::output::Output;
+use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, Transport, TransportError};
+use crate::tokens::Seed;
+
+pub(super) use self::peer::Script;
+
+pub(super) const ALICE: &str = "192.0.2.1:5060";
+pub(super) const BOB: &str = "192.0.2.2:5060";
+pub(super) const CAROL: &str = "192.0.2.3:5060";
+pub(super) const OFFER: &[u8] = b"v=0 offer";
+pub(super) const ANSWER: &[u8] = b"v=0 answer";
+
+/// A user agent with one call.
+pub(super) struct Phone {
+    pub(super) address: SocketAddr,
+    pub(super) call: Option<Call>,
+    pub(super) events: Vec<CallEvent>,
+    /// What it resolves names to; an address in a URI stands for itself.
+    pub(super) names: HashMap<String, Vec<SocketAddr>>,
+    /// Addresses at which the transport layer reports a closed port.
+    pub(super) closed: Vec<SocketAddr>,
+    /// Configuration for calls that come in.
+    pub(super) config: CallConfig,
+    seed: u64,
+    deadline: Option<Instant>,
+}
+
+/// Whoever lives at an address.
+pub(super) enum Peer {
+    Phone(Box<Phone>),
+    Script(Script),
+}
+
+pub(super) type Net = World<Vec<u8>, Peer>;
+
+impl Phone {
+    pub(super) fn new(address: &str, user: &str, seed: u64) -> Self {
+        let address: SocketAddr = address.parse().unwrap();
+        Self {
+            address,
+            call: None,
+            events: Vec::new(),
+            names: HashMap::new(),
+            closed: Vec::new(),
+            config: config(&format!("sip:{user}@{}", address.ip()), user),
+            seed,
+            deadline: None,
+        }
+    }
+
+    pub(super) fn call(&mut self) -> &mut Call {
+        self.call.as_mut().expect("a call was made before")
+    }
+
+    /// The one end of the call, if it came.
+    pub(super) fn ended(&self) -> Option<&EndKind> {
+        let mut ends = self.events.iter().filter_map(|event| match event {
+            CallEvent::Ended(EndReason { kind }) => Some(kind),
+            _ => None,
+        });
+        let end = ends.next();
+        assert!(ends.next().is_none(), "a call ends once");
+        if end.is_some() {
+            assert!(
+                matches!(self.events.last(), Some(CallEvent::Ended(_))),
+                "the end comes last"
+            );
+        }
+        end
+    }
+
+    pub(super) fn established(&self) -> bool {
+        self.events.contains(&CallEvent::Established)
+    }
+
+    pub(super) fn notices(&self) -> Vec<&str> {
+        let notice = |event| match event {
+            &CallEvent::Notice(ref text) => Some(text.as_str()),
+            _ => None,
+        };
+        self.events.iter().filter_map(notice).collect()
+    }
+
+    fn next_seed(&mut self) -> Seed {
+        self.seed += 1;
+        Seed::from_number(self.seed)
+    }
+
+    fn receive(&mut self, now: Instant, packet: Packet<Vec<u8>>, out: &mut Outbox<Vec<u8>>) {
+        let inbound = inbound(self.address, packet.from);
+        let Ok(message) = Message::parse(&packet.payload) else {
+            return;
+        };
+        match (message, &mut self.call) {
+            (Message::Response(response), Some(call)) => {
+                if response_owner(&response).as_ref() == Some(call.owner_key()) {
+                    call.handle_response(now, response, inbound);
+                }
+            }
+            (Message::Request(request), Some(call)) => {
+                let call_id = request.headers.get(HeaderName::CallId);
+                if call_id == Some(call.owner_key().call_id.as_str()) {
+                    call.handle_request(now, request, inbound);
+                }
+            }
+            (Message::Request(request), None) => {
+                let (config, seed) = (self.config.clone(), self.next_seed());
+                match Call::incoming(now, request, inbound, config, &seed) {
+                    Ok(call) => self.call = Some(call),
+                    Err(rejection) => {
+                        let to = rejection.destination.path().remote;
+                        out.send(self.address, to, rejection.response.to_bytes());
+                    }
+                }
+            }
+            (Message::Response(_), None) => {}
+        }
+        self.drain(now, out);
+    }
+
+    /// Carries out what the call wants, until nothing is left.
+    pub(super) fn drain(&mut self, now: Instant, out: &mut Outbox<Vec<u8>>) {
+        loop {
+            let mut answers: Vec<(ResolveId, Uri)> = Vec::new();
+            let mut unsent = Vec::new();
+            let Some(call) = &mut self.call else { return };
+            loop {
+                match call.poll_output() {
+                    Output::Transmit(transmit) => {
+                        let to = transmit.destination.path().remote;
+                        if self.closed.contains(&to) {
+                            unsent.push(branch_of(&transmit.bytes));
+                        } else {
+                            out.send(self.address, to, transmit.bytes);
+                        }
+                    }
+                    Output::Resolve { id, uri, .. } => answers.push((id, *uri)),
+                    Output::Event(event) => self.events.push(event),
+                    Output::Deadline(at) => {
+                        self.deadline = at;
+                        break;
+                    }
+                }
+            }
+            if answers.is_empty() && unsent.is_empty() {
+                return;
+            }
+            // Each input is drained before the next one.
+            for branch in unsent {
+                self.call()
+                    .handle_transport_error(now, &branch, TransportError::Refused);
+                self.drain(now, out);
+            }
+            for (id, uri) in answers {
+                let result = self.resolve(&uri);
+                self.call().handle_resolved(now, id, result);
+                self.drain(now, out);
+            }
+        }
+    }
+
+    fn resolve(&self, uri: &Uri) -> Result<Vec<Path>, ResolveError> {
+        let remotes = match uri.host.ip() {
+            Some(ip) => vec![SocketAddr::new(ip, uri.port.unwrap_or(5060))],
+            None => self
+                .names
+                .get(&uri.host.to_string())
+                .cloned()
+                .unwrap_or_default(),
+        };
+        if remotes.is_empty() {
+            return Err(ResolveError::NotFound(uri.host.to_string()));
+        }
+        let path = |remote| Path {
+            transport: Transport::Udp,
+            remote,
+            local: self.address,
+        };
+        Ok(remotes.into_iter().map(path).collect())
+    }
+}
+
+impl testkit::Node<Vec<u8>> for Peer {
+    fn handle_packet(&mut self, now: Instant, packet: Packet<Vec<u8>>, out: &mut Outbox<Vec<u8>>) {
+        match self {
+            Self::Phone(phone) => phone.receive(now, packet, out),
+            Self::Script(script) => script.receive(packet),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<Vec<u8>>) {
+        if let Self::Phone(phone) = self {
+            phone.call().handle_timeout(now);
+            phone.drain(now, out);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Phone(phone) => phone.deadline,
+            Self::Script(_) => None,
+        }
+    }
+}
+
+pub(super) fn config(address: &str, user: &str) -> CallConfig {
+    let mut config = CallConfig::new(NameAddr::new(Uri::parse(address).unwrap()), user);
+    config.capabilities.user_agent = "Tipring".to_owned();
+    config
+}
+
+pub(super) fn login(config: &mut CallConfig) {
+    config.credentials = Some(Credentials::new("alice", "secret"));
+}
+
+pub(super) fn inbound(local: SocketAddr, remote: SocketAddr) -> Inbound {
+    let path = Path {
+        transport: Transport::Udp,
+        remote,
+        local,
+    };
+    Inbound {
+        flow: FlowId(u64::from(remote.port())),
+        path,
+    }
+}
+
+fn branch_of(bytes: &[u8]) -> String {
+    let message = Message::parse(bytes).unwrap();
+    message
+        .headers()
+        .via_top()
+        .unwrap()
+        .branch()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+pub(super) fn add_phone(net: &mut Net, address: &str, user: &str) -> NodeId {
+    let seed = 1000 * (net.trace().len() as u64 + 1)
+        + address.len() as u64
+        + u64::from(user.as_bytes()[0]);
+    let phone = Phone::new(address, user, seed);
+    net.add(address.parse().unwrap(), Peer::Phone(Box::new(phone)))
+}
+
+pub(super) fn add_script(net: &mut Net, address: &str) -> NodeId {
+    let script = Script::new(address);
+    net.add(address.parse().unwrap(), Peer::Script(script))
+}
+
+pub(super) fn phone(net: &Net, id: NodeId) -> &Phone {
+    match net.node(id) {
+        Peer::Phone(phone) => phone,
+        Peer::Script(_) => panic!("a script, not a phone"),
+    }
+}
+
+/// Acts as the user of a phone and lets what follows from it go out.
+pub(super) fn act<R>(net: &mut Net, id: NodeId, verb: impl FnOnce(&mut Phone, Instant) -> R) -> R {
+    net.with(id, |peer, now, out| match peer {
+        Peer::Phone(phone) => {
+            let result = verb(phone, now);
+            phone.drain(now, out);
+            result
+        }
+        Peer::Script(_) => panic!("a script, not a phone"),
+    })
+}
+
+/// Lets a phone call an address.
+pub(super) fn dial(net: &mut Net, id: NodeId, to: &str, offer: Option<&[u8]>) {
+    act(net, id, |phone, now| {
+        let remote = NameAddr::new(Uri::parse(to).unwrap());
+        let config = phone.config.clone().to(remote);
+        let seed = phone.next_seed();
+        phone.call = Some(Call::outgoing(
+            now,
+            config,
+            offer.map(<[u8]>::to_vec),
+            &seed,
+        ));
+    });
+}
+
+/// Two phones with the call between them established, the first one having called.
+pub(super) fn talking(seed: u64) -> (Net, NodeId, NodeId) {
+    let mut net = Net::new(seed);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 100);
+    act(&mut net, bob, |phone, now| {
+        phone.call().answer(now, ANSWER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 100);
+    assert!(phone(&net, alice).established() && phone(&net, bob).established());
+    (net, alice, bob)
+}
+
+/// Lets time pass.
+pub(super) fn wait(net: &mut Net, ms: u64) {
+    net.run_for(Duration::from_millis(ms));
+}
+
+/// All that was sent, one line each: `.1>.2 INVITE`, `.2>.1 180 INVITE`.
+pub(super) fn wire(net: &Net) -> Vec<String> {
+    net.trace()
+        .iter()
+        .map(|traced| line(&traced.packet))
+        .collect()
+}
+
+/// The lines of [`wire`] that were sent from this moment of the world on.
+pub(super) fn wire_since(net: &Net, from: Duration) -> Vec<String> {
+    let sent = net.trace().iter().filter(|traced| traced.at >= from);
+    sent.map(|traced| line(&traced.packet)).collect()
+}
+
+fn line(packet: &Packet<Vec<u8>>) -> String {
+    let last = |address: SocketAddr| {
+        address
+            .ip()
+            .to_string()
+            .rsplit('.')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let ends = format!(".{}>.{}", last(packet.from), last(packet.to));
+    match Message::parse(&packet.payload) {
+        Ok(Message::Request(request)) => format!("{ends} {}", request.method),
+        Ok(Message::Response(response)) => {
+            let method = response.headers.cseq().unwrap().method;
+            format!("{ends} {} {method}", response.status.code())
+        }
+        Err(error) => format!("{ends} broken: {error}"),
+    }
+}
+
+/// The requests with this method that were sent, in order.
+pub(super) fn requests(net: &Net, method: &str) -> Vec<Request> {
+    let parse = |traced: &testkit::Traced<Vec<u8>>| match Message::parse(&traced.packet.payload) {
+        Ok(Message::Request(request)) if request.method.as_str() == method => Some(request),
+        _ => None,
+    };
+    net.trace().iter().filter_map(parse).collect()
+}
+
+/// The responses to this method that were sent, in order.
+pub(super) fn responses(net: &Net, method: &str) -> Vec<Response> {
+    let parse = |traced: &testkit::Traced<Vec<u8>>| match Message::parse(&traced.packet.payload) {
+        Ok(Message::Response(response))
+            if response.headers.cseq().unwrap().method.as_str() == method =>
+        {
+            Some(response)
+        }
+        _ => None,
+    };
+    net.trace().iter().filter_map(parse).collect()
+}
+
+pub(super) fn assert_wire(net: &Net, expected: &[&str]) {
+    assert_eq!(wire(net), expected);
+}
+
+/// Runs until both calls are drained and nothing is left of them.
+pub(super) fn assert_all_gone(net: &mut Net, ids: &[NodeId]) {
+    net.run_for(Duration::from_secs(32 * 5));
+    for id in ids {
+        let Some(call) = &phone(net, *id).call else {
+            continue;
+        };
+        assert_eq!(call.counts(), [0, 0, 0, 0], "what is left of a call");
+        assert!(call.is_drained());
+        assert!(phone(net, *id).deadline.is_none(), "no timer is left");
+    }
+}
