@@ -1,1 +1,35 @@
 //! Local JSON-RPC over a private socket.
+//!
+//! The command line, scripts and tests ask a running Tipring the same things as its window does. One
+//! JSON-RPC 2.0 object stands on each line, both ways:
+//!
+//! ```text
+//! → {"jsonrpc":"2.0","id":1,"method":"place_call","params":{"account":"alice","target":"600"}}
+//! ← {"jsonrpc":"2.0","id":1,"result":null}
+//! → {"jsonrpc":"2.0","id":2,"method":"events"}
+//! ← {"jsonrpc":"2.0","id":2,"result":null}
+//! ← {"jsonrpc":"2.0","method":"event","params":{"event":"call","call":{…}}}
+//! ← {"jsonrpc":"2.0","method":"resync","params":{"lost":17}}
+//! ```
+//!
+//! Methods are the commands of [`model::Command`] in snake_case with their fields as parameters by
+//! name, and three more: `ping`, `snapshot` (answers with a [`model::Snapshot`]) and `events`. A client
+//! that reads too slowly is told with `resync` how many events it missed and asks for a `snapshot`.
+//!
+//! The socket is for its owner alone: mode 0600 where there are Unix sockets, a port of the loopback
+//! interface with a random token in a file elsewhere. Whoever connects may do all that the window may.
+//!
+//! A second start finds the first by the lock beside the socket: [`BindError::AlreadyRunning`].
+
+mod client;
+mod connection;
+mod door;
+mod events;
+mod rpc;
+mod server;
+
+pub use client::{Client, ClientError, Notification};
+pub use door::BindError;
+pub use events::Publisher;
+pub use rpc::{Request, RpcError, method_and_params};
+pub use server::{Limits, Server};

@@ -77,7 +77,7 @@ impl Guarded {
     }
 
     pub(super) fn status(&self) -> Result<(), SecretError> {
-        self.within_deadline(|keystore| keystore.status())
+        self.within_deadline(Keystore::status)
     }
 
     pub(super) fn set(&self, key: &str, password: &SecretString) -> Result<(), SecretError> {

@@ -100,7 +100,7 @@ impl SecretStore {
             passphrase,
             use_keystore,
         } = options;
-        let keystore = use_keystore.then(|| SystemKeystore { service });
+        let keystore = use_keystore.then_some(SystemKeystore { service });
         Self::with_keystore(
             keystore.map(|keystore| Guarded::new(Arc::new(keystore), DEADLINE)),
             vault_file,

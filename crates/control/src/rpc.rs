@@ -1,0 +1,334 @@
+//! JSON-RPC 2.0: from a line to a request, from a result to a line.
+
+use model::Command;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// What a client asks of the program. `ping` and `events` are answered by the server itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Do this. The result is `null` once it is under way.
+    Command(Box<Command>),
+    /// Tell everything. The result is a [`model::Snapshot`].
+    Snapshot,
+}
+
+/// Why a request failed, as JSON-RPC says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct RpcError {
+    /// The code, of JSON-RPC 2.0 §5.1 or our own from -32000 down.
+    pub code: i64,
+    /// One sentence.
+    pub message: String,
+}
+
+impl RpcError {
+    /// The line was not JSON.
+    pub const PARSE: i64 = -32700;
+    /// The JSON was no request.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// There is no such method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The parameters do not fit the method.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// The program failed.
+    pub const INTERNAL: i64 = -32603;
+    /// The program has too much to do, or is ending.
+    pub const BUSY: i64 = -32000;
+
+    /// An error of this code.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// The method and parameters that stand for a command: what [`Request`] is made of again.
+///
+/// # Errors
+/// [`RpcError::INTERNAL`] when the command has no form in JSON.
+pub fn method_and_params(command: &Command) -> Result<(String, Map<String, Value>), RpcError> {
+    let failed = || RpcError::new(RpcError::INTERNAL, "the command has no form in JSON");
+    let Ok(Value::Object(mut params)) = serde_json::to_value(command) else {
+        return Err(failed());
+    };
+    match params.remove(TAG) {
+        Some(Value::String(method)) => Ok((method, params)),
+        _ => Err(failed()),
+    }
+}
+
+/// One call as it came: who asks for the answer, and what.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// `None` is a notification: no answer is wanted.
+    pub(crate) id: Option<Value>,
+    pub(crate) asked: Result<Asked, RpcError>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Asked {
+    Ping,
+    Events,
+    Of(Request),
+}
+
+/// What stands on one line.
+pub(crate) enum Line {
+    One(Call),
+    Batch(Vec<Call>),
+    /// Nothing can be made of it; the answer goes to nobody in particular.
+    Bad(RpcError),
+}
+
+/// Reads one line.
+pub(crate) fn read(line: &[u8]) -> Line {
+    match serde_json::from_slice(line) {
+        Ok(Value::Array(calls)) if calls.is_empty() => Line::Bad(RpcError::new(
+            RpcError::INVALID_REQUEST,
+            "the batch is empty",
+        )),
+        Ok(Value::Array(calls)) if calls.len() > BATCH => Line::Bad(RpcError::new(
+            RpcError::INVALID_REQUEST,
+            format!("a batch holds at most {BATCH} calls"),
+        )),
+        Ok(Value::Array(calls)) => Line::Batch(calls.into_iter().map(call).collect()),
+        Ok(value) => Line::One(call(value)),
+        Err(error) => Line::Bad(RpcError::new(
+            RpcError::PARSE,
+            format!("this is not JSON: {error}"),
+        )),
+    }
+}
+
+/// The answer to a call.
+pub(crate) fn answer(id: &Value, result: Result<Value, RpcError>) -> Value {
+    match result {
+        Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+        Err(error) => json!({"jsonrpc": "2.0", "id": id, "error": error}),
+    }
+}
+
+/// Something that is told without having been asked.
+pub(crate) fn notification(method: &str, params: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "method": method, "params": params})
+}
+
+fn call(value: Value) -> Call {
+    let invalid = |id, why: &str| Call {
+        id: Some(id),
+        asked: Err(RpcError::new(RpcError::INVALID_REQUEST, why)),
+    };
+    let Value::Object(mut object) = value else {
+        return invalid(Value::Null, "a request is an object");
+    };
+    let id = match object.remove("id") {
+        None => None,
+        Some(id @ (Value::Null | Value::Number(_) | Value::String(_))) => Some(id),
+        Some(_) => return invalid(Value::Null, "an id is a number or text"),
+    };
+    // A request that is invalid gets an answer even without an id (JSON-RPC 2.0 §5.1).
+    let or_null = |id: Option<Value>| id.unwrap_or(Value::Null);
+    if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        return invalid(or_null(id), "\"jsonrpc\" is not \"2.0\"");
+    }
+    let Some(Value::String(method)) = object.remove("method") else {
+        return invalid(or_null(id), "there is no method");
+    };
+    let params = match object.remove("params") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(params)) => params,
+        Some(Value::Array(params)) if params.is_empty() => Map::new(),
+        Some(Value::Array(_)) => {
+            let asked = Err(RpcError::new(
+                RpcError::INVALID_PARAMS,
+                "parameters are given by name",
+            ));
+            return Call { id, asked };
+        }
+        Some(_) => return invalid(or_null(id), "parameters are an object"),
+    };
+    Call {
+        id,
+        asked: asked(method, params),
+    }
+}
+
+fn asked(method: String, params: Map<String, Value>) -> Result<Asked, RpcError> {
+    let own = match method.as_str() {
+        "ping" => Some(Asked::Ping),
+        "events" => Some(Asked::Events),
+        "snapshot" => Some(Asked::Of(Request::Snapshot)),
+        _ => None,
+    };
+    match own {
+        Some(own) if params.is_empty() => Ok(own),
+        Some(_) => Err(RpcError::new(
+            RpcError::INVALID_PARAMS,
+            format!("{method} takes no parameters"),
+        )),
+        None => command(method, params).map(|command| Asked::Of(Request::Command(command))),
+    }
+}
+
+/// Lets serde find the command: `{"command": method, …params}`.
+fn command(method: String, mut params: Map<String, Value>) -> Result<Box<Command>, RpcError> {
+    if params.contains_key(TAG) {
+        return Err(unknown_param(TAG));
+    }
+    let names: Vec<String> = params.keys().cloned().collect();
+    params.insert(TAG.to_owned(), Value::String(method.clone()));
+    let command: Command = serde_json::from_value(Value::Object(params)).map_err(|error| {
+        if exists(&method) {
+            RpcError::new(RpcError::INVALID_PARAMS, error.to_string())
+        } else {
+            RpcError::new(
+                RpcError::METHOD_NOT_FOUND,
+                format!("there is no method {:?}", shortened(&method)),
+            )
+        }
+    })?;
+    // Serde passes over fields it does not know; a misspelt one must not be passed over in silence.
+    let (_, known) = method_and_params(&command)?;
+    match names.iter().find(|name| !known.contains_key(*name)) {
+        Some(name) => Err(unknown_param(name)),
+        None => Ok(Box::new(command)),
+    }
+}
+
+/// Whether a command has this name: any complaint but the one about the name means yes.
+fn exists(method: &str) -> bool {
+    match serde_json::from_value::<Command>(json!({TAG: method})) {
+        Ok(_) => true,
+        Err(error) => !error.to_string().starts_with("unknown variant"),
+    }
+}
+
+fn unknown_param(name: &str) -> RpcError {
+    RpcError::new(
+        RpcError::INVALID_PARAMS,
+        format!("there is no parameter {:?}", shortened(name)),
+    )
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+const TAG: &str = "command";
+const BATCH: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AccountId, AccountSettings, CallId, Password, TenantId};
+
+    fn one(line: &str) -> Call {
+        match read(line.as_bytes()) {
+            Line::One(call) => call,
+            _ => panic!("{line} is one call"),
+        }
+    }
+
+    fn code(line: &str) -> i64 {
+        match read(line.as_bytes()) {
+            Line::Bad(error) => error.code,
+            Line::One(call) => call.asked.unwrap_err().code,
+            Line::Batch(_) => panic!("{line} is a batch"),
+        }
+    }
+
+    #[test]
+    fn a_command_goes_through_as_method_and_params_and_comes_out_the_same() {
+        let commands = [
+            Command::PlaceCall {
+                account: AccountId::new("alice"),
+                target: "600".to_owned(),
+                headers: vec!["X-A: b".to_owned()],
+            },
+            Command::AddAccount {
+                tenant: Some(TenantId::new("acme")),
+                settings: Box::new(AccountSettings::new("sip:alice@example.com")),
+                password: Some(Password("pw".to_owned())),
+            },
+            Command::MuteCall {
+                call: CallId(3),
+                muted: true,
+            },
+            Command::RefreshDevices,
+            Command::Shutdown,
+        ];
+        for command in commands {
+            let (method, params) = method_and_params(&command).unwrap();
+            let line = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+            let asked = one(&line.to_string()).asked.unwrap();
+            assert_eq!(asked, Asked::Of(Request::Command(Box::new(command))));
+        }
+    }
+
+    #[test]
+    fn a_field_with_a_default_may_be_left_out() {
+        let line = r#"{"jsonrpc":"2.0","id":1,"method":"place_call","params":{"account":"a","target":"600"}}"#;
+        assert!(one(line).asked.is_ok());
+    }
+
+    #[test]
+    fn each_fault_has_its_code() {
+        for (line, expected) in [
+            ("{", -32700),
+            ("", -32700),
+            ("[]", -32600),
+            ("7", -32600),
+            (r#"{"id":1,"method":"ping"}"#, -32600),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, -32600),
+            (r#"{"jsonrpc":"2.0","id":1}"#, -32600),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, -32600),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":3}"#,
+                -32600,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"explode"}"#, -32601),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"PlaceCall"}"#, -32601),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"place_call"}"#, -32602),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"end_call","params":{"call":"x"}}"#,
+                -32602,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"end_call","params":[1]}"#,
+                -32602,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"end_call","params":{"call":1,"cal":1}}"#,
+                -32602,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"end_call","params":{"call":1,"command":"shutdown"}}"#,
+                -32602,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":1}}"#,
+                -32602,
+            ),
+        ] {
+            assert_eq!(code(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_missing_id_wants_no_answer_and_a_null_one_does() {
+        assert_eq!(one(r#"{"jsonrpc":"2.0","method":"ping"}"#).id, None);
+        let null = one(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#);
+        assert_eq!(null.id, Some(Value::Null));
+    }
+
+    #[test]
+    fn an_error_never_repeats_a_password() {
+        let line = r#"{"jsonrpc":"2.0","id":1,"method":"add_account","params":{"settings":{"aor":3},"password":"s3cret"}}"#;
+        let error = one(line).asked.unwrap_err();
+        assert!(!error.message.contains("s3cret"), "{error}");
+    }
+}
