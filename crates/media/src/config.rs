@@ -1,0 +1,187 @@
+//! What a stream is told: where to, which codec, what goes in and what comes out.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use codecs::{CodecKind, EncoderOptions};
+
+/// The negotiated codec with its payload types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codec {
+    /// Which codec.
+    pub kind: CodecKind,
+    /// The type that the peer wants to see.
+    pub send_payload_type: u8,
+    /// The type that the peer sends.
+    pub receive_payload_type: u8,
+}
+
+impl Codec {
+    /// A codec with the same payload type both ways.
+    #[must_use]
+    pub fn new(kind: CodecKind, payload_type: u8) -> Self {
+        Self {
+            kind,
+            send_payload_type: payload_type,
+            receive_payload_type: payload_type,
+        }
+    }
+}
+
+/// Negotiated telephone events (RFC 4733).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TelephoneEvent {
+    /// The type that the peer wants to see.
+    pub send_payload_type: u8,
+    /// The type that the peer sends.
+    pub receive_payload_type: u8,
+    /// The clock their durations count in.
+    pub clock_rate_hz: u32,
+}
+
+/// What offer and answer decide, and what a re-INVITE may change. Given whole each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamParameters {
+    /// The peer's announced RTP address; `None` while unknown, and nothing is sent then unless media comes
+    /// from somewhere.
+    pub remote: Option<SocketAddr>,
+    /// The peer's announced RTCP address; `None` means the port after `remote`.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// RTP and RTCP share a port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// The codec in use.
+    pub codec: Codec,
+    /// Telephone events, where negotiated. Without them digits are sent as tones in the speech.
+    pub telephone_event: Option<TelephoneEvent>,
+    /// How much speech a packet carries: 10, 20, 30, 40 or 60 ms (30 is 20 with Opus).
+    pub ptime_ms: u32,
+    /// We send. False while we are on hold by the peer's wish, or hold with `inactive`.
+    pub send: bool,
+    /// We hear. False while we hold the peer.
+    pub receive: bool,
+}
+
+impl StreamParameters {
+    /// Both ways, 20 ms, nothing known about the peer.
+    #[must_use]
+    pub fn new(codec: Codec) -> Self {
+        Self {
+            remote: None,
+            remote_rtcp: None,
+            rtcp_mux: false,
+            codec,
+            telephone_event: None,
+            ptime_ms: 20,
+            send: true,
+            receive: true,
+        }
+    }
+}
+
+/// Everything a stream begins with.
+#[derive(Debug)]
+pub struct StreamConfig {
+    /// The RTP socket, bound. The stream owns it from here on.
+    pub socket: UdpSocket,
+    /// The RTCP socket, bound; `None` when RTCP shares the RTP socket.
+    pub rtcp_socket: Option<UdpSocket>,
+    /// What offer and answer decided.
+    pub parameters: StreamParameters,
+    /// Our source identifier, drawn at random by the caller (RFC 3550 §8.1).
+    pub ssrc: u32,
+    /// A random number, for the first sequence number and timestamp and the spread of the reports.
+    pub seed: u64,
+    /// Our canonical name, the same for a whole call (RFC 3550 §6.5.1). Not a user's name.
+    pub cname: String,
+    /// How to encode.
+    pub encoder: EncoderOptions,
+    /// What is said.
+    pub source: Source,
+    /// Where to what is heard goes.
+    pub sink: Sink,
+}
+
+impl StreamConfig {
+    /// A stream from the microphone to the speaker, with the defaults for the rest.
+    ///
+    /// `random` is where source identifier, numbers and name come from: a fresh random number for each.
+    #[must_use]
+    pub fn new(socket: UdpSocket, parameters: StreamParameters, random: u64) -> Self {
+        let spread = random.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self {
+            socket,
+            rtcp_socket: None,
+            parameters,
+            ssrc: (spread >> 32) as u32,
+            seed: spread.rotate_left(29) ^ random,
+            cname: format!("{:016x}", spread.rotate_left(17)),
+            encoder: EncoderOptions::default(),
+            source: Source::Microphone,
+            sink: Sink::Speaker,
+        }
+    }
+}
+
+/// What a stream says.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The capture device; silence while none is attached.
+    Microphone,
+    /// Samples at 48 kHz, as [`crate::wav::load`] makes them. Silence afterwards unless looped.
+    File {
+        /// What is played.
+        samples: Arc<[f32]>,
+        /// From the start again at the end.
+        looped: bool,
+    },
+    /// A sine of a quarter of full scale.
+    Tone {
+        /// Its frequency.
+        hz: f32,
+    },
+    /// Packets of silence.
+    Silence,
+    /// What was heard goes back.
+    Echo,
+}
+
+/// Where to what a stream hears goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// The playout device, mixed with the other streams.
+    Speaker,
+    /// A WAV file, mono, at the codec's rate, written by another thread.
+    Record(PathBuf),
+    /// Both.
+    RecordAndSpeaker(PathBuf),
+    /// Nowhere; it is decoded and counted all the same.
+    Discard,
+}
+
+/// What a stream has to tell, besides its counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// The peer pressed a key.
+    Dtmf {
+        /// Which: 0–9, `*`, `#`, A–D.
+        digit: char,
+        /// How long it was held.
+        duration: Duration,
+    },
+    /// The first packet that counts was heard.
+    FirstPacket {
+        /// Where it came from.
+        from: SocketAddr,
+    },
+    /// Packets now go to where they come from instead of to the announced address.
+    PeerMoved {
+        /// What was announced.
+        announced: Option<SocketAddr>,
+        /// Where media goes now.
+        actual: SocketAddr,
+    },
+    /// The stream met a fault and is dead; the others are not.
+    Failed,
+}

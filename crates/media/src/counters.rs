@@ -1,0 +1,313 @@
+//! Numbers that the pump writes and everybody reads.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
+
+/// A number between threads; each is exact for itself, they are not a consistent whole.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A fraction between threads.
+#[derive(Debug, Default)]
+pub(crate) struct Fraction(AtomicU32);
+
+impl Fraction {
+    pub(crate) fn set(&self, value: f32) {
+        self.0.store(value.to_bits(), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> f32 {
+        f32::from_bits(self.0.load(Relaxed))
+    }
+}
+
+/// An address between threads: written by one, guarded by a version that is odd while it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Address {
+    version: AtomicU32,
+    high: AtomicU64,
+    low: AtomicU64,
+    port: AtomicU32,
+}
+
+/// Set in `Address::port` when there is an address.
+const PRESENT: u32 = 1 << 16;
+
+impl Address {
+    pub(crate) fn set(&self, address: Option<SocketAddr>) {
+        self.version.fetch_add(1, SeqCst);
+        let bits = address.map_or(0, |address| match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) => ip.to_bits(),
+        });
+        self.high.store((bits >> 64) as u64, SeqCst);
+        self.low.store(bits as u64, SeqCst);
+        let port = address.map_or(0, |address| u32::from(address.port()) | PRESENT);
+        self.port.store(port, SeqCst);
+        self.version.fetch_add(1, SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        // The writer needs nanoseconds; who meets it a hundred times in a row gets nothing.
+        for _ in 0..100 {
+            let before = self.version.load(SeqCst);
+            let bits =
+                (u128::from(self.high.load(SeqCst)) << 64) | u128::from(self.low.load(SeqCst));
+            let port = self.port.load(SeqCst);
+            if before.is_multiple_of(2) && before == self.version.load(SeqCst) {
+                let ip = IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical();
+                return (port & PRESENT != 0).then(|| SocketAddr::new(ip, port as u16));
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+}
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What one stream counts. Written by the pump, read at any time by anyone.
+        #[derive(Debug, Default)]
+        pub struct StreamCounters {
+            $(pub(crate) $name: Count,)*
+            pub(crate) send_level: Fraction,
+            pub(crate) receive_level: Fraction,
+            pub(crate) peer_loss: Fraction,
+            pub(crate) announced: Address,
+            pub(crate) actual: Address,
+            pub(crate) target: Address,
+            pub(crate) failed: AtomicBool,
+        }
+
+        impl StreamCounters {
+            $($(#[$doc])* #[must_use] pub fn $name(&self) -> u64 { self.$name.get() })*
+        }
+    };
+}
+
+counts! {
+    /// RTP packets sent, telephone events among them.
+    sent,
+    /// Bytes of RTP sent, with their RTP headers.
+    sent_bytes,
+    /// Packets that the socket refused.
+    send_errors,
+    /// RTP packets received and accepted.
+    received,
+    /// Bytes of RTP received, with their RTP headers.
+    received_bytes,
+    /// Packets that the sequence numbers promise and that never came (RFC 3550 A.3).
+    lost,
+    /// Packets that came after their turn.
+    late,
+    /// Packets that came twice.
+    duplicates,
+    /// Datagrams dropped: no RTP, an unknown payload type, or not from where they should come.
+    dropped,
+    /// Interarrival jitter in microseconds (RFC 3550 §6.4.1).
+    jitter_us,
+    /// The last round trip in microseconds, 0 before the first report.
+    round_trip_us,
+    /// What the jitter buffer adds at present, in milliseconds.
+    buffer_ms,
+    /// What the jitter buffer aims at, in milliseconds.
+    buffer_target_ms,
+    /// Sound made up for what was missing, in milliseconds.
+    concealed_ms,
+    /// Sound heard, concealed or not, in milliseconds.
+    played_ms,
+    /// Packets the peer says it has lost.
+    peer_lost,
+    /// Jitter the peer sees, in microseconds.
+    peer_jitter_us,
+    /// RTCP compounds sent.
+    reports_sent,
+    /// RTCP compounds received.
+    reports_received,
+    /// Samples of a recording that its writer was too slow for.
+    record_overruns,
+    /// Milliseconds since the last packet was accepted, or since the stream began.
+    silent_ms,
+}
+
+impl StreamCounters {
+    /// Level of what is sent: root mean square of the last packet, 0.0 to 1.0.
+    #[must_use]
+    pub fn send_level(&self) -> f32 {
+        self.send_level.get()
+    }
+
+    /// Level of what is heard: root mean square of the last 10 ms, 0.0 to 1.0.
+    #[must_use]
+    pub fn receive_level(&self) -> f32 {
+        self.receive_level.get()
+    }
+
+    /// Share of our packets that the peer lost between its last two reports, 0.0 to 1.0.
+    #[must_use]
+    pub fn peer_loss(&self) -> f32 {
+        self.peer_loss.get()
+    }
+
+    /// The last round trip, where a report has told it.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        let us = self.round_trip_us();
+        (us > 0).then(|| Duration::from_micros(us))
+    }
+
+    /// The peer's address by its SDP.
+    #[must_use]
+    pub fn announced_peer(&self) -> Option<SocketAddr> {
+        self.announced.get()
+    }
+
+    /// Where the last accepted packet came from.
+    #[must_use]
+    pub fn actual_peer(&self) -> Option<SocketAddr> {
+        self.actual.get()
+    }
+
+    /// Where packets go.
+    #[must_use]
+    pub fn target(&self) -> Option<SocketAddr> {
+        self.target.get()
+    }
+
+    /// Whether a fault has ended the stream.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed.load(Relaxed)
+    }
+}
+
+/// What the pump counts for itself.
+#[derive(Debug, Default)]
+pub struct PumpCounters {
+    pub(crate) ticks: Count,
+    pub(crate) late_ticks: Count,
+    pub(crate) skipped_ticks: Count,
+    pub(crate) longest_step_us: Count,
+    pub(crate) streams: Count,
+    pub(crate) capture_underruns: Count,
+    pub(crate) capture_level: Fraction,
+    pub(crate) playout_level: Fraction,
+    pub(crate) playout_waiting_ms: Count,
+    pub(crate) capture_waiting_ms: Count,
+}
+
+impl PumpCounters {
+    /// Steps done. It stands still while the pump sleeps.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.ticks.get()
+    }
+
+    /// Steps that began 10 ms or more after their deadline.
+    #[must_use]
+    pub fn late_ticks(&self) -> u64 {
+        self.late_ticks.get()
+    }
+
+    /// Steps given up because the machine was away (suspended, stopped) for long.
+    #[must_use]
+    pub fn skipped_ticks(&self) -> u64 {
+        self.skipped_ticks.get()
+    }
+
+    /// The longest step, in microseconds.
+    #[must_use]
+    pub fn longest_step_us(&self) -> u64 {
+        self.longest_step_us.get()
+    }
+
+    /// Streams carried at present.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        self.streams.get()
+    }
+
+    /// Steps for which the microphone had nothing.
+    #[must_use]
+    pub fn capture_underruns(&self) -> u64 {
+        self.capture_underruns.get()
+    }
+
+    /// Level of the microphone: root mean square of the last 10 ms, 0.0 to 1.0. Also without a call.
+    #[must_use]
+    pub fn capture_level(&self) -> f32 {
+        self.capture_level.get()
+    }
+
+    /// Level of what goes to the speaker.
+    #[must_use]
+    pub fn playout_level(&self) -> f32 {
+        self.playout_level.get()
+    }
+
+    /// Sound that waits in the playout ring, in milliseconds.
+    #[must_use]
+    pub fn playout_waiting_ms(&self) -> u64 {
+        self.playout_waiting_ms.get()
+    }
+
+    /// Sound that waits in the capture ring, in milliseconds.
+    #[must_use]
+    pub fn capture_waiting_ms(&self) -> u64 {
+        self.capture_waiting_ms.get()
+    }
+}
+
+/// What the handle asks for without the command ring, so that it is never lost.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    pub(crate) removed: AtomicBool,
+    pub(crate) muted: AtomicBool,
+    /// Gain of what is heard, 1.0 as it came.
+    pub(crate) volume: Fraction,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        let volume = Fraction::default();
+        volume.set(1.0);
+        Self {
+            removed: AtomicBool::new(false),
+            muted: AtomicBool::new(false),
+            volume,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_families_come_back_as_they_were_set() {
+        let cell = Address::default();
+        assert_eq!(cell.get(), None);
+        for text in ["192.0.2.7:4000", "[2001:db8::1]:65535"] {
+            let address = Some(text.parse().unwrap());
+            cell.set(address);
+            assert_eq!(cell.get(), address);
+        }
+        cell.set(None);
+        assert_eq!(cell.get(), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! The pump's ends of the capture and the playout ring.
+//!
+//! The device has its own clock and takes its samples in blocks of its own choice; the pump takes 480 every
+//! 10 ms by the system's clock. Both ends watch the *least* that was waiting during half a second: what is
+//! always there is delay for nothing and is worked off by squeezing two samples out of a frame, too
+//! little is built up by stretching a frame by two. That is 0.4 %, far more than clocks differ and
+//! too little to be heard.
+
+use rtrb::{Consumer, Producer};
+
+use crate::FRAME_SAMPLES;
+
+/// How much a frame is squeezed or stretched.
+const CORRECTION: usize = 2;
+
+/// Steps between two looks at the least that was waiting.
+const WINDOW: u32 = 50;
+
+/// The least that should be waiting when the other side has just been: 2.5 ms to 15 ms.
+const LEAST: usize = 120;
+const MOST: usize = 720;
+
+/// More than this is not worked off but dropped: 200 ms.
+const FAR_TOO_MUCH: usize = 9_600;
+
+/// What waits before the first frame is used, and after a dropout: 20 ms.
+const PRIMING: usize = 960;
+
+/// Watches how much is waiting and tells what to do about it.
+#[derive(Debug)]
+struct Watch {
+    least: usize,
+    steps: u32,
+    correction: Correction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Correction {
+    None,
+    /// Too little is waiting.
+    Build,
+    /// Too much is waiting.
+    Work,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            least: usize::MAX,
+            steps: 0,
+            correction: Correction::None,
+        }
+    }
+
+    fn see(&mut self, waiting: usize) {
+        self.least = self.least.min(waiting);
+        self.steps += 1;
+        if self.steps < WINDOW {
+            return;
+        }
+        self.correction = match self.least {
+            least if least < LEAST => Correction::Build,
+            least if least > MOST => Correction::Work,
+            _ => Correction::None,
+        };
+        self.least = usize::MAX;
+        self.steps = 0;
+    }
+}
+
+/// From the microphone.
+pub(crate) struct Capture {
+    ring: Consumer<f32>,
+    watch: Watch,
+    primed: bool,
+}
+
+impl Capture {
+    pub(crate) fn new(ring: Consumer<f32>) -> Self {
+        Self {
+            ring,
+            watch: Watch::new(),
+            primed: false,
+        }
+    }
+
+    /// Reads a frame; false, and silence in it, when there is not enough.
+    pub(crate) fn read(&mut self, frame: &mut [f32; FRAME_SAMPLES]) -> bool {
+        let mut waiting = self.ring.slots();
+        if waiting > FAR_TOO_MUCH {
+            let extra = waiting - PRIMING;
+            if let Ok(chunk) = self.ring.read_chunk(extra) {
+                chunk.commit_all();
+            }
+            waiting = PRIMING;
+        }
+        self.primed |= waiting >= PRIMING;
+        let count = match self.watch.correction {
+            Correction::None => FRAME_SAMPLES,
+            Correction::Work => FRAME_SAMPLES + CORRECTION,
+            Correction::Build => FRAME_SAMPLES - CORRECTION,
+        };
+        let mut samples = [0.0; FRAME_SAMPLES + CORRECTION];
+        let taken = samples.get_mut(..count).unwrap_or_default();
+        if !self.primed || waiting < count || self.ring.pop_entire_slice(taken).is_err() {
+            self.primed = false;
+            frame.fill(0.0);
+            return false;
+        }
+        self.watch.see(waiting - count);
+        stretch(taken, frame);
+        true
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.ring.slots()
+    }
+}
+
+/// To the speaker.
+pub(crate) struct Playout {
+    ring: Producer<f32>,
+    watch: Watch,
+}
+
+impl Playout {
+    pub(crate) fn new(ring: Producer<f32>) -> Self {
+        Self {
+            ring,
+            watch: Watch::new(),
+        }
+    }
+
+    /// Writes a frame, unless the device has stopped taking any.
+    pub(crate) fn write(&mut self, frame: &[f32; FRAME_SAMPLES]) {
+        let waiting = self.waiting();
+        if waiting > FAR_TOO_MUCH {
+            return;
+        }
+        if waiting == 0 {
+            // The start, or a dropout: the device takes more at a time than was waiting.
+            let _ = self.ring.push_entire_slice(&[0.0; FRAME_SAMPLES]);
+        }
+        self.watch.see(waiting);
+        let count = match self.watch.correction {
+            Correction::None => FRAME_SAMPLES,
+            Correction::Work => FRAME_SAMPLES - CORRECTION,
+            Correction::Build => FRAME_SAMPLES + CORRECTION,
+        };
+        let mut samples = [0.0; FRAME_SAMPLES + CORRECTION];
+        let samples = samples.get_mut(..count).unwrap_or_default();
+        stretch(frame, samples);
+        let _ = self.ring.push_entire_slice(samples);
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.ring.buffer().capacity() - self.ring.slots()
+    }
+}
+
+/// Spreads `input` over `output`, which is about as long, by straight lines.
+fn stretch(input: &[f32], output: &mut [f32]) {
+    if input.len() == output.len() {
+        output.copy_from_slice(input);
+        return;
+    }
+    let step = input.len() as f32 / output.len() as f32;
+    for (n, sample) in output.iter_mut().enumerate() {
+        let place = n as f32 * step;
+        let left = place as usize;
+        let here = input.get(left).copied().unwrap_or_default();
+        let next = input.get(left + 1).copied().unwrap_or(here);
+        *sample = here + (next - here) * (place - left as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtrb::RingBuffer;
+
+    /// A microphone whose clock is off by `ppm` and that delivers `block` samples at a time, for ten minutes.
+    fn capture_for_ten_minutes(ppm: f64, block: usize) -> (usize, usize) {
+        let (mut producer, consumer) = RingBuffer::new(48_000);
+        let mut capture = Capture::new(consumer);
+        let (mut made, mut missed, mut most) = (0usize, 0, 0);
+        for step in 0..60_000 {
+            let due = (f64::from(step) * 480.0 * (1.0 + ppm / 1e6)) as usize;
+            while made + block <= due {
+                let _ = producer.push_entire_slice(&vec![0.1; block]);
+                made += block;
+            }
+            let mut frame = [0.0; FRAME_SAMPLES];
+            let heard = capture.read(&mut frame);
+            if step > 200 {
+                missed += usize::from(!heard);
+                most = most.max(capture.waiting());
+            }
+        }
+        (missed, most)
+    }
+
+    #[test]
+    fn a_microphone_with_a_wrong_clock_neither_runs_dry_nor_piles_up() {
+        for (ppm, block) in [
+            (0.0, 480),
+            (300.0, 480),
+            (-300.0, 480),
+            (300.0, 960),
+            (-300.0, 1_024),
+        ] {
+            let (missed, most) = capture_for_ten_minutes(ppm, block);
+            println!("{ppm} ppm, {block}: {missed} missed, most {most}");
+            assert!(missed <= 3, "{ppm} ppm, {block}: {missed} missed");
+            assert!(most < 2_900, "{ppm} ppm, {block}: {most} waiting");
+        }
+    }
+
+    #[test]
+    fn a_speaker_with_a_wrong_clock_neither_runs_dry_nor_piles_up() {
+        for (ppm, block) in [
+            (0.0, 480usize),
+            (300.0, 960),
+            (-300.0, 960),
+            (-300.0, 1_024),
+        ] {
+            let (producer, mut consumer) = RingBuffer::new(48_000);
+            let mut playout = Playout::new(producer);
+            let (mut taken, mut missed, mut most) = (0usize, 0, 0);
+            for step in 0..60_000 {
+                playout.write(&[0.1; FRAME_SAMPLES]);
+                let due = (f64::from(step) * 480.0 * (1.0 + ppm / 1e6)) as usize;
+                while taken + block <= due {
+                    let mut samples = vec![0.0; block];
+                    let (_, rest) = consumer.pop_partial_slice(&mut samples);
+                    if step > 200 {
+                        missed += usize::from(!rest.is_empty());
+                    }
+                    taken += block;
+                }
+                if step > 400 {
+                    most = most.max(playout.waiting());
+                }
+            }
+            println!("{ppm} ppm, {block}: {missed} missed, most {most}");
+            assert!(missed <= 3, "{ppm} ppm, {block}: {missed} missed");
+            assert!(most < 2_900, "{ppm} ppm, {block}: {most} waiting");
+        }
+    }
+
+    #[test]
+    fn a_device_that_stands_still_does_not_build_up_delay() {
+        let (producer, mut consumer) = RingBuffer::new(48_000);
+        let mut playout = Playout::new(producer);
+        for _ in 0..1_000 {
+            playout.write(&[0.0; FRAME_SAMPLES]);
+        }
+        assert!(playout.waiting() <= FAR_TOO_MUCH + 960);
+        let mut all = vec![0.0; playout.waiting()];
+        consumer.pop_entire_slice(&mut all).unwrap();
+        let (mut producer, consumer) = RingBuffer::new(48_000);
+        let mut capture = Capture::new(consumer);
+        producer.push_entire_slice(&vec![0.0; 40_000]).unwrap();
+        assert!(capture.read(&mut [0.0; FRAME_SAMPLES]));
+        assert!(capture.waiting() < 1_000);
+    }
+
+    #[test]
+    fn stretching_keeps_a_tone_smooth() {
+        let tone: Vec<f32> = (0..482).map(|i| (i as f32 * 0.05).sin()).collect();
+        let mut out = [0.0; 480];
+        stretch(&tone, &mut out);
+        let steepest = out
+            .windows(2)
+            .map(|w| (w[1] - w[0]).abs())
+            .fold(0.0, f32::max);
+        assert!(steepest < 0.051, "{steepest}");
+    }
+}

@@ -1,0 +1,484 @@
+//! What everybody else holds of the pump and of its streams.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use codecs::{CodecError, CodecKind, Decoder, Encoder, EncoderOptions};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::MOST_STREAMS;
+use crate::config::{Sink, Source, StreamConfig, StreamEvent, StreamParameters};
+use crate::control::Control;
+use crate::counters::{PumpCounters, StreamCounters, Wishes};
+use crate::device::{Capture, Playout};
+use crate::pump::{Command, Common, Pump};
+use crate::receive::ReceivePath;
+use crate::record::{Aside, Writing, record};
+use crate::resample::Upsampler;
+use crate::send::{Prepared, SendPath};
+use crate::socket::Wire;
+use crate::stream::{Change, Output, Parts, Stream};
+use crate::tone::{Tone, dtmf};
+
+/// Commands that may wait: a step takes them all.
+const COMMANDS: usize = 1_024;
+
+/// Events of one stream that may wait until they are polled; further ones are lost.
+const EVENTS: usize = 128;
+
+/// Why the pump cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// The codec cannot be made.
+    #[error("codec: {0}")]
+    Codec(#[from] CodecError),
+    /// The character is no key of a telephone.
+    #[error("{0:?} is not a key of a telephone")]
+    NotADigit(char),
+    /// A file for recording cannot be made.
+    #[error("{path} cannot be recorded to: {reason}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The pump carries all it can.
+    #[error("the pump carries {MOST_STREAMS} streams already")]
+    TooManyStreams,
+    /// The pump is far behind and takes no more commands.
+    #[error("the pump does not keep up")]
+    Busy,
+    /// The thread cannot be started.
+    #[error("the media thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// The socket cannot be used.
+    #[error("socket: {0}")]
+    Socket(std::io::Error),
+}
+
+struct Shared {
+    commands: Mutex<Producer<Command>>,
+    common: Arc<Common>,
+    arriving: Arc<Mutex<Vec<Writing>>>,
+    next_id: AtomicU64,
+    threads: Mutex<Option<Threads>>,
+    pump: Option<std::thread::Thread>,
+    aside: Option<std::thread::Thread>,
+}
+
+struct Threads {
+    pump: JoinHandle<()>,
+    aside: JoinHandle<()>,
+}
+
+impl Shared {
+    fn command(&self, command: Command) -> Result<(), MediaError> {
+        let pushed = lock(&self.commands).push(command);
+        self.wake();
+        pushed.map_err(|_| MediaError::Busy)
+    }
+
+    fn wake(&self) {
+        if let Some(pump) = &self.pump {
+            pump.unpark();
+        }
+    }
+
+    fn output(&self, sink: &Sink, rate_hz: u32) -> Result<Output, MediaError> {
+        let (path, speaker) = match sink {
+            Sink::Speaker => (None, true),
+            Sink::Discard => (None, false),
+            Sink::Record(path) => (Some(path), false),
+            Sink::RecordAndSpeaker(path) => (Some(path), true),
+        };
+        let Some(path) = path else {
+            return Ok(Output {
+                speaker,
+                recorder: None,
+            });
+        };
+        let (recorder, writing) = record(path, rate_hz)?;
+        lock(&self.arriving).push(writing);
+        if let Some(aside) = &self.aside {
+            aside.unpark();
+        }
+        Ok(Output {
+            speaker,
+            recorder: Some(Box::new(recorder)),
+        })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.common.shutdown.store(true, Relaxed);
+        self.wake();
+    }
+}
+
+/// The pump, for all who have something for it to do. Clones are the same pump; it ends with the last of
+/// them and of the streams.
+#[derive(Clone)]
+pub struct PumpHandle {
+    shared: Arc<Shared>,
+}
+
+impl PumpHandle {
+    /// Starts the thread "media", and "media-aside" that writes and frees for it. Both sleep until there is
+    /// something to do.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start() -> Result<Self, MediaError> {
+        let (commands, commands_out) = RingBuffer::new(COMMANDS);
+        let (trash, trash_out) = RingBuffer::new(COMMANDS);
+        let common = Arc::new(Common::new());
+        let arriving = Arc::new(Mutex::new(Vec::new()));
+        let aside = Aside {
+            trash: trash_out,
+            arriving: Arc::clone(&arriving),
+            writings: Vec::new(),
+        };
+        let aside = std::thread::Builder::new()
+            .name("media-aside".to_owned())
+            .spawn(move || aside.run())
+            .map_err(MediaError::Thread)?;
+        let aside_thread = aside.thread().clone();
+        let pump = Pump::new(
+            commands_out,
+            trash,
+            Arc::clone(&common),
+            Some(aside_thread.clone()),
+        );
+        let waker = aside_thread.clone();
+        let pump = std::thread::Builder::new()
+            .name("media".to_owned())
+            .spawn(move || {
+                pump.run();
+                // Only now is the trash ring abandoned: the helper may look and leave.
+                waker.unpark();
+            })
+            .map_err(MediaError::Thread)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                commands: Mutex::new(commands),
+                common,
+                arriving,
+                next_id: AtomicU64::new(1),
+                pump: Some(pump.thread().clone()),
+                aside: Some(aside_thread),
+                threads: Mutex::new(Some(Threads { pump, aside })),
+            }),
+        })
+    }
+
+    /// The same without threads: the caller steps the pump and runs the helper, by any clock.
+    #[must_use]
+    pub fn manual() -> (Self, Pump, Aside) {
+        let (commands, commands_out) = RingBuffer::new(COMMANDS);
+        let (trash, trash_out) = RingBuffer::new(COMMANDS);
+        let common = Arc::new(Common::new());
+        let arriving = Arc::new(Mutex::new(Vec::new()));
+        let aside = Aside {
+            trash: trash_out,
+            arriving: Arc::clone(&arriving),
+            writings: Vec::new(),
+        };
+        let pump = Pump::new(commands_out, trash, Arc::clone(&common), None);
+        let shared = Shared {
+            commands: Mutex::new(commands),
+            common,
+            arriving,
+            next_id: AtomicU64::new(1),
+            threads: Mutex::new(None),
+            pump: None,
+            aside: None,
+        };
+        let handle = Self {
+            shared: Arc::new(shared),
+        };
+        (handle, pump, aside)
+    }
+
+    /// Ends all streams with a farewell to their peers, completes the recordings and waits for both threads.
+    /// Streams that are still held are dead afterwards.
+    pub fn shutdown(&self) {
+        self.shared.common.shutdown.store(true, Relaxed);
+        self.shared.wake();
+        let Some(threads) = lock(&self.shared.threads).take() else {
+            return;
+        };
+        // A thread that has panicked has nothing more to wait for.
+        let _ = threads.pump.join();
+        threads.aside.thread().unpark();
+        let _ = threads.aside.join();
+    }
+
+    /// Adds a stream; it begins within 10 ms and ends when its handle is dropped.
+    ///
+    /// # Errors
+    /// The codec, the file to record to or the socket cannot be had, or the pump is full.
+    pub fn add_stream(&self, config: StreamConfig) -> Result<StreamHandle, MediaError> {
+        if self.shared.common.counters.streams() >= MOST_STREAMS as u64 {
+            return Err(MediaError::TooManyStreams);
+        }
+        // The pump sets the real beginning when the stream gets there.
+        let now = Instant::now();
+        let kind = config.parameters.codec.kind;
+        let encoder = Encoder::new(kind, config.encoder)?;
+        let decoder = Decoder::new(kind)?;
+        let output = self.shared.output(&config.sink, kind.sample_rate_hz())?;
+        let wire = Wire::new(config.socket, config.rtcp_socket).map_err(MediaError::Socket)?;
+        let (events, events_out) = RingBuffer::new(EVENTS);
+        let counters = Arc::new(StreamCounters::default());
+        let wishes = Arc::new(Wishes::default());
+        let id = self.shared.next_id.fetch_add(1, Relaxed);
+        let sender = rtp::Sender::new(
+            config.ssrc,
+            (config.seed >> 48) as u16,
+            (config.seed >> 16) as u32,
+            kind.rtp_clock_hz(),
+        );
+        let source = Prepared::new(&config.source, kind);
+        let stream = Stream {
+            id,
+            wire,
+            send: SendPath::new(sender, encoder, source, &config.parameters),
+            receive: ReceivePath::new(
+                now,
+                decoder,
+                &config.parameters,
+                events,
+                Arc::clone(&counters),
+            ),
+            control: Control::new(now, config.ssrc, config.cname, config.seed),
+            parameters: config.parameters,
+            output,
+            counters: Arc::clone(&counters),
+            wishes: Arc::clone(&wishes),
+            up: Upsampler::new(),
+            volume: 1.0,
+            seed: config.seed,
+            steps: 0,
+            #[cfg(test)]
+            fault: false,
+        };
+        self.shared.command(Command::Add(Box::new(stream)))?;
+        Ok(StreamHandle {
+            shared: Arc::clone(&self.shared),
+            id,
+            counters,
+            wishes,
+            events: Mutex::new(events_out),
+            last: Mutex::new(Last {
+                kind,
+                encoder: config.encoder,
+                source: config.source,
+            }),
+        })
+    }
+
+    /// Gives the pump a microphone: a ring of 48 kHz mono that a device fills. Replaces the one before.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn attach_capture(&self, ring: Consumer<f32>) -> Result<(), MediaError> {
+        let capture = Some(Capture::new(ring));
+        self.shared.command(Command::Capture(capture))
+    }
+
+    /// Takes the microphone away; what waits in its ring is lost.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn detach_capture(&self) -> Result<(), MediaError> {
+        self.shared.command(Command::Capture(None))
+    }
+
+    /// Gives the pump a speaker: a ring of 48 kHz mono, with room for 300 ms or more, that a device empties.
+    /// Replaces the one before.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn attach_playout(&self, ring: Producer<f32>) -> Result<(), MediaError> {
+        let playout = Some(Playout::new(ring));
+        self.shared.command(Command::Playout(playout))
+    }
+
+    /// Takes the speaker away.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn detach_playout(&self) -> Result<(), MediaError> {
+        self.shared.command(Command::Playout(None))
+    }
+
+    /// Plays a tone to the user, in place of the one before, until it ends or is stopped.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn play_tone(&self, tone: Tone) -> Result<(), MediaError> {
+        self.shared.command(Command::Tone(Some(tone)))
+    }
+
+    /// Stops the tone.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn stop_tone(&self) -> Result<(), MediaError> {
+        self.shared.command(Command::Tone(None))
+    }
+
+    /// Sets the microphone's gain, 1.0 as it comes.
+    pub fn set_capture_gain(&self, gain: f32) {
+        self.shared.common.capture_gain.set(clean_gain(gain));
+    }
+
+    /// Sets the volume of everything that is played, 1.0 as it comes.
+    pub fn set_playout_volume(&self, volume: f32) {
+        self.shared.common.playout_volume.set(clean_gain(volume));
+    }
+
+    /// What the pump counts.
+    #[must_use]
+    pub fn counters(&self) -> &PumpCounters {
+        &self.shared.common.counters
+    }
+}
+
+impl std::fmt::Debug for PumpHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PumpHandle").finish_non_exhaustive()
+    }
+}
+
+/// One stream. Dropping it says good-bye to the peer and ends it.
+pub struct StreamHandle {
+    shared: Arc<Shared>,
+    id: u64,
+    counters: Arc<StreamCounters>,
+    wishes: Arc<Wishes>,
+    events: Mutex<Consumer<StreamEvent>>,
+    last: Mutex<Last>,
+}
+
+/// What has to be known to prepare a change.
+struct Last {
+    kind: CodecKind,
+    encoder: EncoderOptions,
+    source: Source,
+}
+
+impl StreamHandle {
+    /// Follows a new negotiation: another address, codec or direction. Hold and resume are this too.
+    ///
+    /// # Errors
+    /// The codec cannot be made, or [`MediaError::Busy`]; the stream goes on as it was then.
+    pub fn update(&self, parameters: StreamParameters) -> Result<(), MediaError> {
+        let mut last = lock(&self.last);
+        let kind = parameters.codec.kind;
+        let parts = if kind == last.kind {
+            None
+        } else {
+            Some(Parts {
+                encoder: Encoder::new(kind, last.encoder)?,
+                decoder: Decoder::new(kind)?,
+                source: Prepared::new(&last.source, kind),
+            })
+        };
+        let change = Box::new(Change { parameters, parts });
+        self.shared.command(Command::Change(self.id, change))?;
+        last.kind = kind;
+        Ok(())
+    }
+
+    /// Says something else from now on.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn set_source(&self, source: Source) -> Result<(), MediaError> {
+        let mut last = lock(&self.last);
+        let prepared = Prepared::new(&source, last.kind);
+        self.shared.command(Command::Source(self.id, prepared))?;
+        last.source = source;
+        Ok(())
+    }
+
+    /// Sends what is heard elsewhere from now on. A recording that this ends is completed.
+    ///
+    /// # Errors
+    /// The file to record to cannot be had, or [`MediaError::Busy`].
+    pub fn set_sink(&self, sink: &Sink) -> Result<(), MediaError> {
+        let rate_hz = lock(&self.last).kind.sample_rate_hz();
+        let output = self.shared.output(sink, rate_hz)?;
+        self.shared.command(Command::Output(self.id, output))
+    }
+
+    /// Sends silence instead of the source, or stops doing so.
+    pub fn set_muted(&self, muted: bool) {
+        self.wishes.muted.store(muted, Relaxed);
+    }
+
+    /// Sets the volume of what is heard, 1.0 as it comes.
+    pub fn set_volume(&self, volume: f32) {
+        self.wishes.volume.set(clean_gain(volume));
+    }
+
+    /// Sends a digit, after those that wait: as a telephone event where that is negotiated, else as a tone in
+    /// the speech.
+    ///
+    /// # Errors
+    /// It is no key of a telephone, or [`MediaError::Busy`].
+    pub fn send_dtmf(&self, digit: char, duration: Duration) -> Result<(), MediaError> {
+        if dtmf(digit).is_none() {
+            return Err(MediaError::NotADigit(digit));
+        }
+        self.shared
+            .command(Command::Press(self.id, digit, duration))
+    }
+
+    /// What the stream counts; stays readable after its end.
+    #[must_use]
+    pub fn counters(&self) -> Arc<StreamCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// The next event, if there is one.
+    #[must_use]
+    pub fn poll_event(&self) -> Option<StreamEvent> {
+        lock(&self.events).pop().ok()
+    }
+}
+
+impl Drop for StreamHandle {
+    fn drop(&mut self) {
+        self.wishes.removed.store(true, Relaxed);
+        self.shared.wake();
+    }
+}
+
+impl std::fmt::Debug for StreamHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamHandle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Not below silence, not above 20 dB, and a number.
+fn clean_gain(gain: f32) -> f32 {
+    if gain.is_finite() {
+        gain.clamp(0.0, 10.0)
+    } else {
+        1.0
+    }
+}
+
+/// Nothing here can be left half done by a panic, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,233 @@
+//! Where to send: the announced address, unless media shows that it is wrong (symmetric RTP, RFC 4961).
+//!
+//! A peer behind a NAT announces an address that cannot be reached, and its packets come from another. But
+//! anybody can send packets, so the target moves only when the announced address is silent or private and the
+//! packets come steadily from one place; and while the announced address talks, nobody else is heard.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// The announced address counts as talking for this long after a packet.
+const TALKING: Duration = Duration::from_secs(2);
+
+/// An announced address that could be reached has this long to speak before another is believed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How steadily media has to come from elsewhere: so many packets over at least so long.
+const STEADY_PACKETS: u32 = 10;
+const STEADY_TIME: Duration = Duration::from_millis(150);
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    announced: Option<SocketAddr>,
+    /// When it was announced.
+    since: Instant,
+    announced_heard: Option<Instant>,
+    /// Where media really comes from, once that is believed, and when it last came.
+    moved: Option<(SocketAddr, Instant)>,
+    candidate: Option<Candidate>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    address: SocketAddr,
+    first: Instant,
+    packets: u32,
+}
+
+impl Peer {
+    pub(crate) fn new(now: Instant, announced: Option<SocketAddr>) -> Self {
+        Self {
+            announced: announced.map(canonical),
+            since: now,
+            announced_heard: None,
+            moved: None,
+            candidate: None,
+        }
+    }
+
+    /// A new answer or re-INVITE; an address that stays the same keeps what was learned.
+    pub(crate) fn announce(&mut self, now: Instant, announced: Option<SocketAddr>) {
+        if self.announced != announced.map(canonical) {
+            *self = Self::new(now, announced);
+        }
+    }
+
+    /// Whether a packet from there may be listened to.
+    pub(crate) fn may_speak(&self, now: Instant, from: SocketAddr) -> bool {
+        let Some(announced) = self.announced else {
+            return true;
+        };
+        if from == announced {
+            return true;
+        }
+        // The same machine with another port is no stranger.
+        if is_recent(self.announced_heard, now) && from.ip() != announced.ip() {
+            return false;
+        }
+        match self.moved {
+            Some((address, heard)) => from.ip() == address.ip() || !is_recent(Some(heard), now),
+            None => true,
+        }
+    }
+
+    /// Takes note of an accepted packet; true when the target has changed by it.
+    pub(crate) fn on_accepted(&mut self, now: Instant, from: SocketAddr) -> bool {
+        if self.announced == Some(from) {
+            self.announced_heard = Some(now);
+            self.candidate = None;
+            return self.moved.take().is_some();
+        }
+        if let Some((address, heard)) = &mut self.moved
+            && *address == from
+        {
+            *heard = now;
+            return false;
+        }
+        match &mut self.candidate {
+            Some(candidate) if candidate.address == from => candidate.packets += 1,
+            _ => {
+                self.candidate = Some(Candidate {
+                    address: from,
+                    first: now,
+                    packets: 1,
+                });
+            }
+        }
+        let steady = self.candidate.as_ref().is_some_and(|candidate| {
+            candidate.packets >= STEADY_PACKETS
+                && now.saturating_duration_since(candidate.first) >= STEADY_TIME
+        });
+        if !steady || !self.announced_is_doubtful(now) {
+            return false;
+        }
+        self.moved = Some((from, now));
+        self.candidate = None;
+        true
+    }
+
+    pub(crate) fn announced(&self) -> Option<SocketAddr> {
+        self.announced
+    }
+
+    pub(crate) fn moved(&self) -> Option<SocketAddr> {
+        self.moved.map(|(address, _)| address)
+    }
+
+    /// Where packets go.
+    pub(crate) fn target(&self) -> Option<SocketAddr> {
+        self.moved().or(self.announced)
+    }
+
+    fn announced_is_doubtful(&self, now: Instant) -> bool {
+        let Some(announced) = self.announced else {
+            return true;
+        };
+        match self.announced_heard {
+            Some(heard) => now.saturating_duration_since(heard) > TALKING,
+            None => {
+                is_private(announced.ip()) || now.saturating_duration_since(self.since) >= PATIENCE
+            }
+        }
+    }
+}
+
+fn is_recent(heard: Option<Instant>, now: Instant) -> bool {
+    heard.is_some_and(|heard| now.saturating_duration_since(heard) <= TALKING)
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Addresses that mean nothing outside their own network, and those that mean nothing at all.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let carrier_grade = a == 100 && (64..128).contains(&b);
+            ip.is_private() || ip.is_link_local() || ip.is_unspecified() || carrier_grade
+        }
+        IpAddr::V6(ip) => {
+            ip == Ipv6Addr::UNSPECIFIED || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    /// Packets every 20 ms; answers after how many the target moved.
+    fn hear(peer: &mut Peer, from: SocketAddr, start: Instant, packets: u32) -> Option<u32> {
+        (0..packets).find(|n| {
+            let now = start + Duration::from_millis(20) * *n;
+            peer.may_speak(now, from) && peer.on_accepted(now, from)
+        })
+    }
+
+    #[test]
+    fn a_silent_public_address_gets_a_second_before_another_is_believed() {
+        let start = Instant::now();
+        let mut peer = Peer::new(start, Some(at("198.51.100.1:4000")));
+        let elsewhere = at("203.0.113.9:5000");
+        assert_eq!(hear(&mut peer, elsewhere, start, 200), Some(50));
+        assert_eq!(peer.target(), Some(elsewhere));
+    }
+
+    #[test]
+    fn a_private_address_is_given_up_as_soon_as_media_is_steady() {
+        let start = Instant::now();
+        let mut peer = Peer::new(start, Some(at("192.168.1.5:4000")));
+        assert_eq!(hear(&mut peer, at("203.0.113.9:5000"), start, 200), Some(9));
+    }
+
+    #[test]
+    fn nobody_talks_over_an_announced_address_that_talks() {
+        let start = Instant::now();
+        let announced = at("192.168.1.5:4000");
+        let stranger = at("203.0.113.9:5000");
+        let mut peer = Peer::new(start, Some(announced));
+        peer.on_accepted(start, announced);
+        assert!(!peer.may_speak(start + Duration::from_millis(500), stranger));
+        assert_eq!(hear(&mut peer, stranger, start, 90), None);
+        assert_eq!(peer.target(), Some(announced));
+    }
+
+    #[test]
+    fn the_announced_address_wins_back_when_it_speaks() {
+        let start = Instant::now();
+        let announced = at("192.168.1.5:4000");
+        let mut peer = Peer::new(start, Some(announced));
+        hear(&mut peer, at("203.0.113.9:5000"), start, 20);
+        assert!(peer.on_accepted(start + Duration::from_secs(1), announced));
+        assert_eq!(peer.target(), Some(announced));
+    }
+
+    #[test]
+    fn packets_from_many_places_move_nothing() {
+        let start = Instant::now();
+        let mut peer = Peer::new(start, Some(at("192.168.1.5:4000")));
+        for n in 0..200u16 {
+            let now = start + Duration::from_millis(20) * u32::from(n);
+            let from = SocketAddr::new(at("203.0.113.9:1").ip(), 1_000 + n % 7);
+            assert!(!peer.on_accepted(now, from));
+        }
+    }
+
+    #[test]
+    fn a_second_stranger_is_not_heard_while_the_first_is() {
+        let start = Instant::now();
+        let mut peer = Peer::new(start, None);
+        let first = at("203.0.113.9:5000");
+        assert_eq!(hear(&mut peer, first, start, 20), Some(9));
+        peer.announce(start, Some(at("192.168.1.5:4000")));
+        hear(&mut peer, first, start, 20);
+        assert_eq!(peer.target(), Some(first));
+        assert!(!peer.may_speak(start + Duration::from_millis(400), at("203.0.113.77:5000")));
+    }
+}

@@ -1,0 +1,390 @@
+//! The pump: all streams, the devices' rings and the local tone, 10 ms at a time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rtrb::{Consumer, Producer};
+
+use crate::counters::{Fraction, PumpCounters};
+use crate::device::{Capture, Playout};
+use crate::send::{Microphone, Prepared};
+use crate::stream::{Change, Output, Scratch, Stream};
+use crate::tone::{Player, Tone};
+use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
+
+/// Behind by more than this the steps are given up: the machine was suspended or stopped.
+const LONGEST_LAG: Duration = Duration::from_millis(200);
+
+/// Above this the mix is bent towards full scale instead of cut off.
+const LINEAR: f32 = 0.8;
+
+/// What a handle asks for. Whatever needs memory has it with it.
+pub(crate) enum Command {
+    Add(Box<Stream>),
+    Change(u64, Box<Change>),
+    Source(u64, Prepared),
+    Output(u64, Output),
+    Press(u64, char, Duration),
+    Capture(Option<Capture>),
+    Playout(Option<Playout>),
+    Tone(Option<Tone>),
+}
+
+/// What the pump is done with and must not free itself. Nobody looks at it again.
+#[expect(dead_code, reason = "it is here to be dropped, on another thread")]
+pub(crate) enum Trash {
+    Stream(Box<Stream>),
+    Change(Box<Change>),
+    Source(Prepared),
+    Output(Output),
+    Capture(Capture),
+    Playout(Playout),
+}
+
+/// What handles and pump share without a ring.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) counters: PumpCounters,
+    pub(crate) shutdown: AtomicBool,
+    pub(crate) capture_gain: Fraction,
+    pub(crate) playout_volume: Fraction,
+}
+
+impl Common {
+    pub(crate) fn new() -> Self {
+        let common = Self {
+            counters: PumpCounters::default(),
+            shutdown: AtomicBool::new(false),
+            capture_gain: Fraction::default(),
+            playout_volume: Fraction::default(),
+        };
+        common.capture_gain.set(1.0);
+        common.playout_volume.set(1.0);
+        common
+    }
+}
+
+/// Everything the pump thread does, without the thread: [`step`](Self::step) it by any clock.
+pub struct Pump {
+    commands: Consumer<Command>,
+    trash: Producer<Trash>,
+    /// What the trash ring had no room for.
+    leftover: Vec<Trash>,
+    streams: Vec<Box<Stream>>,
+    microphone: Microphone,
+    capture: Option<Capture>,
+    playout: Option<Playout>,
+    tone: Option<Player>,
+    scratch: Scratch,
+    common: Arc<Common>,
+    aside: Option<Thread>,
+    littered: bool,
+    playout_volume: f32,
+}
+
+impl Pump {
+    pub(crate) fn new(
+        commands: Consumer<Command>,
+        trash: Producer<Trash>,
+        common: Arc<Common>,
+        aside: Option<Thread>,
+    ) -> Self {
+        Self {
+            commands,
+            trash,
+            leftover: Vec::with_capacity(MOST_STREAMS),
+            streams: Vec::with_capacity(MOST_STREAMS),
+            microphone: Microphone::new(),
+            capture: None,
+            playout: None,
+            tone: None,
+            scratch: Scratch::new(),
+            common,
+            aside,
+            littered: false,
+            playout_volume: 1.0,
+        }
+    }
+
+    /// One step: 10 ms of every stream. `now` should be 10 ms after that of the step before; `ntp` is the wall
+    /// clock as an NTP timestamp, for the reports.
+    pub fn step(&mut self, now: Instant, ntp: u64) {
+        self.take_commands(now);
+        self.remove_unwanted(now, ntp);
+        self.begin_frame();
+        let Self {
+            streams,
+            microphone,
+            scratch,
+            ..
+        } = self;
+        for stream in streams {
+            if stream.counters.failed() {
+                continue;
+            }
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                stream.step(now, ntp, microphone, scratch);
+            }));
+            if done.is_err() {
+                stream.fail();
+            }
+        }
+        self.end_frame();
+        self.tidy();
+        self.common.counters.ticks.add(1);
+    }
+
+    /// Takes what the handles have asked for. [`step`](Self::step) does so too.
+    pub fn take_commands(&mut self, now: Instant) {
+        while let Ok(command) = self.commands.pop() {
+            self.obey(now, command);
+        }
+        self.common.counters.streams.set(self.streams.len() as u64);
+    }
+
+    /// Whether there is nothing to step for.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.streams.is_empty()
+            && self.tone.is_none()
+            && self.capture.is_none()
+            && self.playout.is_none()
+            && self.leftover.is_empty()
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Add(mut stream) => {
+                stream.begin(now);
+                self.streams.push(stream);
+            }
+            Command::Change(id, mut change) => {
+                if let Some(stream) = self.stream(id) {
+                    stream.change(now, &mut change);
+                }
+                self.discard(Trash::Change(change));
+            }
+            Command::Source(id, mut source) => {
+                if let Some(stream) = self.stream(id) {
+                    std::mem::swap(&mut stream.send.source, &mut source);
+                }
+                self.discard(Trash::Source(source));
+            }
+            Command::Output(id, mut output) => {
+                if let Some(stream) = self.stream(id) {
+                    std::mem::swap(&mut stream.output, &mut output);
+                }
+                self.discard(Trash::Output(output));
+            }
+            Command::Press(id, digit, duration) => {
+                if let Some(stream) = self.stream(id) {
+                    stream.press(digit, duration);
+                }
+            }
+            Command::Capture(capture) => {
+                if let Some(old) = std::mem::replace(&mut self.capture, capture) {
+                    self.discard(Trash::Capture(old));
+                }
+                self.common.counters.capture_level.set(0.0);
+            }
+            Command::Playout(playout) => {
+                if let Some(old) = std::mem::replace(&mut self.playout, playout) {
+                    self.discard(Trash::Playout(old));
+                }
+                self.common.counters.playout_level.set(0.0);
+            }
+            Command::Tone(tone) => {
+                self.tone = tone.map(|tone| Player::new(tone, SAMPLE_RATE_HZ));
+            }
+        }
+    }
+
+    fn stream(&mut self, id: u64) -> Option<&mut Stream> {
+        let found = self.streams.iter_mut().find(|stream| stream.id == id);
+        found.map(Box::as_mut)
+    }
+
+    fn remove_unwanted(&mut self, now: Instant, ntp: u64) {
+        let mut n = 0;
+        while let Some(stream) = self.streams.get_mut(n) {
+            if !stream.wishes.removed.load(Relaxed) {
+                n += 1;
+                continue;
+            }
+            if !stream.counters.failed() {
+                stream.farewell(now, ntp);
+            }
+            let stream = self.streams.swap_remove(n);
+            self.discard(Trash::Stream(stream));
+            self.common.counters.streams.set(self.streams.len() as u64);
+        }
+    }
+
+    fn begin_frame(&mut self) {
+        let counters = &self.common.counters;
+        let gain = self.common.capture_gain.get();
+        if !self.microphone.begin(self.capture.as_mut(), gain) {
+            counters.capture_underruns.add(1);
+        }
+        if let Some(capture) = &self.capture {
+            counters.capture_level.set(rms(self.microphone.frame()));
+            counters.capture_waiting_ms.set(in_ms(capture.waiting()));
+        }
+        self.scratch.mix.fill(0.0);
+    }
+
+    fn end_frame(&mut self) {
+        let mix = &mut self.scratch.mix;
+        if let Some(tone) = &mut self.tone
+            && !tone.add(mix)
+        {
+            self.tone = None;
+        }
+        let Some(playout) = &mut self.playout else {
+            return;
+        };
+        let wanted = self.common.playout_volume.get();
+        let step = (wanted - self.playout_volume) / FRAME_SAMPLES as f32;
+        for sample in mix.iter_mut() {
+            self.playout_volume += step;
+            *sample = limit(*sample * self.playout_volume);
+        }
+        self.playout_volume = wanted;
+        playout.write(mix);
+        let counters = &self.common.counters;
+        counters.playout_level.set(rms(mix));
+        counters.playout_waiting_ms.set(in_ms(playout.waiting()));
+    }
+
+    fn discard(&mut self, trash: Trash) {
+        self.littered = true;
+        if let Err(rtrb::PushError::Full(trash)) = self.trash.push(trash) {
+            self.leftover.push(trash);
+        }
+    }
+
+    /// Hands on what is left over, and wakes the thread that frees it.
+    fn tidy(&mut self) {
+        while let Some(trash) = self.leftover.pop() {
+            if let Err(rtrb::PushError::Full(trash)) = self.trash.push(trash) {
+                self.leftover.push(trash);
+                break;
+            }
+        }
+        if std::mem::take(&mut self.littered)
+            && let Some(aside) = &self.aside
+        {
+            aside.unpark();
+        }
+    }
+
+    /// The thread's loop; ends when the handles want it to.
+    pub(crate) fn run(mut self) {
+        let began = Instant::now();
+        let wall = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        let ntp = |now: Instant| rtp::rtcp::ntp_from_unix(wall + (now - began));
+        // The deadline of step n is n ticks after this.
+        let mut origin = began;
+        let mut ticks = 0u32;
+        loop {
+            let now = Instant::now();
+            self.take_commands(now);
+            if self.common.shutdown.load(Relaxed) {
+                self.leave(now, ntp(now));
+                return;
+            }
+            if self.is_idle() {
+                self.tidy();
+                std::thread::park();
+                (origin, ticks) = (Instant::now(), 0);
+                continue;
+            }
+            let deadline = origin + TICK * ticks;
+            if let Some(early) = deadline.checked_duration_since(now)
+                && !early.is_zero()
+            {
+                std::thread::sleep(early);
+            }
+            let now = Instant::now();
+            let lag = now.saturating_duration_since(deadline);
+            let counters = &self.common.counters;
+            if lag > LONGEST_LAG {
+                let missed = lag.as_millis() / TICK.as_millis();
+                counters
+                    .skipped_ticks
+                    .add(u64::try_from(missed).unwrap_or(u64::MAX));
+                (origin, ticks) = (now, 0);
+                continue;
+            }
+            counters.late_ticks.add(u64::from(lag >= TICK));
+            // By the deadline and not by the clock, so that a late step does not look like jitter.
+            self.step(deadline, ntp(now));
+            let counters = &self.common.counters;
+            let took = u64::try_from(now.elapsed().as_micros()).unwrap_or(u64::MAX);
+            if took > counters.longest_step_us() {
+                counters.longest_step_us.set(took);
+            }
+            ticks += 1;
+            if ticks == u32::MAX {
+                (origin, ticks) = (deadline + TICK, 0);
+            }
+        }
+    }
+
+    fn leave(&mut self, now: Instant, ntp: u64) {
+        for stream in &mut self.streams {
+            if !stream.counters.failed() {
+                stream.farewell(now, ntp);
+            }
+        }
+        while let Some(stream) = self.streams.pop() {
+            self.discard(Trash::Stream(stream));
+        }
+        self.tidy();
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        // The trash ring is abandoned a moment later; the helper thread is woken by who joins it.
+        if let Some(aside) = &self.aside {
+            aside.unpark();
+        }
+    }
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pump")
+            .field("streams", &self.streams.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Several voices at once may be louder than full scale; a bend is less ugly than an edge.
+fn limit(sample: f32) -> f32 {
+    if sample.abs() <= LINEAR {
+        return sample;
+    }
+    let above = (sample.abs() - LINEAR) / (1.0 - LINEAR);
+    (LINEAR + (1.0 - LINEAR) * above.tanh()).copysign(sample)
+}
+
+fn rms(frame: &[f32; FRAME_SAMPLES]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    for chunk in frame.chunks_exact(8) {
+        for (sum, sample) in sums.iter_mut().zip(chunk) {
+            *sum += sample * sample;
+        }
+    }
+    (sums.iter().sum::<f32>() / FRAME_SAMPLES as f32).sqrt()
+}
+
+fn in_ms(samples: usize) -> u64 {
+    (samples / (SAMPLE_RATE_HZ as usize / 1_000)) as u64
+}

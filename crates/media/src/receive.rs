@@ -1,0 +1,300 @@
+//! From packet to frame: the RTP receiver, the jitter buffer, the decoder.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use codecs::{CodecKind, Decoder, LONGEST_FRAME_SAMPLES};
+use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Playout};
+use rtp::telephone_event::EventReceiver;
+use rtp::{Receiver, RtpPacket};
+use rtrb::Producer;
+
+use crate::config::{StreamEvent, StreamParameters};
+use crate::counters::StreamCounters;
+use crate::peer::Peer;
+use crate::stream::level;
+
+/// What is decoded and waits for its step.
+const STORE: usize = 2 * LONGEST_FRAME_SAMPLES;
+
+/// Below this root mean square it counts as quiet: -54 dB.
+const QUIET: f32 = 0.002;
+
+/// Comfort noise (RFC 3389) and its older number.
+const COMFORT_NOISE: [u8; 2] = [13, 19];
+
+/// An Opus packet this short says that silence goes on.
+const SILENCE_BYTES: usize = 3;
+
+/// The receiving half of a stream.
+pub(crate) struct ReceivePath {
+    pub(crate) receiver: Receiver,
+    pub(crate) decoder: Decoder,
+    pub(crate) peer: Peer,
+    pub(crate) events: Producer<StreamEvent>,
+    pub(crate) counters: Arc<StreamCounters>,
+    kind: CodecKind,
+    jitter: JitterBuffer,
+    payload_type: u8,
+    telephone_event: Option<u8>,
+    digits: EventReceiver,
+    digit_rate_hz: u32,
+    store: Box<[i16; STORE]>,
+    start: usize,
+    end: usize,
+    /// The last payload was one of silence, so the decoder makes comfort noise for what follows.
+    comfort: bool,
+    began: Instant,
+    last_heard: Option<Instant>,
+    enabled: bool,
+}
+
+impl ReceivePath {
+    pub(crate) fn new(
+        now: Instant,
+        decoder: Decoder,
+        parameters: &StreamParameters,
+        events: Producer<StreamEvent>,
+        counters: Arc<StreamCounters>,
+    ) -> Self {
+        let kind = decoder.kind();
+        let clock_rate_hz = kind.rtp_clock_hz();
+        let mut path = Self {
+            receiver: Receiver::new(clock_rate_hz),
+            decoder,
+            peer: Peer::new(now, parameters.remote),
+            events,
+            counters,
+            kind,
+            jitter: JitterBuffer::new(JitterBufferConfig::new(clock_rate_hz)),
+            payload_type: 0,
+            telephone_event: None,
+            digits: EventReceiver::new(8_000),
+            digit_rate_hz: 8_000,
+            store: Box::new([0; STORE]),
+            start: 0,
+            end: 0,
+            comfort: false,
+            began: now,
+            last_heard: None,
+            enabled: true,
+        };
+        path.set_parameters(now, parameters);
+        path
+    }
+
+    /// Starts the clocks when the stream gets to the pump.
+    pub(crate) fn begin(&mut self, now: Instant, announced: Option<SocketAddr>) {
+        self.peer = Peer::new(now, announced);
+        self.began = now;
+        self.tell_addresses();
+    }
+
+    /// Follows a negotiation; the decoder has been exchanged before if it is another.
+    pub(crate) fn set_parameters(&mut self, now: Instant, parameters: &StreamParameters) {
+        if self.kind != self.decoder.kind() {
+            self.kind = self.decoder.kind();
+            self.receiver.set_clock_rate(self.kind.rtp_clock_hz());
+            self.jitter.set_clock_rate(self.kind.rtp_clock_hz());
+            (self.start, self.end) = (0, 0);
+        }
+        self.payload_type = parameters.codec.receive_payload_type;
+        self.telephone_event = parameters
+            .telephone_event
+            .map(|event| event.receive_payload_type);
+        if let Some(event) = parameters.telephone_event
+            && event.clock_rate_hz != self.digit_rate_hz
+        {
+            self.digit_rate_hz = event.clock_rate_hz;
+            self.digits = EventReceiver::new(event.clock_rate_hz);
+        }
+        if self.enabled != parameters.receive {
+            // What waits is from before the hold.
+            self.enabled = parameters.receive;
+            self.jitter.reset();
+            (self.start, self.end) = (0, 0);
+        }
+        self.peer.announce(now, parameters.remote);
+        self.tell_addresses();
+    }
+
+    /// Takes in a datagram of the RTP port that is no RTCP.
+    pub(crate) fn take(&mut self, now: Instant, datagram: &[u8], from: SocketAddr) {
+        if !self.enabled {
+            // On hold the peer's music is not even counted as loss.
+            return;
+        }
+        let accepted = rtp::looks_like_rtp(datagram)
+            && self.peer.may_speak(now, from)
+            && RtpPacket::parse(datagram)
+                .ok()
+                .is_some_and(|packet| self.accept(now, &packet));
+        if !accepted {
+            self.counters.dropped.add(1);
+            return;
+        }
+        self.counters.received.add(1);
+        self.counters.received_bytes.add(datagram.len() as u64);
+        if self.last_heard.is_none() {
+            let _ = self.events.push(StreamEvent::FirstPacket { from });
+        }
+        self.last_heard = Some(now);
+        if self.counters.actual.get() != Some(from) {
+            self.counters.actual.set(Some(from));
+        }
+        if self.peer.on_accepted(now, from) {
+            self.tell_addresses();
+            if let Some(actual) = self.peer.target() {
+                let announced = self.peer.announced();
+                let _ = self
+                    .events
+                    .push(StreamEvent::PeerMoved { announced, actual });
+            }
+        }
+    }
+
+    /// Whether the packet is one of ours.
+    fn accept(&mut self, now: Instant, packet: &RtpPacket<'_>) -> bool {
+        let kind = packet.header.payload_type;
+        let is_event = self.telephone_event == Some(kind);
+        let is_audio = kind == self.payload_type;
+        if !is_audio && !is_event && !COMFORT_NOISE.contains(&kind) {
+            return false;
+        }
+        if !self.receiver.receive(now, &packet.header).is_accepted() {
+            return false;
+        }
+        if is_event {
+            self.digits.receive(now, &packet.header, packet.payload);
+        }
+        if is_audio {
+            self.jitter.insert(now, packet);
+        } else {
+            self.jitter.insert_other(now, &packet.header);
+        }
+        true
+    }
+
+    /// Fills `out` with the next 10 ms.
+    pub(crate) fn frame(&mut self, now: Instant, out: &mut [i16]) {
+        while self.end - self.start < out.len() {
+            let before = self.end - self.start;
+            self.refill(now, out.len());
+            if self.end - self.start <= before {
+                // It cannot be, for each refill adds 10 ms at least; but nobody must wait here.
+                break;
+            }
+        }
+        let ready = self.store.get(self.start..self.start + out.len());
+        match ready {
+            Some(ready) if self.start + out.len() <= self.end => {
+                out.copy_from_slice(ready);
+                self.start += out.len();
+            }
+            _ => out.fill(0),
+        }
+        while let Some(digit) = self.digits.poll(now) {
+            let _ = self.events.push(StreamEvent::Dtmf {
+                digit: digit.digit,
+                duration: digit.duration,
+            });
+        }
+    }
+
+    fn refill(&mut self, now: Instant, step: usize) {
+        self.store.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let Some(room) = self.store.get_mut(self.end..) else {
+            return;
+        };
+        let (added, quiet) = match self.jitter.pull(now) {
+            Playout::Payload(payload) => {
+                self.comfort = payload.bytes.len() <= SILENCE_BYTES;
+                let decoded = self.decoder.decode(payload.bytes, room);
+                let samples = decoded.unwrap_or_else(|_| {
+                    // A payload that is not of this codec sounds like a lost one.
+                    self.decoder.conceal(&mut room[..2 * step]);
+                    2 * step
+                });
+                (samples, level(&room[..samples]) < QUIET)
+            }
+            Playout::Lost { samples, next } => {
+                let samples = lost_samples(self.kind, samples);
+                let room = &mut room[..samples];
+                match next {
+                    Some(next) => {
+                        self.decoder.decode_fec(next.bytes, room);
+                    }
+                    None => self.decoder.conceal(room),
+                }
+                (samples, false)
+            }
+            Playout::Empty(why) => {
+                let room = &mut room[..step];
+                let conceal = match why {
+                    Empty::Starved | Empty::Stretch => true,
+                    Empty::Silence => self.comfort && self.kind == CodecKind::Opus,
+                    Empty::Filling => false,
+                };
+                if conceal {
+                    self.decoder.conceal(room);
+                } else {
+                    room.fill(0);
+                }
+                self.end += step;
+                return;
+            }
+        };
+        self.end += samples_within(added, STORE - self.end);
+        let ms = added * 1_000 / self.kind.sample_rate_hz() as usize;
+        self.counters.played_ms.add(ms as u64);
+        self.jitter.heard(quiet);
+    }
+
+    /// Brings the counters up to date that are not counted one by one.
+    pub(crate) fn tell(&self, now: Instant) {
+        let counters = &self.counters;
+        let heard = self.receiver.statistics();
+        let buffer = self.jitter.statistics();
+        counters.lost.set(heard.lost);
+        counters.duplicates.set(heard.duplicates);
+        counters
+            .jitter_us
+            .set(u64::try_from(heard.jitter.as_micros()).unwrap_or(u64::MAX));
+        counters.late.set(buffer.late);
+        counters.buffer_ms.set(buffer.delay_ms.max(0.0) as u64);
+        counters
+            .buffer_target_ms
+            .set(buffer.target_ms.max(0.0) as u64);
+        counters.concealed_ms.set(buffer.concealed_ms);
+        let since = now.saturating_duration_since(self.last_heard.unwrap_or(self.began));
+        counters
+            .silent_ms
+            .set(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn tell_addresses(&self) {
+        self.counters.announced.set(self.peer.announced());
+        self.counters.target.set(self.peer.target());
+    }
+}
+
+/// The length of a lost frame as the decoder can make it: Opus counts in 2.5 ms.
+fn lost_samples(kind: CodecKind, ticks: u32) -> usize {
+    let grain = match kind {
+        CodecKind::Opus => 120,
+        CodecKind::Pcmu | CodecKind::Pcma => 1,
+    };
+    let most = kind.frame_samples(codecs::LONGEST_FRAME_MS);
+    let samples = (ticks as usize).min(most);
+    (samples / grain * grain).max(grain)
+}
+
+fn samples_within(samples: usize, room: usize) -> usize {
+    samples.min(room)
+}

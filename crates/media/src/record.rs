@@ -1,0 +1,182 @@
+//! Recording, and everything else that must not happen on the pump: the thread "media-aside".
+//!
+//! ```text
+//!  pump ──samples──► ring ──► Aside ──► WAV file
+//!  pump ──what is used up──► ring ──► Aside drops it
+//! ```
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hound::{SampleFormat, WavSpec, WavWriter};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::handle::MediaError;
+use crate::pump::Trash;
+use crate::resample::{Downsampler, Upsampler};
+use crate::stream::{FRAME_MOST, to_float, to_int};
+
+/// How much a writer may lag behind: the disk is busy, the machine swaps.
+const RING_S: usize = 5;
+
+/// How often files are written while something records.
+const WRITE_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the header is brought up to date, so that a crash leaves a file that can be played.
+const HEADER_EVERY_S: u32 = 2;
+
+/// The pump's end of a recording.
+pub(crate) struct Recorder {
+    ring: Producer<i16>,
+    rate_hz: u32,
+    /// For the case that the codec changes in the middle: the file keeps its rate.
+    up: Upsampler,
+    down: Downsampler,
+}
+
+impl Recorder {
+    /// Takes 10 ms; answers how many samples the ring had no room for.
+    pub(crate) fn write(&mut self, samples: &[i16], rate_hz: u32) -> usize {
+        if rate_hz == self.rate_hz {
+            return self.push(samples);
+        }
+        let mut input = [0.0; FRAME_MOST];
+        let mut output = [0.0; FRAME_MOST];
+        let mut converted = [0; FRAME_MOST];
+        let input = &mut input[..samples.len().min(FRAME_MOST)];
+        to_float(samples, input);
+        let length = if self.rate_hz > rate_hz {
+            self.up.process(input, &mut output);
+            input.len() * 6
+        } else {
+            self.down.process(input, &mut output);
+            input.len() / 6
+        };
+        let length = length.min(FRAME_MOST);
+        to_int(&output[..length], &mut converted[..length]);
+        self.push(&converted[..length])
+    }
+
+    fn push(&mut self, samples: &[i16]) -> usize {
+        let (_, rest) = self.ring.push_partial_slice(samples);
+        rest.len()
+    }
+}
+
+/// The file's end of a recording.
+pub(crate) struct Writing {
+    ring: Consumer<i16>,
+    writer: Option<WavWriter<BufWriter<File>>>,
+    path: PathBuf,
+    rate_hz: u32,
+    since_header: u32,
+}
+
+/// Creates the file and the ring to it.
+pub(crate) fn record(path: &Path, rate_hz: u32) -> Result<(Recorder, Writing), MediaError> {
+    let spec = WavSpec {
+        channels: 1,
+        sample_rate: rate_hz,
+        bits_per_sample: 16,
+        sample_format: SampleFormat::Int,
+    };
+    let writer = WavWriter::create(path, spec).map_err(|error| MediaError::Record {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let (producer, consumer) = RingBuffer::new(rate_hz as usize * RING_S);
+    Ok((
+        Recorder {
+            ring: producer,
+            rate_hz,
+            up: Upsampler::new(),
+            down: Downsampler::new(),
+        },
+        Writing {
+            ring: consumer,
+            writer: Some(writer),
+            path: path.to_owned(),
+            rate_hz,
+            since_header: 0,
+        },
+    ))
+}
+
+impl Writing {
+    /// Writes what waits; false when the recording is over and the file complete.
+    fn write(&mut self) -> bool {
+        // Asked before the ring is emptied: what comes in between is then written at the next turn.
+        let over = self.ring.is_abandoned();
+        if let Err(error) = self.drain() {
+            tracing::error!(%error, path = %self.path.display(), "recording ended: the file cannot be written");
+            self.writer = None;
+        }
+        if over && let Some(writer) = self.writer.take() {
+            if let Err(error) = writer.finalize() {
+                tracing::error!(%error, path = %self.path.display(), "recording cannot be completed");
+            }
+        }
+        !over && self.writer.is_some()
+    }
+
+    fn drain(&mut self) -> Result<(), hound::Error> {
+        let waiting = self.ring.slots();
+        let (Ok(chunk), Some(writer)) = (self.ring.read_chunk(waiting), &mut self.writer) else {
+            return Ok(());
+        };
+        let (first, second) = chunk.as_slices();
+        for sample in first.iter().chain(second) {
+            writer.write_sample(*sample)?;
+        }
+        chunk.commit_all();
+        self.since_header += waiting as u32;
+        if self.since_header > self.rate_hz * HEADER_EVERY_S {
+            self.since_header = 0;
+            writer.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// What the pump's helper thread works on. Only tests that run without threads meet it.
+pub struct Aside {
+    pub(crate) trash: Consumer<Trash>,
+    pub(crate) arriving: Arc<Mutex<Vec<Writing>>>,
+    pub(crate) writings: Vec<Writing>,
+}
+
+impl Aside {
+    /// Frees what the pump is done with and writes what is recorded; false when the pump is gone and all
+    /// is written.
+    pub fn run_once(&mut self) -> bool {
+        let over = self.trash.is_abandoned();
+        while self.trash.pop().is_ok() {}
+        let mut arriving = self.arriving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writings.append(&mut arriving);
+        drop(arriving);
+        self.writings.retain_mut(Writing::write);
+        !over || !self.writings.is_empty()
+    }
+
+    /// The thread's loop.
+    pub(crate) fn run(mut self) {
+        while self.run_once() {
+            if self.writings.is_empty() {
+                std::thread::park();
+            } else {
+                std::thread::park_timeout(WRITE_EVERY);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Aside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aside")
+            .field("writings", &self.writings.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,391 @@
+//! From frame to packet: a source, the mute gate, the encoder, the RTP sender.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use codecs::{CodecKind, Encoder, LONGEST_PAYLOAD};
+use rtp::Sender;
+use rtp::telephone_event::{EventSender, EventStep};
+
+use crate::config::{Source, StreamParameters};
+use crate::counters::{StreamCounters, Wishes};
+use crate::device::Capture;
+use crate::resample::{Downsampler, convert_all};
+use crate::stream::{level, to_int};
+use crate::tone::{Player, Tone, dtmf};
+use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+
+/// 60 ms at 48 kHz.
+const LONGEST_FRAME: usize = 2_880;
+
+/// Digits that wait as tones in the speech; more are refused.
+const MOST_DIGITS: usize = 64;
+
+/// Silence between two digits in the speech.
+const PAUSE_TICKS: u32 = 6;
+
+/// The capture device's frame of this step, at the rates that streams want it.
+pub(crate) struct Microphone {
+    frame: [f32; FRAME_SAMPLES],
+    wide: Option<[i16; FRAME_SAMPLES]>,
+    narrow: Option<[i16; 80]>,
+    down: Downsampler,
+}
+
+impl Microphone {
+    pub(crate) fn new() -> Self {
+        Self {
+            frame: [0.0; FRAME_SAMPLES],
+            wide: None,
+            narrow: None,
+            down: Downsampler::new(),
+        }
+    }
+
+    /// Begins a step; false when the device had nothing.
+    pub(crate) fn begin(&mut self, capture: Option<&mut Capture>, gain: f32) -> bool {
+        (self.wide, self.narrow) = (None, None);
+        let Some(capture) = capture else {
+            self.frame.fill(0.0);
+            return true;
+        };
+        let heard = capture.read(&mut self.frame);
+        if gain != 1.0 {
+            for sample in &mut self.frame {
+                *sample *= gain;
+            }
+        }
+        heard
+    }
+
+    pub(crate) fn frame(&self) -> &[f32; FRAME_SAMPLES] {
+        &self.frame
+    }
+
+    /// The frame at the codec's rate; converted once a step, for all streams.
+    fn samples(&mut self, kind: CodecKind) -> &[i16] {
+        if kind.sample_rate_hz() == SAMPLE_RATE_HZ {
+            let frame = &self.frame;
+            return self.wide.get_or_insert_with(|| {
+                let mut samples = [0; FRAME_SAMPLES];
+                to_int(frame, &mut samples);
+                samples
+            });
+        }
+        let (frame, down) = (&self.frame, &mut self.down);
+        self.narrow.get_or_insert_with(|| {
+            let (mut low, mut samples) = ([0.0; 80], [0; 80]);
+            down.process(frame, &mut low);
+            to_int(&low, &mut samples);
+            samples
+        })
+    }
+}
+
+/// A source, made ready for one codec's rate.
+pub(crate) enum Prepared {
+    Microphone,
+    File {
+        samples: Vec<i16>,
+        position: usize,
+        looped: bool,
+    },
+    Tone(Box<Player>),
+    Silence,
+    Echo,
+}
+
+impl Prepared {
+    /// Converts where that is needed; heavy for a file, so not on the pump.
+    pub(crate) fn new(source: &Source, kind: CodecKind) -> Self {
+        let rate_hz = kind.sample_rate_hz();
+        match source {
+            Source::Microphone => Self::Microphone,
+            Source::Silence => Self::Silence,
+            Source::Echo => Self::Echo,
+            Source::Tone { hz } => {
+                Self::Tone(Box::new(Player::new(Tone::Sine { hz: *hz }, rate_hz)))
+            }
+            Source::File { samples, looped } => {
+                let converted = convert_all(samples, SAMPLE_RATE_HZ, rate_hz);
+                let mut samples = vec![0; converted.len()];
+                to_int(&converted, &mut samples);
+                Self::File {
+                    samples,
+                    position: 0,
+                    looped: *looped,
+                }
+            }
+        }
+    }
+
+    fn fill(
+        &mut self,
+        kind: CodecKind,
+        microphone: &mut Microphone,
+        heard: &[i16],
+        out: &mut [i16],
+    ) {
+        match self {
+            Self::Microphone => copy(microphone.samples(kind), out),
+            Self::Echo => copy(heard, out),
+            Self::Silence => out.fill(0),
+            Self::Tone(player) => {
+                let mut samples = [0.0; FRAME_SAMPLES];
+                let samples = &mut samples[..out.len().min(FRAME_SAMPLES)];
+                player.add(samples);
+                to_int(samples, out);
+            }
+            Self::File {
+                samples,
+                position,
+                looped,
+            } => play(samples, position, *looped, out),
+        }
+    }
+}
+
+fn copy(from: &[i16], out: &mut [i16]) {
+    if from.len() == out.len() {
+        out.copy_from_slice(from);
+    } else {
+        out.fill(0);
+    }
+}
+
+fn play(samples: &[i16], position: &mut usize, looped: bool, out: &mut [i16]) {
+    let mut filled = 0;
+    while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let waiting = samples.get(*position..).unwrap_or_default();
+        if waiting.is_empty() {
+            if !looped || samples.is_empty() {
+                rest.fill(0);
+                return;
+            }
+            *position = 0;
+            continue;
+        }
+        let count = waiting.len().min(rest.len());
+        rest[..count].copy_from_slice(&waiting[..count]);
+        *position += count;
+        filled += count;
+    }
+}
+
+/// The sending half of a stream.
+pub(crate) struct SendPath {
+    pub(crate) sender: Sender,
+    pub(crate) encoder: Encoder,
+    pub(crate) source: Prepared,
+    kind: CodecKind,
+    payload_type: u8,
+    frame: Box<[i16; LONGEST_FRAME]>,
+    filled: usize,
+    packet_samples: usize,
+    payload: Box<[u8; LONGEST_PAYLOAD]>,
+    muted: bool,
+    events: Option<(EventSender, u8, u32)>,
+    /// Digits to be sent as tones, with their length in seconds.
+    digits: VecDeque<(char, f32)>,
+    digit: Option<Player>,
+    pause: u32,
+}
+
+impl SendPath {
+    pub(crate) fn new(
+        sender: Sender,
+        encoder: Encoder,
+        source: Prepared,
+        parameters: &StreamParameters,
+    ) -> Self {
+        let mut path = Self {
+            kind: encoder.kind(),
+            sender,
+            encoder,
+            source,
+            payload_type: 0,
+            frame: Box::new([0; LONGEST_FRAME]),
+            filled: 0,
+            packet_samples: 0,
+            payload: Box::new([0; LONGEST_PAYLOAD]),
+            muted: false,
+            events: None,
+            digits: VecDeque::with_capacity(MOST_DIGITS),
+            digit: None,
+            pause: 0,
+        };
+        path.set_parameters(parameters);
+        path
+    }
+
+    /// Follows a negotiation; the encoder has been exchanged before if it is another.
+    pub(crate) fn set_parameters(&mut self, parameters: &StreamParameters) {
+        if self.kind != self.encoder.kind() {
+            self.kind = self.encoder.kind();
+            self.sender.set_clock_rate(self.kind.rtp_clock_hz());
+            self.filled = 0;
+        }
+        self.payload_type = parameters.codec.send_payload_type;
+        let packet_samples = self
+            .kind
+            .frame_samples(packet_ms(self.kind, parameters.ptime_ms));
+        if packet_samples != self.packet_samples {
+            self.packet_samples = packet_samples;
+            self.filled = 0;
+        }
+        self.events = parameters.telephone_event.map(|event| {
+            let rate_hz = event.clock_rate_hz.max(1_000);
+            let sender = match self.events.take() {
+                Some((sender, _, same)) if same == rate_hz => sender,
+                _ => EventSender::new(rate_hz),
+            };
+            (sender, event.send_payload_type, rate_hz)
+        });
+    }
+
+    /// Queues a digit; too many are dropped.
+    pub(crate) fn queue_digit(&mut self, digit: char, duration: Duration) {
+        if let Some((events, ..)) = &mut self.events {
+            let _ = events.queue(digit, duration);
+        } else if self.digits.len() < MOST_DIGITS && dtmf(digit).is_some() {
+            let seconds = duration.as_secs_f32().clamp(0.04, 30.0);
+            self.digits.push_back((digit, seconds));
+        }
+    }
+
+    /// Lets 10 ms pass in which nothing may be sent.
+    pub(crate) fn rest(&mut self) {
+        self.filled = 0;
+        self.sender.skip(self.kind.frame_samples(10) as u32);
+    }
+
+    /// Takes in 10 ms and answers whether `packet` now holds a packet to send.
+    pub(crate) fn step(
+        &mut self,
+        now: Instant,
+        microphone: &mut Microphone,
+        heard: &[i16],
+        wishes: &Wishes,
+        counters: &StreamCounters,
+        packet: &mut Vec<u8>,
+    ) -> bool {
+        let count = self.kind.frame_samples(10);
+        let Some(room) = self.frame.get_mut(self.filled..self.filled + count) else {
+            self.filled = 0;
+            return false;
+        };
+        self.source.fill(self.kind, microphone, heard, room);
+        mute(room, &mut self.muted, wishes.muted.load(Relaxed));
+        self.filled += count;
+        self.sound_digit(self.filled - count);
+        if self.filled < self.packet_samples {
+            return false;
+        }
+        self.filled = 0;
+        self.write_packet(now, counters, packet)
+    }
+
+    fn write_packet(
+        &mut self,
+        now: Instant,
+        counters: &StreamCounters,
+        packet: &mut Vec<u8>,
+    ) -> bool {
+        packet.clear();
+        let ticks = self.packet_samples as u32;
+        if let Some((events, payload_type, rate_hz)) = &mut self.events
+            && events.is_active()
+        {
+            let event_ticks =
+                u64::from(ticks) * u64::from(*rate_hz) / u64::from(self.kind.rtp_clock_hz());
+            let step = events.step(self.sender.timestamp(), event_ticks as u32);
+            if let EventStep::Send(event) = step {
+                let written = self.sender.send_at(
+                    now,
+                    *payload_type,
+                    event.marker,
+                    event.timestamp,
+                    &event.payload,
+                    packet,
+                );
+                self.sender.skip(ticks);
+                return written.is_ok();
+            }
+            if step == EventStep::Pause {
+                self.sender.skip(ticks);
+                return false;
+            }
+        }
+        let samples = self.frame.get(..self.packet_samples).unwrap_or_default();
+        counters.send_level.set(level(samples));
+        let length = self.encoder.encode(samples, &mut self.payload[..]);
+        let payload = length.ok().and_then(|length| self.payload.get(..length));
+        match payload {
+            Some(payload) if !payload.is_empty() => self
+                .sender
+                .send(now, self.payload_type, payload, ticks, packet)
+                .is_ok(),
+            // Silence that Opus need not send.
+            _ => {
+                self.sender.skip(ticks);
+                false
+            }
+        }
+    }
+
+    /// Replaces the speech from `start` on by the digit that is due, where digits are tones.
+    fn sound_digit(&mut self, start: usize) {
+        if self.pause > 0 {
+            self.pause -= 1;
+        } else if self.digit.is_none()
+            && let Some((digit, seconds)) = self.digits.pop_front()
+        {
+            let rate_hz = self.kind.sample_rate_hz();
+            self.digit = Some(Player::once(Tone::Dtmf(digit), rate_hz, seconds));
+        }
+        let Some(player) = &mut self.digit else {
+            return;
+        };
+        let Some(room) = self.frame.get_mut(start..self.filled) else {
+            return;
+        };
+        let mut samples = [0.0; FRAME_SAMPLES];
+        let samples = &mut samples[..room.len().min(FRAME_SAMPLES)];
+        if !player.add(samples) {
+            self.digit = None;
+            self.pause = PAUSE_TICKS;
+        }
+        to_int(samples, room);
+    }
+}
+
+/// The packet time that the codec can do: Opus has no 30 ms frame, and 60 ms is the most for both.
+fn packet_ms(kind: CodecKind, wanted_ms: u32) -> usize {
+    match (kind, wanted_ms) {
+        (CodecKind::Opus, 10) => 10,
+        (CodecKind::Opus, 40) => 40,
+        (CodecKind::Opus, 60) => 60,
+        (CodecKind::Opus, _) => 20,
+        (_, ms @ (10 | 20 | 30 | 40 | 50 | 60)) => ms as usize,
+        _ => 20,
+    }
+}
+
+/// Silences a frame; the first and the last are led out and in, or they click.
+fn mute(frame: &mut [i16], was: &mut bool, is: bool) {
+    let length = frame.len() as f32;
+    match (*was, is) {
+        (false, false) => {}
+        (true, true) => frame.fill(0),
+        (false, true) => scale(frame, |n| 1.0 - n as f32 / length),
+        (true, false) => scale(frame, |n| n as f32 / length),
+    }
+    *was = is;
+}
+
+fn scale(frame: &mut [i16], gain: impl Fn(usize) -> f32) {
+    for (n, sample) in frame.iter_mut().enumerate() {
+        *sample = (f32::from(*sample) * gain(n)) as i16;
+    }
+}

@@ -1,0 +1,215 @@
+//! The sockets: the only place of this crate that touches the network.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Room for a burst after a stall: about two seconds of speech.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+
+/// Expedited forwarding (RFC 3246, RFC 4594 §4.1), as the byte that IP carries.
+const EXPEDITED: u32 = 46 << 2;
+
+/// How many pairs are tried when the system chooses the port.
+const ATTEMPTS: usize = 64;
+
+/// Datagrams taken from one socket in one step; a flood must not hold up the other streams.
+const MOST_PER_STEP: usize = 64;
+
+/// Longer datagrams are cut; no audio is.
+pub(crate) const LONGEST_DATAGRAM: usize = 2048;
+
+/// Why no ports could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The range holds no even port followed by an odd one.
+    #[error("the port range {}-{} holds no pair", .0.start(), .0.end())]
+    EmptyRange(RangeInclusive<u16>),
+    /// All pairs of the range are taken, or the address is not ours.
+    #[error("no free pair of ports, last refusal: {reason}, address {address}")]
+    NoPair {
+        /// Why the last one was refused.
+        reason: std::io::Error,
+        /// The address asked for.
+        address: IpAddr,
+    },
+}
+
+/// Binds an even port for RTP and the next one for RTCP (RFC 3550 §11). `0..=0` lets the system choose.
+///
+/// Successive calls begin at successive places in the range, so that a call does not at once get the ports of
+/// the call before, to which stray packets may still come.
+///
+/// # Errors
+/// No pair is free, or the address is not one of this machine.
+pub fn bind_pair(
+    ip: IpAddr,
+    range: RangeInclusive<u16>,
+) -> Result<(UdpSocket, UdpSocket), BindError> {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    if range == (0..=0) {
+        return bind_any_pair(ip);
+    }
+    let first = u32::from(range.start().next_multiple_of(2));
+    let pairs = (u32::from(*range.end()) + 1).saturating_sub(first) / 2;
+    if pairs == 0 {
+        return Err(BindError::EmptyRange(range));
+    }
+    let start = TURN.fetch_add(1, Relaxed);
+    let mut refusal = ErrorKind::AddrInUse.into();
+    for n in 0..pairs {
+        let port = first + (start.wrapping_add(n) % pairs) * 2;
+        match bind_two(ip, port as u16) {
+            Ok(pair) => return Ok(pair),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(BindError::NoPair {
+        reason: refusal,
+        address: ip,
+    })
+}
+
+fn bind_any_pair(ip: IpAddr) -> Result<(UdpSocket, UdpSocket), BindError> {
+    let mut refusal = ErrorKind::AddrInUse.into();
+    for _ in 0..ATTEMPTS {
+        let pair = bind(ip, 0).and_then(|socket| {
+            let port = socket.local_addr()?.port();
+            if port.is_multiple_of(2) && port < u16::MAX {
+                return Ok((socket, bind(ip, port + 1)?));
+            }
+            drop(socket);
+            bind_two(ip, port & !1)
+        });
+        match pair {
+            Ok(pair) => return Ok(pair),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(BindError::NoPair {
+        reason: refusal,
+        address: ip,
+    })
+}
+
+fn bind_two(ip: IpAddr, port: u16) -> std::io::Result<(UdpSocket, UdpSocket)> {
+    Ok((bind(ip, port)?, bind(ip, port.saturating_add(1))?))
+}
+
+fn bind(ip: IpAddr, port: u16) -> std::io::Result<UdpSocket> {
+    let address = SocketAddr::new(ip, port);
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.bind(&address.into())?;
+    socket.set_nonblocking(true)?;
+    // Both are wishes: a system that refuses them still carries speech.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    if ip.is_ipv4() {
+        let _ = socket.set_tos_v4(EXPEDITED);
+    }
+    Ok(socket.into())
+}
+
+/// The sockets of one stream.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    rtp: UdpSocket,
+    rtcp: Option<UdpSocket>,
+}
+
+impl Wire {
+    pub(crate) fn new(rtp: UdpSocket, rtcp: Option<UdpSocket>) -> std::io::Result<Self> {
+        rtp.set_nonblocking(true)?;
+        if let Some(rtcp) = &rtcp {
+            rtcp.set_nonblocking(true)?;
+        }
+        Ok(Self { rtp, rtcp })
+    }
+
+    /// Hands on what has arrived on the RTP port.
+    pub(crate) fn receive(&self, buffer: &mut [u8], take: impl FnMut(&[u8], SocketAddr)) {
+        receive_all(&self.rtp, buffer, take);
+    }
+
+    /// Hands on what has arrived on the RTCP port, if there is one.
+    pub(crate) fn receive_control(&self, buffer: &mut [u8], take: impl FnMut(&[u8], SocketAddr)) {
+        if let Some(socket) = &self.rtcp {
+            receive_all(socket, buffer, take);
+        }
+    }
+
+    /// False when the system refused.
+    pub(crate) fn send(&self, datagram: &[u8], to: SocketAddr) -> bool {
+        self.rtp.send_to(datagram, to).is_ok()
+    }
+
+    /// Over the RTCP port, or over the RTP port where there is no other.
+    pub(crate) fn send_control(&self, datagram: &[u8], to: SocketAddr) -> bool {
+        let socket = self.rtcp.as_ref().unwrap_or(&self.rtp);
+        socket.send_to(datagram, to).is_ok()
+    }
+
+    pub(crate) fn has_control(&self) -> bool {
+        self.rtcp.is_some()
+    }
+}
+
+fn receive_all(socket: &UdpSocket, buffer: &mut [u8], mut take: impl FnMut(&[u8], SocketAddr)) {
+    for _ in 0..MOST_PER_STEP {
+        match socket.recv_from(buffer) {
+            Ok((length, from)) => {
+                let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+                take(buffer.get(..length).unwrap_or_default(), from);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            // Some systems report here that an earlier datagram of ours was not wanted (ICMP).
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn pairs_are_even_and_odd_and_successive_calls_get_others() {
+        let range = 42_001..=42_009;
+        let (first, first_control) = bind_pair(HERE, range.clone()).unwrap();
+        let (second, _second_control) = bind_pair(HERE, range).unwrap();
+        let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+        assert!(port(&first).is_multiple_of(2));
+        assert!((42_002..=42_008).contains(&port(&first)));
+        assert_eq!(port(&first_control), port(&first) + 1);
+        assert_ne!(port(&first), port(&second));
+    }
+
+    #[test]
+    fn the_system_may_choose() {
+        let (rtp, rtcp) = bind_pair(HERE, 0..=0).unwrap();
+        let port = rtp.local_addr().unwrap().port();
+        assert!(port.is_multiple_of(2));
+        assert_eq!(rtcp.local_addr().unwrap().port(), port + 1);
+    }
+
+    #[test]
+    fn a_full_or_empty_range_is_told() {
+        assert!(matches!(
+            bind_pair(HERE, 42_101..=42_102),
+            Err(BindError::EmptyRange(_))
+        ));
+        let _taken = bind(HERE, 42_105).unwrap();
+        assert!(matches!(
+            bind_pair(HERE, 42_104..=42_105),
+            Err(BindError::NoPair { .. })
+        ));
+    }
+}

@@ -1,0 +1,323 @@
+//! One stream: both halves, its reports, and where what it hears goes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use codecs::{Decoder, Encoder};
+
+use crate::config::{StreamEvent, StreamParameters};
+use crate::control::Control;
+use crate::counters::{StreamCounters, Wishes};
+use crate::receive::ReceivePath;
+use crate::record::Recorder;
+use crate::resample::Upsampler;
+use crate::send::{Microphone, Prepared, SendPath};
+use crate::socket::{LONGEST_DATAGRAM, Wire};
+use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+
+/// 10 ms at the highest rate of any codec.
+pub(crate) const FRAME_MOST: usize = FRAME_SAMPLES;
+
+/// How often counters that cost something to find out are brought up to date, in steps.
+const TELL_EVERY: u32 = 10;
+
+/// The longest packet that is sent: 60 ms of G.711 with its header.
+pub(crate) const LONGEST_PACKET: usize = 1_400;
+
+/// The loss that Opus prepares for even if the peer reports less, in percent.
+const LEAST_EXPECTED_LOSS: u8 = 10;
+
+/// Where what is heard goes, made ready.
+pub(crate) struct Output {
+    pub(crate) speaker: bool,
+    pub(crate) recorder: Option<Box<Recorder>>,
+}
+
+/// A negotiation's result, made ready.
+pub(crate) struct Change {
+    pub(crate) parameters: StreamParameters,
+    /// There when the codec is another; holds the old parts when the change comes back.
+    pub(crate) parts: Option<Parts>,
+}
+
+/// What belongs to one codec.
+pub(crate) struct Parts {
+    pub(crate) encoder: Encoder,
+    pub(crate) decoder: Decoder,
+    pub(crate) source: Prepared,
+}
+
+/// Memory that a step needs and no stream has to keep.
+pub(crate) struct Scratch {
+    pub(crate) datagram: Box<[u8; LONGEST_DATAGRAM]>,
+    pub(crate) packet: Vec<u8>,
+    pub(crate) mix: [f32; FRAME_SAMPLES],
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self {
+            datagram: Box::new([0; LONGEST_DATAGRAM]),
+            packet: Vec::with_capacity(LONGEST_PACKET),
+            mix: [0.0; FRAME_SAMPLES],
+        }
+    }
+}
+
+pub(crate) struct Stream {
+    pub(crate) id: u64,
+    pub(crate) wire: Wire,
+    pub(crate) parameters: StreamParameters,
+    pub(crate) send: SendPath,
+    pub(crate) receive: ReceivePath,
+    pub(crate) control: Control,
+    pub(crate) output: Output,
+    pub(crate) counters: Arc<StreamCounters>,
+    pub(crate) wishes: Arc<Wishes>,
+    pub(crate) up: Upsampler,
+    pub(crate) volume: f32,
+    pub(crate) seed: u64,
+    pub(crate) steps: u32,
+    #[cfg(test)]
+    pub(crate) fault: bool,
+}
+
+impl Stream {
+    /// Starts the clocks when the stream gets to the pump.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.receive.begin(now, self.parameters.remote);
+        self.control.begin(now, self.seed);
+    }
+
+    /// One step of 10 ms; what is heard is added to the mix if it is for the speaker.
+    pub(crate) fn step(
+        &mut self,
+        now: Instant,
+        ntp: u64,
+        microphone: &mut Microphone,
+        scratch: &mut Scratch,
+    ) {
+        #[cfg(test)]
+        assert!(!self.fault, "a fault that a test wished for");
+        self.take_datagrams(now, ntp, &mut scratch.datagram[..]);
+        let mut heard = [0; FRAME_MOST];
+        let count = self.receive.decoder.kind().frame_samples(10);
+        let heard = heard.get_mut(..count).unwrap_or_default();
+        if self.receive.is_enabled() {
+            self.receive.frame(now, heard);
+            self.give(heard, &mut scratch.mix);
+        } else {
+            self.counters.receive_level.set(0.0);
+        }
+        self.say(now, microphone, heard, &mut scratch.packet);
+        self.report(now, ntp);
+        self.steps = self.steps.wrapping_add(1);
+        if self.steps.is_multiple_of(TELL_EVERY) {
+            self.receive.tell(now);
+        }
+    }
+
+    fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8]) {
+        let Self {
+            wire,
+            receive,
+            control,
+            counters,
+            ..
+        } = self;
+        let mut take_control = |receive: &mut ReceivePath, datagram: &[u8], from: SocketAddr| {
+            if receive.peer.may_speak(now, from) {
+                control.take(now, ntp, datagram, from, &mut receive.receiver, counters);
+            }
+        };
+        wire.receive(buffer, |datagram, from| {
+            // RFC 7983 §7: STUN, DTLS and TURN have first bytes that are neither; they are counted as dropped.
+            if rtp::looks_like_rtcp(datagram) {
+                take_control(receive, datagram, from);
+            } else {
+                receive.take(now, datagram, from);
+            }
+        });
+        wire.receive_control(buffer, |datagram, from| {
+            take_control(receive, datagram, from);
+        });
+        if let Some(loss) = self.control.take_loss() {
+            let percent = (loss * 100.0).clamp(0.0, 100.0) as u8;
+            let expected = percent.max(LEAST_EXPECTED_LOSS);
+            let _ = self.send.encoder.set_expected_loss(expected);
+        }
+    }
+
+    /// Hands on what was heard.
+    fn give(&mut self, heard: &[i16], mix: &mut [f32; FRAME_SAMPLES]) {
+        self.counters.receive_level.set(level(heard));
+        let rate_hz = self.receive.decoder.kind().sample_rate_hz();
+        if let Some(recorder) = &mut self.output.recorder {
+            let missed = recorder.write(heard, rate_hz);
+            if missed > 0 {
+                self.counters.record_overruns.add(missed as u64);
+            }
+        }
+        if !self.output.speaker {
+            return;
+        }
+        let mut samples = [0.0; FRAME_SAMPLES];
+        if rate_hz == SAMPLE_RATE_HZ {
+            to_float(heard, &mut samples);
+        } else {
+            let mut low = [0.0; Upsampler::LONGEST];
+            to_float(heard, &mut low);
+            self.up.process(&low, &mut samples);
+        }
+        // A change of volume is spread over the frame.
+        let wanted = self.wishes.volume.get();
+        let step = (wanted - self.volume) / FRAME_SAMPLES as f32;
+        for (sum, sample) in mix.iter_mut().zip(samples) {
+            self.volume += step;
+            *sum += sample * self.volume;
+        }
+        self.volume = wanted;
+    }
+
+    fn say(
+        &mut self,
+        now: Instant,
+        microphone: &mut Microphone,
+        heard: &[i16],
+        packet: &mut Vec<u8>,
+    ) {
+        let target = self.receive.peer.target();
+        let Some(target) = target.filter(|to| self.parameters.send && is_reachable(*to)) else {
+            self.send.rest();
+            self.counters.send_level.set(0.0);
+            return;
+        };
+        let ready = self
+            .send
+            .step(now, microphone, heard, &self.wishes, &self.counters, packet);
+        if !ready {
+            return;
+        }
+        if self.wire.send(packet, target) {
+            self.counters.sent.add(1);
+            self.counters.sent_bytes.add(packet.len() as u64);
+        } else {
+            self.counters.send_errors.add(1);
+        }
+    }
+
+    fn report(&mut self, now: Instant, ntp: u64) {
+        let Some(target) = self.control_target() else {
+            return;
+        };
+        let report = self
+            .control
+            .poll(now, ntp, &self.send.sender, &mut self.receive.receiver);
+        if let Some(report) = report
+            && self.wire.send_control(report, target)
+        {
+            self.counters.reports_sent.add(1);
+        }
+    }
+
+    /// The last report; the stream goes afterwards.
+    pub(crate) fn farewell(&mut self, now: Instant, ntp: u64) {
+        if self.counters.sent() == 0 && self.counters.received() == 0 {
+            return;
+        }
+        let Some(target) = self.control_target() else {
+            return;
+        };
+        let report = self
+            .control
+            .farewell(now, ntp, &self.send.sender, &mut self.receive.receiver);
+        if self.wire.send_control(report, target) {
+            self.counters.reports_sent.add(1);
+        }
+    }
+
+    /// Where reports go: along with the speech when they share its port, to where they come from when
+    /// the announced address proved wrong, else to the announced one.
+    fn control_target(&self) -> Option<SocketAddr> {
+        let target = self.receive.peer.target()?;
+        let control = if self.parameters.rtcp_mux || !self.wire.has_control() {
+            target
+        } else if self.receive.peer.moved().is_some() {
+            let same_host = |from: &SocketAddr| from.ip() == target.ip();
+            self.control
+                .from()
+                .filter(same_host)
+                .unwrap_or_else(|| next_port(target))
+        } else {
+            self.parameters
+                .remote_rtcp
+                .unwrap_or_else(|| next_port(target))
+        };
+        Some(control).filter(|to| is_reachable(*to))
+    }
+
+    /// Follows a negotiation. What is no longer needed goes back in `change`.
+    pub(crate) fn change(&mut self, now: Instant, change: &mut Change) {
+        if let Some(parts) = &mut change.parts {
+            std::mem::swap(&mut parts.encoder, &mut self.send.encoder);
+            std::mem::swap(&mut parts.decoder, &mut self.receive.decoder);
+            std::mem::swap(&mut parts.source, &mut self.send.source);
+        }
+        std::mem::swap(&mut self.parameters, &mut change.parameters);
+        self.send.set_parameters(&self.parameters);
+        self.receive.set_parameters(now, &self.parameters);
+    }
+
+    /// Queues a digit.
+    pub(crate) fn press(&mut self, digit: char, duration: Duration) {
+        self.send.queue_digit(digit, duration);
+    }
+
+    /// Marks the stream as dead.
+    pub(crate) fn fail(&mut self) {
+        self.counters.failed.store(true, Relaxed);
+        let _ = self.receive.events.push(StreamEvent::Failed);
+    }
+}
+
+/// 0.0.0.0 and port 0 mean "nowhere" in SDP (RFC 3264 §8.4).
+fn is_reachable(to: SocketAddr) -> bool {
+    !to.ip().is_unspecified() && to.port() != 0
+}
+
+fn next_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port().saturating_add(1))
+}
+
+/// Root mean square, 0.0 to 1.0.
+pub(crate) fn level(samples: &[i16]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    let chunks = samples.chunks_exact(8);
+    let rest: f32 = chunks
+        .remainder()
+        .iter()
+        .map(|s| f32::from(*s).powi(2))
+        .sum();
+    for chunk in chunks {
+        for (sum, sample) in sums.iter_mut().zip(chunk) {
+            *sum += f32::from(*sample) * f32::from(*sample);
+        }
+    }
+    let sum = sums.iter().sum::<f32>() + rest;
+    (sum / samples.len().max(1) as f32).sqrt() / 32_768.0
+}
+
+pub(crate) fn to_float(samples: &[i16], out: &mut [f32]) {
+    for (sample, out) in samples.iter().zip(out) {
+        *out = f32::from(*sample) * (1.0 / 32_768.0);
+    }
+}
+
+pub(crate) fn to_int(samples: &[f32], out: &mut [i16]) {
+    for (sample, out) in samples.iter().zip(out) {
+        // `as` saturates.
+        *out = (sample * 32_768.0) as i16;
+    }
+}
