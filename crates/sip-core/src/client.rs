@@ -13,6 +13,9 @@
 //! Registration, OPTIONS and the requests inside a dialog are built on this value. What they
 //! share among their requests (credentials, CSeq, tokens) comes along as [`ClientContext`].
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -10,6 +10,9 @@
 //!
 //! Inside the owner, transactions match strictly by branch and method.
 
+#[cfg(test)]
+mod tests;
+
 use sip_message::{HeaderName, Method, Request, Response};
 
 use crate::path::Inbound;

@@ -4,6 +4,8 @@
 mod challenge;
 mod digest;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

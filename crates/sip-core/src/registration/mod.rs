@@ -17,6 +17,8 @@
 //! un-REGISTER never overtakes the REGISTER that it undoes.
 
 mod answer;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -44,6 +44,10 @@ pub enum ClientOutput {
 
 /// What a server transaction wants done.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a queue holds one or two of these for a moment"
+)]
 pub enum ServerOutput {
     /// Send these bytes back to where the request came from.
     Send(Vec<u8>),

@@ -1,0 +1,455 @@
+//! Challenges and answers between the two halves, and against peers that misbehave.
+
+use std::time::{Duration, Instant};
+
+use sip_message::{HeaderName, Message, Method, Request, Response, StatusCode, Uri};
+
+use super::server::{Verdict, Verifier};
+use super::{Algorithm, AuthError, Authenticator, Credentials, Exchange};
+use crate::tokens::{Seed, Tokens};
+
+fn register() -> Request {
+    let mut request = Request::new(Method::Register, Uri::parse("sip:example.com").unwrap());
+    request.headers.push(HeaderName::CSeq, "1 REGISTER");
+    request
+}
+
+/// A 401 or 407 with these challenge values, each a header of its own.
+fn challenged(code: u16, values: &[&str]) -> Response {
+    let mut response = Response::new(StatusCode::new(code).unwrap());
+    let name = if code == 407 {
+        HeaderName::ProxyAuthenticate
+    } else {
+        HeaderName::WwwAuthenticate
+    };
+    for value in values {
+        response.headers.push(&name, value);
+    }
+    response
+}
+
+struct Client {
+    authenticator: Authenticator,
+    exchange: Exchange,
+    tokens: Tokens,
+}
+
+impl Client {
+    fn new(credentials: Vec<Credentials>) -> Self {
+        Self {
+            authenticator: Authenticator::new(credentials),
+            exchange: Exchange::default(),
+            tokens: Tokens::new(&Seed::from_number(1)),
+        }
+    }
+
+    fn alice() -> Self {
+        Self::new(vec![Credentials::new("alice", "wonder")])
+    }
+
+    fn take(&mut self, code: u16, values: &[&str]) -> Result<(), AuthError> {
+        let response = challenged(code, values);
+        self.authenticator
+            .handle_challenge(&response, &mut self.exchange)
+    }
+
+    fn send(&mut self) -> Request {
+        let mut request = register();
+        self.authenticator
+            .authorize(&mut request, &mut self.exchange, &mut self.tokens);
+        request
+    }
+
+    /// The Authorization and Proxy-Authorization values of the next sending.
+    fn values(&mut self) -> Vec<String> {
+        let request = self.send();
+        [HeaderName::Authorization, HeaderName::ProxyAuthorization]
+            .into_iter()
+            .flat_map(|name| {
+                request
+                    .headers
+                    .get_all(name)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+const MD5: &str = r#"Digest realm="r", nonce="n1", algorithm=MD5, qop="auth""#;
+const SHA256: &str = r#"Digest realm="r", nonce="n2", algorithm=SHA-256, qop="auth""#;
+
+#[test]
+fn before_the_first_challenge_nothing_is_added() {
+    assert_eq!(Client::alice().values(), [""; 0]);
+}
+
+#[test]
+fn each_algorithm_and_protection_passes_our_own_verifier() {
+    let now = Instant::now();
+    for algorithm in [
+        Algorithm::Md5,
+        Algorithm::Md5Sess,
+        Algorithm::Sha256,
+        Algorithm::Sha256Sess,
+        Algorithm::Sha512_256,
+        Algorithm::Sha512_256Sess,
+    ] {
+        for proxy in [false, true] {
+            let mut verifier = verifier(vec![algorithm], proxy);
+            let values = verifier.challenge(now, false);
+            let code = if proxy { 407 } else { 401 };
+            for qop in ["auth,auth-int", "auth-int", "auth"] {
+                let mut client = Client::alice();
+                let values: Vec<String> = values
+                    .iter()
+                    .map(|v| v.replace("auth,auth-int", qop))
+                    .collect();
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                client.take(code, &values).unwrap();
+                let verdict = verifier.check(now, &client.send(), secret_of);
+                // One nonce for three clients: the count goes up only for the first.
+                let good = Verdict::Accepted {
+                    username: "alice".to_owned(),
+                };
+                if qop == "auth,auth-int" {
+                    assert_eq!(verdict, good, "{algorithm:?}");
+                } else {
+                    assert_eq!(verdict, Verdict::Stale, "{algorithm:?} {qop}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_strongest_known_of_several_wins_and_unknown_ones_are_skipped() {
+    let mut client = Client::alice();
+    client
+        .take(
+            401,
+            &[
+                r#"Bearer realm="r", authz_server="https://a.example""#,
+                r#"Digest realm="r", nonce="n0", algorithm=SHA3-512, qop="auth""#,
+                MD5,
+                SHA256,
+            ],
+        )
+        .unwrap();
+    let [value] = client.values().try_into().unwrap();
+    assert!(value.contains("algorithm=SHA-256"), "{value}");
+    assert!(value.contains("nonce=\"n2\""), "{value}");
+}
+
+#[test]
+fn comma_joined_challenges_are_read_like_separate_ones() {
+    let mut client = Client::alice();
+    let joined = format!("NewScheme a=b, {MD5}, {SHA256}");
+    client.take(401, &[&joined]).unwrap();
+    let [value] = client.values().try_into().unwrap();
+    assert!(value.contains("algorithm=SHA-256"), "{value}");
+}
+
+#[test]
+fn every_realm_is_answered_in_a_header_of_its_own_with_its_own_credentials() {
+    let mut client = Client::new(vec![
+        Credentials::new("anybody", "x"),
+        Credentials::new("proxy-user", "y").for_realm("proxy"),
+    ]);
+    let both = r#"Digest realm="home", nonce="a", qop="auth", Digest realm="proxy", nonce="b", qop="auth""#;
+    client.take(407, &[both]).unwrap();
+    let values = client.values();
+    assert_eq!(values.len(), 2);
+    assert!(values[0].contains("username=\"anybody\"") && values[0].contains("realm=\"home\""));
+    assert!(values[1].contains("username=\"proxy-user\"") && values[1].contains("realm=\"proxy\""));
+    // And a 401 that follows adds the server's own realm without losing the proxies'.
+    client.take(401, &[MD5]).unwrap();
+    assert_eq!(client.values().len(), 3);
+}
+
+#[test]
+fn without_algorithm_it_is_md5_and_without_qop_the_old_form() {
+    let mut client = Client::alice();
+    client
+        .take(401, &[r#"Digest realm="r", nonce="n", opaque="o""#])
+        .unwrap();
+    let [value] = client.values().try_into().unwrap();
+    // MD5(MD5("alice:r:wonder"):n:MD5("REGISTER:sip:example.com")), by Python's hashlib.
+    assert_eq!(
+        value,
+        "Digest username=\"alice\", realm=\"r\", nonce=\"n\", uri=\"sip:example.com\", \
+         response=\"508dcf52012627b22b43848840a53dde\", opaque=\"o\""
+    );
+}
+
+#[test]
+fn the_nonce_count_goes_up_with_each_request_and_starts_anew_with_a_nonce() {
+    let mut client = Client::alice();
+    client.take(401, &[MD5]).unwrap();
+    assert!(client.values()[0].contains("nc=00000001"));
+    assert!(client.values()[0].contains("nc=00000002"));
+    client.exchange = Exchange::default();
+    client.take(401, &[&MD5.replace("n1", "n9")]).unwrap();
+    assert!(client.values()[0].contains("nc=00000001"));
+}
+
+#[test]
+fn the_same_nonce_refused_is_the_end_even_if_it_calls_itself_stale() {
+    let mut client = Client::alice();
+    client.take(401, &[MD5]).unwrap();
+    client.send();
+    let refused = Err(AuthError::Refused {
+        realm: "r".to_owned(),
+    });
+    assert_eq!(client.take(401, &[MD5]), refused);
+    assert_eq!(client.take(401, &[&format!("{MD5}, stale=true")]), refused);
+}
+
+#[test]
+fn a_new_nonce_without_stale_after_our_answer_is_a_refusal() {
+    let mut client = Client::alice();
+    client.take(401, &[MD5]).unwrap();
+    client.send();
+    assert!(matches!(
+        client.take(401, &[&MD5.replace("n1", "n2")]),
+        Err(AuthError::Refused { .. })
+    ));
+}
+
+#[test]
+fn each_new_stale_nonce_gets_one_retry_and_there_is_a_cap() {
+    let mut client = Client::alice();
+    client.take(401, &[MD5]).unwrap();
+    client.send();
+    let mut retries = 0;
+    let end = loop {
+        let stale = format!("{}, stale=true", MD5.replace("n1", &format!("s{retries}")));
+        match client.take(401, &[&stale]) {
+            Ok(()) => retries += 1,
+            Err(error) => break error,
+        }
+        client.send();
+        assert!(retries < 100, "endless");
+    };
+    assert_eq!(retries, 3);
+    assert!(matches!(end, AuthError::TooOften { .. }));
+}
+
+#[test]
+fn a_remembered_nonce_that_expired_may_be_refused_once_without_the_word_stale() {
+    let mut client = Client::alice();
+    client.take(401, &[MD5]).unwrap();
+    client.send();
+    // The next request uses the nonce at once; the server has forgotten it and never says stale.
+    client.exchange = Exchange::default();
+    client.send();
+    client.take(401, &[&MD5.replace("n1", "n2")]).unwrap();
+    client.send();
+    assert!(matches!(
+        client.take(401, &[&MD5.replace("n1", "n3")]),
+        Err(AuthError::Refused { .. })
+    ));
+}
+
+#[test]
+fn ever_new_realms_do_not_make_an_endless_loop() {
+    let mut client = Client::alice();
+    let mut rounds = 0;
+    while client
+        .take(
+            407,
+            &[&format!(
+                "Digest realm=\"r{rounds}\", nonce=\"n\", qop=\"auth\""
+            )],
+        )
+        .is_ok()
+    {
+        client.send();
+        rounds += 1;
+        assert!(rounds < 100, "endless");
+    }
+    assert_eq!(rounds, 8);
+}
+
+#[test]
+fn a_failure_of_one_request_leaves_the_others_alone() {
+    let mut client = Client::alice();
+    client.take(401, &[MD5]).unwrap();
+    client.send();
+    assert!(client.take(401, &[MD5]).is_err());
+    client.exchange = Exchange::default();
+    client.take(401, &[&MD5.replace("n1", "n2")]).unwrap();
+    assert_eq!(client.values().len(), 1);
+}
+
+#[test]
+fn what_cannot_be_answered_says_why() {
+    let mut nobody = Client::new(vec![Credentials::new("a", "b").for_realm("other")]);
+    assert_eq!(
+        nobody.take(401, &[MD5]),
+        Err(AuthError::NoCredentials {
+            realm: "r".to_owned()
+        })
+    );
+    assert_eq!(
+        Client::alice().take(
+            401,
+            &[
+                r#"Bearer realm="r""#,
+                r#"Digest realm="r", nonce="n", algorithm=SHA3-256"#
+            ]
+        ),
+        Err(AuthError::NothingKnown {
+            offered: "Bearer, Digest SHA3-256".to_owned()
+        })
+    );
+    assert!(matches!(
+        Client::alice().take(401, &[]),
+        Err(AuthError::NothingKnown { .. })
+    ));
+}
+
+#[test]
+fn a_peer_cannot_break_out_of_the_header() {
+    let mut client = Client::alice();
+    let response = b"SIP/2.0 401 Unauthorized\r\n\
+        WWW-Authenticate: Digest realm=\"a\\\"b\", nonce=\"n\"\r\n\r\n";
+    let Ok(Message::Response(response)) = Message::parse(response) else {
+        panic!("not a response");
+    };
+    client
+        .authenticator
+        .handle_challenge(&response, &mut client.exchange)
+        .unwrap();
+    let request = client.send();
+    assert!(request.try_to_bytes().is_ok());
+    assert!(client.values()[0].contains(r#"realm="a\"b""#));
+}
+
+#[test]
+fn passwords_do_not_show() {
+    let client = Client::alice();
+    let shown = format!("{:?}", client.authenticator);
+    assert!(!shown.contains("wonder"), "{shown}");
+}
+
+// ---- The server's side ----
+
+fn verifier(algorithms: Vec<Algorithm>, proxy: bool) -> Verifier {
+    Verifier::new(
+        "r",
+        algorithms,
+        proxy,
+        Duration::from_secs(60),
+        &Seed::from_number(2),
+    )
+}
+
+fn secret_of(user: &str) -> Option<String> {
+    (user == "alice").then(|| "wonder".to_owned())
+}
+
+/// A client that has answered a challenge of this verifier.
+fn answered(verifier: &mut Verifier, now: Instant, credentials: Credentials) -> Client {
+    let mut client = Client::new(vec![credentials]);
+    let values = verifier.challenge(now, false);
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    client.take(401, &values).unwrap();
+    client
+}
+
+#[test]
+fn several_algorithms_are_offered_strongest_first_with_one_nonce() {
+    let mut verifier = verifier(vec![Algorithm::Md5, Algorithm::Sha256], false);
+    let values = verifier.challenge(Instant::now(), true);
+    assert_eq!(values.len(), 2);
+    assert!(values[0].contains("algorithm=SHA-256"));
+    assert!(values[1].contains("algorithm=MD5"));
+    assert!(values.iter().all(|value| value.ends_with("stale=true")));
+    assert_eq!(verifier.nonces(), 1);
+}
+
+#[test]
+fn wrong_passwords_and_unknown_users_are_wrong() {
+    let now = Instant::now();
+    let mut verifier = verifier(vec![Algorithm::Sha256], false);
+    for (user, secret) in [("alice", "guess"), ("mallory", "wonder"), ("mallory", "")] {
+        let mut client = answered(&mut verifier, now, Credentials::new(user, secret));
+        assert_eq!(
+            verifier.check(now, &client.send(), secret_of),
+            Verdict::Wrong {
+                username: user.to_owned()
+            }
+        );
+    }
+}
+
+#[test]
+fn a_replayed_request_is_stale_and_the_next_count_is_fine() {
+    let now = Instant::now();
+    let mut verifier = verifier(vec![Algorithm::Sha256], false);
+    let mut client = answered(&mut verifier, now, Credentials::new("alice", "wonder"));
+    let first = client.send();
+    let accepted = Verdict::Accepted {
+        username: "alice".to_owned(),
+    };
+    assert_eq!(verifier.check(now, &first, secret_of), accepted);
+    assert_eq!(verifier.check(now, &first, secret_of), Verdict::Stale);
+    assert_eq!(verifier.check(now, &client.send(), secret_of), accepted);
+}
+
+#[test]
+fn an_old_nonce_is_stale_and_is_forgotten() {
+    let now = Instant::now();
+    let mut verifier = verifier(vec![Algorithm::Sha256], false);
+    let mut client = answered(&mut verifier, now, Credentials::new("alice", "wonder"));
+    let later = now + Duration::from_secs(60);
+    assert_eq!(
+        verifier.check(later, &client.send(), secret_of),
+        Verdict::Stale
+    );
+    assert_eq!(verifier.nonces(), 0);
+}
+
+#[test]
+fn a_changed_body_breaks_auth_int() {
+    let now = Instant::now();
+    let mut verifier = verifier(vec![Algorithm::Sha256], false);
+    let values = verifier.challenge(now, false);
+    let values = values[0].replace("auth,auth-int", "auth-int");
+    let mut client = Client::alice();
+    client.take(401, &[&values]).unwrap();
+    let mut request = client.send();
+    request.body = b"changed on the way".to_vec();
+    assert!(matches!(
+        verifier.check(now, &request, secret_of),
+        Verdict::Wrong { .. }
+    ));
+}
+
+#[test]
+fn no_credentials_for_our_realm_are_missing_and_broken_ones_malformed() {
+    let now = Instant::now();
+    let mut verifier = verifier(vec![Algorithm::Sha256], false);
+    let mut request = register();
+    assert_eq!(verifier.check(now, &request, secret_of), Verdict::Missing);
+    request
+        .headers
+        .push(HeaderName::Authorization, "Digest realm=\"other\"");
+    assert_eq!(verifier.check(now, &request, secret_of), Verdict::Missing);
+    request.headers.push(
+        HeaderName::Authorization,
+        "Digest realm=\"r\", username=\"a\"",
+    );
+    assert_eq!(verifier.check(now, &request, secret_of), Verdict::Malformed);
+}
+
+#[test]
+fn outstanding_nonces_are_bounded() {
+    let now = Instant::now();
+    let mut verifier = verifier(vec![Algorithm::Md5], false);
+    for _ in 0..5000 {
+        verifier.challenge(now, false);
+    }
+    assert_eq!(verifier.nonces(), 4096);
+}

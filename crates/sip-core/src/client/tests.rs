@@ -1,0 +1,394 @@
+//! One request over its paths and through its challenges.
+
+use std::time::{Duration, Instant};
+
+use sip_message::{HeaderName, Message, Method, Request, Response, StatusCode, Uri};
+
+use super::{
+    Answered, ClientContext, ClientRequest, ClientRequestOutput, ContactTemplate, Draft,
+    RequestFailure, RequestResult,
+};
+use crate::auth::{AuthError, Authenticator, Credentials};
+use crate::path::{Destination, FlowId, Inbound, Path, Transport, TransportError};
+use crate::stateless;
+use crate::timers::Timers;
+use crate::tokens::{Seed, Tokens};
+
+fn path(host: u8, transport: Transport) -> Path {
+    Path {
+        transport,
+        remote: format!("192.0.2.{host}:5060").parse().unwrap(),
+        local: "192.0.2.100:40000".parse().unwrap(),
+    }
+}
+
+/// A request, its owner's shared things, and what it has sent.
+struct Bench {
+    now: Instant,
+    request: ClientRequest,
+    authenticator: Authenticator,
+    tokens: Tokens,
+    cseq: u32,
+    sent: Vec<(Destination, Request)>,
+    notices: Vec<String>,
+    provisionals: Vec<u16>,
+    result: Vec<RequestResult>,
+}
+
+macro_rules! context {
+    ($bench:expr) => {
+        &mut ClientContext {
+            authenticator: &mut $bench.authenticator,
+            tokens: &mut $bench.tokens,
+            cseq: &mut $bench.cseq,
+            timers: &Timers::default(),
+        }
+    };
+}
+
+impl Bench {
+    fn new(destinations: Vec<Destination>, body: usize) -> Self {
+        let mut request = Request::new(Method::Message, Uri::parse("sip:bob@example.com").unwrap());
+        for (name, value) in [
+            (HeaderName::From, "<sip:alice@example.com>;tag=a"),
+            (HeaderName::To, "<sip:bob@example.com>"),
+            (HeaderName::CallId, "c"),
+        ] {
+            request.headers.push(name, value);
+        }
+        request.set_body("text/plain", vec![b'x'; body]);
+        let draft = Draft {
+            request,
+            contact: Some(ContactTemplate {
+                user: "me".to_owned(),
+                public: None,
+                params: vec!["expires=60".to_owned()],
+            }),
+        };
+        let now = Instant::now();
+        let mut authenticator = Authenticator::new(vec![Credentials::new("alice", "wonder")]);
+        let mut tokens = Tokens::new(&Seed::from_number(5));
+        let mut cseq = 10;
+        let request = ClientRequest::new(
+            now,
+            draft,
+            destinations,
+            &mut ClientContext {
+                authenticator: &mut authenticator,
+                tokens: &mut tokens,
+                cseq: &mut cseq,
+                timers: &Timers::default(),
+            },
+        );
+        let mut bench = Self {
+            now,
+            request,
+            authenticator,
+            tokens,
+            cseq,
+            sent: Vec::new(),
+            notices: Vec::new(),
+            provisionals: Vec::new(),
+            result: Vec::new(),
+        };
+        bench.drain();
+        bench
+    }
+
+    fn udp(hosts: &[u8]) -> Self {
+        let to = |host: &u8| Destination::Path(path(*host, Transport::Udp));
+        Self::new(hosts.iter().map(to).collect(), 0)
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.request.poll_output() {
+            match output {
+                ClientRequestOutput::Transmit(transmit) => {
+                    let Ok(Message::Request(request)) = Message::parse(&transmit.bytes) else {
+                        panic!("not a request");
+                    };
+                    self.sent.push((transmit.destination, request));
+                }
+                ClientRequestOutput::Provisional(response) => {
+                    self.provisionals.push(response.status.code());
+                }
+                ClientRequestOutput::Notice(text) => self.notices.push(text),
+                ClientRequestOutput::Done(result) => self.result.push(result),
+            }
+        }
+    }
+
+    fn last(&self) -> &(Destination, Request) {
+        self.sent.last().expect("something was sent")
+    }
+
+    fn answer_with(&mut self, code: u16, header: Option<(HeaderName, &str)>) {
+        let (destination, request) = self.last().clone();
+        let status = StatusCode::new(code).unwrap();
+        let mut response: Response = stateless::response(&request, status, Some("b"));
+        if let Some((name, value)) = header {
+            response.headers.push(name, value);
+        }
+        let inbound = Inbound {
+            flow: FlowId(77),
+            path: *destination.path(),
+        };
+        self.request
+            .handle_response(self.now, &response, &inbound, context!(self));
+        self.drain();
+    }
+
+    fn answer(&mut self, code: u16) {
+        self.answer_with(code, None);
+    }
+
+    fn fail(&mut self, error: TransportError) {
+        let branch = self.request.branch().expect("something runs").to_owned();
+        self.request
+            .handle_transport_error(self.now, &branch, error, context!(self));
+        self.drain();
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        while let Some(next) = self.request.deadline().filter(|next| *next <= end) {
+            self.now = next;
+            self.request.handle_timeout(self.now, context!(self));
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn answered(&self) -> &Answered {
+        match self.result.as_slice() {
+            [RequestResult::Answered(answered)] => answered,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn failure(&self) -> &RequestFailure {
+        match self.result.as_slice() {
+            [RequestResult::Failed(failure)] => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn numbers(bench: &Bench) -> Vec<u32> {
+    bench
+        .sent
+        .iter()
+        .map(|(_, request)| request.headers.cseq().unwrap().number)
+        .collect()
+}
+
+const CHALLENGE: &str = r#"Digest realm="r", nonce="n", qop="auth""#;
+
+#[test]
+fn a_request_carries_the_via_and_contact_of_its_path_and_says_who_answered() {
+    let mut bench = Bench::udp(&[1]);
+    let (_, sent) = bench.last();
+    let via = sent.headers.via_top().unwrap();
+    assert!(via.has_magic_cookie() && via.rport() == Some(None));
+    assert_eq!(via.sent_by.to_string(), "192.0.2.100");
+    assert_eq!(
+        sent.headers.get(HeaderName::Contact),
+        Some("<sip:me@192.0.2.100:40000>;expires=60")
+    );
+    assert_eq!(sent.headers.get(HeaderName::MaxForwards), Some("70"));
+    assert_eq!(sent.headers.get(HeaderName::CSeq), Some("11 MESSAGE"));
+    bench.now += Duration::from_millis(30);
+    bench.answer(200);
+    let answered = bench.answered();
+    assert_eq!(answered.inbound.flow, FlowId(77));
+    assert_eq!(answered.path, path(1, Transport::Udp));
+    assert_eq!(answered.round_trip, Some(Duration::from_millis(30)));
+    assert!(bench.request.is_done() && bench.request.deadline().is_none());
+}
+
+#[test]
+fn the_round_trip_of_a_repeated_request_is_not_known() {
+    let mut bench = Bench::udp(&[1]);
+    bench.wait(600);
+    bench.answer(200);
+    assert_eq!(bench.answered().round_trip, None);
+}
+
+#[test]
+fn the_next_path_is_tried_on_a_transport_error_on_503_and_on_silence() {
+    let mut bench = Bench::udp(&[1, 2, 3, 4]);
+    bench.fail(TransportError::Refused);
+    bench.answer(503);
+    bench.wait(32_000);
+    let hosts: Vec<String> = bench
+        .sent
+        .iter()
+        .map(|(to, _)| to.path().remote.ip().to_string())
+        .collect();
+    assert_eq!(hosts[..3], ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+    assert_eq!(hosts.last().unwrap(), "192.0.2.4");
+    let branches: std::collections::HashSet<String> = bench
+        .sent
+        .iter()
+        .map(|(_, r)| r.headers.via_top().unwrap().branch().unwrap().to_owned())
+        .collect();
+    assert_eq!(branches.len(), 4);
+    assert_eq!(bench.notices.len(), 3);
+    bench.answer(200);
+    assert_eq!(bench.answered().path, path(4, Transport::Udp));
+}
+
+#[test]
+fn a_503_of_the_last_server_is_the_answer() {
+    let mut bench = Bench::udp(&[1]);
+    bench.answer_with(503, Some((HeaderName::RetryAfter, "60")));
+    assert_eq!(bench.answered().response.status.code(), 503);
+}
+
+#[test]
+fn a_late_answer_of_a_path_given_up_is_dropped() {
+    let mut bench = Bench::udp(&[1, 2]);
+    let first = bench.last().clone();
+    bench.fail(TransportError::Unreachable);
+    let late = stateless::response(&first.1, StatusCode::OK, Some("b"));
+    let inbound = Inbound {
+        flow: FlowId(1),
+        path: *first.0.path(),
+    };
+    assert!(
+        !bench
+            .request
+            .handle_response(bench.now, &late, &inbound, context!(bench))
+    );
+    assert_eq!(bench.request.ignored(), 1);
+    assert!(!bench.request.is_done());
+}
+
+#[test]
+fn the_last_failure_is_told_when_no_path_is_left() {
+    let mut silent = Bench::udp(&[1]);
+    silent.wait(32_000);
+    assert_eq!(
+        *silent.failure(),
+        RequestFailure::Silent {
+            path: path(1, Transport::Udp)
+        }
+    );
+    let mut refused = Bench::udp(&[1]);
+    refused.fail(TransportError::Refused);
+    assert_eq!(
+        *refused.failure(),
+        RequestFailure::Transport {
+            path: path(1, Transport::Udp),
+            error: TransportError::Refused
+        }
+    );
+    assert_eq!(*Bench::udp(&[]).failure(), RequestFailure::NoPath);
+}
+
+#[test]
+fn a_challenge_after_a_provisional_is_answered_with_the_next_cseq_and_a_new_branch_on_the_flow() {
+    let mut bench = Bench::udp(&[1]);
+    bench.answer(100);
+    bench.answer_with(401, Some((HeaderName::WwwAuthenticate, CHALLENGE)));
+    assert_eq!(bench.provisionals, [100]);
+    assert_eq!(numbers(&bench), [11, 12]);
+    let (destination, request) = bench.last();
+    assert!(matches!(
+        destination,
+        Destination::Flow { id: FlowId(77), .. }
+    ));
+    assert!(request.headers.has(HeaderName::Authorization));
+    assert_ne!(
+        request.headers.via_top().unwrap().branch(),
+        bench.sent[0].1.headers.via_top().unwrap().branch()
+    );
+    bench.answer(200);
+    assert_eq!(bench.answered().response.status.code(), 200);
+    assert_eq!(bench.cseq, 12);
+}
+
+#[test]
+fn a_password_refused_is_told_once_and_not_tried_again() {
+    let mut bench = Bench::udp(&[1, 2]);
+    bench.answer_with(407, Some((HeaderName::ProxyAuthenticate, CHALLENGE)));
+    bench.answer_with(407, Some((HeaderName::ProxyAuthenticate, CHALLENGE)));
+    assert_eq!(bench.sent.len(), 2);
+    assert!(matches!(
+        bench.failure(),
+        RequestFailure::Auth {
+            error: AuthError::Refused { .. },
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_request_over_1300_bytes_goes_by_tcp_and_says_so() {
+    let bench = Bench::new(vec![Destination::Path(path(1, Transport::Udp))], 1300);
+    let (destination, request) = bench.last();
+    assert_eq!(destination.transport(), Transport::Tcp);
+    assert_eq!(
+        request.headers.via_top().unwrap().transport.to_string(),
+        "TCP"
+    );
+    assert_eq!(bench.notices.len(), 1);
+    let small = Bench::new(vec![Destination::Path(path(1, Transport::Udp))], 500);
+    assert_eq!(small.last().0.transport(), Transport::Udp);
+    assert_eq!(small.notices.len(), 0);
+}
+
+#[test]
+fn a_large_request_goes_by_udp_after_all_only_when_tcp_is_refused() {
+    let large = || Bench::new(vec![Destination::Path(path(1, Transport::Udp))], 1300);
+    let mut refused = large();
+    refused.fail(TransportError::Refused);
+    assert_eq!(refused.last().0.transport(), Transport::Udp);
+    assert_eq!(refused.notices.len(), 2);
+    refused.answer(200);
+    assert_eq!(refused.result.len(), 1);
+
+    let mut timed_out = large();
+    timed_out.fail(TransportError::TimedOut);
+    assert_eq!(timed_out.sent.len(), 1);
+    assert!(matches!(
+        timed_out.failure(),
+        RequestFailure::Transport { .. }
+    ));
+}
+
+#[test]
+fn a_connection_that_is_gone_is_made_again_before_the_next_server() {
+    let flow = Destination::Flow {
+        id: FlowId(3),
+        path: path(1, Transport::Tcp),
+    };
+    let next = Destination::Path(path(2, Transport::Tcp));
+    let mut bench = Bench::new(vec![flow, next], 0);
+    bench.fail(TransportError::Closed);
+    assert_eq!(bench.last().0, Destination::Path(path(1, Transport::Tcp)));
+    bench.fail(TransportError::Refused);
+    assert_eq!(bench.last().0, next);
+}
+
+#[test]
+fn contacts_put_brackets_round_ipv6_and_keep_to_the_family_of_the_path() {
+    let template = ContactTemplate {
+        user: "me".to_owned(),
+        public: Some("198.51.100.1:1024".parse().unwrap()),
+        params: Vec::new(),
+    };
+    let six = Path {
+        transport: Transport::Tcp,
+        remote: "[2001:db8::1]:5060".parse().unwrap(),
+        local: "[2001:db8::2]:5062".parse().unwrap(),
+    };
+    assert_eq!(
+        template.value(&six),
+        "<sip:me@[2001:db8::2]:5062;transport=tcp>"
+    );
+    assert_eq!(
+        template.value(&path(1, Transport::Udp)),
+        "<sip:me@198.51.100.1:1024>"
+    );
+}

@@ -1,0 +1,197 @@
+//! Who messages are for, and what strays are told.
+
+use sip_message::{HeaderName, Message, Method, Request, StatusCode};
+
+use super::{OwnerKey, RequestClass, ServerKey, mark_received, request_owner, response_owner};
+use crate::path::{FlowId, Inbound, Path, Transport};
+use crate::stateless::{Capabilities, respond_statelessly, response, verdict_for_stray};
+use crate::tokens::{Seed, Tokens};
+
+fn request(method: &str, via: &str, to_tag: &str) -> Request {
+    let text = format!(
+        "{method} sip:bob@192.0.2.1 SIP/2.0\r\nVia: {via}\r\nFrom: <sip:a@x>;tag=from\r\n\
+         To: <sip:b@x>{to_tag}\r\nCall-ID: c\r\nCSeq: 3 {method}\r\n\r\n"
+    );
+    match Message::parse(text.as_bytes()) {
+        Ok(Message::Request(request)) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+const VIA: &str = "SIP/2.0/UDP host.example:5070;branch=z9hG4bKabc";
+const OLD_VIA: &str = "SIP/2.0/UDP host.example:5070;branch=1";
+
+fn key(method: &str, via: &str) -> ServerKey {
+    ServerKey::of(&request(method, via, "")).expect("readable")
+}
+
+#[test]
+fn ack_and_cancel_find_the_invite_and_other_methods_do_not() {
+    assert_eq!(key("ACK", VIA), key("INVITE", VIA));
+    assert_eq!(key("CANCEL", VIA), key("INVITE", VIA));
+    assert_ne!(key("BYE", VIA), key("INVITE", VIA));
+}
+
+#[test]
+fn a_cancel_has_a_transaction_of_its_own_for_its_repeats() {
+    let cancel = request("CANCEL", VIA, "");
+    assert_ne!(ServerKey::of_cancel(&cancel), ServerKey::of(&cancel));
+    assert_eq!(ServerKey::of_cancel(&cancel), ServerKey::of_cancel(&cancel));
+}
+
+#[test]
+fn the_same_branch_from_another_sender_is_another_transaction() {
+    let other = VIA.replace("5070", "5071");
+    assert_ne!(key("INVITE", VIA), key("INVITE", &other));
+    let shouted = VIA.replace("host.example", "HOST.example");
+    assert_eq!(key("INVITE", VIA), key("INVITE", &shouted));
+}
+
+#[test]
+fn rfc_2543_elements_are_matched_by_what_does_not_change() {
+    assert!(matches!(key("INVITE", OLD_VIA), ServerKey::Legacy { .. }));
+    let ack = request("ACK", OLD_VIA, ";tag=ours");
+    assert_eq!(ServerKey::of(&ack), Some(key("INVITE", OLD_VIA)));
+    let bare = "SIP/2.0/UDP host.example:5070;branch=z9hG4bK";
+    assert!(matches!(key("INVITE", bare), ServerKey::Legacy { .. }));
+    let mut marked = request("INVITE", OLD_VIA, "");
+    mark_received(&mut marked, &inbound("198.51.100.7:1024"));
+    assert_eq!(ServerKey::of(&marked), Some(key("INVITE", OLD_VIA)));
+}
+
+#[test]
+fn requests_are_sorted_by_via_and_to_tag() {
+    let owner = OwnerKey {
+        call_id: "c".to_owned(),
+        local_tag: "t".to_owned(),
+    };
+    let of = |method: &str, tag: &str| RequestClass::of(&request(method, VIA, tag));
+    assert_eq!(of("INVITE", ""), RequestClass::Initial(key("INVITE", VIA)));
+    assert_eq!(
+        of("BYE", ";tag=t"),
+        RequestClass::InDialog(owner.clone(), key("BYE", VIA))
+    );
+    assert_eq!(
+        of("ACK", ";tag=t"),
+        RequestClass::Ack(Some(owner), key("INVITE", VIA))
+    );
+    assert_eq!(of("CANCEL", ""), RequestClass::Cancel(key("INVITE", VIA)));
+    assert_eq!(
+        RequestClass::of(&request("INVITE", "nonsense", "")),
+        RequestClass::Hopeless
+    );
+}
+
+#[test]
+fn responses_belong_to_the_from_tag_and_requests_to_the_to_tag() {
+    let bye = request("BYE", VIA, ";tag=ours");
+    assert_eq!(request_owner(&bye).unwrap().local_tag, "ours");
+    assert_eq!(request_owner(&request("INVITE", VIA, "")), None);
+    let ok = response(&bye, StatusCode::OK, None);
+    assert_eq!(response_owner(&ok).unwrap().local_tag, "from");
+    assert_eq!(response_owner(&ok).unwrap().call_id, "c");
+}
+
+fn inbound(source: &str) -> Inbound {
+    Inbound {
+        flow: FlowId(1),
+        path: Path {
+            transport: Transport::Udp,
+            remote: source.parse().unwrap(),
+            local: "192.0.2.1:5060".parse().unwrap(),
+        },
+    }
+}
+
+fn marked(via: &str, source: &str) -> String {
+    let mut request = request("OPTIONS", via, "");
+    mark_received(&mut request, &inbound(source));
+    mark_received(&mut request, &inbound(source));
+    request.headers.get(HeaderName::Via).unwrap().to_owned()
+}
+
+#[test]
+fn the_top_via_tells_where_a_request_really_came_from() {
+    assert_eq!(
+        marked(
+            "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa;rport",
+            "198.51.100.7:1024"
+        ),
+        "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa;rport=1024;received=198.51.100.7"
+    );
+    assert_eq!(
+        marked("SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa", "198.51.100.7:1024"),
+        "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa;received=198.51.100.7"
+    );
+    let same = "SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKa";
+    assert_eq!(marked(same, "198.51.100.7:1024"), same);
+}
+
+#[test]
+fn the_other_vias_of_a_joined_header_are_left_alone() {
+    let two = "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa, SIP/2.0/TCP 10.0.0.2;branch=z9hG4bKb";
+    let marked = marked(two, "198.51.100.7:1024");
+    assert!(marked.contains("received=198.51.100.7"), "{marked}");
+    assert!(
+        marked.ends_with(", SIP/2.0/TCP 10.0.0.2;branch=z9hG4bKb"),
+        "{marked}"
+    );
+}
+
+#[test]
+fn strays_get_the_answer_that_rfc_3261_8_2_gives() {
+    let capabilities = Capabilities::default();
+    let verdict = |method: &str, tag: &str| {
+        verdict_for_stray(&request(method, VIA, tag), &capabilities).map(StatusCode::code)
+    };
+    assert_eq!(verdict("ACK", ""), None);
+    assert_eq!(verdict("ACK", ";tag=x"), None);
+    assert_eq!(verdict("BYE", ";tag=x"), Some(481));
+    assert_eq!(verdict("CANCEL", ""), Some(481));
+    assert_eq!(verdict("OPTIONS", ""), Some(200));
+    assert_eq!(verdict("INVITE", ""), Some(404));
+    assert_eq!(verdict("BREW", ""), Some(405));
+    let mut demanding = request("OPTIONS", VIA, "");
+    demanding.headers.push(HeaderName::Require, "100rel, moon");
+    assert_eq!(
+        verdict_for_stray(&demanding, &capabilities).map(StatusCode::code),
+        Some(420)
+    );
+    assert_eq!(capabilities.unsupported(&demanding), ["100rel", "moon"]);
+}
+
+#[test]
+fn stateless_answers_carry_what_their_status_calls_for() {
+    let capabilities = Capabilities::default();
+    let mut tokens = Tokens::new(&Seed::from_number(1));
+    let mut answer = |method: &str, code: u16| {
+        let mut request = request(method, VIA, "");
+        request.headers.push(HeaderName::Require, "moon");
+        let status = StatusCode::new(code).unwrap();
+        respond_statelessly(&request, status, &capabilities, &mut tokens)
+    };
+    let options = answer("OPTIONS", 200);
+    let allow = options.headers.get(HeaderName::Allow).unwrap();
+    assert_eq!(allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO");
+    assert_eq!(
+        options.headers.get(HeaderName::Accept),
+        Some("application/sdp")
+    );
+    assert!(options.headers.to().unwrap().tag().is_some());
+    assert!(answer("BREW", 405).headers.has(HeaderName::Allow));
+    assert_eq!(
+        answer("INVITE", 420).headers.get(HeaderName::Unsupported),
+        Some("moon")
+    );
+}
+
+#[test]
+fn a_100_has_no_to_tag_and_an_existing_tag_stays() {
+    let invite = request("INVITE", VIA, "");
+    let trying = response(&invite, StatusCode::TRYING, Some("new"));
+    assert_eq!(trying.headers.to().unwrap().tag(), None);
+    let bye = request("BYE", VIA, ";tag=old");
+    let ok = response(&bye, StatusCode::OK, Some("new"));
+    assert_eq!(ok.headers.to().unwrap().tag(), Some("old"));
+    assert_eq!(ok.headers.cseq().unwrap().method, Method::Bye);
+}
