@@ -1,1 +1,15 @@
-//! One binary for all end-to-end tests.
+//! The program against itself and against phones and servers that others wrote.
+//!
+//! Everything is driven through the command line and the JSON-RPC socket, as a user's script would.
+//! A peer that is not installed fails the test that needs it, with a sentence that says so.
+//! `cargo xtask test --only e2e` builds the program, installs the peers and runs all of this.
+
+mod rig;
+
+mod baresip;
+mod command_line;
+mod hostile;
+mod kamailio;
+mod load;
+mod tenants;
+mod window;

@@ -1,0 +1,220 @@
+//! Calls with baresip, directly from phone to phone: sound and digits in both directions and both
+//! codecs, hold and resume.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::rig::baresip::{Answers, Baresip, Hears, Setup};
+use crate::rig::control::Control;
+use crate::rig::folder::Folder;
+use crate::rig::program::{self, Account, Program, SOON, is};
+use crate::rig::{ports, seconds, sound, until};
+
+#[test]
+fn it_is_called_and_both_hear_each_other_with_pcmu() {
+    we_call("PCMU/8000/1", "pcmu");
+}
+
+#[test]
+fn it_is_called_and_both_hear_each_other_with_opus() {
+    we_call("opus/48000/1", "opus");
+}
+
+#[test]
+fn it_calls_and_both_hear_each_other_with_pcmu() {
+    it_calls("PCMU/8000/1", "pcmu");
+}
+
+#[test]
+fn it_calls_and_both_hear_each_other_with_opus() {
+    it_calls("opus/48000/1", "opus");
+}
+
+/// We call, both play speech, both record.
+fn we_call(codec: &str, ours: &str) {
+    let folder = Folder::new(&format!("baresip_called_{ours}"));
+    let speech = sound::speech(&folder, 48_000);
+    let bob = Baresip::start(&folder, "bob", &playing(codec, &speech));
+    let heard = folder.join("heard.wav");
+    let args = format!(
+        "sip:bob@127.0.0.1:{} --for 14s --play {} --record {}",
+        bob.port,
+        speech.display(),
+        heard.display()
+    );
+    let alice = on_its_own().with(&format!("--codecs {ours}"));
+    let alice = Program::start(&folder, "alice", "call", &alice, &args).finish(seconds(40));
+    alice.assert_code(0);
+    let codec = alice
+        .events
+        .iter()
+        .rfind(|event| is(event, "media"))
+        .map(|event| event["codec"].clone());
+    let codec = codec.unwrap_or_else(|| panic!("no event about media\n{}", alice.story));
+    assert!(
+        codec
+            .as_str()
+            .is_some_and(|name| name.to_lowercase().starts_with(ours)),
+        "{codec}"
+    );
+    check_both(&speech, &heard, &bob);
+}
+
+/// It calls, both play speech, both record.
+fn it_calls(codec: &str, ours: &str) {
+    let folder = Folder::new(&format!("baresip_calls_{ours}"));
+    let speech = sound::speech(&folder, 48_000);
+    let heard = folder.join("heard.wav");
+    let port = ports::free();
+    let alice = on_its_own().with(&format!("--codecs {ours} --bind 127.0.0.1:{port}"));
+    let args = format!(
+        "--count 1 --play {} --record {}",
+        speech.display(),
+        heard.display()
+    );
+    let mut alice = Program::start(&folder, "alice", "answer", &alice, &args);
+    let mut bob = Baresip::start(&folder, "bob", &playing(codec, &speech));
+    until("the port to be taken", SOON, || {
+        std::net::UdpSocket::bind(("127.0.0.1", port))
+            .is_err()
+            .then_some(())
+    });
+    bob.command("dial", &format!("sip:alice@127.0.0.1:{port}"));
+    alice.wait_call("connected");
+    std::thread::sleep(seconds(14));
+    bob.command("hangup", "");
+    let outcome = alice.finish(SOON);
+    outcome.assert_code(0);
+    check_both(&speech, &heard, &bob);
+}
+
+fn check_both(speech: &Path, heard: &Path, bob: &Baresip) {
+    let original = sound::read(speech);
+    let ours = sound::likeness(&original, &sound::read(heard));
+    assert!(ours >= 0.9, "we heard what it said by {ours}");
+    let files = bob.heard();
+    let theirs = files
+        .iter()
+        .find(|file| file.to_string_lossy().ends_with("-dec.wav"))
+        .unwrap_or_else(|| panic!("baresip recorded nothing: {files:?}"));
+    let theirs = sound::likeness(&original, &sound::read(theirs));
+    assert!(theirs >= 0.9, "it heard what we said by {theirs}");
+}
+
+#[test]
+fn digits_go_both_ways() {
+    let folder = Folder::new("baresip_digits");
+    let mut bob = Baresip::start(&folder, "bob", &echo("PCMU/8000/1"));
+    let args = format!("sip:bob@127.0.0.1:{} --for 8s --dtmf-send 159#", bob.port);
+    let mut alice = Program::start(&folder, "alice", "call", &on_its_own(), &args);
+    alice.wait_call("connected");
+    bob.command("sndcode", "42*");
+    for (count, digit) in [(1, "4"), (2, "2"), (3, "*")] {
+        let event = alice.wait_for_nth("digit", count, SOON, |event| is(event, "dtmf"));
+        assert_eq!(event["digit"], digit, "{event}");
+    }
+    alice.finish(seconds(20)).assert_code(0);
+    let log = bob.log();
+    let ended: Vec<char> = log
+        .match_indices("received event: '")
+        .filter(|(at, found)| {
+            log[at + found.len()..]
+                .chars()
+                .skip(1)
+                .take(9)
+                .collect::<String>()
+                == "' (end=1)"
+        })
+        .filter_map(|(at, found)| log[at + found.len()..].chars().next())
+        .collect();
+    assert_eq!(ended, ['1', '5', '9', '#'], "{log}");
+}
+
+#[test]
+fn a_held_call_is_silent_and_speaks_again_when_resumed() {
+    let folder = Folder::new("baresip_hold");
+    let bob = Baresip::start(&folder, "bob", &echo("PCMU/8000/1"));
+    let home = folder.inner("alice");
+    let socket = home.join("control");
+    let mut command = program::command(&home);
+    command
+        .arg("headless")
+        .arg("--control")
+        .arg(&socket)
+        .args(["--audio", "null", "--json", "--config"]);
+    command.arg(home.join("settings"));
+    let _alice = Program::spawn(&folder, "alice", &mut command);
+    let mut control = Control::connect(&socket);
+    control.call(
+        "add_account",
+        &json!({"settings": {"aor": "sip:alice@127.0.0.1", "register": false, "bind": "127.0.0.1:0",
+            "transport": "udp", "codecs": ["pcmu"]}}),
+    );
+    let account = control.wait_for("account", SOON, |state| {
+        state["accounts"][0]["id"].as_str().map(str::to_owned)
+    });
+    control.call(
+        "place_call",
+        &json!({"account": account, "target": format!("sip:bob@127.0.0.1:{}", bob.port)}),
+    );
+    let call = control.wait_for("connected call", SOON, |state| {
+        (state["calls"][0]["state"] == "connected").then(|| state["calls"][0]["id"].clone())
+    });
+    let received =
+        |control: &mut Control| control.snapshot()["calls"][0]["stats"]["received"].as_u64();
+    control.wait_for("echo", SOON, |state| {
+        (state["calls"][0]["stats"]["received"].as_u64() > Some(50)).then_some(())
+    });
+
+    control.call("hold_call", &json!({"call": call}));
+    control.wait_for("held call", SOON, |state| {
+        (state["calls"][0]["state"] == "held" && state["calls"][0]["held_by_us"] == true)
+            .then_some(())
+    });
+    // The echo ends: what was on its way arrives, then nothing more.
+    std::thread::sleep(seconds(2));
+    let before = received(&mut control);
+    std::thread::sleep(seconds(3));
+    let after = received(&mut control);
+    assert!(
+        after.unwrap_or(0) - before.unwrap_or(0) < 20,
+        "held, and still {before:?} to {after:?} packets came"
+    );
+
+    control.call("resume_call", &json!({"call": call}));
+    control.wait_for("resumed call", SOON, |state| {
+        (state["calls"][0]["state"] == "connected").then_some(())
+    });
+    control.wait_for("echo after the hold", SOON, |state| {
+        (state["calls"][0]["stats"]["received"].as_u64() > after.map(|count| count + 50))
+            .then_some(())
+    });
+    control.call("end_call", &json!({"call": call}));
+    control.wait_for("ended call", SOON, |state| {
+        let call = &state["calls"][0];
+        (call.is_null() || call["state"] == "ended").then_some(())
+    });
+}
+
+/// An account without any server.
+fn on_its_own() -> Account {
+    Account::new("sip:alice@127.0.0.1", "--no-register --transport udp")
+}
+
+fn playing<'a>(codecs: &'a str, speech: &Path) -> Setup<'a> {
+    Setup {
+        hears: Hears::File(speech.to_owned()),
+        ..echo(codecs)
+    }
+}
+
+fn echo(codecs: &str) -> Setup<'_> {
+    Setup {
+        address: "bob@127.0.0.1",
+        proxy_port: None,
+        codecs,
+        hears: Hears::Echo,
+        answers: Answers::AtOnce,
+    }
+}

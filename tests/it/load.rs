@@ -1,0 +1,271 @@
+//! Many calls and many accounts: SIPp calls and is called, with and without losses, and two hundred
+//! accounts sign in at the built-in switchboard.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::rig::control::Control;
+use crate::rig::folder::Folder;
+use crate::rig::process::resident_kb;
+use crate::rig::program::{self, Account, Program, SOON};
+use crate::rig::relay::Relay;
+use crate::rig::sipp::{LOSSY_CALLER, Scenario, Sipp};
+use crate::rig::{is_quick, ports, seconds, until};
+
+/// Calls of one run, at [`PER_SECOND`].
+fn calls() -> u32 {
+    if is_quick() { 100 } else { 500 }
+}
+
+const PER_SECOND: u32 = 20;
+
+/// What one process may grow by between the first hundred calls and the last, in kB.
+const GROWTH_KB: u64 = 8 * 1024;
+
+#[test]
+fn sipp_calls_and_every_call_is_answered() {
+    let folder = Folder::new("sipp_calls");
+    let (program, port) = answering(&folder);
+    let args = format!("alice-ignored 127.0.0.1:{port} -r {PER_SECOND} -d 1000 -timeout 120");
+    let args = args.replace("alice-ignored ", "-s alice ");
+    let sipp = Sipp::start(&folder, "sipp", &Scenario::BuiltIn("uac"), calls(), &args);
+    watch_memory(&program, || sipp.assert_all_went_well(seconds(150)));
+}
+
+#[test]
+fn sipp_calls_through_a_network_that_loses_one_in_twenty() {
+    let folder = Folder::new("sipp_calls_lossy");
+    let (program, port) = answering(&folder);
+    let relay = Relay::start(SocketAddr::from(([127, 0, 0, 1], port)), 5, 4);
+    let args = format!(
+        "-s alice 127.0.0.1:{} -r {PER_SECOND} -d 1000 -timeout 170",
+        relay.port
+    );
+    let sipp = Sipp::start(
+        &folder,
+        "sipp",
+        &Scenario::Text(LOSSY_CALLER),
+        calls(),
+        &args,
+    );
+    watch_memory(&program, || sipp.assert_all_went_well(seconds(200)));
+    let (_, lost) = relay.counts();
+    assert!(
+        lost > u64::from(calls()) / 10,
+        "only {lost} datagrams were lost"
+    );
+}
+
+#[test]
+fn sipp_is_called_and_every_call_is_answered() {
+    let folder = Folder::new("sipp_called");
+    let mut sipp = Sipp::start(
+        &folder,
+        "sipp",
+        &Scenario::BuiltIn("uas"),
+        calls(),
+        "-timeout 150",
+    );
+    sipp.assert_alive();
+    let (program, mut control) = headless(&folder);
+    call_many(&program, &mut control, sipp.port);
+    sipp.assert_all_went_well(seconds(60));
+}
+
+#[test]
+fn sipp_is_called_through_a_network_that_loses_one_in_twenty() {
+    let folder = Folder::new("sipp_called_lossy");
+    let mut sipp = Sipp::start(
+        &folder,
+        "sipp",
+        &Scenario::BuiltIn("uas"),
+        calls(),
+        "-timeout 200",
+    );
+    sipp.assert_alive();
+    let relay = Relay::start(SocketAddr::from(([127, 0, 0, 1], sipp.port)), 5, 5);
+    let (program, mut control) = headless(&folder);
+    call_many(&program, &mut control, relay.port);
+    sipp.assert_all_went_well(seconds(90));
+    let (_, lost) = relay.counts();
+    assert!(
+        lost > u64::from(calls()) / 20,
+        "only {lost} datagrams were lost"
+    );
+}
+
+/// Places the calls one after the other, each for about a second.
+fn call_many(program: &Program, control: &mut Control, port: u16) {
+    control.call(
+        "add_account",
+        &json!({"settings": {"aor": "sip:alice@127.0.0.1", "register": false, "bind": "127.0.0.1:0",
+            "transport": "udp", "codecs": ["pcmu"]}}),
+    );
+    let account = control.wait_for("account", SOON, |state| {
+        state["accounts"][0]["id"].as_str().map(str::to_owned)
+    });
+    let start = Instant::now();
+    let (mut placed, mut answered, mut memory) = (0_u32, 0_u32, None);
+    let limit = seconds(u64::from(calls() / PER_SECOND) * 2 + 60);
+    while answered < calls() {
+        assert!(
+            start.elapsed() < limit,
+            "{answered} of {placed} calls after {limit:?}\n{}",
+            program.story()
+        );
+        while placed < calls() && start.elapsed() > Duration::from_secs(1) * placed / PER_SECOND {
+            control.call(
+                "place_call",
+                &json!({"account": account, "target": format!("sip:bob@127.0.0.1:{port}")}),
+            );
+            placed += 1;
+        }
+        for call in control.snapshot()["calls"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+        {
+            let id = json!({"call": call["id"]});
+            if call["state"] == "connected" {
+                control.call("end_call", &id);
+            } else if call["state"] == "ended" {
+                assert!(
+                    call["connected_at"].is_number() || call["connected_at"].is_string(),
+                    "a call failed: {call}"
+                );
+                control.call("dismiss_call", &id);
+                answered += 1;
+            }
+        }
+        if memory.is_none() && answered >= 100.min(calls() / 2) {
+            memory = Some(resident_kb(program.id()));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    check_growth(memory.unwrap_or_default(), resident_kb(program.id()));
+}
+
+#[test]
+fn two_hundred_accounts_sign_in_and_fifty_talk_at_once() {
+    const ACCOUNTS: usize = 200;
+    const CALLS: usize = 50;
+    let folder = Folder::new("switchboard_load");
+    let port = ports::free();
+    let home = folder.inner("switchboard");
+    let mut command = program::command(&home);
+    command.args(["switchboard", "--listen", &format!("udp:127.0.0.1:{port}")]);
+    let mut switchboard = crate::rig::process::Process::start("switchboard", &folder, &mut command);
+    until("the switchboard's port", SOON, || {
+        switchboard.assert_alive();
+        std::net::UdpSocket::bind(("127.0.0.1", port))
+            .is_err()
+            .then_some(())
+    });
+    let (program, mut control) = headless(&folder);
+    for number in 0..ACCOUNTS {
+        control.call(
+            "add_account",
+            &json!({"password": "secret", "settings": {"aor": format!("sip:user{number}@127.0.0.1:{port}"),
+                "register": true, "expires_s": 300, "bind": "127.0.0.1:0", "transport": "udp", "codecs": ["pcmu"]}}),
+        );
+    }
+    let accounts = control.wait_for("200 registrations", seconds(60), |state| {
+        let accounts = state["accounts"].as_array()?;
+        let registered = accounts.iter().filter(|account| {
+            account["registration"]["state"] == "registered" || account["state"] == "registered"
+        });
+        (registered.count() == ACCOUNTS).then(|| accounts.clone())
+    });
+    for account in accounts.iter().take(CALLS) {
+        control.call(
+            "place_call",
+            &json!({"account": account["id"], "target": "600"}),
+        );
+    }
+    control.wait_for("50 calls with sound", seconds(60), |state| {
+        let calls = state["calls"].as_array()?;
+        let talking = calls.iter().filter(|call| {
+            call["state"] == "connected" && call["stats"]["received"].as_u64() > Some(100)
+        });
+        (talking.count() == CALLS).then_some(())
+    });
+    // Some more seconds of it, then nothing may have been lost on the way inside one machine.
+    std::thread::sleep(seconds(5));
+    let state = control.snapshot();
+    for call in state["calls"].as_array().into_iter().flatten() {
+        let (received, lost) = (
+            call["stats"]["received"].as_u64(),
+            call["stats"]["lost"].as_u64(),
+        );
+        assert!(received > Some(200) && lost < Some(25), "{}", call["stats"]);
+        control.call("end_call", &json!({"call": call["id"]}));
+    }
+    control.wait_for("end of all calls", seconds(20), |state| {
+        let calls = state["calls"].as_array()?;
+        calls
+            .iter()
+            .all(|call| call["state"] == "ended")
+            .then_some(())
+    });
+    drop(program);
+}
+
+/// `tipring answer` on a port of its own.
+fn answering(folder: &Folder) -> (Program, u16) {
+    let port = ports::free();
+    let account = Account::new(
+        "sip:alice@127.0.0.1",
+        &format!("--no-register --transport udp --codecs pcmu --bind 127.0.0.1:{port}"),
+    );
+    let program = Program::start(
+        folder,
+        "alice",
+        "answer",
+        &account,
+        &format!("--count {}", calls() * 2),
+    );
+    until("the port to be taken", SOON, || {
+        std::net::UdpSocket::bind(("127.0.0.1", port))
+            .is_err()
+            .then_some(())
+    });
+    (program, port)
+}
+
+fn headless(folder: &Folder) -> (Program, Control) {
+    let home = folder.inner("headless");
+    let socket = home.join("control");
+    let mut command = program::command(&home);
+    command
+        .arg("headless")
+        .arg("--control")
+        .arg(&socket)
+        .args(["--audio", "null", "--config"]);
+    command.arg(home.join("settings"));
+    let program = Program::spawn(folder, "headless", &mut command);
+    let control = Control::connect(&socket);
+    (program, control)
+}
+
+/// Compares the memory when a good part of the calls is done with that at the end.
+fn watch_memory(program: &Program, run: impl FnOnce()) {
+    let id = program.id();
+    let sampler = std::thread::spawn(move || {
+        std::thread::sleep(seconds(u64::from(calls() / PER_SECOND) / 3 + 2));
+        resident_kb(id)
+    });
+    run();
+    let early = sampler
+        .join()
+        .expect("the sampler does not panic while the program lives");
+    check_growth(early, resident_kb(id));
+}
+
+fn check_growth(early_kb: u64, late_kb: u64) {
+    assert!(
+        late_kb < early_kb + GROWTH_KB,
+        "memory grew from {early_kb} kB to {late_kb} kB"
+    );
+}

@@ -1,0 +1,293 @@
+//! baresip: a phone that others wrote, driven over its control port.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::folder::Folder;
+use super::process::{Process, signal};
+use super::program::SOON;
+use super::{ports, until};
+
+/// What its microphone hears.
+pub(crate) enum Hears {
+    /// What its speaker plays.
+    Echo,
+    /// A WAV file, mono, whose end ends the call.
+    File(PathBuf),
+}
+
+/// What it does with a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answers {
+    AtOnce,
+    /// Rings until it is told something.
+    Never,
+}
+
+/// A running baresip, registered at a registrar or on its own.
+pub(crate) struct Baresip {
+    process: Process,
+    control: Control,
+    pub(crate) port: u16,
+    heard: PathBuf,
+}
+
+/// How one is set up.
+pub(crate) struct Setup<'a> {
+    /// `user@domain`.
+    pub(crate) address: &'a str,
+    /// Where it registers; nothing leaves it on its own.
+    pub(crate) proxy_port: Option<u16>,
+    /// In its own spelling: `PCMU/8000/1`, `opus/48000/1`. An unknown one means all.
+    pub(crate) codecs: &'a str,
+    pub(crate) hears: Hears,
+    pub(crate) answers: Answers,
+}
+
+impl Baresip {
+    pub(crate) fn start(folder: &Folder, name: &str, setup: &Setup<'_>) -> Self {
+        let run = folder.inner(name);
+        let port = ports::free();
+        let control_port = ports::free();
+        let rtp = ports::free_run(40);
+        let heard = run.join("heard");
+        fs::create_dir_all(&heard).expect("a folder can be made");
+        let (source, sink, rate) = sound(setup, &heard);
+        let settings = SETTINGS
+            .replace("@PORT@", &port.to_string())
+            .replace("@CONTROL@", &control_port.to_string())
+            .replace("@RTP@", &format!("{rtp}-{}", rtp + 38))
+            .replace("@SOURCE@", &source)
+            .replace("@SINK@", &sink)
+            .replace("@RATE@", &rate)
+            .replace("@HEARD@", &heard.display().to_string())
+            .replace("@MODULES@", &modules().display().to_string());
+        fs::write(run.join("config"), settings).expect("settings can be written");
+        fs::write(run.join("contacts"), "").expect("settings can be written");
+        fs::write(run.join("accounts"), account(setup)).expect("settings can be written");
+
+        // stdbuf becomes baresip, which would keep its words to itself when nobody looks.
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", "baresip", "-4", "-f"]);
+        command.arg(&run).env("HOME", &run);
+        let mut process = Process::start(name, folder, &mut command);
+        let stream = until("baresip's control port", SOON, || {
+            process.assert_alive();
+            TcpStream::connect((Ipv4Addr::LOCALHOST, control_port)).ok()
+        });
+        let mut baresip = Self {
+            process,
+            control: Control::new(stream),
+            port,
+            heard,
+        };
+        if setup.proxy_port.is_some() {
+            // The event may come before we listen to events, the line in the log stays.
+            until("baresip's registration", SOON, || {
+                baresip.process.assert_alive();
+                baresip.log().contains("200 OK").then_some(())
+            });
+        }
+        baresip
+    }
+
+    /// One command of its menu.
+    pub(crate) fn command(&mut self, name: &str, params: &str) -> Value {
+        self.control.command(name, params)
+    }
+
+    /// Waits for an event, old or new.
+    pub(crate) fn wait_event(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(event) = self.control.events.iter().find(|event| fits(event)) {
+                return event.clone();
+            }
+            if Instant::now() > deadline {
+                panic!(
+                    "baresip: no {what} in {} s; events {:?}\n{}",
+                    limit.as_secs(),
+                    self.control.events,
+                    super::process::tail(&self.process.log())
+                );
+            }
+            self.control.read(Duration::from_millis(100));
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// What its speaker played, as WAV files, when it was started with a recording sink.
+    pub(crate) fn heard(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = fs::read_dir(&self.heard)
+            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+            .unwrap_or_default();
+        files.sort();
+        files
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        // Asked nicely it waits for its un-registration first.
+        signal(self.process.id(), "KILL");
+    }
+}
+
+fn account(setup: &Setup<'_>) -> String {
+    let answer = match setup.answers {
+        Answers::AtOnce => "auto",
+        Answers::Never => "manual",
+    };
+    let place = match setup.proxy_port {
+        Some(port) => format!(";outbound=\"sip:127.0.0.1:{port};transport=udp\";regint=120"),
+        None => ";regint=0".to_owned(),
+    };
+    format!(
+        "<sip:{};transport=udp>;auth_pass=secret;answermode={answer};audio_codecs={}{place}\n",
+        setup.address, setup.codecs
+    )
+}
+
+/// Source, sink and the rate they need.
+fn sound(setup: &Setup<'_>, _heard: &Path) -> (String, String, String) {
+    match &setup.hears {
+        Hears::Echo => (
+            "aubridge,loop".to_owned(),
+            "aubridge,loop".to_owned(),
+            String::new(),
+        ),
+        Hears::File(path) => {
+            let rate = hound::WavReader::open(path)
+                .expect("the file that baresip is to play can be read")
+                .spec()
+                .sample_rate;
+            (
+                format!("aufile,{}", path.display()),
+                "aubridge,sink".to_owned(),
+                format!("ausrc_srate {rate}\nausrc_channels 1"),
+            )
+        }
+    }
+}
+
+fn modules() -> PathBuf {
+    ["/usr/lib/baresip/modules", "/usr/lib64/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules", "/usr/lib/aarch64-linux-gnu/baresip/modules"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|folder| folder.join("g711.so").is_file())
+        .expect("baresip's modules are not installed: this test needs them; `cargo xtask setup test` installs them")
+}
+
+// It would take the first real interface for its SDP: net_interface keeps it on loopback.
+const SETTINGS: &str = "\
+poll_method epoll
+sip_listen 127.0.0.1:@PORT@
+net_interface 127.0.0.1
+call_local_timeout 120
+call_max_calls 64
+audio_source @SOURCE@
+audio_player @SINK@
+audio_alert aubridge,alert
+audio_level no
+@RATE@
+ausrc_format s16
+auplay_format s16
+auenc_format s16
+audec_format s16
+rtp_ports @RTP@
+rtcp_mux no
+rtp_stats yes
+jitter_buffer_type fixed
+jitter_buffer_delay 2-10
+opus_bitrate 32000
+opus_stereo no
+opus_inbandfec yes
+snd_path @HEARD@
+module_path @MODULES@
+module g711.so
+module opus.so
+module aubridge.so
+module aufile.so
+module sndfile.so
+module_tmp uuid.so
+module_tmp account.so
+module_app contact.so
+module_app ctrl_tcp.so
+module_app menu.so
+ctrl_tcp_listen 127.0.0.1:@CONTROL@
+";
+
+/// JSON objects as netstrings, both ways.
+struct Control {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    events: Vec<Value>,
+    answers: Vec<Value>,
+}
+
+impl Control {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+            events: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn command(&mut self, name: &str, params: &str) -> Value {
+        self.answers.clear();
+        let text = json!({"command": name, "params": params, "token": "1"}).to_string();
+        write!(self.stream, "{}:{text},", text.len()).expect("baresip listens");
+        until(&format!("baresip's answer to {name}"), SOON, || {
+            self.read(Duration::from_millis(50));
+            self.answers.pop()
+        })
+    }
+
+    /// Reads what is there, waiting for `patience` at most.
+    fn read(&mut self, patience: Duration) {
+        self.stream
+            .set_read_timeout(Some(patience))
+            .expect("a time-out can be set");
+        let mut chunk = [0; 16 * 1024];
+        // A time-out is the usual end.
+        if let Ok(count) = self.stream.read(&mut chunk) {
+            self.buffer.extend_from_slice(&chunk[..count]);
+        }
+        while let Some(value) = self.next_object() {
+            if value["response"] == true {
+                self.answers.push(value);
+            } else {
+                self.events.push(value);
+            }
+        }
+    }
+
+    fn next_object(&mut self) -> Option<Value> {
+        let colon = self.buffer.iter().position(|byte| *byte == b':')?;
+        let length: usize = std::str::from_utf8(&self.buffer[..colon])
+            .ok()?
+            .parse()
+            .ok()?;
+        let text = self.buffer.get(colon + 1..colon + 1 + length)?;
+        let value = serde_json::from_slice(text).unwrap_or(Value::Null);
+        let end = (colon + 2 + length).min(self.buffer.len());
+        self.buffer.drain(..end);
+        Some(value)
+    }
+}

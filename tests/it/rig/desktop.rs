@@ -1,0 +1,225 @@
+//! A screen and a sound card that are not there: Xvfb, and PulseAudio with null sinks.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::folder::Folder;
+use super::process::{self, Process};
+use super::program::SOON;
+use super::until;
+
+/// A running X server without a monitor.
+pub(crate) struct Screen {
+    child: Child,
+    /// `:7` or so.
+    pub(crate) name: String,
+}
+
+impl Screen {
+    pub(crate) fn start(width: u32, height: u32) -> Self {
+        // -noreset: without it the server starts anew when its last client leaves, and the next
+        // client may find nothing.
+        let mut child = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0"])
+            .arg(format!("{width}x{height}x24"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("Xvfb can not be started ({error}): this test needs it; `cargo xtask setup test` installs it")
+            });
+        let mut number = String::new();
+        BufReader::new(child.stdout.take().expect("stdout is piped"))
+            .read_line(&mut number)
+            .expect("Xvfb says which display it is");
+        assert!(!number.trim().is_empty(), "Xvfb ended without a display");
+        Self {
+            child,
+            name: format!(":{}", number.trim()),
+        }
+    }
+
+    /// One xdotool command line; gives what it prints.
+    pub(crate) fn xdotool(&self, args: &[&str]) -> String {
+        process::output(
+            Command::new("xdotool")
+                .args(args)
+                .env("DISPLAY", &self.name),
+        )
+    }
+
+    /// Waits for a window with `title` in its name and gives it the keyboard: there is no window
+    /// manager that would.
+    pub(crate) fn focus(&self, title: &str) -> String {
+        let window = until(
+            &format!("a window called {title}"),
+            super::seconds(30),
+            || {
+                let found = Command::new("xdotool")
+                    .args(["search", "--onlyvisible", "--name", title])
+                    .env("DISPLAY", &self.name)
+                    .stderr(Stdio::null())
+                    .output()
+                    .ok()?;
+                let text = String::from_utf8_lossy(&found.stdout).into_owned();
+                text.lines().next().map(str::to_owned)
+            },
+        );
+        self.xdotool(&["windowfocus", &window]);
+        window
+    }
+
+    pub(crate) fn key(&self, name: &str) {
+        self.xdotool(&["key", "--clearmodifiers", name]);
+    }
+
+    pub(crate) fn text(&self, text: &str) {
+        self.xdotool(&["type", "--delay", "30", text]);
+    }
+
+    /// Keeps a picture of the whole screen.
+    pub(crate) fn picture(&self, path: &Path) {
+        process::output(
+            Command::new("import")
+                .args(["-window", "root"])
+                .arg(path)
+                .env("DISPLAY", &self.name),
+        );
+    }
+
+    /// How many different colours a picture has: an empty window has a handful.
+    pub(crate) fn colours(path: &Path) -> u32 {
+        process::output(Command::new("identify").args(["-format", "%k"]).arg(path))
+            .trim()
+            .parse()
+            .expect("identify prints a number")
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Failing means that it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running PulseAudio: `speaker` is what programs play to, `microphone` what they hear.
+pub(crate) struct SoundCard {
+    // Ends the server when it goes.
+    _server: Process,
+    run: PathBuf,
+}
+
+impl SoundCard {
+    pub(crate) fn start(folder: &Folder) -> Self {
+        let run = folder.inner("pulse");
+        let socket = run.join("native");
+        let script = run.join("start.pa");
+        let lines = format!(
+            "load-module module-native-protocol-unix auth-anonymous=1 socket={}\n\
+             load-module module-null-sink sink_name=speaker rate=48000 channels=2\n\
+             load-module module-null-sink sink_name=feed rate=48000 channels=1\n\
+             load-module module-remap-source source_name=microphone master=feed.monitor\n\
+             set-default-sink speaker\nset-default-source microphone\n",
+            socket.display()
+        );
+        fs::write(&script, lines).expect("a script can be written");
+        // ALSA programs are to find PulseAudio under their default name.
+        fs::write(run.join("asoundrc"), ASOUNDRC).expect("settings can be written");
+        let mut command = Command::new("pulseaudio");
+        command
+            .args(["--daemonize=no", "--exit-idle-time=-1", "-n", "-F"])
+            .arg(&script)
+            .env("HOME", &run)
+            .env("XDG_RUNTIME_DIR", &run)
+            .env_remove("DBUS_SESSION_BUS_ADDRESS");
+        let mut server = Process::start("pulseaudio", folder, &mut command);
+        let card = Self {
+            run: run.clone(),
+            _server: {
+                until("PulseAudio's socket", SOON, || {
+                    server.assert_alive();
+                    socket.exists().then_some(())
+                });
+                server
+            },
+        };
+        until("PulseAudio's microphone", SOON, || {
+            let mut list = Command::new("pactl");
+            list.args(["list", "short", "sources"]);
+            card.serve(&mut list);
+            let out = list.output().ok()?;
+            String::from_utf8_lossy(&out.stdout)
+                .contains("microphone")
+                .then_some(())
+        });
+        card
+    }
+
+    /// Lets `command` find this sound card.
+    pub(crate) fn serve(&self, command: &mut Command) {
+        command
+            .env(
+                "PULSE_SERVER",
+                format!("unix:{}", self.run.join("native").display()),
+            )
+            .env(
+                "ALSA_CONFIG_PATH",
+                format!(
+                    "/usr/share/alsa/alsa.conf:{}",
+                    self.run.join("asoundrc").display()
+                ),
+            )
+            .env("PULSE_COOKIE", self.run.join("cookie"));
+    }
+
+    /// Writes everything that is played to `path`, raw 16-bit mono at 48 kHz, until it is dropped.
+    pub(crate) fn listen(&self, folder: &Folder, path: &Path) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec parec -d speaker.monitor --format=s16le --rate=48000 --channels=1 --latency-msec=50 > \"$0\""]).arg(path);
+        self.serve(&mut command);
+        Process::start("parec", folder, &mut command)
+    }
+
+    /// Says a WAV file into the microphone, to its end.
+    pub(crate) fn say(&self, file: &Path) {
+        let mut command = Command::new("paplay");
+        command.arg("--device=feed").arg(file);
+        self.serve(&mut command);
+        process::output(&mut command);
+    }
+}
+
+const ASOUNDRC: &str = "\
+pcm.!default { type pulse }
+ctl.!default { type pulse }
+";
+
+#[test]
+fn what_is_said_into_the_microphone_can_be_recorded() {
+    let folder = Folder::new("sound_card");
+    let card = SoundCard::start(&folder);
+    let speech = super::sound::speech(&folder, 48_000);
+    let recorded = folder.join("recorded.raw");
+    {
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                "exec parec -d microphone --format=s16le --rate=48000 --channels=1 > \"$0\"",
+            ])
+            .arg(&recorded);
+        card.serve(&mut command);
+        let _recording = Process::start("parec-microphone", &folder, &mut command);
+        until("the recording to begin", SOON, || {
+            fs::metadata(&recorded).ok().filter(|file| file.len() > 0)
+        });
+        card.say(&speech);
+    }
+    let heard = super::sound::read_raw(&recorded, 48_000);
+    let likeness = super::sound::likeness(&super::sound::read(&speech), &heard);
+    assert!(likeness > 0.95, "{likeness}");
+}

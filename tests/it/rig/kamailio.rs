@@ -1,0 +1,99 @@
+//! kamailio: a registrar and proxy that others wrote, serving `north.test` and `south.test`.
+
+use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use super::folder::Folder;
+use super::process::Process;
+use super::program::{Account, SOON};
+use super::{ports, until};
+
+/// A running kamailio.
+pub(crate) struct Kamailio {
+    process: Process,
+    pub(crate) port: u16,
+}
+
+impl Kamailio {
+    pub(crate) fn start(folder: &Folder) -> Self {
+        let port = ports::free();
+        let run = folder.inner("kamailio");
+        let settings = include_str!("kamailio.cfg")
+            .replace("@MODULES@", &modules())
+            .replace("@PORT@", &port.to_string());
+        let path = run.join("kamailio.cfg");
+        fs::write(&path, settings).expect("settings can be written");
+        let mut command = Command::new("kamailio");
+        // -DD: stay in the foreground, so that its id is the one we know.
+        command.args(["-DD", "-E", "-m", "32", "-M", "8"]);
+        command.arg("-f").arg(&path).arg("-Y").arg(&run);
+        if !std::path::Path::new("/usr/bin/kamailio").exists() {
+            // Debian puts it where only root looks.
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
+        }
+        let mut process = Process::start("kamailio", folder, &mut command);
+        until("kamailio to answer", SOON, || {
+            process.assert_alive();
+            is_alive(port).then_some(())
+        });
+        Self { process, port }
+    }
+
+    /// An account of ours here. `user@north.test` or `user@south.test`, reached by `transport`.
+    pub(crate) fn account(&self, address: &str, transport: &str) -> Account {
+        let port = self.port;
+        Account::new(
+            format!("sip:{address}"),
+            &format!(
+                "--proxy sip:127.0.0.1:{port};transport={transport};lr --transport {transport} --bind 127.0.0.1:0"
+            ),
+        )
+    }
+
+    /// What it wrote about the requests it saw.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+/// Where the distribution keeps the modules.
+fn modules() -> String {
+    let candidates = [
+        "/usr/lib/x86_64-linux-gnu/kamailio/modules",
+        "/usr/lib/aarch64-linux-gnu/kamailio/modules",
+        "/usr/lib64/kamailio/modules",
+        "/usr/lib/kamailio/modules",
+    ];
+    (*candidates
+        .iter()
+        .find(|folder| std::path::Path::new(folder).join("tm.so").is_file())
+        .expect(
+            "kamailio's modules are not installed: this test needs them; `cargo xtask setup test` installs them",
+        ))
+    .to_owned()
+}
+
+/// One OPTIONS, as a health check would send it.
+fn is_alive(port: u16) -> bool {
+    let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
+        return false;
+    };
+    let local = socket.local_addr().map_or(0, |address| address.port());
+    let request = format!(
+        "OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{local};branch=z9hG4bKalive{local}\r\n\
+         Max-Forwards: 5\r\nFrom: <sip:test@north.test>;tag=1\r\nTo: <sip:127.0.0.1:{port}>\r\nCall-ID: alive{local}\r\n\
+         CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
+    let mut answer = [0; 2048];
+    // Nothing there is the usual reason for an error, and asking again the cure.
+    let _ = socket.set_read_timeout(Some(Duration::from_millis(200)));
+    socket
+        .send_to(request.as_bytes(), (Ipv4Addr::LOCALHOST, port))
+        .is_ok()
+        && socket
+            .recv(&mut answer)
+            .is_ok_and(|count| answer[..count].starts_with(b"SIP/2.0 200"))
+}

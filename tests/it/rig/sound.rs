@@ -1,0 +1,181 @@
+//! Speech to send, and the question whether what was heard is the same speech.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process;
+
+/// Comparisons are made at this rate: telephone speech has nothing above its half.
+const RATE_HZ: u32 = 8_000;
+
+/// Writes some seconds of speech as a mono 16-bit WAV file.
+pub(crate) fn speech(folder: &Path, rate_hz: u32) -> PathBuf {
+    let raw = folder.join("espeak.wav");
+    process::output(Command::new("espeak-ng").args(["-s", "150", "-w"]).arg(&raw).arg(
+        "Tip and ring are the two wires of a telephone line. Seven zebras quickly jumped over nine \
+         boxes of fresh fish, and nobody heard the echo.",
+    ));
+    let path = folder.join(format!("speech-{rate_hz}.wav"));
+    process::output(
+        Command::new("sox")
+            .arg(&raw)
+            .args(["-r", &rate_hz.to_string(), "-c", "1", "-b", "16"])
+            .arg(&path)
+            .args(["gain", "-n", "-6", "pad", "0.3", "0.5"]),
+    );
+    path
+}
+
+/// Reads a WAV file, its first channel at [`RATE_HZ`] for [`likeness`].
+pub(crate) fn read(path: &Path) -> Vec<f32> {
+    let mut reader =
+        hound::WavReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let spec = reader.spec();
+    let samples: Vec<f32> = match spec.sample_format {
+        hound::SampleFormat::Float => reader.samples::<f32>().map_while(Result::ok).collect(),
+        hound::SampleFormat::Int => {
+            let scale = 1.0 / (1_u32 << (spec.bits_per_sample - 1)) as f32;
+            let values = reader.samples::<i32>().map_while(Result::ok);
+            values.map(|value| value as f32 * scale).collect()
+        }
+    };
+    let first: Vec<f32> = samples
+        .into_iter()
+        .step_by(usize::from(spec.channels))
+        .collect();
+    down(&first, spec.sample_rate)
+}
+
+/// Reads raw 16-bit little-endian mono samples, as `parec` writes them.
+pub(crate) fn read_raw(path: &Path, rate_hz: u32) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let samples: Vec<f32> = bytes
+        .chunks_exact(2)
+        .map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
+        .collect();
+    down(&samples, rate_hz)
+}
+
+/// To [`RATE_HZ`], with a windowed-sinc low-pass before every sample that stays.
+fn down(samples: &[f32], rate_hz: u32) -> Vec<f32> {
+    if rate_hz == RATE_HZ {
+        return samples.to_vec();
+    }
+    assert!(
+        rate_hz.is_multiple_of(RATE_HZ),
+        "{rate_hz} Hz is no multiple of {RATE_HZ}"
+    );
+    decimate(samples, (rate_hz / RATE_HZ) as usize)
+}
+
+fn decimate(samples: &[f32], factor: usize) -> Vec<f32> {
+    let reach = 8 * factor as isize;
+    let cutoff = 0.45 / factor as f32;
+    let kernel: Vec<f32> = (-reach..=reach)
+        .map(|at| {
+            let x = 2.0 * cutoff * at as f32 * std::f32::consts::PI;
+            let sinc = if at == 0 { 1.0 } else { x.sin() / x };
+            let window = 0.5 + 0.5 * (std::f32::consts::PI * at as f32 / (reach + 1) as f32).cos();
+            2.0 * cutoff * sinc * window
+        })
+        .collect();
+    (0..samples.len() / factor)
+        .map(|index| {
+            let middle = (index * factor) as isize;
+            let tap = |(k, weight): (usize, &f32)| {
+                let at = middle + k as isize - reach;
+                usize::try_from(at)
+                    .ok()
+                    .and_then(|at| samples.get(at))
+                    .map_or(0.0, |s| s * weight)
+            };
+            kernel.iter().enumerate().map(tap).sum()
+        })
+        .collect()
+}
+
+/// Greatest normalised cross-correlation of `original` with any place in `heard`: 1.0 is the same
+/// sound at any level, 0 is unrelated. Beginnings and ends of `original` without sound are left out.
+pub(crate) fn likeness(original: &[f32], heard: &[f32]) -> f32 {
+    let original = trimmed(original);
+    assert!(!original.is_empty(), "the original is silent");
+    if heard.len() < original.len() {
+        return 0.0;
+    }
+    // A quarter of the rate finds the place, the full rate then says how alike they are.
+    let (coarse_original, coarse_heard) = (decimate(original, 4), decimate(heard, 4));
+    let places = coarse_heard.len().saturating_sub(coarse_original.len()) + 1;
+    let mut ranked: Vec<(f32, usize)> = (0..places)
+        .filter_map(|at| {
+            let part = coarse_heard.get(at..at + coarse_original.len())?;
+            Some((correlation(&coarse_original, part), at))
+        })
+        .collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut best = 0.0_f32;
+    for (_, coarse) in ranked.into_iter().take(4) {
+        for at in (coarse * 4).saturating_sub(8)..=coarse * 4 + 8 {
+            if let Some(part) = heard.get(at..at + original.len()) {
+                best = best.max(correlation(original, part));
+            }
+        }
+    }
+    best
+}
+
+fn trimmed(samples: &[f32]) -> &[f32] {
+    let loud = |sample: &f32| sample.abs() > 0.01;
+    let (Some(first), Some(last)) = (
+        samples.iter().position(loud),
+        samples.iter().rposition(loud),
+    ) else {
+        return &[];
+    };
+    &samples[first..=last]
+}
+
+fn correlation(a: &[f32], b: &[f32]) -> f32 {
+    let (mut ab, mut aa, mut bb) = (0.0_f32, 0.0_f32, 0.0_f32);
+    for (x, y) in a.iter().zip(b) {
+        ab += x * y;
+        aa += x * x;
+        bb += y * y;
+    }
+    if aa <= 0.0 || bb <= f32::EPSILON {
+        0.0
+    } else {
+        ab / (aa * bb).sqrt()
+    }
+}
+
+/// Root mean square of a sound: its loudness, 1.0 at most.
+pub(crate) fn loudness(samples: &[f32]) -> f32 {
+    let sum: f32 = samples.iter().map(|sample| sample * sample).sum();
+    (sum / samples.len().max(1) as f32).sqrt()
+}
+
+#[test]
+fn the_same_speech_is_found_late_quiet_and_coded_and_other_sound_is_not() {
+    let folder = super::folder::Folder::new("sound");
+    let original = read(&speech(&folder, 48_000));
+    let mut late = vec![0.0; 3_457];
+    // Eight bits a sample, as G.711 would leave it, and a quarter of the level.
+    late.extend(
+        original
+            .iter()
+            .map(|sample| (sample * 127.0).round() / 127.0 / 4.0),
+    );
+    let found = likeness(&original, &late);
+    assert!(found > 0.97, "{found}");
+
+    let mut seed = 1_u32;
+    let noise: Vec<f32> = (0..late.len())
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / 8_388_608.0 - 1.0
+        })
+        .collect();
+    assert!(likeness(&original, &noise) < 0.3);
+    let backwards: Vec<f32> = late.iter().rev().copied().collect();
+    assert!(likeness(&original, &backwards) < 0.5);
+}
