@@ -165,8 +165,9 @@ impl Uri {
             Scheme::Tel => {
                 visual_digits(self.user.as_deref()) == visual_digits(other.user.as_deref())
                     && self.params.len() == other.params.len()
-                    && self.params.iter().all(|(name, value)| {
-                        other.params.has(name) && lower(value) == lower(other.params.get(name))
+                    && self.params.iter().all(|(name, _)| {
+                        other.params.has(name)
+                            && lower(self.params.get(name)) == lower(other.params.get(name))
                     })
             }
             Scheme::Other(_) => self.opaque == other.opaque,
@@ -193,14 +194,15 @@ fn escaped_eq(one: Option<&str>, two: Option<&str>) -> bool {
 }
 
 /// `user`, `ttl`, `method` and `maddr` never match their absence; any other parameter is compared
-/// only where both URIs have it. `transport` joins the four: its default is not its absence.
+/// only where both URIs have it. Of a parameter that stands there twice the first counts, so that every
+/// URI is equivalent to itself. `transport` joins the four: its default is not its absence.
 fn params_equivalent(one: &Params, two: &Params) -> bool {
     let decisive = ["user", "ttl", "method", "maddr", "transport"];
     decisive.iter().all(|name| one.has(name) == two.has(name))
         && one
             .iter()
             .filter(|(name, _)| two.has(name))
-            .all(|(name, value)| lower(value) == lower(two.get(name)))
+            .all(|(name, _)| lower(one.get(name)) == lower(two.get(name)))
 }
 
 fn headers_equivalent(one: &[(String, String)], two: &[(String, String)]) -> bool {
