@@ -144,6 +144,21 @@ impl Params {
         }
         Ok(())
     }
+
+    /// The same in a `sip:` URI, where a bare `@` is read leniently and written strictly: a stricter
+    /// reader, or ourselves once other characters are escaped, would take what stands before it
+    /// for the user.
+    pub(crate) fn write_in_sip_uri(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for param in &self.0 {
+            f.write_str(";")?;
+            write_escaped(f, &param.name.replace('@', "%40"), URI_PARAM)?;
+            if let Some(value) = &param.value {
+                f.write_str("=")?;
+                write_escaped(f, &value.replace('@', "%40"), URI_PARAM)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn write_header_value(f: &mut fmt::Formatter<'_>, value: &str, quoted: bool) -> fmt::Result {

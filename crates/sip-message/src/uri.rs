@@ -266,7 +266,11 @@ impl fmt::Display for Uri {
                 write!(f, ":{port}")?;
             }
         }
-        self.params.write_in_uri(f)?;
+        if self.scheme.is_sip() {
+            self.params.write_in_sip_uri(f)?;
+        } else {
+            self.params.write_in_uri(f)?;
+        }
         for (position, (name, value)) in self.headers.iter().enumerate() {
             f.write_str(if position == 0 { "?" } else { "&" })?;
             write_escaped(f, name, URI_HEADER)?;
