@@ -14,6 +14,8 @@
 //! octet; a changed one keeps every line that was not changed.
 
 mod error;
+mod facts;
+pub mod framer;
 mod header_name;
 mod headers;
 mod host;
@@ -33,6 +35,7 @@ mod via;
 mod view;
 
 pub use error::{Fault, HeaderError, Layer, ParseError, ParseErrorKind, Salvage, UriError};
+pub use facts::{AddressFacts, Facts, Kind, ViaFacts, facts, stream_facts};
 pub use header_name::HeaderName;
 pub use headers::{Field, Headers};
 pub use host::{Host, HostView};

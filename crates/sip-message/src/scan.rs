@@ -301,9 +301,9 @@ impl<'a> Scan<'a> {
                         .unwrap_or_default());
                 }
                 Some(b'\\') => {
-                    // A NUL, CR or LF cannot be escaped (`quoted-pair`), and the end cannot follow.
+                    // All but CR and LF can be escaped, even NUL (`quoted-pair`).
                     match self.bump() {
-                        None | Some(0 | b'\r' | b'\n') => return Err(Fault::Quote),
+                        None | Some(b'\r' | b'\n') => return Err(Fault::Quote),
                         Some(_) => {}
                     }
                 }

@@ -143,8 +143,8 @@ impl StatusCode {
         self.0 >= 200
     }
 
-    /// The registered reason phrase; for a code the registry lacks, that of its class's x00
-    /// (RFC 3261 §8.1.3.2), where it has one.
+    /// The registered reason phrase; for a code the registry lacks, that of its class's x00,
+    /// as which it is to be treated (RFC 3261 §8.1.3.2).
     pub const fn phrase(self) -> &'static str {
         match self.0 {
             100 => "Trying",
@@ -222,12 +222,14 @@ impl StatusCode {
             606 => "Not Acceptable",
             607 => "Unwanted",
             608 => "Rejected",
-            101..=199 => "Session Progress",
-            201..=299 => "OK",
-            301..=399 => "Multiple Choices",
-            401..=499 => "Bad Request",
-            501..=599 => "Server Internal Error",
-            _ => "Busy Everywhere",
+            _ => match self.0 / 100 {
+                1 => "Session Progress",
+                2 => "OK",
+                3 => "Multiple Choices",
+                4 => "Bad Request",
+                5 => "Server Internal Error",
+                _ => "Busy Everywhere",
+            },
         }
     }
 }

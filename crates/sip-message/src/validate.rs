@@ -30,6 +30,10 @@ pub enum ValidateErrorKind {
     /// CSeq names another method than the request line.
     #[error("CSeq names another method than the request line")]
     CSeqMethod,
+    /// The Request-URI carries headers, which only a URI to be made into a request may
+    /// (RFC 3261 §19.1.1, RFC 4475 §3.1.2.11).
+    #[error("the Request-URI carries headers")]
+    RequestUriHeaders,
 }
 
 impl ValidateError {
@@ -53,6 +57,7 @@ impl ValidateError {
             }
             ValidateErrorKind::Repeated(name) => format!("Repeated {name} Header"),
             ValidateErrorKind::CSeqMethod => "CSeq Method Mismatch".to_owned(),
+            ValidateErrorKind::RequestUriHeaders => "Headers in Request-URI".to_owned(),
         }
     }
 }
@@ -77,6 +82,9 @@ pub fn validate_request(request: &Request) -> Result<(), ValidateError> {
     let cseq = request.headers.cseq().map_err(ValidateErrorKind::from)?;
     if cseq.method != request.method {
         return Err(ValidateErrorKind::CSeqMethod.into());
+    }
+    if !request.uri.headers.is_empty() {
+        return Err(ValidateErrorKind::RequestUriHeaders.into());
     }
     Ok(())
 }

@@ -602,6 +602,28 @@ impl<'a, 'l> Parser<'a, 'l> {
     }
 }
 
+/// The length of the body that a complete head announces, for a stream.
+pub(crate) fn announced_length(head: &[u8], limits: &Limits) -> Result<usize, ParseError> {
+    let mut parser = Parser::new(head, limits);
+    let mut index = Index::new();
+    let mut start_line: &[u8] = &[];
+    let mut read = || {
+        let line = parser.line().ok_or(ParseErrorKind::HeadersUnended)?;
+        start_line = head.get(..line.end).unwrap_or_default();
+        parser.at = line.next;
+        parser.headers(&mut index)?;
+        let length = parser.content_length(&index)?;
+        let length = length.ok_or(ParseErrorKind::ContentLengthMissing)?;
+        let room = limits.message.saturating_sub(head.len());
+        usize::try_from(length)
+            .ok()
+            .filter(|length| *length <= room)
+            .ok_or(ParseErrorKind::MessageTooLarge)
+    };
+    let length = read();
+    length.map_err(|kind| parser.salvage(kind, start_line, &index))
+}
+
 /// The value of a Content-Length.
 pub(crate) fn read_length(value: &[u8]) -> Result<u64, Fault> {
     let mut scan = Scan::new(value);

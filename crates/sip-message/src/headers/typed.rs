@@ -4,8 +4,8 @@ use crate::error::{Fault, HeaderError};
 use crate::header_name::HeaderName;
 use crate::headers::Headers;
 use crate::method::Method;
-use crate::name_addr::NameAddr;
-use crate::value::Elements;
+use crate::name_addr::{NameAddr, NameAddrView};
+use crate::value::{Elements, Value, read_whole};
 use crate::values::{
     AuthenticationInfo, CSeq, CallId, CallIdView, Challenge, Coding, Credentials, Date, Event,
     MediaType, Mode, Number, PrivacyValue, RAck, Reason, Replaces, RetryAfter, SessionExpires,
@@ -469,4 +469,117 @@ impl Headers {
             _ => Ok(challenges),
         }
     }
+}
+
+impl Headers {
+    /// Every known header whose value breaks its grammar, whether anybody needs it or not. For
+    /// listings; a phone reads what it needs and lets the rest be.
+    pub fn faults(&self) -> Vec<HeaderError> {
+        let mut faults = Vec::new();
+        for field in self.iter() {
+            if let Err(fault) = check(field.name(), field.value().as_bytes()) {
+                faults.push(malformed(field.name(), fault));
+            }
+        }
+        faults
+    }
+}
+
+fn check(name: &HeaderName, value: &[u8]) -> Result<(), Fault> {
+    use HeaderName as N;
+    match name {
+        N::Via => several::<Via>(value),
+        N::Contact if value == b"*" => Ok(()),
+        N::Contact => contacts(value),
+        N::Route
+        | N::RecordRoute
+        | N::Path
+        | N::ServiceRoute
+        | N::PAssertedIdentity
+        | N::PPreferredIdentity
+        | N::PAssociatedUri
+        | N::Diversion
+        | N::HistoryInfo
+        | N::RemotePartyId => several::<NameAddr>(value),
+        N::From | N::To | N::ReplyTo | N::ReferTo | N::ReferredBy | N::PCalledPartyId => {
+            whole::<NameAddr>(value)
+        }
+        N::CallId => whole::<CallId>(value),
+        N::InReplyTo => several::<CallId>(value),
+        N::CSeq => whole::<CSeq>(value),
+        N::MaxForwards => up_to(value, 255),
+        N::Expires | N::MinExpires | N::RSeq | N::ContentLength | N::FlowTimer => {
+            whole::<Number>(value)
+        }
+        N::RAck => whole::<RAck>(value),
+        N::SessionExpires | N::MinSe => whole::<SessionExpires>(value),
+        N::SessionId => whole::<SessionId>(value),
+        N::Replaces | N::Join => whole::<Replaces>(value),
+        N::TargetDialog => whole::<TargetDialog>(value),
+        N::Event | N::InfoPackage => whole::<Event>(value),
+        N::SubscriptionState => whole::<SubscriptionState>(value),
+        N::Allow => several_or_none::<Method>(value),
+        N::Require
+        | N::ProxyRequire
+        | N::Unsupported
+        | N::ContentEncoding
+        | N::ContentLanguage
+        | N::AllowEvents => several::<Token>(value),
+        N::Supported | N::RecvInfo => several_or_none::<Token>(value),
+        N::Reason => several::<Reason>(value),
+        N::Warning => several::<Warning>(value),
+        N::RetryAfter => whole::<RetryAfter>(value),
+        N::Privacy => whole::<PrivacyValue>(value),
+        N::AnswerMode | N::PrivAnswerMode | N::ReferSub | N::ContentDisposition => {
+            whole::<Mode>(value)
+        }
+        N::SecurityClient | N::SecurityServer | N::SecurityVerify => several::<Mode>(value),
+        N::AlertInfo | N::CallInfo | N::ErrorInfo => several::<UriInfo>(value),
+        N::UserToUser => several::<UserToUser>(value),
+        N::ContentType => whole::<MediaType>(value),
+        N::Accept => several_or_none::<MediaType>(value),
+        N::AcceptEncoding | N::AcceptLanguage => several_or_none::<Coding>(value),
+        N::Date => whole::<Date>(value),
+        N::Timestamp => whole::<Timestamp>(value),
+        N::Priority | N::SipEtag | N::SipIfMatch | N::MimeVersion => whole::<Token>(value),
+        N::Authorization | N::ProxyAuthorization => several::<Credentials>(value),
+        N::WwwAuthenticate | N::ProxyAuthenticate => several::<Challenge>(value),
+        N::AuthenticationInfo | N::ProxyAuthenticationInfo => whole::<AuthenticationInfo>(value),
+        _ => Ok(()),
+    }
+}
+
+fn whole<'a, T: Value<'a>>(value: &'a [u8]) -> Result<(), Fault> {
+    read_whole::<T>(value).map(drop)
+}
+
+fn several<'a, T: Value<'a>>(value: &'a [u8]) -> Result<(), Fault> {
+    Elements::<T>::new(value).try_for_each(|element| element.map(drop))
+}
+
+fn several_or_none<'a, T: Value<'a>>(value: &'a [u8]) -> Result<(), Fault> {
+    if value.is_empty() {
+        Ok(())
+    } else {
+        several::<T>(value)
+    }
+}
+
+fn up_to(value: &[u8], highest: u32) -> Result<(), Fault> {
+    let number = read_whole::<Number>(value)?.0;
+    if number > highest {
+        Err(Fault::Range)
+    } else {
+        Ok(())
+    }
+}
+
+/// Contacts, with `expires` a number that fits.
+fn contacts(value: &[u8]) -> Result<(), Fault> {
+    for contact in Elements::<NameAddrView<'_>>::new(value) {
+        if let Some(expires) = contact?.params.raw("expires") {
+            whole::<Number>(expires)?;
+        }
+    }
+    Ok(())
 }
