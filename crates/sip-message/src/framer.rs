@@ -38,8 +38,10 @@ pub struct StreamFramer {
     buffer: Vec<u8>,
     /// Octets of the buffer that have been handed out.
     used: usize,
-    /// Where the line begins that has not been seen whole, so that no octet is searched twice.
+    /// Where the line begins that has not been seen whole.
     line: usize,
+    /// Where the search for its end goes on, so that no octet is searched twice.
+    searched: usize,
     /// Length of head and body of the message at hand, once its head is complete.
     length: Option<usize>,
     pongs_due: u32,
@@ -69,6 +71,7 @@ impl StreamFramer {
         if self.used > 0 {
             self.buffer.drain(..self.used.min(self.buffer.len()));
             self.line = self.line.saturating_sub(self.used);
+            self.searched = self.searched.saturating_sub(self.used);
             self.used = 0;
         }
         self.buffer.extend_from_slice(bytes);
@@ -178,13 +181,20 @@ impl StreamFramer {
 
     /// Where the empty line ends that ends the head. A line may end in LF alone.
     fn head_end(&mut self) -> Option<usize> {
-        let mut from = self.line;
+        let mut from = self.line.max(self.searched);
         loop {
-            let end = from + find_line_end(self.buffer.get(from..)?)?;
+            let Some(end) = find_line_end(self.buffer.get(from..)?) else {
+                self.searched = self.buffer.len();
+                return None;
+            };
+            let end = from + end;
             let next = match self.buffer.get(end..)? {
                 [b'\n', ..] => end + 1,
                 [b'\r', b'\n', ..] => end + 2,
-                [b'\r'] => return None,
+                [b'\r'] => {
+                    self.searched = end;
+                    return None;
+                }
                 // A CR alone does not end a line.
                 _ => {
                     from = end + 1;

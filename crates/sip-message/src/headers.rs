@@ -53,7 +53,8 @@ impl Field {
             .line
             .strip_prefix(name.as_str().as_bytes())
             .and_then(|rest| rest.strip_prefix(b": "));
-        let same = view.is_field() && plain == Some(value.as_bytes());
+        // A NUL may stand escaped in quotes; ours are written without.
+        let same = view.is_field() && plain == Some(value.as_bytes()) && !value.contains('\0');
         // A stray CR must not travel on: the next reader may take it for a line end.
         let stray = has_stray_end(view.line);
         let line = (!same && !stray).then(|| view.line.into());
