@@ -171,10 +171,10 @@ impl Call {
                 return self.end(now, EndKind::NoSessionDescription);
             }
             (true, None) => {
-                self.notice("an ACK came without the answer it owes; the session stays as it was")
+                self.notice("an ACK came without the answer it owes; the session stays as it was");
             }
             (false, Some(_)) => {
-                self.notice("a session description in an ACK that owes none was ignored")
+                self.notice("a session description in an ACK that owes none was ignored");
             }
             (false, None) => {}
         }

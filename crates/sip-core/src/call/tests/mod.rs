@@ -1,7 +1,10 @@
 //! Two phones, or a phone and a scripted peer, on the virtual network.
 
+mod cancel;
 mod flows;
+mod forks;
 mod peer;
+mod success;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

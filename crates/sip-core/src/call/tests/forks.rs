@@ -1,0 +1,190 @@
+//! One INVITE, several answers.
+
+use super::peer::{answer, heard, last, response, say};
+use super::*;
+
+/// An outgoing call to a script: (net, alice, script, the INVITE).
+fn calling() -> (Net, NodeId, NodeId, Request) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let proxy = add_script(&mut net, BOB);
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    let request = last(&net, proxy, "INVITE");
+    (net, alice, proxy, request)
+}
+
+fn tag_of(request: &Request) -> String {
+    request
+        .headers
+        .to()
+        .unwrap()
+        .tag()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn each_fork_that_answers_gets_its_own_ack_and_the_losers_a_bye_behind_it() {
+    let (mut net, alice, proxy, request) = calling();
+    for (tag, contact) in [
+        ("desk", "sip:desk@192.0.2.2"),
+        ("cell", "sip:cell@192.0.2.2"),
+        ("home", "sip:home@192.0.2.2"),
+    ] {
+        let ok = answer(&request, 200, tag, contact, ANSWER);
+        say(&mut net, proxy, ALICE, ok.to_bytes());
+    }
+    wait(&mut net, 50);
+    let to_proxy: Vec<_> = wire(&net)
+        .into_iter()
+        .filter(|line| line.starts_with(".1"))
+        .collect();
+    assert_eq!(
+        to_proxy,
+        [
+            ".1>.2 INVITE",
+            ".1>.2 ACK",
+            ".1>.2 ACK",
+            ".1>.2 BYE",
+            ".1>.2 ACK",
+            ".1>.2 BYE",
+        ]
+    );
+    let acks: Vec<_> = heard(&net, proxy, "ACK")
+        .iter()
+        .map(|ack| (tag_of(ack), ack.uri.to_string()))
+        .collect();
+    assert_eq!(
+        acks,
+        [
+            ("desk".to_owned(), "sip:desk@192.0.2.2".to_owned()),
+            ("cell".to_owned(), "sip:cell@192.0.2.2".to_owned()),
+            ("home".to_owned(), "sip:home@192.0.2.2".to_owned()),
+        ]
+    );
+    let byes: Vec<_> = heard(&net, proxy, "BYE").iter().map(tag_of).collect();
+    assert_eq!(byes, ["cell", "home"]);
+    assert_eq!(phone(&net, alice).ended(), None, "the first one talks on");
+    // A loser repeats its 2xx: its own ACK again, no second BYE transaction.
+    say(
+        &mut net,
+        proxy,
+        ALICE,
+        answer(&request, 200, "cell", "sip:cell@192.0.2.2", ANSWER).to_bytes(),
+    );
+    wait(&mut net, 10);
+    assert_eq!(tag_of(&last(&net, proxy, "ACK")), "cell");
+    assert_eq!(heard(&net, proxy, "BYE").len(), 2);
+}
+
+#[test]
+fn each_fork_that_rings_has_its_own_early_dialog() {
+    let (mut net, alice, proxy, request) = calling();
+    for (code, tag) in [(180, "desk"), (183, "cell"), (180, "desk")] {
+        let ringing = answer(&request, code, tag, "sip:x@192.0.2.2", b"");
+        say(&mut net, proxy, ALICE, ringing.to_bytes());
+        wait(&mut net, 10);
+    }
+    let dialogs: Vec<_> = phone(&net, alice)
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            CallEvent::Progress { dialog, .. } => dialog.as_ref().map(|id| id.remote_tag.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dialogs, ["desk", "cell", "desk"]);
+    assert_eq!(phone(&net, alice).call.as_ref().unwrap().counts()[2], 2);
+}
+
+#[test]
+fn the_answer_of_the_fork_that_wins_is_told_when_another_was_heard_last() {
+    let (mut net, alice, proxy, request) = calling();
+    for tag in ["desk", "cell"] {
+        let body = format!("v=0 {tag}");
+        let early = answer(&request, 183, tag, "sip:x@192.0.2.2", body.as_bytes());
+        say(&mut net, proxy, ALICE, early.to_bytes());
+        wait(&mut net, 10);
+    }
+    let ok = answer(&request, 200, "desk", "sip:x@192.0.2.2", b"v=0 desk");
+    say(&mut net, proxy, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    let answers: Vec<_> = phone(&net, alice)
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            CallEvent::Answer { body, early } => {
+                Some((String::from_utf8(body.clone()).unwrap(), *early))
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = [("v=0 desk", true), ("v=0 cell", true), ("v=0 desk", false)];
+    assert_eq!(
+        answers,
+        expected.map(|(body, early)| (body.to_owned(), early))
+    );
+    assert!(phone(&net, alice).established());
+}
+
+#[test]
+fn a_fork_that_answers_after_the_call_is_over_is_acknowledged_and_ended() {
+    let (mut net, alice, proxy, request) = calling();
+    say(
+        &mut net,
+        proxy,
+        ALICE,
+        answer(&request, 200, "desk", "sip:desk@192.0.2.2", ANSWER).to_bytes(),
+    );
+    wait(&mut net, 10);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 10);
+    let bye = last(&net, proxy, "BYE");
+    say(&mut net, proxy, ALICE, response(&bye, 200, "").to_bytes());
+    wait(&mut net, 10);
+    say(
+        &mut net,
+        proxy,
+        ALICE,
+        answer(&request, 200, "cell", "sip:cell@192.0.2.2", ANSWER).to_bytes(),
+    );
+    wait(&mut net, 10);
+    assert_eq!(tag_of(&last(&net, proxy, "ACK")), "cell");
+    assert_eq!(tag_of(&last(&net, proxy, "BYE")), "cell");
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn more_forks_than_the_limit_do_not_grow_the_call() {
+    let (mut net, alice, proxy, request) = calling();
+    for number in 0..200 {
+        let ringing = answer(
+            &request,
+            180,
+            &format!("t{number}"),
+            "sip:x@192.0.2.2",
+            ANSWER,
+        );
+        say(&mut net, proxy, ALICE, ringing.to_bytes());
+    }
+    wait(&mut net, 10);
+    let counts = phone(&net, alice).call.as_ref().unwrap().counts();
+    assert_eq!(counts[2], crate::dialog::DialogSet::LIMIT);
+    assert!(
+        phone(&net, alice)
+            .notices()
+            .contains(&"more forks answer than are kept apart")
+    );
+    // Those that were kept apart still work.
+    say(
+        &mut net,
+        proxy,
+        ALICE,
+        answer(&request, 200, "t3", "sip:x@192.0.2.2", ANSWER).to_bytes(),
+    );
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).established());
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    assert_all_gone(&mut net, &[alice]);
+}
