@@ -1,5 +1,8 @@
 //! OPTIONS (RFC 3261 §11): one asked by us, and the answer to one that asks us.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Method, NameAddr, Request, Response, StatusCode, Uri};
