@@ -7,16 +7,24 @@ use crate::error::Fault;
 use crate::scan::{Scan, TOKEN, URI_PARAM, VALUE, ascii, is, unquote};
 
 /// Parameters in the order they were sent. Names are compared without regard to case; a value
-/// stands without its quotes. The derived equality is structural.
+/// stands without its quotes. Equality is structural, but for the quotes that were not needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params(Vec<Param>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Param {
     name: String,
     value: Option<String>,
     quoted: bool,
 }
+
+impl PartialEq for Param {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.value == other.value
+    }
+}
+
+impl Eq for Param {}
 
 impl Params {
     /// No parameters.
