@@ -11,7 +11,7 @@
 //!  arrival             └─┐  └──┐ └┐   └───┐        base = least transit of the last seconds
 //!                        ▼     ▼  ▼       ▼        relative delay = transit − base
 //!  playout  ──────────── ▓▓▓▓ ▓▓▓▓ ▓▓▓▓ ▓▓▓▓ ──►   delay at pull = now − (timestamp + base)
-//!                        pulled 10 ms by 10 ms     target = 96th percentile of relative delay
+//!                        pulled 10 ms by 10 ms     target = 95th percentile of relative delay
 //! ```
 //!
 //! A packet is due when its delay reaches the target. That decides about the first packet and
@@ -22,6 +22,8 @@ mod delay;
 mod play;
 mod store;
 mod take;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 

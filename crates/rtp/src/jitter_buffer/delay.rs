@@ -5,7 +5,7 @@ const BUCKET_US: i64 = 5_000;
 /// Buckets: everything from one second on is in the last.
 const BUCKETS: usize = 200;
 /// Share of packets that the target shall cover.
-const QUANTILE: f32 = 0.96;
+const QUANTILE: f32 = 0.95;
 /// What one packet leaves of the past, once enough were seen: half is forgotten after twenty
 /// seconds of 20 ms packets.
 const FORGETTING: f32 = 0.9993;
@@ -20,7 +20,8 @@ const SLICES: usize = 40;
 const SHIFTED_SLICES: usize = 6;
 const SHIFT_US: i64 = 80_000;
 
-/// A delay above the distribution's by this much is a peak.
+/// Two packets in a row above the distribution by this much are a peak: the network stood still
+/// and delivers what has gathered. One alone is the tail of the distribution.
 const PEAK_US: i64 = 30_000;
 /// Peaks closer than this are one.
 const PEAK_APART_US: i64 = 500_000;
@@ -36,8 +37,10 @@ pub(super) struct DelayEstimate {
     slices: [Option<(i64, i64)>; SLICES],
     base: Option<i64>,
     quantile_us: i64,
-    /// Begin, last packet and height of the latest peaks, newest last.
+    /// The latest peaks, newest last.
     peaks: [Option<Peak>; PEAKS],
+    /// Height of the packet before, where that was above the distribution.
+    rising: Option<i64>,
     now_us: i64,
 }
 
@@ -56,6 +59,7 @@ impl DelayEstimate {
             base: None,
             quantile_us: 0,
             peaks: [None; PEAKS],
+            rising: None,
             now_us: 0,
         }
     }
@@ -163,20 +167,22 @@ impl DelayEstimate {
 
     fn note_peak(&mut self, at: i64, relative: i64) {
         if !self.is_settled() || relative <= self.quantile_us + PEAK_US {
+            self.rising = None;
             return;
         }
+        let Some(before) = self.rising.replace(relative) else {
+            return;
+        };
+        let height = relative.max(before);
         if let Some(Some(newest)) = self.peaks.last_mut()
             && at - newest.at < PEAK_APART_US
         {
-            newest.height = newest.height.max(relative);
+            newest.height = newest.height.max(height);
             return;
         }
         self.peaks.rotate_left(1);
         if let Some(last) = self.peaks.last_mut() {
-            *last = Some(Peak {
-                at,
-                height: relative,
-            });
+            *last = Some(Peak { at, height });
         }
     }
 }

@@ -160,11 +160,15 @@ impl JitterBuffer {
         if delay_us > micros(self.config.maximum_delay).max(self.target_us() + frame_us) {
             return true;
         }
-        if excess_us < frame_us.max(STEP_US) {
+        // The base moves a little with each slice of time, so the clock starts below the threshold.
+        if excess_us < STEP_US {
             self.excess_since = None;
             return false;
         }
         let since = *self.excess_since.get_or_insert(now_us);
+        if excess_us < frame_us {
+            return false;
+        }
         let patience_us = match excess_us {
             _ if self.quiet => 0,
             FAR_US.. => SHORT_PATIENCE_US,
