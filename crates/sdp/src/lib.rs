@@ -6,6 +6,8 @@
 
 mod codec;
 mod description;
+#[cfg(test)]
+mod description_tests;
 mod direction;
 mod error;
 mod media;
