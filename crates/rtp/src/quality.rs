@@ -156,3 +156,87 @@ impl LossPattern {
         ((mean * (1.0 - f64::from(self.loss()))) as f32).max(1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(codec: CodecProfile, delay_ms: u64, loss: f32, burst_ratio: f32) -> Quality {
+        let one_way_delay = Duration::from_millis(delay_ms);
+        rate(&Conditions {
+            codec,
+            one_way_delay,
+            loss,
+            burst_ratio,
+        })
+    }
+
+    #[test]
+    fn scores_of_known_ratings_are_those_of_the_standard() {
+        // G.107 Annex B, table B.1 and G.109: R to MOS.
+        for (r, mos) in [
+            (93.2, 4.41),
+            (90.0, 4.34),
+            (80.0, 4.03),
+            (70.0, 3.60),
+            (60.0, 3.10),
+            (50.0, 2.58),
+            (0.0, 1.0),
+            (100.0, 4.5),
+        ] {
+            assert!((mos_of(r) - mos).abs() < 0.011, "{r}: {}", mos_of(r));
+        }
+        assert!((mos_of(f32::NAN) - 1.0).abs() < f32::EPSILON);
+    }
+
+    #[test]
+    fn delay_costs_nothing_up_to_100_ms_and_then_what_idd_says() {
+        assert!((check(CodecProfile::G711, 100, 0.0, 1.0).r - BEST_R).abs() < 0.001);
+        // Idd by the formula of §7.4, worked by hand: X = 1 gives 25·(2^⅙ − 3·(1 + 3⁻⁶)^⅙ + 2).
+        let at_200 = BEST_R - check(CodecProfile::G711, 200, 0.0, 1.0).r;
+        assert!((at_200 - 3.044).abs() < 0.01, "{at_200}");
+        // X = 2: 25·(65^⅙ − 3·(1 + (2/3)⁶)^⅙ + 2).
+        let at_400 = BEST_R - check(CodecProfile::G711, 400, 0.0, 1.0).r;
+        assert!((at_400 - 24.09).abs() < 0.1, "{at_400}");
+    }
+
+    #[test]
+    fn loss_costs_what_codec_and_bursts_make_of_it() {
+        // 95·5/(5 + 25.1) and 95·5/(5 + 4.3).
+        let concealed = check(CodecProfile::G711, 0, 0.05, 1.0).r;
+        assert!((concealed - (BEST_R - 15.78)).abs() < 0.01, "{concealed}");
+        let bare = check(CodecProfile::G711_WITHOUT_CONCEALMENT, 0, 0.05, 1.0).r;
+        assert!((bare - (BEST_R - 51.08)).abs() < 0.01, "{bare}");
+        // 11 + 84·2/(2 + 19), G.729A at 2 %.
+        let g729 = check(CodecProfile::G729, 0, 0.02, 1.0).r;
+        assert!((g729 - (BEST_R - 19.0)).abs() < 0.01, "{g729}");
+        assert!(check(CodecProfile::G711, 0, 0.05, 2.0).r < concealed);
+    }
+
+    #[test]
+    fn nonsense_is_rated_within_the_scale() {
+        for (loss, burst) in [
+            (f32::NAN, 1.0),
+            (2.0, f32::INFINITY),
+            (-1.0, -5.0),
+            (1.0, 1.0),
+        ] {
+            let quality = check(CodecProfile::OPUS, 100_000, loss, burst);
+            assert!((0.0..=BEST_R).contains(&quality.r) && (1.0..=4.5).contains(&quality.mos));
+        }
+    }
+
+    #[test]
+    fn the_pattern_tells_share_and_burstiness() {
+        let mut even = LossPattern::default();
+        let mut bursty = LossPattern::default();
+        for n in 0..1_000 {
+            even.count(n % 10 == 0);
+            bursty.count(n % 100 < 10);
+        }
+        assert!((even.loss() - 0.1).abs() < 1e-6 && (bursty.loss() - 0.1).abs() < 1e-6);
+        assert!((even.burst_ratio() - 1.0).abs() < 1e-6);
+        assert!((bursty.burst_ratio() - 9.0).abs() < 1e-3);
+        assert!((LossPattern::default().burst_ratio() - 1.0).abs() < 1e-6);
+    }
+}

@@ -244,13 +244,14 @@ fn at_constant_delay_nothing_is_late_and_the_delay_is_small() {
 
 #[test]
 fn delay_follows_the_jitter_and_few_packets_are_late() {
-    for (seed, kind) in [
-        (1u64, "uniform 40"),
-        (2, "uniform 80"),
-        (3, "laplacian 10"),
-        (4, "laplacian 30"),
-        (5, "exponential 15"),
-    ] {
+    let kinds = [
+        "uniform 40",
+        "uniform 80",
+        "laplacian 10",
+        "laplacian 30",
+        "exponential 15",
+    ];
+    for (seed, kind) in (0..15u64).zip(kinds.into_iter().cycle()) {
         for quiet in [never, pauses] {
             let mut random = Random(seed);
             let mut drawn = Vec::new();
@@ -269,8 +270,13 @@ fn delay_follows_the_jitter_and_few_packets_are_late() {
             let jitter = percentile(drawn.clone(), 0.95);
             let delay = run.mean_delay(20_000, 60_000);
             let gone = 1.0 - run.played() as f64 / run.statistics.received as f64;
-            assert!(delay <= jitter + 20.0, "{kind}: {delay} against {jitter}");
-            assert!(gone <= 0.05, "{kind}: {gone}");
+            assert!(
+                delay <= jitter + 20.0,
+                "{seed} {kind}: {delay} against {jitter}"
+            );
+            // The 95th percentile leaves one packet of twenty late; where the tail is short, fewer.
+            let most = if kind == "laplacian 30" { 0.06 } else { 0.04 };
+            assert!(gone <= most, "{seed} {kind}: {gone}");
             assert!(in_order(&run));
         }
     }
@@ -290,6 +296,7 @@ fn after_a_spike_the_low_delay_is_back_within_three_seconds() {
         let run = play(&packets, 0.0, quiet);
         let before = run.mean_delay(12_000, 15_000);
         let after = run.mean_delay(18_200, 20_000);
+        assert!(after <= before + 20.0, "{before} then {after}");
         assert_eq!(run.statistics.lost, 0);
     }
 }
@@ -314,6 +321,12 @@ fn repeated_bursts_raise_the_target_soon_and_it_sinks_when_they_end() {
             _ => None,
         })
         .collect();
+    // The first two bursts teach it; from then on they are covered.
+    assert!(starved_at.iter().any(|at| *at < 13_000));
+    assert!(starved_at.iter().all(|at| *at < 13_000), "{starved_at:?}");
+    let target_at = |ms: usize| run.targets[ms / 10];
+    assert!(target_at(13_000) >= 100.0 && target_at(29_000) >= 100.0);
+    assert!(target_at(50_000) <= 40.0, "{}", target_at(50_000));
     let low = run.mean_delay(50_000, 60_000);
     assert!(low <= 50.0, "{low}");
 }
@@ -401,6 +414,12 @@ fn clock_drift_is_followed_for_ten_minutes() {
             let packets = talk(600, 20, |_, _| Some(random.next() * 10.0));
             let run = play(&packets, ppm, quiet);
             let late = run.statistics.late + run.statistics.lost;
+            assert!(
+                late * 1_000 <= packets.len() as u64,
+                "{ppm}: {:?}",
+                run.statistics
+            );
+            assert!(run.statistics.starved <= 25, "{ppm}: {:?}", run.statistics);
             for minute in 1..10 {
                 let delay = run.mean_delay(minute * 60_000, (minute + 1) * 60_000);
                 assert!(delay <= 50.0, "{ppm} ppm, minute {minute}: {delay}");
@@ -477,6 +496,7 @@ fn timestamps_that_stood_still_on_hold_do_not_leave_a_large_delay() {
         let run = play(&packets, 0.0, never);
         let end = 20_000 + hold_ms;
         let delay = run.mean_delay(end - 3_000, end);
+        assert!(delay <= 40.0, "{hold_ms}: {delay}");
         assert!(run.played() + 10 >= packets.len());
     }
 }
@@ -487,6 +507,7 @@ fn a_longer_path_is_a_new_base_and_not_jitter() {
     let run = play(&packets, 0.0, pauses);
     // The path itself is 150 ms; what the buffer adds is small again.
     let delay = run.mean_delay(20_000, 30_000);
+    assert!(delay <= 150.0 + 40.0, "{delay}");
 }
 
 #[test]
