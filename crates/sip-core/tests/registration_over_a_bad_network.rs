@@ -261,7 +261,7 @@ fn the_binding_never_lapses_in_an_hour_of_bad_network_and_goes_when_signed_out()
     let mut stale = 0;
     for seed in 0..20 {
         let mut scene = Scene::new(seed);
-        scene.act(|registration, now| registration.register(now));
+        scene.act(Registration::register);
         let up = scene.world.run_until(Duration::from_secs(20), |world| {
             matches!(world.node(NodeId(0)), Peer::Phone(p) if p.registration.is_registered())
         });
@@ -287,7 +287,7 @@ fn the_binding_never_lapses_in_an_hour_of_bad_network_and_goes_when_signed_out()
         }
         stale += scene.registrar().stale;
 
-        scene.act(|registration, now| registration.unregister(now));
+        scene.act(Registration::unregister);
         scene.world.run_for(Duration::from_secs(120));
         assert!(scene.phone().registration.is_drained(), "seed {seed}");
         assert!(scene.registrar().bindings.is_empty(), "seed {seed}");
@@ -304,7 +304,7 @@ fn the_binding_never_lapses_in_an_hour_of_bad_network_and_goes_when_signed_out()
 fn the_same_seed_gives_the_same_bytes() {
     let run = || {
         let mut scene = Scene::new(7);
-        scene.act(|registration, now| registration.register(now));
+        scene.act(Registration::register);
         scene.world.run_for(Duration::from_secs(700));
         let sent: Vec<Vec<u8>> = scene
             .world

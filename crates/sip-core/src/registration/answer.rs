@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sip_message::{HeaderName, NameAddr, Response, Uri};
 
+use super::BoundContact;
+
 /// Our binding among those that the registrar lists.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct OwnBinding {
@@ -12,6 +14,8 @@ pub(super) struct OwnBinding {
     pub(super) granted: Option<Duration>,
     /// Bindings of others.
     pub(super) others: usize,
+    /// All of them, ours included.
+    pub(super) bindings: Vec<BoundContact>,
     /// What was odd.
     pub(super) notice: Option<String>,
 }
@@ -30,6 +34,7 @@ pub(super) fn own_binding(
         return OwnBinding {
             granted: general,
             others: 0,
+            bindings: Vec::new(),
             notice: Some("the registrar's list of bindings cannot be read".to_owned()),
         };
     };
@@ -42,21 +47,35 @@ pub(super) fn own_binding(
         return OwnBinding {
             granted: general,
             others: contacts.len(),
+            bindings: listed(&contacts, None),
             notice: Some(text.to_owned()),
         };
     };
-    let own_expires = own
-        .params
-        .get("expires")
-        .and_then(|text| text.trim().parse().ok())
-        .map(Duration::from_secs);
+
     let notice =
         (how == How::User).then(|| format!("the registrar rewrote our binding to {}", own.uri));
     OwnBinding {
-        granted: own_expires.or(general),
-        others: contacts.len() - 1,
+        granted: expires_of(own).or(general),
+        others: contacts.len().saturating_sub(1),
+        bindings: listed(&contacts, Some(own)),
         notice,
     }
+}
+
+fn expires_of(contact: &NameAddr) -> Option<Duration> {
+    let seconds: u32 = contact.params.get("expires")?.trim().parse().ok()?;
+    Some(Duration::from_secs(u64::from(seconds)))
+}
+
+fn listed(contacts: &[NameAddr], own: Option<&NameAddr>) -> Vec<BoundContact> {
+    contacts
+        .iter()
+        .map(|contact| BoundContact {
+            uri: contact.uri.to_string(),
+            expires: expires_of(contact),
+            own: own.is_some_and(|own| std::ptr::eq(own, contact)),
+        })
+        .collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -137,6 +137,19 @@ pub struct Registered {
     pub associated: Vec<String>,
     /// Bindings of others under our address of record.
     pub other_bindings: usize,
+    /// All bindings that the registrar lists, ours among them.
+    pub bindings: Vec<BoundContact>,
+}
+
+/// One binding in the registrar's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundContact {
+    /// Its URI.
+    pub uri: String,
+    /// How long it stays, if the registrar says so.
+    pub expires: Option<Duration>,
+    /// Whether it is ours.
+    pub own: bool,
 }
 
 /// A no for good.
@@ -217,6 +230,8 @@ pub struct Registration {
     again: bool,
     /// Failures in a row.
     failures: u32,
+    /// Flows lost in a row, each soon after the answer that came on it.
+    quick_losses: u32,
     resolve_counter: u64,
     deadlines: Deadlines<Due>,
     outbox: Outbox<RegistrationEvent>,
@@ -241,6 +256,8 @@ enum Step {
 enum Purpose {
     Register,
     Unregister,
+    /// Removes the bindings of everybody under our address of record.
+    Clear,
 }
 
 #[derive(Clone, Debug)]
@@ -285,8 +302,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
 /// A Retry-After beyond this is cut: the account would look dead.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// A flow that dies sooner than this after the answer counts as a failure, so that a server which
-/// accepts and hangs up is not called in a tight loop.
+/// Flows that die sooner than this after the answer, twice in a row, count as failures, so that a
+/// server which accepts and hangs up is not called in a tight loop.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// A Min-Expires beyond this is not followed.
 const LONGEST_MIN_EXPIRES: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -315,6 +332,7 @@ impl Registration {
             bound_contact: None,
             again: false,
             failures: 0,
+            quick_losses: 0,
             resolve_counter: 0,
             deadlines: Deadlines::default(),
             outbox: Outbox::default(),
@@ -355,6 +373,21 @@ impl Registration {
         }
     }
 
+    /// Removes every binding under the address of record, those of other phones included (RFC
+    /// 3261 §10.2.2). Its end is told as [`RegistrationEvent::Unregistered`]; an account that is
+    /// to be reachable registers again after it. While something else is on its way it does
+    /// nothing and answers false.
+    pub fn clear_bindings(&mut self, now: Instant) -> bool {
+        self.outbox.begin_input();
+        if self.operation.is_some() {
+            return false;
+        }
+        self.deadlines.clear(Due::Refresh);
+        self.deadlines.clear(Due::Retry);
+        self.begin(now, Purpose::Clear);
+        true
+    }
+
     /// The transport layer lost a flow. If our binding is on it, it is made anew at once.
     pub fn flow_lost(&mut self, now: Instant, flow: FlowId) {
         self.outbox.begin_input();
@@ -366,8 +399,15 @@ impl Registration {
         if !self.wanted {
             return;
         }
-        if age < STABLE_AFTER && self.operation.is_none() {
+        self.quick_losses = if age < STABLE_AFTER {
+            self.quick_losses.saturating_add(1)
+        } else {
+            0
+        };
+        // Once may be a change of network, which must not keep us waiting.
+        if self.quick_losses >= 2 && self.operation.is_none() {
             self.deadlines.clear(Due::Refresh);
+            self.failures = self.quick_losses - 2;
             self.retry_later(now, Trouble::FlowLost, None);
         } else {
             self.register_soon(now);
@@ -471,7 +511,7 @@ impl Registration {
         self.deadlines.clear(Due::Retry);
         match &self.operation {
             None => self.begin(now, Purpose::Register),
-            Some(operation) => self.again = operation.purpose == Purpose::Unregister,
+            Some(operation) => self.again = operation.purpose != Purpose::Register,
         }
     }
 
@@ -480,7 +520,7 @@ impl Registration {
             self.outbox.event(RegistrationEvent::Trying);
         }
         // The binding is taken away where it was made, if that is still there.
-        if purpose == Purpose::Unregister
+        if purpose != Purpose::Register
             && let Some(binding) = &self.binding
         {
             let destination = binding.destination();
@@ -557,7 +597,7 @@ impl Registration {
         uri.headers.clear();
         let expires = match purpose {
             Purpose::Register => self.expires.as_secs(),
-            Purpose::Unregister => 0,
+            Purpose::Unregister | Purpose::Clear => 0,
         };
         let mut request = Request::new(Method::Register, uri);
         let headers = &mut request.headers;
@@ -580,7 +620,10 @@ impl Registration {
         };
         // The binding that this one replaces goes with the same request, before the new one, so
         // that no call is sent to an address where we no longer are.
-        let bound = self.bound_contact.as_deref();
+        let bound = self
+            .bound_contact
+            .as_deref()
+            .filter(|_| purpose != Purpose::Clear);
         if let Some(outdated) =
             bound.filter(|bound| path.is_some_and(|path| contact.uri_text(path) != **bound))
         {
@@ -592,9 +635,12 @@ impl Registration {
         if !self.config.user_agent.is_empty() {
             headers.push(HeaderName::UserAgent, self.config.user_agent.as_str());
         }
+        if purpose == Purpose::Clear {
+            headers.push(HeaderName::Contact, "*");
+        }
         Draft {
             request,
-            contact: Some(contact),
+            contact: (purpose != Purpose::Clear).then_some(contact),
         }
     }
 
@@ -656,7 +702,7 @@ impl Registration {
         };
         let status = answered.response.status;
         match purpose {
-            Purpose::Unregister => {
+            Purpose::Unregister | Purpose::Clear => {
                 if !status.is_success() {
                     let phrase = &answered.response.reason;
                     self.notice(format!(
@@ -705,7 +751,7 @@ impl Registration {
                 status,
                 error,
             } => match self.operation.take().map(|operation| operation.purpose) {
-                Some(Purpose::Unregister) => self.on_gone(now),
+                Some(Purpose::Unregister | Purpose::Clear) => self.on_gone(now),
                 _ => self.on_refused(
                     now,
                     Refusal::Auth {
@@ -763,6 +809,7 @@ impl Registration {
                 service_route: answer::values(&answered.response, HeaderName::ServiceRoute),
                 associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
                 other_bindings: found.others,
+                bindings: found.bindings,
             })));
         if !self.wanted {
             self.begin(now, Purpose::Unregister);
@@ -857,7 +904,8 @@ impl Registration {
 
     fn on_trouble(&mut self, now: Instant, what: Trouble, retry_after: Option<Duration>) {
         let purpose = self.operation.take().map(|operation| operation.purpose);
-        if !self.wanted || purpose == Some(Purpose::Unregister) {
+        let leaving = matches!(purpose, Some(Purpose::Unregister | Purpose::Clear));
+        if !self.wanted || leaving {
             self.notice(format!("signing out: {what}"));
             self.on_gone(now);
             return;

@@ -195,6 +195,10 @@ impl Bench {
     }
 
     fn grant_seen(&mut self, seconds: u32, seen: Option<&str>) {
+        if self.last().headers.get(HeaderName::Contact) == Some("*") {
+            self.reply(200, &[], seen);
+            return;
+        }
         let own = format!("<{}>;expires={seconds}", self.contact().uri);
         self.reply(200, &[(HeaderName::Contact, own)], seen);
     }
@@ -797,10 +801,77 @@ fn the_flow_of_somebody_else_is_none_of_our_business() {
 fn a_server_that_accepts_and_hangs_up_is_not_called_in_a_tight_loop() {
     let mut bench = Bench::registered(config(), 600);
     bench.lose(FLOW);
+    assert_eq!(bench.sent.len(), 2, "once at once");
+    bench.grant(600);
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        bench.lose(FLOW);
+        let (what, retry_in) = bench.last_retry();
+        assert_eq!(*what, Trouble::FlowLost);
+        waits.push(retry_in);
+        bench.wait(retry_in);
+        bench.grant(600);
+    }
+    assert!(waits[0] >= s(2) && waits[3] >= s(20), "{waits:?}");
+    bench.wait(s(31));
+    let sent = bench.sent.len();
+    bench.lose(FLOW);
+    assert_eq!(bench.sent.len(), sent + 1, "a stable one again at once");
+}
+
+// ---- The registrar's list ----
+
+#[test]
+fn the_list_of_bindings_says_which_is_ours() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    bench.answer(
+        200,
+        &[(
+            HeaderName::Contact,
+            "<sip:alice@203.0.113.1>;expires=30, <sip:alice-1@10.0.0.5:40000>;expires=300",
+        )],
+    );
+    let listed: Vec<_> = bench
+        .last_registered()
+        .bindings
+        .iter()
+        .map(|bound| (bound.uri.as_str(), bound.expires, bound.own))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("sip:alice@203.0.113.1", Some(s(30)), false),
+            ("sip:alice-1@10.0.0.5:40000", Some(s(300)), true)
+        ]
+    );
+}
+
+#[test]
+fn clearing_removes_all_bindings_and_a_wanted_account_comes_back() {
+    let mut bench = Bench::registered(config(), 600);
+    assert!(bench.registration.clear_bindings(bench.now));
+    bench.settle();
+    assert_eq!(bench.last().headers.get(HeaderName::Contact), Some("*"));
+    assert_eq!(bench.last().headers.get(HeaderName::Expires), Some("0"));
+    assert!(!bench.registration.clear_bindings(bench.now));
+    bench.settle();
+    bench.answer(200, &[]);
+    assert_eq!(bench.count(is_unregistered), 1);
+    assert_eq!(bench.contact().params.get("expires"), Some("600"));
+    bench.grant(600);
+    assert!(bench.registration.is_registered());
+}
+
+#[test]
+fn clearing_works_for_an_account_that_is_off() {
+    let mut bench = Bench::new(config());
+    assert!(bench.registration.clear_bindings(bench.now));
+    bench.settle();
+    bench.answer(200, &[]);
     assert_eq!(bench.sent.len(), 1);
-    assert!(matches!(bench.last_retry(), (Trouble::FlowLost, _)));
-    bench.wait(s(5));
-    assert_eq!(bench.sent.len(), 2);
+    assert_eq!(bench.count(is_unregistered), 1);
+    assert!(bench.registration.is_drained());
 }
 
 const MAPPED: &str = "198.51.100.7:1024";
@@ -905,6 +976,7 @@ fn no_mapping_is_told_where_the_server_sees_what_we_say() {
 enum Event {
     Register,
     Unregister,
+    Clear,
     Lose(u64),
     Answer(u16),
     Grant(u32, u16),
@@ -918,6 +990,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => Just(Event::Register),
         2 => Just(Event::Unregister),
+        1 => Just(Event::Clear),
         1 => (8_u64..11).prop_map(Event::Lose),
         2 => (100_u16..700).prop_map(Event::Answer),
         3 => (0_u32..700, 1_u16..4).prop_map(|(s, p)| Event::Grant(s, p)),
@@ -940,6 +1013,10 @@ proptest! {
             match event {
                 Event::Register => bench.register(),
                 Event::Unregister => bench.unregister(),
+                Event::Clear => {
+                    bench.registration.clear_bindings(bench.now);
+                    bench.settle();
+                }
                 Event::Lose(flow) => bench.lose(FlowId(flow)),
                 Event::Fail if !bench.sent.is_empty() => bench.fail(TransportError::Closed),
                 Event::Answer(code) if !bench.sent.is_empty() => bench.answer(code, &[]),
