@@ -13,6 +13,7 @@ use crate::repair::{Repair, Repairs};
 use crate::scan::{is_token, text};
 use crate::status::StatusCode;
 use crate::uri::Uri;
+use crate::validate::ONCE;
 use crate::view::{MessageView, StartLineView, read_length};
 
 /// A SIP message.
@@ -111,6 +112,14 @@ impl Message {
         };
         if !headers.has(HeaderName::ContentLength) {
             wire.unannounced = Some(body.len());
+        }
+        let head = view.bytes().len() - view.body().len();
+        if view
+            .bytes()
+            .get(..head)
+            .is_some_and(|head| std::str::from_utf8(head).is_err())
+        {
+            wire.repairs.add(Repair::NotUtf8);
         }
         let message = match view.start() {
             StartLineView::Request { method, uri } => match Uri::parse_bytes(uri) {
@@ -453,6 +462,11 @@ fn write(start: Vec<u8>, headers: &Headers, body: &[u8], wire: &Wire, form: Form
     out.extend_from_slice(b"\r\n");
     let mut length_written = untouched && wire.unannounced == Some(body.len());
     for field in headers.iter() {
+        // What is no header field goes back as it came or not at all: behind another field it
+        // might be taken for a fold.
+        if field.name().as_str().is_empty() && !untouched {
+            continue;
+        }
         if *field.name() == HeaderName::ContentLength {
             if length_written && !untouched {
                 continue;
@@ -534,6 +548,12 @@ fn check(start_line: bool, headers: &Headers) -> Result<(), SerializeError> {
 /// The repairs of the frame with those that only a look at the values shows.
 fn repairs(frame: Repairs, headers: &Headers) -> Repairs {
     let mut repairs = frame;
+    if ONCE
+        .iter()
+        .any(|name| headers.get_all(name).nth(1).is_some())
+    {
+        repairs.add(Repair::RepeatedHeader);
+    }
     for routes in [headers.routes(), headers.record_routes()] {
         let valued = |route: &crate::NameAddr| route.uri.params.get("lr").is_some();
         if routes.is_ok_and(|routes| routes.iter().any(valued)) {

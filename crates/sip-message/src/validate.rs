@@ -115,7 +115,7 @@ fn check_headers(headers: &Headers) -> Result<(), ValidateError> {
 }
 
 /// Headers that may stand once, of those whose repetition would make a message ambiguous.
-static ONCE: [HeaderName; 9] = [
+pub(crate) static ONCE: [HeaderName; 17] = [
     HeaderName::From,
     HeaderName::To,
     HeaderName::CallId,
@@ -125,4 +125,12 @@ static ONCE: [HeaderName; 9] = [
     HeaderName::ContentType,
     HeaderName::Expires,
     HeaderName::Event,
+    HeaderName::SubscriptionState,
+    HeaderName::ReferTo,
+    HeaderName::ReferredBy,
+    HeaderName::Replaces,
+    HeaderName::TargetDialog,
+    HeaderName::SessionExpires,
+    HeaderName::RSeq,
+    HeaderName::RAck,
 ];

@@ -214,6 +214,45 @@ fn compact_forms_say_the_same() {
     assert_eq!(Message::parse(&compact).expect("reads back"), long);
 }
 
+#[test]
+fn what_the_headers_were_forgiven_is_told() {
+    use sip_message::Repair;
+    let cases: [(&[u8], Repair); 4] = [
+        (
+            b"BYE sip:a@b SIP/2.0\r\nRoute: <sip:p;lr=on>\r\nl: 0\r\n\r\n",
+            Repair::ValuedLr,
+        ),
+        (
+            b"BYE sip:a@b SIP/2.0\r\nTo: Ada (x) <sip:a@b>\r\nl: 0\r\n\r\n",
+            Repair::SloppyDisplayName,
+        ),
+        (
+            b"BYE sip:a@b SIP/2.0\r\nSubject: \xfc\r\nl: 0\r\n\r\n",
+            Repair::NotUtf8,
+        ),
+        (
+            b"BYE sip:a@b SIP/2.0\r\nCSeq: 1 BYE\r\nCSeq: 1 BYE\r\nl: 0\r\n\r\n",
+            Repair::RepeatedHeader,
+        ),
+    ];
+    for (bytes, repair) in cases {
+        let message = Message::parse(bytes).expect("parses");
+        assert_eq!(message.repairs().iter().collect::<Vec<_>>(), [repair]);
+        assert_eq!(message.to_bytes(), bytes, "{repair}");
+    }
+}
+
+#[test]
+fn a_line_that_is_no_header_is_not_relayed_as_a_fold() {
+    let text = b"BYE sip:a@b SIP/2.0\r\n ;lr>, <sip:evil>\r\nl: 0\r\n\r\n";
+    let mut message = Message::parse(text).expect("parses");
+    assert_eq!(message.to_bytes(), text);
+    message
+        .headers_mut()
+        .insert_first(HeaderName::Route, "<sip:p;lr>");
+    assert!(!String::from_utf8_lossy(&message.to_bytes()).contains("evil"));
+}
+
 fn token() -> impl Strategy<Value = String> {
     "[A-Za-z0-9.!%*_+`'~-]{1,12}"
 }
