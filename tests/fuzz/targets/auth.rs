@@ -29,7 +29,10 @@ fn client(text: &str) {
     let mut tokens = Tokens::new(&Seed::from_number(1));
     // A server that asks the same again and again is given up on.
     for round in 0..20 {
-        if authenticator.handle_challenge(&response, &mut exchange).is_err() {
+        if authenticator
+            .handle_challenge(&response, &mut exchange)
+            .is_err()
+        {
             return;
         }
         assert!(round < 10, "a loop with {text:?}");
@@ -37,7 +40,11 @@ fn client(text: &str) {
         authenticator.authorize(&mut request, &mut exchange, &mut tokens);
         let written = request.to_bytes();
         let again = Message::parse(&written).expect("what was written can be read");
-        assert_eq!(again.headers().len(), request.headers.len(), "{text:?} adds a line");
+        assert_eq!(
+            again.headers().len(),
+            request.headers.len(),
+            "{text:?} adds a line"
+        );
     }
 }
 
@@ -49,7 +56,10 @@ fn server(text: &str) {
     verifier.challenge(now, false);
     let request = request(text);
     let verdict = verifier.check(now, &request, |_| Some("secret".to_owned()));
-    assert!(!matches!(verdict, Verdict::Accepted { .. }), "{text:?} lets anybody in");
+    assert!(
+        !matches!(verdict, Verdict::Accepted { .. }),
+        "{text:?} lets anybody in"
+    );
 }
 
 fn request(authorization: &str) -> sip_message::Request {

@@ -24,16 +24,71 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn read_all(headers: &Headers) {
-    let _ = (headers.vias(), headers.from(), headers.to(), headers.cseq(), headers.call_id());
-    let _ = (headers.contacts(), headers.routes(), headers.record_routes(), headers.paths());
-    let _ = (headers.max_forwards(), headers.expires(), headers.content_length());
-    let _ = (headers.content_type(), headers.content_disposition(), headers.accept());
-    let _ = (headers.challenges(), headers.authorizations(), headers.authentication_info());
-    let _ = (headers.rack(), headers.rseq(), headers.session_expires(), headers.min_se());
-    let _ = (headers.refer_to(), headers.replaces(), headers.target_dialog(), headers.event());
-    let _ = (headers.subscription_state(), headers.reasons(), headers.warnings());
-    let _ = (headers.retry_after(), headers.date(), headers.timestamp(), headers.alert_info());
-    let _ = (headers.allow(), headers.supported(), headers.require(), headers.in_reply_to());
-    let _ = (headers.user_to_user(), headers.diversions(), headers.history());
-    let _ = (headers.accept_language(), headers.accept_encoding(), headers.session_id());
+    let _ = (
+        headers.vias(),
+        headers.from(),
+        headers.to(),
+        headers.cseq(),
+        headers.call_id(),
+    );
+    let _ = (
+        headers.contacts(),
+        headers.routes(),
+        headers.record_routes(),
+        headers.paths(),
+    );
+    let _ = (
+        headers.max_forwards(),
+        headers.expires(),
+        headers.content_length(),
+    );
+    let _ = (
+        headers.content_type(),
+        headers.content_disposition(),
+        headers.accept(),
+    );
+    let _ = (
+        headers.challenges(),
+        headers.authorizations(),
+        headers.authentication_info(),
+    );
+    let _ = (
+        headers.rack(),
+        headers.rseq(),
+        headers.session_expires(),
+        headers.min_se(),
+    );
+    let _ = (
+        headers.refer_to(),
+        headers.replaces(),
+        headers.target_dialog(),
+        headers.event(),
+    );
+    let _ = (
+        headers.subscription_state(),
+        headers.reasons(),
+        headers.warnings(),
+    );
+    let _ = (
+        headers.retry_after(),
+        headers.date(),
+        headers.timestamp(),
+        headers.alert_info(),
+    );
+    let _ = (
+        headers.allow(),
+        headers.supported(),
+        headers.require(),
+        headers.in_reply_to(),
+    );
+    let _ = (
+        headers.user_to_user(),
+        headers.diversions(),
+        headers.history(),
+    );
+    let _ = (
+        headers.accept_language(),
+        headers.accept_encoding(),
+        headers.session_id(),
+    );
 }
