@@ -47,6 +47,14 @@ impl Json {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    pub(crate) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_true(&self) -> bool {
         *self == Self::Bool(true)
     }

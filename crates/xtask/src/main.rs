@@ -27,7 +27,9 @@ cargo xtask VERB
   layers                      check the arrows between the crates
   features [--write]          check tests/data/features.toml; --write refreshes the README's table
   fuzz [TARGET] [--seconds N] run the fuzz targets (60 seconds each)
-  bench parse                 measure the parser beside others, and print medians";
+  bench parse                 our parser beside others
+  bench register|calls|idle|media
+                              the release program on loopback, measured through /proc";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
