@@ -1,1 +1,22 @@
 //! The flight recorder: store, query, ladder, redaction and export of SIP traffic.
+//!
+//! ```text
+//! engine ─ record ─▶ store::Recorder ─┬▶ ring in memory ─▶ summary ─▶ query ─▶ list
+//!                                     └▶ segment files             └▶ ladder ─▶ picture, text
+//!                                                        redact ─▶ export ─▶ text, JSON
+//! ```
+//!
+//! Only [`store`] touches files; the rest is pure and works on [`model::TraceRecord`]s.
+//!
+//! What is recorded is what was on the wire, in files for their owner alone: a trace that was tidied up
+//! before it was kept proves nothing. What leaves is masked: digest answers, media keys and passwords
+//! always unless that is switched off by hand, identities by default.
+
+pub mod ladder;
+pub mod store;
+mod summary;
+#[cfg(test)]
+mod testing;
+
+pub use store::{Recorder, RecorderLimits};
+pub use summary::{Kind, Noise, PartySummary, Summary, summary};

@@ -1,0 +1,97 @@
+//! Records for tests.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::{AccountId, TenantId, Timestamp, TraceBody, TraceRecord, Transport};
+
+/// A message with the headers every message has.
+pub(crate) fn message(start: &str, method: &str, cseq: u32) -> String {
+    format!(
+        "{start}\r\n\
+         Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK-{cseq};rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: \"Alice Liddell\" <sip:alice@example.com>;tag=from-tag\r\n\
+         To: <sip:+4930123456@example.com>\r\n\
+         Call-ID: call-1@host\r\n\
+         CSeq: {cseq} {method}\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// A message recorded at a time in milliseconds.
+pub(crate) fn sip(id: u64, at_ms: i64, sent: bool, text: &str) -> TraceRecord {
+    TraceRecord {
+        id,
+        time: Timestamp(at_ms * 1000),
+        tenant: TenantId::new("acme"),
+        account: Some(AccountId::new("desk")),
+        call: None,
+        body: TraceBody::Sip {
+            sent,
+            transport: Transport::Udp,
+            local: "127.0.0.1:5070".to_owned(),
+            peer: "192.0.2.1:5060".to_owned(),
+            bytes: Arc::from(text.as_bytes()),
+        },
+    }
+}
+
+/// A note recorded at a time in milliseconds.
+pub(crate) fn note(id: u64, at_ms: i64, topic: &str, text: &str) -> TraceRecord {
+    TraceRecord {
+        body: TraceBody::Note {
+            topic: topic.to_owned(),
+            text: text.to_owned(),
+            sip_call_id: Some("call-1@host".to_owned()),
+        },
+        ..sip(id, at_ms, true, "")
+    }
+}
+
+/// A folder of its own for one test, empty.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("tipring-trace-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// Records of anything, and of almost SIP, for property tests.
+pub(crate) fn any_records() -> impl proptest::strategy::Strategy<Value = Vec<TraceRecord>> {
+    use proptest::prelude::*;
+    let start = prop_oneof![
+        Just("INVITE sip:a@b SIP/2.0"),
+        Just("ACK sip:a@b SIP/2.0"),
+        Just("REGISTER sip:b SIP/2.0"),
+        Just("SIP/2.0 401 Unauthorized"),
+        Just("SIP/2.0 407 Proxy"),
+        Just("SIP/2.0 200 OK"),
+        Just("SIP/2.0 180 \u{1b}[31mRing"),
+    ];
+    let method = prop_oneof![Just("INVITE"), Just("REGISTER")];
+    let almost = (start, method, 0_u32..4).prop_map(|(s, m, n)| message(s, m, n).into_bytes());
+    let bytes = prop_oneof![3 => almost, 1 => prop::collection::vec(any::<u8>(), 0..200)];
+    let body = (bytes, any::<bool>(), ".{0,12}", ".{0,12}");
+    let record = (any::<i64>(), body, prop::option::of((".{0,8}", ".{0,80}"))).prop_map(
+        |(time, (bytes, sent, local, peer), inside)| {
+            let mut record = match inside {
+                Some((topic, text)) => note(0, 0, &topic, &text),
+                None => sip(0, 0, sent, ""),
+            };
+            record.time = Timestamp(time);
+            if let TraceBody::Sip {
+                bytes: b,
+                local: l,
+                peer: p,
+                ..
+            } = &mut record.body
+            {
+                *b = bytes.into();
+                (*l, *p) = (local, peer);
+            }
+            record
+        },
+    );
+    prop::collection::vec(record, 0..30)
+}
