@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Codec, Direction, Protocol, SdpError, SessionDescription, summary};
+use crate::{Codec, Direction, FormatMap, Protocol, SdpError, SessionDescription, summary};
 
 fn parse(text: &str) -> SessionDescription {
     SessionDescription::parse(text.as_bytes()).unwrap()
@@ -96,7 +96,7 @@ fn malformed_maps_leave_the_static_meaning_or_none() {
     let text = "v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP 0 8 96 97 300 x\na=rtpmap:0 PCMU\na=rtpmap:8\na=rtpmap:96 opus/fast/2\na=rtpmap:97   opus/48000/2  \n";
     let read = parse(text);
     let formats = read.media().next().unwrap().formats();
-    let codecs: Vec<Option<Codec>> = formats.iter().map(|f| f.codec()).collect();
+    let codecs: Vec<Option<Codec>> = formats.iter().map(FormatMap::codec).collect();
     assert_eq!(
         codecs,
         [

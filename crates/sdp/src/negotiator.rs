@@ -113,6 +113,8 @@ pub struct Negotiator {
     highest_version: u64,
     pending: Option<Pending>,
     agreed: Option<Negotiated>,
+    /// Session id of the other side's `o=`: another one is another party behind the same call.
+    peer_session: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +162,7 @@ impl Negotiator {
             highest_version: 0,
             pending: None,
             agreed: None,
+            peer_session: None,
         }
     }
 
@@ -217,7 +220,9 @@ impl Negotiator {
         let Some(pending) = &self.pending else {
             return Err(SdpError::UnexpectedAnswer);
         };
-        let negotiated = self.read_answer(pending, answer)?;
+        let answer = SessionDescription::parse(answer)?;
+        let negotiated = self.read_answer(pending, &answer)?;
+        self.peer_session = Some(answer.session_id().to_owned());
         if let Some(pending) = self.pending.take() {
             self.lines = pending.lines;
             self.numbers = pending.numbers;
@@ -229,7 +234,9 @@ impl Negotiator {
     }
 
     /// Takes an offer and makes the answer: one codec, the first of ours that they have, under
-    /// their payload types, so that nothing has to be switched in the middle of a call.
+    /// their payload types, so that nothing has to be switched in the middle of a call. The same
+    /// party's later offers keep the codec while they name it; another party behind the same call
+    /// (a transfer by a PBX shows as a new session id) chooses anew.
     ///
     /// # Errors
     /// Glare, or an offer without anything for us; the session stays what it was.
@@ -237,7 +244,9 @@ impl Negotiator {
         if self.pending.is_some() {
             return Err(SdpError::OfferPending);
         }
-        let accepted = self.read_offer(offer)?;
+        let offer = SessionDescription::parse(offer)?;
+        let accepted = self.read_offer(&offer)?;
+        self.peer_session = Some(offer.session_id().to_owned());
         let direction = accepted.negotiated.direction;
         let composed = self.compose(
             &accepted.lines,

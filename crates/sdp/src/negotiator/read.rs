@@ -7,9 +7,8 @@ impl Negotiator {
     pub(super) fn read_answer(
         &self,
         pending: &Pending,
-        answer: &[u8],
+        answer: &SessionDescription,
     ) -> Result<Negotiated, SdpError> {
-        let answer = SessionDescription::parse(answer)?;
         let mut repairs = answer.repairs().to_vec();
         if answer.media().len() != pending.lines.len() {
             repairs.push(format!(
@@ -26,7 +25,7 @@ impl Negotiator {
             .and_then(|index| answer.media().nth(index))
             .filter(MediaView::is_audio);
         let Some(audio) = in_place.or_else(|| answer.media().find(MediaView::is_audio)) else {
-            return Err(self.nothing_in_common(&answer));
+            return Err(self.nothing_in_common(answer));
         };
         if audio.port() == 0 {
             return match &self.agreed {
@@ -37,7 +36,7 @@ impl Negotiator {
             };
         }
         if !audio.protocol().is_plain() {
-            return Err(self.nothing_in_common(&answer));
+            return Err(self.nothing_in_common(answer));
         }
         let formats = audio.formats();
         let mut codecs: Vec<NegotiatedCodec> = Vec::new();
@@ -72,7 +71,7 @@ impl Negotiator {
             }
         }
         let Some(chosen) = codecs.first().copied() else {
-            return Err(self.nothing_in_common(&answer));
+            return Err(self.nothing_in_common(answer));
         };
         let events = best_events(&events, chosen.codec);
         // We offered to share the port, so its answer decides.
@@ -86,8 +85,7 @@ impl Negotiator {
     }
 
     /// What an offer comes to (RFC 3264 §6).
-    pub(super) fn read_offer(&self, offer: &[u8]) -> Result<Accepted, SdpError> {
-        let offer = SessionDescription::parse(offer)?;
+    pub(super) fn read_offer(&self, offer: &SessionDescription) -> Result<Accepted, SdpError> {
         let mut repairs = offer.repairs().to_vec();
         if offer.media().len() < self.lines.len() {
             repairs.push(format!(
@@ -104,17 +102,17 @@ impl Negotiator {
             offer
                 .media()
                 .nth(*index)
-                .is_some_and(|m| m.port() != 0 && self.chosen_of(&m).is_some())
+                .is_some_and(|m| m.port() != 0 && self.chosen_of(&m, offer).is_some())
         };
         let mut places = current.into_iter().chain(0..offer.media().len());
         let Some(place) = places.find(acceptable) else {
-            return self.read_end(&offer, current, repairs);
+            return self.read_end(offer, current, repairs);
         };
         let (Some(audio), mut numbers) = (offer.media().nth(place), self.numbers.clone()) else {
-            return Err(self.nothing_in_common(&offer));
+            return Err(self.nothing_in_common(offer));
         };
-        let Some((codec, payload_type)) = self.chosen_of(&audio) else {
-            return Err(self.nothing_in_common(&offer));
+        let Some((codec, payload_type)) = self.chosen_of(&audio, offer) else {
+            return Err(self.nothing_in_common(offer));
         };
         let mut formats = vec![Format::Codec(codec)];
         numbers.adopt(Format::Codec(codec), payload_type);
@@ -135,7 +133,7 @@ impl Negotiator {
             rtcp_mux: audio.rtcp_mux(),
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
-        let lines = mirrored(&offer, Some(place));
+        let lines = mirrored(offer, Some(place));
         Ok(Accepted {
             session_lines: self.never_shorter(lines.clone()),
             lines,
@@ -168,13 +166,17 @@ impl Negotiator {
         })
     }
 
-    /// The codec of ours that comes first in our order, with their payload type.
-    fn chosen_of(&self, media: &MediaView<'_>) -> Option<(Codec, u8)> {
+    /// The codec that is in use with this party, or that comes first in our order, with their
+    /// payload type.
+    fn chosen_of(&self, media: &MediaView<'_>, offer: &SessionDescription) -> Option<(Codec, u8)> {
         if !media.is_audio() || !media.protocol().is_plain() {
             return None;
         }
         let formats = media.formats();
-        self.local.codecs.iter().find_map(|codec| {
+        let same_party = self.peer_session.as_deref() == Some(offer.session_id());
+        let agreed = self.agreed.as_ref().filter(|_| same_party);
+        let in_use = agreed.map(|agreed| &agreed.codec).into_iter();
+        in_use.chain(&self.local.codecs).find_map(|codec| {
             let format = formats
                 .iter()
                 .find(|format| format.codec() == Some(*codec))?;

@@ -422,7 +422,25 @@ mod hold {
     }
 
     #[test]
-    fn the_codec_survives_hold() {
+    fn the_codec_survives_their_hold_but_not_another_party() {
+        let mut ours = in_call();
+        let lines = [
+            "m=audio 6000 RTP/AVP 96 0",
+            "a=rtpmap:96 opus/48000/2",
+            "a=sendonly",
+        ];
+        let (answer, has) = ours.handle_offer(&body(&lines)).unwrap();
+        assert_eq!(has.codec, Codec::Pcmu);
+        assert_eq!(lines_of(&answer, "m="), ["m=audio 4000 RTP/AVP 0"]);
+        let transferred = String::from_utf8(body(&lines))
+            .unwrap()
+            .replace("bob 1", "carol 2");
+        let (_, has) = ours.handle_offer(transferred.as_bytes()).unwrap();
+        assert_eq!(has.codec, Codec::Opus);
+    }
+
+    #[test]
+    fn the_codec_survives_our_hold() {
         let mut ours = in_call();
         ours.set_hold(true);
         let offer = ours.offer();
