@@ -318,12 +318,16 @@ impl EventReceiver {
         self.done.pop_front()
     }
 
-    /// Whether the packet repeats an event that was reported, or is a little older than that.
-    /// Much older is a sender whose timestamps began anew.
+    /// Whether the packet repeats an event that was reported, or is a little older than that or
+    /// than the one being heard. Much older is a sender whose timestamps began anew.
     fn is_over(&self, timestamp: u32) -> bool {
-        self.reported.is_some_and(|reported| {
-            reported.wrapping_sub(timestamp) <= ticks(LONGEST, self.clock_rate_hz)
-        })
+        let recent = ticks(LONGEST, self.clock_rate_hz);
+        let reported = |reported: u32| reported.wrapping_sub(timestamp) <= recent;
+        let heard = |hearing: Hearing| {
+            let age = hearing.timestamp.wrapping_sub(timestamp);
+            age > 0 && age <= recent
+        };
+        self.reported.is_some_and(reported) || self.current.is_some_and(heard)
     }
 
     fn report(&mut self, hearing: Hearing) {
@@ -546,6 +550,34 @@ mod tests {
                 duration: Duration::from_millis(80)
             }]
         );
+    }
+
+    #[test]
+    fn a_late_packet_of_an_earlier_segment_is_not_another_digit() {
+        let start = Instant::now();
+        let mut receiver = EventReceiver::new(8_000);
+        let send = |receiver: &mut EventReceiver, timestamp, duration, end| {
+            let payload = EventPayload {
+                event: 6,
+                end,
+                volume: 10,
+                duration,
+            };
+            let packet = EventPacket {
+                marker: false,
+                timestamp,
+                payload: payload.to_bytes(),
+            };
+            receiver.receive(start, &header(&packet, 0), &packet.payload);
+        };
+        send(&mut receiver, 1_000, 0xFFF0, false);
+        send(&mut receiver, 1_000 + SEGMENT, 160, false);
+        send(&mut receiver, 1_000, 0xFFFF, false);
+        send(&mut receiver, 1_000 + SEGMENT, 320, true);
+        send(&mut receiver, 1_000 + SEGMENT, 320, true);
+        let digits: Vec<_> = std::iter::from_fn(|| receiver.poll(start)).collect();
+        assert_eq!(digits.len(), 1);
+        assert_eq!(digits[0].duration.as_millis(), (0xFFFF + 320) / 8);
     }
 
     #[test]

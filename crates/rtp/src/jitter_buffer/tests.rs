@@ -1,5 +1,7 @@
 //! The buffer behind simulated networks: time moves in steps of a millisecond and nothing sleeps.
 
+use std::collections::HashMap;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -110,11 +112,17 @@ impl Run {
 /// Plays `packets` on a device whose clock is `drift_ppm` fast, through a caller that is quiet
 /// when `quiet` says so for a moment in milliseconds.
 fn play(packets: &[Sent], drift_ppm: f64, quiet: impl Fn(i64) -> bool) -> Run {
+    play_by(packets, drift_ppm, quiet, 0.0)
+}
+
+/// The same through a caller that stretches and shortens sound by up to `elasticity` on request.
+fn play_by(packets: &[Sent], drift_ppm: f64, quiet: impl Fn(i64) -> bool, elasticity: f64) -> Run {
     let start = Instant::now();
     let mut buffer = JitterBuffer::new(JitterBufferConfig::new(RATE));
     let mut arriving: Vec<&Sent> = packets.iter().filter(|p| p.arrives_us.is_some()).collect();
     arriving.sort_by_key(|p| p.arrives_us);
     let mut arriving = arriving.into_iter().peekable();
+    let sent_at: HashMap<u32, i64> = packets.iter().map(|p| (p.timestamp, p.sent_us)).collect();
     // What is on its way when the talker stops is left out.
     let end_us = packets.iter().map(|p| p.sent_us).max().unwrap_or(0);
     let mut run = Run {
@@ -152,13 +160,14 @@ fn play(packets: &[Sent], drift_ppm: f64, quiet: impl Fn(i64) -> bool) -> Run {
             buffer.heard(quiet(at_ms));
             let heard = match buffer.pull(now) {
                 Playout::Payload(payload) => {
-                    let sent = packets
-                        .iter()
-                        .rev()
-                        .find(|p| p.timestamp == payload.timestamp && p.sent_us <= now_us);
-                    let sent = sent.unwrap();
-                    fifo_ms += f64::from(payload.bytes[0]);
-                    let delay_ms = (now_us - sent.sent_us - 40_000) as f64 / 1_000.0;
+                    let sent_us = sent_at[&payload.timestamp];
+                    let factor = match payload.pace {
+                        Pace::Steady => 1.0,
+                        Pace::Faster => 1.0 - elasticity,
+                        Pace::Slower => 1.0 + elasticity,
+                    };
+                    fifo_ms += f64::from(payload.bytes[0]) * factor;
+                    let delay_ms = (now_us - sent_us - 40_000) as f64 / 1_000.0;
                     Heard::Payload {
                         at_ms,
                         timestamp: payload.timestamp,
@@ -508,6 +517,62 @@ fn a_longer_path_is_a_new_base_and_not_jitter() {
     // The path itself is 150 ms; what the buffer adds is small again.
     let delay = run.mean_delay(20_000, 30_000);
     assert!(delay <= 150.0 + 40.0, "{delay}");
+}
+
+#[test]
+fn a_shorter_path_lowers_the_delay_again() {
+    let packets = talk(40, 20, |_, at| Some(if at >= 20_000 { 0.0 } else { 150.0 }));
+    for quiet in [never, pauses] {
+        let run = play(&packets, 0.0, quiet);
+        let delay = run.mean_delay(25_000, 40_000);
+        assert!(delay <= 40.0, "{delay}");
+        assert!(run.targets[2_600] <= 25.0, "{}", run.targets[2_600]);
+        assert_eq!(run.statistics.lost, 0);
+    }
+}
+
+#[test]
+fn a_caller_that_stretches_needs_no_cuts() {
+    let packets = talk(30, 20, |_, at| {
+        Some(if (15_000..15_200).contains(&at) {
+            (15_200 - at) as f64
+        } else {
+            0.0
+        })
+    });
+    let cut = play(&packets, 0.0, never);
+    let stretched = play_by(&packets, 0.0, never, 0.15);
+    assert!(stretched.statistics.shortened < cut.statistics.shortened / 2);
+    let after = stretched.mean_delay(18_200, 20_000);
+    assert!(after <= 35.0, "{after}");
+    assert_eq!(stretched.statistics.lost, 0);
+}
+
+#[test]
+fn jitter_with_loss_is_no_worse_than_either() {
+    let mut random = Random(21);
+    let mut lost = 0u64;
+    let packets = talk(60, 20, |_, _| {
+        let arrives = random.next() > 0.1;
+        lost += u64::from(!arrives);
+        arrives.then(|| random.next() * 60.0)
+    });
+    let run = play(&packets, 0.0, pauses);
+    assert!(in_order(&run));
+    assert!(run.statistics.lost <= lost + packets.len() as u64 / 50);
+    assert!(run.statistics.late <= packets.len() as u64 / 50);
+    assert!(run.mean_delay(20_000, 60_000) <= 80.0);
+    // Sound was made for all the time: the sum of what was played is the time that passed.
+    let filled: f64 = run
+        .heard
+        .iter()
+        .map(|heard| match heard {
+            Heard::Payload { .. } => 20.0,
+            Heard::Lost { ms, .. } => *ms,
+            Heard::Empty { .. } => 10.0,
+        })
+        .sum();
+    assert!((filled - 60_000.0).abs() <= 100.0, "{filled}");
 }
 
 #[test]
