@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use sip_message::{NameAddr, Uri};
+use sip_message::{Method, NameAddr, Uri};
 
 use crate::auth::Credentials;
 use crate::path::Transport;
@@ -38,9 +38,13 @@ pub struct CallConfig {
 }
 
 impl CallConfig {
-    /// A configuration with the usual values: no login, no proxy, any transport.
+    /// A configuration with the usual values: no login, no proxy, any transport, and what a call can do.
     #[must_use]
     pub fn new(local: NameAddr, contact_user: &str) -> Self {
+        let mut capabilities = Capabilities::default();
+        if !capabilities.allows(&Method::Update) {
+            capabilities.allow.push(Method::Update);
+        }
         Self {
             local,
             remote: None,
@@ -49,7 +53,7 @@ impl CallConfig {
             route: Vec::new(),
             transport: None,
             credentials: None,
-            capabilities: Capabilities::default(),
+            capabilities,
             extra_headers: Vec::new(),
             ring_limit: Some(Duration::from_secs(180)),
             timers: Timers::default(),

@@ -227,6 +227,7 @@ impl Call {
         let hop = task.hop.to_string();
         let attempt = task.attempt.take();
         let cancelled = task.cancel != Cancel::No;
+        let failed = attempt.as_ref().map(|attempt| attempt.destination);
         let mut larger = None;
         if let Some(attempt) = attempt {
             let path = *attempt.destination.path();
@@ -242,12 +243,8 @@ impl Call {
             left.push_front(destination);
             self.notice("a request was too large for UDP and is sent over TCP");
         }
-        if self
-            .known_way
-            .as_ref()
-            .is_some_and(|(known, _)| *known == hop)
-        {
-            self.known_way = None;
+        if let Some(failed) = failed {
+            self.rest(&hop, failed);
         }
         if cancelled {
             // Nobody wants it any more, so no other path has to be tried.
@@ -317,7 +314,16 @@ impl Call {
     /// No path is left.
     fn task_failed(&mut self, now: Instant, id: TaskId, fault: Fault) {
         let Some(task) = self.client(id) else { return };
-        match task.purpose.clone() {
+        let (hop, purpose) = (task.hop.to_string(), task.purpose.clone());
+        if self
+            .known_way
+            .as_ref()
+            .is_some_and(|(known, _)| *known == hop)
+        {
+            // All of them failed: the next request asks anew.
+            self.known_way = None;
+        }
+        match purpose {
             Purpose::Invite => {
                 self.finish(id);
                 let kind = self.end_kind_of(fault);
@@ -421,6 +427,16 @@ impl Call {
         {
             destinations.retain(|other| *other != destination);
             destinations.insert(0, destination);
+        }
+    }
+
+    /// This destination failed: later requests try it last. It is rested and not removed, since all may fail once.
+    fn rest(&mut self, hop: &str, destination: Destination) {
+        if let Some((known, destinations)) = &mut self.known_way
+            && known == hop
+        {
+            destinations.retain(|other| *other != destination);
+            destinations.push(destination);
         }
     }
 

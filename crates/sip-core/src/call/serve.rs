@@ -83,6 +83,9 @@ impl Call {
         if !unsupported.is_empty() {
             return self.refuse_extensions(now, id, &unsupported);
         }
+        if !self.config.capabilities.allows(&request.method) {
+            return self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None);
+        }
         match request.method {
             Method::Bye => self.on_bye(now, id, &request),
             Method::Invite => self.on_reinvite(now, id, &request),

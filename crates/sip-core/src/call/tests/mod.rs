@@ -1,9 +1,13 @@
 //! Two phones, or a phone and a scripted peer, on the virtual network.
 
+mod auth;
 mod cancel;
+mod faults;
 mod flows;
 mod forks;
+mod modify;
 mod peer;
+mod sequences;
 mod success;
 
 use std::collections::HashMap;
@@ -92,11 +96,13 @@ impl Phone {
     }
 
     pub(super) fn notices(&self) -> Vec<&str> {
-        let notice = |event| match event {
-            &CallEvent::Notice(ref text) => Some(text.as_str()),
-            _ => None,
-        };
-        self.events.iter().filter_map(notice).collect()
+        let mut notices = Vec::new();
+        for event in &self.events {
+            if let CallEvent::Notice(text) = event {
+                notices.push(text.as_str());
+            }
+        }
+        notices
     }
 
     fn next_seed(&mut self) -> Seed {

@@ -1,0 +1,249 @@
+//! Logins asked for on the way.
+
+use super::peer::{answer, heard, last, response, say};
+use super::*;
+
+const REALM: &str = "pbx.example";
+
+fn calling(with_login: bool) -> (Net, NodeId, NodeId) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let server = add_script(&mut net, BOB);
+    if with_login {
+        act(&mut net, alice, |phone, _| login(&mut phone.config));
+    }
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    (net, alice, server)
+}
+
+/// A 401 to the last request with this method, with this nonce.
+fn challenge(net: &mut Net, server: NodeId, method: &str, nonce: &str) {
+    let request = last(net, server, method);
+    let mut refusal = response(&request, 401, "c");
+    let value = format!("Digest realm=\"{REALM}\", nonce=\"{nonce}\", algorithm=MD5, qop=\"auth\"");
+    refusal.headers.push(HeaderName::WwwAuthenticate, value);
+    say(net, server, ALICE, refusal.to_bytes());
+    wait(net, 10);
+}
+
+/// Says yes to the last request with this method.
+fn accept(net: &mut Net, server: NodeId, method: &str) {
+    let request = last(net, server, method);
+    let ok = answer(&request, 200, "b", "sip:bob@192.0.2.2", ANSWER);
+    say(net, server, ALICE, ok.to_bytes());
+    wait(net, 10);
+}
+
+fn number(request: &Request) -> u32 {
+    request.headers.cseq().unwrap().number
+}
+
+#[test]
+fn a_401_after_100_and_180_is_answered_with_credentials() {
+    let (mut net, alice, server) = calling(true);
+    let first = last(&net, server, "INVITE");
+    for code in [100, 180] {
+        let tag = if code == 100 { "" } else { "early" };
+        say(
+            &mut net,
+            server,
+            ALICE,
+            response(&first, code, tag).to_bytes(),
+        );
+        wait(&mut net, 10);
+    }
+    challenge(&mut net, server, "INVITE", "n1");
+    let second = last(&net, server, "INVITE");
+    assert_eq!(number(&second), number(&first) + 1);
+    assert_eq!(second.headers.call_id(), first.headers.call_id());
+    assert_eq!(second.headers.from(), first.headers.from(), "same tag");
+    assert_eq!(second.headers.to().unwrap().tag(), None);
+    assert!(
+        second
+            .headers
+            .get(HeaderName::Authorization)
+            .unwrap()
+            .contains("nonce=\"n1\"")
+    );
+    let branch = |request: &Request| {
+        request
+            .headers
+            .via_top()
+            .unwrap()
+            .branch()
+            .map(str::to_owned)
+    };
+    assert_ne!(branch(&second), branch(&first));
+    accept(&mut net, server, "INVITE");
+    assert!(phone(&net, alice).established());
+}
+
+#[test]
+fn the_ack_to_a_401_has_its_own_invites_number_and_branch() {
+    let (mut net, _, server) = calling(true);
+    let first = last(&net, server, "INVITE");
+    challenge(&mut net, server, "INVITE", "n1");
+    let ack = last(&net, server, "ACK");
+    assert_eq!(number(&ack), number(&first));
+    assert_eq!(
+        ack.headers.get_all(HeaderName::Via).collect::<Vec<_>>(),
+        first.headers.get_all(HeaderName::Via).collect::<Vec<_>>()
+    );
+    // The 401 comes again although the next INVITE is out: the same ACK again.
+    let mut again = response(&first, 401, "c");
+    again.headers.push(
+        HeaderName::WwwAuthenticate,
+        "Digest realm=\"x\", nonce=\"n1\"",
+    );
+    say(&mut net, server, ALICE, again.to_bytes());
+    wait(&mut net, 10);
+    let acks = heard(&net, server, "ACK");
+    assert_eq!(acks.len(), 2);
+    assert_eq!(acks[0], acks[1]);
+    assert_eq!(heard(&net, server, "INVITE").len(), 2);
+}
+
+#[test]
+fn the_dialog_counts_on_from_the_number_after_the_retry() {
+    let (mut net, alice, server) = calling(true);
+    challenge(&mut net, server, "INVITE", "n1");
+    accept(&mut net, server, "INVITE");
+    let base = number(&last(&net, server, "INVITE"));
+    let ack = last(&net, server, "ACK");
+    assert_eq!(number(&ack), base);
+    assert!(ack.headers.has(HeaderName::Authorization), "RFC 3261 §22.1");
+    act(&mut net, alice, |phone, now| {
+        phone.call().info(now, "text/plain", b"x".to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    assert_eq!(number(&last(&net, server, "INFO")), base + 1);
+    act(&mut net, alice, |phone, now| {
+        phone.call().reoffer(now, OFFER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    assert_eq!(number(&last(&net, server, "INVITE")), base + 2);
+}
+
+#[test]
+fn a_407_to_the_bye_is_answered_although_the_call_is_over() {
+    let (mut net, alice, server) = calling(true);
+    accept(&mut net, server, "INVITE");
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 10);
+    let first = last(&net, server, "BYE");
+    let mut refusal = response(&first, 407, "");
+    refusal.headers.push(
+        HeaderName::ProxyAuthenticate,
+        "Digest realm=\"proxy\", nonce=\"p\", qop=\"auth\"",
+    );
+    say(&mut net, server, ALICE, refusal.to_bytes());
+    wait(&mut net, 10);
+    let second = last(&net, server, "BYE");
+    assert_eq!(number(&second), number(&first) + 1);
+    assert!(second.headers.has(HeaderName::ProxyAuthorization));
+    say(
+        &mut net,
+        server,
+        ALICE,
+        response(&second, 200, "").to_bytes(),
+    );
+    assert_all_gone(&mut net, &[alice]);
+    assert_eq!(heard(&net, server, "BYE").len(), 2);
+}
+
+#[test]
+fn a_challenged_reinvite_is_sent_again() {
+    let (mut net, alice, server) = calling(true);
+    accept(&mut net, server, "INVITE");
+    act(&mut net, alice, |phone, now| {
+        phone.call().reoffer(now, b"v=0 hold".to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    challenge(&mut net, server, "INVITE", "n9");
+    let again = last(&net, server, "INVITE");
+    assert!(again.headers.has(HeaderName::Authorization));
+    assert_eq!(again.body, b"v=0 hold");
+    accept(&mut net, server, "INVITE");
+    let answers = phone(&net, alice)
+        .events
+        .iter()
+        .filter(|event| matches!(event, CallEvent::Answer { .. }));
+    assert_eq!(answers.count(), 2);
+}
+
+#[test]
+fn a_refused_password_ends_the_call_with_the_realm() {
+    let (mut net, alice, server) = calling(true);
+    challenge(&mut net, server, "INVITE", "n1");
+    challenge(&mut net, server, "INVITE", "n2");
+    let realm = REALM.to_owned();
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::PasswordRefused { realm })
+    );
+    assert_eq!(heard(&net, server, "INVITE").len(), 2, "no third try");
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_missing_password_ends_the_call_with_the_realm() {
+    let (mut net, alice, server) = calling(false);
+    challenge(&mut net, server, "INVITE", "n1");
+    let realm = REALM.to_owned();
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::PasswordMissing { realm })
+    );
+    assert_eq!(heard(&net, server, "INVITE").len(), 1);
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_refusal_of_one_request_says_nothing_about_the_next() {
+    let (mut net, alice, server) = calling(true);
+    accept(&mut net, server, "INVITE");
+    act(&mut net, alice, |phone, now| {
+        phone.call().info(now, "text/plain", b"x".to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    challenge(&mut net, server, "INFO", "n1");
+    challenge(&mut net, server, "INFO", "n2");
+    assert_eq!(
+        heard(&net, server, "INFO").len(),
+        2,
+        "refused twice is refused"
+    );
+    assert_eq!(phone(&net, alice).ended(), None, "the call goes on");
+    assert!(
+        phone(&net, alice)
+            .notices()
+            .contains(&"the peer answered an INFO with 401")
+    );
+    act(&mut net, alice, |phone, now| {
+        phone.call().reoffer(now, OFFER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    challenge(&mut net, server, "INVITE", "n3");
+    assert!(
+        last(&net, server, "INVITE")
+            .headers
+            .get(HeaderName::Authorization)
+            .unwrap()
+            .contains("n3")
+    );
+}
+
+#[test]
+fn a_cancelled_call_does_not_log_in() {
+    let (mut net, alice, server) = calling(true);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    challenge(&mut net, server, "INVITE", "n1");
+    assert_eq!(heard(&net, server, "INVITE").len(), 1);
+    assert_all_gone(&mut net, &[alice]);
+}

@@ -1,0 +1,502 @@
+//! Peers' faults, dead paths, lost owners.
+
+use sip_message::StatusCode;
+
+use super::peer::{answer, answers, follow, heard, invite, last, response, say};
+use super::*;
+
+fn calling() -> (Net, NodeId, NodeId, Request) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    let request = last(&net, bob, "INVITE");
+    (net, alice, bob, request)
+}
+
+/// A script that called ALICE and was answered; with the To of the dialog.
+fn answered_script() -> (Net, NodeId, NodeId, Request, String) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    let request = invite(&net, bob, ALICE, "first", 7, OFFER);
+    say(&mut net, bob, ALICE, request.to_bytes());
+    wait(&mut net, 10);
+    act(&mut net, alice, |phone, now| {
+        phone.call().answer(now, ANSWER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    let to = answers(&net, bob, "INVITE")[0]
+        .headers
+        .get(HeaderName::To)
+        .unwrap()
+        .to_owned();
+    (net, alice, bob, request, to)
+}
+
+fn dialogs(net: &Net, id: NodeId) -> usize {
+    phone(net, id).call.as_ref().unwrap().counts()[2]
+}
+
+#[test]
+fn a_100_with_a_tag_makes_no_dialog() {
+    let (mut net, alice, bob, request) = calling();
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        response(&request, 100, "odd").to_bytes(),
+    );
+    wait(&mut net, 10);
+    assert_eq!(dialogs(&net, alice), 0);
+    assert_eq!(
+        phone(&net, alice).notices(),
+        ["a 100 with a To tag: the tag was ignored"]
+    );
+    assert!(
+        !phone(&net, alice)
+            .events
+            .iter()
+            .any(|event| matches!(event, CallEvent::Progress { .. }))
+    );
+}
+
+#[test]
+fn an_18x_without_tag_makes_no_dialog_and_is_told() {
+    let (mut net, alice, bob, request) = calling();
+    say(&mut net, bob, ALICE, response(&request, 180, "").to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(dialogs(&net, alice), 0);
+    let told = phone(&net, alice)
+        .events
+        .iter()
+        .find(|event| matches!(event, CallEvent::Progress { .. }));
+    assert!(matches!(
+        told,
+        Some(CallEvent::Progress { dialog: None, .. })
+    ));
+}
+
+#[test]
+fn an_18x_without_contact_makes_a_dialog() {
+    let (mut net, alice, bob, request) = calling();
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        response(&request, 180, "b").to_bytes(),
+    );
+    wait(&mut net, 10);
+    assert_eq!(dialogs(&net, alice), 1);
+    assert_eq!(
+        phone(&net, alice).notices(),
+        ["a provisional answer without Contact"]
+    );
+}
+
+#[test]
+fn a_2xx_without_to_tag_is_handled_once() {
+    let (mut net, alice, bob, request) = calling();
+    let ok = answer(&request, 200, "", "sip:bob@192.0.2.2", ANSWER);
+    for _ in 0..3 {
+        say(&mut net, bob, ALICE, ok.to_bytes());
+        wait(&mut net, 500);
+    }
+    assert_eq!(heard(&net, bob, "ACK").len(), 3, "each repeat gets its ACK");
+    assert!(heard(&net, bob, "BYE").is_empty());
+    assert!(phone(&net, alice).established());
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 10);
+    assert_eq!(
+        last(&net, bob, "BYE").headers.to().unwrap().tag(),
+        None,
+        "the tag is empty"
+    );
+}
+
+#[test]
+fn a_2xx_without_contact_is_acknowledged_to_where_the_call_went() {
+    let (mut net, alice, bob, request) = calling();
+    let mut ok = answer(&request, 200, "b", "sip:bob@192.0.2.2", ANSWER);
+    ok.headers.remove(HeaderName::Contact);
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(last(&net, bob, "ACK").uri, request.uri);
+    assert!(phone(&net, alice).notices()[0].starts_with("a 2xx without Contact"));
+}
+
+#[test]
+fn a_bye_without_to_tag_ends_the_call_visibly() {
+    let (mut net, alice, bob, request, to) = answered_script();
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        follow(&request, &to, "ACK", "ack", 7).to_bytes(),
+    );
+    wait(&mut net, 10);
+    let mut bye = follow(
+        &request,
+        request.headers.get(HeaderName::To).unwrap(),
+        "BYE",
+        "bye",
+        8,
+    );
+    bye.headers.push(HeaderName::Reason, "Q.850;cause=16");
+    say(&mut net, bob, ALICE, bye.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(answers(&net, bob, "BYE")[0].status, StatusCode::OK);
+    let reason = Some("Q.850;cause=16".to_owned());
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::PeerHungUp { reason })
+    );
+    assert!(
+        phone(&net, alice)
+            .notices()
+            .iter()
+            .any(|notice| notice.contains("missing To tag"))
+    );
+}
+
+#[test]
+fn a_bye_with_a_foreign_tag_is_told_that_there_is_no_such_call() {
+    let (mut net, alice, bob, request, to) = answered_script();
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        follow(&request, &to, "ACK", "ack", 7).to_bytes(),
+    );
+    wait(&mut net, 10);
+    for (to, from) in [
+        (format!("<sip:alice@{ALICE}>;tag=foreign"), None),
+        (to, Some("<sip:x@y>;tag=stranger")),
+    ] {
+        let mut bye = follow(&request, &to, "BYE", &format!("bye{}", from.is_some()), 8);
+        if let Some(from) = from {
+            bye.headers.set(HeaderName::From, from);
+        }
+        say(&mut net, bob, ALICE, bye.to_bytes());
+        wait(&mut net, 10);
+        assert_eq!(answers(&net, bob, "BYE").pop().unwrap().status.code(), 481);
+    }
+    assert_eq!(phone(&net, alice).ended(), None);
+}
+
+#[test]
+fn an_ack_with_an_invented_tag_is_taken_visibly() {
+    let (mut net, alice, bob, request, _) = answered_script();
+    let ack = follow(
+        &request,
+        &format!("<sip:alice@{ALICE}>;tag=invented"),
+        "ACK",
+        "ack",
+        7,
+    );
+    say(&mut net, bob, ALICE, ack.to_bytes());
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).established());
+    assert!(phone(&net, alice).notices()[0].contains("wrong To tag"));
+}
+
+#[test]
+fn an_invite_without_contact_is_taken_visibly() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    let mut request = invite(&net, bob, ALICE, "first", 7, OFFER);
+    request.headers.remove(HeaderName::Contact);
+    say(&mut net, bob, ALICE, request.to_bytes());
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).notices()[0].contains("without Contact"));
+    act(&mut net, alice, |phone, now| {
+        phone.call().answer(now, ANSWER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    let to = answers(&net, bob, "INVITE")[0]
+        .headers
+        .get(HeaderName::To)
+        .unwrap()
+        .to_owned();
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        follow(&request, &to, "ACK", "ack", 7).to_bytes(),
+    );
+    wait(&mut net, 10);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 10);
+    // example.com resolves to nothing here: the flow that the peer was heard on carries the BYE.
+    assert_eq!(
+        last(&net, bob, "BYE").uri.to_string(),
+        "sip:script@example.com"
+    );
+}
+
+#[test]
+fn invites_that_make_no_call_are_refused_with_what_is_missing() {
+    type Spoil = fn(&mut Request);
+    let cases: [(&str, Spoil, u16); 4] = [
+        (
+            "an extension",
+            |invite| invite.headers.push(HeaderName::Require, "100rel, teleport"),
+            420,
+        ),
+        (
+            "a body",
+            |invite| invite.set_body("text/html", b"<p>".to_vec()),
+            415,
+        ),
+        (
+            "a To tag",
+            |invite| invite.headers.set(HeaderName::To, "<sip:a@b>;tag=gone"),
+            481,
+        ),
+        (
+            "the CSeq's method",
+            |invite| invite.headers.set(HeaderName::CSeq, "7 BYE"),
+            400,
+        ),
+    ];
+    for (what, spoil, status) in cases {
+        let mut net = Net::new(1);
+        let alice = add_phone(&mut net, ALICE, "alice");
+        let bob = add_script(&mut net, BOB);
+        let mut request = invite(&net, bob, ALICE, "first", 7, OFFER);
+        spoil(&mut request);
+        say(&mut net, bob, ALICE, request.to_bytes());
+        wait(&mut net, 10);
+        let refusal = net.trace().last().unwrap().packet.payload.clone();
+        let Ok(Message::Response(refusal)) = Message::parse(&refusal) else {
+            panic!("{what}: no answer")
+        };
+        assert_eq!(refusal.status.code(), status, "{what}");
+        if status == 420 {
+            assert_eq!(
+                refusal.headers.get(HeaderName::Unsupported),
+                Some("100rel, teleport")
+            );
+        }
+        assert!(phone(&net, alice).call.is_none());
+    }
+}
+
+#[test]
+fn the_invite_goes_to_the_next_path_on_a_closed_port_on_503_and_on_silence() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let (busy, silent) = (add_script(&mut net, BOB), add_script(&mut net, CAROL));
+    let good = add_script(&mut net, "192.0.2.4:5060");
+    act(&mut net, alice, |phone, _| {
+        let at = |text: &str| text.parse().unwrap();
+        let all = vec![
+            at("192.0.2.9:5060"),
+            at(BOB),
+            at(CAROL),
+            at("192.0.2.4:5060"),
+        ];
+        phone.names.insert("example.com".to_owned(), all);
+        phone.closed.push(at("192.0.2.9:5060"));
+    });
+    dial(&mut net, alice, "sip:bob@example.com", Some(OFFER));
+    wait(&mut net, 10);
+    let first = last(&net, busy, "INVITE");
+    say(&mut net, busy, ALICE, response(&first, 503, "x").to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, busy, "ACK").len(), 1);
+    assert_eq!(heard(&net, silent, "INVITE").len(), 1);
+    wait(&mut net, 32_000);
+    let request = last(&net, good, "INVITE");
+    say(
+        &mut net,
+        good,
+        ALICE,
+        answer(&request, 200, "b", "sip:bob@example.com", ANSWER).to_bytes(),
+    );
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).established());
+    // The server that answered is asked first from now on, without a new question.
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, good, "BYE").len(), 1);
+}
+
+#[test]
+fn a_503_of_the_last_path_is_the_end() {
+    let (mut net, alice, bob, request) = calling();
+    let mut refusal = response(&request, 503, "x");
+    refusal.headers.push(HeaderName::RetryAfter, "120");
+    say(&mut net, bob, ALICE, refusal.to_bytes());
+    wait(&mut net, 10);
+    let end = phone(&net, alice).ended().unwrap();
+    assert!(
+        matches!(end, EndKind::Status { code: 503, remark: Some(remark), .. } if remark.contains("120")),
+        "{end:?}"
+    );
+}
+
+#[test]
+fn a_closed_port_on_every_path_is_a_network_fault() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    act(&mut net, alice, |phone, _| {
+        phone.closed.push(BOB.parse().unwrap());
+    });
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    let fault = crate::call::NetworkFault::Transport(TransportError::Refused);
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::Network { fault })
+    );
+    assert!(phone(&net, alice).call.as_ref().unwrap().is_drained());
+}
+
+#[test]
+fn an_info_to_a_peer_that_lost_the_call_ends_it() {
+    let (mut net, alice, bob, request) = calling();
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        answer(&request, 200, "b", "sip:bob@192.0.2.2", ANSWER).to_bytes(),
+    );
+    wait(&mut net, 10);
+    act(&mut net, alice, |phone, now| {
+        phone.call().info(now, "text/plain", b"x".to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    let info = last(&net, bob, "INFO");
+    say(&mut net, bob, ALICE, response(&info, 481, "b").to_bytes());
+    wait(&mut net, 10);
+    assert!(matches!(
+        phone(&net, alice).ended(),
+        Some(EndKind::Status { code: 481, .. })
+    ));
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn requests_to_a_private_contact_go_to_where_the_peer_was_heard() {
+    let (mut net, alice, bob, request) = calling();
+    let ok = answer(&request, 200, "b", "sip:bob@10.1.1.1", ANSWER);
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    let ack = last(&net, bob, "ACK");
+    assert_eq!(ack.uri.to_string(), "sip:bob@10.1.1.1");
+    assert!(phone(&net, alice).notices()[0].contains("private address"));
+}
+
+#[test]
+fn byes_that_cross_are_both_answered() {
+    let (mut net, alice, bob) = talking(4);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    act(&mut net, bob, |phone, now| phone.call().hang_up(now)).unwrap();
+    wait(&mut net, 50);
+    let codes: Vec<_> = responses(&net, "BYE")
+        .iter()
+        .map(|response| response.status.code())
+        .collect();
+    assert_eq!(codes, [200, 200]);
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn a_call_whose_owner_died_is_ended_from_its_card() {
+    let (mut net, alice, bob) = talking(5);
+    let card = phone(&net, alice)
+        .call
+        .as_ref()
+        .unwrap()
+        .bye_card()
+        .unwrap();
+    assert_eq!(
+        &card.owner_key(),
+        phone(&net, alice).call.as_ref().unwrap().owner_key()
+    );
+    // Requests the card does not know of.
+    act(&mut net, alice, |phone, now| {
+        phone.call().info(now, "text/plain", b"x".to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 50);
+    act(&mut net, alice, |phone, now| {
+        let config = phone.config.clone();
+        phone.events.clear();
+        phone.call = Some(card.into_bye(now, config, &Seed::from_number(77)));
+    });
+    wait(&mut net, 50);
+    assert_eq!(phone(&net, alice).ended(), Some(&EndKind::WeHungUp));
+    assert_eq!(
+        phone(&net, bob).ended(),
+        Some(&EndKind::PeerHungUp { reason: None })
+    );
+    assert_eq!(responses(&net, "BYE")[0].status, StatusCode::OK);
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn a_call_without_confirmed_dialog_has_no_card() {
+    let (net, alice, ..) = calling();
+    assert!(
+        phone(&net, alice)
+            .call
+            .as_ref()
+            .unwrap()
+            .bye_card()
+            .is_none()
+    );
+}
+
+#[test]
+fn an_answer_with_a_foreign_branch_is_counted_and_dropped() {
+    let (mut net, alice, bob, request) = calling();
+    let mut forged = request.clone();
+    let mut via = forged.headers.via_top().unwrap();
+    via.params.set("branch", "z9hG4bKforged");
+    forged.headers.set(HeaderName::Via, via);
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        answer(&forged, 200, "b", "sip:evil@192.0.2.2", ANSWER).to_bytes(),
+    );
+    wait(&mut net, 10);
+    assert_eq!(phone(&net, alice).call.as_ref().unwrap().ignored(), 1);
+    assert!(phone(&net, alice).events.is_empty());
+}
+
+#[test]
+fn a_flood_of_requests_does_not_grow_the_call() {
+    let (mut net, alice, bob, request, to) = answered_script();
+    say(
+        &mut net,
+        bob,
+        ALICE,
+        follow(&request, &to, "ACK", "ack", 7).to_bytes(),
+    );
+    wait(&mut net, 10);
+    for number in 0..300 {
+        let info = follow(&request, &to, "INFO", &format!("i{number}"), 8 + number);
+        say(&mut net, bob, ALICE, info.to_bytes());
+    }
+    wait(&mut net, 10);
+    let counts = phone(&net, alice).call.as_ref().unwrap().counts();
+    assert_eq!(counts[1], Call::SERVER_LIMIT);
+    let refused = answers(&net, bob, "INFO")
+        .iter()
+        .filter(|response| response.status.code() == 503)
+        .count();
+    assert_eq!(
+        refused,
+        300 - (Call::SERVER_LIMIT - 1),
+        "the INVITE is one of them"
+    );
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    assert_all_gone(&mut net, &[alice]);
+}

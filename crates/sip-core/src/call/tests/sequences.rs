@@ -1,0 +1,187 @@
+//! Random users on a random network: whatever they do, each call ends once and leaves nothing behind.
+
+use proptest::prelude::*;
+use sip_message::StatusCode;
+use testkit::{Chance, Link};
+
+use super::*;
+
+/// What a user tries; most of it does not fit most states.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Ring,
+    Progress,
+    Answer,
+    Reject,
+    HangUp,
+    Reoffer,
+    AcceptOffer,
+    RejectOffer,
+    Info,
+    Wait(u16),
+}
+
+fn verbs() -> impl Strategy<Value = Vec<(bool, Verb)>> {
+    let verb = prop_oneof![
+        2 => Just(Verb::Ring),
+        1 => Just(Verb::Progress),
+        4 => Just(Verb::Answer),
+        1 => Just(Verb::Reject),
+        1 => Just(Verb::HangUp),
+        4 => Just(Verb::Reoffer),
+        5 => Just(Verb::AcceptOffer),
+        1 => Just(Verb::RejectOffer),
+        2 => Just(Verb::Info),
+        8 => (0u16..3000).prop_map(Verb::Wait),
+        1 => (3000u16..40_000).prop_map(Verb::Wait),
+    ];
+    prop::collection::vec((any::<bool>(), verb), 0..40)
+}
+
+/// Tries a verb; whether it fitted is the call's affair.
+fn attempt(phone: &mut Phone, now: Instant, verb: Verb) {
+    let Some(call) = &mut phone.call else { return };
+    let status = |code| StatusCode::new(code).unwrap();
+    let _ = match verb {
+        Verb::Ring => call.ring(now, None),
+        Verb::Progress => call.progress(now, status(183), Some(ANSWER.to_vec())),
+        Verb::Answer => call.answer(now, ANSWER.to_vec()),
+        Verb::Reject => call.reject(now, status(603)),
+        Verb::HangUp => call.hang_up(now),
+        Verb::Reoffer => call.reoffer(now, OFFER.to_vec()),
+        Verb::AcceptOffer => call.accept_offer(now, ANSWER.to_vec()),
+        Verb::RejectOffer => call.reject_offer(now, status(488)),
+        Verb::Info => call.info(now, "text/plain", b"x".to_vec()),
+        Verb::Wait(_) => return,
+    };
+}
+
+/// One run: everything sent, and what both users were told.
+fn run(
+    seed: u64,
+    late: bool,
+    link: Link,
+    verbs: &[(bool, Verb)],
+) -> (Vec<testkit::Traced<Vec<u8>>>, Vec<CallEvent>) {
+    let mut net = Net::new(seed);
+    net.set_link(link);
+    let (alice, bob) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_phone(&mut net, BOB, "bob"),
+    );
+    dial(
+        &mut net,
+        alice,
+        "sip:bob@192.0.2.2",
+        (!late).then_some(OFFER),
+    );
+    for (first, verb) in verbs {
+        if let Verb::Wait(ms) = verb {
+            wait(&mut net, u64::from(*ms));
+            continue;
+        }
+        let id = if *first { alice } else { bob };
+        act(&mut net, id, |phone, now| attempt(phone, now, *verb));
+    }
+    for id in [alice, bob] {
+        act(&mut net, id, |phone, now| attempt(phone, now, Verb::HangUp));
+        let phone = phone(&net, id);
+        assert!(
+            phone.call.is_none() || phone.ended().is_some(),
+            "told to hang up, and not ended"
+        );
+    }
+    // The INVITE may come through only now. Nobody takes it: hang up once more.
+    wait(&mut net, 33_000);
+    act(&mut net, bob, |phone, now| {
+        attempt(phone, now, Verb::HangUp);
+    });
+    // A BYE held for its ACK, then its own 64·T1, then the peer's repeats.
+    assert_all_gone(&mut net, &[alice, bob]);
+    let mut told = phone(&net, alice).events.clone();
+    told.extend_from_slice(&phone(&net, bob).events);
+    (net.trace().to_vec(), told)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_call_ends_once_and_leaves_nothing(
+        seed in any::<u64>(),
+        late in any::<bool>(),
+        loss in 0u32..500,
+        duplicate in 0u32..300,
+        reorder in 0u32..300,
+        verbs in verbs(),
+    ) {
+        let link = Link { loss, duplicate, reorder, ..Link::BAD };
+        run(seed, late, link, &verbs);
+    }
+
+    #[test]
+    fn the_same_seed_and_inputs_give_the_same_bytes(seed in any::<u64>(), verbs in verbs()) {
+        let first = run(seed, false, Link::BAD, &verbs);
+        let second = run(seed, false, Link::BAD, &verbs);
+        prop_assert_eq!(first.0, second.0);
+        prop_assert_eq!(first.1, second.1);
+    }
+
+    #[test]
+    fn messages_turned_upside_down_never_panic(seed in any::<u64>(), verbs in verbs()) {
+        let mut net = Net::new(seed);
+        let (alice, bob) = (add_phone(&mut net, ALICE, "alice"), add_phone(&mut net, BOB, "bob"));
+        dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+        let mut chance = Chance::new(seed);
+        for (first, verb) in &verbs {
+            let id = if *first { alice } else { bob };
+            act(&mut net, id, |phone, now| attempt(phone, now, *verb));
+            wait(&mut net, 20);
+            // Something that was said before comes once more, changed in one place, to either end.
+            let said = net.trace().len();
+            if said == 0 {
+                continue;
+            }
+            let index = chance.below(u32::try_from(said).unwrap()) as usize;
+            let mut packet = net.trace()[index].packet.clone();
+            damage(&mut packet.payload, &mut chance);
+            net.inject(packet.from, packet.to, packet.payload);
+            wait(&mut net, 20);
+        }
+        for id in [alice, bob] {
+            act(&mut net, id, |phone, now| attempt(phone, now, Verb::HangUp));
+        }
+        wait(&mut net, 33_000);
+        act(&mut net, bob, |phone, now| attempt(phone, now, Verb::HangUp));
+        assert_all_gone(&mut net, &[alice, bob]);
+    }
+}
+
+/// Swaps a word of the message for another one that stands elsewhere in SIP, or one byte for any.
+fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
+    const WORDS: [(&str, &str); 12] = [
+        ("INVITE", "BYE"),
+        ("ACK", "BYE"),
+        ("200", "487"),
+        ("200", "100"),
+        ("180", "200"),
+        ("BYE", "INVITE"),
+        ("tag=", "tog="),
+        ("200", "401"),
+        ("487", "200"),
+        ("Contact", "Kontakt"),
+        ("CSeq: ", "CSeq: 4"),
+        ("branch=z9hG4bK", "branch=z9hG4bKx"),
+    ];
+    let Ok(mut text) = String::from_utf8(bytes.clone()) else {
+        return;
+    };
+    if chance.hits(800) {
+        let (from, to) = WORDS[chance.below(12) as usize];
+        text = text.replace(from, to);
+        *bytes = text.into_bytes();
+    } else if !bytes.is_empty() {
+        let at = chance.below(u32::try_from(bytes.len()).unwrap()) as usize;
+        bytes[at] = u8::try_from(chance.below(256)).unwrap();
+    }
+}
