@@ -29,10 +29,15 @@ impl Timers {
         self.t1.saturating_mul(64)
     }
 
+    /// The first wait before a repeat: T1, but never nothing, or repeats would never stop.
+    pub fn first_repeat(&self) -> Duration {
+        self.t1.max(SHORTEST_REPEAT)
+    }
+
     /// The wait after this one when repeats double up to T2 (Timers E and G, and the 2xx of
     /// RFC 3261 §13.3.1.4).
     pub fn doubled(&self, interval: Duration) -> Duration {
-        interval.saturating_mul(2).min(self.t2)
+        interval.saturating_mul(2).min(self.t2).max(SHORTEST_REPEAT)
     }
 
     /// How long Timer E takes until it stays at T2: the moment from which RFC 4320 §4.1 allows
@@ -47,6 +52,9 @@ impl Timers {
         sum
     }
 }
+
+/// Below this nothing is repeated, whatever T1 and T2 are set to.
+const SHORTEST_REPEAT: Duration = Duration::from_millis(1);
 
 /// Every timer of the transactions, by the name its RFC gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +107,7 @@ impl Timer {
     /// Its first length on a transport, `None` where the timer does not run on it.
     pub fn length(self, timers: &Timers, reliable: bool) -> Option<Duration> {
         match self {
-            Self::A | Self::E | Self::G => (!reliable).then_some(timers.t1),
+            Self::A | Self::E | Self::G => (!reliable).then(|| timers.first_repeat()),
             Self::B | Self::F | Self::H | Self::L | Self::M | Self::N | Self::Unanswered => {
                 Some(timers.patience())
             }
@@ -157,8 +165,9 @@ impl<K: Copy + PartialEq> Deadlines<K> {
         self.0.iter().map(|(_, at)| *at).min()
     }
 
-    /// Takes the earliest deadline that is due: its key and the instant it was set to, so that
-    /// the next one can be computed from it and a late call does not make timers drift.
+    /// Takes the earliest deadline that is due: its key and the instant it was set to. What repeats
+    /// is set again from `now`: after a machine slept, one repeat goes out and not all those
+    /// missed.
     pub fn pop_due(&mut self, now: Instant) -> Option<(K, Instant)> {
         let (index, _) = self
             .0

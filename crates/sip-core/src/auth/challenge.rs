@@ -153,6 +153,8 @@ fn choose_qop(offered: Option<&str>) -> Option<Option<Qop>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Challenge, parse_schemes};
     use crate::auth::{Algorithm, Qop};
 
@@ -210,5 +212,34 @@ mod tests {
         }
         let many = "S a=1, ".repeat(1000);
         assert!(parse_schemes(&many).len() <= 16);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic_and_within_bounds(
+            text in r#"([a-zA-Z ,="\\\\é\t]|Digest|realm=|nonce=)*"#,
+        ) {
+            let schemes = parse_schemes(&text);
+            prop_assert!(schemes.len() <= 16);
+            prop_assert!(schemes.iter().all(|scheme| scheme.params.len() <= 32));
+            for scheme in &schemes {
+                let _ = Challenge::of(scheme, false);
+            }
+        }
+
+        #[test]
+        fn what_is_written_as_a_challenge_is_read_as_one(
+            realm in "[a-z ,=;]{0,12}", nonce in "[a-zA-Z0-9/+=]{1,20}", before in "[A-Z][a-z]{2,8}",
+        ) {
+            let text = format!(
+                "{before} x=\"a, b\", Digest realm=\"{realm}\",nonce=\"{nonce}\" , stale=true"
+            );
+            let schemes = parse_schemes(&text);
+            prop_assert_eq!(schemes.len(), 2);
+            let challenge = Challenge::of(&schemes[1], true).unwrap();
+            prop_assert_eq!(challenge.realm, realm);
+            prop_assert_eq!(challenge.nonce, nonce);
+            prop_assert!(challenge.stale && challenge.proxy);
+        }
     }
 }

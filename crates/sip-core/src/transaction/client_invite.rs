@@ -82,7 +82,7 @@ impl ClientInvite {
             ack: Vec::new(),
             reliable,
             timers: *timers,
-            interval: timers.t1,
+            interval: timers.first_repeat(),
             deadlines: Deadlines::default(),
             outputs: VecDeque::from([ClientOutput::Send(bytes.clone())]),
             bytes,
@@ -112,8 +112,8 @@ impl ClientInvite {
 
     /// Lets due timers fire. Too early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((timer, at)) = self.deadlines.pop_due(now) {
-            self.step(at, Input::Fired(timer));
+        while let Some((timer, _)) = self.deadlines.pop_due(now) {
+            self.step(now, Input::Fired(timer));
         }
     }
 

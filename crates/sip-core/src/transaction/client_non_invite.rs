@@ -74,7 +74,7 @@ impl ClientNonInvite {
             branch: branch.to_owned(),
             reliable,
             timers: *timers,
-            interval: timers.t1,
+            interval: timers.first_repeat(),
             deadlines: Deadlines::default(),
             outputs: VecDeque::from([ClientOutput::Send(bytes.clone())]),
             bytes,
@@ -104,8 +104,8 @@ impl ClientNonInvite {
 
     /// Lets due timers fire. Too early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((timer, at)) = self.deadlines.pop_due(now) {
-            self.step(at, Input::Fired(timer));
+        while let Some((timer, _)) = self.deadlines.pop_due(now) {
+            self.step(now, Input::Fired(timer));
         }
     }
 

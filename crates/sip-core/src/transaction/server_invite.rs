@@ -80,7 +80,7 @@ impl ServerInvite {
             last: None,
             reliable,
             timers: *timers,
-            interval: timers.t1,
+            interval: timers.first_repeat(),
             deadlines,
             outputs: VecDeque::new(),
             ignored: 0,
@@ -110,8 +110,8 @@ impl ServerInvite {
 
     /// Lets due timers fire. Too early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((timer, at)) = self.deadlines.pop_due(now) {
-            self.step(at, Input::Fired(timer));
+        while let Some((timer, _)) = self.deadlines.pop_due(now) {
+            self.step(now, Input::Fired(timer));
         }
     }
 

@@ -97,8 +97,8 @@ impl ServerNonInvite {
 
     /// Lets due timers fire. Too early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((timer, at)) = self.deadlines.pop_due(now) {
-            self.step(at, Input::Fired(timer));
+        while let Some((timer, _)) = self.deadlines.pop_due(now) {
+            self.step(now, Input::Fired(timer));
         }
     }
 

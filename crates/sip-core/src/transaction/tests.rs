@@ -570,6 +570,35 @@ fn a_request_that_its_owner_forgets_ends_when_the_peer_gives_up() {
     assert_eq!(times(&log, "terminated"), [32_000]);
 }
 
+// ---- Odd clocks ----
+
+#[test]
+fn after_a_sleep_one_repeat_goes_out_and_not_all_those_missed() {
+    let start = Instant::now();
+    let mut client = bye(start, false);
+    words(&mut client);
+    client.handle_timeout(start + ms(20_000));
+    assert_eq!(words(&mut client), ["send BYE"]);
+    client.handle_timeout(start + ms(3_600_000));
+    assert_eq!(words(&mut client), ["send BYE", "timed out", "terminated"]);
+}
+
+#[test]
+fn timers_of_zero_do_not_repeat_for_ever_in_one_instant() {
+    let timers = Timers {
+        t1: Duration::ZERO,
+        t2: Duration::ZERO,
+        t4: Duration::ZERO,
+    };
+    let start = Instant::now();
+    let mut client = ClientNonInvite::new(start, &request("BYE"), BRANCH, false, &timers);
+    let mut server = ServerInvite::new(start, &request("INVITE"), false, &timers);
+    server.respond(start, response(&request("INVITE"), 486, "b"));
+    client.handle_timeout(start + ms(1));
+    server.handle_timeout(start + ms(1));
+    assert!(client.is_terminated() && server.is_terminated());
+}
+
 // ---- Any sequence ends ----
 
 #[derive(Clone, Debug)]
