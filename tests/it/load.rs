@@ -173,9 +173,9 @@ fn two_hundred_accounts_sign_in_and_fifty_talk_at_once() {
     }
     let accounts = control.wait_for("200 registrations", seconds(60), |state| {
         let accounts = state["accounts"].as_array()?;
-        let registered = accounts.iter().filter(|account| {
-            account["registration"]["state"] == "registered" || account["state"] == "registered"
-        });
+        let registered = accounts
+            .iter()
+            .filter(|account| account["state"] == "registered");
         (registered.count() == ACCOUNTS).then(|| accounts.clone())
     });
     for account in accounts.iter().take(CALLS) {

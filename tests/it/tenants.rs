@@ -42,9 +42,9 @@ fn two_tenants_of_one_program_call_each_other() {
     let accounts = control.wait_for("two registrations", SOON, |state| {
         let accounts = state["accounts"].as_array()?;
         let are_registered = accounts.len() == 2
-            && accounts.iter().all(|account| {
-                account["registration"]["state"] == "registered" || account["state"] == "registered"
-            });
+            && accounts
+                .iter()
+                .all(|account| account["state"] == "registered");
         are_registered.then(|| accounts.clone())
     });
     assert_ne!(accounts[0]["tenant"], accounts[1]["tenant"], "{accounts:?}");

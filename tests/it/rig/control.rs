@@ -57,13 +57,7 @@ impl Control {
 
     /// The whole state.
     pub(crate) fn snapshot(&mut self) -> Value {
-        let result = self.call("snapshot", &json!({}));
-        // The state stands in the result itself or in its member of that name.
-        if result["accounts"].is_array() {
-            result
-        } else {
-            result["snapshot"].clone()
-        }
+        self.call("snapshot", &json!({}))
     }
 
     /// Asks for the state until `find` has an answer.

@@ -270,9 +270,7 @@ impl Bench {
 }
 
 fn is_registered(account: &Json) -> bool {
-    account.at("registration").at("state").text() == Some("registered")
-        || account.at("registration").text() == Some("registered")
-        || account.at("state").text() == Some("registered")
+    account.at("state").text() == Some("registered")
 }
 
 /// Medians of what the calls say of themselves.
