@@ -669,7 +669,6 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn nothing_panics_grows_or_goes_back_in_time(steps in proptest::collection::vec(any_step(), 0..300)) {
         let mut now = Instant::now();
