@@ -161,44 +161,36 @@ pub(crate) const UNKNOWN: u8 = u8::MAX;
 /// The code of a line that is no header field at all.
 pub(crate) const NOT_A_FIELD: u8 = u8::MAX - 1;
 
-const LONGEST: usize = 32;
-/// Codes in order of the names' lengths.
-static SORTED: [u8; KNOWN_COUNT] = sorted();
-/// Where in [`SORTED`] the names of each length begin; one more entry ends the last.
-static BY_LENGTH: [u8; LONGEST + 2] = by_length();
+/// Codes by [`slot`]; a name whose slot is taken stands in the next free one.
+static TABLE: [u8; 256] = table();
 
-const fn sorted() -> [u8; KNOWN_COUNT] {
-    let mut codes = [0; KNOWN_COUNT];
-    let mut filled = 0;
-    let mut length = 0;
-    while length <= LONGEST {
-        let mut code = 0;
-        while code < KNOWN_COUNT {
-            if NAMES[code].len() == length {
-                codes[filled] = code as u8;
-                filled += 1;
-            }
-            code += 1;
+const fn table() -> [u8; 256] {
+    let mut table = [UNKNOWN; 256];
+    let mut code = 0;
+    while code < KNOWN_COUNT {
+        let name = NAMES[code].as_bytes();
+        let mut at = slot(
+            name.len(),
+            name[0],
+            name[name.len() / 2],
+            name[name.len() - 1],
+        );
+        while table[at as usize] != UNKNOWN {
+            at = at.wrapping_add(1);
         }
-        length += 1;
+        table[at as usize] = code as u8;
+        code += 1;
     }
-    codes
+    table
 }
 
-const fn by_length() -> [u8; LONGEST + 2] {
-    let mut begins = [0; LONGEST + 2];
-    let mut length = 0;
-    while length <= LONGEST {
-        let mut shorter = 0;
-        let mut code = 0;
-        while code < KNOWN_COUNT {
-            shorter += (NAMES[code].len() <= length) as u8;
-            code += 1;
-        }
-        begins[length + 1] = shorter;
-        length += 1;
-    }
-    begins
+/// Where the search for a name begins. Setting the bit of case makes the letters alike.
+const fn slot(length: usize, first: u8, middle: u8, last: u8) -> u8 {
+    let length = (length as u8).wrapping_mul(5);
+    let ends = (first | 0x20)
+        .wrapping_mul(31)
+        .wrapping_add((last | 0x20).wrapping_mul(7));
+    length.wrapping_add(ends).wrapping_add(middle | 0x20)
 }
 
 /// The code of a name, long or compact, in any case.
@@ -207,20 +199,24 @@ pub(crate) fn code_of(name: &[u8]) -> u8 {
         let position = usize::from(letter.to_ascii_lowercase().wrapping_sub(b'a'));
         return COMPACT.get(position).copied().unwrap_or(UNKNOWN);
     }
-    let begin = BY_LENGTH.get(name.len()).copied().unwrap_or_default();
-    let end = BY_LENGTH.get(name.len() + 1).copied().unwrap_or_default();
-    let candidates = SORTED
-        .get(usize::from(begin)..usize::from(end))
-        .unwrap_or_default();
-    candidates
-        .iter()
-        .copied()
-        .find(|code| {
-            NAMES
-                .get(usize::from(*code))
-                .is_some_and(|known| known.as_bytes().eq_ignore_ascii_case(name))
-        })
-        .unwrap_or(UNKNOWN)
+    let (Some(first), Some(middle), Some(last)) =
+        (name.first(), name.get(name.len() / 2), name.last())
+    else {
+        return UNKNOWN;
+    };
+    let mut at = slot(name.len(), *first, *middle, *last);
+    // The table is larger than the list, so a free slot ends every search.
+    loop {
+        let code = TABLE[usize::from(at)];
+        let known = NAMES
+            .get(usize::from(code))
+            .map_or("", |known| known)
+            .as_bytes();
+        if code == UNKNOWN || known == name || known.eq_ignore_ascii_case(name) {
+            return code;
+        }
+        at = at.wrapping_add(1);
+    }
 }
 
 impl HeaderName {

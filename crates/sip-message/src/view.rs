@@ -71,13 +71,13 @@ impl HeaderView<'_> {
     }
 }
 
+/// Where one line is. Small, since a message has room for many: offsets count from the line.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     line: u32,
-    line_end: u32,
-    value: u32,
-    value_end: u32,
-    name_len: u16,
+    length: u16,
+    value: u16,
+    value_end: u16,
     code: u8,
 }
 
@@ -188,24 +188,17 @@ impl<'a> MessageView<'a> {
 
     /// The values of every line with that name, unsplit.
     pub fn values(&self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        let code = match name {
-            HeaderName::Other(other) => code_of(other.as_bytes()),
-            known => known.code(),
+        let (code, other) = match name {
+            HeaderName::Other(other) => (code_of(other.as_bytes()), &**other),
+            known => (known.code(), ""),
         };
-        let other = match name {
-            HeaderName::Other(other) => &**other,
-            _ => "",
+        let known = HeaderName::known(code).is_some();
+        let bytes = self.bytes;
+        let named = move |span: &&Span| {
+            span.code == code && (known || header_at(bytes, span).name.eq_ignore_ascii_case(other))
         };
-        self.index
-            .used()
-            .iter()
-            .filter(move |span| span.code == code)
-            .filter_map(move |span| {
-                let header = header_at(self.bytes, span);
-                let same =
-                    HeaderName::known(code).is_some() || header.name.eq_ignore_ascii_case(other);
-                same.then_some(header.value)
-            })
+        let spans = self.index.used().iter().filter(named);
+        spans.map(move |span| value_at(bytes, span))
     }
 
     /// The first value with that name, unsplit.
@@ -298,16 +291,26 @@ pub(crate) fn malformed(name: &HeaderName, fault: Fault) -> HeaderError {
 }
 
 fn header_at<'a>(bytes: &'a [u8], span: &Span) -> HeaderView<'a> {
-    let part = |from: u32, to: u32| bytes.get(from as usize..to as usize).unwrap_or_default();
+    let begin = span.line as usize;
+    let line = bytes
+        .get(begin..begin + usize::from(span.length))
+        .unwrap_or_default();
+    let name = match span.code {
+        NOT_A_FIELD => "",
+        _ => ascii(Scan::new(line).take(TOKEN)),
+    };
     HeaderView {
         code: span.code,
-        name: ascii(part(
-            span.line,
-            span.line.saturating_add(u32::from(span.name_len)),
-        )),
-        value: part(span.value, span.value_end),
-        line: part(span.line, span.line_end),
+        name,
+        value: value_at(bytes, span),
+        line,
     }
+}
+
+fn value_at<'a>(bytes: &'a [u8], span: &Span) -> &'a [u8] {
+    let begin = span.line as usize;
+    let value = begin + usize::from(span.value)..begin + usize::from(span.value_end);
+    bytes.get(value).unwrap_or_default()
 }
 
 /// One pass over the octets.
@@ -336,21 +339,28 @@ impl<'a, 'l> Parser<'a, 'l> {
 
     fn message(mut self, framed: bool) -> Result<MessageView<'a>, ParseError> {
         self.skip_blank_lines().map_err(ParseError::new)?;
-        let mut index = Index::new();
-        let mut start_line: &[u8] = &[];
-        let outcome = self.read(framed, &mut start_line, &mut index);
-        let (start, body) = match outcome {
-            Ok(parts) => parts,
-            Err(kind) => return Err(self.salvage(kind, start_line, &index)),
-        };
-        Ok(MessageView {
+        // Filled where it stands: the index is the larger part of it and would be copied.
+        let mut view = MessageView {
             bytes: self.bytes,
-            start,
-            start_line,
-            index,
-            body,
+            start: StartLineView::Response {
+                status: StatusCode::OK,
+                reason: &[],
+            },
+            start_line: &[],
+            index: Index::new(),
+            body: &[],
             repairs: self.repairs,
-        })
+        };
+        match self.read(framed, &mut view.start_line, &mut view.index) {
+            Ok((start, body)) => {
+                view.bytes = self.bytes;
+                view.start = start;
+                view.body = body;
+                view.repairs = self.repairs;
+                Ok(view)
+            }
+            Err(kind) => Err(self.salvage(kind, view.start_line, &view.index)),
+        }
     }
 
     fn read(
@@ -512,13 +522,13 @@ impl<'a, 'l> Parser<'a, 'l> {
         if line.len() > self.limits.value {
             return Err(ParseErrorKind::LineTooLong);
         }
-        let position = |at: usize| u32::try_from(at).map_err(|_| ParseErrorKind::MessageTooLarge);
+        let offset = |at: usize| u16::try_from(at).map_err(|_| ParseErrorKind::LineTooLong);
+        let length = offset(line.len())?;
         let mut span = Span {
-            line: position(start)?,
-            line_end: position(end)?,
-            value: position(start)?,
-            value_end: position(end)?,
-            name_len: 0,
+            line: u32::try_from(start).map_err(|_| ParseErrorKind::MessageTooLarge)?,
+            length,
+            value: 0,
+            value_end: length,
             code: NOT_A_FIELD,
         };
         let mut scan = Scan::new(line);
@@ -534,10 +544,8 @@ impl<'a, 'l> Parser<'a, 'l> {
             return Ok(span);
         }
         scan.lws();
-        let value = start + scan.at();
-        span.value = position(value)?;
-        span.value_end = position(value + trim(scan.rest()).len())?;
-        span.name_len = u16::try_from(name.len()).map_err(|_| ParseErrorKind::LineTooLong)?;
+        span.value = offset(scan.at())?;
+        span.value_end = offset(scan.at() + trim(scan.rest()).len())?;
         span.code = code_of(name);
         Ok(span)
     }
@@ -575,7 +583,7 @@ impl<'a, 'l> Parser<'a, 'l> {
         let code = HeaderName::ContentLength.code();
         let mut length = None;
         for span in index.used().iter().filter(|span| span.code == code) {
-            let value = header_at(self.bytes, span).value;
+            let value = value_at(self.bytes, span);
             let read = read_length(value).map_err(ParseErrorKind::ContentLength)?;
             match length {
                 None => length = Some(read),
