@@ -1,0 +1,127 @@
+//! What the owner of a registration learns.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sip_message::StatusCode;
+use thiserror::Error;
+
+use crate::auth::AuthError;
+use crate::client::RequestFailure;
+use crate::path::{FlowId, Path, ResolveError};
+
+/// What the owner of a registration learns.
+#[derive(Clone, Debug)]
+pub enum RegistrationEvent {
+    /// A REGISTER is on its way, for the first time or again.
+    Trying,
+    /// The registrar holds our binding. Comes after each refresh too.
+    Registered(Box<Registered>),
+    /// The registrar, or the lack of a password, says no for good. Nothing more is tried until
+    /// [`Registration::register`] is called.
+    Refused(Refusal),
+    /// It did not work and is tried again by itself.
+    Failed {
+        /// Why.
+        what: Trouble,
+        /// In how long the next try comes.
+        retry_in: Duration,
+    },
+    /// Signed out, or given up at our own wish.
+    Unregistered,
+    /// Something a person may want to know: a peer's fault repaired, a path changed.
+    Notice(String),
+}
+
+/// A binding that the registrar holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// How long from now the registrar keeps it.
+    pub granted: Duration,
+    /// In how long it is refreshed.
+    pub refresh_in: Duration,
+    /// The flow on which the registrar answered, and on which requests to us will come.
+    pub flow: FlowId,
+    /// Its path: `remote` is the real address of the server that answered.
+    pub path: Path,
+    /// From REGISTER to answer; `None` when the REGISTER had to be repeated.
+    pub round_trip: Option<Duration>,
+    /// How the server sees us, if it told.
+    pub mapped: Option<SocketAddr>,
+    /// The URI of our binding: what calls to us will have as request URI.
+    pub contact: String,
+    /// Service-Route values, for the Route of our requests (RFC 3608).
+    pub service_route: Vec<String>,
+    /// P-Associated-URI values: further addresses that are ours (RFC 7315).
+    pub associated: Vec<String>,
+    /// Bindings of others under our address of record.
+    pub other_bindings: usize,
+    /// All bindings that the registrar lists, ours among them.
+    pub bindings: Vec<BoundContact>,
+}
+
+/// One binding in the registrar's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundContact {
+    /// Its URI.
+    pub uri: String,
+    /// How long it stays, if the registrar says so.
+    pub expires: Option<Duration>,
+    /// Whether it is ours.
+    pub own: bool,
+}
+
+/// A no for good.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The registrar's own words.
+    #[error("{code} {phrase}: {path}", code = .status.code())]
+    Status {
+        /// Its status.
+        status: StatusCode,
+        /// Its phrase.
+        phrase: String,
+        /// Who said it.
+        path: Path,
+    },
+    /// It wants a password and has none that it likes.
+    #[error("{error}: {path}")]
+    Auth {
+        /// Refused, missing, or no method known.
+        error: AuthError,
+        /// Status of the challenge: 401 or 407.
+        status: StatusCode,
+        /// Who said it.
+        path: Path,
+    },
+}
+
+/// Something that may pass by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Trouble {
+    /// The way to the registrar was not found.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// Nobody answered, or no path carried the request.
+    #[error(transparent)]
+    Request(#[from] RequestFailure),
+    /// The registrar cannot now.
+    #[error("{code} {phrase}: {path}", code = .status.code())]
+    Status {
+        /// Its status.
+        status: StatusCode,
+        /// Its phrase.
+        phrase: String,
+        /// Who said it.
+        path: Path,
+    },
+    /// It said yes and granted no time.
+    #[error("registration granted for no time: {path}")]
+    NothingGranted {
+        /// Who said it.
+        path: Path,
+    },
+    /// Connections close as soon as the registration stands.
+    #[error("connection lost right after registering")]
+    FlowLost,
+}

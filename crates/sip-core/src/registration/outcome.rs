@@ -1,0 +1,280 @@
+//! Ends of operations: what an answer, or none, leads to.
+
+use std::time::{Duration, Instant};
+
+use sip_message::{HeaderName, StatusCode};
+
+use super::answer::{self, mapped_address};
+use super::{
+    Binding, Due, Operation, Purpose, Refusal, Registered, Registration, RegistrationEvent, Step,
+    Trouble,
+};
+use crate::auth::AuthError;
+use crate::client::{Answered, RequestFailure};
+use crate::path::{Destination, ResolveId};
+
+/// The first wait after a failure; doubled with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(5);
+/// The longest wait after a failure that names none itself.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
+/// A Retry-After beyond this is cut: the account would look dead.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// A Min-Expires beyond this is not followed.
+const LONGEST_MIN_EXPIRES: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Registration {
+    pub(super) fn on_answer(&mut self, now: Instant, answered: &Answered) {
+        let Some(Operation {
+            purpose, raised, ..
+        }) = self.operation.take()
+        else {
+            return;
+        };
+        let status = answered.response.status;
+        match purpose {
+            Purpose::Unregister | Purpose::Clear => {
+                if !status.is_success() {
+                    let phrase = &answered.response.reason;
+                    self.notice(format!(
+                        "signing out was answered {} {phrase}",
+                        status.code()
+                    ));
+                }
+                self.on_gone(now);
+            }
+            Purpose::Register if status.is_success() => self.on_registered(now, answered),
+            // RFC 3261 §10.2.8.
+            Purpose::Register if status == StatusCode::INTERVAL_TOO_BRIEF && !raised => {
+                self.on_interval_too_brief(now, answered);
+            }
+            Purpose::Register if is_for_good(status) => {
+                self.on_refused(
+                    now,
+                    Refusal::Status {
+                        status,
+                        phrase: answered.response.reason.clone(),
+                        path: answered.path,
+                    },
+                );
+            }
+            Purpose::Register => {
+                let what = Trouble::Status {
+                    status,
+                    phrase: answered.response.reason.clone(),
+                    path: answered.path,
+                };
+                self.on_trouble(now, what, answer::retry_after(&answered.response));
+            }
+        }
+    }
+
+    pub(super) fn on_failure(&mut self, now: Instant, failure: RequestFailure) {
+        match failure {
+            RequestFailure::Auth {
+                error: AuthError::TooOften { .. },
+                ..
+            } => {
+                self.on_trouble(now, Trouble::Request(failure), None);
+            }
+            RequestFailure::Auth {
+                path,
+                status,
+                error,
+            } => match self.operation.take().map(|operation| operation.purpose) {
+                Some(Purpose::Unregister | Purpose::Clear) => self.on_gone(now),
+                _ => self.on_refused(
+                    now,
+                    Refusal::Auth {
+                        error,
+                        status,
+                        path,
+                    },
+                ),
+            },
+            _ => self.on_trouble(now, Trouble::Request(failure), None),
+        }
+    }
+
+    pub(super) fn on_registered(&mut self, now: Instant, answered: &Answered) {
+        let sent = answered.contact.as_deref().unwrap_or_default();
+        let (contact, _) = answer::split_contact(sent);
+        let found = answer::own_binding(
+            &answered.response,
+            contact,
+            self.config.instance_id.as_deref(),
+            &self.contact_user,
+        );
+        if let Some(text) = found.notice {
+            self.notice(text);
+        }
+        let granted = found.granted.unwrap_or(self.expires);
+        if granted.is_zero() {
+            self.binding = None;
+            self.deadlines.clear(Due::Expiry);
+            let what = Trouble::NothingGranted {
+                path: answered.path,
+            };
+            self.on_trouble(now, what, None);
+            return;
+        }
+        self.failures = 0;
+        self.bound_contact = Some(contact.to_owned());
+        self.binding = Some(Binding {
+            flow: Some(answered.inbound.flow),
+            path: answered.path,
+            since: now,
+        });
+        self.deadlines.set(Due::Expiry, now + granted);
+        let refresh_in = self.refresh_after(granted);
+        let mapped = mapped_address(&answered.response);
+        self.outbox
+            .event(RegistrationEvent::Registered(Box::new(Registered {
+                granted,
+                refresh_in,
+                flow: answered.inbound.flow,
+                path: answered.inbound.path,
+                round_trip: answered.round_trip,
+                mapped,
+                contact: contact.to_owned(),
+                service_route: answer::values(&answered.response, HeaderName::ServiceRoute),
+                associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
+                other_bindings: found.others,
+                bindings: found.bindings,
+            })));
+        if !self.wanted {
+            self.begin(now, Purpose::Unregister);
+            return;
+        }
+        self.deadlines.set(Due::Refresh, now + refresh_in);
+        if self.learn_mapping(answered, mapped) {
+            self.register_soon(now);
+        }
+    }
+
+    pub(super) fn on_interval_too_brief(&mut self, now: Instant, answered: &Answered) {
+        let minimum = answer::seconds(&answered.response, HeaderName::MinExpires);
+        match minimum {
+            Some(minimum) if minimum > self.expires && minimum <= LONGEST_MIN_EXPIRES => {
+                self.notice(format!(
+                    "the registrar wants at least {} s, asking for that",
+                    minimum.as_secs()
+                ));
+                self.expires = minimum;
+                if !self.wanted {
+                    self.on_gone(now);
+                    return;
+                }
+                self.operation = Some(Operation {
+                    purpose: Purpose::Register,
+                    step: Step::Resolving(ResolveId(0)),
+                    raised: true,
+                });
+                let destination = Destination::Flow {
+                    id: answered.inbound.flow,
+                    path: answered.path,
+                };
+                self.send_to(now, Purpose::Register, vec![destination]);
+            }
+            _ => self.on_refused(
+                now,
+                Refusal::Status {
+                    status: answered.response.status,
+                    phrase: answered.response.reason.clone(),
+                    path: answered.path,
+                },
+            ),
+        }
+    }
+
+    pub(super) fn on_refused(&mut self, now: Instant, refusal: Refusal) {
+        self.operation = None;
+        self.binding = None;
+        self.bound_contact = None;
+        self.deadlines.clear_all();
+        if !self.wanted {
+            self.on_gone(now);
+            return;
+        }
+        self.wanted = false;
+        self.again = false;
+        self.outbox.event(RegistrationEvent::Refused(refusal));
+    }
+
+    pub(super) fn on_trouble(
+        &mut self,
+        now: Instant,
+        what: Trouble,
+        retry_after: Option<Duration>,
+    ) {
+        let purpose = self.operation.take().map(|operation| operation.purpose);
+        let leaving = matches!(purpose, Some(Purpose::Unregister | Purpose::Clear));
+        if !self.wanted || leaving {
+            self.notice(format!("signing out: {what}"));
+            self.on_gone(now);
+            return;
+        }
+        self.retry_later(now, what, retry_after);
+    }
+
+    pub(super) fn retry_later(
+        &mut self,
+        now: Instant,
+        what: Trouble,
+        retry_after: Option<Duration>,
+    ) {
+        let backoff = self.next_backoff();
+        // RFC 3261 §20.33: not sooner than asked; a little spread, for we are not alone.
+        let asked = retry_after.map(|asked| {
+            let asked = asked.min(LONGEST_RETRY_AFTER);
+            asked + asked.mul_f64(0.1 * self.tokens.fraction())
+        });
+        let retry_in = asked.map_or(backoff, |asked| asked.max(backoff));
+        self.deadlines.set(Due::Retry, now + retry_in);
+        self.outbox
+            .event(RegistrationEvent::Failed { what, retry_in });
+    }
+
+    /// The end of everything that was ours at the registrar.
+    pub(super) fn on_gone(&mut self, now: Instant) {
+        self.operation = None;
+        self.binding = None;
+        self.bound_contact = None;
+        self.deadlines.clear_all();
+        self.outbox.event(RegistrationEvent::Unregistered);
+        if self.wanted || self.again {
+            self.again = false;
+            self.register_soon(now);
+        }
+    }
+
+    /// Half to the whole of a time that doubles with each failure (as RFC 5626 §4.5, with a
+    /// shorter start, because a person is waiting).
+    pub(super) fn next_backoff(&mut self) -> Duration {
+        let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        doubled
+            .min(LONGEST_BACKOFF)
+            .mul_f64(0.5 + 0.5 * self.tokens.fraction())
+    }
+
+    /// Four fifths to nine tenths of the granted time: early enough for a lost REGISTER to be
+    /// repeated, spread so that accounts registered together do not stay together.
+    pub(super) fn refresh_after(&mut self, granted: Duration) -> Duration {
+        granted.mul_f64(0.8 + 0.1 * self.tokens.fraction())
+    }
+
+    pub(super) fn notice(&mut self, text: String) {
+        self.outbox.event(RegistrationEvent::Notice(text));
+    }
+}
+
+/// Whether the answer would be the same next time. What may pass by itself: timeouts, overload,
+/// a proxy that lost its flow (430), 480, 494, and the 5xx that speak of the present.
+fn is_for_good(status: StatusCode) -> bool {
+    match status.code() {
+        408 | 413 | 425 | 429 | 430 | 480 | 482 | 483 | 486 | 487 | 491 | 494 => false,
+        501 | 505 | 513 | 555 => true,
+        500..=599 => false,
+        _ => true,
+    }
+}

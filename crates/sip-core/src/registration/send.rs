@@ -1,0 +1,214 @@
+//! Operations on their way out: what is sent, and where.
+
+use std::time::Instant;
+
+use sip_message::{HeaderName, Method, Request, Uri};
+
+use super::mapping::Mapping;
+use super::{Due, Operation, Purpose, Registration, RegistrationEvent, Step};
+use crate::client::{
+    ClientContext, ClientRequest, ClientRequestOutput, ContactTemplate, Draft, RequestResult,
+};
+use crate::path::{Destination, Path, ResolveId};
+
+impl Registration {
+    pub(super) fn register_soon(&mut self, now: Instant) {
+        self.deadlines.clear(Due::Refresh);
+        self.deadlines.clear(Due::Retry);
+        match &self.operation {
+            None => self.begin(now, Purpose::Register),
+            Some(operation) => self.again = operation.purpose != Purpose::Register,
+        }
+    }
+
+    pub(super) fn begin(&mut self, now: Instant, purpose: Purpose) {
+        if purpose == Purpose::Register {
+            self.outbox.event(RegistrationEvent::Trying);
+        }
+        // The binding is taken away where it was made, if that is still there.
+        if purpose != Purpose::Register
+            && let Some(binding) = &self.binding
+        {
+            let destination = binding.destination();
+            self.operation = None;
+            self.send_to(now, purpose, vec![destination]);
+            return;
+        }
+        self.resolve_counter += 1;
+        let id = ResolveId(self.resolve_counter);
+        self.operation = Some(Operation {
+            purpose,
+            step: Step::Resolving(id),
+            raised: false,
+        });
+        let next_hop = self.config.route.as_ref().unwrap_or(&self.config.registrar);
+        self.outbox
+            .resolve(id, next_hop.clone(), self.config.transport);
+    }
+
+    /// Sends to the paths in their order; where the binding stands already, its flow first.
+    pub(super) fn send(&mut self, now: Instant, purpose: Purpose, paths: Vec<Path>) {
+        let mut destinations: Vec<Destination> = Vec::new();
+        if let Some(binding) = &self.binding
+            && paths.contains(&binding.path)
+        {
+            destinations.push(binding.destination());
+        }
+        let known = destinations.first().map(|first| *first.path());
+        destinations.extend(
+            paths
+                .into_iter()
+                .filter(|path| Some(*path) != known)
+                .map(Destination::Path),
+        );
+        self.send_to(now, purpose, destinations);
+    }
+
+    pub(super) fn send_to(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        destinations: Vec<Destination>,
+    ) {
+        let raised = self
+            .operation
+            .as_ref()
+            .is_some_and(|operation| operation.raised);
+        if let Some(local) = destinations.first().map(|first| first.path().local)
+            && self.mapping.local != Some(local)
+        {
+            // Another network: what was said about the old address means nothing here.
+            self.mapping = Mapping {
+                local: Some(local),
+                ..Mapping::default()
+            };
+        }
+        let draft = self.draft(purpose, destinations.first().map(Destination::path));
+        let mut context = ClientContext {
+            authenticator: &mut self.authenticator,
+            tokens: &mut self.tokens,
+            cseq: &mut self.cseq,
+            timers: &self.config.timers,
+        };
+        let request = ClientRequest::new(now, draft, destinations, &mut context);
+        self.operation = Some(Operation {
+            purpose,
+            step: Step::Requesting(Box::new(request)),
+            raised,
+        });
+        self.drain_request(now);
+    }
+
+    /// REGISTER without what each sending adds (RFC 3261 §10.2).
+    /// `path` is the one tried first.
+    pub(super) fn draft(&self, purpose: Purpose, path: Option<&Path>) -> Draft {
+        let mut uri = self.config.registrar.clone();
+        uri.user = None;
+        uri.password = None;
+        uri.headers.clear();
+        let expires = match purpose {
+            Purpose::Register => self.expires.as_secs(),
+            Purpose::Unregister | Purpose::Clear => 0,
+        };
+        let mut request = Request::new(Method::Register, uri);
+        let headers = &mut request.headers;
+        if let Some(route) = &self.config.route {
+            headers.push(HeaderName::Route, route_value(route));
+        }
+        let mut from = self.config.aor.clone();
+        from.set_tag(&self.key.local_tag);
+        headers.push(HeaderName::From, from.to_string());
+        headers.push(HeaderName::To, self.config.aor.to_string());
+        headers.push(HeaderName::CallId, self.key.call_id.as_str());
+        let mut params = vec![format!("expires={expires}")];
+        if let Some(instance) = &self.config.instance_id {
+            params.push(format!("+sip.instance=\"<{instance}>\""));
+        }
+        let contact = ContactTemplate {
+            user: self.contact_user.clone(),
+            public: self.mapping.public,
+            params,
+        };
+        // The binding that this one replaces goes with the same request, before the new one, so
+        // that no call is sent to an address where we no longer are.
+        let bound = self
+            .bound_contact
+            .as_deref()
+            .filter(|_| purpose != Purpose::Clear);
+        if let Some(outdated) =
+            bound.filter(|bound| path.is_some_and(|path| contact.uri_text(path) != **bound))
+        {
+            headers.push(HeaderName::Contact, format!("<{outdated}>;expires=0"));
+        }
+        headers.push(HeaderName::Expires, expires.to_string());
+        // RFC 3327 §5.1: proxies may put themselves into the way.
+        headers.push(HeaderName::Supported, "path");
+        if !self.config.user_agent.is_empty() {
+            headers.push(HeaderName::UserAgent, self.config.user_agent.as_str());
+        }
+        if purpose == Purpose::Clear {
+            headers.push(HeaderName::Contact, "*");
+        }
+        Draft {
+            request,
+            contact: (purpose != Purpose::Clear).then_some(contact),
+        }
+    }
+
+    pub(super) fn with_request(
+        &mut self,
+        now: Instant,
+        act: impl FnOnce(&mut ClientRequest, &mut ClientContext<'_>),
+    ) {
+        if let Some(Operation {
+            step: Step::Requesting(request),
+            ..
+        }) = &mut self.operation
+        {
+            let mut context = ClientContext {
+                authenticator: &mut self.authenticator,
+                tokens: &mut self.tokens,
+                cseq: &mut self.cseq,
+                timers: &self.config.timers,
+            };
+            act(request, &mut context);
+            self.drain_request(now);
+        }
+    }
+
+    pub(super) fn drain_request(&mut self, now: Instant) {
+        loop {
+            let Some(Operation {
+                step: Step::Requesting(request),
+                ..
+            }) = &mut self.operation
+            else {
+                return;
+            };
+            match request.poll_output() {
+                None => return,
+                Some(ClientRequestOutput::Transmit(transmit)) => self.outbox.transmit(transmit),
+                Some(ClientRequestOutput::Provisional(_)) => {}
+                Some(ClientRequestOutput::Notice(text)) => {
+                    self.outbox.event(RegistrationEvent::Notice(text));
+                }
+                Some(ClientRequestOutput::Done(RequestResult::Answered(answered))) => {
+                    self.on_answer(now, &answered);
+                }
+                Some(ClientRequestOutput::Done(RequestResult::Failed(failure))) => {
+                    self.on_failure(now, failure);
+                }
+            }
+        }
+    }
+}
+
+/// The value of Route for an outbound proxy; with `lr`, or the proxy would take us for an RFC
+/// 2543 element.
+pub(crate) fn route_value(proxy: &Uri) -> String {
+    let mut uri = proxy.clone();
+    if !uri.params.has("lr") {
+        uri.params.set_flag("lr");
+    }
+    format!("<{uri}>")
+}

@@ -1,0 +1,209 @@
+//! Lost flows, mappings, and the list of bindings.
+
+use super::*;
+
+#[test]
+fn a_lost_flow_registers_anew_at_once_on_the_new_network_and_removes_the_old_binding() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.wait(s(60));
+    let other = path("192.0.2.1:5060", "172.16.0.9:50000", Transport::Udp);
+    bench.paths = Ok(vec![other]);
+    bench.lose(FLOW);
+    assert_eq!(bench.sent.len(), 2);
+    let [old, new] = bench.contacts().try_into().unwrap();
+    assert_eq!(old.uri.to_string(), "sip:alice-1@10.0.0.5:40000");
+    assert_eq!(old.params.get("expires"), Some("0"));
+    assert_eq!(new.uri.to_string(), "sip:alice-1@172.16.0.9:50000");
+    bench.grant(600);
+    assert_eq!(bench.last_registered().path.local, other.local);
+    bench.wait(s(550));
+    assert_eq!(bench.contacts().len(), 1);
+}
+
+#[test]
+fn a_lost_flow_is_not_used_again() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.wait(s(60));
+    bench.lose(FLOW);
+    assert_eq!(bench.sent[1].0, Destination::Path(udp()));
+}
+
+#[test]
+fn the_flow_of_somebody_else_is_none_of_our_business() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.lose(FlowId(1234));
+    assert_eq!(bench.sent.len(), 1);
+}
+
+#[test]
+fn a_server_that_accepts_and_hangs_up_is_not_called_in_a_tight_loop() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.lose(FLOW);
+    assert_eq!(bench.sent.len(), 2, "once at once");
+    bench.grant(600);
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        bench.lose(FLOW);
+        let (what, retry_in) = bench.last_retry();
+        assert_eq!(*what, Trouble::FlowLost);
+        waits.push(retry_in);
+        bench.wait(retry_in);
+        bench.grant(600);
+    }
+    assert!(waits[0] >= s(2) && waits[3] >= s(20), "{waits:?}");
+    bench.wait(s(31));
+    let sent = bench.sent.len();
+    bench.lose(FLOW);
+    assert_eq!(bench.sent.len(), sent + 1, "a stable one again at once");
+}
+
+// ---- The registrar's list ----
+
+#[test]
+fn the_list_of_bindings_says_which_is_ours() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    bench.answer(
+        200,
+        &[(
+            HeaderName::Contact,
+            "<sip:alice@203.0.113.1>;expires=30, <sip:alice-1@10.0.0.5:40000>;expires=300",
+        )],
+    );
+    let listed: Vec<_> = bench
+        .last_registered()
+        .bindings
+        .iter()
+        .map(|bound| (bound.uri.as_str(), bound.expires, bound.own))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("sip:alice@203.0.113.1", Some(s(30)), false),
+            ("sip:alice-1@10.0.0.5:40000", Some(s(300)), true)
+        ]
+    );
+}
+
+#[test]
+fn clearing_removes_all_bindings_and_a_wanted_account_comes_back() {
+    let mut bench = Bench::registered(config(), 600);
+    assert!(bench.registration.clear_bindings(bench.now));
+    bench.settle();
+    assert_eq!(bench.last().headers.get(HeaderName::Contact), Some("*"));
+    assert_eq!(bench.last().headers.get(HeaderName::Expires), Some("0"));
+    assert!(!bench.registration.clear_bindings(bench.now));
+    bench.settle();
+    bench.answer(200, &[]);
+    assert_eq!(bench.count(is_unregistered), 1);
+    assert_eq!(bench.contact().params.get("expires"), Some("600"));
+    bench.grant(600);
+    assert!(bench.registration.is_registered());
+}
+
+#[test]
+fn clearing_works_for_an_account_that_is_off() {
+    let mut bench = Bench::new(config());
+    assert!(bench.registration.clear_bindings(bench.now));
+    bench.settle();
+    bench.answer(200, &[]);
+    assert_eq!(bench.sent.len(), 1);
+    assert_eq!(bench.count(is_unregistered), 1);
+    assert!(bench.registration.is_drained());
+}
+
+const MAPPED: &str = "198.51.100.7:1024";
+
+#[test]
+fn the_mapped_address_is_told_and_put_into_the_contact_once() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    bench.grant_seen(600, Some(MAPPED));
+    let mapped: SocketAddr = MAPPED.parse().unwrap();
+    assert_eq!(bench.last_registered().mapped, Some(mapped));
+    assert_eq!(bench.sent.len(), 2);
+    let [old, new] = bench.contacts().try_into().unwrap();
+    assert_eq!(old.uri.to_string(), "sip:alice-1@10.0.0.5:40000");
+    assert_eq!(old.params.get("expires"), Some("0"));
+    assert_eq!(new.uri.to_string(), format!("sip:alice-1@{MAPPED}"));
+    bench.grant_seen(600, Some(MAPPED));
+    assert_eq!(bench.sent.len(), 2);
+    bench.refresh();
+    bench.grant_seen(600, Some(MAPPED));
+    assert_eq!(bench.sent.len(), 3);
+    assert_eq!(bench.contacts().len(), 1);
+}
+
+#[test]
+fn a_mapping_that_flaps_never_makes_us_register_again_and_again() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    bench.grant_seen(600, Some("198.51.100.7:1024"));
+    assert_eq!(bench.sent.len(), 2, "one rewrite at first sight");
+    for port in 1025..1064 {
+        bench.grant_seen(600, Some(&format!("198.51.100.7:{port}")));
+        let sent = bench.sent.len();
+        assert!(bench.deadline.unwrap() > bench.now + s(400), "at once");
+        bench.refresh();
+        assert_eq!(bench.sent.len(), sent + 1);
+    }
+    assert_eq!(bench.contact().uri.port, Some(1024));
+
+    let mut two = Bench::new(config());
+    two.register();
+    two.grant_seen(600, Some("198.51.100.7:1"));
+    for port in [1, 2, 1, 2, 1, 2, 1] {
+        two.grant_seen(600, Some(&format!("198.51.100.7:{port}")));
+        two.refresh();
+        assert_eq!(two.contact().uri.port, Some(1));
+    }
+}
+
+#[test]
+fn a_mapping_that_really_changed_is_believed_the_second_time() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    bench.grant_seen(600, Some("198.51.100.7:1"));
+    for port in [1, 2] {
+        bench.grant_seen(600, Some(&format!("198.51.100.7:{port}")));
+        bench.refresh();
+    }
+    assert_eq!(bench.contact().uri.port, Some(1));
+    bench.grant_seen(600, Some("198.51.100.7:2"));
+    let [old, new] = bench.contacts().try_into().unwrap();
+    assert_eq!((old.uri.port, new.uri.port), (Some(1), Some(2)));
+}
+
+#[test]
+fn on_connections_and_when_told_not_to_the_contact_stays_ours() {
+    let mut tls = Bench::new(config());
+    tls.paths = Ok(vec![path(
+        "192.0.2.1:5061",
+        "10.0.0.5:40000",
+        Transport::Tls,
+    )]);
+    let mut told = Bench::new(RegistrationConfig {
+        rewrite_contact: false,
+        ..config()
+    });
+    for bench in [&mut tls, &mut told] {
+        bench.register();
+        bench.grant_seen(600, Some(MAPPED));
+        assert_eq!(bench.sent.len(), 1);
+        assert!(bench.last_registered().mapped.is_some());
+    }
+}
+
+#[test]
+fn no_mapping_is_told_where_the_server_sees_what_we_say() {
+    let mut bench = Bench::registered(config(), 600);
+    assert_eq!(bench.last_registered().mapped, None);
+    bench.refresh();
+    bench.grant_seen(600, Some("10.0.0.5:40000"));
+    assert_eq!(
+        bench.last_registered().mapped,
+        Some("10.0.0.5:40000".parse().unwrap())
+    );
+    assert_eq!(bench.contacts().len(), 1);
+    assert_eq!(bench.sent.len(), 2);
+}
