@@ -101,6 +101,8 @@ pub struct CallView {
     pub ended_at: Option<Timestamp>,
     /// Codec in use, e.g. `opus/48000`.
     pub codec: Option<String>,
+    /// Where the peer's media comes from, once it does.
+    pub media_peer: Option<String>,
     /// Whether media is encrypted in both directions.
     pub secured: bool,
     /// Digits sent so far.

@@ -37,7 +37,10 @@ pub enum FailureKind {
         phrase: String,
     },
     /// Nobody answered within the time of the protocol (64·T1).
-    NoAnswer,
+    NoAnswer {
+        /// Where the request went.
+        asked: Option<String>,
+    },
     /// It rang and nobody picked up, or our own time to ring ran out.
     NotPickedUp,
     /// The login was refused although credentials were given.
@@ -174,9 +177,15 @@ fn words(failure: &Failure) -> Words {
     };
     match &failure.what {
         FailureKind::Status { code, phrase } => status_words(*code, phrase, failure.registering),
-        FailureKind::NoAnswer => of(
+        FailureKind::NoAnswer { asked } => of(
             "Server silent",
-            "The request was sent again and again and no answer came. A firewall, a wrong port or transport, or a server that is down.",
+            &format!(
+                "The request was sent again and again{} and no answer came. A firewall, a wrong port or transport, or a server that is down.",
+                asked
+                    .as_deref()
+                    .map(|a| format!(" to {a}"))
+                    .unwrap_or_default()
+            ),
             "Check the address and the transport, or try TCP.",
         ),
         FailureKind::NotPickedUp => of(
@@ -386,7 +395,7 @@ mod tests {
     #[test]
     fn a_code_stands_only_where_a_peer_sent_one() {
         let kinds = [
-            FailureKind::NoAnswer,
+            FailureKind::NoAnswer { asked: None },
             FailureKind::NotPickedUp,
             FailureKind::PasswordRefused {
                 realm: "pbx".to_owned(),

@@ -63,6 +63,22 @@ impl Folders {
         self.runtime.join("control.sock")
     }
 
+    /// Names this installation towards registrars (RFC 5626 §4.1): what an earlier run kept, else
+    /// `fresh`, which is kept for the next one. Where nothing can be written it is `fresh` each time.
+    pub fn instance_id(&self, fresh: impl FnOnce() -> String) -> String {
+        let path = self.data.join("instance");
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            let text = text.trim();
+            if text.starts_with("urn:uuid:") && text.len() == "urn:uuid:".len() + 36 {
+                return text.to_owned();
+            }
+        }
+        let id = fresh();
+        // A registrar that does not recognise us only keeps an old binding until it ends.
+        let _ = crate::atomic::write(&path, format!("{id}\n").as_bytes());
+        id
+    }
+
     /// The name under which the keystore files our entries. Two folders never share an entry, so a
     /// trial in a folder of its own cannot overwrite the password of daily use.
     pub fn keystore_service(&self) -> String {

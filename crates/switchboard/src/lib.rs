@@ -1,1 +1,23 @@
-//! The built-in registrar, proxy and test numbers.
+//! The built-in registrar, proxy and test numbers: for the demo, the tests, and the lab.
+//!
+//! A switchboard is usable from the first second without any file: everybody may register by any
+//! name, names call each other, and a few numbers are answered by the switchboard itself
+//! ([`NUMBERS`]). With a user file it asks for passwords; with a host table it forwards to other
+//! machines by name. It is a registrar (RFC 3261 §10.3), a stateful forking proxy (§16) that stays
+//! on the route, and a user agent server for its own numbers.
+//!
+//! [`exchange`](self) decides without sockets and clocks; [`Switchboard`] gives it both.
+
+mod config;
+mod exchange;
+mod line;
+mod location;
+mod net;
+mod numbers;
+mod proxy;
+mod registrar;
+
+pub use config::{Config, ConfigError, Hosts, Users, parse_listen};
+pub use location::{Aor, Binding, Location, Refusal, Update};
+pub use net::{Happening, StartError, Switchboard};
+pub use numbers::{NUMBERS, Number};

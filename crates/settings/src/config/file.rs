@@ -101,6 +101,8 @@ enum Theme {
     System,
     Dark,
     Light,
+    #[serde(rename = "high-contrast")]
+    HighContrast,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -263,6 +265,7 @@ impl From<File> for Settings {
                     Theme::System => model::ThemeChoice::System,
                     Theme::Dark => model::ThemeChoice::Dark,
                     Theme::Light => model::ThemeChoice::Light,
+                    Theme::HighContrast => model::ThemeChoice::HighContrast,
                 },
                 text_scale: file.preferences.text_scale,
             },
@@ -284,6 +287,7 @@ impl From<&Settings> for File {
                     model::ThemeChoice::System => Theme::System,
                     model::ThemeChoice::Dark => Theme::Dark,
                     model::ThemeChoice::Light => Theme::Light,
+                    model::ThemeChoice::HighContrast => Theme::HighContrast,
                 },
                 text_scale: settings.preferences.text_scale,
                 rest: settings.unknown.preferences.clone(),

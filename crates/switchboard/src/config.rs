@@ -1,0 +1,195 @@
+//! What a switchboard is started with.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sip_core::Transport;
+use thiserror::Error;
+
+/// What a switchboard is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Vec<(Transport, SocketAddr)>,
+    /// Who may use it.
+    pub users: Users,
+    /// Names that stand for addresses.
+    pub hosts: Hosts,
+    /// File that gets every message.
+    pub log: Option<PathBuf>,
+    /// Realm of the logins.
+    pub realm: String,
+}
+
+/// Who may use a switchboard.
+#[derive(Clone, Debug, Default)]
+pub enum Users {
+    /// Everybody, by any name.
+    #[default]
+    Open,
+    /// These, by their passwords.
+    List(HashMap<String, String>),
+}
+
+/// A static host table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts(HashMap<String, SocketAddr>);
+
+/// What is wrong with a file or an argument.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// `--listen`
+    #[error("“{0}” is nowhere to listen; it looks like udp:127.0.0.1:5060")]
+    Listen(String),
+    /// A line of a host table.
+    #[error(
+        "line {line} of the host table: “{text}” is not a name with an address, like: pbx.test 192.0.2.1:5060"
+    )]
+    Host {
+        /// Which line, from 1.
+        line: usize,
+        /// What it says.
+        text: String,
+    },
+    /// The user file.
+    #[error("the user file cannot be read: {0}")]
+    Users(#[from] toml::de::Error),
+}
+
+impl Config {
+    /// Listens at `addr` for UDP and TCP; everybody may use it.
+    pub fn open_at(addr: SocketAddr) -> Self {
+        Self {
+            listen: vec![(Transport::Udp, addr), (Transport::Tcp, addr)],
+            users: Users::Open,
+            hosts: Hosts::default(),
+            log: None,
+            realm: "switchboard".to_owned(),
+        }
+    }
+}
+
+/// Reads `udp:127.0.0.1:5060`.
+///
+/// # Errors
+/// When it is not a transport this build has, with an address and a port.
+pub fn parse_listen(text: &str) -> Result<(Transport, SocketAddr), ConfigError> {
+    let parsed = text.split_once(':').and_then(|(transport, addr)| {
+        let transport =
+            Transport::parse(transport).filter(|t| matches!(t, Transport::Udp | Transport::Tcp))?;
+        Some((transport, addr.parse().ok()?))
+    });
+    parsed.ok_or_else(|| ConfigError::Listen(text.to_owned()))
+}
+
+impl Users {
+    /// Reads a user file: TOML with a table `users` of names and passwords.
+    ///
+    /// # Errors
+    /// When it is not that.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            users: HashMap<String, String>,
+        }
+        Ok(Self::List(toml::from_str::<File>(text)?.users))
+    }
+
+    /// The password of a user.
+    pub(crate) fn password(&self, user: &str) -> Option<String> {
+        match self {
+            Self::Open => None,
+            Self::List(users) => users.get(user).cloned(),
+        }
+    }
+
+    /// Whether there is somebody of this name: nobody knows in an open house.
+    pub(crate) fn knows(&self, user: &str) -> bool {
+        matches!(self, Self::List(users) if users.contains_key(user))
+    }
+}
+
+impl Hosts {
+    /// Reads a host table: `name address[:port]` a line, `#` begins a comment.
+    ///
+    /// # Errors
+    /// Which line is wrong.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let mut hosts = HashMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let content = line.split('#').next().unwrap_or("").trim();
+            if content.is_empty() {
+                continue;
+            }
+            let error = || ConfigError::Host {
+                line: index + 1,
+                text: line.trim().to_owned(),
+            };
+            let (name, addr) = content.split_once(char::is_whitespace).ok_or_else(error)?;
+            let addr = addr.trim();
+            let addr = addr
+                .parse()
+                .or_else(|_| addr.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 5060)))
+                .map_err(|_| error())?;
+            hosts.insert(name.to_ascii_lowercase(), addr);
+        }
+        Ok(Self(hosts))
+    }
+
+    /// The address that a name stands for.
+    pub fn find(&self, name: &str) -> Option<SocketAddr> {
+        self.0.get(&name.to_ascii_lowercase()).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_table_names_its_broken_line() {
+        let hosts = Hosts::parse("# lab\npbx.test 192.0.2.1:5070 # old\n\nPROXY.test\t192.0.2.2\n")
+            .expect("a table");
+        assert_eq!(hosts.find("PBX.test"), "192.0.2.1:5070".parse().ok());
+        assert_eq!(hosts.find("proxy.test"), "192.0.2.2:5060".parse().ok());
+        let error = Hosts::parse("a 192.0.2.1\nb nowhere\n")
+            .expect_err("line 2 is wrong")
+            .to_string();
+        assert!(
+            error.contains("line 2") && error.contains("b nowhere"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn listening_takes_a_transport_this_build_has() {
+        assert!(matches!(
+            parse_listen("udp:127.0.0.1:5060"),
+            Ok((Transport::Udp, _))
+        ));
+        assert!(matches!(
+            parse_listen("TCP:[::1]:5060"),
+            Ok((Transport::Tcp, _))
+        ));
+        for bad in [
+            "tls:127.0.0.1:5061",
+            "127.0.0.1:5060",
+            "udp:localhost:5060",
+            "",
+        ] {
+            assert!(parse_listen(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn users_come_from_a_table() {
+        let users =
+            Users::from_toml("[users]\nalice = \"one\"\n\"+4930\" = \"two\"\n").expect("users");
+        assert_eq!(users.password("alice").as_deref(), Some("one"));
+        assert!(users.knows("+4930") && !users.knows("bob"));
+        assert!(Users::from_toml("alice = 1").is_err());
+    }
+}

@@ -1,0 +1,469 @@
+//! The stateful, forking proxy (RFC 3261 §16).
+//!
+//! ```text
+//!                        ┌─ branch ── client transaction ──▶ binding 1
+//!  server transaction ──▶ context ─── branch ── client transaction ──▶ binding 2
+//!                        └─ …
+//! ```
+//!
+//! A context lives from a request to its best answer. Provisional answers and successes go up at
+//! once; of the failures the best waits until every branch has spoken (§16.7). A success or a 6xx
+//! cancels the others.
+
+use std::time::{Duration, Instant};
+
+use sip_core::transaction::{
+    ClientInvite, ClientNonInvite, ClientOutput, ServerInvite, ServerKey, ServerNonInvite,
+    ServerOutput,
+};
+use sip_core::{Destination, Inbound, Timers, TransportError, stateless};
+use sip_message::{HeaderName, Method, Request, Response, StatusCode};
+
+/// Timer C (§16.6 step 11): how long a branch may ring without a word.
+const TIMER_C: Duration = Duration::from_secs(181);
+
+/// One request on its way to one or more places.
+#[derive(Debug)]
+pub(crate) struct Context {
+    request: Request,
+    inbound: Inbound,
+    pub(crate) key: ServerKey,
+    /// The deadline under which the exchange has it filed.
+    pub(crate) filed: Option<Instant>,
+    server: Server,
+    branches: Vec<Branch>,
+    /// The best failure so far.
+    best: Option<Response>,
+    /// Whether a final answer has gone up.
+    answered: bool,
+    /// Whether the caller has given up.
+    cancelled: bool,
+}
+
+#[derive(Debug)]
+enum Server {
+    Invite(ServerInvite),
+    Other(ServerNonInvite),
+}
+
+#[derive(Debug)]
+struct Branch {
+    destination: Destination,
+    client: Client,
+    cancel: Option<ClientNonInvite>,
+    /// A CANCEL is due as soon as the branch has said something (§9.1).
+    cancel_due: bool,
+    finished: bool,
+    /// When Timer C fires.
+    patience: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Client {
+    Invite(ClientInvite),
+    Other(ClientNonInvite),
+}
+
+/// Something to be sent.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    pub(crate) destination: Destination,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A copy of the request for one target, Via and all, and where to send it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) request: Request,
+    pub(crate) branch: String,
+    pub(crate) destination: Destination,
+}
+
+impl Context {
+    /// Takes a request, its Via already marked with where it came from.
+    pub(crate) fn new(now: Instant, request: Request, inbound: Inbound, key: ServerKey) -> Self {
+        let reliable = inbound.path.transport.is_reliable();
+        let timers = Timers::default();
+        let server = if request.method == Method::Invite {
+            Server::Invite(ServerInvite::new(now, &request, reliable, &timers))
+        } else {
+            Server::Other(ServerNonInvite::new(now, &request, reliable, &timers))
+        };
+        Self {
+            request,
+            inbound,
+            key,
+            filed: None,
+            server,
+            branches: Vec::new(),
+            best: None,
+            answered: false,
+            cancelled: false,
+        }
+    }
+
+    /// The request as it came.
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Forwards to all targets at once.
+    pub(crate) fn fork(&mut self, now: Instant, targets: Vec<Target>) {
+        let timers = Timers::default();
+        for target in targets {
+            let reliable = target.destination.transport().is_reliable();
+            let client = if target.request.method == Method::Invite {
+                Client::Invite(ClientInvite::new(
+                    now,
+                    target.request,
+                    &target.branch,
+                    reliable,
+                    &timers,
+                ))
+            } else {
+                Client::Other(ClientNonInvite::new(
+                    now,
+                    &target.request,
+                    &target.branch,
+                    reliable,
+                    &timers,
+                ))
+            };
+            let patience = matches!(client, Client::Invite(_)).then(|| now + TIMER_C);
+            self.branches.push(Branch {
+                destination: target.destination,
+                client,
+                cancel: None,
+                cancel_due: false,
+                finished: false,
+                patience,
+            });
+        }
+    }
+
+    /// Answers by ourselves.
+    pub(crate) fn respond(&mut self, now: Instant, response: Response) {
+        self.answered |= response.status.is_final();
+        match &mut self.server {
+            Server::Invite(server) => server.respond(now, response),
+            Server::Other(server) => server.respond(now, response),
+        }
+    }
+
+    /// Takes a repeat of the request, or the ACK of its failure.
+    pub(crate) fn handle_request(&mut self, now: Instant, request: &Request) {
+        match &mut self.server {
+            Server::Invite(server) => server.handle_request(now, request),
+            Server::Other(server) => server.handle_request(now, request),
+        }
+    }
+
+    /// The caller has given up: so do all branches, and their answers tell the caller.
+    pub(crate) fn handle_cancel(&mut self, now: Instant) {
+        self.cancelled = true;
+        self.cancel_branches(now);
+    }
+
+    /// Takes a response whose top Via is ours.
+    pub(crate) fn handle_response(&mut self, now: Instant, mut response: Response) {
+        // A transaction answers for one hop and wants to see that hop's Via only; the others are
+        // those of the request and are put back on the way up.
+        let Some(via) = response.headers.remove_first(HeaderName::Via) else {
+            return;
+        };
+        response.headers.remove(HeaderName::Via);
+        response.headers.insert_first(HeaderName::Via, via);
+        for branch in &mut self.branches {
+            let by_cancel = branch
+                .cancel
+                .as_mut()
+                .is_some_and(|c| c.handle_response(now, &response));
+            let taken = by_cancel
+                || match &mut branch.client {
+                    Client::Invite(client) => client.handle_response(now, &response),
+                    Client::Other(client) => client.handle_response(now, &response),
+                };
+            if taken {
+                return;
+            }
+        }
+    }
+
+    /// The branches that responses to its copies carry.
+    pub(crate) fn branches(&self) -> impl Iterator<Item = &str> {
+        self.branches.iter().map(|branch| match &branch.client {
+            Client::Invite(client) => client.branch(),
+            Client::Other(client) => client.branch(),
+        })
+    }
+
+    /// Takes the news that something with this branch could not be sent.
+    pub(crate) fn handle_transport_error(
+        &mut self,
+        now: Instant,
+        sent: &str,
+        error: &TransportError,
+    ) {
+        for branch in &mut self.branches {
+            match &mut branch.client {
+                Client::Invite(c) if c.branch() == sent => {
+                    c.handle_transport_error(now, error.clone())
+                }
+                Client::Other(c) if c.branch() == sent => {
+                    c.handle_transport_error(now, error.clone())
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets due timers fire.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.server {
+            Server::Invite(server) => server.handle_timeout(now),
+            Server::Other(server) => server.handle_timeout(now),
+        }
+        for branch in &mut self.branches {
+            match &mut branch.client {
+                Client::Invite(client) => client.handle_timeout(now),
+                Client::Other(client) => client.handle_timeout(now),
+            }
+            if let Some(cancel) = &mut branch.cancel {
+                cancel.handle_timeout(now);
+            }
+            if branch.patience.is_some_and(|at| at <= now) && !branch.finished {
+                branch.patience = None;
+                branch.cancel_due = true;
+            }
+        }
+        self.send_due_cancels(now);
+    }
+
+    /// Everything there is to send now.
+    pub(crate) fn poll(&mut self, now: Instant) -> Vec<Sending> {
+        let mut sendings = Vec::new();
+        loop {
+            let before = sendings.len();
+            let mut progress = false;
+            for index in 0..self.branches.len() {
+                while let Some(output) = self.poll_branch(index) {
+                    progress = true;
+                    self.on_client_output(now, index, output, &mut sendings);
+                }
+            }
+            self.send_due_cancels(now);
+            self.answer_when_all_have_spoken(now);
+            while let Some(output) = self.poll_server() {
+                progress = true;
+                if let ServerOutput::Send(bytes) = output {
+                    sendings.push(Sending {
+                        destination: self.inbound.destination(),
+                        bytes,
+                    });
+                }
+            }
+            if !progress && sendings.len() == before {
+                return sendings;
+            }
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let server = match &self.server {
+            Server::Invite(server) => server.deadline(),
+            Server::Other(server) => server.deadline(),
+        };
+        let branches = self.branches.iter().flat_map(|branch| {
+            let client = match &branch.client {
+                Client::Invite(client) => client.deadline(),
+                Client::Other(client) => client.deadline(),
+            };
+            [
+                client,
+                branch.cancel.as_ref().and_then(ClientNonInvite::deadline),
+                branch.patience,
+            ]
+        });
+        branches.chain([server]).flatten().min()
+    }
+
+    /// Whether everything about it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let server = match &self.server {
+            Server::Invite(server) => server.is_terminated(),
+            Server::Other(server) => server.is_terminated(),
+        };
+        server
+            && self.branches.iter().all(|branch| match &branch.client {
+                Client::Invite(client) => client.is_terminated(),
+                Client::Other(client) => client.is_terminated(),
+            })
+    }
+
+    fn poll_branch(&mut self, index: usize) -> Option<ClientOutput> {
+        let branch = self.branches.get_mut(index)?;
+        if let Some(ClientOutput::Send(bytes)) = branch
+            .cancel
+            .as_mut()
+            .and_then(ClientNonInvite::poll_output)
+        {
+            return Some(ClientOutput::Send(bytes));
+        }
+        match &mut branch.client {
+            Client::Invite(client) => client.poll_output(),
+            Client::Other(client) => client.poll_output(),
+        }
+    }
+
+    fn poll_server(&mut self) -> Option<ServerOutput> {
+        match &mut self.server {
+            Server::Invite(server) => server.poll_output(),
+            Server::Other(server) => server.poll_output(),
+        }
+    }
+
+    fn on_client_output(
+        &mut self,
+        now: Instant,
+        index: usize,
+        output: ClientOutput,
+        sendings: &mut Vec<Sending>,
+    ) {
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        match output {
+            ClientOutput::Send(bytes) => sendings.push(Sending {
+                destination: branch.destination,
+                bytes,
+            }),
+            ClientOutput::Deliver(response) => self.on_response(now, index, response),
+            ClientOutput::TimedOut => {
+                branch.finished = true;
+                // RFC 4320 §4.2: nobody is helped by a 408 to a non-INVITE; silence says the same.
+                if matches!(branch.client, Client::Invite(_)) {
+                    self.offer_best(stateless::response(
+                        &self.request,
+                        StatusCode::REQUEST_TIMEOUT,
+                        None,
+                    ));
+                }
+            }
+            ClientOutput::TransportFailed(_) => {
+                branch.finished = true;
+                self.offer_best(stateless::response(
+                    &self.request,
+                    StatusCode::SERVER_INTERNAL_ERROR,
+                    None,
+                ));
+            }
+            ClientOutput::Terminated => branch.finished = true,
+        }
+    }
+
+    fn on_response(&mut self, now: Instant, index: usize, mut response: Response) {
+        // §16.7 step 3: our own Via comes off, and those of the request lead back.
+        response.headers.remove(HeaderName::Via);
+        let vias: Vec<&str> = self.request.headers.get_all(HeaderName::Via).collect();
+        for via in vias.into_iter().rev() {
+            response.headers.insert_first(HeaderName::Via, via);
+        }
+        let status = response.status;
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.finished |= status.is_final();
+            if status.is_provisional() {
+                branch.patience = branch.patience.map(|_| now + TIMER_C);
+            } else {
+                branch.patience = None;
+            }
+        }
+        match status.code() {
+            100 => {}
+            101..=199 => {
+                if !self.answered {
+                    self.respond(now, response);
+                }
+            }
+            200..=299 => {
+                self.respond(now, response);
+                self.cancel_branches(now);
+            }
+            code => {
+                self.offer_best(response);
+                if code >= 600 {
+                    self.cancel_branches(now);
+                }
+            }
+        }
+    }
+
+    /// Keeps the better of two failures (§16.7 step 6): a 6xx before all, then the lowest class, and
+    /// within the fours what tells the caller how to do better.
+    fn offer_best(&mut self, response: Response) {
+        if self
+            .best
+            .as_ref()
+            .is_none_or(|best| rank(response.status) < rank(best.status))
+        {
+            self.best = Some(response);
+        }
+    }
+
+    fn answer_when_all_have_spoken(&mut self, now: Instant) {
+        if self.answered || self.branches.is_empty() || !self.branches.iter().all(|b| b.finished) {
+            return;
+        }
+        let Some(best) = self.best.take() else {
+            // Only a non-INVITE ends without a word.
+            self.answered = true;
+            return;
+        };
+        let best = match best.status.code() {
+            // §16.7: a 503 says that we cannot serve anything, which is not so.
+            503 => stateless::response(&self.request, StatusCode::SERVER_INTERNAL_ERROR, None),
+            _ => best,
+        };
+        self.respond(now, best);
+    }
+
+    fn cancel_branches(&mut self, now: Instant) {
+        for branch in &mut self.branches {
+            branch.cancel_due |= !branch.finished && branch.cancel.is_none();
+        }
+        self.send_due_cancels(now);
+    }
+
+    fn send_due_cancels(&mut self, now: Instant) {
+        for branch in &mut self.branches {
+            let Client::Invite(client) = &branch.client else {
+                continue;
+            };
+            if branch.cancel_due && branch.cancel.is_none() && client.is_proceeding() {
+                branch.cancel_due = false;
+                let reliable = branch.destination.transport().is_reliable();
+                let request = client.cancel_request();
+                let cancel = ClientNonInvite::new(
+                    now,
+                    &request,
+                    client.branch(),
+                    reliable,
+                    &Timers::default(),
+                );
+                branch.cancel = Some(cancel);
+            }
+        }
+    }
+}
+
+fn rank(status: StatusCode) -> u16 {
+    match status.code() {
+        code @ 600..=699 => code - 600,
+        code @ (401 | 407 | 415 | 420 | 484) => 1_000 + code,
+        code @ 300..=399 => 2_000 + code,
+        // A timeout says the least.
+        408 => 4_000,
+        code @ 400..=499 => 3_000 + code,
+        code => 5_000 + code,
+    }
+}
