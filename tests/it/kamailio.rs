@@ -199,10 +199,8 @@ fn a_silent_server_has_no_sip_code() {
 #[test]
 fn a_registration_renews_itself() {
     let folder = Folder::new("kamailio_renewal");
-    let kamailio = Kamailio::start(&folder);
-    let bob = kamailio
-        .account("bob@south.test", "tcp")
-        .with("--expires 8");
+    let kamailio = Kamailio::granting(&folder, 8);
+    let bob = kamailio.account("bob@south.test", "tcp");
     let mut bob = Program::start(&folder, "bob", "register", &bob, "--for 14s");
     bob.wait_registered();
     let asked = |log: &str| log.matches("SEEN REGISTER").count();

@@ -1,15 +1,13 @@
 //! Many calls and many accounts: SIPp calls and is called, with and without losses, and two hundred
 //! accounts sign in at the built-in switchboard.
 
+use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-
-use serde_json::json;
 
 use crate::rig::control::Control;
 use crate::rig::folder::Folder;
 use crate::rig::process::resident_kb;
-use crate::rig::program::{self, Account, Program, SOON};
+use crate::rig::program::{self, Account, Program, SOON, is};
 use crate::rig::relay::Relay;
 use crate::rig::sipp::{LOSSY_CALLER, Scenario, Sipp};
 use crate::rig::{is_quick, ports, seconds, until};
@@ -69,8 +67,7 @@ fn sipp_is_called_and_every_call_is_answered() {
         "-timeout 150",
     );
     sipp.assert_alive();
-    let (program, mut control) = headless(&folder);
-    call_many(&program, &mut control, sipp.port);
+    call_many(&folder, sipp.port);
     sipp.assert_all_went_well(seconds(60));
 }
 
@@ -86,8 +83,7 @@ fn sipp_is_called_through_a_network_that_loses_one_in_twenty() {
     );
     sipp.assert_alive();
     let relay = Relay::start(SocketAddr::from(([127, 0, 0, 1], sipp.port)), 5, 5);
-    let (program, mut control) = headless(&folder);
-    call_many(&program, &mut control, relay.port);
+    call_many(&folder, relay.port);
     sipp.assert_all_went_well(seconds(90));
     let (_, lost) = relay.counts();
     assert!(
@@ -96,55 +92,30 @@ fn sipp_is_called_through_a_network_that_loses_one_in_twenty() {
     );
 }
 
-/// Places the calls one after the other, each for about a second.
-fn call_many(program: &Program, control: &mut Control, port: u16) {
-    control.call(
-        "add_account",
-        &json!({"settings": {"aor": "sip:alice@127.0.0.1", "register": false, "bind": "127.0.0.1:0",
-            "transport": "udp", "codecs": ["pcmu"]}}),
+/// Calls somebody again and again, each time for a second, and wants every call answered.
+fn call_many(folder: &Folder, port: u16) {
+    let account = Account::new(
+        "sip:alice@127.0.0.1",
+        "--no-register --transport udp --codecs pcmu",
     );
-    let account = control.wait_for("account", SOON, |state| {
-        state["accounts"][0]["id"].as_str().map(str::to_owned)
-    });
-    let start = Instant::now();
-    let (mut placed, mut answered, mut memory) = (0_u32, 0_u32, None);
-    let limit = seconds(u64::from(calls() / PER_SECOND) * 2 + 60);
-    while answered < calls() {
-        assert!(
-            start.elapsed() < limit,
-            "{answered} of {placed} calls after {limit:?}\n{}",
-            program.story()
-        );
-        while placed < calls() && start.elapsed() > Duration::from_secs(1) * placed / PER_SECOND {
-            control.call(
-                "place_call",
-                &json!({"account": account, "target": format!("sip:bob@127.0.0.1:{port}")}),
-            );
-            placed += 1;
-        }
-        for call in control.snapshot()["calls"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
-        {
-            let id = json!({"call": call["id"]});
-            if call["state"] == "connected" {
-                control.call("end_call", &id);
-            } else if call["state"] == "ended" {
-                assert!(
-                    call["connected_at"].is_number() || call["connected_at"].is_string(),
-                    "a call failed: {call}"
-                );
-                control.call("dismiss_call", &id);
-                answered += 1;
-            }
-        }
-        if memory.is_none() && answered >= 100.min(calls() / 2) {
-            memory = Some(resident_kb(program.id()));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    check_growth(memory.unwrap_or_default(), resident_kb(program.id()));
+    let args = format!(
+        "sip:bob@127.0.0.1:{port} --count {} --rate {PER_SECOND} --for 1s",
+        calls()
+    );
+    let mut program = Program::start(folder, "alice", "call", &account, &args);
+    let limit = seconds(u64::from(calls() / PER_SECOND) + 60);
+    let ended = |event: &Value| is(event, "call") && event["state"] == "ended";
+    program.wait_for_nth("end of a call", 100.min(calls() as usize / 2), limit, ended);
+    let early = resident_kb(program.id());
+    program.wait_for_nth("end of a call", calls() as usize * 9 / 10, limit, ended);
+    check_growth(early, resident_kb(program.id()));
+    let outcome = program.finish(limit);
+    outcome.assert_code(0);
+    let failed = outcome
+        .events
+        .iter()
+        .filter(|event| ended(event) && !event["reason"].is_null());
+    assert_eq!(failed.count(), 0, "{}", outcome.story);
 }
 
 #[test]

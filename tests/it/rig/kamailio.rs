@@ -18,10 +18,16 @@ pub(crate) struct Kamailio {
 
 impl Kamailio {
     pub(crate) fn start(folder: &Folder) -> Self {
+        Self::granting(folder, 3_600)
+    }
+
+    /// One that grants registrations for so many seconds at most.
+    pub(crate) fn granting(folder: &Folder, longest_s: u32) -> Self {
         let port = ports::free();
         let run = folder.inner("kamailio");
         let settings = include_str!("kamailio.cfg")
             .replace("@MODULES@", &modules())
+            .replace("@LONGEST@", &longest_s.to_string())
             .replace("@PORT@", &port.to_string());
         let path = run.join("kamailio.cfg");
         fs::write(&path, settings).expect("settings can be written");

@@ -114,9 +114,12 @@ impl Program {
                 "TIPRING_TEST_SECRET",
             ])
             .args(&account.more)
-            .args(["--json", "--audio", "null", "--config"])
+            .args(["--json", "--config"])
             .arg(home.join("settings"))
             .env("TIPRING_TEST_SECRET", account.password);
+        if matches!(verb, "call" | "answer") {
+            command.args(["--audio", "null"]);
+        }
         Self::spawn(folder, name, &mut command)
     }
 
