@@ -14,6 +14,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("framer", &["tests/data/torture"]),
     ("uri", &[]),
     ("sdp", &[]),
+    ("rtp", &[]),
     ("auth", &[]),
 ];
 
