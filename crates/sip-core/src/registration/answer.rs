@@ -14,6 +14,8 @@ pub(super) struct OwnBinding {
     pub(super) granted: Option<Duration>,
     /// Bindings of others.
     pub(super) others: usize,
+    /// Its `pub-gruu` and `temp-gruu`.
+    pub(super) gruus: [Option<String>; 2],
     /// All of them, ours included.
     pub(super) bindings: Vec<BoundContact>,
     /// What was odd.
@@ -33,9 +35,8 @@ pub(super) fn own_binding(
     let Ok(contacts) = response.headers.list::<NameAddr>(HeaderName::Contact) else {
         return OwnBinding {
             granted: general,
-            others: 0,
-            bindings: Vec::new(),
             notice: Some("the registrar's list of bindings cannot be read".to_owned()),
+            ..OwnBinding::default()
         };
     };
     let Some((own, how)) = find_own(&contacts, contact, instance, user) else {
@@ -49,6 +50,7 @@ pub(super) fn own_binding(
             others: contacts.len(),
             bindings: listed(&contacts, None),
             notice: Some(text.to_owned()),
+            ..OwnBinding::default()
         };
     };
 
@@ -57,9 +59,25 @@ pub(super) fn own_binding(
     OwnBinding {
         granted: expires_of(own).or(general),
         others: contacts.len().saturating_sub(1),
+        gruus: ["pub-gruu", "temp-gruu"].map(|name| gruu(own, name)),
         bindings: listed(&contacts, Some(own)),
         notice,
     }
+}
+
+/// A GRUU that is a URI; anything else is worth nothing.
+fn gruu(own: &NameAddr, name: &str) -> Option<String> {
+    let text = own.params.get(name)?.trim_matches('"');
+    Uri::parse(text).ok().map(|uri| uri.to_string())
+}
+
+/// Whether the registrar keeps to the flow: it says so by requiring it (RFC 5626 §6).
+pub(super) fn requires_outbound(response: &Response) -> bool {
+    response
+        .headers
+        .get_all(HeaderName::Require)
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim().eq_ignore_ascii_case("outbound"))
 }
 
 fn expires_of(contact: &NameAddr) -> Option<Duration> {

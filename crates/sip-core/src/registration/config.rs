@@ -26,6 +26,12 @@ pub struct RegistrationConfig {
     /// `urn:uuid:…` of this instance (RFC 5626 §4.1), by which the registrar and we tell our
     /// binding from others'.
     pub instance_id: Option<String>,
+    /// Number of this flow among those of the instance (RFC 5626 §4.2): the registrar then reaches
+    /// us on the flow of the REGISTER and nowhere else. Without an instance it means nothing.
+    pub reg_id: Option<u32>,
+    /// Whether to ask for URIs that reach this instance from anywhere (RFC 5627). Without an
+    /// instance it means nothing.
+    pub gruu: bool,
     /// Passwords.
     pub credentials: Vec<Credentials>,
     /// Value of User-Agent; none is sent when empty.
@@ -50,6 +56,8 @@ impl RegistrationConfig {
             transport: None,
             expires: Duration::from_secs(600),
             instance_id: None,
+            reg_id: None,
+            gruu: false,
             credentials: Vec::new(),
             user_agent: String::new(),
             rewrite_contact: true,

@@ -54,6 +54,14 @@ pub struct Registered {
     pub service_route: Vec<String>,
     /// P-Associated-URI values: further addresses that are ours (RFC 7315).
     pub associated: Vec<String>,
+    /// Whether the registrar keeps to the flow (RFC 5626 §6).
+    pub outbound: bool,
+    /// How often the first hop wants a keep-alive at least, if it said so (RFC 5626 §5.4).
+    pub flow_timer: Option<Duration>,
+    /// The lasting URI of this instance, if there is one (RFC 5627 §4.2).
+    pub public_gruu: Option<String>,
+    /// The URI of this instance that hides who it is, if there is one.
+    pub temporary_gruu: Option<String>,
     /// Bindings of others under our address of record.
     pub other_bindings: usize,
     /// All bindings that the registrar lists, ours among them.

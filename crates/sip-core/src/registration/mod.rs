@@ -60,6 +60,8 @@ pub struct Registration {
     /// What to ask for: the configured time until a 423 raises it.
     expires: Duration,
     mapping: Mapping,
+    /// Set once the first hop has said that it cannot keep to flows (439).
+    outbound_refused: bool,
     /// The URI of the Contact last registered, to be removed when another takes its place.
     bound_contact: Option<String>,
     /// Set when the present operation is to be followed by another REGISTER.
@@ -144,6 +146,7 @@ impl Registration {
             operation: None,
             binding: None,
             mapping: Mapping::default(),
+            outbound_refused: false,
             bound_contact: None,
             again: false,
             failures: 0,

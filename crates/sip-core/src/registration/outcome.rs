@@ -13,6 +13,9 @@ use crate::auth::AuthError;
 use crate::client::{Answered, RequestFailure};
 use crate::path::{Destination, ResolveId};
 
+/// The status with which a proxy says that it cannot keep to flows (RFC 5626 §11.6).
+const FIRST_HOP_LACKS_OUTBOUND: u16 = 439;
+
 /// The first wait after a failure; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 /// The longest wait after a failure that names none itself.
@@ -46,6 +49,18 @@ impl Registration {
             // RFC 3261 §10.2.8.
             Purpose::Register if status == StatusCode::INTERVAL_TOO_BRIEF && !raised => {
                 self.on_interval_too_brief(now, answered);
+            }
+            // RFC 5626 §11.6: somebody on the way cannot keep to flows; then without.
+            Purpose::Register
+                if status.code() == FIRST_HOP_LACKS_OUTBOUND && self.reg_id().is_some() =>
+            {
+                self.notice("the first hop knows no outbound, going on without".to_owned());
+                self.outbound_refused = true;
+                if self.wanted {
+                    self.register_soon(now);
+                } else {
+                    self.on_gone(now);
+                }
             }
             Purpose::Register if is_for_good(status) => {
                 self.on_refused(
@@ -127,6 +142,7 @@ impl Registration {
         self.deadlines.set(Due::Expiry, now + granted);
         let refresh_in = self.refresh_after(granted);
         let mapped = mapped_address(&answered.response);
+        let [public_gruu, temporary_gruu] = found.gruus;
         self.outbox
             .event(RegistrationEvent::Registered(Box::new(Registered {
                 granted,
@@ -138,6 +154,10 @@ impl Registration {
                 contact: contact.to_owned(),
                 service_route: answer::values(&answered.response, HeaderName::ServiceRoute),
                 associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
+                outbound: self.reg_id().is_some() && answer::requires_outbound(&answered.response),
+                flow_timer: answer::seconds(&answered.response, HeaderName::FlowTimer),
+                public_gruu,
+                temporary_gruu,
                 other_bindings: found.others,
                 bindings: found.bindings,
             })));

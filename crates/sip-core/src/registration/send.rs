@@ -124,6 +124,10 @@ impl Registration {
         if let Some(instance) = &self.config.instance_id {
             params.push(format!("+sip.instance=\"<{instance}>\""));
         }
+        let reg_id = self.reg_id();
+        if let Some(reg_id) = reg_id {
+            params.push(format!("reg-id={reg_id}"));
+        }
         let contact = ContactTemplate {
             user: self.contact_user.clone(),
             public: self.mapping.public,
@@ -142,7 +146,10 @@ impl Registration {
         }
         headers.push(HeaderName::Expires, expires.to_string());
         // RFC 3327 §5.1: proxies may put themselves into the way.
-        headers.push(HeaderName::Supported, "path");
+        let mut supported = vec!["path"];
+        supported.extend(reg_id.map(|_| "outbound"));
+        supported.extend(self.asks_for_gruu().then_some("gruu"));
+        headers.push(HeaderName::Supported, supported.join(", "));
         if !self.config.user_agent.is_empty() {
             headers.push(HeaderName::UserAgent, self.config.user_agent.as_str());
         }
@@ -153,6 +160,17 @@ impl Registration {
             request,
             contact: (purpose != Purpose::Clear).then_some(contact),
         }
+    }
+
+    /// The `reg-id` to say, unless it would mean nothing or was refused.
+    pub(super) fn reg_id(&self) -> Option<u32> {
+        self.config
+            .reg_id
+            .filter(|_| self.config.instance_id.is_some() && !self.outbound_refused)
+    }
+
+    fn asks_for_gruu(&self) -> bool {
+        self.config.gruu && self.config.instance_id.is_some()
     }
 
     pub(super) fn with_request(

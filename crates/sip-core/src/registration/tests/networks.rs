@@ -207,3 +207,78 @@ fn no_mapping_is_told_where_the_server_sees_what_we_say() {
     assert_eq!(bench.contacts().len(), 1);
     assert_eq!(bench.sent.len(), 2);
 }
+
+// ---- Outbound and GRUU ----
+
+fn outbound() -> RegistrationConfig {
+    RegistrationConfig {
+        reg_id: Some(1),
+        gruu: true,
+        ..config()
+    }
+}
+
+#[test]
+fn outbound_and_gruu_are_asked_for_and_told() {
+    let mut bench = Bench::new(outbound());
+    bench.register();
+    assert_eq!(
+        bench.last().headers.get(HeaderName::Supported),
+        Some("path, outbound, gruu")
+    );
+    let contact = bench.contact();
+    assert_eq!(contact.params.get("reg-id"), Some("1"));
+    let own = format!(
+        "<{}>;expires=60;pub-gruu=\"sip:alice@example.com;gr=urn:x\";temp-gruu=\"sip:t1@example.com;gr\"",
+        contact.uri
+    );
+    bench.answer(
+        200,
+        &[
+            (HeaderName::Contact, &own),
+            (HeaderName::Require, "outbound"),
+            (HeaderName::FlowTimer, "120"),
+        ],
+    );
+    let registered = bench.last_registered();
+    assert!(registered.outbound);
+    assert_eq!(registered.flow_timer, Some(s(120)));
+    assert_eq!(
+        registered.public_gruu.as_deref(),
+        Some("sip:alice@example.com;gr=urn:x")
+    );
+    assert_eq!(
+        registered.temporary_gruu.as_deref(),
+        Some("sip:t1@example.com;gr")
+    );
+}
+
+#[test]
+fn a_first_hop_without_outbound_gets_a_plain_register_once() {
+    let mut bench = Bench::new(outbound());
+    bench.register();
+    bench.answer(439, &[]);
+    assert_eq!(bench.sent.len(), 2);
+    assert_eq!(bench.contact().params.get("reg-id"), None);
+    assert_eq!(
+        bench.last().headers.get(HeaderName::Supported),
+        Some("path, gruu")
+    );
+    bench.answer(439, &[]);
+    assert_eq!(bench.sent.len(), 2);
+    assert_eq!(bench.count(is_refused), 1);
+}
+
+#[test]
+fn without_an_instance_neither_is_asked_for() {
+    let mut bench = Bench::new(RegistrationConfig {
+        instance_id: None,
+        ..outbound()
+    });
+    bench.register();
+    assert_eq!(
+        bench.last().headers.get(HeaderName::Supported),
+        Some("path")
+    );
+    assert_eq!(bench.contact().params.get("reg-id"), None);
+}
