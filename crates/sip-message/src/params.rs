@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::Fault;
-use crate::scan::{Scan, TOKEN, URI_PARAM, VALUE, ascii, is, unquote};
+use crate::scan::{STRICT_URI_PARAM, Scan, TOKEN, URI_PARAM, VALUE, ascii, is, unquote};
 
 /// Parameters in the order they were sent. Names are compared without regard to case; a value
 /// stands without its quotes. Equality is structural, but for the quotes that were not needed.
@@ -140,29 +140,15 @@ impl Params {
         Ok(())
     }
 
-    /// Writes them as a URI's parameters, escaping what a URI cannot hold.
+    /// Writes them as a URI's parameters. More is read than written: a stricter reader would take
+    /// what stands before a bare `@` for the user.
     pub(crate) fn write_in_uri(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for param in &self.0 {
             f.write_str(";")?;
-            write_escaped(f, &param.name, URI_PARAM)?;
+            write_escaped(f, &param.name, STRICT_URI_PARAM)?;
             if let Some(value) = &param.value {
                 f.write_str("=")?;
-                write_escaped(f, value, URI_PARAM)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The same in a `sip:` URI, where a bare `@` is read leniently and written strictly: a stricter
-    /// reader, or ourselves once other characters are escaped, would take what stands before it
-    /// for the user.
-    pub(crate) fn write_in_sip_uri(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for param in &self.0 {
-            f.write_str(";")?;
-            write_escaped(f, &param.name.replace('@', "%40"), URI_PARAM)?;
-            if let Some(value) = &param.value {
-                f.write_str("=")?;
-                write_escaped(f, &value.replace('@', "%40"), URI_PARAM)?;
+                write_escaped(f, value, STRICT_URI_PARAM)?;
             }
         }
         Ok(())
@@ -196,7 +182,7 @@ pub(crate) fn write_quoted(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Resu
 }
 
 /// Writes text into a URI: characters of `class` and existing escapes as they are, others escaped.
-pub(crate) fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str, class: u8) -> fmt::Result {
+pub(crate) fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str, class: u16) -> fmt::Result {
     use fmt::Write;
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
@@ -299,7 +285,7 @@ impl<'a> ParamView<'a> {
 }
 
 /// A run of characters of `class` and of escapes, perhaps empty.
-pub(crate) fn read_escaped<'a>(scan: &mut Scan<'a>, class: u8) -> Result<&'a str, Fault> {
+pub(crate) fn read_escaped<'a>(scan: &mut Scan<'a>, class: u16) -> Result<&'a str, Fault> {
     let start = scan.at();
     loop {
         scan.take(class);

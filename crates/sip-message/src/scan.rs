@@ -8,21 +8,23 @@ use std::borrow::Cow;
 
 use crate::error::Fault;
 
-pub(crate) const TOKEN: u8 = 1;
-pub(crate) const USER: u8 = 1 << 1;
-pub(crate) const PASSWORD: u8 = 1 << 2;
+pub(crate) const TOKEN: u16 = 1;
+pub(crate) const USER: u16 = 1 << 1;
+pub(crate) const PASSWORD: u16 = 1 << 2;
 /// `paramchar`, with the characters that deployed phones put there unescaped.
-pub(crate) const URI_PARAM: u8 = 1 << 3;
-pub(crate) const URI_HEADER: u8 = 1 << 4;
-pub(crate) const HOST: u8 = 1 << 5;
+pub(crate) const URI_PARAM: u16 = 1 << 3;
+pub(crate) const URI_HEADER: u16 = 1 << 4;
+pub(crate) const HOST: u16 = 1 << 5;
 /// A parameter's value outside quotes: everything visible that cannot end it.
-pub(crate) const VALUE: u8 = 1 << 6;
+pub(crate) const VALUE: u16 = 1 << 6;
 /// `word`, of which a Call-ID is made.
-pub(crate) const WORD: u8 = 1 << 7;
+pub(crate) const WORD: u16 = 1 << 7;
+/// `paramchar` of RFC 3261 §25.1, to write by.
+pub(crate) const STRICT_URI_PARAM: u16 = 1 << 8;
 
-static CLASS: [u8; 256] = classes();
+static CLASS: [u16; 256] = classes();
 
-const fn add(mut table: [u8; 256], chars: &[u8], class: u8) -> [u8; 256] {
+const fn add(mut table: [u16; 256], chars: &[u8], class: u16) -> [u16; 256] {
     let mut i = 0;
     while i < chars.len() {
         table[chars[i] as usize] |= class;
@@ -31,13 +33,13 @@ const fn add(mut table: [u8; 256], chars: &[u8], class: u8) -> [u8; 256] {
     table
 }
 
-const fn classes() -> [u8; 256] {
+const fn classes() -> [u16; 256] {
     let mut table = [0; 256];
     let alphanum = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     table = add(
         table,
         alphanum,
-        TOKEN | USER | PASSWORD | URI_PARAM | URI_HEADER | HOST | WORD,
+        TOKEN | USER | PASSWORD | URI_PARAM | STRICT_URI_PARAM | URI_HEADER | HOST | WORD,
     );
     table = add(table, b"-.!%*_+`'~", TOKEN | WORD);
     table = add(table, b"()<>:\\\"/[]?{}", WORD);
@@ -45,12 +47,12 @@ const fn classes() -> [u8; 256] {
     table = add(
         table,
         b"-_.!~*'()",
-        USER | PASSWORD | URI_PARAM | URI_HEADER,
+        USER | PASSWORD | URI_PARAM | STRICT_URI_PARAM | URI_HEADER,
     );
     // `#` is not in `user-unreserved`, but star codes such as *21# arrive unescaped.
     table = add(table, b"&=+$,;?/#", USER);
     table = add(table, b"&=+$,", PASSWORD);
-    table = add(table, b"[]/:&+$", URI_PARAM);
+    table = add(table, b"[]/:&+$", URI_PARAM | STRICT_URI_PARAM);
     table = add(table, b"@`^|#{}\\", URI_PARAM);
     table = add(table, b"[]/?:+$", URI_HEADER);
     table = add(table, b"-._", HOST);
@@ -64,11 +66,11 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-pub(crate) fn is(byte: u8, class: u8) -> bool {
+pub(crate) fn is(byte: u8, class: u16) -> bool {
     CLASS[usize::from(byte)] & class != 0
 }
 
-pub(crate) fn all(bytes: &[u8], class: u8) -> bool {
+pub(crate) fn all(bytes: &[u8], class: u16) -> bool {
     bytes.iter().all(|byte| is(*byte, class))
 }
 
@@ -241,7 +243,7 @@ impl<'a> Scan<'a> {
 
     /// The longest run of one character class, perhaps empty.
     #[inline]
-    pub(crate) fn take(&mut self, class: u8) -> &'a [u8] {
+    pub(crate) fn take(&mut self, class: u16) -> &'a [u8] {
         self.take_while(|byte| is(byte, class))
     }
 

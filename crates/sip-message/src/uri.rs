@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{Fault, UriError};
 use crate::host::{Host, HostView, read_port};
 use crate::params::{Params, ParamsView, read_escaped, write_escaped};
-use crate::scan::{PASSWORD, Scan, URI_HEADER, USER, ascii, is};
+use crate::scan::{PASSWORD, Scan, URI_HEADER, USER, ascii, is_lws};
 
 /// A URI's scheme. Schemes are compared without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -266,11 +266,7 @@ impl fmt::Display for Uri {
                 write!(f, ":{port}")?;
             }
         }
-        if self.scheme.is_sip() {
-            self.params.write_in_sip_uri(f)?;
-        } else {
-            self.params.write_in_uri(f)?;
-        }
+        self.params.write_in_uri(f)?;
         for (position, (name, value)) in self.headers.iter().enumerate() {
             f.write_str(if position == 0 { "?" } else { "&" })?;
             write_escaped(f, name, URI_HEADER)?;
@@ -466,9 +462,9 @@ impl fmt::Display for UriView<'_> {
     }
 }
 
-/// Whether a byte can stand in a URI that no angle brackets enclose (RFC 3261 §20).
+/// Whether a byte ends a URI that no angle brackets enclose (RFC 3261 §20).
 pub(crate) fn ends_bare_uri(byte: u8) -> bool {
-    matches!(byte, b';' | b',' | b'?') || crate::scan::is_lws(byte) || is(byte, 0)
+    matches!(byte, b';' | b',' | b'?') || is_lws(byte)
 }
 
 #[cfg(test)]

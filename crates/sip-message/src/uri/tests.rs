@@ -125,3 +125,13 @@ fn lr_is_not_confused_with_what_begins_like_it() {
     assert!(uri("sip:edge.lab.example;LR=on").is_loose_router());
     assert!(!uri("sip:edge.lab.example;lrx").is_loose_router());
 }
+
+#[test]
+fn parameters_are_read_freely_and_written_strictly() {
+    let uri = uri("sip:lab.example:5060;a=b@c;d={e}");
+    assert_eq!(
+        (uri.user.as_deref(), uri.params.get("a")),
+        (None, Some("b@c"))
+    );
+    assert_eq!(uri.to_string(), "sip:lab.example:5060;a=b%40c;d=%7Be%7D");
+}
