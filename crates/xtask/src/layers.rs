@@ -244,34 +244,20 @@ fn banned(lock: &str) -> Vec<String> {
 
 /// Looks through the sources for what has no place there.
 fn sources() -> Result<Vec<String>, Fault> {
-    let root = shell::root();
     let mut faults = Vec::new();
     for name in PURE_SOURCES {
-        for file in shell::files_below(&root.join("crates").join(name).join("src"), "rs") {
-            let shown = file
-                .strip_prefix(&root)
-                .unwrap_or(&file)
-                .display()
-                .to_string();
-            if is_test_file(&shown) {
-                continue;
-            }
-            for (number, word) in found(&fs::read_to_string(&file)?, IMPURE) {
+        for (shown, source) in code_of(name)? {
+            for (number, word) in found(&source, IMPURE) {
                 faults.push(format!("{shown}:{number}: {word} in a pure crate"));
             }
         }
     }
     for (name, word, module) in ONE_MODULE {
-        for file in shell::files_below(&root.join("crates").join(name).join("src"), "rs") {
-            let shown = file
-                .strip_prefix(&root)
-                .unwrap_or(&file)
-                .display()
-                .to_string();
-            if is_test_file(&shown) || shown.contains(&format!("/src/{module}")) {
+        for (shown, source) in code_of(name)? {
+            if shown.contains(&format!("/src/{module}")) {
                 continue;
             }
-            for (number, _) in found(&fs::read_to_string(&file)?, &[word]) {
+            for (number, _) in found(&source, &[word]) {
                 faults.push(format!(
                     "{shown}:{number}: {word} belongs to the module {module}"
                 ));
@@ -281,9 +267,45 @@ fn sources() -> Result<Vec<String>, Fault> {
     Ok(faults)
 }
 
-/// `tests.rs`, and everything in a folder of that name.
-fn is_test_file(path: &str) -> bool {
-    path.ends_with("tests.rs") || path.contains("/tests/")
+/// The sources of a crate with their paths for people; files that only tests see are left out.
+fn code_of(name: &str) -> Result<Vec<(String, String)>, Fault> {
+    let root = shell::root();
+    let mut files = Vec::new();
+    for path in shell::files_below(&root.join("crates").join(name).join("src"), "rs") {
+        let shown = path.strip_prefix(&root).unwrap_or(&path);
+        files.push((shown.display().to_string(), fs::read_to_string(&path)?));
+    }
+    let for_tests: Vec<String> = files
+        .iter()
+        .flat_map(|(_, source)| test_modules(source))
+        .collect();
+    files.retain(|(path, _)| {
+        let is_of = |module: &String| {
+            path.ends_with(&format!("/{module}.rs")) || path.contains(&format!("/{module}/"))
+        };
+        !for_tests.iter().any(is_of)
+    });
+    Ok(files)
+}
+
+/// Modules in files of their own that are compiled for tests only.
+fn test_modules(source: &str) -> Vec<String> {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let mut modules = Vec::new();
+    for (index, _) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, l)| **l == "#[cfg(test)]")
+    {
+        let item = lines[index + 1..]
+            .iter()
+            .find(|line| !line.starts_with("#["));
+        let name = item
+            .and_then(|line| line.strip_suffix(';'))
+            .and_then(|line| line.rsplit_once("mod "));
+        modules.extend(name.map(|(_, name)| name.to_owned()));
+    }
+    modules
 }
 
 /// Lines of code, tests and comments left out, that contain one of the words.
@@ -323,7 +345,7 @@ fn skip_item<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{IMPURE, Json, arrow, arrows, banned, found, pure};
+    use super::{IMPURE, Json, arrow, arrows, banned, found, pure, test_modules};
 
     #[test]
     fn an_arrow_that_is_not_in_the_table_is_named() {
@@ -350,6 +372,12 @@ mod tests {
         assert!(arrow(&sdp, "rand", false, false).is_some());
         assert!(arrow(&sdp, "proptest", false, true).is_none());
         assert!(arrow(&sdp, "tokio", false, true).is_some());
+    }
+
+    #[test]
+    fn files_for_tests_are_known_by_their_declaration() {
+        let source = "#[cfg(test)]\npub(crate) mod testing;\nmod real;\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod more;\n#[cfg(test)]\nmod inner {\n}\n";
+        assert_eq!(test_modules(source), ["testing", "more"]);
     }
 
     #[test]
