@@ -13,10 +13,12 @@
 //! always unless that is switched off by hand, identities by default.
 
 pub mod ladder;
+pub mod query;
 pub mod store;
 mod summary;
 #[cfg(test)]
 mod testing;
 
+pub use query::{Query, QueryError};
 pub use store::{Recorder, RecorderLimits};
 pub use summary::{Kind, Noise, PartySummary, Summary, summary};

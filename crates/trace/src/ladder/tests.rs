@@ -166,9 +166,9 @@ fn it_prints_as_a_person_would_draw_it() {
         column_width: 20,
     };
     let text = render(&layout(&call()[6..]), &ascii);
-    assert!(text.contains("|<----- 180 Ringing -|"), "{text}");
+    assert!(text.contains("|<---- 180 Ringing -|"), "{text}");
     assert!(
-        text.contains("       9.001        |- ACK ------------->|"),
+        text.contains("       9.001        |- ACK ------------>|"),
         "{text}"
     );
 }
