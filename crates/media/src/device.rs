@@ -16,15 +16,18 @@ const CORRECTION: usize = 2;
 /// Steps between two looks at the least that was waiting.
 const WINDOW: u32 = 50;
 
-/// The least that should be waiting when the other side has just been: 2.5 ms to 15 ms.
-const LEAST: usize = 120;
-const MOST: usize = 720;
+/// The least that should be waiting when the other side has just been: 11 ms to 22 ms.
+///
+/// One frame of it is for the moment at which the clocks have slipped by a whole step and the other side comes
+/// just before us instead of just after; the span is more than a frame, or each slip would be worked against.
+const LEAST: usize = 528;
+const MOST: usize = 1_056;
 
 /// More than this is not worked off but dropped: 200 ms.
 const FAR_TOO_MUCH: usize = 9_600;
 
-/// What waits before the first frame is used, and after a dropout: 20 ms.
-const PRIMING: usize = 960;
+/// What waits before the first frame is used, and after a dropout: 30 ms.
+const PRIMING: usize = 1_440;
 
 /// Watches how much is waiting and tells what to do about it.
 #[derive(Debug)]
@@ -121,6 +124,7 @@ impl Capture {
 pub(crate) struct Playout {
     ring: Producer<f32>,
     watch: Watch,
+    started: bool,
 }
 
 impl Playout {
@@ -128,6 +132,7 @@ impl Playout {
         Self {
             ring,
             watch: Watch::new(),
+            started: false,
         }
     }
 
@@ -137,11 +142,15 @@ impl Playout {
         if waiting > FAR_TOO_MUCH {
             return;
         }
-        if waiting == 0 {
-            // The start, or a dropout: the device takes more at a time than was waiting.
+        if !self.started {
+            self.started = true;
+            let _ = self.ring.push_entire_slice(&[0.0; PRIMING - FRAME_SAMPLES]);
+        } else if waiting == 0 {
+            // A dropout: the device takes more at a time than was waiting.
             let _ = self.ring.push_entire_slice(&[0.0; FRAME_SAMPLES]);
+        } else {
+            self.watch.see(waiting);
         }
-        self.watch.see(waiting);
         let count = match self.watch.correction {
             Correction::None => FRAME_SAMPLES,
             Correction::Work => FRAME_SAMPLES - CORRECTION,
@@ -262,7 +271,7 @@ mod tests {
         let mut capture = Capture::new(consumer);
         producer.push_entire_slice(&vec![0.0; 40_000]).unwrap();
         assert!(capture.read(&mut [0.0; FRAME_SAMPLES]));
-        assert!(capture.waiting() < 1_000);
+        assert!(capture.waiting() < PRIMING);
     }
 
     #[test]

@@ -388,3 +388,72 @@ fn rms(frame: &[f32; FRAME_SAMPLES]) -> f32 {
 fn in_ms(samples: usize) -> u64 {
     (samples / (SAMPLE_RATE_HZ as usize / 1_000)) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use codecs::CodecKind;
+
+    use super::*;
+    use crate::{
+        Codec, PumpHandle, Sink, Source, StreamConfig, StreamEvent, StreamHandle, StreamParameters,
+    };
+
+    fn stream(pump: &PumpHandle, random: u64) -> StreamHandle {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let parameters = StreamParameters {
+            remote: socket.local_addr().ok(),
+            ..StreamParameters::new(Codec::new(CodecKind::Pcmu, 0))
+        };
+        let config = StreamConfig {
+            source: Source::Tone { hz: 440.0 },
+            sink: Sink::Discard,
+            ..StreamConfig::new(socket, parameters, random)
+        };
+        pump.add_stream(config).unwrap()
+    }
+
+    #[test]
+    fn a_fault_ends_its_stream_and_spares_the_others() {
+        let (handle, mut pump, _aside) = PumpHandle::manual();
+        let streams = [stream(&handle, 1), stream(&handle, 2), stream(&handle, 3)];
+        let mut now = Instant::now();
+        let mut run = |pump: &mut Pump, steps: u32| {
+            for _ in 0..steps {
+                pump.step(now, 0);
+                now += TICK;
+            }
+        };
+        run(&mut pump, 50);
+        pump.streams[1].fault = true;
+        run(&mut pump, 50);
+        let failed = streams.each_ref().map(|stream| stream.counters().failed());
+        assert_eq!(failed, [false, true, false]);
+        let sent = streams.each_ref().map(|stream| stream.counters().sent());
+        assert_eq!(sent, [50, 25, 50]);
+        let events: Vec<_> = std::iter::from_fn(|| streams[1].poll_event()).collect();
+        assert_eq!(events.last(), Some(&StreamEvent::Failed));
+        assert!(matches!(
+            streams[0].poll_event(),
+            Some(StreamEvent::FirstPacket { .. })
+        ));
+        assert_eq!(streams[0].poll_event(), None);
+        drop(streams);
+        run(&mut pump, 1);
+        assert!(pump.is_idle());
+    }
+
+    #[test]
+    fn the_mix_is_bent_and_never_cut() {
+        assert_eq!(limit(0.5), 0.5);
+        assert_eq!(limit(-0.8), -0.8);
+        let mut before = 0.0;
+        for n in 0..400 {
+            let value = limit(n as f32 / 100.0);
+            assert!(value >= before && value <= 1.0, "{n}");
+            assert_eq!(limit(-(n as f32) / 100.0), -value);
+            before = value;
+        }
+    }
+}

@@ -114,10 +114,11 @@ impl Writing {
             tracing::error!(%error, path = %self.path.display(), "recording ended: the file cannot be written");
             self.writer = None;
         }
-        if over && let Some(writer) = self.writer.take() {
-            if let Err(error) = writer.finalize() {
-                tracing::error!(%error, path = %self.path.display(), "recording cannot be completed");
-            }
+        if over
+            && let Some(writer) = self.writer.take()
+            && let Err(error) = writer.finalize()
+        {
+            tracing::error!(%error, path = %self.path.display(), "recording cannot be completed");
         }
         !over && self.writer.is_some()
     }

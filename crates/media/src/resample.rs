@@ -213,7 +213,11 @@ pub fn convert_all(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
     let mut converter = Converter::new(from_hz, to_hz);
     let delay = converter.taps / 2;
     let wanted = (samples.len() as f64 / converter.step).round() as usize;
-    let skip = (delay as f64 / converter.step).round() as usize;
+    // The first output lies half a window before the first sample: the grid is laid so that the output
+    // after those that are skipped falls on that sample exactly.
+    let skip = (delay as f64 / converter.step).floor();
+    converter.position = delay as f64 - skip * converter.step;
+    let skip = skip as usize;
     let mut out = Vec::with_capacity(wanted + skip + 2);
     for sample in samples.iter().copied().chain((0..=delay).map(|_| 0.0)) {
         converter.push(sample, |value| out.push(value));

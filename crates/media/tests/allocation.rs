@@ -1,0 +1,92 @@
+//! Counts what the pump allocates and frees while it works: nothing.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use codecs::CodecKind;
+use common::{Bench, parameters, shared, voice};
+use media::{Sink, Source};
+
+struct Counting;
+
+thread_local! {
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    if WATCHED.try_with(Cell::get).unwrap_or(false) {
+        COUNT.with(|count| count.set(count.get() + 1));
+    }
+}
+
+#[expect(unsafe_code, reason = "an allocator cannot be written without it")]
+// SAFETY: everything is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's contract is ours.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's contract is ours.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_warm_pump_neither_allocates_nor_frees() {
+    let mut bench = Bench::new();
+    let mut streams = Vec::new();
+    for kind in [CodecKind::Pcmu, CodecKind::Pcma, CodecKind::Opus] {
+        let looped = Source::File {
+            samples: shared(&voice(1.0)),
+            looped: true,
+        };
+        streams.push(bench.pair(
+            &parameters(kind),
+            (Source::Microphone, Sink::Speaker),
+            (Source::Echo, Sink::Discard),
+        ));
+        streams.push(bench.pair(
+            &parameters(kind),
+            (looped, Sink::Speaker),
+            (Source::Tone { hz: 300.0 }, Sink::Speaker),
+        ));
+    }
+    for wire in &mut bench.wires {
+        wire.loss = 0.05;
+    }
+    bench.attach_microphone(voice(3.0));
+    bench.attach_speaker();
+    bench.run(Duration::from_millis(500));
+    let mut worst = 0;
+    // Reports are made of vectors; the first of them comes after a second.
+    for _ in 0..50 {
+        let ntp = bench.ticks << 32;
+        for wire in &mut bench.wires {
+            wire.step(bench.now);
+        }
+        COUNT.set(0);
+        WATCHED.set(true);
+        bench.pump.step(bench.now, ntp);
+        WATCHED.set(false);
+        worst = worst.max(COUNT.get());
+        bench.now += common::TICK;
+        bench.ticks += 1;
+    }
+    assert_eq!(worst, 0, "allocations in one step");
+    let heard: u64 = streams
+        .iter()
+        .map(|(left, _)| left.counters().received())
+        .sum();
+    assert!(heard > 200, "{heard}");
+}

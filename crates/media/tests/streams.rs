@@ -1,0 +1,441 @@
+//! Two streams speak to each other, in virtual time.
+
+mod common;
+
+use std::time::Duration;
+
+use codecs::CodecKind;
+use common::{Bench, align, parameters, read_wav, rms, scratch_file, shared, voice};
+use media::{Sink, Source, StreamEvent, StreamHandle, StreamParameters, Tone};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn file(samples: &[f32]) -> Source {
+    Source::File {
+        samples: shared(samples),
+        looped: false,
+    }
+}
+
+fn events(stream: &StreamHandle) -> Vec<StreamEvent> {
+    std::iter::from_fn(|| stream.poll_event()).collect()
+}
+
+/// From microphone to speaker over a wire; answers delay in milliseconds and correlation.
+fn microphone_to_speaker(kind: CodecKind, prepare: impl FnOnce(&mut Bench)) -> (f64, f64) {
+    let said = voice(6.0);
+    let mut bench = Bench::new();
+    let (_left, _right) = bench.pair(
+        &parameters(kind),
+        (Source::Microphone, Sink::Discard),
+        (Source::Silence, Sink::Speaker),
+    );
+    prepare(&mut bench);
+    bench.attach_microphone(said.clone());
+    bench.attach_speaker();
+    bench.run(6 * SECOND);
+    let (delay, correlation) = align(&said[48_000..240_000], &bench.heard()[48_000..], 24_000);
+    (delay as f64 / 48.0, correlation)
+}
+
+#[test]
+fn speech_arrives_with_each_codec() {
+    for (kind, least) in [
+        (CodecKind::Pcmu, 0.98),
+        (CodecKind::Pcma, 0.98),
+        (CodecKind::Opus, 0.9),
+    ] {
+        let (delay, correlation) = microphone_to_speaker(kind, |_| {});
+        println!("{kind}: {delay:.1} ms, correlation {correlation:.4}");
+        assert!(correlation > least, "{kind}: {correlation}");
+        // Ring, packet, buffer and ring; what a wire of its own adds is nothing here.
+        assert!(delay < 130.0, "{kind}: {delay} ms");
+    }
+}
+
+#[test]
+fn five_percent_loss_leaves_speech_intelligible() {
+    for (kind, least) in [
+        (CodecKind::Pcmu, 0.85),
+        (CodecKind::Pcma, 0.85),
+        (CodecKind::Opus, 0.8),
+    ] {
+        let (delay, correlation) = microphone_to_speaker(kind, |bench| {
+            bench.wires[0].loss = 0.05;
+        });
+        println!("{kind}, 5 % lost: {delay:.1} ms, correlation {correlation:.4}");
+        assert!(correlation > least, "{kind}: {correlation}");
+    }
+}
+
+#[test]
+fn jitter_is_taken_up_by_the_buffer() {
+    for kind in [CodecKind::Pcmu, CodecKind::Opus] {
+        let (delay, correlation) = microphone_to_speaker(kind, |bench| {
+            bench.wires[0].delay = Duration::from_millis(40);
+            bench.wires[0].jitter = Duration::from_millis(30);
+        });
+        println!("{kind}, 40 + 0..30 ms: {delay:.1} ms, correlation {correlation:.4}");
+        assert!(correlation > 0.75, "{kind}: {correlation}");
+        assert!(delay < 220.0, "{kind}: {delay} ms");
+    }
+}
+
+#[test]
+fn counters_tell_what_happened() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (file(&voice(12.0)), Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    bench.wires[0].loss = 0.1;
+    bench.run(12 * SECOND);
+    let (left, right) = (left.counters(), right.counters());
+    assert_eq!(left.sent(), 600);
+    assert_eq!(left.sent_bytes(), 600 * 172);
+    let wire = &bench.wires[0];
+    // The first packet of a source is on probation (RFC 3550 A.1).
+    assert!(right.received().abs_diff(wire.carried as u64) <= 1);
+    assert!(
+        right.lost().abs_diff(wire.lost as u64) <= 2,
+        "{}",
+        right.lost()
+    );
+    assert!(right.concealed_ms() > 15 * right.lost());
+    assert!(right.receive_level() >= 0.0);
+    assert_eq!(right.silent_ms() / 100, 0);
+    assert!(right.buffer_ms() < 100, "{}", right.buffer_ms());
+    // Reports have crossed at least twice, not over the wire but on their own ports.
+    assert!(left.reports_sent() >= 2 && left.reports_received() >= 2);
+    let loss = left.peer_loss();
+    assert!((0.02..0.25).contains(&loss), "{loss}");
+    let trip = left.round_trip().expect("a report about us has come");
+    assert!(trip <= Duration::from_millis(20), "{trip:?}");
+    assert_eq!(right.actual_peer(), right.announced_peer());
+    assert_eq!(bench.handle.counters().streams(), 2);
+}
+
+#[test]
+fn digits_cross_in_both_directions() {
+    for kind in [CodecKind::Pcmu, CodecKind::Opus] {
+        let mut bench = Bench::new();
+        let (left, right) = bench.pair(
+            &parameters(kind),
+            (Source::Silence, Sink::Discard),
+            (Source::Silence, Sink::Discard),
+        );
+        bench.wires[0].loss = 0.1;
+        bench.run(SECOND);
+        for digit in "0123456789*#ABCD".chars() {
+            left.send_dtmf(digit, Duration::from_millis(100)).unwrap();
+        }
+        right.send_dtmf('7', Duration::from_millis(200)).unwrap();
+        assert!(left.send_dtmf('x', SECOND).is_err());
+        bench.run(5 * SECOND);
+        let digits = |stream: &StreamHandle| -> Vec<(char, u64)> {
+            events(stream)
+                .into_iter()
+                .filter_map(|event| match event {
+                    StreamEvent::Dtmf { digit, duration } => {
+                        Some((digit, duration.as_millis() as u64))
+                    }
+                    _ => None,
+                })
+                .collect()
+        };
+        let heard = digits(&right);
+        let text: String = heard.iter().map(|(digit, _)| digit).collect();
+        assert_eq!(text, "0123456789*#ABCD", "{kind}");
+        assert!(
+            heard.iter().all(|(_, ms)| (60..=120).contains(ms)),
+            "{heard:?}"
+        );
+        assert_eq!(digits(&left), [('7', 200)], "{kind}");
+    }
+}
+
+#[test]
+fn without_telephone_events_digits_are_heard_as_tones() {
+    let path = scratch_file("inband");
+    let mut bench = Bench::new();
+    let plain = StreamParameters {
+        telephone_event: None,
+        ..parameters(CodecKind::Pcma)
+    };
+    let (left, right) = bench.pair(
+        &plain,
+        (Source::Silence, Sink::Discard),
+        (Source::Silence, Sink::Record(path.clone())),
+    );
+    bench.run(SECOND);
+    left.send_dtmf('5', Duration::from_millis(300)).unwrap();
+    bench.run(SECOND);
+    drop((left, right));
+    bench.run(SECOND);
+    let (rate, heard) = read_wav(&path);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(rate, 8_000);
+    let power = |hz: f32| {
+        let (mut re, mut im) = (0.0f32, 0.0f32);
+        for (i, sample) in heard[8_000..].iter().enumerate() {
+            let angle = std::f32::consts::TAU * hz * i as f32 / 8_000.0;
+            re += sample * angle.cos();
+            im += sample * angle.sin();
+        }
+        (re * re + im * im).sqrt()
+    };
+    let (low, high, other) = (power(770.0), power(1_336.0), power(1_477.0));
+    assert!(
+        low > 8.0 * other && high > 8.0 * other,
+        "{low} {high} {other}"
+    );
+}
+
+#[test]
+fn an_echo_brings_back_what_was_said() {
+    // Opus turns the phase of low frequencies, here twice.
+    for (kind, least) in [(CodecKind::Pcmu, 0.98), (CodecKind::Opus, 0.75)] {
+        let said = voice(5.0);
+        let path = scratch_file(kind.name());
+        let mut bench = Bench::new();
+        let (left, _right) = bench.pair(
+            &parameters(kind),
+            (file(&said), Sink::Record(path.clone())),
+            (Source::Echo, Sink::Discard),
+        );
+        bench.run(5 * SECOND);
+        drop(left);
+        bench.run(Duration::from_millis(50));
+        let (rate, heard) = read_wav(&path);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(rate, kind.sample_rate_hz());
+        let said = media::resample::convert_all(&said, 48_000, rate);
+        let second = rate as usize;
+        let (delay, correlation) = align(&said[second..3 * second], &heard[second..], second / 2);
+        let delay = delay * 1_000 / second;
+        println!("{kind} echo: {delay} ms, correlation {correlation:.4}");
+        assert!(correlation > least, "{kind}: {correlation}");
+        assert!(delay < 180, "{kind}: {delay} ms");
+    }
+}
+
+#[test]
+fn hold_stops_packets_and_resume_brings_them_back() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (file(&voice(20.0)), Sink::Discard),
+        (Source::Tone { hz: 440.0 }, Sink::Discard),
+    );
+    bench.run(2 * SECOND);
+    let parameters = |stream: &StreamHandle, send, receive| StreamParameters {
+        remote: stream.counters().announced_peer(),
+        send,
+        receive,
+        ..parameters(CodecKind::Pcmu)
+    };
+    // Left holds right: it neither sends nor hears.
+    left.update(parameters(&left, false, false)).unwrap();
+    bench.run(Duration::from_millis(50));
+    let (sent, received) = (left.counters().sent(), left.counters().received());
+    bench.run(2 * SECOND);
+    assert_eq!(left.counters().sent(), sent);
+    assert_eq!(left.counters().received(), received);
+    assert!(right.counters().silent_ms() > 1_500);
+    assert_eq!(left.counters().receive_level(), 0.0);
+    left.update(parameters(&left, true, true)).unwrap();
+    bench.run(2 * SECOND);
+    assert!(left.counters().sent() >= sent + 97);
+    assert!(left.counters().received() >= received + 97);
+    assert!(left.counters().receive_level() > 0.15);
+    assert!(right.counters().silent_ms() < 100);
+    // The time on hold is no loss.
+    assert_eq!(right.counters().lost(), 0);
+}
+
+#[test]
+fn another_codec_takes_over_in_the_middle() {
+    let said = voice(8.0);
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (file(&said), Sink::Discard),
+        (Source::Silence, Sink::Speaker),
+    );
+    bench.attach_speaker();
+    bench.run(3 * SECOND);
+    for stream in [&left, &right] {
+        stream
+            .update(StreamParameters {
+                remote: stream.counters().announced_peer(),
+                ..parameters(CodecKind::Opus)
+            })
+            .unwrap();
+    }
+    // A file starts again with the codec.
+    bench.run(4 * SECOND);
+    let (delay, correlation) = align(&said[48_000..96_000], &bench.heard()[192_000..], 24_000);
+    println!("after the change: {delay} samples, correlation {correlation:.3}");
+    assert!(correlation > 0.88, "{correlation}");
+    assert!(!left.counters().failed() && !right.counters().failed());
+}
+
+#[test]
+fn a_recording_is_what_was_heard_and_as_long() {
+    let said = voice(3.0);
+    let path = scratch_file("record");
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcma),
+        (file(&said), Sink::Discard),
+        (Source::Silence, Sink::RecordAndSpeaker(path.clone())),
+    );
+    bench.attach_speaker();
+    bench.run(3 * SECOND);
+    drop((left, right));
+    bench.run(Duration::from_millis(100));
+    let (rate, heard) = read_wav(&path);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((rate, heard.len()), (8_000, 24_000));
+    let said = media::resample::convert_all(&said, 48_000, 8_000);
+    let (_, correlation) = align(&said[4_000..20_000], &heard[4_000..], 2_000);
+    assert!(correlation > 0.99, "{correlation}");
+    assert!(rms(bench.heard()) > 0.02);
+}
+
+#[test]
+fn a_muted_microphone_sends_silence_and_nothing_else() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Microphone, Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    bench.attach_microphone(vec![0.5; 48_000 * 6]);
+    bench.run(2 * SECOND);
+    assert!(right.counters().receive_level() > 0.4);
+    left.set_muted(true);
+    bench.run(SECOND);
+    assert_eq!(right.counters().receive_level(), 0.0);
+    assert!(bench.handle.counters().capture_level() > 0.4);
+    left.set_muted(false);
+    bench.run(SECOND);
+    assert!(right.counters().receive_level() > 0.4);
+    assert_eq!(right.counters().lost(), 0);
+}
+
+#[test]
+fn streams_and_tones_are_mixed_for_the_speaker() {
+    let mut bench = Bench::new();
+    let tone = |hz| (Source::Tone { hz }, Sink::Discard);
+    let speaker = || (Source::Silence, Sink::Speaker);
+    let _one = bench.pair(&parameters(CodecKind::Pcmu), tone(500.0), speaker());
+    let two = bench.pair(&parameters(CodecKind::Opus), tone(900.0), speaker());
+    bench.attach_speaker();
+    bench.handle.play_tone(Tone::Sine { hz: 1_300.0 }).unwrap();
+    bench.run(3 * SECOND);
+    let power = |heard: &[f32], hz: f32| {
+        let (mut re, mut im) = (0.0f32, 0.0f32);
+        for (i, sample) in heard.iter().enumerate() {
+            let angle = std::f32::consts::TAU * hz * i as f32 / 48_000.0;
+            re += sample * angle.cos();
+            im += sample * angle.sin();
+        }
+        2.0 * (re * re + im * im).sqrt() / heard.len() as f32
+    };
+    let heard = &bench.heard()[96_000..];
+    for hz in [500.0, 900.0, 1_300.0] {
+        let level = power(heard, hz);
+        assert!((0.18..0.3).contains(&level), "{hz} Hz: {level}");
+    }
+    two.1.set_volume(0.0);
+    bench.handle.stop_tone().unwrap();
+    bench.run(SECOND);
+    let heard = &bench.heard()[154_000..];
+    assert!(power(heard, 500.0) > 0.18);
+    assert!(power(heard, 900.0) < 0.01);
+    assert!(power(heard, 1_300.0) < 0.01);
+}
+
+#[test]
+fn media_from_elsewhere_is_followed_when_the_announced_address_is_silent() {
+    let mut bench = Bench::new();
+    // Left hears of an address where nobody is; right is heard from its real one.
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Tone { hz: 440.0 }, Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    let nowhere = "127.0.0.9:9".parse().unwrap();
+    left.update(StreamParameters {
+        remote: Some(nowhere),
+        ..parameters(CodecKind::Pcmu)
+    })
+    .unwrap();
+    bench.run(Duration::from_millis(500));
+    assert_eq!(left.counters().target(), Some(nowhere));
+    bench.run(2 * SECOND);
+    let back = bench.wires[0].address();
+    assert_eq!(left.counters().announced_peer(), Some(nowhere));
+    assert_eq!(left.counters().actual_peer(), Some(back));
+    assert_eq!(left.counters().target(), Some(back));
+    assert!(events(&left).contains(&StreamEvent::PeerMoved {
+        announced: Some(nowhere),
+        actual: back,
+    }));
+    drop(right);
+}
+
+#[test]
+fn rubbish_on_the_port_is_counted_and_does_no_harm() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Opus),
+        (file(&voice(4.0)), Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    let to = bench.wires[0].to;
+    let mut random = common::Random(5);
+    for step in 0..300 {
+        for _ in 0..5 {
+            let length = (random.next() * 200.0) as usize;
+            let mut bytes: Vec<u8> = (0..length).map(|_| (random.next() * 256.0) as u8).collect();
+            if let Some(first) = bytes.first_mut().filter(|_| step % 2 == 0) {
+                *first = 0x80;
+            }
+            bench.wires[1].socket.send_to(&bytes, to).unwrap();
+        }
+        bench.step();
+    }
+    let counters = right.counters();
+    assert!(!counters.failed());
+    assert!(counters.dropped() > 500, "{}", counters.dropped());
+    assert!(counters.received() >= 140, "{}", counters.received());
+    drop(left);
+}
+
+#[test]
+fn the_first_packet_is_an_event_and_a_dropped_handle_ends_the_stream() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Silence, Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    bench.run(SECOND);
+    let from = bench.wires[1].address();
+    assert_eq!(events(&right), [StreamEvent::FirstPacket { from }]);
+    let sent = left.counters();
+    drop(left);
+    bench.run(Duration::from_millis(20));
+    assert_eq!(bench.handle.counters().streams(), 1);
+    // The farewell is a report.
+    assert_eq!(sent.reports_sent(), 1);
+    let frozen = sent.sent();
+    bench.run(SECOND);
+    assert_eq!(sent.sent(), frozen);
+    drop(right);
+    bench.run(Duration::from_millis(20));
+    assert!(bench.pump.is_idle());
+}

@@ -1,0 +1,106 @@
+//! The pump's own thread, in real time: it sleeps when idle, survives a burst of commands and leaves in order.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use codecs::CodecKind;
+use common::{HERE, parameters, read_wav, scratch_file};
+use media::{PumpHandle, Sink, Source, StreamConfig, StreamHandle, StreamParameters};
+
+fn pair(pump: &PumpHandle, kind: CodecKind, sink: Sink) -> [StreamHandle; 2] {
+    let one = media::socket::bind_pair(HERE, 0..=0).unwrap();
+    let other = media::socket::bind_pair(HERE, 0..=0).unwrap();
+    let to = [&other.0, &one.0].map(|socket| socket.local_addr().ok());
+    let source = Source::Tone { hz: 440.0 };
+    [(one, to[0], sink), (other, to[1], Sink::Discard)].map(|(sockets, remote, sink)| {
+        let parameters = StreamParameters {
+            remote,
+            ..parameters(kind)
+        };
+        let config = StreamConfig {
+            rtcp_socket: Some(sockets.1),
+            source: source.clone(),
+            sink,
+            ..StreamConfig::new(sockets.0, parameters, remote.unwrap().port().into())
+        };
+        pump.add_stream(config).unwrap()
+    })
+}
+
+/// Real time passes here; a loaded machine may take its own.
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_idle_pump_does_not_tick() {
+    let pump = PumpHandle::start().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(pump.counters().ticks(), 0);
+    let streams = pair(&pump, CodecKind::Pcmu, Sink::Discard);
+    wait_until("speech flows", || streams[0].counters().received() > 5);
+    drop(streams);
+    wait_until("the streams end", || pump.counters().streams() == 0);
+    std::thread::sleep(Duration::from_millis(50));
+    let ticks = pump.counters().ticks();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(pump.counters().ticks(), ticks);
+}
+
+#[test]
+fn a_removed_stream_gives_its_ports_back() {
+    let pump = PumpHandle::start().unwrap();
+    let (rtp, rtcp) = media::socket::bind_pair(HERE, 0..=0).unwrap();
+    let port = rtp.local_addr().unwrap().port();
+    let config = StreamConfig {
+        rtcp_socket: Some(rtcp),
+        ..StreamConfig::new(rtp, parameters(CodecKind::Pcmu), 1)
+    };
+    let stream = pump.add_stream(config).unwrap();
+    wait_until("the stream is there", || pump.counters().streams() == 1);
+    assert!(media::socket::bind_pair(HERE, port..=port + 1).is_err());
+    drop(stream);
+    wait_until("the ports are free", || {
+        media::socket::bind_pair(HERE, port..=port + 1).is_ok()
+    });
+}
+
+#[test]
+fn shutting_down_completes_the_recordings() {
+    let path = scratch_file("shutdown");
+    let pump = PumpHandle::start().unwrap();
+    let streams = pair(&pump, CodecKind::Pcma, Sink::Record(path.clone()));
+    wait_until("speech flows", || streams[0].counters().played_ms() > 300);
+    pump.shutdown();
+    let (_, heard) = read_wav(&path);
+    std::fs::remove_file(&path).unwrap();
+    assert!(heard.len() >= 2_400, "{}", heard.len());
+    assert!(common::rms(&heard) > 0.1);
+    drop(streams);
+}
+
+#[test]
+fn a_hundred_streams_keep_the_step() {
+    let pump = PumpHandle::start().unwrap();
+    let streams: Vec<_> = (0..50)
+        .map(|_| pair(&pump, CodecKind::Pcmu, Sink::Discard))
+        .collect();
+    wait_until("all streams are heard", || {
+        streams
+            .iter()
+            .flatten()
+            .all(|stream| stream.counters().received() > 50)
+    });
+    let lost: u64 = streams
+        .iter()
+        .flatten()
+        .map(|stream| stream.counters().lost())
+        .sum();
+    assert_eq!(lost, 0);
+    assert_eq!(pump.counters().skipped_ticks(), 0);
+}
