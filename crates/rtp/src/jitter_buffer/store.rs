@@ -23,6 +23,23 @@ pub(super) struct Slot {
     pub(super) bytes: Vec<u8>,
 }
 
+/// Room for the payload of any usual packet: 60 ms of G.711.
+const USUAL_PAYLOAD: usize = 480;
+
+/// How many packets usually wait at most; their buffers are there from the start, so that the thread
+/// that plays does not allocate.
+const USUALLY_WAITING: usize = 16;
+
+fn buffer() -> Vec<u8> {
+    Vec::with_capacity(USUAL_PAYLOAD)
+}
+
+fn spare_buffers(capacity: usize) -> Vec<Vec<u8>> {
+    let mut spare = Vec::with_capacity(capacity);
+    spare.resize_with(USUALLY_WAITING.min(capacity), buffer);
+    spare
+}
+
 /// At most `capacity` slots, ascending without repetition.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
@@ -35,7 +52,7 @@ impl Store {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             slots: VecDeque::with_capacity(capacity + 1),
-            spare: Vec::new(),
+            spare: spare_buffers(capacity),
             capacity,
         }
     }
@@ -51,7 +68,7 @@ impl Store {
         {
             return false;
         }
-        slot.bytes = self.spare.pop().unwrap_or_default();
+        slot.bytes = self.spare.pop().unwrap_or_else(buffer);
         slot.bytes.clear();
         slot.bytes.extend_from_slice(payload);
         self.slots.insert(place, slot);
