@@ -118,6 +118,11 @@ impl Capture {
     pub(crate) fn waiting(&self) -> usize {
         self.ring.slots()
     }
+
+    /// Whether the device has let go of its end.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.ring.is_abandoned()
+    }
 }
 
 /// To the speaker.
@@ -164,6 +169,11 @@ impl Playout {
 
     pub(crate) fn waiting(&self) -> usize {
         self.ring.buffer().capacity() - self.ring.slots()
+    }
+
+    /// Whether the device has let go of its end.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.ring.is_abandoned()
     }
 }
 

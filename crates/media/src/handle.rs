@@ -282,7 +282,8 @@ impl PumpHandle {
         })
     }
 
-    /// Gives the pump a microphone: a ring of 48 kHz mono that a device fills. Replaces the one before.
+    /// Gives the pump a microphone: a ring of 48 kHz mono that a device fills. Replaces the one before; it is
+    /// detached when the device drops its end.
     ///
     /// # Errors
     /// [`MediaError::Busy`].
@@ -300,7 +301,7 @@ impl PumpHandle {
     }
 
     /// Gives the pump a speaker: a ring of 48 kHz mono, with room for 300 ms or more, that a device empties.
-    /// Replaces the one before.
+    /// Replaces the one before; it is detached when the device drops its end.
     ///
     /// # Errors
     /// [`MediaError::Busy`].

@@ -184,18 +184,8 @@ impl Pump {
                     stream.press(digit, duration);
                 }
             }
-            Command::Capture(capture) => {
-                if let Some(old) = std::mem::replace(&mut self.capture, capture) {
-                    self.discard(Trash::Capture(old));
-                }
-                self.common.counters.capture_level.set(0.0);
-            }
-            Command::Playout(playout) => {
-                if let Some(old) = std::mem::replace(&mut self.playout, playout) {
-                    self.discard(Trash::Playout(old));
-                }
-                self.common.counters.playout_level.set(0.0);
-            }
+            Command::Capture(capture) => self.set_capture(capture),
+            Command::Playout(playout) => self.set_playout(playout),
             Command::Tone(tone) => {
                 self.tone = tone.map(|tone| Player::new(tone, SAMPLE_RATE_HZ));
             }
@@ -223,7 +213,32 @@ impl Pump {
         }
     }
 
+    fn set_capture(&mut self, capture: Option<Capture>) {
+        if let Some(old) = std::mem::replace(&mut self.capture, capture) {
+            self.discard(Trash::Capture(old));
+        }
+        self.common.counters.capture_level.set(0.0);
+    }
+
+    fn set_playout(&mut self, playout: Option<Playout>) {
+        if let Some(old) = std::mem::replace(&mut self.playout, playout) {
+            self.discard(Trash::Playout(old));
+        }
+        self.common.counters.playout_level.set(0.0);
+    }
+
+    /// A device that is closed drops its end of the ring; that is how it is detached.
+    fn let_go_of_closed_devices(&mut self) {
+        if self.capture.as_ref().is_some_and(Capture::is_gone) {
+            self.set_capture(None);
+        }
+        if self.playout.as_ref().is_some_and(Playout::is_gone) {
+            self.set_playout(None);
+        }
+    }
+
     fn begin_frame(&mut self) {
+        self.let_go_of_closed_devices();
         let counters = &self.common.counters;
         let gain = self.common.capture_gain.get();
         if !self.microphone.begin(self.capture.as_mut(), gain) {
