@@ -1,0 +1,156 @@
+//! Which devices there are.
+
+use cpal::traits::{DeviceTrait, HostTrait};
+
+use crate::fault::{AudioError, Role};
+
+/// A device to choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// For [`crate::CaptureChoice::Id`] and [`crate::PlayoutChoice::Id`]; the same after a restart.
+    pub id: String,
+    /// For the user to read.
+    pub name: String,
+}
+
+/// The devices there are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// Microphones.
+    pub capture: Vec<Device>,
+    /// Speakers.
+    pub playout: Vec<Device>,
+}
+
+/// Looks for devices. There is no event for a device that comes or goes, so this is asked again when the user
+/// looks or a device failed. It may take a tenth of a second: not for a thread that draws.
+#[must_use]
+pub fn list() -> Devices {
+    let mut devices = Devices::default();
+    let found = match cpal::default_host().devices() {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "sound devices cannot be listed");
+            return devices;
+        }
+    };
+    for device in found {
+        let (Ok(id), Ok(description)) = (device.id(), device.description()) else {
+            continue;
+        };
+        if !is_for_people(id.id()) {
+            continue;
+        }
+        let entry = Device {
+            id: id.to_string(),
+            name: name_of(description.name(), id.id()),
+        };
+        if description.supports_input() && !devices.capture.contains(&entry) {
+            devices.capture.push(entry.clone());
+        }
+        if description.supports_output() && !devices.playout.contains(&entry) {
+            devices.playout.push(entry);
+        }
+    }
+    devices
+}
+
+/// ALSA names each card many times over (raw, shared, surround, each plug-in); of those one per card is kept,
+/// the one that converts, and the sound servers. Other back-ends' names have none of these forms.
+fn is_for_people(id: &str) -> bool {
+    const MACHINERY: [&str; 20] = [
+        "null",
+        "hw",
+        "sysdefault",
+        "front",
+        "surround21",
+        "surround40",
+        "surround41",
+        "surround50",
+        "surround51",
+        "surround71",
+        "iec958",
+        "spdif",
+        "hdmi",
+        "dmix",
+        "dsnoop",
+        "usbstream",
+        "lavrate",
+        "samplerate",
+        "speexrate",
+        "jack",
+    ];
+    const CONVERTERS: [&str; 5] = ["oss", "upmix", "vdownmix", "speex", "modem"];
+    let kind = id.split(':').next().unwrap_or(id);
+    !MACHINERY.contains(&kind) && !CONVERTERS.contains(&kind)
+}
+
+/// The first line of the description, which is the card's and the device's name.
+fn name_of(name: &str, id: &str) -> String {
+    let line = name.lines().next().unwrap_or_default().trim();
+    if line.is_empty() {
+        id.to_owned()
+    } else {
+        line.to_owned()
+    }
+}
+
+/// The device of that id, or the system's default.
+pub(crate) fn find(role: Role, id: Option<&str>) -> Result<cpal::Device, AudioError> {
+    let host = cpal::default_host();
+    let Some(id) = id else {
+        let device = match role {
+            Role::Capture => host.default_input_device(),
+            Role::Playout => host.default_output_device(),
+        };
+        return device.ok_or(AudioError::NoDevice(role));
+    };
+    let not_connected = || AudioError::NotConnected {
+        role,
+        id: id.to_owned(),
+    };
+    let parsed: cpal::DeviceId = id.parse().map_err(|_| not_connected())?;
+    host.device_by_id(&parsed).ok_or_else(not_connected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_listed_once_and_machinery_not_at_all() {
+        for id in ["default", "pulse", "pipewire", "plughw:CARD=PCH,DEV=0"] {
+            assert!(is_for_people(id), "{id}");
+        }
+        for id in [
+            "null",
+            "hw:CARD=PCH,DEV=0",
+            "surround51:CARD=PCH,DEV=0",
+            "oss",
+        ] {
+            assert!(!is_for_people(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn listing_without_a_sound_card_is_harmless() {
+        let devices = list();
+        println!("{devices:?}");
+        for device in devices.capture.iter().chain(&devices.playout) {
+            assert!(!device.id.is_empty() && !device.name.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_named() {
+        for id in ["alsa:plughw:CARD=Nowhere,DEV=9", "not even an id"] {
+            let Err(error) = find(Role::Playout, Some(id)) else {
+                panic!("{id} was found");
+            };
+            assert_eq!(
+                error.to_string(),
+                format!("The chosen speaker “{id}” is not connected.")
+            );
+        }
+    }
+}
