@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Request, Response};
 
-use super::send::body_of;
+use super::body::session_description;
 use super::task::{Machine, Purpose, TaskId, Way};
 use super::{Call, CallEvent, Due, EndKind, Phase};
 use crate::dialog::Dialog;
@@ -163,7 +163,10 @@ impl Call {
         if self.phase == Phase::Ended {
             return self.release_held_bye(now);
         }
-        match (unacked.answer_due, body_of(&ack.headers, &ack.body)) {
+        match (
+            unacked.answer_due,
+            session_description(&ack.headers, &ack.body),
+        ) {
             (true, Some(body)) => self.event(CallEvent::Answer { body, early: false }),
             // RFC 3261 §13.2.1: the answer is due in this ACK.
             (true, None) if unacked.first => {

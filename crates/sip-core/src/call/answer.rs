@@ -5,7 +5,7 @@ use std::time::Instant;
 use sip_message::{HeaderName, Method, NameAddr, Request, StatusCode, validate_request};
 
 use super::ack::Unacked;
-use super::send::body_of;
+use super::body::session_description;
 use super::serve::without_body;
 use super::task::{ServerMachine, ServerTask, TaskId};
 use super::{
@@ -207,7 +207,7 @@ impl Call {
 
     /// Notes who owes what after an INVITE of the peer.
     pub(super) fn offer_received(&mut self, id: TaskId, request: &Request) {
-        match body_of(&request.headers, &request.body) {
+        match session_description(&request.headers, &request.body) {
             Some(body) => {
                 self.due = Due::OurAnswer(id);
                 self.event(CallEvent::Offer { body });
@@ -240,7 +240,7 @@ fn unfit(request: &Request, ours: &Capabilities) -> Option<(StatusCode, &'static
             "an INVITE that requires an extension we do not have",
         ));
     }
-    if !request.body.is_empty() && body_of(&request.headers, &request.body).is_none() {
+    if !request.body.is_empty() && session_description(&request.headers, &request.body).is_none() {
         return Some((
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "an INVITE with a body we do not understand",

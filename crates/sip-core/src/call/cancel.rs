@@ -89,6 +89,7 @@ impl Call {
             exchange: Exchange::default(),
             cancel: Cancel::No,
             give_up_at: None,
+            too_large_for: None,
             done: false,
         });
     }

@@ -93,6 +93,7 @@ impl Call {
         self.unacked.clear();
         self.early.clear();
         self.early_answers.clear();
+        self.given_up.clear();
         self.dialog = None;
         self.bye_held = false;
         self.deadlines.clear_all();

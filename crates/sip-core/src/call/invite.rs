@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use sip_message::{HeaderName, Headers, Method, NameAddr, Request, Response, Uri};
 
-use super::send::{body_of, is_challenge};
+use super::body::session_description;
+use super::send::is_challenge;
 use super::task::{Cancel, Purpose, TaskId};
 use super::{Call, CallConfig, CallEvent, CallTimer, Due, EndKind, Phase, Role};
 use crate::dialog::{Dialog, request_line};
 use crate::dispatch::OwnerKey;
+use crate::path::Inbound;
 use crate::tokens::{Seed, Tokens};
+use crate::transaction::response_matches;
 
 impl Call {
     /// Calls `config.remote`. With an offer the answer comes in an [`CallEvent::Answer`]; without one the peer makes
@@ -124,7 +127,7 @@ impl Call {
             // Cancelled too late, or another fork was first.
             return self.drop_fork(now, dialog, cseq);
         }
-        let body = body_of(&response.headers, &response.body);
+        let body = session_description(&response.headers, &response.body);
         let early = self.take_early_answer(&tag);
         self.phase = Phase::Talking;
         self.deadlines.clear(CallTimer::RingLimit);
@@ -185,6 +188,36 @@ impl Call {
     fn drop_fork(&mut self, now: Instant, dialog: Dialog, cseq: u32) {
         if self.early.insert(dialog.clone()) {
             self.acknowledge(now, &dialog, cseq, None, true);
+        }
+    }
+
+    /// A response to nothing that is under way. A 2xx to an INVITE that was given up on its path, for silence or a
+    /// broken connection, came too late: another path has the call. Its dialog exists, so it is ended properly.
+    pub(super) fn on_stray_response(
+        &mut self,
+        now: Instant,
+        response: &Response,
+        inbound: Inbound,
+    ) {
+        let to_given_up = |(branch, _): &&(String, Request)| {
+            response.status.is_success() && response_matches(response, branch, &Method::Invite)
+        };
+        let known = self.given_up.iter().find(to_given_up);
+        let cseq = response.headers.cseq().map(|cseq| cseq.number);
+        let (Some((_, request)), Ok(cseq)) = (known, cseq) else {
+            self.ignored = self.ignored.saturating_add(1);
+            return;
+        };
+        let dialog = Dialog::from_response(request, response);
+        self.source = Some(inbound);
+        if self.acknowledge_again(now, cseq, &to_tag(response)) {
+            return;
+        }
+        if let Some(dialog) = dialog {
+            self.notice(
+                "a path that was given up answered late; that answer was acknowledged and ended",
+            );
+            self.drop_fork(now, dialog, cseq);
         }
     }
 

@@ -23,6 +23,7 @@
 
 mod ack;
 mod answer;
+mod body;
 mod bye;
 mod cancel;
 mod card;
@@ -39,6 +40,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -62,7 +64,6 @@ use crate::tokens::{Seed, Tokens};
 use crate::transaction::ServerOutput;
 
 /// One call. See the [module](self).
-#[derive(Debug)]
 pub struct Call {
     config: CallConfig,
     tokens: Tokens,
@@ -100,6 +101,8 @@ pub struct Call {
     last_tried: Option<SocketAddr>,
     /// The peer's INVITE without its body, for a call that came in.
     invitation: Option<Request>,
+    /// Our INVITEs that were given up on a path, by their branches: a 2xx may still come.
+    given_up: Vec<(String, Request)>,
     /// The provisional answer that goes out again each minute.
     provisional: Option<Response>,
     /// The BYE waits for the ACK to our 2xx (RFC 3261 §15).
@@ -107,6 +110,18 @@ pub struct Call {
     last_task: u32,
     last_resolve: u64,
     ignored: u32,
+}
+
+impl fmt::Debug for Call {
+    /// Without identities.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .field("counts", &self.counts())
+            .field("ignored", &self.ignored)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who sent the first INVITE.
@@ -208,7 +223,7 @@ impl Call {
                 self.source = Some(inbound);
                 attempt.handle_response(now, &response);
             }
-            None => self.ignored = self.ignored.saturating_add(1),
+            None => self.on_stray_response(now, &response, inbound),
         }
         self.settle(now);
     }
@@ -343,6 +358,7 @@ impl Call {
             heard: false,
             last_tried: None,
             invitation: None,
+            given_up: Vec::new(),
             provisional: None,
             bye_held: false,
             last_task: 0,

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Method, Request, Response, StatusCode};
 
+use super::body::session_description;
 use super::info::is_gone;
 use super::invite::to_tag;
-use super::send::{body_of, is_challenge};
+use super::send::is_challenge;
 use super::task::{Cancel, ClientTask, Fault, Purpose, TaskId};
 use super::{Call, CallEvent, CallTimer, Due, EndKind, Phase, Role, WrongState};
 
@@ -193,7 +194,7 @@ impl Call {
         self.finish(id);
         self.acknowledge(now, &dialog, cseq, None, false);
         self.reoffer.tries = 0;
-        match body_of(&response.headers, &response.body) {
+        match session_description(&response.headers, &response.body) {
             Some(body) => self.event(CallEvent::Answer { body, early: false }),
             None if given_up => {}
             None => {
@@ -250,7 +251,7 @@ impl Call {
 
     /// An UPDATE of the peer (RFC 3311 §5.2).
     pub(super) fn on_update(&mut self, now: Instant, id: TaskId, request: &Request) {
-        let offer = body_of(&request.headers, &request.body);
+        let offer = session_description(&request.headers, &request.body);
         let Some(body) = offer else {
             if let Some(dialog) = &mut self.dialog {
                 dialog.refresh_target(&request.headers);

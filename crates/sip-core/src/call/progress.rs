@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Response, StatusCode};
 
+use super::body::session_description;
 use super::invite::to_tag;
-use super::send::body_of;
 use super::task::TaskId;
 use super::{Call, CallEvent, CallTimer, Due, Phase, WrongState};
 use crate::dialog::Dialog;
@@ -89,7 +89,10 @@ impl Call {
         let offered = self
             .client(id)
             .is_some_and(|task| !task.request.body.is_empty());
-        if let (true, Some(body)) = (offered, body_of(&response.headers, &response.body)) {
+        if let (true, Some(body)) = (
+            offered,
+            session_description(&response.headers, &response.body),
+        ) {
             self.note_early_answer(tag, body);
         }
     }

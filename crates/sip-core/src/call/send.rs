@@ -9,6 +9,7 @@ use sip_message::{HeaderName, Headers, Method, Request, Response, Scheme, Status
 use super::task::{Attempt, Cancel, ClientTask, Fault, Machine, Purpose, TaskId, Way};
 use super::{Call, CallConfig, EndKind, NetworkFault};
 use crate::auth::{AuthError, Authenticator, Exchange};
+use crate::client::LARGEST_ON_UDP;
 use crate::path::{
     Destination, Path, ResolveError, ResolveId, Transmit, Transport, TransportError,
 };
@@ -40,6 +41,7 @@ impl Call {
             exchange: Exchange::default(),
             cancel: Cancel::No,
             give_up_at: None,
+            too_large_for: None,
             done: false,
         });
         if known {
@@ -228,23 +230,33 @@ impl Call {
         let attempt = task.attempt.take();
         let cancelled = task.cancel != Cancel::No;
         let failed = attempt.as_ref().map(|attempt| attempt.destination);
-        let mut larger = None;
-        if let Some(attempt) = attempt {
-            let path = *attempt.destination.path();
-            if matches!(fault, Fault::Transport(TransportError::TooLarge))
-                && path.transport == Transport::Udp
-            {
-                larger = Some(Destination::Path(path.over(Transport::Tcp)));
+        let back = failed.and_then(|failed| task.other_for_size(failed, &fault));
+        let given_up = match (&attempt, &task.purpose) {
+            (Some(attempt), Purpose::Invite) => {
+                Some((attempt.branch.clone(), task.request.clone()))
             }
+            _ => None,
+        };
+        if let Some(attempt) = attempt {
             keep_for_repeats(task, attempt);
         }
-        // RFC 3261 §18.1.1: what does not fit into a datagram goes over TCP, and that is told.
-        if let (Some(destination), Way::Known(left)) = (larger, &mut task.way) {
+        if let (Some(destination), Way::Known(left)) = (back, &mut task.way) {
             left.push_front(destination);
-            self.notice("a request was too large for UDP and is sent over TCP");
+        }
+        let next = match &task.way {
+            Way::Known(left) if !cancelled => left.front().copied(),
+            _ => None,
+        };
+        if let Some(given_up) = given_up
+            && self.given_up.len() < PAST_LIMIT
+        {
+            self.given_up.push(given_up);
         }
         if let Some(failed) = failed {
             self.rest(&hop, failed);
+        }
+        if let Some(next) = next {
+            self.notice(&format!("{}, trying {}", words(&fault), next.path()));
         }
         if cancelled {
             // Nobody wants it any more, so no other path has to be tried.
@@ -282,11 +294,24 @@ impl Call {
         };
         let branch = self.tokens.branch();
         let mut request = task.request.clone();
-        stamp(&self.config, &mut request, destination.path(), &branch);
         // The ACK to a 2xx has its INVITE's credentials already.
         if request.method != Method::Ack {
             self.authenticator
                 .authorize(&mut request, &mut task.exchange, &mut self.tokens);
+        }
+        let bare = request.clone();
+        stamp(&self.config, &mut request, destination.path(), &branch);
+        let size = request.to_bytes().len();
+        let mut destination = destination;
+        // RFC 3261 §18.1.1: what is too large for a datagram goes over TCP, and that is told.
+        let bent = destination.transport() == Transport::Udp
+            && size > LARGEST_ON_UDP
+            && task.too_large_for != Some(destination);
+        if bent {
+            task.too_large_for = Some(destination);
+            destination = over_tcp(destination);
+            request = bare;
+            stamp(&self.config, &mut request, destination.path(), &branch);
         }
         self.last_tried = Some(destination.path().remote);
         let (timers, reliable) = (self.config.timers, destination.transport().is_reliable());
@@ -306,7 +331,14 @@ impl Call {
             machine,
             answered: false,
         });
-        if matches!(task.purpose, Purpose::Ack { .. }) {
+        let is_ack = matches!(task.purpose, Purpose::Ack { .. });
+        if bent {
+            let next = destination.path().remote;
+            self.notice(&format!(
+                "a request has {size} bytes, too many for UDP: trying TCP to {next}"
+            ));
+        }
+        if is_ack {
             self.ack_ready(now, id);
         }
     }
@@ -485,15 +517,6 @@ pub(super) fn authenticator(config: &CallConfig) -> Authenticator {
     Authenticator::new(config.credentials.clone().into_iter().collect())
 }
 
-/// The session description that a message carries, if it does.
-pub(super) fn body_of(headers: &Headers, body: &[u8]) -> Option<Vec<u8>> {
-    let kind = headers
-        .get(HeaderName::ContentType)
-        .unwrap_or("application/sdp");
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    (!body.is_empty() && kind.eq_ignore_ascii_case("application/sdp")).then(|| body.to_vec())
-}
-
 /// Whether a response asks for a login.
 pub(super) fn is_challenge(response: &Response) -> bool {
     matches!(response.status.code(), 401 | 407)
@@ -529,10 +552,23 @@ fn stamp(config: &CallConfig, request: &mut Request, path: &Path, branch: &str) 
 }
 
 fn keep_for_repeats(task: &mut ClientTask, attempt: Attempt) {
-    if task.past.len() < PAST_LIMIT
-        && matches!(attempt.machine, Machine::Invite(_) | Machine::Other(_))
-    {
+    if task.past.len() < PAST_LIMIT && !attempt.is_terminated() {
         task.past.push(attempt);
+    }
+}
+
+/// The same way over TCP.
+pub(super) fn over_tcp(destination: Destination) -> Destination {
+    Destination::Path(destination.path().over(Transport::Tcp))
+}
+
+/// What failed, for a notice.
+fn words(fault: &Fault) -> String {
+    match fault {
+        Fault::Silence => "no answer".to_owned(),
+        Fault::Transport(error) => error.to_string(),
+        Fault::Unresolved(error) => error.to_string(),
+        Fault::Unavailable(response) => format!("answered {}", response.status.code()),
     }
 }
 

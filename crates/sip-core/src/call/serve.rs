@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sip_message::{HeaderName, Method, Request, Response, StatusCode};
+use sip_message::{HeaderName, Method, Request, Response, StatusCode, validate_request};
 
 use super::send::contact_value;
 use super::task::{ServerMachine, ServerTask, TaskId};
@@ -43,7 +43,11 @@ impl Call {
         let Some(id) = self.open_server(now, key, &request, inbound) else {
             return;
         };
-        self.serve_new(now, id, request, &meant);
+        // RFC 3261 §8.2: what cannot be understood is refused before anything is done.
+        match validate_request(&request) {
+            Ok(()) => self.serve_new(now, id, request, &meant),
+            Err(error) => self.respond(now, id, error.status, None),
+        }
     }
 
     fn serve_new(&mut self, now: Instant, id: TaskId, request: Request, meant: &Meant) {

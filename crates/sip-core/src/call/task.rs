@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use sip_message::{Method, Request, Response, Uri};
 
+use super::send::over_tcp;
 use crate::auth::Exchange;
-use crate::path::{Destination, Inbound, ResolveError, ResolveId, TransportError};
+use crate::path::{Destination, Inbound, ResolveError, ResolveId, Transport, TransportError};
 use crate::transaction::{
     ClientInvite, ClientNonInvite, ClientOutput, ServerInvite, ServerKey, ServerNonInvite,
     ServerOutput, response_matches,
@@ -65,6 +66,8 @@ pub(super) struct ClientTask {
     pub(super) cancel: Cancel,
     /// When to stop waiting for the final answer, where no timer of the transaction does it.
     pub(super) give_up_at: Option<Instant>,
+    /// The datagram path that it left for TCP because of its size, to be gone back to where TCP is refused.
+    pub(super) too_large_for: Option<Destination>,
     /// Nothing more is to come of it, once its transactions have ended.
     pub(super) done: bool,
 }
@@ -130,6 +133,25 @@ impl ClientTask {
                 .attempt
                 .as_ref()
                 .is_none_or(|attempt| !attempt.answered)
+    }
+
+    /// The destination to try before all others because of the request's size: TCP where the network says that the
+    /// datagram is too large, and the datagram after all where TCP is refused (RFC 3261 §18.1.1).
+    pub(super) fn other_for_size(
+        &mut self,
+        failed: Destination,
+        fault: &Fault,
+    ) -> Option<Destination> {
+        match fault {
+            Fault::Transport(TransportError::TooLarge) if failed.transport() == Transport::Udp => {
+                self.too_large_for = Some(failed);
+                Some(over_tcp(failed))
+            }
+            Fault::Transport(error) if *error != TransportError::TooLarge => {
+                self.too_large_for.filter(|udp| over_tcp(*udp) == failed)
+            }
+            _ => None,
+        }
     }
 
     /// The attempt, present or past, that this response answers.
@@ -232,7 +254,7 @@ impl Attempt {
         }
     }
 
-    fn is_terminated(&self) -> bool {
+    pub(super) fn is_terminated(&self) -> bool {
         match &self.machine {
             Machine::Invite(machine) => machine.is_terminated(),
             Machine::Other(machine) => machine.is_terminated(),

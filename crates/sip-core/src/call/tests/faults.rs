@@ -500,3 +500,89 @@ fn a_flood_of_requests_does_not_grow_the_call() {
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_all_gone(&mut net, &[alice]);
 }
+
+#[test]
+fn a_path_that_answers_after_it_was_given_up_is_acknowledged_and_ended() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let (slow, good) = (add_script(&mut net, BOB), add_script(&mut net, CAROL));
+    act(&mut net, alice, |phone, _| {
+        let all = vec![BOB.parse().unwrap(), CAROL.parse().unwrap()];
+        phone.names.insert("example.com".to_owned(), all);
+    });
+    dial(&mut net, alice, "sip:bob@example.com", Some(OFFER));
+    wait(&mut net, 33_000);
+    let late = last(&net, slow, "INVITE");
+    let ok = answer(&late, 200, "slow", "sip:slow@192.0.2.2", ANSWER);
+    for _ in 0..2 {
+        say(&mut net, slow, ALICE, ok.to_bytes());
+        wait(&mut net, 10);
+    }
+    assert_eq!(heard(&net, slow, "ACK").len(), 2);
+    assert_eq!(heard(&net, slow, "BYE").len(), 1);
+    assert_eq!(
+        phone(&net, alice).ended(),
+        None,
+        "the other path still rings"
+    );
+    let request = last(&net, good, "INVITE");
+    let ok = answer(&request, 200, "good", "sip:good@192.0.2.3", ANSWER);
+    say(&mut net, good, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).established());
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_request_too_large_for_udp_tries_tcp_and_comes_back_where_that_is_refused() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    act(&mut net, alice, |phone, _| phone.tcp_refused = true);
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(&[b'x'; 1400]));
+    wait(&mut net, 10);
+    let via = last(&net, bob, "INVITE")
+        .headers
+        .via_top()
+        .unwrap()
+        .to_string();
+    assert!(via.starts_with("SIP/2.0/UDP"), "{via}");
+    let notices = phone(&net, alice).notices();
+    assert!(
+        notices[0].contains("too many for UDP: trying TCP to 192.0.2.2:5060"),
+        "{notices:?}"
+    );
+    assert_eq!(notices[1], "connection refused, trying udp:192.0.2.2:5060");
+    assert_eq!(notices.len(), 2);
+}
+
+#[test]
+fn a_session_description_beside_isup_is_an_offer() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    let mut request = invite(&net, bob, ALICE, "first", 7, OFFER);
+    let body = "--b\r\nContent-Type: application/isup\r\n\r\n\u{1}\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0 x\r\n--b--";
+    request.set_body("multipart/mixed;boundary=b", body.into());
+    say(&mut net, bob, ALICE, request.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(
+        phone(&net, alice).events,
+        [CallEvent::Offer {
+            body: b"v=0 x".to_vec()
+        }]
+    );
+}
+
+#[test]
+fn a_request_that_breaks_the_syntax_within_the_call_gets_400() {
+    let (mut net, alice, bob, request, to) = answered_script();
+    let mut info = follow(&request, &to, "INFO", "i", 8);
+    info.headers.set(HeaderName::CSeq, "8 BYE");
+    say(&mut net, bob, ALICE, info.to_bytes());
+    wait(&mut net, 10);
+    // The response copies the CSeq, the wrong method included.
+    assert_eq!(answers(&net, bob, "BYE")[0].status, StatusCode::BAD_REQUEST);
+    assert_eq!(phone(&net, alice).ended(), None);
+}

@@ -41,6 +41,8 @@ pub(super) struct Phone {
     pub(super) names: HashMap<String, Vec<SocketAddr>>,
     /// Addresses at which the transport layer reports a closed port.
     pub(super) closed: Vec<SocketAddr>,
+    /// Whether nobody listens on TCP anywhere.
+    pub(super) tcp_refused: bool,
     /// Configuration for calls that come in.
     pub(super) config: CallConfig,
     seed: u64,
@@ -64,6 +66,7 @@ impl Phone {
             events: Vec::new(),
             names: HashMap::new(),
             closed: Vec::new(),
+            tcp_refused: false,
             config: config(&format!("sip:{user}@{}", address.ip()), user),
             seed,
             deadline: None,
@@ -152,7 +155,8 @@ impl Phone {
                 match call.poll_output() {
                     Output::Transmit(transmit) => {
                         let to = transmit.destination.path().remote;
-                        if self.closed.contains(&to) {
+                        let tcp = transmit.destination.transport() == Transport::Tcp;
+                        if self.closed.contains(&to) || (tcp && self.tcp_refused) {
                             unsent.push(branch_of(&transmit.bytes));
                         } else {
                             out.send(self.address, to, transmit.bytes);
