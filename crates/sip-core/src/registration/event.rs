@@ -18,7 +18,7 @@ pub enum RegistrationEvent {
     /// The registrar holds our binding. Comes after each refresh too.
     Registered(Box<Registered>),
     /// The registrar, or the lack of a password, says no for good. Nothing more is tried until
-    /// [`Registration::register`] is called.
+    /// [`register`](super::Registration::register) is called.
     Refused(Refusal),
     /// It did not work and is tried again by itself.
     Failed {
