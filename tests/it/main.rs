@@ -4,6 +4,9 @@
 //! A peer that is not installed fails the test that needs it, with a sentence that says so.
 //! `cargo xtask test --only e2e` builds the program, installs the peers and runs all of this.
 
+// Processes are ended by signals and the control socket is a Unix socket.
+#![cfg(unix)]
+
 mod rig;
 
 mod baresip;
