@@ -143,7 +143,7 @@ def main() -> None:
         "#![allow(dead_code, missing_docs, reason = \"each constant is named like its icon\")]",
         "",
     ]
-    lines += [f'pub const {constant(n)}: &str = "\\u{{{c:04x}}}";' for n, c in sorted(codes.items())]
+    lines += [f'pub(crate) const {constant(n)}: &str = "\\u{{{c:04x}}}";' for n, c in sorted(codes.items())]
     (HERE / "../../crates/ui/src/icons.rs").write_text("\n".join(lines) + "\n")
 
 

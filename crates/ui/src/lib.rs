@@ -10,6 +10,7 @@ mod format;
 mod icons;
 mod screens;
 mod shortcuts;
+mod sip_line;
 mod strings;
 mod theme;
 mod trace_log;

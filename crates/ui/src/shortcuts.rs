@@ -97,7 +97,9 @@ pub(crate) fn written(ctx: &egui::Context, deed: Deed) -> String {
     TABLE
         .iter()
         .find(|e| e.deed == deed)
-        .map_or_else(String::new, |e| ctx.format_shortcut(&e.key))
+        .map_or_else(String::new, |e| {
+            ctx.format_shortcut(&e.key).replace("Comma", ",")
+        })
 }
 
 /// What was pressed in this frame. The keys are consumed.

@@ -74,7 +74,6 @@ pub(crate) const DISMISS: &str = "Dismiss";
 pub(crate) const CANCEL: &str = "Cancel";
 pub(crate) const CLOSE: &str = "Close";
 pub(crate) const COPY: &str = "Copy";
-pub(crate) const COPIED: &str = "Copied";
 
 // Account list
 pub(crate) const ACCOUNTS: &str = "Accounts";
@@ -89,7 +88,6 @@ pub(crate) const NO_ACCOUNT: &str = "No account";
 pub(crate) const NUMBER: &str = "Number or address";
 pub(crate) const NUMBER_HINT: &str = "Number, name or sip: address";
 pub(crate) const CALL: &str = "Call";
-pub(crate) const CALLS: &str = "Calls";
 pub(crate) const RECENT: &str = "Recent";
 pub(crate) const DIAL_PAD: &str = "Dial pad";
 pub(crate) const ERASE: &str = "Erase the last character";
@@ -134,7 +132,6 @@ pub(crate) fn quality(mos: f32) -> &'static str {
 }
 
 // History
-pub(crate) const HISTORY: &str = "History";
 pub(crate) const FIND_CALL: &str = "Find a call";
 pub(crate) const ALL_ACCOUNTS: &str = "All accounts";
 pub(crate) const OUTCOME: &str = "Outcome";
@@ -156,6 +153,49 @@ pub(crate) fn calls_listed(n: &str) -> String {
     format!("{n} calls")
 }
 
+// Trace
+pub(crate) const TRACE_EMPTY: &str = "The recorder is running";
+pub(crate) const TRACE_EMPTY_TEXT: &str =
+    "Each SIP message appears here as it is sent or received.";
+pub(crate) const FILTER_TRACE: &str = "Filter the trace";
+pub(crate) const FILTER_TRACE_HINT: &str = "Method, code, number, address, any text";
+pub(crate) const PAUSE: &str = "Pause";
+pub(crate) const GO_ON: &str = "Go on";
+pub(crate) const HIDE_NOISE: &str = "Hide noise";
+pub(crate) const NOISE_TIP: &str = "OPTIONS, and registrations that go well";
+pub(crate) const SHOW_HIDDEN: &str = "Show hidden";
+pub(crate) const FOLLOW_CALL: &str = "Only this call";
+pub(crate) const NO_LADDER: &str = "No dialog";
+pub(crate) const NO_LADDER_TEXT: &str =
+    "This belongs to no SIP dialog; select a message to see its ladder.";
+pub(crate) const ONE_CALL: &str = "One call";
+pub(crate) const BACK_TO_ALL: &str = "Back to all";
+pub(crate) const TIME: &str = "Time";
+pub(crate) const MESSAGE: &str = "Message";
+pub(crate) const FROM: &str = "From";
+pub(crate) const TO: &str = "To";
+pub(crate) const PEER: &str = "Peer";
+
+pub(crate) fn pause(length: &str) -> String {
+    format!("{length} later")
+}
+
+pub(crate) fn challenged(code: u16) -> String {
+    format!("{code}: asked for a login, then sent again with one")
+}
+
+pub(crate) fn noise_hidden(n: &str) -> String {
+    format!("{n} hidden")
+}
+
+pub(crate) fn trace_hidden(n: &str) -> String {
+    format!("{n} messages are hidden by the filter.")
+}
+
+pub(crate) fn messages(n: &str) -> String {
+    format!("{n} shown")
+}
+
 // Accounts screen
 pub(crate) const EDIT: &str = "Edit…";
 pub(crate) const REMOVE: &str = "Remove…";
@@ -165,12 +205,12 @@ pub(crate) const SIGN_IN: &str = "Sign in";
 pub(crate) const SIGN_OUT: &str = "Sign out";
 pub(crate) const ASK_SERVER: &str = "Ask server";
 pub(crate) const ASK_SERVER_TIP: &str = "Sends OPTIONS and shows what the server can do";
+pub(crate) const ASK_SERVER_TEXT: &str =
+    "Sends one OPTIONS request: how fast the server answers, what it is, and what it allows.";
 pub(crate) const SHOW_TRACE: &str = "Show trace";
 pub(crate) const REGISTRATION: &str = "Registration";
 pub(crate) const CONFIGURATION: &str = "Configuration";
 pub(crate) const SERVER: &str = "Server";
-pub(crate) const RECENT_CALLS: &str = "Recent calls";
-pub(crate) const NEXT_STEP: &str = "Next step";
 pub(crate) const CHOOSE_ACCOUNT: &str = "Choose an account";
 pub(crate) const CHOOSE_ACCOUNT_TEXT: &str =
     "Its registration, its settings and what its server can do are shown here.";
@@ -247,7 +287,8 @@ pub(crate) const WELCOME: &str = "Add your first account";
 pub(crate) const WELCOME_TEXT: &str = "Two fields are enough. Nothing to sign up for.";
 pub(crate) const CONNECT: &str = "Connect";
 pub(crate) const TRY_DEMO: &str = "Try the built-in switchboard";
-pub(crate) const TRY_DEMO_TEXT: &str = "No account at hand?";
+pub(crate) const TRY_DEMO_TEXT: &str =
+    "No account at hand? Starts a switchboard inside Tipring, with accounts and numbers to call.";
 
 // Settings
 pub(crate) const SOUND: &str = "Sound";

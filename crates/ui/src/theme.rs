@@ -313,17 +313,19 @@ impl Theme {
     }
 
     fn egui_style(&self) -> egui::Style {
-        let mut style = egui::Style::default();
-        style.text_styles = [
-            (TextStyle::Small, self.small()),
-            (TextStyle::Body, self.body()),
-            (TextStyle::Button, self.body()),
-            (TextStyle::Heading, self.large_strong()),
-            (TextStyle::Monospace, self.mono()),
-        ]
-        .into();
-        style.animation_time = 0.0;
-        style.scroll_animation = ScrollAnimation::none();
+        let mut style = egui::Style {
+            text_styles: [
+                (TextStyle::Small, self.small()),
+                (TextStyle::Body, self.body()),
+                (TextStyle::Button, self.body()),
+                (TextStyle::Heading, self.large_strong()),
+                (TextStyle::Monospace, self.mono()),
+            ]
+            .into(),
+            animation_time: 0.0,
+            scroll_animation: ScrollAnimation::none(),
+            ..egui::Style::default()
+        };
         style.interaction.selectable_labels = false;
         style.interaction.tooltip_delay = 0.4;
         style.spacing.item_spacing = Vec2::splat(8.0);
@@ -334,12 +336,12 @@ impl Theme {
         style.spacing.tooltip_width = 420.0 * self.scale;
         style.spacing.scroll = ScrollStyle {
             bar_width: 8.0,
-            floating_width: 4.0,
+            floating_width: 3.0,
             handle_min_length: 32.0,
             bar_outer_margin: 2.0,
             foreground_color: true,
-            dormant_handle_opacity: 0.35,
-            active_handle_opacity: 0.5,
+            dormant_handle_opacity: 0.16,
+            active_handle_opacity: 0.3,
             interact_handle_opacity: 0.7,
             dormant_background_opacity: 0.0,
             active_background_opacity: 0.0,
@@ -463,9 +465,15 @@ pub(crate) fn current(ui: &Ui, preferences: &Preferences) -> Arc<Theme> {
                 .expect("install has just put it there")
         }
     };
-    match ctx.theme() {
-        egui::Theme::Dark => installed.dark,
-        egui::Theme::Light => installed.light,
+    let dark = match preferences.theme {
+        ThemeChoice::Dark | ThemeChoice::HighContrast => true,
+        ThemeChoice::Light => false,
+        ThemeChoice::System => ctx.theme() == egui::Theme::Dark,
+    };
+    if dark {
+        installed.dark
+    } else {
+        installed.light
     }
 }
 

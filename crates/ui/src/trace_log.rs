@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use model::{TenantId, TraceRecord};
 
+use crate::sip_line::SipLine;
+
 /// Most records that are kept here; the recorder keeps the rest.
 pub const TRACE_RECORDS: usize = 100_000;
 
@@ -11,9 +13,15 @@ pub const TRACE_RECORDS: usize = 100_000;
 /// leave.
 #[derive(Default)]
 pub struct TraceLog {
-    records: VecDeque<TraceRecord>,
+    entries: VecDeque<Entry>,
     first: u64,
     generation: u64,
+}
+
+/// A record and what lists show of it, read once.
+struct Entry {
+    record: TraceRecord,
+    line: SipLine,
 }
 
 impl TraceLog {
@@ -24,23 +32,32 @@ impl TraceLog {
 
     /// Number that the next record will have.
     pub fn end(&self) -> u64 {
-        self.first + self.records.len() as u64
+        self.first + self.entries.len() as u64
     }
 
     /// How many records are kept.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.entries.len()
     }
 
     /// Whether nothing was recorded yet.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.entries.is_empty()
+    }
+
+    fn entry(&self, number: u64) -> Option<&Entry> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.entries.get(index)
     }
 
     /// The record with this number, while it is kept.
     pub fn get(&self, number: u64) -> Option<&TraceRecord> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.records.get(index)
+        self.entry(number).map(|e| &e.record)
+    }
+
+    /// The same in the words of a list.
+    pub(crate) fn line(&self, number: u64) -> Option<&SipLine> {
+        self.entry(number).map(|e| &e.line)
     }
 
     /// Counts up when records were taken out of the middle: what was computed from numbers is void.
@@ -49,21 +66,24 @@ impl TraceLog {
     }
 
     pub(crate) fn extend(&mut self, records: impl IntoIterator<Item = TraceRecord>) {
-        self.records.extend(records);
-        let surplus = self.records.len().saturating_sub(TRACE_RECORDS);
-        self.records.drain(..surplus);
+        self.entries.extend(records.into_iter().map(|record| Entry {
+            line: SipLine::of(&record),
+            record,
+        }));
+        let surplus = self.entries.len().saturating_sub(TRACE_RECORDS);
+        self.entries.drain(..surplus);
         self.first += surplus as u64;
     }
 
     pub(crate) fn clear(&mut self) {
         self.first = self.end();
-        self.records.clear();
+        self.entries.clear();
         self.generation += 1;
     }
 
     pub(crate) fn forget_tenant(&mut self, tenant: &TenantId) {
         let end = self.end();
-        self.records.retain(|r| r.tenant != *tenant);
+        self.entries.retain(|e| e.record.tenant != *tenant);
         self.first = end;
         self.generation += 1;
     }

@@ -161,7 +161,7 @@ impl Data {
 }
 
 /// Whether an account in this state needs a look.
-pub fn is_failing(state: RegistrationState) -> bool {
+pub(crate) fn is_failing(state: RegistrationState) -> bool {
     matches!(
         state,
         RegistrationState::Refused | RegistrationState::Silent | RegistrationState::Degraded

@@ -118,7 +118,17 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
                     mark.shrink2(Vec2::new(0.0, (mark.height() - t.px(12.0)) / 2.0)),
                     tenant.colour,
                 );
-                bar.right(2.0);
+                let figures = format!("{registered}/{all}");
+                let wide = crate::widgets::galley(
+                    ui.painter(),
+                    &figures,
+                    t.small(),
+                    t.muted,
+                    rect.width(),
+                );
+                let place = bar.right(wide.size().x);
+                let ink = if registered == all { t.faint } else { t.muted };
+                text_in(ui.painter(), place, &figures, t.small(), ink, Align::Max);
                 let caret = bar.right(t.px(12.0));
                 let icon = if folded {
                     icons::CARET_RIGHT
@@ -128,10 +138,6 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
                 if response.hovered() || folded {
                     icon_in(ui.painter(), caret, icon, t.icon(12.0), t.faint);
                 }
-                let figures = format!("{registered}/{all}");
-                let place = bar.right(t.px(36.0));
-                let ink = if registered == all { t.faint } else { t.muted };
-                text_in(ui.painter(), place, &figures, t.small(), ink, Align::Max);
                 text_in(
                     ui.painter(),
                     bar.rest(),

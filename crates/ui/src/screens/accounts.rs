@@ -70,6 +70,7 @@ fn details(
         let back = Button::new(Kind::Ghost, strings::ACCOUNTS)
             .icon(icons::ARROW_LEFT)
             .small();
+        bar.outdent(8.0);
         if bar.button_left(ui, &t, back).clicked() {
             window.account = None;
             return;
@@ -142,7 +143,8 @@ fn details(
         }
     }
     let remove = Button::new(Kind::DangerGhost, strings::REMOVE).icon(icons::TRASH);
-    if bar.button_right(ui, &t, remove).clicked() {
+    bar.outdent(12.0);
+    if bar.button_left(ui, &t, remove).clicked() {
         window.question = Some(Question::RemoveAccount(account.id.clone()));
     }
 }
@@ -318,7 +320,7 @@ fn group(ui: &mut Ui, t: &Theme, name: &str, facts: &Facts) {
     caption(ui, t, name);
     ui.add_space(6.0);
     for (what, value, address) in facts {
-        fact(ui, t, what, value, *address);
+        fact(ui, t, what, value, *address && value.contains([':', '.']));
     }
 }
 
@@ -328,7 +330,9 @@ fn fact(ui: &mut Ui, t: &Theme, what: &str, value: &str, address: bool) {
     let place = bar.left(t.px(112.0));
     text_in(ui.painter(), place, what, t.body(), t.muted, Align::Min);
     let font = if address { t.mono() } else { t.body() };
-    let cut = text_in(ui.painter(), bar.rest(), value, font, t.text, Align::Min);
+    let told = value != strings::NOTHING && value != strings::NOT_TOLD;
+    let ink = if told { t.text } else { t.faint };
+    let cut = text_in(ui.painter(), bar.rest(), value, font, ink, Align::Min);
     let response = ui.interact(whole, ui.scope_id().with(("fact", what)), Sense::hover());
     let spoken = format!("{what} {value}");
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &spoken));
@@ -364,6 +368,7 @@ fn server(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window, acco
     );
     ui.add_space(4.0);
     let Some(answer) = data.options.get(&account.id) else {
+        paragraph(ui, strings::ASK_SERVER_TEXT, t.body(), t.muted);
         return;
     };
     if let Some(failure) = &answer.failure {
@@ -472,6 +477,7 @@ fn fold(ui: &mut Ui, t: &Theme, form: &mut AccountForm) {
     let button = Button::new(Kind::Ghost, strings::ADVANCED)
         .icon(icon)
         .small();
+    bar.outdent(8.0);
     if bar.button_left(ui, t, button).clicked() {
         form.advanced = !form.advanced;
     }

@@ -117,7 +117,12 @@ fn head(ui: &mut Ui, kit: &Kit<'_>, data: &Data, call: &CallView) {
 
     let words = state_words(call);
     let clock = clock(kit, call);
-    let state = galley(ui.painter(), &words, t.small(), t.muted, t.px(180.0));
+    let state_font = if clock.is_some() {
+        t.small()
+    } else {
+        t.strong()
+    };
+    let state = galley(ui.painter(), &words, state_font, t.muted, t.px(180.0));
     let time = clock
         .as_ref()
         .map(|c| galley(ui.painter(), c, t.large(), t.text, t.px(180.0)));
@@ -180,7 +185,7 @@ fn under_title(data: &Data, call: &CallView) -> String {
     if address != call.remote.title() {
         parts.push(address.to_owned());
     }
-    let account = data.account(&call.account).map(|a| a.title());
+    let account = data.account(&call.account).map(model::AccountView::title);
     let tenant = data.tenant(&call.tenant).map(|t| t.name.as_str());
     match (account, tenant) {
         (Some(account), Some(tenant)) => {
@@ -209,9 +214,10 @@ fn figures(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     let t = kit.t.clone();
     let levels = (kit.live.levels)(call.id);
     let width = if kit.room == Room::Compact {
-        ((ui.available_width() - 2.0 * t.px(16.0) - 28.0) / 2.0).max(40.0)
+        // Two icons, the gaps between four things, and the space behind each meter.
+        ((ui.available_width() - 2.0 * t.px(16.0) - 6.0 * 6.0 - 2.0 * 8.0) / 2.0).max(40.0)
     } else {
-        t.px(110.0)
+        t.px(84.0)
     };
     ui.horizontal(|ui| {
         ui.set_height(t.px(16.0));
@@ -238,7 +244,7 @@ fn figures(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
             let (place, _) = ui.allocate_exact_size(Vec2::splat(t.px(16.0)), Sense::hover());
             icon_in(ui.painter(), place, icon, t.icon(16.0), ink);
             meter(ui, &t, name, level, width);
-            ui.add_space(10.0);
+            ui.add_space(8.0);
         }
         if kit.room != Room::Compact {
             quality(ui, kit, call);
@@ -267,13 +273,13 @@ fn quality(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &spoken));
     let mut details = Vec::new();
     if let Some(codec) = &call.codec {
-        words.push_str("  ·  ");
+        words.push_str(" · ");
         words.push_str(codec.split('/').next().unwrap_or(codec));
     }
     if let Some(stats) = call.stats {
         let share = stats.lost as f32 * 100.0 / (stats.lost + stats.received).max(1) as f32;
         if kit.room == Room::Wide {
-            words.push_str(&format!("  ·  {} % lost", format::figure(share)));
+            words.push_str(&format!(" · {} % lost", format::figure(share)));
         }
         details.push(format!(
             "Sent {} packets, received {}, lost {} ({} %), late {}",

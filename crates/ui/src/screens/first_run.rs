@@ -5,7 +5,7 @@ use egui::{Frame, Key, Margin, Rect, ScrollArea, Sense, Ui, Vec2};
 use super::{Bar, Kit, accounts};
 use crate::Action;
 use crate::account_form::AccountForm;
-use crate::widgets::{Button, Kind, heading, icon_in, label, paragraph};
+use crate::widgets::{Button, Kind, heading, icon_in, paragraph};
 use crate::window::Window;
 use crate::{icons, strings};
 
@@ -62,6 +62,7 @@ fn form(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window) {
             icons::CARET_RIGHT
         })
         .small();
+    bar.outdent(8.0);
     if bar.button_left(ui, &t, fold).clicked() {
         window.first.advanced = !advanced;
     }
@@ -81,14 +82,12 @@ fn form(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window) {
             window.first = AccountForm::new(None);
         }
     }
-    ui.add_space(12.0);
-    ui.vertical_centered(|ui| {
-        ui.spacing_mut().item_spacing.y = 2.0;
-        label(ui, strings::TRY_DEMO_TEXT, t.small(), t.faint);
-        let demo = Button::new(Kind::Ghost, strings::TRY_DEMO);
-        if demo.show(ui, &t).clicked() {
-            kit.act(Action::StartDemo);
-        }
-    });
+    let demo = Button::new(Kind::Quiet, strings::TRY_DEMO)
+        .height(40.0)
+        .width(width)
+        .tip(strings::TRY_DEMO_TEXT);
+    if demo.show(ui, &t).clicked() {
+        kit.act(Action::StartDemo);
+    }
     ui.add_space(24.0);
 }

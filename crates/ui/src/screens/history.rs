@@ -85,6 +85,7 @@ fn tools(ui: &mut Ui, kit: &Kit<'_>, data: &Data, window: &mut Window) {
     }
     if compact {
         bar = Bar::new(ui, t.px(36.0), 8.0);
+        bar.left(4.0);
     }
     let chosen = OutcomeFilter::ALL
         .iter()
@@ -349,17 +350,22 @@ fn line(
     let account = data.account(&entry.account).map_or("", |a| a.title());
     let colour = data.tenant_colour(&entry.tenant);
 
-    let acting = (response.hovered() || response.contains_pointer() || on) && !compact;
+    // The columns keep their places whether the buttons are seen or not.
+    let mut buttons = Bar::over(bar.rest(), 4.0);
+    if !compact {
+        bar.right(2.0 * t.px(28.0) + 4.0);
+    }
+    let acting = (response.contains_pointer() || on) && !compact;
     if acting {
         ui.push_id(entry.id, |ui| {
             let ladder =
                 Button::icon_only(Kind::Ghost, icons::ARROWS_LEFT_RIGHT, strings::SHOW_LADDER);
-            if bar.button_right(ui, &t, ladder).clicked() {
+            if buttons.button_right(ui, &t, ladder).clicked() {
                 call_card::open_ladder(window, &entry.sip_call_id);
             }
             let again = Button::icon_only(Kind::Ghost, icons::PHONE, strings::CALL_AGAIN)
                 .enabled(data.account(&entry.account).is_some());
-            if bar.button_right(ui, &t, again).clicked() {
+            if buttons.button_right(ui, &t, again).clicked() {
                 redial(kit, data, entry);
             }
         });
@@ -456,7 +462,6 @@ pub(crate) fn recent(
         let wide = rect.expand2(Vec2::new(12.0, 0.0));
         row_ground(ui, &t, wide, &response, false);
         let mut bar = Bar::over(rect, 12.0);
-        bar.left(0.0);
         let failed = entry.outcome == Outcome::Failed;
         let missed = entry.outcome == Outcome::Missed;
         let (ink, word) = outcome_words(&t, entry.outcome);
@@ -468,7 +473,6 @@ pub(crate) fn recent(
             t.icon(18.0),
             if failed || missed { ink } else { t.faint },
         );
-        bar.right(0.0);
         let (end, end_ink) = ending(kit, entry);
         let local = kit.local(entry.started_at);
         let when = match kit.local(kit.live.now).day() - local.day() {

@@ -108,6 +108,12 @@ impl Bar {
         place
     }
 
+    /// Lets what comes next at the left begin further left, so that its words and not its ground stand
+    /// on the edge.
+    pub(crate) fn outdent(&mut self, by: f32) {
+        self.rect.min.x -= by;
+    }
+
     /// What is left.
     pub(crate) fn rest(&self) -> Rect {
         self.rect

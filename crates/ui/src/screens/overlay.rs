@@ -9,7 +9,7 @@ use super::{Bar, Kit};
 use crate::shortcuts::{self, Deed};
 use crate::view_state::{Data, notice_ends};
 use crate::widgets::{
-    Button, Kind, caption, galley, heading, icon_in, label, paragraph, tenant_mark, text_in,
+    Button, Kind, caption, galley, icon_in, label, paragraph, tenant_mark, text_in,
 };
 use crate::window::{Question, Window};
 use crate::{icons, strings};
@@ -133,6 +133,7 @@ fn sheet(ui: &mut Ui, whole: Rect, kit: &Kit<'_>, window: &mut Window) {
             ui.add_space(4.0);
             egui::ScrollArea::vertical()
                 .max_height(whole.height() - t.px(140.0))
+                .min_scrolled_height((whole.height() - t.px(140.0)).min(t.px(440.0)))
                 .show(ui, |ui| groups(ui, &t, two));
         });
     let escape = ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::Escape));
@@ -199,8 +200,8 @@ fn groups(ui: &mut Ui, t: &crate::theme::Theme, two: bool) {
         Deed::Find,
         Deed::Sheet,
     ]);
-    go.push(("Organisation".to_owned(), format!("{command}1 … 9")));
-    go.push(("Call".to_owned(), format!("{alt}1 … 9")));
+    go.push(("Organisation".to_owned(), format!("{command}+1 … 9")));
+    go.push(("Call".to_owned(), format!("{alt}+1 … 9")));
     let right = [
         ("Go to", go),
         (
@@ -296,7 +297,7 @@ fn question(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
         .show(ui.ctx(), |ui| {
             ui.set_width(t.px(380.0).min(ui.ctx().content_rect().width() - 80.0));
             ui.spacing_mut().item_spacing.y = 8.0;
-            heading(ui, &t, &title);
+            paragraph(ui, &title, t.large_strong(), t.text);
             paragraph(ui, text, t.body(), t.muted);
             ui.add_space(8.0);
             let mut bar = Bar::new(ui, t.px(32.0), 8.0);

@@ -40,7 +40,12 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
     let (left, right) = below.split_left_right_at_x(below.right() - pad_width - 24.0);
     let right = Rect::from_min_max(pos2(right.left() + 24.0, right.top()), right.max);
 
-    let mut calls = part(ui, left, "calls");
+    // The scroll bar has its place in the gutter, and focus rings and hovered rows may reach into it.
+    let with_gutter = Rect::from_min_max(
+        left.min - Vec2::new(16.0, 0.0),
+        left.max + Vec2::new(16.0, 0.0),
+    );
+    let mut calls = part(ui, with_gutter, "calls");
     calls_and_recent(&mut calls, left, kit, data, window);
 
     let current = window.current_call(data).and_then(|id| data.call(id));
@@ -102,7 +107,12 @@ fn calls_and_recent(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, win
         .id_salt("calls")
         .auto_shrink(false)
         .show(ui, |ui| {
-            ui.set_max_width(rect.width());
+            let column = Rect::from_min_size(
+                pos2(rect.left(), ui.max_rect().top()),
+                Vec2::new(rect.width(), f32::INFINITY),
+            );
+            let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(column));
+            let ui = &mut ui;
             ui.spacing_mut().item_spacing.y = 8.0;
             if !data.calls.is_empty() {
                 call_card::all(ui, kit, data, window);

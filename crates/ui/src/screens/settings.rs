@@ -51,7 +51,9 @@ fn title(ui: &mut Ui, t: &Theme, words: &str) {
 fn setting(ui: &mut Ui, kit: &Kit<'_>, name: &str, add: impl FnOnce(&mut Ui)) {
     let t = &kit.t;
     if kit.room == Room::Compact {
-        label(ui, name, t.small(), t.muted);
+        if !name.is_empty() {
+            label(ui, name, t.small(), t.muted);
+        }
         add(ui);
         return;
     }
@@ -104,7 +106,7 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
         let (names, at) = device_names(list, chosen.as_ref());
         let mut picked = None;
         setting(ui, kit, name, |ui| {
-            ui.set_max_width(t.px(360.0));
+            ui.set_max_width(t.px(360.0).min(ui.available_width()));
             picked = select(ui, &t, name, &names, at).1;
         });
         if let Some(index) = picked {

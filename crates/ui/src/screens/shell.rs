@@ -1,12 +1,12 @@
 //! The shell: rail, account list, tabs, the screen, the status bar, and what lies above them.
 
 use egui::{Align, Color32, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, pos2};
-use model::{CallState, RegistrationState};
+use model::RegistrationState;
 
 use super::{Bar, Kit, Room, account_list, accounts, call_card, first_run, history, keys, overlay};
 use super::{part, phone, settings, snap, trace};
 use crate::format;
-use crate::view_state::{Data, Phase, ViewState, is_failing, is_ringing_here};
+use crate::view_state::{Data, Phase, ViewState, is_failing};
 use crate::widgets::{Button, Kind, empty, icon_in, registration_mark, text_in};
 use crate::window::{Screen, Window};
 use crate::{Action, Live, icons, shortcuts, strings, theme};
@@ -85,13 +85,7 @@ fn frame(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut 
         ui.painter().rect_filled(main, 0.0, t.panel);
     }
     let (tabs_rect, mut screen) = main.split_top_bottom_at_y(main.top() + t.px(44.0));
-    tabs(
-        &mut part(ui, tabs_rect, "tabs"),
-        tabs_rect,
-        kit,
-        data,
-        window,
-    );
+    tabs(&mut part(ui, tabs_rect, "tabs"), tabs_rect, kit, window);
     ui.painter().hline(
         tabs_rect.x_range(),
         tabs_rect.bottom() - 0.5,
@@ -139,6 +133,14 @@ fn stopped(ui: &mut Ui, rect: Rect, kit: &Kit<'_>) {
 
 /// Two letters that stand for a name.
 fn initials(name: &str) -> String {
+    // Numbered customers differ in their number alone.
+    let digits: String = name
+        .split(|c: char| !c.is_ascii_digit())
+        .rfind(|group| !group.is_empty())
+        .map_or_else(String::new, |group| group.chars().take(3).collect());
+    if !digits.is_empty() {
+        return digits;
+    }
     let mut words = name.split_whitespace().filter_map(|w| w.chars().next());
     match (words.next(), words.next()) {
         (Some(a), Some(b)) => a.to_uppercase().chain(b.to_uppercase()).collect(),
@@ -153,7 +155,6 @@ fn initials(name: &str) -> String {
 }
 
 fn rail(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window) {
-    let t = &kit.t;
     let mut scroll = part(ui, rect, "rail list");
     egui::ScrollArea::vertical()
         .scroll_bar_visibility(egui::scroll_area::ScrollBarVisibility::AlwaysHidden)
@@ -175,7 +176,7 @@ fn rail(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
                 let response = chip(ui, kit, &tenant.name, Some((tenant.colour, worst)), on);
                 let response = if index < 8 {
                     let tip = format!(
-                        "{}  {}{}",
+                        "{}  {}+{}",
                         tenant.name,
                         ui.ctx().format_modifiers(egui::Modifiers::COMMAND),
                         index + 2
@@ -189,7 +190,6 @@ fn rail(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
                     window.choose_tenant(data, next);
                 }
             }
-            let _ = t;
         });
 }
 
@@ -264,7 +264,7 @@ fn screen_icon(screen: Screen) -> &'static str {
     }
 }
 
-fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window) {
+fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, window: &mut Window) {
     let t = &kit.t;
     let mut bar = Bar::over(rect.shrink2(Vec2::new(12.0, 0.0)), 4.0);
     let words_too = kit.room >= Room::Medium;
@@ -293,13 +293,6 @@ fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
             window.screen = screen;
         }
     }
-    let ringing = data.calls.iter().any(is_ringing_here);
-    let up = data
-        .calls
-        .iter()
-        .filter(|c| matches!(c.state, CallState::Connected | CallState::Held))
-        .count();
-    let _ = (ringing, up);
     let sheet = Button::icon_only(Kind::Ghost, icons::KEYBOARD, strings::SHORTCUTS).tip(format!(
         "{}  {}",
         strings::SHORTCUTS,
@@ -316,10 +309,13 @@ fn status_bar(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut 
         .hline(rect.x_range(), rect.top() + 0.5, Stroke::new(1.0, t.line));
     let mut bar = Bar::over(rect.shrink2(Vec2::new(12.0, 0.0)), 8.0);
     let (there, wanted) = data.registered();
-    let state = if wanted > 0 && there == wanted {
-        RegistrationState::Registered
-    } else if there == 0 {
+    let failing = data.failing().count();
+    let state = if wanted == 0 {
         RegistrationState::Off
+    } else if there == wanted {
+        RegistrationState::Registered
+    } else if failing > 0 {
+        RegistrationState::Silent
     } else {
         RegistrationState::Trying
     };
@@ -333,7 +329,6 @@ fn status_bar(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut 
         t.muted,
     );
 
-    let failing = data.failing().count();
     if failing > 0 {
         let words = strings::failing(failing);
         let button = Button::new(Kind::DangerGhost, &words).small().height(20.0);
@@ -412,5 +407,6 @@ mod tests {
         assert_eq!(initials("northwind"), "No");
         assert_eq!(initials("  "), "");
         assert_eq!(initials("ß"), "SS");
+        assert_eq!(initials("Customer 07 Ltd"), "07");
     }
 }

@@ -17,7 +17,6 @@ pub(crate) struct Field<'a> {
     icon: Option<&'a str>,
     password: bool,
     large: bool,
-    mono: bool,
     height: f32,
     wrong: bool,
 }
@@ -33,7 +32,6 @@ impl<'a> Field<'a> {
             icon: None,
             password: false,
             large: false,
-            mono: false,
             height: 28.0,
             wrong: false,
         }
@@ -76,12 +74,6 @@ impl<'a> Field<'a> {
         self
     }
 
-    /// For addresses and expressions.
-    pub(crate) fn mono(mut self) -> Self {
-        self.mono = true;
-        self
-    }
-
     /// What is in it cannot be taken.
     pub(crate) fn wrong(mut self, wrong: bool) -> Self {
         self.wrong = wrong;
@@ -116,13 +108,7 @@ impl<'a> Field<'a> {
             text::icon_in(ui.painter(), place, icon, t.icon(16.0), t.faint);
             inner.min.x = place.right() + 6.0;
         }
-        let font = if self.large {
-            t.large()
-        } else if self.mono {
-            t.mono()
-        } else {
-            t.body()
-        };
+        let font = if self.large { t.large() } else { t.body() };
         if self.value.is_empty() && !self.hint.is_empty() {
             // Drawn here and not by the field, so that it sits on the same line at every size.
             let hint_font = if self.large { t.body() } else { font.clone() };

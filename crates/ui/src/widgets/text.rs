@@ -39,15 +39,6 @@ pub(crate) fn text_in(
     cut
 }
 
-/// The same for a line in several formats.
-pub(crate) fn text_in_job(painter: &Painter, rect: Rect, mut job: LayoutJob) -> bool {
-    job.wrap = TextWrapping::truncate_at_width(rect.width().max(0.0));
-    let galley = painter.layout_job(job);
-    let cut = galley.elided;
-    paint_line(painter, rect, galley, Color32::PLACEHOLDER, Align::Min);
-    cut
-}
-
 fn paint_line(painter: &Painter, rect: Rect, galley: Arc<Galley>, colour: Color32, align: Align) {
     let x = match align {
         Align::Min => rect.left(),
