@@ -168,6 +168,8 @@ pub(crate) const FOLLOW_CALL: &str = "Only this call";
 pub(crate) const NO_LADDER: &str = "No dialog";
 pub(crate) const NO_LADDER_TEXT: &str =
     "This belongs to no SIP dialog; select a message to see its ladder.";
+pub(crate) const CALL_NOT_HELD: &str =
+    "The messages of this call are no longer in view; the recorder keeps them on disk.";
 pub(crate) const ONE_CALL: &str = "One call";
 pub(crate) const BACK_TO_ALL: &str = "Back to all";
 pub(crate) const TIME: &str = "Time";
@@ -185,7 +187,7 @@ pub(crate) fn challenged(code: u16) -> String {
 }
 
 pub(crate) fn noise_hidden(n: &str) -> String {
-    format!("{n} hidden")
+    format!("{n} hidden as noise")
 }
 
 pub(crate) fn trace_hidden(n: &str) -> String {

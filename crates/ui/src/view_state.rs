@@ -274,3 +274,209 @@ pub(crate) fn is_ringing_here(call: &CallView) -> bool {
     call.direction == Direction::Incoming
         && matches!(call.state, CallState::Trying | CallState::Ringing)
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{AccountSettings, Outcome, Party, TraceBody, TraceRecord};
+
+    use super::*;
+
+    fn tenant(id: &str) -> TenantView {
+        TenantView {
+            id: TenantId::new(id),
+            name: id.to_uppercase(),
+            colour: 0,
+            degraded: false,
+        }
+    }
+
+    fn account(id: &str, tenant: &str, state: RegistrationState) -> Event {
+        Event::Account {
+            account: Box::new(AccountView {
+                id: AccountId::new(id),
+                tenant: TenantId::new(tenant),
+                settings: AccountSettings::new(format!("sip:{id}@example.com")),
+                state,
+                since: Timestamp(0),
+                expires_at: None,
+                retry_at: None,
+                target: None,
+                mapped: None,
+                round_trip_ms: None,
+                failure: None,
+            }),
+        }
+    }
+
+    fn call(id: u64, direction: Direction, state: CallState) -> Event {
+        Event::Call {
+            call: Box::new(CallView {
+                id: CallId(id),
+                tenant: TenantId::new("t"),
+                account: AccountId::new("a"),
+                direction,
+                remote: Party::default(),
+                state,
+                held_by_us: false,
+                held_by_peer: false,
+                muted: false,
+                created_at: Timestamp(0),
+                connected_at: None,
+                ended_at: None,
+                codec: None,
+                secured: false,
+                dtmf_sent: String::new(),
+                dtmf_received: String::new(),
+                stats: None,
+                failure: None,
+                last_status: None,
+                sip_call_id: String::new(),
+            }),
+        }
+    }
+
+    fn history(id: i64, tenant: &str) -> Event {
+        Event::History {
+            entry: HistoryEntry {
+                id,
+                tenant: TenantId::new(tenant),
+                account: AccountId::new("a"),
+                direction: Direction::Outgoing,
+                remote: Party::default(),
+                started_at: Timestamp(0),
+                talk_ms: 0,
+                outcome: Outcome::Answered,
+                status: None,
+                sentence: None,
+                sip_call_id: String::new(),
+            },
+        }
+    }
+
+    fn note(tenant: &str, id: u64) -> TraceRecord {
+        TraceRecord {
+            id,
+            time: Timestamp(0),
+            tenant: TenantId::new(tenant),
+            account: None,
+            call: None,
+            body: TraceBody::Note {
+                topic: "test".to_owned(),
+                text: String::new(),
+                sip_call_id: None,
+            },
+        }
+    }
+
+    fn folded(events: impl IntoIterator<Item = Event>) -> ViewState {
+        let mut state = ViewState::default();
+        for event in events {
+            apply(&mut state, event);
+        }
+        state
+    }
+
+    #[test]
+    fn the_first_event_ends_the_wait_and_the_last_one_is_remembered() {
+        assert_eq!(ViewState::default().data.phase, Phase::Starting);
+        let mut state = folded([Event::Resync {
+            snapshot: Box::default(),
+        }]);
+        assert!(state.data.is_first_run());
+        apply(&mut state, Event::Stopped);
+        assert_eq!(state.data.phase, Phase::Stopped);
+    }
+
+    #[test]
+    fn a_new_view_of_a_thing_takes_the_place_of_the_old_one() {
+        let state = folded([
+            account("a", "t", RegistrationState::Trying),
+            account("b", "t", RegistrationState::Silent),
+            account("a", "t", RegistrationState::Registered),
+        ]);
+        let states: Vec<_> = state.data.accounts.iter().map(|a| a.state).collect();
+        assert_eq!(
+            states,
+            [RegistrationState::Registered, RegistrationState::Silent]
+        );
+        assert_eq!(state.data.registered(), (1, 2));
+        assert_eq!(state.data.failing().count(), 1);
+    }
+
+    #[test]
+    fn with_a_tenant_everything_of_it_goes() {
+        let tenants = ["t", "u"].map(|id| Event::Tenant { tenant: tenant(id) });
+        let mut state = folded(tenants.into_iter().chain([
+            account("a", "t", RegistrationState::Registered),
+            account("b", "u", RegistrationState::Registered),
+            history(1, "t"),
+            history(2, "u"),
+            Event::Trace {
+                records: vec![note("t", 1), note("u", 1), note("t", 2)],
+            },
+        ]));
+        state.window.tenant = Some(TenantId::new("t"));
+        assert_eq!(state.window.dial_account, Some(AccountId::new("a")));
+        apply(
+            &mut state,
+            Event::TenantRemoved {
+                tenant: TenantId::new("t"),
+            },
+        );
+        assert_eq!(state.data.accounts.len(), 1);
+        assert_eq!(state.data.history.len(), 1);
+        assert_eq!(state.data.trace.len(), 1);
+        assert_eq!(state.window.tenant, None);
+        assert_eq!(state.window.dial_account, Some(AccountId::new("b")));
+    }
+
+    #[test]
+    fn an_outgoing_call_is_looked_at_and_an_incoming_one_waits() {
+        let mut state = folded([
+            call(1, Direction::Outgoing, CallState::Connected),
+            call(2, Direction::Incoming, CallState::Ringing),
+        ]);
+        assert_eq!(state.window.current_call(&state.data), Some(CallId(1)));
+        apply(&mut state, Event::CallRemoved { call: CallId(1) });
+        assert_eq!(state.window.current_call(&state.data), Some(CallId(2)));
+    }
+
+    #[test]
+    fn the_same_line_of_history_comes_once_and_the_newest_is_first() {
+        let state = folded([history(1, "t"), history(2, "t"), history(2, "t")]);
+        let ids: Vec<_> = state.data.history.iter().map(|h| h.id).collect();
+        assert_eq!(ids, [2, 1]);
+    }
+
+    #[test]
+    fn the_trace_keeps_its_numbers_while_old_records_leave() {
+        let records = |range: std::ops::Range<u64>| Event::Trace {
+            records: range.map(|id| note("t", id)).collect(),
+        };
+        let most = TRACE_RECORDS_U64;
+        let mut state = folded([records(0..most)]);
+        assert_eq!(state.data.trace.get(7).map(|r| r.id), Some(7));
+        apply(&mut state, records(most..most + 10));
+        assert_eq!(state.data.trace.len() as u64, most);
+        assert_eq!(state.data.trace.get(7), None);
+        assert_eq!(state.data.trace.get(11).map(|r| r.id), Some(11));
+        assert_eq!(state.data.trace.end(), most + 10);
+    }
+
+    const TRACE_RECORDS_U64: u64 = crate::TRACE_RECORDS as u64;
+
+    #[test]
+    fn notices_do_not_pile_up() {
+        let notice = Event::Notice {
+            notice: Notice {
+                time: Timestamp(0),
+                level: NoticeLevel::Error,
+                tenant: None,
+                text: String::new(),
+            },
+        };
+        let state = folded(std::iter::repeat_n(notice, NOTICES + 5));
+        assert_eq!(state.data.notices.len(), NOTICES);
+        assert_eq!(state.data.notices.front().map(|(n, _)| *n), Some(5));
+    }
+}

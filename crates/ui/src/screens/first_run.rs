@@ -6,7 +6,7 @@ use super::{Bar, Kit, accounts};
 use crate::Action;
 use crate::account_form::AccountForm;
 use crate::widgets::{Button, Kind, heading, icon_in, paragraph};
-use crate::window::Window;
+use crate::window::{FocusWish, Window};
 use crate::{icons, strings};
 
 pub(crate) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, window: &mut Window) {
@@ -80,6 +80,8 @@ fn form(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window) {
         if let Some(command) = window.first.command() {
             kit.send(command);
             window.first = AccountForm::new(None);
+        } else if faults.address.is_some() {
+            window.focus = Some(FocusWish::Form);
         }
     }
     let demo = Button::new(Kind::Quiet, strings::TRY_DEMO)

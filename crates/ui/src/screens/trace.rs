@@ -198,6 +198,9 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
     if window.trace.update(&data.trace, window.tenant.as_ref()) {
         ui.ctx().request_repaint();
     }
+    if window.trace.call.is_some() && window.trace.selected.is_none() {
+        window.trace.selected = window.trace.listed.numbers.front().copied();
+    }
     keys(ui, data, window);
     tools(ui, kit, data, window);
     let body = Rect::from_min_max(ui.cursor().min, rect.max);
@@ -256,7 +259,11 @@ fn nothing(ui: &mut Ui, kit: &Kit<'_>, window: &mut Window) {
     let t = &kit.t;
     let noise = window.trace.listed.noise.len();
     let hidden = noise + window.trace.listed.filtered;
-    let text = strings::trace_hidden(&format::count(hidden));
+    let text = if window.trace.call.is_some() {
+        strings::CALL_NOT_HELD.to_owned()
+    } else {
+        strings::trace_hidden(&format::count(hidden))
+    };
     let words = if window.trace.is_narrowed() {
         strings::CLEAR_FILTER
     } else {
@@ -297,8 +304,8 @@ fn tools(ui: &mut Ui, kit: &Kit<'_>, data: &Data, window: &mut Window) {
     {
         toggle_pause(data, window);
     }
-    if !compact {
-        let hidden = window.trace.listed.noise.len();
+    let hidden = window.trace.listed.noise.len();
+    if !compact && (hidden > 0 || window.trace.noise) {
         let words = if window.trace.noise {
             strings::HIDE_NOISE.to_owned()
         } else {
@@ -356,6 +363,7 @@ fn narrowed(ui: &mut Ui, kit: &Kit<'_>, data: &Data, window: &mut Window, bar: &
     let button = Button::new(Kind::Quiet, &words)
         .icon(icons::X)
         .on(true)
+        .outlined()
         .name(strings::BACK_TO_ALL)
         .tip(format!("{}  Esc", strings::BACK_TO_ALL));
     if bar.button_left(ui, t, button).clicked() {

@@ -29,6 +29,7 @@ pub(crate) struct Button<'a> {
     name: Option<&'a str>,
     icon: Option<&'a str>,
     filled: bool,
+    outlined: bool,
     tip: Option<String>,
     on: bool,
     enabled: bool,
@@ -46,6 +47,7 @@ impl<'a> Button<'a> {
             name: None,
             icon: None,
             filled: false,
+            outlined: false,
             tip: None,
             on: false,
             enabled: true,
@@ -74,6 +76,12 @@ impl<'a> Button<'a> {
     /// The icon is of the filled family.
     pub(crate) fn filled(mut self) -> Self {
         self.filled = true;
+        self
+    }
+
+    /// The icon stays an outline also while the button is on.
+    pub(crate) fn outlined(mut self) -> Self {
+        self.outlined = true;
         self
     }
 
@@ -264,7 +272,7 @@ impl<'a> Button<'a> {
         if response.has_focus() {
             painter.rect_stroke(rect.expand(1.0), 7.0, t.focus(), StrokeKind::Outside);
         }
-        let icon_font = if self.filled || self.on {
+        let icon_font = if self.filled || (self.on && !self.outlined) {
             t.icon_fill(16.0)
         } else {
             t.icon(16.0)

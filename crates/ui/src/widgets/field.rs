@@ -140,7 +140,7 @@ impl<'a> Field<'a> {
                 .clip_text(true),
         );
         // A click beside the letters is meant for the field too.
-        let around = ui.interact(rect, id.with("around"), Sense::click());
+        let around = ui.interact(rect, id.with("around"), Sense::CLICK);
         if around.clicked() {
             response.request_focus();
         }
