@@ -325,6 +325,7 @@ mod tests {
                 ended_at: None,
                 codec: None,
                 secured: false,
+                media_peer: None,
                 dtmf_sent: String::new(),
                 dtmf_received: String::new(),
                 stats: None,

@@ -302,6 +302,9 @@ fn quality(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     if let Some(codec) = &call.codec {
         details.push(codec.clone());
     }
+    if let Some(peer) = &call.media_peer {
+        details.push(format!("Media from and to {peer}"));
+    }
     let (icon, said, ink) = if call.secured {
         (icons::LOCK_SIMPLE, strings::ENCRYPTED, t.good)
     } else {

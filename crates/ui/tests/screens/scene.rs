@@ -153,7 +153,7 @@ pub(crate) fn snapshot() -> Snapshot {
     ];
     accounts[2].failure = Some(refused());
     accounts[4].failure = Some(
-        Failure::new(FailureKind::NoAnswer)
+        Failure::new(FailureKind::NoAnswer { asked: None })
             .registering()
             .said_by("udp:198.51.100.40:5060"),
     );
@@ -370,6 +370,7 @@ pub(crate) fn call(
         ended_at: None,
         codec: up.then(|| "opus/48000".to_owned()),
         secured: up,
+        media_peer: up.then(|| "192.0.2.77:40208".to_owned()),
         dtmf_sent: String::new(),
         dtmf_received: String::new(),
         stats: up.then_some(MediaStats {
