@@ -23,8 +23,12 @@ const WINDOW: u32 = 50;
 const LEAST: usize = 528;
 const MOST: usize = 1_056;
 
-/// More than this is not worked off but dropped: 200 ms.
-const FAR_TOO_MUCH: usize = 9_600;
+/// What is more than this all the time is not worked off but dropped at once: 50 ms. A device that
+/// takes a second to start leaves that much behind.
+const TOO_MUCH: usize = 2_400;
+
+/// More than this is dropped without looking twice: 120 ms.
+const FAR_TOO_MUCH: usize = 5_760;
 
 /// What waits before the first frame is used, and after a dropout: 30 ms.
 const PRIMING: usize = 1_440;
@@ -55,19 +59,26 @@ impl Watch {
         }
     }
 
-    fn see(&mut self, waiting: usize) {
+    /// Takes note of what is waiting; answers how much of it is to be dropped.
+    fn see(&mut self, waiting: usize) -> usize {
         self.least = self.least.min(waiting);
         self.steps += 1;
         if self.steps < WINDOW {
-            return;
+            return 0;
         }
+        let drop = if self.least > TOO_MUCH {
+            self.least - (LEAST + MOST) / 2
+        } else {
+            0
+        };
         self.correction = match self.least {
             least if least < LEAST => Correction::Build,
-            least if least > MOST => Correction::Work,
+            least if least > MOST && drop == 0 => Correction::Work,
             _ => Correction::None,
         };
         self.least = usize::MAX;
         self.steps = 0;
+        drop
     }
 }
 
@@ -91,10 +102,7 @@ impl Capture {
     pub(crate) fn read(&mut self, frame: &mut [f32; FRAME_SAMPLES]) -> bool {
         let mut waiting = self.ring.slots();
         if waiting > FAR_TOO_MUCH {
-            let extra = waiting - PRIMING;
-            if let Ok(chunk) = self.ring.read_chunk(extra) {
-                chunk.commit_all();
-            }
+            self.drop_oldest(waiting - PRIMING);
             waiting = PRIMING;
         }
         self.primed |= waiting >= PRIMING;
@@ -110,9 +118,16 @@ impl Capture {
             frame.fill(0.0);
             return false;
         }
-        self.watch.see(waiting - count);
+        let drop = self.watch.see(waiting - count);
+        self.drop_oldest(drop);
         stretch(taken, frame);
         true
+    }
+
+    fn drop_oldest(&mut self, samples: usize) {
+        if let Ok(chunk) = self.ring.read_chunk(samples) {
+            chunk.commit_all();
+        }
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -130,6 +145,8 @@ pub(crate) struct Playout {
     ring: Producer<f32>,
     watch: Watch,
     started: bool,
+    /// Frames that are not written, because too much is waiting.
+    skip: usize,
 }
 
 impl Playout {
@@ -138,6 +155,7 @@ impl Playout {
             ring,
             watch: Watch::new(),
             started: false,
+            skip: 0,
         }
     }
 
@@ -147,6 +165,10 @@ impl Playout {
         if waiting > FAR_TOO_MUCH {
             return;
         }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return;
+        }
         if !self.started {
             self.started = true;
             let _ = self.ring.push_entire_slice(&[0.0; PRIMING - FRAME_SAMPLES]);
@@ -154,7 +176,7 @@ impl Playout {
             // A dropout: the device takes more at a time than was waiting.
             let _ = self.ring.push_entire_slice(&[0.0; FRAME_SAMPLES]);
         } else {
-            self.watch.see(waiting);
+            self.skip = self.watch.see(waiting) / FRAME_SAMPLES;
         }
         let count = match self.watch.correction {
             Correction::None => FRAME_SAMPLES,
@@ -282,6 +304,22 @@ mod tests {
         producer.push_entire_slice(&vec![0.0; 40_000]).unwrap();
         assert!(capture.read(&mut [0.0; FRAME_SAMPLES]));
         assert!(capture.waiting() < PRIMING);
+    }
+
+    #[test]
+    fn what_a_slow_start_leaves_behind_is_gone_a_second_later() {
+        let (producer, mut consumer) = RingBuffer::new(48_000);
+        let mut playout = Playout::new(producer);
+        for _ in 0..150 {
+            playout.write(&[0.1; FRAME_SAMPLES]);
+        }
+        for _ in 0..100 {
+            playout.write(&[0.1; FRAME_SAMPLES]);
+            let mut frame = [0.0; FRAME_SAMPLES];
+            consumer.pop_entire_slice(&mut frame).unwrap();
+        }
+        let waiting = playout.waiting();
+        assert!((LEAST..TOO_MUCH).contains(&waiting), "{waiting}");
     }
 
     #[test]
