@@ -192,6 +192,7 @@ impl Program {
         fits: impl Fn(&Value) -> bool,
     ) -> Value {
         let deadline = Instant::now() + limit;
+        let mut ended = None;
         loop {
             {
                 let seen = self.events.seen.lock().expect("nobody panics with it");
@@ -205,23 +206,15 @@ impl Program {
                     .wait_timeout(seen, Duration::from_millis(100))
                     .expect("nobody panics with it");
             }
-            let ended = self.child.try_wait().ok().flatten();
-            let has_more = self.events().iter().filter(|event| fits(event)).count() >= count;
-            if has_more {
-                continue;
-            }
             if let Some(status) = ended {
-                // What it printed last may still be in the pipe.
-                std::thread::sleep(Duration::from_millis(200));
-                if self.events().iter().filter(|event| fits(event)).count() >= count {
-                    continue;
-                }
                 panic!(
                     "{} ended ({status}) without {what}\n{}",
                     self.name,
                     self.story()
                 );
             }
+            // What it printed last may still be in the pipe: one more round is made.
+            ended = self.child.try_wait().ok().flatten();
             assert!(
                 Instant::now() < deadline,
                 "{}: no {what} in {} s\n{}",
