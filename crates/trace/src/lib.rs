@@ -12,8 +12,10 @@
 //! before it was kept proves nothing. What leaves is masked: digest answers, media keys and passwords
 //! always unless that is switched off by hand, identities by default.
 
+pub mod export;
 pub mod ladder;
 pub mod query;
+pub mod redact;
 pub mod store;
 mod summary;
 #[cfg(test)]
