@@ -148,7 +148,7 @@ impl Redactor {
             TraceBody::Note {
                 topic, sip_call_id, ..
             } => TraceBody::Note {
-                topic: topic.clone(),
+                topic: self.everywhere(topic.clone()),
                 text,
                 sip_call_id: sip_call_id.clone().map(|id| self.everywhere(id)),
             },
