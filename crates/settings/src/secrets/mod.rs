@@ -70,6 +70,16 @@ pub enum SecretError {
     Vault(#[from] VaultError),
 }
 
+impl SecretError {
+    /// The cause alone, to stand in a sentence about the keystore.
+    fn cause(&self) -> String {
+        match self {
+            Self::Keystore(cause) => cause.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Keeps the passwords of all accounts. Cheap to clone; calls block for at most five seconds, so they
 /// belong on a blocking thread.
 #[derive(Clone)]
@@ -115,7 +125,7 @@ impl SecretStore {
     ) -> Self {
         let refused = match &keystore {
             None => Some("it is switched off".to_owned()),
-            Some(keystore) => keystore.status().err().map(|error| error.to_string()),
+            Some(keystore) => keystore.status().err().map(|error| error.cause()),
         };
         let store = Self {
             shared: Arc::new(Shared {
@@ -205,7 +215,7 @@ impl SecretStore {
                     }
                     return Ok(Backend::Keystore);
                 }
-                Err(error) => self.state().keystore_refused = Some(error.to_string()),
+                Err(error) => self.state().keystore_refused = Some(error.cause()),
             }
         }
         let mut state = self.state();
