@@ -217,6 +217,17 @@ impl Encoder {
         }
     }
 
+    /// Changes the effort of Opus, 0 to 10: 9 takes three to four times the time of 1.
+    ///
+    /// # Errors
+    /// [`CodecError::Opus`] when libopus refuses.
+    pub fn set_complexity(&mut self, complexity: u8) -> Result<(), CodecError> {
+        match &mut self.opus {
+            Some(opus) => opus.set_complexity(complexity),
+            None => Ok(()),
+        }
+    }
+
     /// Which codec this is.
     #[must_use]
     pub fn kind(&self) -> CodecKind {

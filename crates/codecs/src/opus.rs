@@ -18,15 +18,13 @@ impl OpusEncoder {
         let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip)
             .map_err(refused)?;
         encoder.set_signal(Signal::Voice).map_err(refused)?;
-        encoder
-            .set_complexity(options.complexity.min(10))
-            .map_err(refused)?;
         encoder.set_inband_fec(options.fec).map_err(refused)?;
         encoder.set_dtx(options.dtx).map_err(refused)?;
         encoder
             .set_max_bandwidth(Bandwidth::Fullband)
             .map_err(refused)?;
         let mut encoder = Self(encoder);
+        encoder.set_complexity(options.complexity)?;
         encoder.set_expected_loss(options.expected_loss_percent)?;
         encoder.set_bitrate(options.bitrate_bps)?;
         Ok(encoder)
@@ -52,6 +50,10 @@ impl OpusEncoder {
         self.0
             .set_packet_loss_perc(percent.min(100))
             .map_err(refused)
+    }
+
+    pub(crate) fn set_complexity(&mut self, complexity: u8) -> Result<(), CodecError> {
+        self.0.set_complexity(complexity.min(10)).map_err(refused)
     }
 
     pub(crate) fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {

@@ -247,7 +247,15 @@ impl PumpHandle {
         let stream = Stream {
             id,
             wire,
-            send: SendPath::new(sender, encoder, source, &config.parameters),
+            send: SendPath::new(
+                sender,
+                encoder,
+                source,
+                &config.parameters,
+                config.encoder.complexity,
+                // Most streams send every second step: half of them in the one, half in the other.
+                ((id + 1) % 2) as u32,
+            ),
             receive: ReceivePath::new(
                 now,
                 decoder,
