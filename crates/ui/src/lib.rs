@@ -10,7 +10,6 @@ mod format;
 mod icons;
 mod screens;
 mod shortcuts;
-mod sip_line;
 mod strings;
 mod theme;
 mod trace_log;

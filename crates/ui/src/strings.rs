@@ -158,7 +158,7 @@ pub(crate) const TRACE_EMPTY: &str = "The recorder is running";
 pub(crate) const TRACE_EMPTY_TEXT: &str =
     "Each SIP message appears here as it is sent or received.";
 pub(crate) const FILTER_TRACE: &str = "Filter the trace";
-pub(crate) const FILTER_TRACE_HINT: &str = "Method, code, number, address, any text";
+pub(crate) const FILTER_TRACE_HINT: &str = "method:INVITE code:4xx, or any text";
 pub(crate) const PAUSE: &str = "Pause";
 pub(crate) const GO_ON: &str = "Go on";
 pub(crate) const HIDE_NOISE: &str = "Hide noise";
@@ -182,8 +182,8 @@ pub(crate) fn pause(length: &str) -> String {
     format!("{length} later")
 }
 
-pub(crate) fn challenged(code: u16) -> String {
-    format!("{code}: asked for a login, then sent again with one")
+pub(crate) fn authenticated(code: u16) -> String {
+    format!("after {code}")
 }
 
 pub(crate) fn noise_hidden(n: &str) -> String {

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use model::{TenantId, TraceRecord};
-
-use crate::sip_line::SipLine;
+use trace::{Summary, summary};
 
 /// Most records that are kept here; the recorder keeps the rest.
 pub const TRACE_RECORDS: usize = 100_000;
@@ -21,7 +20,7 @@ pub struct TraceLog {
 /// A record and what lists show of it, read once.
 struct Entry {
     record: TraceRecord,
-    line: SipLine,
+    summary: Summary,
 }
 
 impl TraceLog {
@@ -55,9 +54,9 @@ impl TraceLog {
         self.entry(number).map(|e| &e.record)
     }
 
-    /// The same in the words of a list.
-    pub(crate) fn line(&self, number: u64) -> Option<&SipLine> {
-        self.entry(number).map(|e| &e.line)
+    /// What a list shows of it.
+    pub fn summary(&self, number: u64) -> Option<&Summary> {
+        self.entry(number).map(|e| &e.summary)
     }
 
     /// Counts up when records were taken out of the middle: what was computed from numbers is void.
@@ -67,7 +66,7 @@ impl TraceLog {
 
     pub(crate) fn extend(&mut self, records: impl IntoIterator<Item = TraceRecord>) {
         self.entries.extend(records.into_iter().map(|record| Entry {
-            line: SipLine::of(&record),
+            summary: summary(&record),
             record,
         }));
         let surplus = self.entries.len().saturating_sub(TRACE_RECORDS);

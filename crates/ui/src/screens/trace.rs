@@ -4,14 +4,13 @@
 mod ladder;
 mod message;
 
-use std::collections::VecDeque;
-
 use egui::{Align, Color32, Key, Modifiers, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, pos2};
 use model::{AccountId, TenantId, TraceBody, TraceRecord};
+use trace::query::{Query, Selection};
+use trace::{Kind as What, PartySummary, QueryError, Summary};
 
 use super::{Bar, Kit, Room, part};
 use crate::format;
-use crate::sip_line::SipLine;
 use crate::theme::Theme;
 use crate::trace_log::TraceLog;
 use crate::view_state::Data;
@@ -44,24 +43,26 @@ pub struct TraceWindow {
     /// Whether the pane with the message is put away.
     pub message_hidden: bool,
     listed: Listed,
-    ladder: ladder::Ladder,
+    ladder: ladder::Shown,
     reveal: bool,
     reveal_step: bool,
 }
 
-/// The numbers of the records that are listed, brought up to date as records come.
+/// What is listed, brought up to date as records come.
 #[derive(Default)]
 struct Listed {
-    of: Option<Selection>,
+    of: Option<Wish>,
     next: u64,
-    numbers: VecDeque<u64>,
-    noise: VecDeque<u64>,
-    filtered: usize,
+    selection: Selection,
+    /// Of other tenants, accounts or calls.
+    elsewhere: usize,
+    /// Why the filter cannot be understood.
+    wrong: Option<QueryError>,
 }
 
 /// Everything that decides which records are listed.
 #[derive(Clone, PartialEq)]
-struct Selection {
+struct Wish {
     generation: u64,
     filter: String,
     account: Option<AccountId>,
@@ -101,79 +102,75 @@ impl TraceWindow {
     /// Brings the list up to date with the log, a bounded number of records at a time so that no frame
     /// waits for a search. Answers whether there are more.
     fn update(&mut self, log: &TraceLog, tenant: Option<&TenantId>) -> bool {
-        let of = Selection {
+        let of = Wish {
             generation: log.generation(),
-            filter: self.filter.trim().to_lowercase(),
+            filter: self.filter.trim().to_owned(),
             account: self.account.clone(),
             call: self.call.clone(),
             tenant: tenant.cloned(),
-            noise: self.noise,
+            noise: self.noise || self.call.is_some(),
         };
         if self.listed.of.as_ref() != Some(&of) {
-            self.listed = Listed {
-                of: Some(of.clone()),
-                next: log.first(),
-                ..Listed::default()
-            };
-            self.reveal = true;
+            self.start(of.clone(), log.first());
         }
         let first = log.first();
-        for list in [&mut self.listed.numbers, &mut self.listed.noise] {
-            while list.front().is_some_and(|n| *n < first) {
-                list.pop_front();
-            }
-        }
+        self.listed.selection.forget_before(first);
         let end = self.paused.unwrap_or_else(|| log.end()).min(log.end());
-        let words: Vec<&str> = of.filter.split_whitespace().collect();
         let begin = self.listed.next.max(first);
-        let budget = if words.is_empty() {
+        let budget = if of.filter.is_empty() {
             WITHOUT_SEARCH
         } else {
             WITH_SEARCH
         };
         let stop = end.min(begin.saturating_add(budget));
         for number in begin..stop {
-            let Some(record) = log.get(number) else {
+            let (Some(record), Some(summary)) = (log.get(number), log.summary(number)) else {
                 continue;
             };
-            let ours = of.tenant.as_ref().is_none_or(|t| *t == record.tenant)
-                && of
-                    .account
-                    .as_ref()
-                    .is_none_or(|a| record.account.as_ref() == Some(a));
-            if !ours {
-                self.listed.filtered += 1;
-                continue;
-            }
-            let Some(line) = log.line(number) else {
-                continue;
-            };
-            if of.call.as_ref().is_some_and(|c| *c != line.call_id) || !contains(record, &words) {
-                self.listed.filtered += 1;
-            } else if !of.noise && of.call.is_none() && line.is_noise() {
-                self.listed.noise.push_back(number);
+            if of.takes(record, summary) {
+                self.listed.selection.add(number, summary, record);
             } else {
-                self.listed.numbers.push_back(number);
+                self.listed.elsewhere += 1;
             }
         }
         self.listed.next = stop.max(self.listed.next);
         stop < end
     }
+
+    /// Begins the list anew. A filter that cannot be understood yet leaves the one before in force, so
+    /// that the list does not jump while a filter is typed.
+    fn start(&mut self, of: Wish, first: u64) {
+        match Query::parse(&of.filter) {
+            Ok(query) => {
+                self.listed = Listed {
+                    next: first,
+                    selection: Selection::new(query, of.noise),
+                    ..Listed::default()
+                };
+                self.reveal = true;
+            }
+            Err(wrong) => self.listed.wrong = Some(wrong),
+        }
+        self.listed.of = Some(of);
+    }
+
+    fn shown(&self) -> &std::collections::VecDeque<u64> {
+        self.listed.selection.shown()
+    }
 }
 
-/// Whether a record holds all these words, in any case.
-fn contains(record: &TraceRecord, words: &[&str]) -> bool {
-    if words.is_empty() {
-        return true;
+impl Wish {
+    fn takes(&self, record: &TraceRecord, summary: &Summary) -> bool {
+        self.tenant.as_ref().is_none_or(|t| *t == record.tenant)
+            && self
+                .account
+                .as_ref()
+                .is_none_or(|a| record.account.as_ref() == Some(a))
+            && self
+                .call
+                .as_ref()
+                .is_none_or(|c| summary.call_id.as_deref() == Some(c))
     }
-    let text = match &record.body {
-        TraceBody::Sip { bytes, peer, .. } => {
-            format!("{peer} {}", String::from_utf8_lossy(bytes))
-        }
-        TraceBody::Note { topic, text, .. } => format!("{topic} {text}"),
-    }
-    .to_lowercase();
-    words.iter().all(|w| text.contains(w))
 }
 
 fn filter_id() -> egui::Id {
@@ -199,12 +196,12 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         ui.ctx().request_repaint();
     }
     if window.trace.call.is_some() && window.trace.selected.is_none() {
-        window.trace.selected = window.trace.listed.numbers.front().copied();
+        window.trace.selected = window.trace.shown().front().copied();
     }
     keys(ui, data, window);
     tools(ui, kit, data, window);
     let body = Rect::from_min_max(ui.cursor().min, rect.max);
-    if window.trace.listed.numbers.is_empty() {
+    if window.trace.shown().is_empty() {
         nothing(&mut part(ui, body, "nothing"), kit, window);
         return;
     }
@@ -228,11 +225,11 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         .hline(below.x_range(), below.top() + 0.5, Stroke::new(1.0, t.line));
     let below = Rect::from_min_max(pos2(below.left(), below.top() + 1.0), below.max);
     let record = window.trace.selected.and_then(|n| data.trace.get(n));
-    let line = window.trace.selected.and_then(|n| data.trace.line(n));
-    let (Some(record), Some(line)) = (record, line) else {
+    let summary = window.trace.selected.and_then(|n| data.trace.summary(n));
+    let (Some(record), Some(summary)) = (record, summary) else {
         return;
     };
-    let call_id = line.call_id.as_str();
+    let call_id = summary.call_id.as_deref().unwrap_or("");
     let side_by_side = below.width() > t.px(760.0) && !window.trace.message_hidden;
     if side_by_side {
         let (left, right) =
@@ -245,20 +242,21 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         let mut inner = part(ui, left, "ladder");
         ladder::show(&mut inner, left, kit, data, window, call_id);
         let mut inner = part(ui, right, "message");
-        message::show(&mut inner, right, kit, record);
+        message::show(&mut inner, right, kit, record, summary);
     } else if window.trace.message_hidden {
         let mut inner = part(ui, below, "ladder");
         ladder::show(&mut inner, below, kit, data, window, call_id);
     } else {
         let mut inner = part(ui, below, "message");
-        message::show(&mut inner, below, kit, record);
+        message::show(&mut inner, below, kit, record, summary);
     }
 }
 
 fn nothing(ui: &mut Ui, kit: &Kit<'_>, window: &mut Window) {
     let t = &kit.t;
-    let noise = window.trace.listed.noise.len();
-    let hidden = noise + window.trace.listed.filtered;
+    let listed = &window.trace.listed;
+    let noise = listed.selection.hidden_noise();
+    let hidden = noise + listed.selection.hidden_by_filter() + listed.elsewhere;
     let text = if window.trace.call.is_some() {
         strings::CALL_NOT_HELD.to_owned()
     } else {
@@ -304,7 +302,7 @@ fn tools(ui: &mut Ui, kit: &Kit<'_>, data: &Data, window: &mut Window) {
     {
         toggle_pause(data, window);
     }
-    let hidden = window.trace.listed.noise.len();
+    let hidden = window.trace.listed.selection.hidden_noise();
     if !compact && (hidden > 0 || window.trace.noise) {
         let words = if window.trace.noise {
             strings::HIDE_NOISE.to_owned()
@@ -331,14 +329,30 @@ fn tools(ui: &mut Ui, kit: &Kit<'_>, data: &Data, window: &mut Window) {
         .id(filter_id())
         .hint(strings::FILTER_TRACE_HINT)
         .icon(icons::FUNNEL)
+        .wrong(window.trace.listed.wrong.is_some())
         .show_in(ui, t, place);
     if window.focus == Some(FocusWish::Filter) {
         window.focus = None;
         field.request_focus();
     }
-    if !compact {
-        let shown = window.trace.listed.numbers.len();
-        let words = strings::messages(&format::count(shown));
+    if let Some(wrong) = &window.trace.listed.wrong {
+        let words = wrong.to_string();
+        text_in(
+            ui.painter(),
+            bar.rest(),
+            &words,
+            t.small(),
+            t.bad,
+            Align::Min,
+        );
+        let response = ui.interact(
+            bar.rest(),
+            ui.scope_id().with("wrong filter"),
+            Sense::hover(),
+        );
+        response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &words));
+    } else if !compact {
+        let words = strings::messages(&format::count(window.trace.shown().len()));
         text_in(
             ui.painter(),
             bar.rest(),
@@ -392,7 +406,7 @@ fn keys(ui: &mut Ui, data: &Data, window: &mut Window) {
         }
         return;
     }
-    let listed = &window.trace.listed.numbers;
+    let listed = window.trace.shown();
     let at = window
         .trace
         .selected
@@ -458,11 +472,9 @@ fn keys(ui: &mut Ui, data: &Data, window: &mut Window) {
 
 /// Lists only the call of the selected record.
 fn follow_call(data: &Data, window: &mut Window) {
-    let line = window.trace.selected.and_then(|n| data.trace.line(n));
-    if let Some(line) = line
-        && !line.call_id.is_empty()
-    {
-        window.trace.call = Some(line.call_id.clone());
+    let summary = window.trace.selected.and_then(|n| data.trace.summary(n));
+    if let Some(call_id) = summary.and_then(|s| s.call_id.as_deref()) {
+        window.trace.call = Some(call_id.to_owned());
     }
 }
 
@@ -530,7 +542,8 @@ fn list(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
     }
     let body = Rect::from_min_max(pos2(rect.left(), rect.top() + t.px(22.0)), rect.max);
     let mut inner = part(ui, body, "rows");
-    let listed = std::mem::take(&mut window.trace.listed.numbers);
+    let selection = std::mem::take(&mut window.trace.listed.selection);
+    let listed = selection.shown();
     let selected = window.trace.selected;
     let reveal = std::mem::take(&mut window.trace.reveal);
     let spec = Rows {
@@ -549,13 +562,18 @@ fn list(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
         let number = listed.get(at).copied();
         let on = selected == number;
         row_ground(ui, &t, rect, &response, on);
-        let Some(line) = number.and_then(|n| data.trace.line(n)) else {
+        let Some(summary) = number.and_then(|n| data.trace.summary(n)) else {
             return;
         };
-        row(ui, rect, kit, data, &widths, record, line);
-        let spoken = match &line.note {
-            Some(note) => format!("{}, {note}", line.what),
-            None => format!("{}, {} {}", line.what, line.from, line.to),
+        row(ui, rect, kit, data, &widths, record, summary);
+        let spoken = match &summary.kind {
+            What::Note { topic, text } => format!("{topic}, {text}"),
+            _ => format!(
+                "{}, {} {}",
+                summary.title(),
+                who(&summary.from),
+                who(&summary.to)
+            ),
         };
         response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, on, &spoken));
         if response.clicked() {
@@ -566,7 +584,7 @@ fn list(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
             follow_call(data, window);
         }
     });
-    window.trace.listed.numbers = listed;
+    window.trace.listed.selection = selection;
 }
 
 fn row(
@@ -576,7 +594,7 @@ fn row(
     data: &Data,
     widths: &Columns,
     record: &TraceRecord,
-    line: &SipLine,
+    summary: &Summary,
 ) {
     let t = &kit.t;
     let painter = ui.painter();
@@ -600,13 +618,12 @@ fn row(
     }
     let icon = bar.left(t.px(16.0));
     match &record.body {
-        TraceBody::Note { .. } => {
+        TraceBody::Note { topic, text, .. } => {
             icon_in(painter, icon, icons::INFO, t.icon(14.0), t.warn);
-            let topic = galley(painter, &line.what, t.strong(), t.muted, widths.what);
-            let place = bar.left(topic.size().x);
-            text_in(painter, place, &line.what, t.strong(), t.muted, Align::Min);
-            let note = line.note.as_deref().unwrap_or("");
-            text_in(painter, bar.rest(), note, t.body(), t.muted, Align::Min);
+            let words = galley(painter, topic, t.strong(), t.muted, widths.what);
+            let place = bar.left(words.size().x);
+            text_in(painter, place, topic, t.strong(), t.muted, Align::Min);
+            text_in(painter, bar.rest(), text, t.body(), t.muted, Align::Min);
         }
         TraceBody::Sip {
             sent,
@@ -621,24 +638,32 @@ fn row(
             };
             icon_in(painter, icon, arrow, t.icon(14.0), ink);
             let place = bar.left(widths.what);
-            let font = if line.code.is_some() {
-                t.body()
-            } else {
+            let font = if summary.kind == What::Request {
                 t.strong()
+            } else {
+                t.body()
             };
-            text_in(
-                painter,
-                place,
-                &line.what,
-                font,
-                status_ink(t, line.code),
-                Align::Min,
-            );
+            let ink = status_ink(t, summary.code());
+            text_in(painter, place, &summary.title(), font, ink, Align::Min);
             if widths.who > 0.0 {
                 let place = bar.left(widths.who);
-                text_in(painter, place, &line.from, t.body(), t.muted, Align::Min);
+                text_in(
+                    painter,
+                    place,
+                    &who(&summary.from),
+                    t.body(),
+                    t.muted,
+                    Align::Min,
+                );
                 let place = bar.left(widths.who);
-                text_in(painter, place, &line.to, t.body(), t.muted, Align::Min);
+                text_in(
+                    painter,
+                    place,
+                    &who(&summary.to),
+                    t.body(),
+                    t.muted,
+                    Align::Min,
+                );
             }
             if widths.peer > 0.0 {
                 let words = format!("{} {peer}", transport.as_str());
@@ -647,6 +672,13 @@ fn row(
             }
         }
     }
+}
+
+/// The address of a party without its scheme.
+fn who(party: &Option<PartySummary>) -> String {
+    party.as_ref().map_or_else(String::new, |party| {
+        super::dial::short_target(&party.uri).to_owned()
+    })
 }
 
 /// The colour of a status.

@@ -392,8 +392,12 @@ fn the_trace_is_walked_with_the_keys_of_sngrep() {
     harness.run();
     harness.key_press(Key::K);
     harness.run();
-    // The first four are noise.
-    assert_eq!(harness.state().state.window.trace.selected, Some(4));
+    // The first two are an OPTIONS and its answer: noise.
+    assert_eq!(harness.state().state.window.trace.selected, Some(2));
+    for _ in 0..2 {
+        harness.key_press(Key::ArrowDown);
+        harness.run();
+    }
     harness.key_press(Key::Enter);
     harness.run();
     let call = harness.state().state.window.trace.call.clone();
@@ -417,9 +421,30 @@ fn the_trace_is_walked_with_the_keys_of_sngrep() {
 fn noise_is_hidden_with_its_count_and_shown_on_demand() {
     let mut harness = traced();
     assert!(harness.query_by_label_contains("OPTIONS").is_none());
-    harness.get_by_label("5 hidden as noise").click();
+    harness.get_by_label("2 hidden as noise").click();
     harness.run();
     harness.get_by_label_contains("OPTIONS, reception@acme.example");
+}
+
+#[test]
+fn the_trace_is_filtered_in_its_language_and_a_slip_empties_nothing() {
+    let mut harness = traced();
+    let listed = |harness: &Shown| harness.get_all_by_role(Role::ListBoxOption).count();
+    let all = listed(&harness);
+    harness.key_press(Key::Slash);
+    harness.run();
+    harness
+        .get_by_label("Filter the trace")
+        .type_text("code:4xx");
+    harness.run();
+    assert_eq!(listed(&harness), 3);
+    harness.get_by_label("Filter the trace").type_text(" code:");
+    harness.run();
+    harness.get_by_label_contains("at character");
+    assert_eq!(listed(&harness), 3);
+    harness.state_mut().state.window.trace.filter.clear();
+    harness.run();
+    assert_eq!(listed(&harness), all);
 }
 
 #[test]

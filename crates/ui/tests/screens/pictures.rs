@@ -457,6 +457,9 @@ fn trace_states() {
     let mut state = traced(ThemeChoice::Light);
     state.window.trace.filter = "subscribe".to_owned();
     picture(&mut results, "trace_no_match", state, WIDE, |_| {});
+    let mut state = traced(ThemeChoice::Dark);
+    state.window.trace.filter = "method:INVITE code:".to_owned();
+    picture(&mut results, "trace_wrong_filter", state, WIDE, |_| {});
     let state = traced(ThemeChoice::Dark);
     picture(&mut results, "compact_trace", state, COMPACT, |harness| {
         harness.state_mut().state.window.trace.selected = Some(7);

@@ -36,7 +36,7 @@ pub(crate) fn harness(state: ViewState, size: [f32; 2]) -> Harness<'static, App>
                 ui.set_clip_rect(whole);
                 let levels = |call: CallId| Levels {
                     capture: 0.12,
-                    playout: if call.0 % 2 == 0 { 0.05 } else { 0.4 },
+                    playout: if call.0.is_multiple_of(2) { 0.05 } else { 0.4 },
                 };
                 let live = Live {
                     now: app.now,
@@ -202,6 +202,7 @@ pub(crate) fn party(display: &str, uri: &str) -> Party {
     }
 }
 
+#[allow(clippy::type_complexity, reason = "a table that is written once")]
 fn history() -> Vec<HistoryEntry> {
     use {Direction::*, Outcome::*};
     let rows: [(
@@ -442,10 +443,16 @@ impl Wire<'_> {
         } else {
             ""
         };
+        let login = if self.cseq == "2 INVITE" && self.sent {
+            "Proxy-Authorization: Digest username=\"reception\", realm=\"acme.example\", nonce=\"5f2a\", \
+             uri=\"sip:bob@acme.example\", response=\"6629fae49393a05397450978507c4ef1\"\r\n"
+        } else {
+            ""
+        };
         let text = format!(
             "{}\r\nVia: SIP/2.0/UDP 192.0.2.5:5060;branch=z9hG4bK{id:08x};rport\r\nMax-Forwards: 70\r\n\
              From: <sip:{}>;tag=8f2c1\r\nTo: <sip:{}>\r\nCall-ID: {}\r\nCSeq: {}\r\n\
-             Contact: <sip:x7k2@192.0.2.5:5060>\r\nUser-Agent: Tipring/0.1.0\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+             Contact: <sip:x7k2@192.0.2.5:5060>\r\nUser-Agent: Tipring/0.1.0\r\n{login}{kind}Content-Length: {}\r\n\r\n{body}",
             self.start,
             self.from,
             self.to,

@@ -1,15 +1,12 @@
-//! The ladder of a dialog: a vertical line per endpoint, an arrow per message, time at the left.
-//! Repeated messages are one arrow with a count, a challenge and its answer one quiet row, and a pause of
-//! more than a second is drawn as a break.
+//! The ladder of a dialog: a vertical line per endpoint, an arrow per message, time at the left. What is
+//! folded and counted was decided by `trace::ladder`; here it is drawn.
 
-use std::time::Duration;
-
-use egui::{Align, Rect, Role, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2};
-use model::{TraceBody, TraceRecord};
+use egui::{Align, Color32, Rect, Role, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2};
+use model::TraceRecord;
+use trace::ladder::{Arrow, Column, Ladder, Mark, Meaning, Row, layout};
 
 use super::super::{Bar, Kit, part};
-use super::{pane_head, status_ink};
-use crate::sip_line::SipLine;
+use super::pane_head;
 use crate::theme::Theme;
 use crate::trace_log::TraceLog;
 use crate::view_state::Data;
@@ -17,135 +14,56 @@ use crate::widgets::{Button, Kind, Rows, empty, galley, icon_in, rows, text_in};
 use crate::window::Window;
 use crate::{format, icons, strings};
 
-/// A pause of at least this long is drawn.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// The ladder of one Call-ID, kept while the log does not change.
 #[derive(Default)]
-pub(crate) struct Ladder {
+pub(crate) struct Shown {
     of: Option<(String, u64, u64)>,
-    endpoints: Vec<String>,
-    steps: Vec<Step>,
+    ladder: Ladder,
+    /// Numbers of the records that were laid out.
+    numbers: Vec<u64>,
 }
 
-/// One row.
-#[derive(Clone, Debug, PartialEq)]
-enum Step {
-    /// A message between two columns, sent this many times.
-    Arrow {
-        number: u64,
-        from: usize,
-        to: usize,
-        times: usize,
-    },
-    /// A challenge, its acknowledgement, and the request that answered it follows.
-    Challenge { number: u64 },
-    /// Something inside the program.
-    Note { number: u64 },
-    /// Nothing happened for this long.
-    Pause(Duration),
-}
-
-impl Step {
-    fn number(&self) -> Option<u64> {
-        match self {
-            Self::Arrow { number, .. } | Self::Challenge { number } | Self::Note { number } => {
-                Some(*number)
-            }
-            Self::Pause(_) => None,
-        }
-    }
-}
-
-impl Ladder {
+impl Shown {
     fn update(&mut self, log: &TraceLog, call_id: &str) {
         let of = (call_id.to_owned(), log.generation(), log.end());
         if self.of.as_ref() == Some(&of) {
             return;
         }
-        let records = (log.first()..log.end())
-            .filter(|n| log.line(*n).is_some_and(|l| l.call_id == call_id))
-            .filter_map(|n| Some((n, log.get(n)?, log.line(n)?)));
-        let (endpoints, steps) = layout(records);
-        *self = Self {
-            of: Some(of),
-            endpoints,
-            steps,
-        };
+        self.numbers = (log.first()..log.end())
+            .filter(|n| {
+                log.summary(*n)
+                    .is_some_and(|s| s.call_id.as_deref() == Some(call_id))
+            })
+            .take(MOST_RECORDS)
+            .collect();
+        let records: Vec<TraceRecord> = self
+            .numbers
+            .iter()
+            .filter_map(|n| log.get(*n))
+            .cloned()
+            .collect();
+        self.ladder = layout(&records);
+        self.of = Some(of);
+    }
+
+    /// The record that a row shows first.
+    fn number(&self, row: &Row) -> Option<u64> {
+        let first = row.records.first()?;
+        self.numbers.get(*first).copied()
+    }
+
+    /// The row that a record stands in, also when it was folded.
+    fn row_of(&self, number: u64) -> Option<usize> {
+        let at = self.numbers.binary_search(&number).ok()?;
+        self.ladder
+            .rows
+            .iter()
+            .position(|row| row.records.contains(&at))
     }
 }
 
-/// Lays records out: pure, so that a test can say what it makes of them.
-fn layout<'a>(
-    records: impl Iterator<Item = (u64, &'a TraceRecord, &'a SipLine)>,
-) -> (Vec<String>, Vec<Step>) {
-    let mut endpoints = vec![String::new()];
-    let mut steps: Vec<Step> = Vec::new();
-    let mut before: Option<(&TraceRecord, &SipLine)> = None;
-    let mut seen: Vec<(&[u8], bool, usize)> = Vec::new();
-    for (number, record, line) in records {
-        if let Some((last, _)) = before {
-            let pause = record.time.since(last.time);
-            if pause >= PAUSE {
-                steps.push(Step::Pause(pause));
-            }
-        }
-        match &record.body {
-            TraceBody::Note { .. } => steps.push(Step::Note { number }),
-            TraceBody::Sip {
-                sent,
-                local,
-                peer,
-                bytes,
-                ..
-            } => {
-                if endpoints.first().is_some_and(String::is_empty) {
-                    endpoints[0].clone_from(local);
-                }
-                let there = endpoints.iter().skip(1).position(|e| e == peer);
-                let there = there.map_or_else(
-                    || {
-                        endpoints.push(peer.clone());
-                        endpoints.len() - 1
-                    },
-                    |at| at + 1,
-                );
-                let again = seen
-                    .iter()
-                    .find(|(b, s, _)| *b == &bytes[..] && s == sent)
-                    .map(|(_, _, at)| *at);
-                if let Some(Step::Arrow { times, .. }) = again.and_then(|at| steps.get_mut(at)) {
-                    *times += 1;
-                    before = Some((record, line));
-                    continue;
-                }
-                let challenged = matches!(line.code, Some(401 | 407));
-                let acknowledges = line.code.is_none()
-                    && line.method == "ACK"
-                    && before.is_some_and(|(_, l)| matches!(l.code, Some(401 | 407)));
-                if challenged {
-                    steps.push(Step::Challenge { number });
-                } else if !acknowledges {
-                    seen.push((bytes, *sent, steps.len()));
-                    let (from, to) = if *sent { (0, there) } else { (there, 0) };
-                    steps.push(Step::Arrow {
-                        number,
-                        from,
-                        to,
-                        times: 1,
-                    });
-                }
-            }
-        }
-        before = Some((record, line));
-    }
-    // A pause before a repetition has nothing to stand between.
-    while matches!(steps.last(), Some(Step::Pause(_))) {
-        steps.pop();
-    }
-    steps.dedup_by(|a, b| matches!((a, b), (Step::Pause(_), Step::Pause(_))));
-    (endpoints, steps)
-}
+/// More than this no dialog has that a person reads.
+const MOST_RECORDS: usize = 2_000;
 
 pub(crate) fn show(
     ui: &mut Ui,
@@ -179,54 +97,49 @@ pub(crate) fn show(
         );
         return;
     }
-    let mut ladder = std::mem::take(&mut window.trace.ladder);
-    ladder.update(&data.trace, call_id);
-    let columns = Columns::new(&t, body, ladder.endpoints.len());
-    heads(ui, &t, body, &columns, &ladder.endpoints);
+    let mut shown = std::mem::take(&mut window.trace.ladder);
+    shown.update(&data.trace, call_id);
+    let columns = Columns::new(&t, body, shown.ladder.columns.len());
+    heads(ui, &t, body, &columns, &shown.ladder.columns);
     let below = Rect::from_min_max(pos2(body.left(), body.top() + t.px(34.0)), body.max);
     for x in &columns.at {
         ui.painter()
             .vline(*x, below.y_range(), Stroke::new(1.0, t.outline));
     }
     let selected = window.trace.selected;
+    let selected_row = selected.and_then(|n| shown.row_of(n));
     let reveal = std::mem::take(&mut window.trace.reveal_step);
     let spec = Rows {
         id: "ladder",
         height: t.px(32.0),
-        count: ladder.steps.len(),
-        reveal: selected
-            .filter(|_| reveal)
-            .and_then(|n| ladder.steps.iter().position(|s| s.number() == Some(n))),
+        count: shown.ladder.rows.len(),
+        reveal: selected_row.filter(|_| reveal),
         follow: false,
     };
     let mut inner = part(ui, below, "steps");
     rows(&mut inner, &spec, |ui, at, rect, response| {
-        let Some(step) = ladder.steps.get(at) else {
+        let Some(row) = shown.ladder.rows.get(at) else {
             return;
         };
-        let on = step.number().is_some() && step.number() == selected;
-        if step.number().is_some() {
+        let on = selected_row == Some(at);
+        let number = shown.number(row);
+        if number.is_some() && (on || response.hovered()) {
             let ground = rect.shrink2(Vec2::new(8.0, 1.0));
-            if on {
-                ui.painter().rect_filled(ground, 6.0, t.selected);
-            } else if response.hovered() {
-                ui.painter().rect_filled(ground, 6.0, t.hover);
-            }
-            if on || response.hovered() {
-                for x in &columns.at {
-                    ui.painter()
-                        .vline(*x, rect.y_range(), Stroke::new(1.0, t.outline));
-                }
+            let fill = if on { t.selected } else { t.hover };
+            ui.painter().rect_filled(ground, 6.0, fill);
+            for x in &columns.at {
+                ui.painter()
+                    .vline(*x, rect.y_range(), Stroke::new(1.0, t.outline));
             }
         }
-        let spoken = draw(ui, rect, kit, data, &columns, step);
+        let spoken = draw(ui, rect, kit, &columns, row);
         response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, on, &spoken));
-        if response.clicked() && step.number().is_some() {
-            window.trace.selected = step.number();
+        if response.clicked() && number.is_some() {
+            window.trace.selected = number;
             window.trace.reveal = true;
         }
     });
-    window.trace.ladder = ladder;
+    window.trace.ladder = shown;
 }
 
 /// Where the endpoints stand.
@@ -255,18 +168,18 @@ impl Columns {
     }
 }
 
-fn heads(ui: &Ui, t: &Theme, body: Rect, columns: &Columns, endpoints: &[String]) {
+fn heads(ui: &Ui, t: &Theme, body: Rect, columns: &Columns, endpoints: &[Column]) {
     let room = match columns.at.as_slice() {
         [a, b, ..] => (b - a - 8.0).max(20.0),
         _ => body.width(),
     };
-    for (index, (x, address)) in columns.at.iter().zip(endpoints).enumerate() {
+    for (x, column) in columns.at.iter().zip(endpoints) {
         let place = Rect::from_center_size(
             pos2(*x, body.top() + t.px(15.0)),
             Vec2::new(room.min(t.px(170.0)), t.px(30.0)),
         );
         let (top, bottom) = place.split_top_bottom_at_fraction(0.5);
-        let name = if index == 0 {
+        let name = if column.is_local {
             strings::PRODUCT
         } else {
             strings::PEER
@@ -282,7 +195,7 @@ fn heads(ui: &Ui, t: &Theme, body: Rect, columns: &Columns, endpoints: &[String]
         text_in(
             ui.painter(),
             bottom,
-            address,
+            &column.address,
             t.mono_small(),
             t.faint,
             Align::Center,
@@ -290,17 +203,17 @@ fn heads(ui: &Ui, t: &Theme, body: Rect, columns: &Columns, endpoints: &[String]
     }
 }
 
-/// Draws one step and answers with what it says.
-fn draw(ui: &Ui, rect: Rect, kit: &Kit<'_>, data: &Data, columns: &Columns, step: &Step) -> String {
+/// Draws one row and answers with what it says.
+fn draw(ui: &Ui, rect: Rect, kit: &Kit<'_>, columns: &Columns, row: &Row) -> String {
     let t = &kit.t;
     let painter = ui.painter();
-    if let Some(record) = step.number().and_then(|n| data.trace.get(n)) {
-        let time = kit.local(record.time).clock_millis();
+    if !matches!(row.what, Mark::Gap { .. }) {
+        let time = kit.local(row.time).clock_millis();
         let place = Rect::from_x_y_ranges(columns.time.x_range(), rect.y_range());
         text_in(painter, place, &time, t.mono_small(), t.faint, Align::Min);
     }
-    match step {
-        Step::Pause(length) => {
+    match &row.what {
+        Mark::Gap { length } => {
             let words = strings::pause(&format!("{} s", format::figure(length.as_secs_f32())));
             let left = columns.x(0);
             let right = columns.at.last().copied().unwrap_or(left);
@@ -313,27 +226,10 @@ fn draw(ui: &Ui, rect: Rect, kit: &Kit<'_>, data: &Data, columns: &Columns, step
                 }
             }
             let place = Rect::from_x_y_ranges(left..=right, rect.y_range());
-            tag(ui, t, place.center(), &words);
+            text_in(painter, place, &words, t.small(), t.faint, Align::Center);
             words
         }
-        Step::Challenge { number } => {
-            let line = data.trace.line(*number);
-            let code = line.and_then(|l| l.code).unwrap_or(401);
-            let words = strings::challenged(code);
-            let left = columns.x(0);
-            let right = columns.at.last().copied().unwrap_or(left);
-            let place = Rect::from_x_y_ranges(left..=right, rect.y_range());
-            let width = tag(ui, t, place.center(), &words);
-            let icon = Rect::from_center_size(
-                pos2(place.center().x - width / 2.0 - 12.0, rect.center().y),
-                Vec2::splat(t.px(14.0)),
-            );
-            icon_in(painter, icon, icons::KEY, t.icon(14.0), t.faint);
-            words
-        }
-        Step::Note { number } => {
-            let note = data.trace.line(*number).and_then(|l| l.note.clone());
-            let words = note.unwrap_or_default();
+        Mark::Note { text, .. } => {
             let mut bar = Bar::over(
                 Rect::from_min_max(
                     pos2(columns.time.right(), rect.top()),
@@ -343,58 +239,37 @@ fn draw(ui: &Ui, rect: Rect, kit: &Kit<'_>, data: &Data, columns: &Columns, step
             );
             let icon = bar.left(t.px(16.0));
             icon_in(painter, icon, icons::INFO, t.icon(14.0), t.warn);
-            let g = galley(painter, &words, t.small(), t.muted, bar.rest().width());
+            let words = galley(painter, text, t.small(), t.muted, bar.rest().width());
             let ground = Rect::from_min_size(
                 pos2(bar.rest().left() - 2.0, rect.center().y - t.px(8.0)),
-                Vec2::new(g.size().x + 4.0, t.px(16.0)),
+                Vec2::new(words.size().x + 4.0, t.px(16.0)),
             );
             painter.rect_filled(ground, 2.0, t.panel);
-            text_in(painter, bar.rest(), &words, t.small(), t.muted, Align::Min);
-            words
+            text_in(painter, bar.rest(), text, t.small(), t.muted, Align::Min);
+            text.clone()
         }
-        Step::Arrow {
-            number,
-            from,
-            to,
-            times,
-        } => arrow(ui, rect, t, data, columns, (*number, *from, *to, *times)),
+        Mark::Arrow(it) => arrow(ui, rect, t, columns, it),
     }
 }
 
-/// A quiet word between the lines; answers with its width.
-fn tag(ui: &Ui, t: &Theme, centre: egui::Pos2, words: &str) -> f32 {
-    let g = galley(ui.painter(), words, t.small(), t.faint, f32::INFINITY);
-    let place = Rect::from_center_size(centre, g.size() + Vec2::new(10.0, 2.0));
-    text_in(
-        ui.painter(),
-        place,
-        words,
-        t.small(),
-        t.faint,
-        Align::Center,
-    );
-    place.width()
+fn ink_of(t: &Theme, meaning: Meaning) -> Color32 {
+    match meaning {
+        Meaning::Request => t.accent,
+        Meaning::Provisional | Meaning::Other => t.muted,
+        Meaning::Success => t.good,
+        Meaning::Redirect | Meaning::Challenge => t.warn,
+        Meaning::Failure => t.bad,
+    }
 }
 
-fn arrow(
-    ui: &Ui,
-    rect: Rect,
-    t: &Theme,
-    data: &Data,
-    columns: &Columns,
-    (number, from, to, times): (u64, usize, usize, usize),
-) -> String {
+fn arrow(ui: &Ui, rect: Rect, t: &Theme, columns: &Columns, it: &Arrow) -> String {
     let painter = ui.painter();
-    let line = data.trace.line(number).cloned().unwrap_or_default();
-    let ink = match line.code {
-        None => t.accent,
-        code => status_ink(t, code),
-    };
+    let ink = ink_of(t, it.meaning);
     let y = (rect.bottom() - t.px(8.0)).round() + 0.5;
-    let (a, b) = (columns.x(from), columns.x(to));
+    let (a, b) = (columns.x(it.from), columns.x(it.to));
     let way = if b > a { 1.0 } else { -1.0 };
     let tip = b - way * 1.0;
-    let thick = if line.code.is_some_and(|c| c >= 400) {
+    let thick = if it.meaning == Meaning::Failure {
         2.0
     } else {
         1.5
@@ -409,124 +284,44 @@ fn arrow(
         ink,
         Stroke::NONE,
     ));
-    let mut words = line.what.clone();
-    if line.code.is_some() && !line.method.is_empty() && line.method != "INVITE" {
-        words = format!("{words} ({})", line.method);
+    let request = it.meaning == Meaning::Request;
+    let (font, words_ink) = if request {
+        (t.strong(), t.text)
+    } else {
+        (t.body(), ink)
+    };
+    let mut badges = Vec::new();
+    if it.has_sdp {
+        badges.push("SDP".to_owned());
     }
+    if let Some(code) = it.authenticated {
+        badges.push(strings::authenticated(code));
+    }
+    if it.times_seen > 1 {
+        badges.push(format!("×{}", it.times_seen));
+    }
+    let badge = badges.join("  ");
+    let loud = if it.times_seen > 1 { t.warn } else { t.faint };
     let place = Rect::from_min_max(
         pos2(a.min(b) + 8.0, rect.top() + 2.0),
         pos2(a.max(b) - 8.0, y - 2.0),
     );
-    let font = if line.code.is_none() {
-        t.strong()
-    } else {
-        t.body()
-    };
-    let ink = match line.code {
-        None => t.text,
-        code => status_ink(t, code),
-    };
-    let mut badges = Vec::new();
-    if line.sdp {
-        badges.push("SDP".to_owned());
-    }
-    if times > 1 {
-        badges.push(format!("×{times}"));
-    }
-    let badge = badges.join("  ");
-    let extra = galley(painter, &badge, t.small(), t.faint, f32::INFINITY);
+    let extra = galley(painter, &badge, t.small(), loud, f32::INFINITY);
     let gap = if badge.is_empty() { 0.0 } else { 8.0 };
     let room = (place.width() - extra.size().x - gap).max(10.0);
-    let g = galley(painter, &words, font.clone(), ink, room);
-    let whole = g.size().x + gap + extra.size().x;
+    let words = galley(painter, &it.label, font.clone(), words_ink, room);
+    let whole = words.size().x + gap + extra.size().x;
     let left = (place.center().x - whole / 2.0).round();
     let at = Rect::from_min_size(
         pos2(left, place.top()),
-        Vec2::new(g.size().x, place.height()),
+        Vec2::new(words.size().x, place.height()),
     );
-    text_in(
-        painter,
-        at.expand2(Vec2::new(1.0, 0.0)),
-        &words,
-        font,
-        ink,
-        Align::Min,
-    );
+    let roomy = at.expand2(Vec2::new(1.0, 0.0));
+    text_in(painter, roomy, &it.label, font, words_ink, Align::Min);
     let at = Rect::from_min_size(
         pos2(at.right() + gap, place.top()),
         Vec2::new(extra.size().x + 2.0, place.height()),
     );
-    let loud = if times > 1 { t.warn } else { t.faint };
     text_in(painter, at, &badge, t.small(), loud, Align::Min);
-    format!("{words} {badge}").trim_end().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use model::{TenantId, Timestamp, Transport};
-
-    use super::*;
-
-    fn sip(seconds: i64, sent: bool, text: &str) -> TraceRecord {
-        TraceRecord {
-            id: 0,
-            time: Timestamp(seconds * 100_000),
-            tenant: TenantId::new("a"),
-            account: None,
-            call: None,
-            body: TraceBody::Sip {
-                sent,
-                transport: Transport::Udp,
-                local: "192.0.2.5:5060".to_owned(),
-                peer: "192.0.2.9:5060".to_owned(),
-                bytes: Arc::from(text.replace('\n', "\r\n").as_bytes()),
-            },
-        }
-    }
-
-    fn steps(records: &[TraceRecord]) -> Vec<Step> {
-        let lines: Vec<SipLine> = records.iter().map(SipLine::of).collect();
-        let all = records.iter().zip(&lines).enumerate();
-        layout(all.map(|(n, (r, l))| (n as u64, r, l))).1
-    }
-
-    #[test]
-    fn repeats_are_counted_challenges_folded_and_pauses_drawn() {
-        let invite = "INVITE sip:b SIP/2.0\nCSeq: 1 INVITE\n\n";
-        let made = steps(&[
-            sip(0, true, invite),
-            sip(5, true, invite),
-            sip(6, false, "SIP/2.0 407 Login\nCSeq: 1 INVITE\n\n"),
-            sip(6, true, "ACK sip:b SIP/2.0\nCSeq: 1 ACK\n\n"),
-            sip(6, true, "INVITE sip:b SIP/2.0\nCSeq: 2 INVITE\n\n"),
-            sip(36, false, "SIP/2.0 486 Busy Here\nCSeq: 2 INVITE\n\n"),
-        ]);
-        assert_eq!(
-            made,
-            [
-                Step::Arrow {
-                    number: 0,
-                    from: 0,
-                    to: 1,
-                    times: 2
-                },
-                Step::Challenge { number: 2 },
-                Step::Arrow {
-                    number: 4,
-                    from: 0,
-                    to: 1,
-                    times: 1
-                },
-                Step::Pause(Duration::from_secs(3)),
-                Step::Arrow {
-                    number: 5,
-                    from: 1,
-                    to: 0,
-                    times: 1
-                },
-            ]
-        );
-    }
+    format!("{} {badge}", it.label).trim_end().to_owned()
 }

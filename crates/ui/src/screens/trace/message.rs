@@ -5,15 +5,21 @@ use egui::{
     text::{LayoutJob, TextFormat},
 };
 use model::{TraceBody, TraceRecord};
+use trace::Summary;
 
 use super::super::Kit;
 use super::{pane_head, status_ink};
-use crate::sip_line::SipLine;
 use crate::theme::Theme;
 use crate::widgets::{Button, Kind, text_in};
 use crate::{icons, strings};
 
-pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, record: &TraceRecord) {
+pub(crate) fn show(
+    ui: &mut Ui,
+    rect: Rect,
+    kit: &Kit<'_>,
+    record: &TraceRecord,
+    summary: &Summary,
+) {
     let t = &kit.t;
     let mut bar = pane_head(ui, rect, t, strings::MESSAGE);
     let (text, size) = match &record.body {
@@ -63,7 +69,7 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, record: &TraceRecord)
         .id_salt(("message", record.id))
         .auto_shrink(false)
         .show(&mut inner, |ui| {
-            let mut job = coloured(t, &text, SipLine::of(record).code);
+            let mut job = coloured(t, &text, summary.code());
             job.wrap.max_width = ui.available_width() - 12.0;
             ui.add(Label::new(job).selectable(true).wrap());
             ui.add_space(12.0);
