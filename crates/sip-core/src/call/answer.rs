@@ -6,6 +6,7 @@ use sip_message::{HeaderName, Method, NameAddr, Request, StatusCode, validate_re
 
 use super::ack::Unacked;
 use super::body::session_description;
+use super::reliable::Reliable;
 use super::serve::without_body;
 use super::task::{ServerMachine, ServerTask, TaskId};
 use super::{
@@ -69,13 +70,11 @@ impl Call {
     /// # Errors
     /// [`WrongState::Phase`] unless the call came in and waits for an answer.
     pub fn answer(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
-        let task = self.ringing_task()?;
+        self.ringing_task()?;
         self.out.begin_input();
-        self.phase = Phase::Talking;
-        self.deadlines.clear(CallTimer::RingLimit);
-        self.deadlines.clear(CallTimer::RepeatProvisional);
-        self.provisional = None;
-        self.accept_invite(now, task, body, true);
+        if !self.reliable.hold_answer(&body) {
+            self.take_call(now, body);
+        }
         self.settle(now);
         Ok(())
     }
@@ -128,6 +127,19 @@ impl Call {
         );
         self.settle(now);
         Ok(())
+    }
+
+    /// Sends the 2xx to the INVITE that makes the call.
+    pub(super) fn take_call(&mut self, now: Instant, body: Vec<u8>) {
+        let Ok(task) = self.ringing_task() else {
+            return;
+        };
+        self.phase = Phase::Talking;
+        self.deadlines.clear(CallTimer::RingLimit);
+        self.deadlines.clear(CallTimer::RepeatProvisional);
+        self.provisional = None;
+        self.reliable = Reliable::default();
+        self.accept_invite(now, task, body, true);
     }
 
     /// Nobody took it in time.

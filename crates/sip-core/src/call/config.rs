@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sip_message::{Method, NameAddr, Uri};
 
+use super::reliable::OPTION;
 use crate::auth::Credentials;
 use crate::path::Transport;
 use crate::stateless::Capabilities;
@@ -27,7 +28,8 @@ pub struct CallConfig {
     pub transport: Option<Transport>,
     /// The account's login, if there is one.
     pub credentials: Option<Credentials>,
-    /// Our methods, extensions, body types and name.
+    /// Our methods, extensions, body types and name. Without `100rel` among the extensions no provisional answer is
+    /// reliable, either way.
     pub capabilities: Capabilities,
     /// Headers of our own for the INVITE or its answers, as (name, value).
     pub extra_headers: Vec<(String, String)>,
@@ -42,8 +44,13 @@ impl CallConfig {
     #[must_use]
     pub fn new(local: NameAddr, contact_user: &str) -> Self {
         let mut capabilities = Capabilities::default();
-        if !capabilities.allows(&Method::Update) {
-            capabilities.allow.push(Method::Update);
+        for method in [Method::Prack, Method::Update] {
+            if !capabilities.allows(&method) {
+                capabilities.allow.push(method);
+            }
+        }
+        if !capabilities.supported.iter().any(|tag| tag == OPTION) {
+            capabilities.supported.push(OPTION.to_owned());
         }
         Self {
             local,

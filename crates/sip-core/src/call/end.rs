@@ -5,6 +5,7 @@ use std::time::Instant;
 use sip_message::StatusCode;
 
 use super::modify::Reoffer;
+use super::reliable::Reliable;
 use super::task::{Cancel, Purpose, TaskId};
 use super::{Call, CallEvent, CallTimer, Due, EndKind, EndReason, Phase};
 
@@ -21,6 +22,7 @@ impl Call {
         self.phase = Phase::Ended;
         self.due = Due::Nothing;
         self.reoffer = Reoffer::default();
+        self.reliable = Reliable::default();
         self.provisional = None;
         self.deadlines.clear_all();
         let patience = self.config.timers.patience();
@@ -94,6 +96,8 @@ impl Call {
         self.early.clear();
         self.early_answers.clear();
         self.given_up.clear();
+        self.taken.clear();
+        self.early_offers.clear();
         self.dialog = None;
         self.bye_held = false;
         self.deadlines.clear_all();

@@ -5,6 +5,7 @@ use std::time::Instant;
 use sip_message::{HeaderName, Headers, Method, NameAddr, Request, Response, Uri};
 
 use super::body::session_description;
+use super::reliable::OPTION;
 use super::send::is_challenge;
 use super::task::{Cancel, Purpose, TaskId};
 use super::{Call, CallConfig, CallEvent, CallTimer, Due, EndKind, Phase, Role};
@@ -65,7 +66,7 @@ impl Call {
         for route in routes {
             headers.push(HeaderName::Route, route);
         }
-        self.describe_ourselves(headers);
+        self.describe_ourselves(headers, true);
         for (name, value) in &self.config.extra_headers {
             headers.push(name.as_str(), value);
         }
@@ -75,15 +76,21 @@ impl Call {
         request
     }
 
-    /// Allow, Supported and User-Agent, for requests.
-    pub(super) fn describe_ourselves(&self, headers: &mut Headers) {
+    /// Allow, Supported and User-Agent, for requests. Reliable provisional answers are for the first INVITE only.
+    pub(super) fn describe_ourselves(&self, headers: &mut Headers, reliable: bool) {
         let ours = &self.config.capabilities;
         headers.push(HeaderName::Allow, ours.allow_value());
-        if !ours.supported.is_empty() {
-            headers.push(HeaderName::Supported, ours.supported.join(", "));
+        let supported: Vec<&str> = ours
+            .supported
+            .iter()
+            .map(String::as_str)
+            .filter(|tag| reliable || !tag.eq_ignore_ascii_case(OPTION))
+            .collect();
+        if !supported.is_empty() {
+            headers.push(HeaderName::Supported, supported.join(", "));
         }
         if !ours.user_agent.is_empty() {
-            headers.push(HeaderName::UserAgent, ours.user_agent.clone());
+            headers.push(HeaderName::UserAgent, &ours.user_agent);
         }
     }
 
@@ -95,7 +102,7 @@ impl Call {
         self.cancel_if_held(now, id, &response);
         let status = response.status;
         if status.is_provisional() {
-            self.on_provisional(id, &response);
+            self.on_provisional(now, id, &response);
         } else if status.is_success() {
             self.on_invite_success(now, id, &response);
         } else {
@@ -152,6 +159,16 @@ impl Call {
                     });
                 }
                 self.event(CallEvent::Established);
+            }
+            // The offer came in a reliable provisional answer, and its answer went with the PRACK (RFC 3262 §5).
+            (false, _, _) if self.early_offers.contains(&tag) => {
+                self.acknowledge(now, &dialog, cseq, None, false);
+                self.event(CallEvent::Established);
+            }
+            // The peer did not wait for our answer to its early offer: it goes with the ACK.
+            (false, _, None) if matches!(&self.due, Due::OurAnswerInPrack { tag: due, .. } if *due == tag) =>
+            {
+                self.due = Due::OurAnswerInAck { cseq, tag };
             }
             (false, _, Some(body)) => {
                 self.due = Due::OurAnswerInAck { cseq, tag };

@@ -34,6 +34,7 @@ mod info;
 mod invite;
 mod modify;
 mod progress;
+mod reliable;
 mod send;
 mod serve;
 mod task;
@@ -53,6 +54,7 @@ pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
 
 use self::ack::Unacked;
 use self::modify::Reoffer;
+use self::reliable::{Reliable, Taken};
 use self::task::{ClientTask, ServerTask, TaskId, Way};
 use crate::auth::Authenticator;
 use crate::dialog::{Dialog, DialogSet};
@@ -86,6 +88,12 @@ pub struct Call {
     due: Due,
     /// Our 2xx that wait for their ACK.
     unacked: Vec<Unacked>,
+    /// Our provisional answers that want a PRACK.
+    reliable: Reliable,
+    /// The last reliable answer of each early dialog of our INVITE.
+    taken: Vec<Taken>,
+    /// To tags of the early dialogs whose offer we answered in a PRACK.
+    early_offers: Vec<String>,
     /// Our change of the session, waiting or under way.
     reoffer: Reoffer,
     deadlines: Deadlines<CallTimer>,
@@ -154,6 +162,12 @@ enum Due {
     OurAnswer(TaskId),
     /// Our offer, in the response to this INVITE without one.
     OurOffer(TaskId),
+    /// Our answer, in the PRACK for this reliable answer to our INVITE without an offer.
+    OurAnswerInPrack {
+        tag: String,
+        rseq: u32,
+        cseq: u32,
+    },
     /// Our answer, in the ACK to this 2xx of our INVITE without an offer.
     OurAnswerInAck {
         cseq: u32,
@@ -260,6 +274,7 @@ impl Call {
         self.settle(now);
         self.give_up_due(now);
         self.repeat_unacked(now);
+        self.repeat_reliable(now);
         while let Some((timer, _)) = self.deadlines.pop_due(now) {
             self.on_timer(now, timer);
         }
@@ -350,6 +365,9 @@ impl Call {
             dialog: None,
             due: Due::Nothing,
             unacked: Vec::new(),
+            reliable: Reliable::default(),
+            taken: Vec::new(),
+            early_offers: Vec::new(),
             reoffer: Reoffer::default(),
             deadlines: Deadlines::default(),
             known_way: None,
@@ -423,11 +441,12 @@ impl Call {
         let clients = self.clients.iter().filter_map(ClientTask::deadline);
         let servers = self.servers.iter().filter_map(ServerTask::deadline);
         let unacked = self.unacked.iter().map(Unacked::deadline);
-        clients
-            .chain(servers)
-            .chain(unacked)
-            .chain(self.deadlines.next())
-            .min()
+        let own = self
+            .deadlines
+            .next()
+            .into_iter()
+            .chain(self.reliable.deadline());
+        clients.chain(servers).chain(unacked).chain(own).min()
     }
 
     fn event(&mut self, event: CallEvent) {

@@ -48,6 +48,12 @@ impl Call {
     pub fn accept_offer(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
         match (self.phase, self.due.clone()) {
             (Phase::Ringing, _) => self.answer(now, body),
+            (Phase::Calling, Due::OurAnswerInPrack { .. }) => {
+                self.out.begin_input();
+                self.answer_in_prack(now, body);
+                self.settle(now);
+                Ok(())
+            }
             (Phase::Talking, Due::OurAnswer(task) | Due::OurOffer(task)) => {
                 self.out.begin_input();
                 self.accept_change(now, task, body);
@@ -79,6 +85,7 @@ impl Call {
         }
         match (self.phase, self.due.clone()) {
             (Phase::Ringing, _) => self.reject(now, status),
+            (Phase::Calling, Due::OurAnswerInPrack { .. }) => self.hang_up(now),
             (Phase::Talking, Due::OurAnswer(task) | Due::OurOffer(task)) => {
                 self.out.begin_input();
                 self.due = Due::Nothing;
@@ -113,7 +120,7 @@ impl Call {
         };
         let mut request = dialog.request(Method::Invite);
         let hop = dialog.next_hop().clone();
-        self.describe_ourselves(&mut request.headers);
+        self.describe_ourselves(&mut request.headers, false);
         request
             .headers
             .push(HeaderName::ContentType, "application/sdp");

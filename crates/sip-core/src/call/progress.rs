@@ -6,6 +6,7 @@ use sip_message::{HeaderName, Response, StatusCode};
 
 use super::body::session_description;
 use super::invite::to_tag;
+use super::reliable::Order;
 use super::task::TaskId;
 use super::{Call, CallEvent, CallTimer, Due, Phase, WrongState};
 use crate::dialog::Dialog;
@@ -51,15 +52,29 @@ impl Call {
             return Err(WrongState::NothingDue);
         }
         self.out.begin_input();
-        let response = self.answer_to(task, status, body);
-        if let Some(response) = response {
+        self.give_progress(now, task, status, body);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Gives a provisional answer, reliably where that is called for.
+    pub(super) fn give_progress(
+        &mut self,
+        now: Instant,
+        task: TaskId,
+        status: StatusCode,
+        body: Option<Vec<u8>>,
+    ) {
+        let reliable = self.give_reliably(now, task, status, body.as_ref());
+        if let Some(response) = self.answer_to(task, status, body) {
+            // What goes out again each minute needs no PRACK.
             self.provisional = Some(response.clone());
             self.deadlines
                 .set(CallTimer::RepeatProvisional, now + REPEAT);
-            self.respond_with(now, task, response);
+            if !reliable {
+                self.respond_with(now, task, response);
+            }
         }
-        self.settle(now);
-        Ok(())
     }
 
     /// The minute is over.
@@ -72,7 +87,7 @@ impl Call {
     }
 
     /// A 1xx to our INVITE.
-    pub(super) fn on_provisional(&mut self, id: TaskId, response: &Response) {
+    pub(super) fn on_provisional(&mut self, now: Instant, id: TaskId, response: &Response) {
         let tag = to_tag(response);
         if response.status == StatusCode::TRYING {
             // RFC 3261 §8.2.6.2: a 100 comes from the next hop and makes no dialog.
@@ -85,15 +100,22 @@ impl Call {
             return;
         }
         self.note_early_dialog(id, response, &tag);
-        self.tell_progress(response, &tag);
-        let offered = self
-            .client(id)
-            .is_some_and(|task| !task.request.body.is_empty());
-        if let (true, Some(body)) = (
-            offered,
-            session_description(&response.headers, &response.body),
-        ) {
-            self.note_early_answer(tag, body);
+        match self.order_of(now, response, &tag) {
+            Order::Ignore => {}
+            Order::Next(rseq) => {
+                self.tell_progress(response, &tag);
+                self.on_reliable(now, id, response, tag, rseq);
+            }
+            Order::Unreliable => {
+                self.tell_progress(response, &tag);
+                let offered = self
+                    .client(id)
+                    .is_some_and(|task| !task.request.body.is_empty());
+                let body = session_description(&response.headers, &response.body);
+                if let (true, Some(body)) = (offered, body) {
+                    self.note_early_answer(tag, body);
+                }
+            }
         }
     }
 
@@ -150,7 +172,7 @@ impl Call {
     }
 
     /// The first answer of an early dialog counts, what it says later does not (RFC 3261 §13.2.1).
-    fn note_early_answer(&mut self, tag: String, body: Vec<u8>) {
+    pub(super) fn note_early_answer(&mut self, tag: String, body: Vec<u8>) {
         match self.early_answers.iter().find(|(known, _)| *known == tag) {
             Some((_, first)) if *first != body => {
                 self.notice("a later session description of the same early dialog was ignored");

@@ -150,7 +150,7 @@ impl Call {
         match task.purpose {
             Purpose::Invite => self.on_invite_response(now, id, response),
             Purpose::Reinvite { .. } => self.on_reinvite_response(now, id, response),
-            Purpose::Bye | Purpose::Info | Purpose::Cancel => {
+            Purpose::Bye | Purpose::Info | Purpose::Cancel | Purpose::Prack { .. } => {
                 self.on_plain_response(now, id, &response);
             }
             // No answer belongs to an ACK.
@@ -172,8 +172,13 @@ impl Call {
             return;
         }
         self.finish(id);
-        if purpose == Purpose::Info && !response.status.is_success() {
-            self.on_info_refused(now, response);
+        match purpose {
+            Purpose::Info if !response.status.is_success() => self.on_info_refused(now, response),
+            Purpose::Prack { .. } if !response.status.is_success() => {
+                let code = response.status.code();
+                self.notice(&format!("the peer answered a PRACK with {code}"));
+            }
+            _ => {}
         }
     }
 
@@ -203,6 +208,8 @@ impl Call {
             .map_or(0, crate::dialog::Dialog::local_cseq);
         let number = last.max(in_dialog).saturating_add(1);
         let value = format!("{number} {}", task.request.method);
+        let to = task.request.headers.to().ok();
+        let tag = to.and_then(|to| to.tag().map(str::to_owned));
         task.request.headers.set(HeaderName::CSeq, value);
         // The same server first: it is the one that knows its nonce.
         if let Way::Known(left) = &mut task.way {
@@ -210,6 +217,9 @@ impl Call {
         }
         keep_for_repeats(task, attempt);
         if let Some(dialog) = &mut self.dialog {
+            dialog.set_local_cseq(number);
+        }
+        if let Some(dialog) = tag.and_then(|tag| self.early.find_mut(&tag)) {
             dialog.set_local_cseq(number);
         }
         self.try_next(now, id, nowhere());
@@ -372,6 +382,10 @@ impl Call {
             Purpose::Info => {
                 self.finish(id);
                 self.notice("an INFO did not reach the peer");
+            }
+            Purpose::Prack { .. } => {
+                self.finish(id);
+                self.notice("a PRACK did not reach the peer");
             }
             Purpose::Bye | Purpose::Cancel => self.finish(id),
         }

@@ -93,6 +93,7 @@ impl Call {
         match request.method {
             Method::Bye => self.on_bye(now, id, &request),
             Method::Invite => self.on_reinvite(now, id, &request),
+            Method::Prack => self.on_prack(now, id, &request),
             Method::Update => self.on_update(now, id, &request),
             Method::Info => self.on_info(now, id, request),
             Method::Options => self.on_options(now, id),

@@ -36,6 +36,11 @@ pub(super) enum Purpose {
     Cancel,
     Bye,
     Info,
+    /// The acknowledgement of a reliable provisional answer: of which early dialog, and its RSeq.
+    Prack {
+        tag: String,
+        rseq: u32,
+    },
 }
 
 /// Whether one of our INVITEs is to be cancelled.

@@ -279,7 +279,7 @@ fn invites_that_make_no_call_are_refused_with_what_is_missing() {
         if status == 420 {
             assert_eq!(
                 refusal.headers.get(HeaderName::Unsupported),
-                Some("100rel, teleport")
+                Some("teleport")
             );
         }
         assert!(phone(&net, alice).call.is_none());

@@ -7,6 +7,7 @@ mod flows;
 mod forks;
 mod modify;
 mod peer;
+mod reliable;
 mod sequences;
 mod success;
 
