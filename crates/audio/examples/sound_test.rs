@@ -39,9 +39,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             counters.capture_waiting_ms(),
             counters.playout_waiting_ms(),
             counters.capture_underruns(),
-            devices.playout_counters().map(audio::callback::Counters::missing),
-            devices.capture_counters().map(audio::callback::Counters::callbacks),
-            devices.playout_counters().map(audio::callback::Counters::callbacks),
+            devices
+                .playout_counters()
+                .map(audio::callback::Counters::missing),
+            devices
+                .capture_counters()
+                .map(audio::callback::Counters::callbacks),
+            devices
+                .playout_counters()
+                .map(audio::callback::Counters::callbacks),
         );
         if let Some(fault) = devices.poll_fault() {
             println!("{fault}");

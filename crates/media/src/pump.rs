@@ -202,8 +202,8 @@ impl Pump {
     }
 
     fn share_effort(&mut self) {
-        let is_opus = |stream: &&Box<Stream>| stream.send.encoder.kind() == CodecKind::Opus;
-        let crowded = self.streams.iter().filter(is_opus).count() > CROWD;
+        let kinds = self.streams.iter().map(|stream| stream.send.encoder.kind());
+        let crowded = kinds.filter(|kind| *kind == CodecKind::Opus).count() > CROWD;
         for stream in &mut self.streams {
             stream.send.set_crowded(crowded);
         }
