@@ -121,7 +121,8 @@ counts! {
     dropped,
     /// Interarrival jitter in microseconds (RFC 3550 §6.4.1).
     jitter_us,
-    /// The last round trip in microseconds, 0 before the first report.
+    /// The last round trip in microseconds, 0 before the first report. Reports are read once a step, so it
+    /// is up to 10 ms too long at each end.
     round_trip_us,
     /// What the jitter buffer adds at present, in milliseconds.
     buffer_ms,

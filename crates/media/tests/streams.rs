@@ -439,3 +439,36 @@ fn the_first_packet_is_an_event_and_a_dropped_handle_ends_the_stream() {
     bench.run(Duration::from_millis(20));
     assert!(bench.pump.is_idle());
 }
+
+#[test]
+fn a_new_source_behind_the_same_address_is_heard() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Silence, Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    bench.run(SECOND);
+    let heard = right.counters();
+    assert_eq!(heard.receive_level(), 0.0);
+    // As when a peer hands the call to another machine of its own: the packets come the same way, under another
+    // source identifier, with other numbers.
+    drop(left);
+    let (other, _control) = media::socket::bind_pair(common::HERE, 0..=0).unwrap();
+    let config = media::StreamConfig {
+        source: Source::Tone { hz: 440.0 },
+        sink: Sink::Discard,
+        ..media::StreamConfig::new(
+            other,
+            StreamParameters {
+                remote: Some(bench.wires[0].socket.local_addr().unwrap()),
+                ..parameters(CodecKind::Pcmu)
+            },
+            99,
+        )
+    };
+    let _other = bench.handle.add_stream(config).unwrap();
+    bench.run(SECOND);
+    assert!(heard.receive_level() > 0.15, "{}", heard.receive_level());
+    assert!(heard.received() > 90, "{}", heard.received());
+}
