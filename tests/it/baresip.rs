@@ -9,7 +9,7 @@ use crate::rig::baresip::{Answers, Baresip, Hears, Setup};
 use crate::rig::control::Control;
 use crate::rig::folder::Folder;
 use crate::rig::program::{self, Account, Program, SOON, is};
-use crate::rig::{ports, seconds, sound, until};
+use crate::rig::{ports, seconds, sound, switchboard};
 
 #[test]
 fn it_is_called_and_both_hear_each_other_with_pcmu() {
@@ -75,11 +75,7 @@ fn it_calls(codec: &str, ours: &str) {
     );
     let mut alice = Program::start(&folder, "alice", "answer", &alice, &args);
     let mut bob = Baresip::start(&folder, "bob", &playing(codec, &speech));
-    until("the port to be taken", SOON, || {
-        std::net::UdpSocket::bind(("127.0.0.1", port))
-            .is_err()
-            .then_some(())
-    });
+    switchboard::wait_taken(port, || {});
     bob.command("dial", &format!("sip:alice@127.0.0.1:{port}"));
     alice.wait_call("connected");
     std::thread::sleep(seconds(14));

@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::rig::folder::Folder;
-use crate::rig::process::{Process, resident_kb};
-use crate::rig::program::{self, Account, Program, SOON, is};
-use crate::rig::{ports, seconds, until};
+use crate::rig::process::resident_kb;
+use crate::rig::program::{Account, Program, SOON, is};
+use crate::rig::{ports, seconds, switchboard};
 
 /// Datagrams of each kind.
 const MANY: u32 = 4_000;
@@ -19,13 +19,7 @@ const GROWTH_KB: u64 = 24 * 1024;
 #[test]
 fn a_switchboard_survives_garbage() {
     let folder = Folder::new("hostile_switchboard");
-    let port = ports::free();
-    let home = folder.inner("switchboard");
-    let mut command = program::command(&home);
-    command.args(["switchboard", "--listen", &format!("udp:127.0.0.1:{port}")]);
-    command.args(["--listen", &format!("tcp:127.0.0.1:{port}")]);
-    let mut switchboard = Process::start("switchboard", &folder, &mut command);
-    wait_taken(port);
+    let (mut switchboard, port) = switchboard::start(&folder);
     let before = resident_kb(switchboard.id());
     bombard(port);
     bombard_stream(port);
@@ -52,7 +46,7 @@ fn a_waiting_phone_survives_garbage_and_does_not_ring() {
         &format!("--no-register --transport udp --bind 127.0.0.1:{port}"),
     );
     let bob = Program::start(&folder, "bob", "answer", &account, "--count 1");
-    wait_taken(port);
+    switchboard::wait_taken(port, || {});
     let before = resident_kb(bob.id());
     bombard(port);
     let after = resident_kb(bob.id());
@@ -68,14 +62,6 @@ fn a_waiting_phone_survives_garbage_and_does_not_ring() {
     let outcome = Program::start(&folder, "alice", "call", &alice, &args).finish(seconds(30));
     outcome.assert_code(0);
     bob.finish(SOON).assert_code(0);
-}
-
-fn wait_taken(port: u16) {
-    until("the port to be taken", SOON, || {
-        UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
-            .is_err()
-            .then_some(())
-    });
 }
 
 /// Noise, broken messages, empty ones, oversized ones, answers that nobody asked for.

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use crate::rig::control::Control;
 use crate::rig::folder::Folder;
 use crate::rig::process::resident_kb;
-use crate::rig::program::{self, Account, Program, SOON, is};
+use crate::rig::program::{self, Account, Program, is};
 use crate::rig::relay::Relay;
 use crate::rig::sipp::{LOSSY_CALLER, Scenario, Sipp};
-use crate::rig::{is_quick, ports, seconds, until};
+use crate::rig::{is_quick, ports, seconds, switchboard};
 
 /// Calls of one run, at [`PER_SECOND`].
 fn calls() -> u32 {
@@ -123,17 +123,7 @@ fn two_hundred_accounts_sign_in_and_fifty_talk_at_once() {
     const ACCOUNTS: usize = 200;
     const CALLS: usize = 50;
     let folder = Folder::new("switchboard_load");
-    let port = ports::free();
-    let home = folder.inner("switchboard");
-    let mut command = program::command(&home);
-    command.args(["switchboard", "--listen", &format!("udp:127.0.0.1:{port}")]);
-    let mut switchboard = crate::rig::process::Process::start("switchboard", &folder, &mut command);
-    until("the switchboard's port", SOON, || {
-        switchboard.assert_alive();
-        std::net::UdpSocket::bind(("127.0.0.1", port))
-            .is_err()
-            .then_some(())
-    });
+    let (_switchboard, port) = switchboard::start(&folder);
     let (program, mut control) = headless(&folder);
     for number in 0..ACCOUNTS {
         control.call(
@@ -197,11 +187,7 @@ fn answering(folder: &Folder) -> (Program, u16) {
         &account,
         &format!("--count {}", calls() * 2),
     );
-    until("the port to be taken", SOON, || {
-        std::net::UdpSocket::bind(("127.0.0.1", port))
-            .is_err()
-            .then_some(())
-    });
+    switchboard::wait_taken(port, || {});
     (program, port)
 }
 

@@ -1,15 +1,15 @@
 //! The window on a screen without a monitor, with sound from a card that is not there.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rig::desktop::{Screen, SoundCard};
 use crate::rig::folder::Folder;
 use crate::rig::process::Process;
 use crate::rig::program::{self, SOON};
-use crate::rig::{seconds, sound, until};
+use crate::rig::{seconds, sound, switchboard, until};
 
 #[test]
 fn a_call_is_dialled_in_the_window_and_what_is_said_comes_back() {
@@ -17,31 +17,35 @@ fn a_call_is_dialled_in_the_window_and_what_is_said_comes_back() {
     let screen = Screen::start(1280, 800);
     let card = SoundCard::start(&folder);
     let speech = sound::speech(&folder, 48_000);
+    let (_switchboard, port) = switchboard::start(&folder);
+
     let home = folder.inner("home");
     let mut command = program::command(&home);
     command
-        .arg("demo")
+        .arg("--config")
+        .arg(home.join("settings"))
         .env("DISPLAY", &screen.name)
         .env("LIBGL_ALWAYS_SOFTWARE", "1");
     card.serve(&mut command);
     let mut tipring = Process::start("tipring", &folder, &mut command);
     screen.focus("Tipring");
-    // The accounts of the demo are to be green before anything is dialled.
-    wait_for(&home, &mut tipring, "registered accounts", |state| {
-        let accounts = state["accounts"].as_array()?;
-        let green = |account: &Value| account["state"] == "registered";
-        (!accounts.is_empty() && accounts.iter().all(green)).then_some(())
+    picture(&screen, &folder, "1-first-run");
+    ctl(
+        &home,
+        "add_account",
+        &json!({"password": "secret", "settings": {"aor": format!("sip:alice@127.0.0.1:{port}"),
+            "register": true, "expires_s": 300, "transport": "udp", "bind": "127.0.0.1:0", "codecs": ["opus"]}}),
+    );
+    wait_for(&home, &mut tipring, "a registered account", |state| {
+        (state["accounts"][0]["state"] == "registered").then_some(())
     });
-    picture(&screen, &folder, "start");
+    picture(&screen, &folder, "2-registered");
 
     screen.text("600");
+    picture(&screen, &folder, "3-dialled");
     screen.key("Return");
     wait_for(&home, &mut tipring, "a connected call", |state| {
-        let calls = state["calls"].as_array()?;
-        calls
-            .iter()
-            .any(|call| call["state"] == "connected")
-            .then_some(())
+        (state["calls"][0]["state"] == "connected").then_some(())
     });
     let heard = folder.join("heard.raw");
     {
@@ -50,22 +54,27 @@ fn a_call_is_dialled_in_the_window_and_what_is_said_comes_back() {
             std::fs::metadata(&heard).ok().filter(|file| file.len() > 0)
         });
         card.say(&speech);
-        picture(&screen, &folder, "call");
+        picture(&screen, &folder, "4-call");
         std::thread::sleep(seconds(2));
     }
-    let likeness = sound::likeness(&sound::read(&speech), &sound::read_raw(&heard, 48_000));
     tipring.assert_alive();
-
-    screen.key("Escape");
-    picture(&screen, &folder, "after");
-    assert!(
-        sound::loudness(&sound::read_raw(&heard, 48_000)) > 0.005,
-        "nothing was heard"
-    );
+    let recorded = sound::read_raw(&heard, 48_000);
+    assert!(sound::loudness(&recorded) > 0.005, "nothing was heard");
+    let likeness = sound::likeness(&sound::read(&speech), &recorded);
     assert!(
         likeness >= 0.8,
         "the echo is like what was said by {likeness}"
     );
+
+    let call = wait_for(&home, &mut tipring, "the call", |state| {
+        state["calls"][0]["id"].as_u64()
+    });
+    ctl(&home, "end_call", &json!({"call": call}));
+    wait_for(&home, &mut tipring, "the end of the call", |state| {
+        let call = &state["calls"][0];
+        (call.is_null() || call["state"] == "ended").then_some(())
+    });
+    picture(&screen, &folder, "5-ended");
 }
 
 /// Keeps a picture of the screen, and makes sure that there is something on it.
@@ -96,11 +105,30 @@ fn wait_for<T>(
 }
 
 fn snapshot(home: &Path) -> Option<Value> {
-    let mut command: Command = program::command(home);
-    let out = command
-        .args(["ctl", "snapshot"])
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let mut command = program::command(home);
+    command
+        .arg("ctl")
+        .arg("--config")
+        .arg(home.join("settings"))
+        .arg("snapshot");
+    let out = command.stdin(Stdio::null()).output().ok()?;
     serde_json::from_slice(&out.stdout).ok()
+}
+
+/// Asks the running window for something, as soon as it listens.
+fn ctl(home: &Path, method: &str, params: &Value) {
+    until("the window's control socket", SOON, || {
+        let mut command = program::command(home);
+        command
+            .arg("ctl")
+            .arg("--config")
+            .arg(home.join("settings"))
+            .arg(method);
+        let out = command
+            .arg(params.to_string())
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        out.status.success().then_some(())
+    });
 }

@@ -11,6 +11,7 @@ pub(crate) mod program;
 pub(crate) mod relay;
 pub(crate) mod sipp;
 pub(crate) mod sound;
+pub(crate) mod switchboard;
 
 use std::time::{Duration, Instant};
 
