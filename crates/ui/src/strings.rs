@@ -73,7 +73,8 @@ pub(crate) const SHORTCUTS: &str = "Keyboard shortcuts";
 pub(crate) const DISMISS: &str = "Dismiss";
 pub(crate) const CANCEL: &str = "Cancel";
 pub(crate) const CLOSE: &str = "Close";
-pub(crate) const COPY: &str = "Copy";
+pub(crate) const COPY_FAILURE: &str = "Copy this for the provider";
+pub(crate) const COPIED: &str = "Copied, with names and secrets masked";
 
 // Account list
 pub(crate) const ACCOUNTS: &str = "Accounts";
@@ -170,6 +171,11 @@ pub(crate) const NO_LADDER_TEXT: &str =
     "This belongs to no SIP dialog; select a message to see its ladder.";
 pub(crate) const CALL_NOT_HELD: &str =
     "The messages of this call are no longer in view; the recorder keeps them on disk.";
+pub(crate) const COPY_MESSAGE: &str = "Copy message";
+pub(crate) const COPY_MESSAGE_TIP: &str = "Copy message, with names and secrets masked";
+pub(crate) const COPY_CALL: &str = "Copy call";
+pub(crate) const COPY_CALL_TIP: &str =
+    "Copies all messages of this call, with names and secrets masked";
 pub(crate) const ONE_CALL: &str = "One call";
 pub(crate) const BACK_TO_ALL: &str = "Back to all";
 pub(crate) const TIME: &str = "Time";

@@ -84,6 +84,7 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         }
         return;
     }
+    let reveal = walk(ui, data, window);
     let list = std::mem::take(&mut window.account_rows);
     let on_accounts = window.screen == Screen::Accounts;
     let mut inner = part(
@@ -95,7 +96,7 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         id: "accounts",
         height: t.row(),
         count: list.rows.len(),
-        reveal: None,
+        reveal,
         follow: false,
     };
     rows(&mut inner, &spec, |ui, index, rect, response| {
@@ -180,6 +181,48 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         }
     });
     window.account_rows = list;
+}
+
+/// Up and down choose the account before or after, on the accounts screen, while nothing else has the
+/// keyboard. Answers with the row to bring into view.
+fn walk(ui: &Ui, data: &Data, window: &mut Window) -> Option<usize> {
+    let busy = window.screen != Screen::Accounts
+        || window.form.is_some()
+        || window.sheet
+        || window.question.is_some()
+        || ui.memory(egui::Memory::focused).is_some();
+    if busy {
+        return None;
+    }
+    let (up, down) = ui.input(|i| {
+        (
+            i.key_pressed(Key::ArrowUp) || i.key_pressed(Key::K),
+            i.key_pressed(Key::ArrowDown) || i.key_pressed(Key::J),
+        )
+    });
+    if !up && !down {
+        return None;
+    }
+    let rows = &window.account_rows.rows;
+    let accounts: Vec<(usize, &AccountView)> = rows
+        .iter()
+        .enumerate()
+        .filter_map(|(at, row)| match row {
+            AccountRow::Account(index) => Some((at, data.accounts.get(*index)?)),
+            AccountRow::Tenant { .. } => None,
+        })
+        .collect();
+    let now = accounts
+        .iter()
+        .position(|(_, a)| window.account.as_ref() == Some(&a.id));
+    let next = match now {
+        None => 0,
+        Some(now) if down => (now + 1).min(accounts.len().saturating_sub(1)),
+        Some(now) => now.saturating_sub(1),
+    };
+    let (at, account) = accounts.get(next)?;
+    window.account = Some(account.id.clone());
+    Some(*at)
 }
 
 /// Whose account a new one becomes.

@@ -191,7 +191,17 @@ fn state_card(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &Acc
             response.widget_info(|| WidgetInfo::labeled(Role::Status, true, &spoken));
             if let Some(failure) = &account.failure {
                 ui.add_space(10.0);
-                label(ui, &failure.title(), t.strong(), t.text);
+                let mut bar = Bar::new(ui, t.px(20.0), 8.0);
+                let copy =
+                    Button::icon_only(Kind::Ghost, icons::COPY, strings::COPY_FAILURE).height(24.0);
+                if bar.button_right(ui, &t, copy).clicked() {
+                    ui.ctx().copy_text(failure.sentence());
+                }
+                let title = failure.title();
+                let place = bar.rest();
+                text_in(ui.painter(), place, &title, t.strong(), t.text, Align::Min);
+                let response = ui.interact(place, ui.scope_id().with("failure"), Sense::hover());
+                response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &title));
                 ui.add_space(4.0);
                 paragraph(ui, &failure.explanation(), t.body(), t.text);
                 if !failure.next_step().is_empty() {

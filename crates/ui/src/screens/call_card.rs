@@ -154,8 +154,10 @@ fn head(ui: &mut Ui, kit: &Kit<'_>, data: &Data, call: &CallView) {
         );
     }
     let response = ui.interact(right, ui.scope_id().with("state"), Sense::hover());
-    let spoken = clock.map_or(words.clone(), |c| format!("{words}, {c}"));
+    // Without the clock, or it would be said anew each second.
+    let spoken = format!("{}, {words}", call.remote.title());
     response.widget_info(|| WidgetInfo::labeled(Role::Status, true, &spoken));
+    announce(ui, response.id, is_ringing_here(call));
 
     let place = bar.rest();
     let (top, bottom) = title_lines(place, &t);
@@ -176,6 +178,17 @@ fn head(ui: &mut Ui, kit: &Kit<'_>, data: &Data, call: &CallView) {
     if cut {
         response.on_hover_text(format!("{title}\n{under}"));
     }
+}
+
+/// Lets a screen reader say what stands here whenever it changes: at once, or when it has a moment.
+fn announce(ui: &Ui, id: egui::Id, at_once: bool) {
+    let live = if at_once {
+        egui::accesskit::Live::Assertive
+    } else {
+        egui::accesskit::Live::Polite
+    };
+    ui.ctx()
+        .accesskit_node_builder(id, |node| node.set_live(live));
 }
 
 /// The address and the account of a call in one line.
@@ -453,6 +466,12 @@ fn after(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window, call:
         .tip(strings::SHOW_LADDER);
     if bar.button_left(ui, &t, ladder).clicked() {
         open_ladder(window, &call.sip_call_id);
+    }
+    if let Some(failure) = &call.failure {
+        let copy = Button::icon_only(Kind::Quiet, icons::COPY, strings::COPY_FAILURE);
+        if bar.button_left(ui, &t, copy).clicked() {
+            ui.ctx().copy_text(failure.sentence());
+        }
     }
     let dismiss = Button::new(Kind::Ghost, strings::DISMISS);
     if bar.button_right(ui, &t, dismiss).clicked() {

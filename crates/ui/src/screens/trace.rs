@@ -44,6 +44,7 @@ pub struct TraceWindow {
     pub message_hidden: bool,
     listed: Listed,
     ladder: ladder::Shown,
+    said: Option<(u64, String)>,
     reveal: bool,
     reveal_step: bool,
 }
@@ -242,13 +243,13 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         let mut inner = part(ui, left, "ladder");
         ladder::show(&mut inner, left, kit, data, window, call_id);
         let mut inner = part(ui, right, "message");
-        message::show(&mut inner, right, kit, record, summary);
+        message::show(&mut inner, right, kit, window, record, summary);
     } else if window.trace.message_hidden {
         let mut inner = part(ui, below, "ladder");
         ladder::show(&mut inner, below, kit, data, window, call_id);
     } else {
         let mut inner = part(ui, below, "message");
-        message::show(&mut inner, below, kit, record, summary);
+        message::show(&mut inner, below, kit, window, record, summary);
     }
 }
 

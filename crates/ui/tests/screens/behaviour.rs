@@ -292,6 +292,48 @@ fn a_refused_account_is_found_by_the_status_bar_and_retried() {
 }
 
 #[test]
+fn the_accounts_are_walked_with_the_arrows() {
+    let mut harness = shown(on(Screen::Accounts));
+    for (key, account) in [
+        (Key::ArrowDown, "a1"),
+        (Key::ArrowDown, "a2"),
+        (Key::J, "a3"),
+        (Key::J, "n1"),
+        (Key::ArrowUp, "a3"),
+    ] {
+        harness.key_press(key);
+        harness.run();
+        let chosen = harness.state().state.window.account.clone();
+        assert_eq!(chosen, Some(AccountId::new(account)));
+    }
+}
+
+#[test]
+fn what_is_copied_from_the_trace_is_masked() {
+    let mut harness = traced();
+    harness.state_mut().state.window.trace.selected = Some(7);
+    harness.run();
+    for button in ["Copy message", "Copy call"] {
+        harness.get_by_label(button).click();
+        let mut copied = Vec::new();
+        for _ in 0..6 {
+            harness.step();
+            for command in &harness.output().platform_output.commands {
+                if let egui::OutputCommand::CopyText(text) = command {
+                    copied.push(text.clone());
+                }
+            }
+        }
+        assert_eq!(copied.len(), 1, "{button}");
+        assert!(copied[0].contains("INVITE sip:"));
+        for secret in ["6629fae49393a05397450978507c4ef1", "reception@"] {
+            assert!(!copied[0].contains(secret), "{button} copies {secret}");
+        }
+        harness.run();
+    }
+}
+
+#[test]
 fn removing_is_asked_about_first() {
     let mut state = on(Screen::Accounts);
     state.window.account = Some(AccountId::new("a3"));

@@ -106,6 +106,29 @@ fn phone_incoming_while_talking() {
 }
 
 #[test]
+fn phone_while_it_rings_there() {
+    both("phone_ringing", WIDE, |theme| {
+        let mut snapshot = base(theme);
+        let mut held = call(2, "n1", "north", harbour(), CallState::Held);
+        held.held_by_us = false;
+        held.held_by_peer = true;
+        snapshot.calls = vec![
+            held,
+            call(
+                1,
+                "a1",
+                "acme",
+                party("", "sip:+4930901820@acme.example"),
+                CallState::Ringing,
+            ),
+        ];
+        let mut state = on(Screen::Phone, snapshot);
+        state.window.call = Some(CallId(1));
+        state
+    });
+}
+
+#[test]
 fn phone_after_a_failed_call() {
     both("phone_failed", WIDE, |theme| {
         let mut snapshot = base(theme);

@@ -4,6 +4,7 @@
 use egui::{Align, Color32, Rect, Role, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2};
 use model::TraceRecord;
 use trace::ladder::{Arrow, Column, Ladder, Mark, Meaning, Row, layout};
+use trace::redact::RedactOptions;
 
 use super::super::{Bar, Kit, part};
 use super::pane_head;
@@ -83,6 +84,9 @@ pub(crate) fn show(
             window.trace.call = Some(call_id.to_owned());
         }
     }
+    if !call_id.is_empty() {
+        copy_call(ui, &t, &mut bar, data, window);
+    }
     let body = Rect::from_min_max(pos2(rect.left(), rect.top() + t.px(36.0)), rect.max);
     if call_id.is_empty() {
         let mut ui = part(ui, body, "no ladder");
@@ -140,6 +144,34 @@ pub(crate) fn show(
         }
     });
     window.trace.ladder = shown;
+}
+
+/// The button that copies the whole call, masked.
+fn copy_call(ui: &mut Ui, t: &Theme, bar: &mut Bar, data: &Data, window: &mut Window) {
+    let copy = Button::new(Kind::Ghost, strings::COPY_CALL)
+        .icon(icons::COPY)
+        .small()
+        .tip(strings::COPY_CALL_TIP);
+    if !bar.button_right(ui, t, copy).clicked() {
+        return;
+    }
+    let records: Vec<TraceRecord> = window
+        .trace
+        .ladder
+        .numbers
+        .iter()
+        .filter_map(|n| data.trace.get(*n))
+        .cloned()
+        .collect();
+    let said = match trace::export::text(&records, &RedactOptions::default()) {
+        Ok(text) => {
+            ui.ctx().copy_text(text);
+            strings::COPIED.to_owned()
+        }
+        Err(leak) => leak.to_string(),
+    };
+    let shown = window.trace.selected.and_then(|n| data.trace.get(n));
+    window.trace.said = shown.map(|record| (record.id, said));
 }
 
 /// Where the endpoints stand.

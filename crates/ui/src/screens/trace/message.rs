@@ -1,37 +1,57 @@
-//! One message as it was on the wire.
+//! One message as it was on the wire, but for its secrets.
 
 use egui::{
-    FontId, Label, Rect, ScrollArea, Ui,
+    FontId, Label, Rect, Role, ScrollArea, Ui, WidgetInfo,
     text::{LayoutJob, TextFormat},
 };
 use model::{TraceBody, TraceRecord};
 use trace::Summary;
+use trace::redact::{RedactOptions, Redactor};
 
 use super::super::Kit;
 use super::{pane_head, status_ink};
 use crate::theme::Theme;
 use crate::widgets::{Button, Kind, text_in};
+use crate::window::Window;
 use crate::{icons, strings};
 
 pub(crate) fn show(
     ui: &mut Ui,
     rect: Rect,
     kit: &Kit<'_>,
+    window: &mut Window,
     record: &TraceRecord,
     summary: &Summary,
 ) {
     let t = &kit.t;
     let mut bar = pane_head(ui, rect, t, strings::MESSAGE);
-    let (text, size) = match &record.body {
-        TraceBody::Sip { bytes, .. } => (
-            String::from_utf8_lossy(bytes).into_owned(),
-            Some(bytes.len()),
-        ),
-        TraceBody::Note { text, .. } => (text.clone(), None),
+    let text = Redactor::new([record], RedactOptions::secrets_only()).text(record);
+    let size = match &record.body {
+        TraceBody::Sip { bytes, .. } => Some(bytes.len()),
+        TraceBody::Note { .. } => None,
     };
-    let copy = Button::icon_only(Kind::Ghost, icons::COPY, strings::COPY).height(24.0);
+    let copy = Button::icon_only(Kind::Ghost, icons::COPY, strings::COPY_MESSAGE)
+        .height(24.0)
+        .tip(strings::COPY_MESSAGE_TIP);
     if bar.button_right(ui, t, copy).clicked() {
-        ui.ctx().copy_text(text.clone());
+        ui.ctx().copy_text(trace::redact::message(record));
+        window.trace.said = Some((record.id, strings::COPIED.to_owned()));
+    }
+    if let Some((of, said)) = &window.trace.said
+        && *of == record.id
+    {
+        let words = crate::widgets::galley(ui.painter(), said, t.small(), t.good, rect.width());
+        let place = bar.right(words.size().x);
+        text_in(
+            ui.painter(),
+            place,
+            said,
+            t.small(),
+            t.good,
+            egui::Align::Max,
+        );
+        let response = ui.interact(place, ui.scope_id().with("said"), egui::Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Status, true, said));
     }
     if let (
         Some(size),
