@@ -217,6 +217,9 @@ impl Call {
     /// How many requests of the peer are kept at once; past it 503.
     pub const SERVER_LIMIT: usize = 32;
 
+    /// How many requests of ours a peer can make us send at once; past it reliable provisional answers are ignored.
+    pub const CLIENT_LIMIT: usize = 64;
+
     /// A message for this call: a request within its dialogs, a repeat, a CANCEL or an ACK.
     pub fn handle_request(&mut self, now: Instant, request: Request, inbound: Inbound) {
         self.out.begin_input();

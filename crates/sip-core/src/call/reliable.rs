@@ -99,6 +99,11 @@ impl Call {
         if tag.is_empty() {
             return Order::Unreliable;
         }
+        if self.clients.len() >= Self::CLIENT_LIMIT {
+            // Each one costs a request of ours: a flood of them is not answered.
+            self.ignored = self.ignored.saturating_add(1);
+            return Order::Ignore;
+        }
         let full = self.taken.len() >= crate::dialog::DialogSet::LIMIT;
         match self.taken.iter_mut().find(|taken| taken.tag == tag) {
             Some(taken) if taken.rseq.checked_add(1) == Some(rseq) => {

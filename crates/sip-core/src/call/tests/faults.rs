@@ -586,3 +586,53 @@ fn a_request_that_breaks_the_syntax_within_the_call_gets_400() {
     assert_eq!(answers(&net, bob, "BYE")[0].status, StatusCode::BAD_REQUEST);
     assert_eq!(phone(&net, alice).ended(), None);
 }
+
+#[test]
+fn a_path_that_failed_is_tried_again_when_the_good_one_fails() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let (first, second) = (add_script(&mut net, BOB), add_script(&mut net, CAROL));
+    act(&mut net, alice, |phone, _| {
+        let all = vec![BOB.parse().unwrap(), CAROL.parse().unwrap()];
+        phone.names.insert("example.com".to_owned(), all);
+        phone.closed.push(BOB.parse().unwrap());
+    });
+    dial(&mut net, alice, "sip:bob@example.com", Some(OFFER));
+    wait(&mut net, 10);
+    assert_eq!(
+        phone(&net, alice).notices(),
+        ["connection refused, trying udp:192.0.2.3:5060"]
+    );
+    let request = last(&net, second, "INVITE");
+    let ok = answer(&request, 200, "b", "sip:bob@example.com", ANSWER);
+    say(&mut net, second, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    act(&mut net, alice, |phone, _| {
+        phone.closed = vec![CAROL.parse().unwrap()];
+    });
+    act(&mut net, alice, |phone, now| {
+        phone.call().info(now, "text/plain", b"x".to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, first, "INFO").len(), 1);
+}
+
+#[test]
+fn an_answer_that_could_not_be_sent_is_told_and_the_call_goes_on() {
+    let (mut net, alice, _, request, _) = answered_script();
+    act(&mut net, alice, |phone, now| {
+        let branch = request
+            .headers
+            .via_top()
+            .unwrap()
+            .branch()
+            .unwrap()
+            .to_owned();
+        phone
+            .call()
+            .handle_transport_error(now, &branch, TransportError::Unreachable);
+    });
+    assert!(phone(&net, alice).notices()[0].contains("answer could not be sent"));
+    assert_eq!(phone(&net, alice).ended(), None);
+}

@@ -368,3 +368,21 @@ fn early_media_between_two_phones_survives_a_lost_prack() {
     act(&mut net, bob, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_all_gone(&mut net, &[alice, bob]);
 }
+
+#[test]
+fn a_flood_of_reliable_answers_does_not_grow_the_call() {
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
+    for rseq in 1..500 {
+        say(
+            &mut net,
+            bob,
+            ALICE,
+            reliable(&request, 183, "b", rseq, b""),
+        );
+    }
+    wait(&mut net, 10);
+    let counts = phone(&net, alice).call.as_ref().unwrap().counts();
+    assert_eq!(counts[0], Call::CLIENT_LIMIT);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    assert_all_gone(&mut net, &[alice]);
+}
