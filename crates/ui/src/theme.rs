@@ -22,8 +22,12 @@ pub struct Palette {
     pub canvas: Color32,
     /// Middle surface: what the screen is about.
     pub panel: Color32,
-    /// Highest surface: cards, fields, menus.
+    /// Highest surface: cards and keys.
     pub raised: Color32,
+    /// What floats above everything: menus, questions, notices.
+    pub float: Color32,
+    /// The ground of fields.
+    pub field: Color32,
     /// A row or control under the pointer.
     pub hover: Color32,
     /// A row that is selected, a control that is on or pressed.
@@ -78,6 +82,8 @@ impl Palette {
             canvas: rgb(0x0d_0e11),
             panel: rgb(0x13_1519),
             raised: rgb(0x1b_1e24),
+            float: rgb(0x1b_1e24),
+            field: rgb(0x1b_1e24),
             hover: rgb(0x21_252c),
             selected: rgb(0x2a_2f39),
             line: rgb(0x23_2730),
@@ -117,6 +123,8 @@ impl Palette {
             canvas: rgb(0xf3_f4f6),
             panel: rgb(0xfd_fdfe),
             raised: rgb(0xf1_f2f5),
+            float: rgb(0xff_ffff),
+            field: rgb(0xff_ffff),
             hover: rgb(0xe9_ebef),
             selected: rgb(0xdf_e3ea),
             line: rgb(0xe1_e4e9),
@@ -156,6 +164,8 @@ impl Palette {
             canvas: rgb(0x00_0000),
             panel: rgb(0x00_0000),
             raised: rgb(0x0c_0c0c),
+            float: rgb(0x0c_0c0c),
+            field: rgb(0x00_0000),
             hover: rgb(0x24_2424),
             selected: rgb(0x33_3333),
             line: rgb(0x8a_8a8a),
@@ -376,7 +386,7 @@ impl Theme {
         visuals.widgets.open = state(self.selected, self.text);
         visuals.weak_text_color = Some(self.faint);
         visuals.panel_fill = self.panel;
-        visuals.window_fill = self.raised;
+        visuals.window_fill = self.float;
         visuals.window_stroke = Stroke::new(1.0, self.outline);
         visuals.window_corner_radius = CornerRadius::same(8);
         visuals.menu_corner_radius = CornerRadius::same(8);
@@ -515,6 +525,8 @@ mod tests {
                 ("canvas", p.canvas),
                 ("panel", p.panel),
                 ("raised", p.raised),
+                ("float", p.float),
+                ("field", p.field),
                 ("hover", p.hover),
                 ("selected", p.selected),
                 ("bad_ground", p.bad_ground),

@@ -187,6 +187,10 @@ pub fn apply(state: &mut ViewState, event: Event) {
             data.history_version += 1;
         }
         Event::Account { account } => {
+            let is_new = data.account(&account.id).is_none();
+            if is_new && std::mem::take(&mut window.awaits_account) {
+                window.account = Some(account.id.clone());
+            }
             put(&mut data.accounts, *account, |a, b| a.id == b.id);
             data.touch_accounts();
         }
@@ -402,6 +406,18 @@ mod tests {
         );
         assert_eq!(state.data.registered(), (1, 2));
         assert_eq!(state.data.failing().count(), 1);
+    }
+
+    #[test]
+    fn an_account_that_was_asked_for_is_looked_at_when_it_comes() {
+        let mut state = folded([account("a", "t", RegistrationState::Off)]);
+        assert_eq!(state.window.account, None);
+        state.window.awaits_account = true;
+        apply(&mut state, account("a", "t", RegistrationState::Trying));
+        assert_eq!(state.window.account, None);
+        apply(&mut state, account("b", "t", RegistrationState::Off));
+        apply(&mut state, account("c", "t", RegistrationState::Off));
+        assert_eq!(state.window.account, Some(AccountId::new("b")));
     }
 
     #[test]

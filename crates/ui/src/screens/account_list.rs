@@ -348,11 +348,7 @@ pub(crate) fn chooser(
     let account = window.dial_account.as_ref().and_then(|id| data.account(id));
     let response = ui.interact(rect, ui.scope_id().with("account chooser"), Sense::click());
     let painter = ui.painter();
-    let fill = if response.hovered() {
-        t.hover
-    } else {
-        t.raised
-    };
+    let fill = if response.hovered() { t.hover } else { t.field };
     painter.rect_filled(rect, 6.0, fill);
     painter.rect_stroke(rect, 6.0, Stroke::new(1.0, t.outline), StrokeKind::Inside);
     if response.has_focus() {

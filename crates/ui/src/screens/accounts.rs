@@ -470,6 +470,7 @@ fn form_screen(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, window: 
         form.tried = true;
         form.advanced |= faults.in_advanced();
         if let Some(command) = form.command() {
+            window.awaits_account = form.editing.is_none();
             kit.send(command);
             return;
         }

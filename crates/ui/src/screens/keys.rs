@@ -34,7 +34,7 @@ pub(crate) fn act(ui: &Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) 
         let call = window.current_call(data).and_then(|id| data.call(id));
         dial::typed(ui, kit, call, window);
         let enter = ui.input(|i| i.key_pressed(egui::Key::Enter));
-        if enter && !data.is_first_run() {
+        if enter && !window.dial.trim().is_empty() {
             dial::place_call(kit, data, window);
         }
     }

@@ -54,7 +54,7 @@ fn notices(ui: &mut Ui, whole: Rect, kit: &Kit<'_>, data: &Data, window: &mut Wi
                 };
                 let tenant = notice.tenant.as_ref().and_then(|id| data.tenant(id));
                 let frame = Frame::NONE
-                    .fill(t.raised)
+                    .fill(t.float)
                     .stroke(Stroke::new(1.0, t.outline))
                     .corner_radius(8)
                     .inner_margin(Margin::symmetric(12, 10))
@@ -144,7 +144,7 @@ fn sheet(ui: &mut Ui, whole: Rect, kit: &Kit<'_>, window: &mut Window) {
 
 fn dialog_frame(t: &crate::theme::Theme) -> Frame {
     Frame::NONE
-        .fill(t.raised)
+        .fill(t.float)
         .stroke(Stroke::new(1.0, t.outline))
         .corner_radius(12)
         .inner_margin(Margin::same(20))

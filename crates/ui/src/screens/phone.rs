@@ -118,7 +118,9 @@ fn calls_and_recent(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, win
                 call_card::all(ui, kit, data, window);
                 ui.add_space(12.0);
             }
-            if !data.history.is_empty() {
+            let ours =
+                |h: &model::HistoryEntry| window.tenant.as_ref().is_none_or(|t| *t == h.tenant);
+            if data.history.iter().any(ours) {
                 let t = kit.t.clone();
                 ui.horizontal(|ui| {
                     ui.set_height(t.px(24.0));

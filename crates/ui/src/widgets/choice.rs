@@ -11,7 +11,7 @@ use crate::{icons, theme::Theme};
 /// The frame of menus.
 pub(crate) fn menu_frame(t: &Theme) -> Frame {
     Frame::NONE
-        .fill(t.raised)
+        .fill(t.float)
         .stroke(Stroke::new(1.0, t.outline))
         .corner_radius(8)
         .inner_margin(Margin::same(4))
@@ -63,7 +63,7 @@ pub(crate) fn select(
     let fill = if response.hovered() {
         t.selected
     } else {
-        t.raised
+        t.field
     };
     painter.rect_filled(rect, 6.0, fill);
     painter.rect_stroke(rect, 6.0, Stroke::new(1.0, t.outline), StrokeKind::Inside);

@@ -98,7 +98,7 @@ impl<'a> Field<'a> {
         } else {
             Stroke::new(1.0, t.outline)
         };
-        ui.painter().rect_filled(rect, 6.0, t.raised);
+        ui.painter().rect_filled(rect, 6.0, t.field);
         ui.painter()
             .rect_stroke(rect, 6.0, edge, StrokeKind::Inside);
 

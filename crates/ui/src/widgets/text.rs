@@ -143,6 +143,13 @@ fn centred(ui: &mut Ui, t: &Theme, text: &str) {
         },
     );
     job.wrap.max_width = ui.available_width();
+    let once = ui.painter().layout_job(job.clone());
+    if once.rows.len() > 1 {
+        // Lines of about the same length, so that no word is left alone in the last one.
+        let whole: f32 = once.rows.iter().map(|row| row.rect().width()).sum();
+        let even = whole / once.rows.len() as f32 * 1.12;
+        job.wrap.max_width = even.min(job.wrap.max_width);
+    }
     job.halign = Align::Center;
     let galley = ui.painter().layout_job(job);
     let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::hover());
