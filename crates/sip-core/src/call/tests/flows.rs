@@ -376,3 +376,51 @@ fn verbs_that_do_not_fit_change_nothing() {
     wait(&mut net, 100);
     assert_eq!(phone(&net, bob).ended(), Some(&EndKind::WeHungUp));
 }
+
+#[test]
+fn headers_stand_in_the_usual_order() {
+    let mut net = Net::new(14);
+    let (alice, proxy) = (
+        add_phone(&mut net, ALICE, "alice"),
+        add_script(&mut net, BOB),
+    );
+    act(&mut net, alice, |phone, _| {
+        phone.config.route = vec![Uri::parse("sip:192.0.2.2;lr").unwrap()];
+        phone.config.extra_headers = vec![("X-Room".to_owned(), "12\r\nX-Forged: 1".to_owned())];
+    });
+    dial(&mut net, alice, "sip:bob@example.com", Some(OFFER));
+    wait(&mut net, 10);
+    let request = last(&net, proxy, "INVITE");
+    let names: Vec<_> = request
+        .headers
+        .iter()
+        .map(|field| field.name().to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "Via",
+            "From",
+            "To",
+            "Call-ID",
+            "CSeq",
+            "Contact",
+            "Max-Forwards",
+            "Route",
+            "Allow",
+            "Supported",
+            "User-Agent",
+            "X-Room",
+            "Content-Type",
+            "Content-Length",
+        ],
+        "and no header can be forged by a value"
+    );
+    let contact = request.headers.get(HeaderName::Contact);
+    assert_eq!(contact, Some("<sip:alice@192.0.2.1:5060>"));
+    let allow = request.headers.get(HeaderName::Allow);
+    assert_eq!(
+        allow,
+        Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE")
+    );
+}
