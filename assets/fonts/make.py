@@ -96,6 +96,16 @@ def tighten(font: TTFont, share: float) -> None:
             widths[name] = (advance - by, bearing - by // 2)
 
 
+def true_bearings(font: TTFont) -> None:
+    """Sets each left side bearing to where the outline begins. Phosphor's tables say 0 everywhere; with
+    the boxes worked out anew on saving, a rasteriser would move every icon to the left by them."""
+    widths = font["hmtx"].metrics
+    for name, (advance, _) in widths.items():
+        glyph = font["glyf"][name]
+        glyph.recalcBounds(font["glyf"])
+        widths[name] = (advance, glyph.xMin if glyph.numberOfContours else 0)
+
+
 def reduce(font: TTFont, codes, features) -> None:
     options = subset.Options()
     options.layout_features = features
@@ -136,6 +146,7 @@ def main() -> None:
         codes = found
         font = TTFont(phosphor / style / f"{file}.ttf")
         reduce(font, found.values(), [])
+        true_bearings(font)
         font.save(HERE / f"{file}.ttf")
 
     lines = [
