@@ -1,1 +1,428 @@
 //! The actors that join protocol to product.
+//!
+//! ```text
+//! PhoneActor                       root: routes commands by id, keeps restart budgets
+//!  ├─ DevicesActor                 device list and choice; opens capture and playout
+//!  ├─ StoreActor                   settings, secrets, history
+//!  └─ TenantActor × t              the hard boundary of one organisation
+//!      ├─ TransportActor           its sockets and connections; stamps time; finds the owner
+//!      ├─ RecorderActor            its flight recorder
+//!      ├─ AccountActor × n         one registration
+//!      ├─ OneShotActor × o         one request outside any dialog, until it is answered
+//!      └─ DialogActor × m          one call leg, drained before it ends
+//!          └─ StreamActor × k      one RTP stream's reports; the sound itself is in the pump
+//! ```
+//!
+//! Dialogs hang from the tenant and not from their account: a parent's death kills its children, and
+//! a fault in a registration must never cut a conversation. Siblings and parents are cast to, never
+//! called and waited for. BYE, CANCEL and un-REGISTER are messages; `stop` comes after *drained*.
+//!
+//! | Child fails | Budget | Then |
+//! |---|---|---|
+//! | StreamActor | 1 in 10 s | media goes on; past it the figures are missing, the call goes on |
+//! | DialogActor | none | the call ends as *internal*; the tenant sends the BYE from the dialog's card |
+//! | AccountActor | 3 in 60 s, with back-off and spread | *degraded*, manual retry; calls go on |
+//! | TransportActor | 3 in 15 s | accounts sign in again on the new one; calls keep their dialogs |
+//! | DevicesActor | 3 in 15 s | calls go on with a null device and a visible warning |
+//! | TenantActor | 3 in 60 s | that tenant only; past it it is *degraded* |
+//!
+//! What clients see of all this is [`model::Event`]s, folded and fanned out by the [`Hub`].
+
+mod account;
+mod devices;
+mod dialog;
+mod drive;
+mod failures;
+mod hub;
+mod identity;
+mod names;
+mod oneshot;
+mod phone;
+mod recorder;
+mod shared;
+mod store;
+mod stream;
+mod supervise;
+mod tenant;
+mod transport;
+mod wake;
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use media::PumpHandle;
+use model::{
+    AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Notice, NoticeLevel, Snapshot, TenantId,
+    Timestamp,
+};
+use ractor::{Actor, ActorRef};
+use secrecy::SecretString;
+use settings::history::{History, HistoryFilter};
+use settings::secrets::{SecretOptions, SecretStore};
+use settings::{Folders, Settings};
+use thiserror::Error;
+
+pub use self::hub::{Hub, Subscription};
+pub use self::identity::IdentityError;
+pub use self::shared::CallMedia;
+pub use media::{Sink, Source};
+pub use self::transport::HostTable;
+
+use self::devices::{DevicesActor, DevicesArgs};
+use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
+use self::shared::{DevicesRef, LiveStreams, Shared};
+use self::store::{StoreActor, StoreArgs};
+
+/// What a child says when it ends because its work is done.
+const DRAINED: &str = "drained";
+
+/// Ports that media may use unless told otherwise.
+const MEDIA_PORTS: RangeInclusive<u16> = 16_384..=32_767;
+
+/// Lines of history that clients get at the start.
+const HISTORY_LINES: usize = 500;
+
+/// The wall clock.
+fn wall() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}
+
+/// A wall-clock time some way ahead.
+fn after(time: Timestamp, wait: Duration) -> Timestamp {
+    Timestamp(time.0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)))
+}
+
+/// How an engine is started.
+pub struct EngineConfig {
+    /// Where settings, secrets, history and traces are; `None` keeps everything in memory.
+    pub folders: Option<Folders>,
+    /// Whether what is in the folders is used and changed. Off for scripts that bring their account:
+    /// then only traces are kept there.
+    pub use_settings: bool,
+    /// Start only this account of the settings: its id, label or address.
+    pub only_account: Option<String>,
+    /// Tenants and accounts that come beside the settings and are not kept.
+    pub given: Vec<GivenTenant>,
+    /// Where the sound of calls comes from and goes to.
+    pub media: CallMedia,
+    /// Names with fixed addresses, asked before DNS.
+    pub hosts: HostTable,
+    /// Passphrase of the vault, where there is no keystore.
+    pub passphrase: Option<SecretString>,
+    /// Ports that media may use.
+    pub media_ports: RangeInclusive<u16>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            folders: None,
+            use_settings: true,
+            only_account: None,
+            given: Vec::new(),
+            media: CallMedia::default(),
+            hosts: HostTable::new(),
+            passphrase: None,
+            media_ports: MEDIA_PORTS,
+        }
+    }
+}
+
+/// A tenant that is given and not kept.
+#[derive(Clone, Debug)]
+pub struct GivenTenant {
+    /// Its name.
+    pub name: String,
+    /// Its accounts.
+    pub accounts: Vec<GivenAccount>,
+}
+
+/// An account that is given and not kept.
+#[derive(Clone, Debug)]
+pub struct GivenAccount {
+    /// Its settings.
+    pub settings: AccountSettings,
+    /// Its password.
+    pub password: Option<SecretString>,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The media thread.
+    #[error("the media thread does not start: {0}")]
+    Media(#[from] media::MediaError),
+    /// An actor.
+    #[error("the engine does not start: {0}")]
+    Actor(#[from] ractor::SpawnErr),
+}
+
+/// Whether settings can be used.
+///
+/// # Errors
+/// Which setting cannot, and what a good value looks like.
+pub fn check_account(settings: &AccountSettings) -> Result<(), IdentityError> {
+    identity::check(settings)
+}
+
+/// Starts engines.
+pub struct Engine;
+
+impl Engine {
+    /// Starts all actors. Needs a tokio runtime, and uses no more than its threads, one for media,
+    /// and those that devices and files need.
+    ///
+    /// # Errors
+    /// When not even the root could be started; everything else is a notice, and the rest goes on.
+    pub async fn start(config: EngineConfig) -> Result<EngineHandle, StartError> {
+        let hub = Hub::new();
+        let pump = PumpHandle::start()?;
+        let Files { stored, history, recent, secrets } = open_files(&config).await;
+        let mut settings = stored.settings;
+        for problem in stored.problems {
+            notice(&hub, problem.to_string());
+        }
+        if let Some(name) = &config.only_account {
+            keep_only(&mut settings, name);
+        }
+        let mut passwords = read_passwords(&hub, &secrets, &settings).await;
+        // Given accounts come after the settings are split off for saving.
+        let save_to = config.use_settings && config.only_account.is_none() && config.given.is_empty();
+        let save_to = config.folders.as_ref().filter(|_| save_to).map(|f| f.config().to_owned());
+        add_given(&mut settings, config.given, &mut passwords);
+
+        recent.into_iter().rev().for_each(|entry| hub.publish(Event::History { entry }));
+        let (store, _) = Actor::spawn(None, StoreActor, StoreArgs { hub: Arc::clone(&hub), history }).await?;
+        let devices_args = DevicesArgs {
+            hub: Arc::clone(&hub),
+            pump: pump.clone(),
+            hardware: matches!(config.media, CallMedia::Devices) || config.media.uses_devices(),
+            capture: settings.devices.capture.clone(),
+            playout: settings.devices.playout.clone(),
+        };
+        let (devices, _) = Actor::spawn(None, DevicesActor, devices_args.clone()).await?;
+        let shared = Arc::new(Shared {
+            hub: Arc::clone(&hub),
+            pump: pump.clone(),
+            store: store.clone(),
+            devices: DevicesRef::new(devices.clone()),
+            live: LiveStreams::default(),
+            user_agent: concat!("Tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
+            instance_id: instance_id(config.folders.as_ref()),
+            cname: format!("{:016x}@tipring.invalid", shared::random_u64()),
+            hosts: config.hosts,
+            trace_dir: config.folders.as_ref().map(Folders::trace_dir),
+            media_ports: config.media_ports,
+            call_media: config.media,
+            calls: AtomicU64::new(0),
+        });
+        let args = PhoneArgs {
+            shared: Arc::clone(&shared),
+            devices,
+            devices_args,
+            settings,
+            save_to,
+            secrets,
+            passwords,
+        };
+        let (phone, task) = Actor::spawn(None, PhoneActor, args).await?;
+        Ok(EngineHandle { hub, phone, shared, pump, task: Some(task) })
+    }
+}
+
+/// A running engine. Dropping it does not end it; [`Command::Shutdown`] does.
+pub struct EngineHandle {
+    hub: Arc<Hub>,
+    phone: ActorRef<PhoneMsg>,
+    shared: Arc<Shared>,
+    pump: PumpHandle,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl EngineHandle {
+    /// Asks for something. Never waits; what comes of it are events.
+    pub fn send(&self, command: Command) {
+        // An engine that has ended has said so to its listeners.
+        let _ = self.phone.cast(PhoneMsg::Command(command));
+    }
+
+    /// A way to send commands that can be cloned and moved to other threads.
+    pub fn sender(&self) -> CommandSender {
+        CommandSender(self.phone.clone())
+    }
+
+    /// A new listener; `waker` is called whenever something has arrived for it.
+    pub fn subscribe(&self, waker: Option<Box<dyn Fn() + Send + Sync>>) -> Subscription {
+        self.hub.subscribe(waker)
+    }
+
+    /// The state as of now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.hub.snapshot()
+    }
+
+    /// The hub, for those who serve other clients.
+    pub fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+
+    /// Levels of a call at this moment; read from atomics, fit for every frame.
+    pub fn levels(&self, call: CallId) -> Levels {
+        self.shared.live.levels(call)
+    }
+
+    /// Hangs up, signs out, and waits for the end, at most so long.
+    pub async fn shutdown(mut self, patience: Duration) {
+        self.send(Command::Shutdown);
+        if let Some(task) = self.task.take() {
+            let _ = tokio::time::timeout(patience, task).await;
+        }
+        self.shared.store.stop(None);
+        self.pump.shutdown();
+    }
+}
+
+/// Sends commands to an engine.
+#[derive(Clone)]
+pub struct CommandSender(ActorRef<PhoneMsg>);
+
+impl CommandSender {
+    /// Asks for something, as [`EngineHandle::send`].
+    pub fn send(&self, command: Command) {
+        let _ = self.0.cast(PhoneMsg::Command(command));
+    }
+}
+
+/// What was read from disk.
+struct Files {
+    stored: settings::Loaded,
+    history: History,
+    /// The newest lines of the history, newest first.
+    recent: Vec<HistoryEntry>,
+    secrets: SecretStore,
+}
+
+/// Reads everything from disk, on a thread that may block.
+async fn open_files(config: &EngineConfig) -> Files {
+    let folders = config.folders.clone().filter(|_| config.use_settings);
+    let passphrase = config.passphrase.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let Some(folders) = folders else { return nothing_kept() };
+        let history = History::open(&folders.history_file());
+        let filter = HistoryFilter { limit: HISTORY_LINES, ..HistoryFilter::default() };
+        let mut options = SecretOptions::new(&folders);
+        options.passphrase = passphrase;
+        Files {
+            stored: Settings::load(folders.config()),
+            recent: history.query(filter).unwrap_or_default(),
+            history,
+            secrets: SecretStore::open(options),
+        }
+    });
+    opened.await.unwrap_or_else(|_| nothing_kept())
+}
+
+fn nothing_kept() -> Files {
+    let options = SecretOptions {
+        service: String::new(),
+        vault_file: PathBuf::new(),
+        passphrase: None,
+        use_keystore: false,
+    };
+    Files {
+        stored: settings::Loaded { settings: Settings::default(), problems: Vec::new() },
+        history: History::in_memory(),
+        recent: Vec::new(),
+        secrets: SecretStore::open(options),
+    }
+}
+
+async fn read_passwords(
+    hub: &Arc<Hub>,
+    secrets: &SecretStore,
+    settings: &Settings,
+) -> HashMap<AccountId, SecretString> {
+    let wanted: Vec<(TenantId, AccountId)> =
+        settings.accounts().map(|(tenant, account)| (tenant.id.clone(), account.id.clone())).collect();
+    if wanted.is_empty() {
+        return HashMap::new();
+    }
+    let store = secrets.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut found = HashMap::new();
+        let mut trouble = None;
+        for (tenant, account) in wanted {
+            match store.password(&tenant, &account) {
+                Ok(Some(password)) => drop(found.insert(account, password)),
+                Ok(None) => {}
+                Err(error) => trouble = Some(error.to_string()),
+            }
+        }
+        (found, trouble.or_else(|| store.sentence()))
+    });
+    let (found, trouble) = read.await.unwrap_or_default();
+    if let Some(trouble) = trouble {
+        notice(hub, trouble);
+    }
+    found
+}
+
+/// Leaves only the account that was named.
+fn keep_only(settings: &mut Settings, name: &str) {
+    let bare = |aor: &str| aor.split_once(':').map_or(aor, |(_, rest)| rest).to_owned();
+    for tenant in &mut settings.tenants {
+        tenant.accounts.retain(|account| {
+            account.id.as_str() == name
+                || account.settings.label == name
+                || account.settings.aor == name
+                || bare(&account.settings.aor) == name
+        });
+    }
+    settings.tenants.retain(|tenant| !tenant.accounts.is_empty());
+}
+
+fn add_given(
+    settings: &mut Settings,
+    given: Vec<GivenTenant>,
+    passwords: &mut HashMap<AccountId, SecretString>,
+) {
+    for tenant in given {
+        let id = settings.fresh_tenant_id(&tenant.name);
+        let colour = u8::try_from(settings.tenants.len() % 8).unwrap_or(0);
+        settings.tenants.push(settings::Tenant::new(id.clone(), tenant.name, colour));
+        for account in tenant.accounts {
+            let account_id = settings.fresh_account_id(&account.settings.aor);
+            if let Some(entry) = settings.tenant_mut(&id) {
+                entry.accounts.push(settings::Account::new(account_id.clone(), account.settings));
+            }
+            if let Some(password) = account.password {
+                passwords.insert(account_id, password);
+            }
+        }
+    }
+}
+
+/// `urn:uuid:…` of this installation: kept in a file of its own so that a registrar recognises the
+/// phone after a restart; made anew where nothing is kept (RFC 5626 §4.1).
+fn instance_id(folders: Option<&Folders>) -> String {
+    let fresh = || {
+        let mut bytes = [0_u8; 16];
+        shared::fill(&mut bytes);
+        // Version 4, variant 1 (RFC 9562 §5.4).
+        bytes[6] = bytes[6] & 0x0F | 0x40;
+        bytes[8] = bytes[8] & 0x3F | 0x80;
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    };
+    let Some(folders) = folders else { return fresh() };
+    folders.instance_id(fresh)
+}
+
+fn notice(hub: &Hub, text: String) {
+    let notice = Notice { time: wall(), level: NoticeLevel::Warning, tenant: None, text };
+    hub.publish(Event::Notice { notice });
+}

@@ -1,0 +1,78 @@
+//! An account named or given in place on the command line.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use anyhow::{Context, bail};
+use engine::GivenAccount;
+use model::{AccountSettings, DtmfMode, SrtpPolicy, Transport};
+use secrecy::SecretString;
+
+use crate::cli::{AccountArgs, DtmfWord, SrtpWord, TransportWord};
+
+/// The account that the arguments give in place, if they do.
+pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> {
+    let Some(aor) = &args.aor else { return Ok(None) };
+    if matches!(args.transport, Some(TransportWord::Tls | TransportWord::Ws | TransportWord::Wss))
+        || args.tls_ca.is_some()
+        || args.tls_cert.is_some()
+    {
+        bail!("this build speaks SIP over udp and tcp only");
+    }
+    let mut settings = AccountSettings::new(aor.clone());
+    settings.auth_user.clone_from(&args.auth_user);
+    settings.registrar.clone_from(&args.registrar);
+    settings.proxy.clone_from(&args.proxy);
+    settings.transport = args.transport.map(transport);
+    settings.bind.clone_from(&args.bind);
+    settings.register = !args.no_register;
+    settings.headers.clone_from(&args.header);
+    if !args.codecs.is_empty() {
+        settings.codecs = args.codecs.iter().map(|c| c.trim().to_ascii_lowercase()).collect();
+    }
+    if let Some(dtmf) = args.dtmf {
+        settings.dtmf = match dtmf {
+            DtmfWord::Rfc4733 => DtmfMode::Rfc4733,
+            DtmfWord::Info => DtmfMode::Info,
+            DtmfWord::Inband => DtmfMode::Inband,
+        };
+    }
+    match args.srtp {
+        None | Some(SrtpWord::Off) => {}
+        Some(SrtpWord::Optional) => settings.srtp = SrtpPolicy::Optional,
+        Some(SrtpWord::Required) => bail!("this build cannot encrypt media, and the call must be encrypted"),
+    }
+    engine::check_account(&settings)?;
+    let password = match &args.password_env {
+        Some(name) => {
+            let value = std::env::var(name)
+                .with_context(|| format!("the environment variable {name} holds no password"))?;
+            Some(SecretString::from(value))
+        }
+        None => None,
+    };
+    Ok(Some(GivenAccount { settings, password }))
+}
+
+fn transport(word: TransportWord) -> Transport {
+    match word {
+        TransportWord::Udp => Transport::Udp,
+        TransportWord::Tcp => Transport::Tcp,
+        TransportWord::Tls => Transport::Tls,
+        TransportWord::Ws => Transport::Ws,
+        TransportWord::Wss => Transport::Wss,
+    }
+}
+
+/// The host table that the arguments give.
+pub(crate) fn hosts(args: &AccountArgs) -> anyhow::Result<HashMap<String, Vec<IpAddr>>> {
+    let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
+    for entry in &args.host {
+        let (name, ip) = entry
+            .split_once('=')
+            .with_context(|| format!("“{entry}” is no host; it looks like pbx.test=192.0.2.1"))?;
+        let ip = ip.parse().with_context(|| format!("“{ip}” is no IP address"))?;
+        hosts.entry(name.to_owned()).or_default().push(ip);
+    }
+    Ok(hosts)
+}

@@ -1,0 +1,95 @@
+//! `tipring answer`: waits for calls, and answers or declines them.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use model::{CallId, CallState, CallView, Command, Direction, Event};
+use serde_json::json;
+use tokio::time::sleep_until;
+
+use crate::Outcome;
+use crate::cli::{AnswerArgs, Common};
+use crate::session::{Session, call_media, interrupted, runtime};
+
+/// How long after the answer digits are sent: the peer has to be listening.
+const BEFORE_DIGITS: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome> {
+    let media = call_media(&args.audio, args.echo)?;
+    runtime()?.block_on(async {
+        let mut session = Session::start(common, &args.account, media).await?;
+        if !session.registered().await {
+            session.finish().await;
+            return Ok(Outcome::Failed);
+        }
+        session.report.own(json!({"event": "waiting", "account": session.account}), || "waiting for calls".to_owned());
+        let mut run = Run { args, seen: HashMap::new(), due: Vec::new(), ended: HashSet::new() };
+        loop {
+            if args.count.is_some_and(|count| run.ended.len() >= count as usize) {
+                break;
+            }
+            let next_due = run.due.iter().map(|(at, _)| *at).min();
+            tokio::select! {
+                event = session.next() => match event {
+                    Event::Resync { snapshot } => snapshot.calls.iter().for_each(|c| run.on_call(&session, c)),
+                    Event::Call { call } => run.on_call(&session, &call),
+                    _ => {}
+                },
+                () = sleep_until(next_due.unwrap_or_else(Instant::now).into()), if next_due.is_some() => {
+                    run.do_due(&session);
+                }
+                () = interrupted() => break,
+            }
+        }
+        session.finish().await;
+        Ok(Outcome::Done)
+    })
+}
+
+struct Run<'a> {
+    args: &'a AnswerArgs,
+    seen: HashMap<CallId, bool>,
+    due: Vec<(Instant, Command)>,
+    ended: HashSet<CallId>,
+}
+
+impl Run<'_> {
+    fn on_call(&mut self, session: &Session, call: &CallView) {
+        if call.direction != Direction::Incoming {
+            return;
+        }
+        let now = Instant::now();
+        if call.state == CallState::Ringing && !self.seen.contains_key(&call.id) {
+            self.seen.insert(call.id, false);
+            let reaction = match self.args.code {
+                Some(code) => Command::RejectCall { call: call.id, code: Some(code) },
+                None => Command::AnswerCall { call: call.id },
+            };
+            if self.args.after.is_zero() {
+                session.engine.send(reaction);
+            } else {
+                self.due.push((now + self.args.after, reaction));
+            }
+        }
+        if call.state.is_up() && self.seen.insert(call.id, true) != Some(true) {
+            if let Some(talk) = self.args.talk {
+                self.due.push((now + talk, Command::EndCall { call: call.id }));
+            }
+            if let Some(digits) = &self.args.dtmf_send {
+                let command = Command::SendDtmf { call: call.id, digits: digits.replace(',', "") };
+                self.due.push((now + BEFORE_DIGITS, command));
+            }
+        }
+        if call.state == CallState::Ended && self.ended.insert(call.id) {
+            session.engine.send(Command::DismissCall { call: call.id });
+        }
+    }
+
+    fn do_due(&mut self, session: &Session) {
+        let now = Instant::now();
+        let (ready, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
+        self.due = later;
+        ready.into_iter().for_each(|(_, command)| session.engine.send(command));
+    }
+}

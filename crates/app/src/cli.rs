@@ -1,0 +1,393 @@
+//! The words on the command line. Users script them: a change here is a breaking change.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A softphone for many SIP accounts. Without a subcommand the window opens.
+#[derive(Debug, Parser)]
+#[command(name = "tipring", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// What every subcommand takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// Folder of settings, history and traces (default: the platform's)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object per event on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print SIP messages as events too (identities and credentials masked)
+    #[arg(long, global = true)]
+    pub(crate) sip: bool,
+    /// Log more (twice: everything); logs go to stderr
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Open the window on the built-in switchboard, or run its calls here when there is no display
+    Demo,
+    /// Run without a window, with JSON-RPC on a private socket
+    Headless(HeadlessArgs),
+    /// Send one JSON-RPC call to a running tipring
+    Ctl(CtlArgs),
+    /// Register, print every state, and un-register on the way out
+    Register(RegisterArgs),
+    /// Call somebody
+    Call(CallArgs),
+    /// Wait for calls and answer them
+    Answer(AnswerArgs),
+    /// Send one OPTIONS and print the reply and the round trip
+    Options(OptionsArgs),
+    /// Look into SIP messages
+    Sip(SipArgs),
+    /// Look into the flight recorder
+    Trace(TraceArgs),
+    /// Run a registrar and proxy with test numbers
+    Switchboard(SwitchboardArgs),
+}
+
+/// Which account, by name or given in place.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct AccountArgs {
+    /// An account from the settings, by its label, address or id
+    #[arg(long, value_name = "NAME", conflicts_with = "aor")]
+    pub(crate) account: Option<String>,
+    /// Address of record, e.g. sip:alice@example.com
+    #[arg(long, value_name = "URI")]
+    pub(crate) aor: Option<String>,
+    /// Environment variable that holds the password
+    #[arg(long, value_name = "VAR")]
+    pub(crate) password_env: Option<String>,
+    /// User name for the login, when it differs from the address
+    #[arg(long, value_name = "NAME")]
+    pub(crate) auth_user: Option<String>,
+    /// Registrar (default: the domain of the address)
+    #[arg(long, value_name = "URI")]
+    pub(crate) registrar: Option<String>,
+    /// Outbound proxy, e.g. 'sip:host:port;transport=tcp;lr'
+    #[arg(long, value_name = "URI")]
+    pub(crate) proxy: Option<String>,
+    /// Transport (default: what the address and DNS say)
+    #[arg(long, value_name = "KIND")]
+    pub(crate) transport: Option<TransportWord>,
+    /// Local address and port
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) bind: Option<String>,
+    /// Do not register
+    #[arg(long)]
+    pub(crate) no_register: bool,
+    /// Media encryption
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) srtp: Option<SrtpWord>,
+    /// Codecs in order, e.g. opus,pcmu,pcma
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) codecs: Vec<String>,
+    /// How digits are sent
+    #[arg(long, value_name = "MODE")]
+    pub(crate) dtmf: Option<DtmfWord>,
+    /// CA certificate for TLS
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Client certificate for TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of the client certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// A header for outgoing calls, e.g. 'X-Room: 42' (may be repeated)
+    #[arg(long, value_name = "LINE")]
+    pub(crate) header: Vec<String>,
+    /// A host name with its address for this run, e.g. pbx.test=192.0.2.1 (may be repeated)
+    #[arg(long, value_name = "NAME=IP")]
+    pub(crate) host: Vec<String>,
+}
+
+/// `--transport`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportWord {
+    Udp,
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+/// `--srtp`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SrtpWord {
+    Off,
+    Optional,
+    Required,
+}
+
+/// `--dtmf`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DtmfWord {
+    Rfc4733,
+    Info,
+    Inband,
+}
+
+/// Where sound comes from and goes to.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct AudioArgs {
+    /// `devices` or `null` (default: null when --play or --record is given, devices otherwise)
+    #[arg(long, value_name = "KIND")]
+    pub(crate) audio: Option<AudioWord>,
+    /// Play a WAV file to the peer
+    #[arg(long, value_name = "FILE")]
+    pub(crate) play: Option<PathBuf>,
+    /// Play it again and again
+    #[arg(long = "loop", requires = "play")]
+    pub(crate) looped: bool,
+    /// Record what the peer says as WAV; {call} in the name becomes the call's number
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+/// `--audio`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AudioWord {
+    Devices,
+    Null,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HeadlessArgs {
+    /// Path of the socket (default: in the settings folder)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) audio: AudioArgs,
+    /// Send back what is heard
+    #[arg(long)]
+    pub(crate) echo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CtlArgs {
+    /// Path of the socket (default: in the settings folder)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// The method: ping, snapshot, events, place_call, answer_call, hold_call …
+    pub(crate) method: String,
+    /// Its parameters as a JSON object
+    pub(crate) params: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    /// Stay registered so long (default: until interrupted)
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) stay: Option<Duration>,
+    /// Register so many accounts: {n} in the address becomes 1, 2, 3 …
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) count: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    /// A number, a name, user@host, or a sip: or tel: URI
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) audio: AudioArgs,
+    /// Hang up so long after the answer (default: until the peer hangs up, or interrupted)
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) talk: Option<Duration>,
+    /// Give up when nobody answers for so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) ring_for: Option<Duration>,
+    /// Digits to send once connected; `,` waits half a second
+    #[arg(long, value_name = "DIGITS")]
+    pub(crate) dtmf_send: Option<String>,
+    /// Send back what is heard
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// Make so many calls
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) count: u32,
+    /// Start so many calls a second
+    #[arg(long, value_name = "R", default_value_t = 10.0)]
+    pub(crate) rate: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) audio: AudioArgs,
+    /// Decline with this status instead of answering
+    #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(300..=699))]
+    pub(crate) code: Option<u16>,
+    /// Let it ring so long first
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    pub(crate) after: Duration,
+    /// End after so many calls
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u32>,
+    /// Send back what is heard
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// Hang up so long after the answer (default: until the peer hangs up)
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) talk: Option<Duration>,
+    /// Digits to send once connected; `,` waits half a second
+    #[arg(long, value_name = "DIGITS")]
+    pub(crate) dtmf_send: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OptionsArgs {
+    /// A number, a name, user@host, or a sip: URI
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SipArgs {
+    #[command(subcommand)]
+    pub(crate) verb: SipVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SipVerb {
+    /// Print what a message says, a JSON line per file; exit 0 when all are valid, 1 when one is not
+    Parse {
+        /// Frame each file as on TCP, a line per message
+        #[arg(long)]
+        stream: bool,
+        /// Files; `-` or none is standard input
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    #[command(subcommand)]
+    pub(crate) verb: TraceVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TraceVerb {
+    /// One line per message
+    List(TraceSelection),
+    /// The messages themselves, with a ladder per call
+    Show(TraceSelection),
+    /// Write them out
+    Export {
+        #[command(flatten)]
+        selection: TraceSelection,
+        /// In this format
+        #[arg(long, value_enum, default_value_t = TraceFormat::Text)]
+        format: TraceFormat,
+    },
+}
+
+/// Which records.
+#[derive(Debug, Args)]
+pub(crate) struct TraceSelection {
+    /// Only what matches, e.g. 'method:INVITE code:4xx account:alice'
+    #[arg(long, value_name = "EXPR", default_value = "")]
+    pub(crate) filter: String,
+    /// Only of this tenant, by name or id
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Show identities, addresses and credentials as they are
+    #[arg(long)]
+    pub(crate) no_redact: bool,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SwitchboardArgs {
+    /// Where to listen, e.g. udp:127.0.0.1:5060 (may be repeated; default: UDP and TCP on port 5060)
+    #[arg(long, value_name = "TRANSPORT:IP:PORT")]
+    pub(crate) listen: Vec<String>,
+    /// Users and their passwords as TOML (default: everybody may register)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) users: Option<PathBuf>,
+    /// Host names and their addresses, one `name ip[:port]` a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hosts: Option<PathBuf>,
+    /// Write every message to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Realm of the logins
+    #[arg(long, value_name = "NAME")]
+    pub(crate) realm: Option<String>,
+}
+
+/// `250ms`, `10s`, `2m`, `1h`, or a bare number of seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().map_err(|_| "expected a time like 250ms, 10s or 2m".to_owned())?;
+    let seconds = match unit {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(format!("“{unit}” is no unit of time; there are ms, s, m and h")),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        for bad in ["", "s", "10x", "1..2s", "1e999h", "99999999999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_call_takes_an_account_in_place() {
+        let cli = Cli::try_parse_from([
+            "tipring", "call", "600", "--aor", "sip:alice@example.com", "--password-env", "PW",
+            "--transport", "tcp", "--codecs", "pcmu,opus", "--for", "2s", "--header", "X-Room: 42", "--json",
+        ])
+        .expect("the words are right");
+        assert!(cli.common.json);
+        let Some(Verb::Call(call)) = cli.verb else { panic!("no call") };
+        assert_eq!(call.account.codecs, ["pcmu", "opus"]);
+        assert_eq!(call.talk, Some(Duration::from_secs(2)));
+    }
+}

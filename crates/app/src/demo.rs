@@ -1,0 +1,199 @@
+//! `tipring demo`: two organisations with three accounts on the built-in switchboard. With a display
+//! the window opens on it; without one the same calls run here and their ladder is printed.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use engine::{CallMedia, Engine, EngineConfig, EngineHandle, GivenAccount, GivenTenant, Sink, Source, Subscription};
+use model::{AccountSettings, CallState, CallView, Command, Event, RegistrationState};
+use secrecy::SecretString;
+use switchboard::{Config, Switchboard, Users};
+
+use crate::cli::Common;
+use crate::report::quality_line;
+use crate::session::runtime;
+use crate::{Outcome, window};
+
+/// The organisations: name, domain, and users with their passwords.
+const TENANTS: [(&str, &str, &[(&str, &str)]); 2] = [
+    ("Harbour Logistics", "harbour.test", &[("alice", "tide-and-quay"), ("desk", "crane-seven")]),
+    ("Northlight Clinic", "northlight.test", &[("bob", "window-seat")]),
+];
+/// What of a step may take at most.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the calls talk.
+const TALK: Duration = Duration::from_secs(3);
+
+pub(crate) fn run(common: &Common) -> anyhow::Result<Outcome> {
+    if window::has_display() {
+        return window::run(common, true);
+    }
+    runtime()?.block_on(without_window())
+}
+
+/// The switchboard of the demonstration and the accounts on it.
+pub(crate) struct Demo {
+    /// Serves as long as it lives.
+    _switchboard: Switchboard,
+    given: Vec<GivenTenant>,
+    hosts: HashMap<String, Vec<IpAddr>>,
+}
+
+impl Demo {
+    /// Starts a switchboard on the loopback interface.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let mut config = Config::open_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let users = TENANTS.iter().flat_map(|(_, _, users)| *users);
+        config.users = Users::List(users.map(|(user, password)| ((*user).to_owned(), (*password).to_owned())).collect());
+        let switchboard = Switchboard::start(config).await?;
+        let (_, addr) = switchboard.local_addrs().first().copied().context("the switchboard listens nowhere")?;
+        let given = TENANTS
+            .iter()
+            .map(|(name, domain, users)| GivenTenant {
+                name: (*name).to_owned(),
+                accounts: users.iter().map(|(user, password)| account(user, domain, password, addr)).collect(),
+            })
+            .collect();
+        let hosts = TENANTS.iter().map(|(_, domain, _)| ((*domain).to_owned(), vec![addr.ip()])).collect();
+        Ok(Self { _switchboard: switchboard, given, hosts })
+    }
+
+    /// An engine with the demonstration's accounts and nothing kept.
+    pub(crate) fn engine_config(&self) -> EngineConfig {
+        EngineConfig {
+            use_settings: false,
+            given: self.given.clone(),
+            hosts: self.hosts.clone(),
+            ..EngineConfig::default()
+        }
+    }
+}
+
+fn account(user: &str, domain: &str, password: &str, switchboard: SocketAddr) -> GivenAccount {
+    let mut settings = AccountSettings::new(format!("sip:{user}@{domain}"));
+    let mut name = user.to_owned();
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    settings.display_name = name;
+    settings.proxy = Some(format!("sip:{switchboard};lr"));
+    GivenAccount { settings, password: Some(SecretString::from(password.to_owned())) }
+}
+
+/// The same calls without a window: sign in, call echo, call each other, fail in an instructive way.
+async fn without_window() -> anyhow::Result<Outcome> {
+    let demo = Demo::start().await?;
+    let mut config = demo.engine_config();
+    config.media = CallMedia::PerCall { source: Source::Tone { hz: 440.0 }, sink: Sink::Discard };
+    let engine = Engine::start(config).await?;
+    let events = engine.subscribe(None);
+    let mut stage = Stage { engine, events };
+    let result = stage.play().await;
+    stage.engine.shutdown(Duration::from_secs(5)).await;
+    result?;
+    Ok(Outcome::Done)
+}
+
+struct Stage {
+    engine: EngineHandle,
+    events: Subscription,
+}
+
+impl Stage {
+    async fn play(&mut self) -> anyhow::Result<()> {
+        println!("Signing in three accounts of two organisations at the built-in switchboard …");
+        self.until("the accounts did not sign in", |stage| {
+            let accounts = stage.engine.snapshot().accounts;
+            let registered = accounts.iter().filter(|a| a.state == RegistrationState::Registered).count();
+            (registered == 3).then_some(())
+        })
+        .await?;
+        for account in self.engine.snapshot().accounts {
+            println!("  {} is registered at {}", account.title(), account.target.as_deref().unwrap_or("?"));
+        }
+        let echo = self.call("alice@", "echo", false).await?;
+        self.print_ladder(&echo);
+        let bob = self.call("alice@", "sip:bob@northlight.test", true).await?;
+        self.print_ladder(&bob);
+        let busy = self.place("alice@", "busy").await?;
+        let busy = self.ended(&busy).await?;
+        let failure = busy.failure.as_ref().context("the busy number was not busy")?;
+        println!("\nA call to “busy” fails, and says why:\n  {}", failure.sentence());
+        Ok(())
+    }
+
+    /// Calls, answers at the other end where that is one of ours, talks, and hangs up.
+    async fn call(&mut self, from: &str, target: &str, answer: bool) -> anyhow::Result<CallView> {
+        println!("\n{} calls {target} …", from.trim_end_matches('@'));
+        let placed = self.place(from, target).await?;
+        if answer {
+            let ringing = self
+                .until("nobody rang", |stage| {
+                    let calls = stage.engine.snapshot().calls;
+                    calls.into_iter().find(|c| {
+                        c.direction == model::Direction::Incoming && c.state == CallState::Ringing
+                    })
+                })
+                .await?;
+            self.engine.send(Command::AnswerCall { call: ringing.id });
+        }
+        self.until("the call was not answered", |stage| {
+            stage.view(&placed).filter(|c| c.state.is_up()).map(|_| ())
+        })
+        .await?;
+        tokio::time::sleep(TALK).await;
+        self.engine.send(Command::EndCall { call: placed.id });
+        self.ended(&placed).await
+    }
+
+    async fn place(&mut self, from: &str, target: &str) -> anyhow::Result<CallView> {
+        let account = self.engine.snapshot().accounts.into_iter().find(|a| a.title().starts_with(from));
+        let account = account.context("there is no such account")?.id;
+        let known = self.engine.snapshot().calls.len();
+        self.engine.send(Command::PlaceCall { account, target: target.to_owned(), headers: Vec::new() });
+        self.until("the call was not made", |stage| {
+            let calls = stage.engine.snapshot().calls;
+            calls.into_iter().skip(known).find(|c| c.direction == model::Direction::Outgoing)
+        })
+        .await
+    }
+
+    async fn ended(&mut self, call: &CallView) -> anyhow::Result<CallView> {
+        self.until("the call did not end", |stage| stage.view(call).filter(|c| c.state == CallState::Ended)).await
+    }
+
+    fn view(&self, call: &CallView) -> Option<CallView> {
+        self.engine.snapshot().calls.into_iter().find(|c| c.id == call.id)
+    }
+
+    fn print_ladder(&self, call: &CallView) {
+        let records: Vec<_> = self
+            .engine
+            .snapshot()
+            .trace
+            .into_iter()
+            .filter(|record| trace::summary(record).call_id.as_deref() == Some(call.sip_call_id.as_str()))
+            .filter(|record| record.call.is_none_or(|id| id == call.id))
+            .collect();
+        let ladder = trace::ladder::layout(&records);
+        println!("{}", trace::ladder::render(&ladder, &trace::ladder::TextOptions::default()));
+        println!("{}", quality_line(call));
+    }
+
+    /// Waits for events until something is so.
+    async fn until<T>(&mut self, otherwise: &str, so: impl Fn(&Self) -> Option<T>) -> anyhow::Result<T> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = so(self) {
+                return Ok(found);
+            }
+            match tokio::time::timeout_at(deadline, self.events.next()).await {
+                Ok(Event::Stopped) => bail!("the engine stopped"),
+                Ok(_) => {}
+                Err(_) => bail!("{otherwise}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `tipring options`: asks a peer what it can do.
+
+use model::{Command, Event, Failure};
+use serde_json::json;
+
+use crate::Outcome;
+use crate::cli::{Common, OptionsArgs};
+use crate::session::{Session, runtime};
+use engine::CallMedia;
+
+pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome> {
+    runtime()?.block_on(async {
+        let mut account = args.account.clone();
+        // A question needs no registration.
+        account.no_register = true;
+        let mut session = Session::start(common, &account, CallMedia::null()).await?;
+        let from = session.account.clone();
+        session.engine.send(Command::SendOptions { account: from, target: args.target.clone() });
+        let outcome = loop {
+            let Event::OptionsAnswered { target, status, round_trip_ms, allow, server, failure, .. } =
+                session.next().await
+            else {
+                continue;
+            };
+            let code = status.as_ref().map(|(code, _)| *code);
+            let object = json!({
+                "event": "options",
+                "target": target,
+                "code": code,
+                "reason": status.as_ref().map(|(_, phrase)| phrase.clone())
+                    .or_else(|| failure.as_ref().map(Failure::sentence)),
+                "round_trip_ms": round_trip_ms,
+                "allow": allow,
+                "server": server,
+                "failure": failure,
+            });
+            session.report.own(object, || match (&status, &failure) {
+                (Some((code, phrase)), _) => format!(
+                    "{code} {phrase} after {:.1} ms, allows {}{}",
+                    round_trip_ms.unwrap_or(0.0),
+                    if allow.is_empty() { "nothing that it names".to_owned() } else { allow.join(", ") },
+                    server.as_deref().map(|s| format!(", says it is {s}")).unwrap_or_default(),
+                ),
+                (None, Some(failure)) => failure.sentence(),
+                (None, None) => "no answer".to_owned(),
+            });
+            // Any answer shows that the peer is there and speaks SIP; only 2xx means yes.
+            break if code.is_some_and(|code| (200..300).contains(&code)) { Outcome::Done } else { Outcome::Failed };
+        };
+        session.finish().await;
+        Ok(outcome)
+    })
+}

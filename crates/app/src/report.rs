@@ -1,0 +1,249 @@
+//! Events on stdout: one JSON object a line with `--json`, else a short line for a person.
+//!
+//! Names and fields are part of the command-line contract.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use model::{
+    AccountView, CallId, CallState, CallView, Direction, Event, Failure, RegistrationState, Timestamp,
+    TraceBody, TraceRecord, mask_identity,
+};
+use serde_json::{Value, json};
+
+use crate::cli::Common;
+
+/// Prints what is new.
+pub(crate) struct Report {
+    json: bool,
+    sip: bool,
+    registrations: HashMap<model::AccountId, (RegistrationState, Option<Timestamp>)>,
+    calls: HashMap<CallId, Told>,
+}
+
+#[derive(PartialEq)]
+struct Told {
+    state: &'static str,
+    status: Option<u16>,
+    stats_sent: u64,
+    codec: Option<String>,
+}
+
+impl Report {
+    /// A report as the command line asks for.
+    pub(crate) fn new(common: &Common) -> Self {
+        Self { json: common.json, sip: common.sip, registrations: HashMap::new(), calls: HashMap::new() }
+    }
+
+    /// Prints what an event brings that was not printed before.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Resync { snapshot } => {
+                snapshot.accounts.iter().for_each(|account| self.account(account));
+                snapshot.calls.iter().for_each(|call| self.call(call));
+            }
+            Event::Account { account } => self.account(account),
+            Event::Call { call } => self.call(call),
+            Event::Dtmf { call, digit, duration_ms } => self.print(
+                json!({"event": "dtmf", "call": call.0, "digit": digit.to_string(), "duration_ms": duration_ms}),
+                || format!("call {call}: received digit {digit}"),
+            ),
+            Event::Notice { notice } => self.print(
+                json!({"event": "notice", "level": notice.level, "text": notice.text}),
+                || notice.text.clone(),
+            ),
+            Event::Trace { records } if self.sip => records.iter().for_each(|record| self.sip(record)),
+            _ => {}
+        }
+    }
+
+    /// Prints an event of a subcommand's own.
+    pub(crate) fn own(&self, object: Value, line: impl FnOnce() -> String) {
+        self.print(object, line);
+    }
+
+    fn account(&mut self, account: &AccountView) {
+        let told = (account.state, account.expires_at);
+        if self.registrations.insert(account.id.clone(), told) == Some(told)
+            || (account.state == RegistrationState::Off && !account.settings.register)
+        {
+            return;
+        }
+        let failure = account.failure.as_ref();
+        let expires = account.expires_at.map(|at| (at.since(now()).as_secs_f64()).round() as u64);
+        let object = json!({
+            "event": "registration",
+            "account": account.id,
+            "state": account.state,
+            "code": failure.and_then(Failure::code),
+            "reason": failure.map(Failure::sentence),
+            "failure": failure,
+            "expires": expires,
+            "target": account.target,
+            "mapped": account.mapped,
+            "round_trip_ms": account.round_trip_ms,
+        });
+        self.print(object, || {
+            let word = registration_word(account.state);
+            match (failure, expires) {
+                (Some(failure), _) => format!("{}: {word}. {}", account.title(), failure.sentence()),
+                (None, Some(s)) => format!("{}: {word} for {s} s", account.title()),
+                (None, None) => format!("{}: {word}", account.title()),
+            }
+        });
+    }
+
+    fn call(&mut self, call: &CallView) {
+        let failure = call.failure.as_ref();
+        let state = call_word(call);
+        let old = self.calls.get(&call.id);
+        let stats_sent = call.stats.map_or(0, |s| s.sent);
+        let status = call.last_status.as_ref().map(|(code, _)| *code);
+        let state_is_new = old.is_none_or(|old| old.state != state);
+        let media_is_new =
+            call.stats.is_some() && old.is_none_or(|old| old.stats_sent != stats_sent || state_is_new)
+            || call.codec.is_some() && old.is_none_or(|old| old.codec != call.codec);
+        self.calls.insert(call.id, Told { state, status, stats_sent, codec: call.codec.clone() });
+        if state_is_new {
+            let ended = call.state == CallState::Ended;
+            let code = failure.and_then(Failure::code).or(status.filter(|_| !ended));
+            let reason = failure
+                .map(Failure::sentence)
+                .or_else(|| call.last_status.as_ref().filter(|_| !ended).map(|(_, phrase)| phrase.clone()));
+            let object = json!({
+                "event": "call",
+                "id": call.id,
+                "account": call.account,
+                "direction": call.direction,
+                "state": state,
+                "code": code,
+                "reason": reason,
+                "failure": failure,
+                "remote": call.remote.uri,
+                "remote_display": call.remote.display,
+                "held_by_us": call.held_by_us,
+                "held_by_peer": call.held_by_peer,
+                "sip_call_id": call.sip_call_id,
+            });
+            self.print(object, || {
+                let arrow = if call.direction == Direction::Outgoing { "to" } else { "from" };
+                let who = call.remote.title();
+                match failure {
+                    Some(failure) => format!("call {} {arrow} {who}: {state}. {}", call.id, failure.sentence()),
+                    None => format!("call {} {arrow} {who}: {state}", call.id),
+                }
+            });
+        }
+        if media_is_new {
+            self.media(call);
+        }
+    }
+
+    fn media(&self, call: &CallView) {
+        let stats = call.stats.unwrap_or_default();
+        let object = json!({
+            "event": "media",
+            "call": call.id,
+            "codec": call.codec,
+            "secured": call.secured,
+            "peer": call.media_peer,
+            "sent": stats.sent,
+            "received": stats.received,
+            "lost": stats.lost,
+            "late": stats.late,
+            "jitter_ms": stats.jitter_ms,
+            "rtt_ms": stats.rtt_ms,
+            "buffer_ms": stats.buffer_ms,
+            "concealed": stats.concealed,
+            "mos": stats.mos,
+        });
+        // A line a second would bury the rest for a person.
+        if self.json {
+            self.print(object, String::new);
+        }
+    }
+
+    fn sip(&self, record: &TraceRecord) {
+        let TraceBody::Sip { sent, transport, local, peer, .. } = &record.body else { return };
+        let text = trace::redact::message(record);
+        let direction = if *sent { "sent" } else { "received" };
+        let object = json!({
+            "event": "sip",
+            "direction": direction,
+            "transport": transport,
+            "local": local,
+            "peer": peer,
+            "text": text,
+        });
+        self.print(object, || format!("{direction} {} {peer}\n{text}", transport.as_str()));
+    }
+
+    fn print(&self, mut object: Value, line: impl FnOnce() -> String) {
+        let text = if self.json {
+            if let Some(fields) = object.as_object_mut() {
+                fields.insert("time".to_owned(), json!(now()));
+            }
+            object.to_string()
+        } else {
+            line()
+        };
+        // A reader that has gone away ends the printing, not the call.
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    }
+}
+
+/// The quality line of a call, for a person.
+pub(crate) fn quality_line(call: &CallView) -> String {
+    let Some(stats) = call.stats else { return "no media".to_owned() };
+    let loss = if stats.received + stats.lost == 0 {
+        0.0
+    } else {
+        stats.lost as f64 * 100.0 / (stats.received + stats.lost) as f64
+    };
+    let mos = stats.mos.map_or("–".to_owned(), |m| format!("{m:.2}"));
+    format!(
+        "{}: {} sent, {} received, {loss:.1} % lost, jitter {:.1} ms, buffer {:.0} ms, MOS {mos}",
+        call.codec.as_deref().unwrap_or("no codec"),
+        stats.sent,
+        stats.received,
+        stats.jitter_ms,
+        stats.buffer_ms,
+    )
+}
+
+/// An address as it may stand in a log.
+pub(crate) fn masked(identity: &str) -> String {
+    mask_identity(identity)
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_system(std::time::SystemTime::now())
+}
+
+fn registration_word(state: RegistrationState) -> &'static str {
+    match state {
+        RegistrationState::Off => "signed out",
+        RegistrationState::Trying => "signing in",
+        RegistrationState::Registered => "registered",
+        RegistrationState::Refused => "refused",
+        RegistrationState::Silent => "silent",
+        RegistrationState::Leaving => "signing out",
+        RegistrationState::Degraded => "degraded",
+    }
+}
+
+/// The contract's word for a call's state.
+fn call_word(call: &CallView) -> &'static str {
+    match call.state {
+        CallState::Trying => "trying",
+        CallState::Ringing => "ringing",
+        CallState::Early => "early",
+        CallState::Connected => "connected",
+        CallState::Held => "held",
+        // Hanging up is not a state of the contract; the call is up until it has ended.
+        CallState::Ending if call.connected_at.is_some() => "connected",
+        CallState::Ending => "trying",
+        CallState::Ended => "ended",
+    }
+}

@@ -1,0 +1,181 @@
+//! An engine with a listener, for subcommands that run until something has happened.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use engine::{CallMedia, Engine, EngineConfig, EngineHandle, GivenTenant, Sink, Source, Subscription};
+use model::{AccountId, AccountView, Command, Event, RegistrationState};
+use settings::Folders;
+use tokio::runtime::Runtime;
+
+use crate::account;
+use crate::cli::{AccountArgs, AudioArgs, AudioWord, Common};
+use crate::report::Report;
+
+/// How long an engine may take to hang up and sign out.
+const FAREWELL: Duration = Duration::from_secs(6);
+
+/// An engine, its listener, and what is printed of it.
+pub(crate) struct Session {
+    pub(crate) engine: EngineHandle,
+    pub(crate) events: Subscription,
+    pub(crate) report: Report,
+    /// The account that the command line means.
+    pub(crate) account: AccountId,
+}
+
+/// The runtime all engines run on.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("engine")
+        .enable_all()
+        .build()
+        .context("the runtime does not start")
+}
+
+/// The folders of settings, history and traces.
+pub(crate) fn folders(common: &Common) -> anyhow::Result<Folders> {
+    match &common.config {
+        Some(dir) => Ok(Folders::at(dir.clone())),
+        None => Folders::standard().context("this system names no folder for settings; use --config DIR"),
+    }
+}
+
+/// What the audio arguments mean for calls.
+pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMedia> {
+    let scripted = args.play.is_some() || args.record.is_some() || echo;
+    let null = match args.audio {
+        Some(AudioWord::Null) => true,
+        Some(AudioWord::Devices) => false,
+        None => scripted,
+    };
+    if !null && !scripted {
+        return Ok(CallMedia::Devices);
+    }
+    let source = match (&args.play, echo, null) {
+        (_, true, _) => Source::Echo,
+        (Some(file), _, _) => {
+            let samples = media::wav::load(file).with_context(|| format!("{} cannot be played", file.display()))?;
+            Source::File { samples, looped: args.looped }
+        }
+        (None, _, true) => Source::Silence,
+        (None, _, false) => Source::Microphone,
+    };
+    let sink = match (&args.record, null) {
+        (Some(file), _) => Sink::Record(file.clone()),
+        (None, true) => Sink::Discard,
+        (None, false) => Sink::Speaker,
+    };
+    Ok(CallMedia::PerCall { source, sink })
+}
+
+impl Session {
+    /// Starts an engine for one account.
+    pub(crate) async fn start(common: &Common, args: &AccountArgs, media: CallMedia) -> anyhow::Result<Self> {
+        let mut config = EngineConfig {
+            media,
+            hosts: account::hosts(args)?,
+            passphrase: passphrase(),
+            use_settings: false,
+            ..EngineConfig::default()
+        };
+        let mut named = None;
+        match account::given(args)? {
+            // An account given in place needs no settings and leaves none behind; what was said is
+            // recorded where a folder was named.
+            Some(given) => {
+                config.folders = common.config.clone().map(Folders::at);
+                config.given.push(GivenTenant { name: "command line".to_owned(), accounts: vec![given] });
+            }
+            None => {
+                let name = args.account.clone().context(
+                    "which account? give --account NAME, or --aor sip:you@example.com --password-env VAR",
+                )?;
+                config.folders = Some(folders(common)?);
+                config.use_settings = true;
+                config.only_account = Some(name.clone());
+                named = Some(name);
+            }
+        }
+        let engine = Engine::start(config).await?;
+        let mut events = engine.subscribe(None);
+        let mut report = Report::new(common);
+        let Event::Resync { snapshot } = events.next().await else {
+            bail!("the engine did not start");
+        };
+        report.event(&Event::Resync { snapshot: snapshot.clone() });
+        let account = match (snapshot.accounts.first(), named) {
+            (Some(account), _) => account.id.clone(),
+            (None, Some(name)) => bail!("there is no account “{name}”"),
+            (None, None) => bail!("the account could not be started"),
+        };
+        Ok(Self { engine, events, report, account })
+    }
+
+    /// Waits until the account is registered (`true`), or is not going to be.
+    pub(crate) async fn registered(&mut self) -> bool {
+        let snapshot = self.engine.snapshot();
+        let current = snapshot.accounts.iter().find(|a| a.id == self.account).cloned();
+        let mut view = current;
+        loop {
+            match view.as_ref().and_then(settled) {
+                Some(done) => return done,
+                None => view = None,
+            }
+            let event = self.next().await;
+            if let Event::Account { account } = event
+                && account.id == self.account
+            {
+                view = Some(*account);
+            }
+        }
+    }
+
+    /// The next event, already reported.
+    pub(crate) async fn next(&mut self) -> Event {
+        let event = self.events.next().await;
+        self.report.event(&event);
+        event
+    }
+
+    /// Hangs up, signs out, and reports what happens meanwhile.
+    pub(crate) async fn finish(mut self) {
+        self.engine.send(Command::Shutdown);
+        let farewell = async {
+            while self.next().await != Event::Stopped {}
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}
+
+/// Whether a registration has come to a result a script can act on.
+fn settled(view: &AccountView) -> Option<bool> {
+    match view.state {
+        RegistrationState::Registered => Some(true),
+        RegistrationState::Off if !view.settings.register => Some(true),
+        RegistrationState::Refused | RegistrationState::Silent | RegistrationState::Degraded => Some(false),
+        RegistrationState::Off | RegistrationState::Trying | RegistrationState::Leaving => None,
+    }
+}
+
+/// The passphrase of the vault, for machines without a keystore.
+pub(crate) fn passphrase() -> Option<secrecy::SecretString> {
+    std::env::var("TIPRING_PASSPHRASE").ok().map(secrecy::SecretString::from)
+}
+
+/// Resolves when the user or the system wants the program to end.
+pub(crate) async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,67 @@
+//! `tipring switchboard`: a registrar and proxy with test numbers, usable without any file.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::Context;
+use serde_json::json;
+use switchboard::{Config, Hosts, NUMBERS, Switchboard, Users, parse_listen};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::Outcome;
+use crate::cli::{Common, SwitchboardArgs};
+use crate::report::Report;
+use crate::session::{interrupted, runtime};
+
+pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Outcome> {
+    let config = config(args)?;
+    runtime()?.block_on(async {
+        let switchboard = Switchboard::start(config).await?;
+        let report = Report::new(common);
+        for (transport, addr) in switchboard.local_addrs() {
+            let object = json!({"event": "listening", "transport": transport.as_str(), "address": addr.to_string()});
+            report.own(object, || format!("listening on {transport} {addr}"));
+        }
+        if !common.json {
+            for (name, digits, what) in NUMBERS {
+                println!("  {name:8} {digits:6} {what}");
+            }
+        }
+        let mut happenings = switchboard.happenings();
+        loop {
+            tokio::select! {
+                happening = happenings.recv() => match happening {
+                    Ok(happening) => report.own(
+                        json!({"event": "switchboard", "text": happening.0}),
+                        || happening.0.clone(),
+                    ),
+                    Err(RecvError::Lagged(missed)) => report.own(
+                        json!({"event": "lost", "count": missed}),
+                        || format!("{missed} lines were not printed"),
+                    ),
+                    Err(RecvError::Closed) => return Ok(Outcome::Failed),
+                },
+                () = interrupted() => return Ok(Outcome::Done),
+            }
+        }
+    })
+}
+
+fn config(args: &SwitchboardArgs) -> anyhow::Result<Config> {
+    let mut config = Config::open_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)));
+    if !args.listen.is_empty() {
+        config.listen = args.listen.iter().map(|text| parse_listen(text)).collect::<Result<_, _>>()?;
+    }
+    if let Some(file) = &args.users {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        config.users = Users::from_toml(&text)?;
+    }
+    if let Some(file) = &args.hosts {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        config.hosts = Hosts::parse(&text)?;
+    }
+    config.log.clone_from(&args.log);
+    if let Some(realm) = &args.realm {
+        config.realm.clone_from(realm);
+    }
+    Ok(config)
+}

@@ -1,0 +1,208 @@
+//! The window: eframe's side of `ui`, and what it and the engine say to each other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use eframe::egui;
+use engine::{Engine, EngineConfig, EngineHandle, Subscription};
+use model::{CallId, Event, Levels, Notice, NoticeLevel, Preferences, Timestamp};
+use tokio::runtime::Runtime;
+use ui::{Action, Live, ViewState};
+
+use crate::Outcome;
+use crate::cli::Common;
+use crate::demo::Demo;
+use crate::headless::{Serving, serve};
+use crate::session::{folders, passphrase, runtime};
+
+/// Size of a first start, in points.
+const WIDE: [f32; 2] = [1100.0, 700.0];
+/// The smallest size that is designed for.
+const COMPACT: [f32; 2] = [360.0, 560.0];
+/// How long hanging up and signing out may take when the window is closed.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Opens the window and stays until it is closed.
+pub(crate) fn run(common: &Common, demo: bool) -> anyhow::Result<Outcome> {
+    let runtime = runtime()?;
+    let started = runtime.block_on(start(common, demo))?;
+    let options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("Tipring")
+            .with_app_id("tipring")
+            .with_inner_size(WIDE)
+            .with_min_inner_size(COMPACT),
+        ..eframe::NativeOptions::default()
+    };
+    eframe::run_native(
+        "Tipring",
+        options,
+        Box::new(move |creation| Ok(Box::new(App::new(&creation.egui_ctx, runtime, started)))),
+    )
+    .map_err(|error| anyhow::anyhow!("the window does not open: {error}"))?;
+    Ok(Outcome::Done)
+}
+
+/// Whether there is a display to open a window on.
+pub(crate) fn has_display() -> bool {
+    if cfg!(any(target_os = "macos", target_os = "windows")) {
+        return true;
+    }
+    ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+}
+
+/// What runs behind the window.
+struct Started {
+    engine: EngineHandle,
+    demo: Option<Demo>,
+    _serving: Option<Serving>,
+    notices: Vec<Notice>,
+}
+
+async fn start(common: &Common, demo: bool) -> anyhow::Result<Started> {
+    if demo {
+        let demo = Demo::start().await?;
+        let engine = Engine::start(demo.engine_config()).await?;
+        return Ok(Started { engine, demo: Some(demo), _serving: None, notices: Vec::new() });
+    }
+    let folders = folders(common)?;
+    // A second window on the same settings would undo what the first one saves.
+    let server = match control::Server::bind(&folders.control_socket()) {
+        Ok(server) => Ok(server),
+        Err(error @ control::BindError::AlreadyRunning) => return Err(error).context("open the window that is there"),
+        Err(error) => Err(error.to_string()),
+    };
+    let config =
+        EngineConfig { folders: Some(folders), passphrase: passphrase(), ..EngineConfig::default() };
+    let engine = Engine::start(config).await?;
+    let mut notices = Vec::new();
+    let serving = match server {
+        Ok(server) => Some(serve(&engine, server)),
+        Err(why) => {
+            notices.push(Notice {
+                time: now(),
+                level: NoticeLevel::Warning,
+                tenant: None,
+                text: format!("The command line cannot reach this window: {why}."),
+            });
+            None
+        }
+    };
+    Ok(Started { engine, demo: None, _serving: serving, notices })
+}
+
+struct App {
+    runtime: Arc<Runtime>,
+    started: Option<Started>,
+    events: Subscription,
+    state: ViewState,
+    installed: Preferences,
+}
+
+impl App {
+    fn new(context: &egui::Context, runtime: Runtime, started: Started) -> Self {
+        let wake = context.clone();
+        let events = started.engine.subscribe(Some(Box::new(move || wake.request_repaint())));
+        let mut state = ViewState::default();
+        for notice in &started.notices {
+            ui::apply(&mut state, Event::Notice { notice: notice.clone() });
+        }
+        let installed = Preferences::default();
+        ui::install(context, &installed);
+        Self { runtime: Arc::new(runtime), started: Some(started), events, state, installed }
+    }
+
+    /// Folds in what has happened since the last frame.
+    fn take_events(&mut self, context: &egui::Context) {
+        while let Some(event) = self.events.try_next() {
+            ui::apply(&mut self.state, event);
+        }
+        let wanted = self.state.data.preferences;
+        if wanted != self.installed {
+            ui::install(context, &wanted);
+            self.installed = wanted;
+        }
+    }
+
+    fn act(&mut self, context: &egui::Context, action: Action) {
+        match action {
+            Action::Command(command) => {
+                if let Some(started) = &self.started {
+                    started.engine.send(command);
+                }
+            }
+            Action::StartDemo => self.start_demo(context),
+        }
+    }
+
+    /// Adds the demonstration's accounts to this window, on a switchboard of its own.
+    fn start_demo(&mut self, context: &egui::Context) {
+        let Some(old) = self.started.take() else { return };
+        let runtime = Arc::clone(&self.runtime);
+        let result = runtime.block_on(async {
+            let demo = Demo::start().await?;
+            let engine = Engine::start(demo.engine_config()).await?;
+            anyhow::Ok(Started { engine, demo: Some(demo), _serving: None, notices: Vec::new() })
+        });
+        match result {
+            Ok(started) => {
+                let wake = context.clone();
+                self.events = started.engine.subscribe(Some(Box::new(move || wake.request_repaint())));
+                self.started = Some(started);
+                runtime.spawn(old.engine.shutdown(FAREWELL));
+            }
+            Err(error) => {
+                self.started = Some(old);
+                let notice = Notice {
+                    time: now(),
+                    level: NoticeLevel::Error,
+                    tenant: None,
+                    text: format!("The switchboard does not start: {error:#}."),
+                };
+                ui::apply(&mut self.state, Event::Notice { notice });
+            }
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, context: &egui::Context, _frame: &mut eframe::Frame) {
+        self.take_events(context);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let levels: HashMap<CallId, Levels> = match &self.started {
+            Some(started) => self
+                .state
+                .data
+                .calls
+                .iter()
+                .filter(|call| call.state.is_live())
+                .map(|call| (call.id, started.engine.levels(call.id)))
+                .collect(),
+            None => HashMap::new(),
+        };
+        let live = Live { now: now(), levels: &|call| levels.get(&call).copied().unwrap_or_default() };
+        let actions = ui::show(ui, &mut self.state, &live);
+        let context = ui.ctx().clone();
+        actions.into_iter().for_each(|action| self.act(&context, action));
+        if let Some(wait) = ui::next_repaint(&self.state) {
+            context.request_repaint_after(wait);
+        }
+    }
+
+    fn on_exit(&mut self) {
+        if let Some(started) = self.started.take() {
+            // The window is gone already; what is left is politeness towards peers.
+            let Started { engine, demo, .. } = started;
+            self.runtime.block_on(engine.shutdown(FAREWELL));
+            drop(demo);
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_system(SystemTime::now())
+}

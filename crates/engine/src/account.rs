@@ -1,0 +1,318 @@
+//! One account: its registration.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{AccountId, AccountSettings, AccountView, Event, Failure, RegistrationState, TenantId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use secrecy::SecretString;
+use sip_core::registration::{Registered, Registration, RegistrationConfig, RegistrationEvent};
+use sip_message::{Message, NameAddr};
+
+use crate::drive::{self, Outlet};
+use crate::identity::Identity;
+use crate::recorder::RecorderMsg;
+use crate::shared::Shared;
+use crate::tenant::TenantMsg;
+use crate::transport::{Delivery, Owner, Reachable, TransportMsg};
+use crate::wake::{Wake, now};
+use crate::{failures, wall};
+
+/// What an [`AccountActor`] can be told.
+pub(crate) enum AccountMsg {
+    /// Sign in, or sign in anew.
+    Register,
+    /// Sign out and stay out.
+    Unregister,
+    /// Sign out, then end.
+    Leave,
+    /// The transport brought something.
+    Delivered(Delivery),
+    /// A deadline has come.
+    Wake(u64),
+    /// The tenant has a new transport.
+    TransportReplaced(ActorRef<TransportMsg>),
+    /// The tenant's transport cannot listen where this account wants.
+    BindFailed(sip_core::TransportError),
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
+}
+
+/// Owns one account's registration.
+pub(crate) struct AccountActor;
+
+/// What an [`AccountActor`] is started with.
+#[derive(Clone)]
+pub(crate) struct AccountArgs {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tenant: ActorRef<TenantMsg>,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) id: AccountId,
+    pub(crate) settings: AccountSettings,
+    pub(crate) identity: Identity,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) transport: ActorRef<TransportMsg>,
+    pub(crate) recorder: ActorRef<RecorderMsg>,
+}
+
+/// What the tenant needs to know of an account to place its calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccountFacts {
+    /// Routes that the registrar wants requests to take (RFC 3608).
+    pub(crate) service_route: Vec<NameAddr>,
+}
+
+pub(crate) struct AccountState {
+    args: AccountArgs,
+    owner: Owner,
+    registration: Registration,
+    events: VecDeque<RegistrationEvent>,
+    view: AccountView,
+    wake: Wake,
+    /// Hosts our registrar answered from.
+    servers: HashSet<IpAddr>,
+    leaving: bool,
+}
+
+impl Actor for AccountActor {
+    type Msg = AccountMsg;
+    type State = AccountState;
+    type Arguments = AccountArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let owner = Owner::new(&myself, args.id.clone(), None, AccountMsg::Delivered);
+        let registration = Registration::new(config(&args), &args.shared.seed());
+        let view = AccountView {
+            id: args.id.clone(),
+            tenant: args.tenant_id.clone(),
+            settings: args.settings.clone(),
+            state: RegistrationState::Off,
+            since: wall(),
+            expires_at: None,
+            retry_at: None,
+            target: None,
+            mapped: None,
+            round_trip_ms: None,
+            failure: None,
+        };
+        let mut state = AccountState {
+            owner,
+            registration,
+            events: VecDeque::new(),
+            view,
+            wake: Wake::default(),
+            servers: HashSet::new(),
+            leaving: false,
+            args,
+        };
+        state.join_transport();
+        state.publish();
+        if state.args.settings.register {
+            state.registration.register(now());
+        }
+        state.drive(&myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            AccountMsg::Register => {
+                state.leaving = false;
+                state.registration.register(now());
+            }
+            AccountMsg::Unregister => state.sign_out(),
+            AccountMsg::Leave => {
+                state.leaving = true;
+                let _ = state.args.transport.cast(TransportMsg::Unreachable(state.args.id.clone()));
+                state.sign_out();
+            }
+            AccountMsg::Delivered(delivery) => state.on_delivery(delivery),
+            AccountMsg::Wake(generation) => {
+                if state.wake.is_current(generation) {
+                    state.registration.handle_timeout(now());
+                }
+            }
+            AccountMsg::TransportReplaced(transport) => {
+                state.args.transport = transport;
+                state.join_transport();
+                if state.view.state != RegistrationState::Off {
+                    state.registration.register(now());
+                }
+            }
+            AccountMsg::BindFailed(error) => {
+                state.view.failure = Some(failures::bind(&error).registering());
+                state.enter(RegistrationState::Silent);
+            }
+            #[cfg(test)]
+            AccountMsg::Crash => panic!("told to fail"),
+        }
+        state.drive(&myself);
+        if state.leaving && state.registration.is_drained() {
+            myself.stop(Some(crate::DRAINED.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl AccountState {
+    /// Makes the account known to the transport: its registration's key, and how it can be called.
+    fn join_transport(&self) {
+        let claim = TransportMsg::Claim {
+            key: self.registration.owner_key(),
+            server_key: None,
+            owner: self.owner.clone(),
+        };
+        let _ = self.args.transport.cast(claim);
+        self.tell_reachable();
+    }
+
+    fn sign_out(&mut self) {
+        if self.view.state == RegistrationState::Registered {
+            self.enter(RegistrationState::Leaving);
+        }
+        self.registration.unregister(now());
+    }
+
+    fn tell_reachable(&self) {
+        let identity = &self.args.identity;
+        let reachable = Reachable {
+            account: self.args.id.clone(),
+            contact_user: identity.contact_user.clone(),
+            bind: identity.bind,
+            aor_user: identity.user().to_owned(),
+            servers: self.args.settings.register.then(|| self.servers.clone()),
+        };
+        let _ = self.args.transport.cast(TransportMsg::Reachable(reachable));
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Message { message, inbound, at } => match *message {
+                Message::Response(response) => self.registration.handle_response(at, &response, &inbound),
+                // Nobody has a dialog with a registration.
+                Message::Request(_) => {}
+            },
+            Delivery::Resolved { id, result } => self.registration.handle_resolved(now(), id, result),
+            Delivery::Unsent { branch, error } => {
+                self.registration.handle_transport_error(now(), &branch, error);
+            }
+            Delivery::FlowLost(flow) => self.registration.flow_lost(now(), flow),
+        }
+    }
+
+    /// Drains the registration, handling its events one by one, and re-arms the wake-up.
+    fn drive(&mut self, myself: &ActorRef<AccountMsg>) {
+        loop {
+            let outlet = Outlet {
+                owner: &self.owner,
+                transport: &self.args.transport,
+                bind: self.args.identity.bind,
+            };
+            let deadline = drive::drain(|| self.registration.poll_output(), &outlet, &mut self.events);
+            match self.events.pop_front() {
+                Some(event) => self.on_event(event),
+                None => return self.wake.arm(deadline, myself, AccountMsg::Wake),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: RegistrationEvent) {
+        match event {
+            RegistrationEvent::Trying => {
+                self.view.retry_at = None;
+                // A refresh of what stands is no news.
+                if self.view.state != RegistrationState::Registered {
+                    self.enter(RegistrationState::Trying);
+                }
+            }
+            RegistrationEvent::Registered(registered) => self.on_registered(*registered),
+            RegistrationEvent::Refused(refusal) => {
+                self.fail(failures::refusal(&refusal), RegistrationState::Refused);
+            }
+            RegistrationEvent::Failed { what, retry_in } => {
+                self.view.retry_at = Some(crate::after(wall(), retry_in));
+                self.fail(failures::trouble(&what), RegistrationState::Silent);
+            }
+            RegistrationEvent::Unregistered => {
+                self.view.expires_at = None;
+                self.view.retry_at = None;
+                self.enter(RegistrationState::Off);
+            }
+            RegistrationEvent::Notice(text) => self.note(text),
+        }
+    }
+
+    fn on_registered(&mut self, registered: Registered) {
+        let path = registered.path;
+        self.view.expires_at = Some(crate::after(wall(), registered.granted));
+        self.view.retry_at = None;
+        self.view.target = Some(path.to_string());
+        self.view.mapped = registered.mapped.map(|m| m.to_string());
+        self.view.round_trip_ms = registered.round_trip.map(|t| t.as_secs_f32() * 1000.0);
+        self.view.failure = None;
+        if self.servers.insert(path.remote.ip()) {
+            self.tell_reachable();
+        }
+        let service_route = registered.service_route.iter().filter_map(|r| NameAddr::parse(r).ok()).collect();
+        let facts = AccountFacts { service_route };
+        let _ = self.args.tenant.cast(TenantMsg::AccountFacts { account: self.args.id.clone(), facts });
+        self.enter(RegistrationState::Registered);
+    }
+
+    fn fail(&mut self, failure: Failure, state: RegistrationState) {
+        self.note(failure.sentence());
+        self.view.failure = Some(failure);
+        self.view.expires_at = None;
+        self.enter(state);
+    }
+
+    fn note(&self, text: String) {
+        let _ = self.args.recorder.cast(RecorderMsg::Note {
+            time: wall(),
+            topic: "registration",
+            text,
+            account: Some(self.args.id.clone()),
+            call: None,
+            sip_call_id: None,
+        });
+    }
+
+    /// The one place where the state changes.
+    fn enter(&mut self, state: RegistrationState) {
+        if self.view.state != state {
+            tracing::info!(account = %self.args.id, from = ?self.view.state, to = ?state, "registration");
+            self.view.state = state;
+            self.view.since = wall();
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        self.args.shared.hub.publish(Event::Account { account: Box::new(self.view.clone()) });
+    }
+}
+
+fn config(args: &AccountArgs) -> RegistrationConfig {
+    let identity = &args.identity;
+    let mut config = RegistrationConfig::new(identity.registrar.clone(), identity.from.clone());
+    config.contact_user = Some(identity.contact_user.clone());
+    config.route.clone_from(&identity.proxy);
+    config.transport = identity.transport;
+    config.expires = Duration::from_secs(u64::from(args.settings.expires_s));
+    config.instance_id = Some(args.shared.instance_id.clone());
+    config.credentials = identity.credentials(args.password.as_ref()).into_iter().collect();
+    config.user_agent.clone_from(&args.shared.user_agent);
+    config
+}

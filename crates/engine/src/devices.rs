@@ -1,0 +1,274 @@
+//! The microphone and the speaker: which there are, which are chosen, and when they are open.
+//!
+//! Devices are open only while a call needs them: an idle phone makes no sound and takes no power.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audio::{CaptureChoice, OpenDevices, PlayoutChoice, Role};
+use media::{PumpHandle, Tone};
+use model::{CallId, DeviceId, DeviceRole, DeviceView, DevicesView, Event};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::hub::Hub;
+use crate::shared::Ringing;
+
+/// How often open devices are asked whether they still work.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// What a [`DevicesActor`] can be told.
+pub(crate) enum DevicesMsg {
+    /// A call needs devices, or does not.
+    Call {
+        /// Which.
+        call: CallId,
+        /// Which tone it has sounding.
+        ringing: Option<Ringing>,
+        /// Whether there is sound in it.
+        talking: bool,
+    },
+    /// The user chose.
+    Choose {
+        /// Microphone or speaker.
+        role: DeviceRole,
+        /// Which; `None` follows the system.
+        device: Option<DeviceId>,
+    },
+    /// Look for devices again.
+    Refresh,
+    /// What was found (from the thread that looked).
+    Found(Box<audio::Devices>),
+    /// Devices were opened, as far as that was possible (from the thread that did it).
+    Opened(Opened),
+    /// Ask the open devices whether they still work.
+    Watch,
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
+}
+
+/// Owns the devices.
+pub(crate) struct DevicesActor;
+
+/// What a [`DevicesActor`] is started with.
+#[derive(Clone)]
+pub(crate) struct DevicesArgs {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) pump: PumpHandle,
+    /// `false` for scripts and tests that bring their own sound.
+    pub(crate) hardware: bool,
+    pub(crate) capture: Option<DeviceId>,
+    pub(crate) playout: Option<DeviceId>,
+}
+
+pub(crate) struct DevicesState {
+    args: DevicesArgs,
+    view: DevicesView,
+    calls: HashMap<CallId, Need>,
+    tone: Option<Tone>,
+    open: Opening,
+}
+
+/// What one call needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Need {
+    ringing: Option<Ringing>,
+    talking: bool,
+}
+
+/// Where the devices are between shut and open. Opening blocks, so a thread does it.
+enum Opening {
+    Shut,
+    Underway,
+    Open(OpenDevices),
+}
+
+impl Actor for DevicesActor {
+    type Msg = DevicesMsg;
+    type State = DevicesState;
+    type Arguments = DevicesArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let view = DevicesView {
+            chosen_capture: args.capture.clone(),
+            chosen_playout: args.playout.clone(),
+            ..DevicesView::default()
+        };
+        let state = DevicesState { args, view, calls: HashMap::new(), tone: None, open: Opening::Shut };
+        if state.args.hardware {
+            let _ = myself.cast(DevicesMsg::Refresh);
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            DevicesMsg::Call { call, ringing, talking } => {
+                if ringing.is_none() && !talking {
+                    state.calls.remove(&call);
+                } else {
+                    state.calls.insert(call, Need { ringing, talking });
+                }
+                state.settle(&myself);
+            }
+            DevicesMsg::Choose { role, device } => {
+                match role {
+                    DeviceRole::Capture => state.view.chosen_capture = device,
+                    DeviceRole::Playout => state.view.chosen_playout = device,
+                }
+                state.publish();
+                state.reopen(&myself);
+            }
+            DevicesMsg::Refresh => look(&myself),
+            DevicesMsg::Found(devices) => state.on_found(&devices),
+            DevicesMsg::Opened(opened) => state.on_opened(&myself, opened),
+            DevicesMsg::Watch => state.on_watch(&myself),
+            #[cfg(test)]
+            DevicesMsg::Crash => panic!("told to fail"),
+        }
+        Ok(())
+    }
+}
+
+impl DevicesState {
+    /// Opens, shuts and sounds whatever the calls need now.
+    fn settle(&mut self, myself: &ActorRef<DevicesMsg>) {
+        if !self.args.hardware {
+            return;
+        }
+        let needed = !self.calls.is_empty();
+        match (&self.open, needed) {
+            (Opening::Shut, true) => self.start_opening(myself),
+            (Opening::Open(_), false) => self.open = Opening::Shut,
+            _ => {}
+        }
+        let any = |which| self.calls.values().any(|n| n.ringing == Some(which));
+        let tone = if any(Ringing::Here) {
+            Some(Tone::Ring)
+        } else if any(Ringing::There) {
+            Some(Tone::Ringback)
+        } else {
+            None
+        };
+        if tone != self.tone {
+            self.tone = tone;
+            let told = match tone {
+                Some(tone) => self.args.pump.play_tone(tone),
+                None => self.args.pump.stop_tone(),
+            };
+            if let Err(error) = told {
+                tracing::warn!(%error, "the tone could not be changed");
+            }
+        }
+    }
+
+    fn start_opening(&mut self, myself: &ActorRef<DevicesMsg>) {
+        self.open = Opening::Underway;
+        let capture = self.view.chosen_capture.clone();
+        let playout = self.view.chosen_playout.clone();
+        let (pump, myself) = (self.args.pump.clone(), myself.clone());
+        tokio::task::spawn_blocking(move || {
+            let opened = open_what_works(capture.as_ref(), playout.as_ref(), &pump);
+            let _ = myself.cast(DevicesMsg::Opened(opened));
+        });
+    }
+
+    fn on_opened(&mut self, myself: &ActorRef<DevicesMsg>, opened: Opened) {
+        self.warn(opened.warning);
+        self.open = match opened.devices {
+            Some(devices) if !self.calls.is_empty() => Opening::Open(devices),
+            _ => Opening::Shut,
+        };
+        myself.send_after(WATCH, || DevicesMsg::Watch);
+    }
+
+    fn on_watch(&mut self, myself: &ActorRef<DevicesMsg>) {
+        let Opening::Open(devices) = &mut self.open else { return };
+        if let Some(fault) = devices.poll_fault() {
+            self.warn(Some(fault.to_string()));
+            self.reopen(myself);
+        } else {
+            myself.send_after(WATCH, || DevicesMsg::Watch);
+        }
+    }
+
+    fn reopen(&mut self, myself: &ActorRef<DevicesMsg>) {
+        if matches!(self.open, Opening::Open(_)) {
+            self.open = Opening::Shut;
+            self.start_opening(myself);
+            look(myself);
+        }
+    }
+
+    fn on_found(&mut self, devices: &audio::Devices) {
+        let views = |list: &[audio::Device]| {
+            list.iter()
+                .map(|d| DeviceView { id: DeviceId::new(d.id.as_str()), name: d.name.clone() })
+                .collect()
+        };
+        self.view.capture = views(&devices.capture);
+        self.view.playout = views(&devices.playout);
+        self.publish();
+    }
+
+    fn warn(&mut self, warning: Option<String>) {
+        if self.view.warning != warning {
+            self.view.warning = warning;
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        self.args.hub.publish(Event::Devices { devices: self.view.clone() });
+    }
+}
+
+/// Lists the devices on a thread that may block: back-ends take their time.
+fn look(myself: &ActorRef<DevicesMsg>) {
+    let myself = myself.clone();
+    tokio::task::spawn_blocking(move || {
+        let devices = Box::new(audio::list());
+        let _ = myself.cast(DevicesMsg::Found(devices));
+    });
+}
+
+/// What came of opening devices.
+pub(crate) struct Opened {
+    devices: Option<OpenDevices>,
+    warning: Option<String>,
+}
+
+/// Opens what was chosen; what cannot be opened is replaced by a device of silence, so that the call
+/// goes on at its own pace, and the user is told.
+fn open_what_works(capture: Option<&DeviceId>, playout: Option<&DeviceId>, pump: &PumpHandle) -> Opened {
+    let mut capture = capture.map_or(CaptureChoice::Default, |id| CaptureChoice::Id(id.as_str().to_owned()));
+    let mut playout = playout.map_or(PlayoutChoice::Default, |id| PlayoutChoice::Id(id.as_str().to_owned()));
+    let mut warning = None;
+    loop {
+        let error = match audio::open(&capture, &playout, pump) {
+            Ok(devices) => return Opened { devices: Some(devices), warning },
+            Err(error) => error,
+        };
+        warning = Some(error.to_string());
+        let silent = capture == CaptureChoice::Null && playout == PlayoutChoice::Null;
+        match error.role() {
+            _ if silent => return Opened { devices: None, warning },
+            Some(Role::Capture) if capture != CaptureChoice::Null => capture = CaptureChoice::Null,
+            Some(Role::Playout) if playout != PlayoutChoice::Null => playout = PlayoutChoice::Null,
+            _ => {
+                capture = CaptureChoice::Null;
+                playout = PlayoutChoice::Null;
+            }
+        }
+    }
+}

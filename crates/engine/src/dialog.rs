@@ -1,0 +1,581 @@
+//! One call leg: the protocol's call, its offers and answers, and its stream.
+//!
+//! The actor only translates. What SIP asks for is decided in `sip_core::call`, what SDP asks for
+//! in `sdp::Negotiator`, and what is heard in `media`; here they are introduced to each other, and
+//! the result is shown to the user as a [`CallView`].
+
+mod media_leg;
+mod offers;
+mod verbs;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{
+    AccountId, AccountSettings, CallId, CallState, CallView, Direction, Event, Failure, FailureKind,
+    MediaStats, Outcome, Party, TenantId,
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use secrecy::SecretString;
+use sip_core::call::{Call, CallConfig, CallEvent, EndKind};
+use sip_core::dispatch::ServerKey;
+use sip_core::{Inbound, Path, ResolveError, ResolveId, Transmit};
+use sip_message::{HeaderName, Message, NameAddr, Request, StatusCode, Uri};
+
+use self::media_leg::MediaLeg;
+use crate::drive::{self, Outlet};
+use crate::identity::Identity;
+use crate::recorder::RecorderMsg;
+use crate::shared::Shared;
+use crate::supervise::Budget;
+use crate::tenant::TenantMsg;
+use crate::transport::{Delivery, Owner, TransportMsg};
+use crate::wake::{Wake, now};
+use crate::{failures, wall};
+
+/// The number of the look-up that is made before the call exists; the call counts its own from 0.
+const FIRST_LOOK_UP: ResolveId = ResolveId(u64::MAX);
+
+/// What a [`DialogActor`] can be told.
+pub(crate) enum DialogMsg {
+    /// Pick up.
+    Answer,
+    /// Decline.
+    Reject(Option<u16>),
+    /// End it, whatever it is doing.
+    End,
+    /// Hold, or take off hold.
+    Hold(bool),
+    /// Cut the microphone off, or connect it.
+    Mute(bool),
+    /// Send digits.
+    Digits(String),
+    /// The user has put the ended call away.
+    Dismiss,
+    /// The transport brought something.
+    Delivered(Delivery),
+    /// A deadline has come.
+    Wake(u64),
+    /// The tenant has a new transport.
+    TransportReplaced(ActorRef<TransportMsg>),
+    /// The peer pressed a key (RTP).
+    DigitHeard {
+        /// Which.
+        digit: char,
+        /// How long.
+        duration: Duration,
+    },
+    /// The first packet of media has come, from there.
+    MediaFlows(SocketAddr),
+    /// Media stopped coming, or came back.
+    MediaSilent(bool),
+    /// Something else that the pump noticed.
+    MediaNews(String),
+    /// The last second's figures.
+    Stats(MediaStats),
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
+    /// Make the stream's actor fail.
+    #[cfg(test)]
+    CrashStream,
+}
+
+/// Owns one call leg.
+pub(crate) struct DialogActor;
+
+/// What a [`DialogActor`] is started with.
+pub(crate) struct DialogArgs {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tenant: ActorRef<TenantMsg>,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) account: AccountId,
+    pub(crate) settings: AccountSettings,
+    pub(crate) identity: Identity,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) service_route: Vec<NameAddr>,
+    pub(crate) transport: ActorRef<TransportMsg>,
+    pub(crate) recorder: ActorRef<RecorderMsg>,
+    pub(crate) id: CallId,
+    pub(crate) start: Start,
+}
+
+/// How a call begins.
+pub(crate) enum Start {
+    /// We call.
+    Outgoing {
+        /// Whom, already checked.
+        target: Uri,
+        /// Headers for this call only.
+        headers: Vec<(String, String)>,
+    },
+    /// We are called.
+    Incoming {
+        /// The INVITE.
+        request: Box<Request>,
+        /// Where it came from.
+        inbound: Inbound,
+        /// When it came.
+        at: Instant,
+    },
+}
+
+pub(crate) struct DialogState {
+    shared: Arc<Shared>,
+    tenant: ActorRef<TenantMsg>,
+    settings: AccountSettings,
+    identity: Identity,
+    transport: ActorRef<TransportMsg>,
+    recorder: ActorRef<RecorderMsg>,
+    owner: Owner,
+    phase: Phase,
+    events: VecDeque<CallEvent>,
+    media: Option<MediaLeg>,
+    view: CallView,
+    wake: Wake,
+    /// Whether the tenant holds what it takes to end the call.
+    has_card: bool,
+    stream_budget: Budget,
+    /// Set when the user has put the call away, which may be before it is drained.
+    dismissed: bool,
+    filed: bool,
+}
+
+/// What there is of the call.
+enum Phase {
+    /// The way to the peer is looked for; there is no INVITE yet.
+    Finding(Box<CallConfig>),
+    /// The protocol's call.
+    Calling(Box<Call>),
+    /// It never became one.
+    Over,
+}
+
+impl Actor for DialogActor {
+    type Msg = DialogMsg;
+    type State = DialogState;
+    type Arguments = DialogArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let mut state = DialogState::new(&myself, args);
+        state.drive(&myself).await;
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            DialogMsg::Answer => state.on_answer(&myself).await,
+            DialogMsg::Reject(code) => state.on_reject(code),
+            DialogMsg::End => state.on_end(),
+            DialogMsg::Hold(hold) => state.on_hold(hold),
+            DialogMsg::Mute(muted) => state.on_mute(muted),
+            DialogMsg::Digits(digits) => state.on_digits(&digits),
+            DialogMsg::Dismiss => state.on_dismiss(),
+            DialogMsg::Delivered(delivery) => state.on_delivery(delivery),
+            DialogMsg::Wake(generation) => {
+                if state.wake.is_current(generation)
+                    && let Phase::Calling(call) = &mut state.phase
+                {
+                    call.handle_timeout(now());
+                }
+            }
+            DialogMsg::TransportReplaced(transport) => {
+                state.transport = transport;
+                state.claim(None);
+            }
+            DialogMsg::DigitHeard { digit, duration } => {
+                state.on_digit_heard(digit, u32::try_from(duration.as_millis()).ok());
+            }
+            DialogMsg::MediaFlows(from) => {
+                state.view.media_peer = Some(from.to_string());
+                state.note("media", format!("the first packet of media came from {from}"));
+                state.publish();
+            }
+            DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
+            DialogMsg::MediaNews(news) => state.note("media", news),
+            DialogMsg::Stats(stats) => {
+                state.view.stats = Some(stats);
+                state.publish();
+            }
+            #[cfg(test)]
+            DialogMsg::Crash => panic!("told to fail"),
+            #[cfg(test)]
+            DialogMsg::CrashStream => state.media.iter().for_each(MediaLeg::crash),
+        }
+        state.drive(&myself).await;
+        if state.is_drained() {
+            myself.stop(Some(crate::DRAINED.to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let failed = match &event {
+            SupervisionEvent::ActorFailed(who, _) => Some(who.get_id()),
+            SupervisionEvent::ActorTerminated(who, _, reason) if reason.as_deref() != Some(crate::DRAINED) => {
+                Some(who.get_id())
+            }
+            _ => None,
+        };
+        if let Some(failed) = failed
+            && state.media.as_ref().is_some_and(|m| m.watched_by(failed))
+        {
+            state.on_stream_failed(&myself).await;
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.close_media();
+        Ok(())
+    }
+}
+
+impl DialogState {
+    fn new(myself: &ActorRef<DialogMsg>, args: DialogArgs) -> Self {
+        let owner = Owner::new(myself, args.account.clone(), Some(args.id), DialogMsg::Delivered);
+        let (direction, remote) = match &args.start {
+            Start::Outgoing { target, .. } => {
+                (Direction::Outgoing, Party { display: None, uri: target.to_string() })
+            }
+            Start::Incoming { request, .. } => (Direction::Incoming, caller(request)),
+        };
+        let view = CallView {
+            id: args.id,
+            tenant: args.tenant_id.clone(),
+            account: args.account.clone(),
+            direction,
+            remote,
+            state: CallState::Trying,
+            held_by_us: false,
+            held_by_peer: false,
+            muted: false,
+            created_at: wall(),
+            connected_at: None,
+            ended_at: None,
+            codec: None,
+            secured: false,
+            dtmf_sent: String::new(),
+            dtmf_received: String::new(),
+            stats: None,
+            failure: None,
+            last_status: None,
+            media_peer: None,
+            sip_call_id: String::new(),
+        };
+        let config =
+            call_config(&args.shared, &args.identity, &args.service_route, args.password.as_ref());
+        let mut state = Self {
+            owner,
+            phase: Phase::Over,
+            events: VecDeque::new(),
+            media: None,
+            view,
+            wake: Wake::default(),
+            has_card: false,
+            stream_budget: Budget::stream(),
+            dismissed: false,
+            filed: false,
+            shared: args.shared,
+            tenant: args.tenant,
+            settings: args.settings,
+            identity: args.identity,
+            transport: args.transport,
+            recorder: args.recorder,
+        };
+        state.publish();
+        match args.start {
+            Start::Outgoing { target, headers } => state.start_outgoing(config, target, headers),
+            Start::Incoming { request, inbound, at } => state.start_incoming(config, *request, inbound, at),
+        }
+        state
+    }
+
+    /// Looks for the way first: the offer names our address on that way.
+    fn start_outgoing(&mut self, mut config: CallConfig, target: Uri, headers: Vec<(String, String)>) {
+        config.extra_headers.extend(headers);
+        let next_hop = config.route.first().unwrap_or(&target).clone();
+        config.remote = Some(NameAddr::new(target));
+        let _ = self.transport.cast(TransportMsg::Resolve {
+            owner: self.owner.clone(),
+            id: FIRST_LOOK_UP,
+            uri: next_hop,
+            transport: self.identity.transport,
+            bind: self.identity.bind,
+        });
+        self.phase = Phase::Finding(Box::new(config));
+    }
+
+    fn start_incoming(&mut self, config: CallConfig, request: Request, inbound: Inbound, at: Instant) {
+        let server_key = ServerKey::of(&request);
+        self.view.sip_call_id = request.headers.get(HeaderName::CallId).unwrap_or_default().to_owned();
+        let local = inbound.path.local.ip();
+        match Call::incoming(at, request, inbound, config, &self.shared.seed()) {
+            Ok(call) => {
+                self.phase = Phase::Calling(Box::new(call));
+                self.claim(server_key);
+                if let Err(error) = self.open_media(local) {
+                    self.note("media", error);
+                }
+            }
+            Err(rejection) => {
+                self.note("call", format!("turned away: {}", rejection.why));
+                let transmit = Transmit {
+                    destination: rejection.destination,
+                    bytes: rejection.response.to_bytes(),
+                    what: "rejection".to_owned(),
+                };
+                let _ = self.transport.cast(TransportMsg::Send { from: self.owner.clone(), transmit });
+                self.finish(None, Outcome::Missed);
+            }
+        }
+    }
+
+    fn on_path_found(&mut self, result: Result<Vec<Path>, ResolveError>) {
+        let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        let local = match &result {
+            Ok(paths) => match paths.first() {
+                Some(path) => path.local.ip(),
+                None => return self.end_before_start(failures::resolve(&ResolveError::NoAnswer)),
+            },
+            Err(error) => return self.end_before_start(failures::resolve(error)),
+        };
+        if let Err(detail) = self.open_media(local) {
+            return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
+        }
+        let offer = self.media.as_mut().map(MediaLeg::offer);
+        let call = Call::outgoing(now(), *config, offer, &self.shared.seed());
+        self.phase = Phase::Calling(Box::new(call));
+        self.claim(None);
+    }
+
+    /// The call failed before anything was sent.
+    fn end_before_start(&mut self, failure: Failure) {
+        self.phase = Phase::Over;
+        self.finish(Some(failure), Outcome::Failed);
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery) {
+        if let Delivery::Resolved { id: FIRST_LOOK_UP, result } = delivery {
+            return self.on_path_found(result);
+        }
+        let Phase::Calling(call) = &mut self.phase else { return };
+        match delivery {
+            Delivery::Message { message, inbound, at } => match *message {
+                Message::Request(request) => call.handle_request(at, request, inbound),
+                Message::Response(response) => {
+                    let status = response.status;
+                    if status.code() > 100 {
+                        self.view.last_status = Some((status.code(), response.reason.clone()));
+                    }
+                    call.handle_response(at, response, inbound);
+                }
+            },
+            Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
+            Delivery::Unsent { branch, error } => call.handle_transport_error(now(), &branch, error),
+            // Requests find another connection by themselves.
+            Delivery::FlowLost(_) => {}
+        }
+    }
+
+    /// Drains the call, handling its events one by one, and re-arms the wake-up.
+    async fn drive(&mut self, myself: &ActorRef<DialogMsg>) {
+        loop {
+            let deadline = self.drain();
+            match self.events.pop_front() {
+                Some(event) => self.on_event(myself, event).await,
+                None => {
+                    self.wake.arm(deadline, myself, DialogMsg::Wake);
+                    break;
+                }
+            }
+        }
+        self.send_card();
+    }
+
+    /// Polls the call dry. Every verb is followed by this before the next one.
+    fn drain(&mut self) -> Option<Instant> {
+        let Phase::Calling(call) = &mut self.phase else { return None };
+        let outlet =
+            Outlet { owner: &self.owner, transport: &self.transport, bind: self.identity.bind };
+        drive::drain(|| call.poll_output(), &outlet, &mut self.events)
+    }
+
+    async fn on_event(&mut self, myself: &ActorRef<DialogMsg>, event: CallEvent) {
+        match event {
+            CallEvent::Trying => {}
+            CallEvent::Progress { status, reason, .. } => {
+                self.view.last_status = Some((status.code(), reason));
+                if self.view.state == CallState::Trying && status == StatusCode::RINGING {
+                    self.enter(CallState::Ringing);
+                } else {
+                    self.publish();
+                }
+                self.update_tones();
+            }
+            CallEvent::Offer { body } => self.on_offer(myself, body).await,
+            CallEvent::OfferWanted => self.on_offer_wanted(),
+            CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
+            CallEvent::Established => self.on_established(),
+            CallEvent::ReofferFailed { status } => self.on_reoffer_failed(status),
+            CallEvent::Info { content_type, body } => self.on_info(&content_type, &body),
+            CallEvent::Redirected { contacts } => {
+                let places: Vec<_> = contacts.iter().map(|c| c.uri.to_string()).collect();
+                self.note("call", format!("the peer can be reached at {}", places.join(", ")));
+            }
+            CallEvent::Ended(reason) => self.on_ended(&reason.kind),
+            CallEvent::Notice(text) => self.note("call", text),
+        }
+    }
+
+    fn on_established(&mut self) {
+        if self.view.connected_at.is_none() {
+            self.view.connected_at = Some(wall());
+        }
+        self.enter(self.talking_state());
+        self.update_tones();
+    }
+
+    fn talking_state(&self) -> CallState {
+        if self.view.held_by_us || self.view.held_by_peer { CallState::Held } else { CallState::Connected }
+    }
+
+    fn on_ended(&mut self, kind: &EndKind) {
+        let outcome = match kind {
+            _ if self.view.connected_at.is_some() => Outcome::Answered,
+            EndKind::Cancelled { .. } => Outcome::Missed,
+            EndKind::WeRejected { .. } => Outcome::Declined,
+            EndKind::WeHungUp if self.view.direction == Direction::Outgoing => Outcome::Cancelled,
+            EndKind::WeHungUp => Outcome::Declined,
+            _ => Outcome::Failed,
+        };
+        if let EndKind::Status { code, phrase, .. } = kind {
+            self.view.last_status = Some((*code, phrase.clone()));
+        }
+        let failure = failures::call(kind);
+        if let Some(failure) = &failure {
+            self.note("call", failure.sentence());
+        }
+        self.finish(failure, outcome);
+    }
+
+    /// The call is over for the user; the protocol may still have farewells to repeat.
+    fn finish(&mut self, failure: Option<Failure>, outcome: Outcome) {
+        if let Some(stats) = self.media.as_ref().and_then(MediaLeg::stats) {
+            self.view.stats = Some(stats);
+        }
+        self.close_media();
+        self.view.failure = failure;
+        self.view.ended_at = Some(wall());
+        self.enter(CallState::Ended);
+        self.update_tones();
+        self.file(outcome);
+    }
+
+    fn file(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.filed, true) {
+            self.shared.file(&self.view, outcome);
+        }
+    }
+
+    /// Gives the tenant what it needs to end the call should this actor fail.
+    fn send_card(&mut self) {
+        let Phase::Calling(call) = &self.phase else { return };
+        let card = call.bye_card();
+        // A card is drawn when the dialog stands and renewed whenever something was said; the CSeq
+        // of the BYE leaves room for what the card does not know.
+        if card.is_some() != self.has_card {
+            self.has_card = card.is_some();
+            let _ = self.tenant.cast(TenantMsg::Card { call: self.view.id, card });
+        }
+    }
+
+    fn claim(&mut self, server_key: Option<ServerKey>) {
+        let Phase::Calling(call) = &self.phase else { return };
+        let key = call.owner_key().clone();
+        if self.view.sip_call_id.is_empty() {
+            self.view.sip_call_id.clone_from(&key.call_id);
+        }
+        let _ = self.transport.cast(TransportMsg::Claim { key, server_key, owner: self.owner.clone() });
+    }
+
+    fn is_drained(&self) -> bool {
+        let protocol_done = match &self.phase {
+            Phase::Finding(_) => false,
+            Phase::Calling(call) => call.is_drained(),
+            Phase::Over => true,
+        };
+        protocol_done && self.view.state == CallState::Ended
+    }
+
+    fn note(&self, topic: &'static str, text: String) {
+        let _ = self.recorder.cast(RecorderMsg::Note {
+            time: wall(),
+            topic,
+            text,
+            account: Some(self.view.account.clone()),
+            call: Some(self.view.id),
+            sip_call_id: Some(self.view.sip_call_id.clone()),
+        });
+    }
+
+    /// The one place where the state changes.
+    fn enter(&mut self, state: CallState) {
+        if self.view.state != state {
+            tracing::info!(call = %self.view.id, from = ?self.view.state, to = ?state, "call");
+            self.view.state = state;
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        if !self.dismissed {
+            self.shared.hub.publish(Event::Call { call: Box::new(self.view.clone()) });
+        }
+    }
+}
+
+/// Who calls: the asserted identity where there is one, else From.
+fn caller(request: &Request) -> Party {
+    match request.headers.from() {
+        Ok(from) => Party { display: from.display.clone(), uri: from.uri.to_string() },
+        Err(_) => Party { display: None, uri: "sip:anonymous@anonymous.invalid".to_owned() },
+    }
+}
+
+/// How this account makes and takes calls.
+pub(crate) fn call_config(
+    shared: &Shared,
+    identity: &Identity,
+    service_route: &[NameAddr],
+    password: Option<&SecretString>,
+) -> CallConfig {
+    let mut config = CallConfig::new(identity.from.clone(), &identity.contact_user);
+    config.route.extend(identity.proxy.clone());
+    config.route.extend(service_route.iter().map(|route| route.uri.clone()));
+    config.transport = identity.transport;
+    config.credentials = identity.credentials(password);
+    config.capabilities.user_agent.clone_from(&shared.user_agent);
+    config.extra_headers.clone_from(&identity.headers);
+    config
+}

@@ -1,0 +1,250 @@
+//! The media of one call: its sockets, its negotiation, its stream in the pump.
+
+use std::net::{IpAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use codecs::CodecKind;
+use media::{Codec, StreamConfig, StreamCounters, StreamHandle, StreamParameters, TelephoneEvent};
+use model::{CallId, MediaStats};
+use ractor::{Actor, ActorId, ActorRef};
+use sdp::{LocalMedia, Negotiated, Negotiator, SdpError};
+
+use super::{DialogMsg, DialogState};
+use crate::shared::Shared;
+use crate::stream::{self, StreamActor, StreamArgs, StreamMsg};
+
+/// Packet time that is asked for.
+const PTIME_MS: u32 = 20;
+
+/// The media of one call.
+pub(super) struct MediaLeg {
+    negotiator: Negotiator,
+    /// The peer's offer, while the user has not answered.
+    kept_offer: Option<Vec<u8>>,
+    /// Bound when the call begins, so that the offer can name the port; taken by the stream.
+    sockets: Option<(UdpSocket, UdpSocket)>,
+    agreed: Option<Negotiated>,
+    stream: Option<Arc<StreamHandle>>,
+    watcher: Option<ActorRef<StreamMsg>>,
+    held: bool,
+    /// What `held` was before an offer that is still open.
+    held_before: bool,
+}
+
+impl DialogState {
+    /// Binds the ports and gets ready to offer or answer.
+    pub(super) fn open_media(&mut self, local: IpAddr) -> Result<(), String> {
+        let (rtp, rtcp) = media::socket::bind_pair(local, self.shared.media_ports.clone())
+            .map_err(|e| format!("no media port can be opened on {local}: {e}"))?;
+        let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
+        let negotiator = Negotiator::new(LocalMedia {
+            address: local,
+            port,
+            codecs: self.identity.codecs.clone(),
+            ptime_ms: PTIME_MS,
+            telephone_event: true,
+            // RFC 8866 §5.2 asks for a number that fits 63 bits.
+            session_id: crate::shared::random_u64() >> 2,
+        });
+        self.media = Some(MediaLeg {
+            negotiator,
+            kept_offer: None,
+            sockets: Some((rtp, rtcp)),
+            agreed: None,
+            stream: None,
+            watcher: None,
+            held: false,
+            held_before: false,
+        });
+        Ok(())
+    }
+}
+
+impl MediaLeg {
+    /// Our offer as things stand.
+    pub(super) fn offer(&mut self) -> Vec<u8> {
+        self.held_before = self.held;
+        self.negotiator.offer()
+    }
+
+    /// An offer that asks for silence, or for sound again.
+    pub(super) fn offer_hold(&mut self, hold: bool) -> Vec<u8> {
+        self.held_before = self.held;
+        self.held = hold;
+        self.negotiator.set_hold(hold);
+        self.negotiator.offer()
+    }
+
+    /// Our open offer came to nothing.
+    pub(super) fn rollback(&mut self) {
+        self.held = self.held_before;
+        self.negotiator.set_hold(self.held);
+        self.negotiator.rollback();
+    }
+
+    /// Keeps the peer's first offer for the user's answer, if it can be answered at all.
+    pub(super) fn keep_offer(&mut self, body: Vec<u8>) -> Result<(), SdpError> {
+        self.negotiator.clone().handle_offer(&body)?;
+        self.kept_offer = Some(body);
+        Ok(())
+    }
+
+    pub(super) fn take_offer(&mut self) -> Option<Vec<u8>> {
+        self.kept_offer.take()
+    }
+
+    /// Answers an offer.
+    pub(super) fn answer(&mut self, offer: &[u8]) -> Result<Vec<u8>, SdpError> {
+        let (answer, agreed) = self.negotiator.handle_offer(offer)?;
+        self.agreed = Some(agreed);
+        Ok(answer)
+    }
+
+    /// Takes the peer's answer.
+    pub(super) fn handle_answer(&mut self, answer: &[u8]) -> Result<(), SdpError> {
+        let agreed = self.negotiator.handle_answer(answer)?;
+        self.agreed = Some(agreed);
+        self.held_before = self.held;
+        Ok(())
+    }
+
+    /// Whether an offer of ours waits for its answer.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.negotiator.awaits_answer()
+    }
+
+    pub(super) fn is_agreed(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    pub(super) fn held(&self) -> bool {
+        self.held
+    }
+
+    pub(super) fn held_by_peer(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|a| a.held_by_peer)
+    }
+
+    pub(super) fn codec_name(&self) -> Option<String> {
+        self.agreed.as_ref().map(|a| format!("{}/{}", a.codec.name(), a.codec.clock_rate_hz()))
+    }
+
+    /// What the peer's SDP made us repair.
+    pub(super) fn repairs(&self) -> &[String] {
+        self.agreed.as_ref().map_or(&[], |a| &a.repairs)
+    }
+
+    pub(super) fn counters(&self) -> Option<Arc<StreamCounters>> {
+        self.stream.as_ref().map(|s| s.counters())
+    }
+
+    pub(super) fn stats(&self) -> Option<MediaStats> {
+        let agreed = self.agreed.as_ref()?;
+        Some(stream::stats(&*self.counters()?, codec_kind(agreed.codec)))
+    }
+
+    /// Starts the stream, or brings it in line with what was agreed. A new stream is to be watched.
+    pub(super) fn apply(&mut self, shared: &Arc<Shared>, call: CallId) -> Result<bool, String> {
+        let Some(agreed) = &self.agreed else { return Ok(false) };
+        let parameters = parameters(agreed);
+        let receives = parameters.receive;
+        let is_new = match &self.stream {
+            Some(stream) => {
+                stream.update(parameters).map_err(|e| e.to_string())?;
+                false
+            }
+            None => {
+                let Some((socket, rtcp_socket)) = self.sockets.take() else { return Ok(false) };
+                let mut config = StreamConfig::new(socket, parameters, crate::shared::random_u64());
+                config.rtcp_socket = Some(rtcp_socket);
+                config.cname.clone_from(&shared.cname);
+                (config.source, config.sink) = shared.media_of(call);
+                let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
+                self.stream = Some(Arc::new(stream));
+                true
+            }
+        };
+        if let Some(watcher) = &self.watcher {
+            let _ = watcher.cast(StreamMsg::Expecting(receives));
+        }
+        Ok(is_new)
+    }
+
+    /// Starts the stream's actor, or starts it again: the stream itself never noticed.
+    pub(super) async fn watch(&mut self, dialog: &ActorRef<DialogMsg>) {
+        let (Some(handle), Some(agreed)) = (&self.stream, &self.agreed) else { return };
+        let args = StreamArgs {
+            dialog: dialog.clone(),
+            handle: Arc::clone(handle),
+            codec: codec_kind(agreed.codec),
+            expecting: agreed.direction.receives(),
+        };
+        let started = Actor::spawn_linked(None, StreamActor, args, dialog.get_cell()).await;
+        self.watcher = started.ok().map(|(actor, _)| actor);
+    }
+
+    pub(super) fn unwatch(&mut self) {
+        self.watcher = None;
+    }
+
+    pub(super) fn watched_by(&self, id: ActorId) -> bool {
+        self.watcher.as_ref().is_some_and(|w| w.get_id() == id)
+    }
+
+    pub(super) fn set_muted(&self, muted: bool) {
+        if let Some(stream) = &self.stream {
+            stream.set_muted(muted);
+        }
+    }
+
+    /// Sends a digit in the stream: as an event where that was agreed, else as a tone.
+    pub(super) fn send_digit(&self, digit: char, duration: Duration) {
+        if let Some(stream) = &self.stream
+            && let Err(error) = stream.send_dtmf(digit, duration)
+        {
+            tracing::warn!(%error, "a digit was not sent");
+        }
+    }
+
+    /// Takes the stream out of the pump.
+    pub(super) fn close(self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.stop(Some(crate::DRAINED.to_owned()));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn crash(&self) {
+        self.watcher.iter().for_each(|w| drop(w.cast(StreamMsg::Crash)));
+    }
+}
+
+fn parameters(agreed: &Negotiated) -> StreamParameters {
+    StreamParameters {
+        remote: agreed.remote,
+        remote_rtcp: agreed.remote_rtcp,
+        rtcp_mux: agreed.rtcp_mux,
+        codec: Codec {
+            kind: codec_kind(agreed.codec),
+            send_payload_type: agreed.send_payload_type,
+            receive_payload_type: agreed.receive_payload_type,
+        },
+        telephone_event: agreed.telephone_event.as_ref().map(|event| TelephoneEvent {
+            send_payload_type: event.send_pt,
+            receive_payload_type: event.receive_pt,
+            clock_rate_hz: event.clock_rate_hz,
+        }),
+        ptime_ms: agreed.ptime_ms,
+        send: agreed.direction.sends(),
+        receive: agreed.direction.receives(),
+    }
+}
+
+fn codec_kind(codec: sdp::Codec) -> CodecKind {
+    match codec {
+        sdp::Codec::Opus => CodecKind::Opus,
+        sdp::Codec::Pcmu => CodecKind::Pcmu,
+        sdp::Codec::Pcma => CodecKind::Pcma,
+    }
+}

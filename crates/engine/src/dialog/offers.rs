@@ -1,0 +1,174 @@
+//! Offers and answers: what the call brings goes to `sdp`, what `sdp` says goes to the stream.
+
+use model::{CallState, Failure, FailureKind, Outcome};
+use ractor::ActorRef;
+use sip_message::StatusCode;
+
+use super::{DialogMsg, DialogState, Phase};
+use crate::dialog::media_leg::MediaLeg;
+use crate::wake::now;
+
+impl DialogState {
+    /// The peer offers. The first offer waits for the user; a later one is answered at once.
+    pub(super) async fn on_offer(&mut self, myself: &ActorRef<DialogMsg>, body: Vec<u8>) {
+        if self.view.state.is_up() {
+            return self.answer_reoffer(myself, &body).await;
+        }
+        let Some(media) = &mut self.media else {
+            return self.refuse(StatusCode::SERVER_INTERNAL_ERROR);
+        };
+        // Ringing for a call that cannot be heard helps nobody: the offer is tried before.
+        match media.keep_offer(body) {
+            Ok(()) => self.ring(),
+            Err(error) => {
+                self.note("media", error.to_string());
+                self.refuse(StatusCode::NOT_ACCEPTABLE_HERE);
+            }
+        }
+    }
+
+    /// The peer leaves the offer to us.
+    pub(super) fn on_offer_wanted(&mut self) {
+        if !self.view.state.is_up() {
+            return self.ring();
+        }
+        let Some(media) = &mut self.media else { return };
+        let offer = media.offer();
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.accept_offer(now(), offer);
+            self.after_verb("offer media", done);
+        }
+    }
+
+    fn ring(&mut self) {
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.ring(now(), None);
+            self.after_verb("ring", done);
+        }
+        self.enter(CallState::Ringing);
+        self.update_tones();
+    }
+
+    fn refuse(&mut self, status: StatusCode) {
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.reject(now(), status);
+            self.after_verb("decline", done);
+        }
+    }
+
+    async fn answer_reoffer(&mut self, myself: &ActorRef<DialogMsg>, body: &[u8]) {
+        let Some(media) = &mut self.media else { return };
+        let outcome = media.answer(body);
+        let Phase::Calling(call) = &mut self.phase else { return };
+        match outcome {
+            Ok(answer) => {
+                let done = call.accept_offer(now(), answer);
+                self.after_verb("take the offer", done);
+                self.apply_media(myself).await;
+            }
+            Err(error) => {
+                let done = call.reject_offer(now(), StatusCode::NOT_ACCEPTABLE_HERE);
+                self.after_verb("refuse the offer", done);
+                self.note("media", error.to_string());
+            }
+        }
+    }
+
+    /// The peer answered our offer: the first one, or one for hold and resume.
+    pub(super) async fn on_answered(&mut self, myself: &ActorRef<DialogMsg>, body: &[u8], early: bool) {
+        let Some(media) = &mut self.media else { return };
+        match media.handle_answer(body) {
+            Ok(()) => {
+                self.apply_media(myself).await;
+                if early && !self.view.state.is_up() {
+                    self.enter(CallState::Early);
+                }
+                self.update_tones();
+            }
+            Err(error) => {
+                let failure = Failure::new(FailureKind::NoCommonMedia {
+                    offered: self.settings.codecs.join(", "),
+                    wanted: error.to_string(),
+                });
+                self.note("media", failure.sentence());
+                // An early answer that cannot be used leaves the call without early media; a final
+                // one leaves nothing to talk with.
+                if !early {
+                    self.hang_up();
+                    self.finish(Some(failure), Outcome::Failed);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_reoffer_failed(&mut self, status: Option<StatusCode>) {
+        if let Some(media) = &mut self.media {
+            media.rollback();
+            self.view.held_by_us = media.held();
+        }
+        let why = status.map_or("it could not be sent".to_owned(), |s| format!("the peer answered {}", s.code()));
+        self.note("media", format!("the change was not taken: {why}"));
+        self.enter(self.talking_state());
+    }
+
+    /// Brings stream and view in line with what was agreed.
+    async fn apply_media(&mut self, myself: &ActorRef<DialogMsg>) {
+        let Some(media) = &mut self.media else { return };
+        match media.apply(&self.shared, self.view.id) {
+            Ok(true) => media.watch(myself).await,
+            Ok(false) => {}
+            Err(detail) => return self.note("media", detail),
+        }
+        self.view.codec = media.codec_name();
+        self.view.held_by_us = media.held();
+        self.view.held_by_peer = media.held_by_peer();
+        media.set_muted(self.view.muted);
+        if let Some(counters) = media.counters() {
+            self.shared.live.insert(self.view.id, counters);
+        }
+        let repairs = media.repairs().to_vec();
+        repairs.into_iter().for_each(|repair| self.note("media", repair));
+        if self.view.state.is_up() {
+            self.enter(self.talking_state());
+        } else {
+            self.publish();
+        }
+    }
+
+    /// A stream's actor failed: once in ten seconds it is started again, and the sound never stopped.
+    pub(super) async fn on_stream_failed(&mut self, myself: &ActorRef<DialogMsg>) {
+        let again = self.stream_budget.take(now());
+        let Some(media) = &mut self.media else { return };
+        if again {
+            media.watch(myself).await;
+            self.note("supervision", "the stream's supervisor was restarted; the media went on".to_owned());
+        } else {
+            media.unwatch();
+            self.note("supervision", "the stream's figures are lost; the call goes on".to_owned());
+        }
+    }
+
+    /// Answers the call with our description: an answer to the caller's offer, or our own offer.
+    pub(super) async fn answer_with_media(&mut self, myself: &ActorRef<DialogMsg>) {
+        let Some(media) = &mut self.media else { return };
+        let body = match media.take_offer() {
+            Some(offer) => media.answer(&offer),
+            None => Ok(media.offer()),
+        };
+        let Phase::Calling(call) = &mut self.phase else { return };
+        match body {
+            Ok(body) => {
+                let done = call.answer(now(), body);
+                self.after_verb("answer", done);
+                if self.media.as_ref().is_some_and(MediaLeg::is_agreed) {
+                    self.apply_media(myself).await;
+                }
+            }
+            Err(error) => {
+                let done = call.reject(now(), StatusCode::NOT_ACCEPTABLE_HERE);
+                self.after_verb("decline", done);
+                self.note("media", error.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What the user does to a call.
+
+use std::time::Duration;
+
+use model::{CallState, Direction, DtmfMode, Event, Outcome};
+use ractor::ActorRef;
+use sip_core::call::WrongState;
+use sip_message::StatusCode;
+
+use super::media_leg::MediaLeg;
+use super::{DialogMsg, DialogState, Phase};
+use crate::devices::DevicesMsg;
+use crate::shared::Ringing;
+use crate::wake::now;
+
+/// How long one digit sounds.
+const DIGIT: Duration = Duration::from_millis(160);
+
+impl DialogState {
+    pub(super) async fn on_answer(&mut self, myself: &ActorRef<DialogMsg>) {
+        let ringing = self.view.direction == Direction::Incoming
+            && matches!(self.view.state, CallState::Trying | CallState::Ringing);
+        if ringing {
+            self.answer_with_media(myself).await;
+        }
+    }
+
+    pub(super) fn on_reject(&mut self, code: Option<u16>) {
+        let status = code.and_then(StatusCode::new).filter(|s| s.code() >= 300).unwrap_or(StatusCode::BUSY_HERE);
+        if self.view.direction == Direction::Incoming
+            && !self.view.state.is_up()
+            && let Phase::Calling(call) = &mut self.phase
+        {
+            let done = call.reject(now(), status);
+            self.after_verb("decline", done);
+        }
+    }
+
+    pub(super) fn on_end(&mut self) {
+        match &self.phase {
+            Phase::Finding(_) => {
+                self.phase = Phase::Over;
+                self.finish(None, Outcome::Cancelled);
+            }
+            Phase::Calling(_) if self.view.state.is_live() => {
+                if self.view.direction == Direction::Incoming && !self.view.state.is_up() {
+                    return self.on_reject(Some(603));
+                }
+                self.hang_up();
+                self.close_media();
+                self.enter(CallState::Ending);
+                self.update_tones();
+            }
+            Phase::Calling(_) | Phase::Over => {}
+        }
+    }
+
+    pub(super) fn hang_up(&mut self) {
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.hang_up(now());
+            self.after_verb("hang up", done);
+        }
+    }
+
+    /// Every verb is followed by a drain before the next one; one that came at the wrong time is
+    /// noted, since a person's click and a peer's message can always cross.
+    pub(super) fn after_verb(&mut self, verb: &str, done: Result<(), WrongState>) {
+        self.drain();
+        if let Err(error) = done {
+            self.note("call", format!("could not {verb}: {error}"));
+        }
+    }
+
+    pub(super) fn on_hold(&mut self, hold: bool) {
+        let Some(media) = &mut self.media else { return };
+        if !self.view.state.is_up() || media.held() == hold || media.awaits_answer() {
+            return;
+        }
+        let offer = media.offer_hold(hold);
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.reoffer(now(), offer);
+            if done.is_err() {
+                media.rollback();
+            }
+            self.after_verb("change the call", done);
+        }
+    }
+
+    pub(super) fn on_mute(&mut self, muted: bool) {
+        self.view.muted = muted;
+        if let Some(media) = &self.media {
+            media.set_muted(muted);
+        }
+        self.publish();
+    }
+
+    pub(super) fn on_digits(&mut self, digits: &str) {
+        let digits: Vec<char> = digits
+            .chars()
+            .map(|c| c.to_ascii_uppercase())
+            .filter(|c| c.is_ascii_digit() || "*#ABCD".contains(*c))
+            .collect();
+        for digit in digits {
+            match self.settings.dtmf {
+                DtmfMode::Info => {
+                    let body = format!("Signal={digit}\r\nDuration={}\r\n", DIGIT.as_millis()).into_bytes();
+                    if let Phase::Calling(call) = &mut self.phase {
+                        let done = call.info(now(), "application/dtmf-relay", body);
+                        self.after_verb("send a digit", done);
+                    }
+                }
+                DtmfMode::Rfc4733 | DtmfMode::Inband => {
+                    if let Some(media) = &self.media {
+                        media.send_digit(digit, DIGIT);
+                    }
+                }
+            }
+            self.view.dtmf_sent.push(digit);
+        }
+        self.publish();
+    }
+
+    pub(super) fn on_digit_heard(&mut self, digit: char, duration_ms: Option<u32>) {
+        self.view.dtmf_received.push(digit);
+        self.publish();
+        self.shared.hub.publish(Event::Dtmf { call: self.view.id, digit, duration_ms });
+    }
+
+    /// `application/dtmf-relay` (`Signal=5`) and `application/dtmf` (`5`).
+    pub(super) fn on_info(&mut self, content_type: &str, body: &[u8]) {
+        let text = String::from_utf8_lossy(body);
+        let kind = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let value = |name: &str| {
+            text.lines().find_map(|line| {
+                let (key, value) = line.split_once('=')?;
+                key.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            })
+        };
+        let (signal, duration_ms) = match kind.as_str() {
+            "application/dtmf-relay" => {
+                (value("Signal"), value("Duration").and_then(|d| d.parse().ok()))
+            }
+            "application/dtmf" => (Some(text.trim().to_owned()), None),
+            _ => (None, None),
+        };
+        let digit = signal.and_then(|s| {
+            let mut chars = s.chars();
+            let first = chars.next()?.to_ascii_uppercase();
+            match (first, chars.next()) {
+                ('1', Some('0')) => Some('*'),
+                ('1', Some('1')) => Some('#'),
+                (digit, None) if digit.is_ascii_digit() || "*#ABCD".contains(digit) => Some(digit),
+                _ => None,
+            }
+        });
+        match digit {
+            Some(digit) => self.on_digit_heard(digit, duration_ms),
+            None => self.note("call", format!("an INFO of type {kind} was passed over")),
+        }
+    }
+
+    pub(super) fn on_dismiss(&mut self) {
+        if !self.view.state.is_live() && !self.dismissed {
+            self.dismissed = true;
+            self.shared.hub.publish(Event::CallRemoved { call: self.view.id });
+        }
+    }
+
+    pub(super) fn on_media_silent(&mut self, silent: bool) {
+        let text = if silent { "no media has arrived for 10 s" } else { "media arrives again" };
+        self.note("media", text.to_owned());
+    }
+
+    /// What the user hears beside the peer: the ring tone, or the tone of the other phone ringing.
+    pub(super) fn update_tones(&self) {
+        let early_media = self.media.as_ref().is_some_and(MediaLeg::is_agreed);
+        let ringing = match (self.view.direction, self.view.state) {
+            (Direction::Incoming, CallState::Ringing) => Some(Ringing::Here),
+            (Direction::Outgoing, CallState::Ringing) if !early_media => Some(Ringing::There),
+            _ => None,
+        };
+        let message = DevicesMsg::Call {
+            call: self.view.id,
+            ringing,
+            talking: self.media.as_ref().is_some_and(MediaLeg::is_agreed) && self.view.state.is_live(),
+        };
+        self.shared.devices.cast(message);
+    }
+
+    /// Takes the stream out of the pump and lets the devices rest.
+    pub(super) fn close_media(&mut self) {
+        self.shared.live.remove(self.view.id);
+        if let Some(media) = self.media.take() {
+            media.close();
+        }
+    }
+}

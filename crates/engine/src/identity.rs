@@ -1,0 +1,256 @@
+//! What an account's settings mean to the protocol.
+
+use std::net::SocketAddr;
+
+use model::AccountSettings;
+use secrecy::{ExposeSecret, SecretString};
+use sip_core::Transport;
+use sip_core::auth::Credentials;
+use sip_message::{NameAddr, Uri};
+use thiserror::Error;
+
+use crate::names;
+
+/// Settings that cannot be used, and what a good value looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IdentityError {
+    /// The address of record.
+    #[error("“{0}” is not a SIP address; it looks like sip:alice@example.com")]
+    Aor(String),
+    /// The registrar.
+    #[error("“{0}” is not a registrar; it looks like sip:example.com or sip:192.0.2.1:5060")]
+    Registrar(String),
+    /// The outbound proxy.
+    #[error("“{0}” is not a proxy; it looks like sip:proxy.example.com:5060;transport=tcp;lr")]
+    Proxy(String),
+    /// The local address.
+    #[error("“{0}” is not a local address; it looks like 192.0.2.10:5060")]
+    Bind(String),
+    /// An extra header.
+    #[error("“{0}” is not a header; it looks like X-Room: 42")]
+    Header(String),
+    /// A codec.
+    #[error("“{0}” is not a codec; there are opus, pcmu and pcma")]
+    Codec(String),
+}
+
+/// An account as the protocol sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// What From says, without a tag.
+    pub(crate) from: NameAddr,
+    /// Where REGISTER goes.
+    pub(crate) registrar: Uri,
+    /// The next hop of everything, when one is set.
+    pub(crate) proxy: Option<Uri>,
+    pub(crate) transport: Option<Transport>,
+    pub(crate) bind: Option<SocketAddr>,
+    /// The user part of our Contact. Part of it cannot be guessed, so that only those who were told
+    /// by our registrar reach the account by it.
+    pub(crate) contact_user: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) codecs: Vec<sdp::Codec>,
+    auth_user: String,
+}
+
+impl Identity {
+    /// Reads the settings; `secret` makes the Contact hard to guess and stays the same for an
+    /// account as long as the program runs.
+    pub(crate) fn new(settings: &AccountSettings, secret: u32) -> Result<Self, IdentityError> {
+        let aor = parse_aor(&settings.aor).ok_or_else(|| IdentityError::Aor(settings.aor.clone()))?;
+        let registrar = match settings.registrar.as_deref() {
+            Some(text) => parse_host_uri(text).ok_or_else(|| IdentityError::Registrar(text.to_owned()))?,
+            None => Uri { user: None, password: None, ..aor.clone() },
+        };
+        let proxy = match settings.proxy.as_deref() {
+            Some(text) => Some(parse_host_uri(text).ok_or_else(|| IdentityError::Proxy(text.to_owned()))?),
+            None => None,
+        };
+        let bind = match settings.bind.as_deref() {
+            Some(text) => Some(parse_bind(text).ok_or_else(|| IdentityError::Bind(text.to_owned()))?),
+            None => None,
+        };
+        let headers = settings
+            .headers
+            .iter()
+            .map(|line| parse_header(line).ok_or_else(|| IdentityError::Header(line.clone())))
+            .collect::<Result<_, _>>()?;
+        let codecs = settings
+            .codecs
+            .iter()
+            .map(|name| sdp::Codec::from_name(name).ok_or_else(|| IdentityError::Codec(name.clone())))
+            .collect::<Result<_, _>>()?;
+        let user = aor.user.clone().unwrap_or_default();
+        let display = Some(settings.display_name.clone()).filter(|d| !d.is_empty());
+        // The domain of an address of record has no port of its own unless one was typed.
+        let mut address = aor.clone();
+        address.params = Default::default();
+        address.headers.clear();
+        let mut from = NameAddr::new(address);
+        from.display = display;
+        Ok(Self {
+            from,
+            registrar,
+            proxy,
+            transport: settings.transport.map(names::core_transport),
+            bind,
+            contact_user: format!("{user}-{secret:08x}"),
+            headers,
+            codecs,
+            auth_user: settings.auth_user.clone().unwrap_or(user),
+        })
+    }
+
+    /// User part of the address of record.
+    pub(crate) fn user(&self) -> &str {
+        self.from.uri.user.as_deref().unwrap_or("")
+    }
+
+    /// The name and password to answer challenges with.
+    pub(crate) fn credentials(&self, password: Option<&SecretString>) -> Option<Credentials> {
+        password.map(|p| Credentials::new(self.auth_user.clone(), p.expose_secret().to_owned()))
+    }
+
+    /// The URI of what a person typed: a number or name at the account's domain, `user@host`, or a
+    /// whole URI.
+    pub(crate) fn target(&self, typed: &str) -> Result<Uri, String> {
+        let typed = typed.trim();
+        if typed.is_empty() {
+            return Err("Nothing was typed.".to_owned());
+        }
+        let lower = typed.to_ascii_lowercase();
+        if lower.starts_with("sip:") || lower.starts_with("sips:") {
+            return Uri::parse(typed).map_err(|e| format!("“{typed}” is not an address: {e}."));
+        }
+        if let Some(number) = lower.strip_prefix("tel:") {
+            let number: String = number.split(';').next().unwrap_or("").chars().filter(|c| !"-. ()".contains(*c)).collect();
+            return self.at_domain(&number, typed);
+        }
+        if typed.contains('@') {
+            let scheme = self.from.uri.scheme.as_str();
+            return Uri::parse(&format!("{scheme}:{typed}")).map_err(|e| format!("“{typed}” is not an address: {e}."));
+        }
+        // Numbers are written with signs between; the network wants them without.
+        let is_number = typed.chars().all(|c| c.is_ascii_digit() || "+*#-. ()/".contains(c));
+        let user: String = if is_number { typed.chars().filter(|c| !"-. ()/".contains(*c)).collect() } else { typed.to_owned() };
+        self.at_domain(&user, typed)
+    }
+
+    fn at_domain(&self, user: &str, typed: &str) -> Result<Uri, String> {
+        if user.is_empty() {
+            return Err(format!("“{typed}” holds no number."));
+        }
+        // The registrar's host is where numbers live when it was given with its own port.
+        let domain = &self.from.uri;
+        let mut text = format!("{}:{}@{}", domain.scheme.as_str(), escape_user(user), domain.host);
+        if let Some(port) = domain.port {
+            text.push_str(&format!(":{port}"));
+        }
+        Uri::parse(&text).map_err(|e| format!("“{typed}” is not an address: {e}."))
+    }
+}
+
+/// Escapes what may not stand in the user part as it is (RFC 3261 §25.1 `user`).
+fn escape_user(user: &str) -> String {
+    let mut escaped = String::with_capacity(user.len());
+    for byte in user.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+fn parse_aor(text: &str) -> Option<Uri> {
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    let uri = if lower.starts_with("sip:") || lower.starts_with("sips:") {
+        Uri::parse(text).ok()?
+    } else {
+        Uri::parse(&format!("sip:{text}")).ok()?
+    };
+    uri.user.as_deref().is_some_and(|u| !u.is_empty()).then_some(uri)
+}
+
+fn parse_host_uri(text: &str) -> Option<Uri> {
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    if lower.starts_with("sip:") || lower.starts_with("sips:") {
+        Uri::parse(text).ok()
+    } else {
+        Uri::parse(&format!("sip:{text}")).ok()
+    }
+}
+
+fn parse_bind(text: &str) -> Option<SocketAddr> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 0)))
+}
+
+fn parse_header(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    let (name, value) = (name.trim(), value.trim());
+    let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
+    let fine = !name.is_empty() && name.chars().all(token) && !value.contains(['\r', '\n']);
+    fine.then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// Whether settings can be used, said in a sentence when not.
+pub(crate) fn check(settings: &AccountSettings) -> Result<(), IdentityError> {
+    Identity::new(settings, 0).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(aor: &str) -> Identity {
+        Identity::new(&AccountSettings::new(aor), 0xBEEF).expect("the settings are good")
+    }
+
+    #[test]
+    fn what_a_person_types_becomes_an_address() {
+        let alice = identity("sip:alice@example.com");
+        for (typed, uri) in [
+            ("600", "sip:600@example.com"),
+            (" +49 (30) 123-456 ", "sip:+4930123456@example.com"),
+            ("bob", "sip:bob@example.com"),
+            ("bob@example.org", "sip:bob@example.org"),
+            ("sip:bob@192.0.2.1:5070;transport=tcp", "sip:bob@192.0.2.1:5070;transport=tcp"),
+            ("tel:+49-30-123", "sip:+4930123@example.com"),
+            ("*97#", "sip:*97%23@example.com"),
+        ] {
+            assert_eq!(alice.target(typed).map(|u| u.to_string()), Ok(uri.to_owned()), "{typed}");
+        }
+        for typed in ["", "   ", "tel:", "sip:", "sip:bob@"] {
+            assert!(alice.target(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_registrar_is_the_domain_unless_one_is_set() {
+        let alice = identity("sip:alice@example.com:5070");
+        assert_eq!(alice.registrar.to_string(), "sip:example.com:5070");
+        assert_eq!(alice.contact_user, "alice-0000beef");
+        let mut settings = AccountSettings::new("alice@example.com");
+        settings.registrar = Some("192.0.2.1:5080".to_owned());
+        let alice = Identity::new(&settings, 0).expect("the settings are good");
+        assert_eq!(alice.registrar.to_string(), "sip:192.0.2.1:5080");
+        assert_eq!(alice.from.uri.to_string(), "sip:alice@example.com");
+    }
+
+    #[test]
+    fn bad_settings_say_what_a_good_value_looks_like() {
+        let with = |change: fn(&mut AccountSettings)| {
+            let mut settings = AccountSettings::new("sip:alice@example.com");
+            change(&mut settings);
+            check(&settings).expect_err("the settings are bad").to_string()
+        };
+        assert!(with(|s| s.aor = "example.com".to_owned()).contains("sip:alice@example.com"));
+        assert!(with(|s| s.bind = Some("nowhere".to_owned())).contains("192.0.2.10:5060"));
+        assert!(with(|s| s.headers = vec!["X-A: 1\r\nVia: x".to_owned()]).contains("X-Room: 42"));
+        assert!(with(|s| s.codecs = vec!["g729".to_owned()]).contains("opus"));
+    }
+}

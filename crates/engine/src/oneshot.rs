@@ -1,0 +1,256 @@
+//! One request outside any dialog of ours, until it is answered: an OPTIONS, or the BYE of a call
+//! whose own actor has failed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{AccountId, Event, Failure};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
+use sip_core::options::{Options, OptionsConfig, OptionsEvent};
+use sip_core::stateless::Capabilities;
+use sip_core::Timers;
+use sip_message::{Message, Uri};
+
+use crate::drive::{self, Outlet};
+use crate::identity::Identity;
+use crate::shared::Shared;
+use crate::transport::{Delivery, Owner, TransportMsg};
+use crate::wake::{Wake, now};
+use crate::{DRAINED, failures};
+
+/// What a [`OneShotActor`] can be told.
+pub(crate) enum OneShotMsg {
+    /// The transport brought something.
+    Delivered(Delivery),
+    /// A deadline has come.
+    Wake(u64),
+}
+
+/// Owns one request until it is over.
+pub(crate) struct OneShotActor;
+
+/// What a [`OneShotActor`] is started with.
+pub(crate) struct OneShotArgs {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) account: AccountId,
+    pub(crate) identity: Identity,
+    pub(crate) config: CallConfig,
+    pub(crate) transport: ActorRef<TransportMsg>,
+    pub(crate) task: Task,
+}
+
+/// What is to be done.
+pub(crate) enum Task {
+    /// Ask a peer what it can do.
+    Ask {
+        /// Whom.
+        target: Uri,
+        /// What was typed, to answer with.
+        typed: String,
+    },
+    /// Hang up for an actor that cannot.
+    Farewell {
+        /// What that takes.
+        card: Box<ByeCard>,
+    },
+}
+
+pub(crate) struct OneShotState {
+    args: Asker,
+    owner: Owner,
+    request: Running,
+    wake: Wake,
+}
+
+struct Asker {
+    shared: Arc<Shared>,
+    account: AccountId,
+    identity: Identity,
+    transport: ActorRef<TransportMsg>,
+    typed: String,
+}
+
+/// The protocol object of the task.
+enum Running {
+    Ask(Box<Options>, VecDeque<OptionsEvent>),
+    Farewell(Box<Call>, VecDeque<CallEvent>),
+}
+
+impl Actor for OneShotActor {
+    type Msg = OneShotMsg;
+    type State = OneShotState;
+    type Arguments = OneShotArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let owner = Owner::new(&myself, args.account.clone(), None, OneShotMsg::Delivered);
+        let at = now();
+        let seed = args.shared.seed();
+        let (request, key, typed) = match args.task {
+            Task::Ask { target, typed } => {
+                let config = OptionsConfig {
+                    target,
+                    from: args.identity.from.clone(),
+                    route: args.identity.proxy.clone(),
+                    transport: args.identity.transport,
+                    credentials: args.config.credentials.clone().into_iter().collect(),
+                    capabilities: Capabilities {
+                        user_agent: args.shared.user_agent.clone(),
+                        ..Capabilities::default()
+                    },
+                    timers: Timers::default(),
+                };
+                let mut options = Options::new(config, &seed);
+                options.ask(at);
+                let key = options.owner_key().clone();
+                (Running::Ask(Box::new(options), VecDeque::new()), key, typed)
+            }
+            Task::Farewell { card } => {
+                let key = card.owner_key();
+                let call = card.into_bye(at, args.config, &seed);
+                (Running::Farewell(Box::new(call), VecDeque::new()), key, String::new())
+            }
+        };
+        let claim = TransportMsg::Claim { key, server_key: None, owner: owner.clone() };
+        let _ = args.transport.cast(claim);
+        let asker = Asker {
+            shared: args.shared,
+            account: args.account,
+            identity: args.identity,
+            transport: args.transport,
+            typed,
+        };
+        let mut state = OneShotState { args: asker, owner, request, wake: Wake::default() };
+        state.drive(&myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            OneShotMsg::Delivered(delivery) => state.on_delivery(delivery),
+            OneShotMsg::Wake(generation) => {
+                if state.wake.is_current(generation) {
+                    state.on_wake(now());
+                }
+            }
+        }
+        state.drive(&myself);
+        let drained = match &state.request {
+            Running::Ask(options, _) => options.is_drained(),
+            Running::Farewell(call, _) => call.is_drained(),
+        };
+        if drained {
+            myself.stop(Some(DRAINED.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl OneShotState {
+    fn on_delivery(&mut self, delivery: Delivery) {
+        let at = now();
+        match (&mut self.request, delivery) {
+            (Running::Ask(options, _), Delivery::Message { message, inbound, at }) => {
+                if let Message::Response(response) = *message {
+                    options.handle_response(at, &response, &inbound);
+                }
+            }
+            (Running::Farewell(call, _), Delivery::Message { message, inbound, at }) => match *message {
+                Message::Request(request) => call.handle_request(at, request, inbound),
+                Message::Response(response) => call.handle_response(at, response, inbound),
+            },
+            (Running::Ask(options, _), Delivery::Resolved { id, result }) => {
+                options.handle_resolved(at, id, result);
+            }
+            (Running::Farewell(call, _), Delivery::Resolved { id, result }) => {
+                call.handle_resolved(at, id, result);
+            }
+            (Running::Ask(options, _), Delivery::Unsent { branch, error }) => {
+                options.handle_transport_error(at, &branch, error);
+            }
+            (Running::Farewell(call, _), Delivery::Unsent { branch, error }) => {
+                call.handle_transport_error(at, &branch, error);
+            }
+            (_, Delivery::FlowLost(_)) => {}
+        }
+    }
+
+    fn on_wake(&mut self, at: Instant) {
+        match &mut self.request {
+            Running::Ask(options, _) => options.handle_timeout(at),
+            Running::Farewell(call, _) => call.handle_timeout(at),
+        }
+    }
+
+    fn drive(&mut self, myself: &ActorRef<OneShotMsg>) {
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.args.transport,
+            bind: self.args.identity.bind,
+        };
+        let deadline = match &mut self.request {
+            Running::Ask(options, events) => {
+                let deadline = drive::drain(|| options.poll_output(), &outlet, events);
+                std::mem::take(events).into_iter().for_each(|event| self.args.on_answer(event));
+                deadline
+            }
+            // What becomes of a farewell interests nobody any more.
+            Running::Farewell(call, events) => {
+                let deadline = drive::drain(|| call.poll_output(), &outlet, events);
+                events.clear();
+                deadline
+            }
+        };
+        self.wake.arm(deadline, myself, OneShotMsg::Wake);
+    }
+}
+
+impl Asker {
+    fn on_answer(&self, event: OptionsEvent) {
+        let mut answer = Event::OptionsAnswered {
+            account: self.account.clone(),
+            target: self.typed.clone(),
+            status: None,
+            round_trip_ms: None,
+            allow: Vec::new(),
+            server: None,
+            failure: None,
+        };
+        let Event::OptionsAnswered { status, round_trip_ms, allow, server, failure, .. } = &mut answer else {
+            return;
+        };
+        match event {
+            OptionsEvent::Answered { status: code, phrase, path, round_trip, allow: methods, server: name } => {
+                if code.code() >= 300 {
+                    let what = model::FailureKind::Status { code: code.code(), phrase: phrase.clone() };
+                    let mut said = Failure::new(what);
+                    said.said_by = failures::said_by(Some(&path.remote), name.as_deref());
+                    *failure = Some(said);
+                }
+                *status = Some((code.code(), phrase));
+                *round_trip_ms = round_trip.map(|t| t.as_secs_f32() * 1000.0);
+                *allow = methods
+                    .unwrap_or_default()
+                    .split(',')
+                    .map(|m| m.trim().to_owned())
+                    .filter(|m| !m.is_empty())
+                    .collect();
+                *server = name;
+            }
+            OptionsEvent::Failed(why) => *failure = Some(failures::request(&why)),
+            OptionsEvent::Unresolved(why) => *failure = Some(failures::resolve(&why)),
+            OptionsEvent::Notice(_) => return,
+        }
+        self.shared.hub.publish(answer);
+    }
+}

@@ -1,0 +1,539 @@
+//! The root: routes commands by id, keeps restart budgets, and owns no protocol state.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::{
+    AccountId, AccountSettings, CallId, CallState, Command, DeviceRole, Event, Failure, FailureKind,
+    Notice, NoticeLevel, Password, TenantId, TenantView,
+};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use secrecy::SecretString;
+use settings::secrets::{Backend, SecretError, SecretStore};
+use settings::{Account, Settings, Tenant};
+
+use crate::devices::{DevicesActor, DevicesArgs, DevicesMsg};
+use crate::identity::Identity;
+use crate::shared::{CallMedia, Shared, random_u64};
+use crate::store::StoreMsg;
+use crate::supervise::Budget;
+use crate::tenant::{AccountSpec, TenantActor, TenantArgs, TenantMsg};
+use crate::wake::now;
+use crate::{DRAINED, wall};
+
+/// What a [`PhoneActor`] can be told.
+pub(crate) enum PhoneMsg {
+    /// A client's command.
+    Command(Command),
+    /// Where a password went, or why it could not be kept.
+    SecretKept(Result<Backend, SecretError>),
+    /// Tell a tenant, so that supervision can be seen.
+    #[cfg(test)]
+    Tell(TenantId, TenantMsg),
+    /// Make the devices fail.
+    #[cfg(test)]
+    CrashDevices,
+}
+
+/// The root of the tree.
+pub(crate) struct PhoneActor;
+
+/// What a [`PhoneActor`] is started with.
+pub(crate) struct PhoneArgs {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) devices: ActorRef<DevicesMsg>,
+    pub(crate) devices_args: DevicesArgs,
+    /// Accounts and the rest as loaded.
+    pub(crate) settings: Settings,
+    /// Where changes go; `None` keeps them in memory.
+    pub(crate) save_to: Option<PathBuf>,
+    pub(crate) secrets: SecretStore,
+    /// Passwords known at start, by account.
+    pub(crate) passwords: HashMap<AccountId, SecretString>,
+}
+
+pub(crate) struct PhoneState {
+    shared: Arc<Shared>,
+    settings: Settings,
+    save_to: Option<PathBuf>,
+    secrets: SecretStore,
+    passwords: HashMap<AccountId, SecretString>,
+    tenants: HashMap<TenantId, TenantChild>,
+    devices: ActorRef<DevicesMsg>,
+    devices_args: DevicesArgs,
+    devices_budget: Budget,
+    leaving: bool,
+}
+
+struct TenantChild {
+    actor: Option<ActorRef<TenantMsg>>,
+    budget: Budget,
+    removed: bool,
+}
+
+impl Actor for PhoneActor {
+    type Msg = PhoneMsg;
+    type State = PhoneState;
+    type Arguments = PhoneArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        args.devices.get_cell().link(myself.get_cell());
+        let mut state = PhoneState {
+            shared: args.shared,
+            settings: args.settings,
+            save_to: args.save_to,
+            secrets: args.secrets,
+            passwords: args.passwords,
+            tenants: HashMap::new(),
+            devices: args.devices,
+            devices_args: args.devices_args,
+            devices_budget: Budget::service(),
+            leaving: false,
+        };
+        let preferences = state.settings.preferences;
+        state.shared.hub.publish(Event::Preferences { preferences });
+        let ids: Vec<TenantId> = state.settings.tenants.iter().map(|t| t.id.clone()).collect();
+        for id in ids {
+            state.start_tenant(&myself, &id).await;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            PhoneMsg::Command(command) => state.on_command(&myself, command).await,
+            PhoneMsg::SecretKept(Ok(Backend::Keystore | Backend::Vault)) => {}
+            PhoneMsg::SecretKept(Ok(Backend::SessionOnly)) => {
+                if let Some(sentence) = state.secrets.sentence() {
+                    state.notice(NoticeLevel::Warning, sentence);
+                }
+            }
+            PhoneMsg::SecretKept(Err(error)) => {
+                state.notice(NoticeLevel::Warning, format!("The password was not kept: {error}."));
+            }
+            #[cfg(test)]
+            PhoneMsg::Tell(tenant, message) => {
+                if let Some(actor) = state.tenants.get(&tenant).and_then(|t| t.actor.as_ref()) {
+                    let _ = actor.cast(message);
+                }
+            }
+            #[cfg(test)]
+            PhoneMsg::CrashDevices => drop(state.devices.cast(DevicesMsg::Crash)),
+        }
+        state.stop_when_empty(&myself);
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(who, error) => {
+                state.on_child_ended(&myself, who.get_id(), Some(error.to_string())).await;
+            }
+            SupervisionEvent::ActorTerminated(who, _, reason) => {
+                let drained = reason.as_deref() == Some(DRAINED);
+                let error = (!drained).then(|| reason.unwrap_or_else(|| "it ended".to_owned()));
+                state.on_child_ended(&myself, who.get_id(), error).await;
+            }
+            _ => {}
+        }
+        state.stop_when_empty(&myself);
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.shared.hub.publish(Event::Stopped);
+        Ok(())
+    }
+}
+
+impl PhoneState {
+    async fn on_command(&mut self, myself: &ActorRef<PhoneMsg>, command: Command) {
+        match command {
+            Command::AddTenant { name } => {
+                let id = self.add_tenant(&name);
+                self.start_tenant(myself, &id).await;
+                self.save();
+            }
+            Command::UpdateTenant { tenant, name, colour } => self.update_tenant(&tenant, name, colour),
+            Command::RemoveTenant { tenant } => self.remove_tenant(&tenant),
+            Command::AddAccount { tenant, settings, password } => {
+                self.add_account(myself, tenant, *settings, password).await;
+            }
+            Command::UpdateAccount { account, settings, password } => {
+                self.update_account(myself, &account, *settings, password);
+            }
+            Command::RemoveAccount { account } => self.remove_account(account),
+            Command::PlaceCall { account, target, headers } => self.place_call(account, target, headers),
+            Command::AnswerCall { call } => {
+                self.hold_others(call);
+                self.to_call(call, Command::AnswerCall { call });
+            }
+            Command::ResumeCall { call } => {
+                self.hold_others(call);
+                self.to_call(call, Command::ResumeCall { call });
+            }
+            Command::RejectCall { call, .. }
+            | Command::EndCall { call }
+            | Command::HoldCall { call }
+            | Command::MuteCall { call, .. }
+            | Command::SendDtmf { call, .. }
+            | Command::DismissCall { call } => self.to_call(call, command),
+            Command::Register { ref account }
+            | Command::Unregister { ref account }
+            | Command::SendOptions { ref account, .. } => {
+                let account = account.clone();
+                self.to_account(&account, command);
+            }
+            Command::ChooseDevice { role, device } => {
+                match role {
+                    DeviceRole::Capture => self.settings.devices.capture.clone_from(&device),
+                    DeviceRole::Playout => self.settings.devices.playout.clone_from(&device),
+                }
+                self.devices_args.capture.clone_from(&self.settings.devices.capture);
+                self.devices_args.playout.clone_from(&self.settings.devices.playout);
+                let _ = self.devices.cast(DevicesMsg::Choose { role, device });
+                self.save();
+            }
+            Command::RefreshDevices => drop(self.devices.cast(DevicesMsg::Refresh)),
+            Command::ClearHistory { tenant } => {
+                let _ = self.shared.store.cast(StoreMsg::ClearHistory(tenant));
+            }
+            Command::SetPreferences { preferences } => {
+                self.settings.preferences = preferences;
+                self.shared.hub.publish(Event::Preferences { preferences });
+                self.save();
+            }
+            Command::Snapshot => {
+                let snapshot = Box::new(self.shared.hub.snapshot());
+                self.shared.hub.publish(Event::Resync { snapshot });
+            }
+            Command::Shutdown => self.leave(),
+        }
+    }
+
+    fn add_tenant(&mut self, name: &str) -> TenantId {
+        let id = self.settings.fresh_tenant_id(name);
+        let colour = u8::try_from(self.settings.tenants.len() % 8).unwrap_or(0);
+        self.settings.tenants.push(Tenant::new(id.clone(), name, colour));
+        id
+    }
+
+    fn update_tenant(&mut self, id: &TenantId, name: String, colour: u8) {
+        if let Some(tenant) = self.settings.tenant_mut(id) {
+            tenant.name.clone_from(&name);
+            tenant.colour = colour;
+            self.to_tenant(id, TenantMsg::Renamed { name, colour });
+            self.save();
+        }
+    }
+
+    fn remove_tenant(&mut self, id: &TenantId) {
+        let accounts: Vec<AccountId> =
+            self.settings.tenant(id).map(|t| t.accounts.iter().map(|a| a.id.clone()).collect()).unwrap_or_default();
+        accounts.iter().for_each(|account| self.forget_secret(id, account));
+        self.settings.tenants.retain(|t| t.id != *id);
+        let _ = self.shared.store.cast(StoreMsg::ClearHistory(id.clone()));
+        if let Some(child) = self.tenants.get_mut(id) {
+            child.removed = true;
+        }
+        self.to_tenant(id, TenantMsg::Leave);
+        self.save();
+    }
+
+    async fn add_account(
+        &mut self,
+        myself: &ActorRef<PhoneMsg>,
+        tenant: Option<TenantId>,
+        settings: AccountSettings,
+        password: Option<Password>,
+    ) {
+        let secret = contact_secret();
+        let identity = match Identity::new(&settings, secret) {
+            Ok(identity) => identity,
+            Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
+        };
+        let tenant = match tenant.or_else(|| self.settings.tenants.first().map(|t| t.id.clone())) {
+            Some(tenant) => tenant,
+            None => {
+                let id = self.add_tenant("My organisation");
+                self.start_tenant(myself, &id).await;
+                id
+            }
+        };
+        let id = self.settings.fresh_account_id(&settings.aor);
+        let Some(entry) = self.settings.tenant_mut(&tenant) else { return };
+        entry.accounts.push(Account::new(id.clone(), settings.clone()));
+        let password = password.map(|p| self.keep_secret(myself, &tenant, &id, &p));
+        let spec = AccountSpec { id, settings, identity, password };
+        self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
+        self.save();
+    }
+
+    fn update_account(
+        &mut self,
+        myself: &ActorRef<PhoneMsg>,
+        id: &AccountId,
+        settings: AccountSettings,
+        password: Option<Password>,
+    ) {
+        let identity = match Identity::new(&settings, contact_secret()) {
+            Ok(identity) => identity,
+            Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
+        };
+        let Some(tenant) = self.settings.account(id).map(|(tenant, _)| tenant.id.clone()) else { return };
+        if let Some(account) = self.settings.account_mut(id) {
+            account.settings = settings.clone();
+        }
+        let password = match password {
+            Some(password) => Some(self.keep_secret(myself, &tenant, id, &password)),
+            None => self.passwords.get(id).cloned(),
+        };
+        let spec = AccountSpec { id: id.clone(), settings, identity, password };
+        self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
+        self.save();
+    }
+
+    fn remove_account(&mut self, id: AccountId) {
+        let Some(tenant) = self.settings.account(&id).map(|(tenant, _)| tenant.id.clone()) else { return };
+        if let Some(entry) = self.settings.tenant_mut(&tenant) {
+            entry.accounts.retain(|a| a.id != id);
+        }
+        self.forget_secret(&tenant, &id);
+        self.to_tenant(&tenant, TenantMsg::Command(Command::RemoveAccount { account: id }));
+        self.save();
+    }
+
+    fn place_call(&mut self, account: AccountId, target: String, headers: Vec<String>) {
+        let call = self.shared.next_call();
+        let Some(tenant) = self.settings.account(&account).map(|(tenant, _)| tenant.id.clone()) else {
+            let failure = Failure::new(FailureKind::BadTarget { detail: "There is no such account.".to_owned() });
+            return self.shared.publish_still_call(&TenantId::new(""), &account, call, &target, failure);
+        };
+        self.hold_others(call);
+        self.to_tenant(&tenant, TenantMsg::PlaceCall { call, account, target, headers });
+    }
+
+    /// One microphone and one pair of ears: talking to one means holding the others. Scripts bring
+    /// sound for each call and hold nothing.
+    fn hold_others(&self, call: CallId) {
+        if !matches!(self.shared.call_media, CallMedia::Devices) {
+            return;
+        }
+        let others: Vec<CallId> = self.shared.hub.read(|s| {
+            s.calls
+                .iter()
+                .filter(|c| c.id != call && c.state == CallState::Connected)
+                .map(|c| c.id)
+                .collect()
+        });
+        others.into_iter().for_each(|call| self.to_call(call, Command::HoldCall { call }));
+    }
+
+    fn to_call(&self, call: CallId, command: Command) {
+        let tenant = self.shared.hub.read(|s| s.calls.iter().find(|c| c.id == call).map(|c| c.tenant.clone()));
+        match tenant {
+            Some(tenant) if self.tenants.contains_key(&tenant) => {
+                self.to_tenant(&tenant, TenantMsg::Command(command));
+            }
+            // Its tenant is gone; what is left is the view.
+            Some(_) if matches!(command, Command::DismissCall { .. }) => {
+                self.shared.hub.publish(Event::CallRemoved { call });
+            }
+            _ => {}
+        }
+    }
+
+    fn to_account(&self, account: &AccountId, command: Command) {
+        if let Some((tenant, _)) = self.settings.account(account) {
+            self.to_tenant(&tenant.id, TenantMsg::Command(command));
+        }
+    }
+
+    fn to_tenant(&self, id: &TenantId, message: TenantMsg) {
+        if let Some(actor) = self.tenants.get(id).and_then(|t| t.actor.as_ref()) {
+            let _ = actor.cast(message);
+        }
+    }
+
+    async fn start_tenant(&mut self, myself: &ActorRef<PhoneMsg>, id: &TenantId) {
+        let Some(tenant) = self.settings.tenant(id) else { return };
+        let mut accounts = Vec::new();
+        for account in &tenant.accounts {
+            match Identity::new(&account.settings, contact_secret()) {
+                Ok(identity) => accounts.push(AccountSpec {
+                    id: account.id.clone(),
+                    settings: account.settings.clone(),
+                    identity,
+                    password: self.passwords.get(&account.id).cloned(),
+                }),
+                Err(error) => {
+                    self.notice(NoticeLevel::Error, format!("Account {}: {error}.", account.id));
+                }
+            }
+        }
+        let view = TenantView { id: id.clone(), name: tenant.name.clone(), colour: tenant.colour, degraded: false };
+        let args = TenantArgs { shared: Arc::clone(&self.shared), view, accounts };
+        let actor = match Actor::spawn_linked(None, TenantActor, args, myself.get_cell()).await {
+            Ok((actor, _)) => Some(actor),
+            Err(error) => {
+                self.notice(NoticeLevel::Error, format!("Tenant {id} could not be started: {error}."));
+                None
+            }
+        };
+        let child = self.tenants.entry(id.clone()).or_insert_with(|| TenantChild {
+            actor: None,
+            budget: Budget::tenant(),
+            removed: false,
+        });
+        child.actor = actor;
+    }
+
+    /// A child ended; `error` is why when it was not drained. The others do not notice.
+    async fn on_child_ended(&mut self, myself: &ActorRef<PhoneMsg>, who: ActorId, error: Option<String>) {
+        if who == self.devices.get_id() {
+            return self.on_devices_failed(myself, &error.unwrap_or_default()).await;
+        }
+        let found = self.tenants.iter().find(|(_, t)| t.actor.as_ref().is_some_and(|a| a.get_id() == who));
+        let Some(id) = found.map(|(id, _)| id.clone()) else { return };
+        let Some(child) = self.tenants.get_mut(&id) else { return };
+        child.actor = None;
+        if child.removed {
+            self.tenants.remove(&id);
+            self.shared.hub.publish(Event::TenantRemoved { tenant: id });
+            return;
+        }
+        let Some(error) = error.filter(|_| !self.leaving) else { return };
+        let again = child.budget.take(now());
+        self.end_calls_of(&id);
+        if again {
+            self.notice(NoticeLevel::Warning, format!("Tenant {id} failed inside ({error}) and was started again."));
+            self.start_tenant(myself, &id).await;
+        } else {
+            self.notice(NoticeLevel::Error, format!("Tenant {id} failed too often ({error}) and rests."));
+            let view = self.shared.hub.read(|s| s.tenants.iter().find(|t| t.id == id).cloned());
+            if let Some(mut tenant) = view {
+                tenant.degraded = true;
+                self.shared.hub.publish(Event::Tenant { tenant });
+            }
+        }
+    }
+
+    /// A tenant that failed took its calls with it.
+    fn end_calls_of(&self, tenant: &TenantId) {
+        let calls: Vec<_> = self
+            .shared
+            .hub
+            .read(|s| s.calls.iter().filter(|c| c.tenant == *tenant && c.state.is_live()).cloned().collect());
+        for mut call in calls {
+            call.state = CallState::Ended;
+            call.ended_at = Some(wall());
+            call.failure = Some(Failure::new(FailureKind::Internal { detail: "the tenant's own actor".to_owned() }));
+            self.shared.live.remove(call.id);
+            self.shared.release_devices(call.id);
+            self.shared.hub.publish(Event::Call { call: Box::new(call) });
+        }
+    }
+
+    /// Calls go on with a null device, and the user is told.
+    async fn on_devices_failed(&mut self, myself: &ActorRef<PhoneMsg>, error: &str) {
+        if self.leaving {
+            return;
+        }
+        if !self.devices_budget.take(now()) {
+            self.devices_args.hardware = false;
+            self.notice(NoticeLevel::Error, format!("Sound failed too often ({error}); calls go on without it."));
+        } else {
+            self.notice(NoticeLevel::Warning, format!("Sound failed ({error}) and was started again."));
+        }
+        let args = self.devices_args.clone();
+        if let Ok((devices, _)) = Actor::spawn_linked(None, DevicesActor, args, myself.get_cell()).await {
+            self.shared.devices.replace(devices.clone());
+            self.devices = devices;
+            // Calls that were up still need sound.
+            let calls: Vec<CallId> =
+                self.shared.hub.read(|s| s.calls.iter().filter(|c| c.state.is_up()).map(|c| c.id).collect());
+            for call in calls {
+                let _ = self.devices.cast(DevicesMsg::Call { call, ringing: None, talking: true });
+            }
+        }
+    }
+
+    /// Uses a password from now on and has it kept, off this mailbox: a keystore may take seconds.
+    fn keep_secret(
+        &mut self,
+        myself: &ActorRef<PhoneMsg>,
+        tenant: &TenantId,
+        account: &AccountId,
+        password: &Password,
+    ) -> SecretString {
+        let secret = SecretString::from(password.0.clone());
+        self.passwords.insert(account.clone(), secret.clone());
+        let (store, tenant, account, kept) =
+            (self.secrets.clone(), tenant.clone(), account.clone(), secret.clone());
+        let myself = myself.clone();
+        tokio::task::spawn_blocking(move || {
+            let result = store.set(&tenant, &account, kept);
+            let _ = myself.cast(PhoneMsg::SecretKept(result));
+        });
+        secret
+    }
+
+    fn forget_secret(&mut self, tenant: &TenantId, account: &AccountId) {
+        self.passwords.remove(account);
+        let (store, tenant, account) = (self.secrets.clone(), tenant.clone(), account.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.remove(&tenant, &account) {
+                tracing::warn!(%error, "a password could not be removed");
+            }
+        });
+    }
+
+    fn save(&self) {
+        if let Some(dir) = &self.save_to {
+            let message = StoreMsg::Save { dir: dir.clone(), settings: Box::new(self.settings.clone()) };
+            let _ = self.shared.store.cast(message);
+        }
+    }
+
+    fn leave(&mut self) {
+        self.leaving = true;
+        for actor in self.tenants.values().filter_map(|t| t.actor.as_ref()) {
+            let _ = actor.cast(TenantMsg::Leave);
+        }
+    }
+
+    fn stop_when_empty(&self, myself: &ActorRef<PhoneMsg>) {
+        if self.leaving && self.tenants.values().all(|t| t.actor.is_none()) {
+            myself.stop(Some(DRAINED.to_owned()));
+        }
+    }
+
+    fn notice(&self, level: NoticeLevel, text: String) {
+        let notice = Notice { time: wall(), level, tenant: None, text };
+        self.shared.hub.publish(Event::Notice { notice });
+    }
+}
+
+/// The part of a Contact that cannot be guessed.
+fn contact_secret() -> u32 {
+    (random_u64() >> 32) as u32
+}

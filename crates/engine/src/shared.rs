@@ -1,0 +1,228 @@
+//! What every actor of one engine has at hand.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use media::{PumpHandle, Sink, Source, StreamCounters};
+use model::{
+    AccountId, CallId, CallState, CallView, Direction, Event, Failure, HistoryEntry, Levels, Outcome,
+    Party, TenantId,
+};
+use ractor::ActorRef;
+use sip_core::Seed;
+
+use crate::devices::DevicesMsg;
+use crate::hub::Hub;
+use crate::store::StoreMsg;
+use crate::transport::HostTable;
+use crate::wall;
+
+/// What every actor of one engine has at hand. Nothing in it changes, but what is behind a lock or
+/// an atomic of its own.
+pub(crate) struct Shared {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) pump: PumpHandle,
+    pub(crate) store: ActorRef<StoreMsg>,
+    pub(crate) devices: DevicesRef,
+    pub(crate) live: LiveStreams,
+    pub(crate) user_agent: String,
+    /// `urn:uuid:…`, the same for all registrations of this installation (RFC 5626 §4.1).
+    pub(crate) instance_id: String,
+    pub(crate) cname: String,
+    pub(crate) hosts: HostTable,
+    pub(crate) trace_dir: Option<PathBuf>,
+    pub(crate) media_ports: RangeInclusive<u16>,
+    pub(crate) call_media: CallMedia,
+    pub(crate) calls: AtomicU64,
+}
+
+/// Where the sound of calls comes from and goes to.
+#[derive(Clone, Debug, Default)]
+pub enum CallMedia {
+    /// Microphone and speaker, shared by all calls.
+    #[default]
+    Devices,
+    /// For scripts and tests: each call has its own.
+    PerCall {
+        /// What the peer hears.
+        source: Source,
+        /// Where what we hear goes; `{call}` in a file name becomes the call's number.
+        sink: Sink,
+    },
+}
+
+impl CallMedia {
+    /// Silence out and nowhere in: for what has no calls.
+    pub fn null() -> Self {
+        Self::PerCall { source: Source::Silence, sink: Sink::Discard }
+    }
+
+    /// Whether a microphone or a speaker is needed.
+    pub(crate) fn uses_devices(&self) -> bool {
+        match self {
+            Self::Devices => true,
+            Self::PerCall { source, sink } => {
+                matches!(source, Source::Microphone)
+                    || matches!(sink, Sink::Speaker | Sink::RecordAndSpeaker(_))
+            }
+        }
+    }
+}
+
+/// The sink with the call's number in the file name where `{call}` stands.
+fn sink_of(sink: &Sink, call: CallId) -> Sink {
+    let named = |path: &PathBuf| PathBuf::from(path.to_string_lossy().replace("{call}", &call.to_string()));
+    match sink {
+        Sink::Record(path) => Sink::Record(named(path)),
+        Sink::RecordAndSpeaker(path) => Sink::RecordAndSpeaker(named(path)),
+        other => other.clone(),
+    }
+}
+
+/// Which tone a call has sounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ringing {
+    /// Our phone rings.
+    Here,
+    /// Theirs does, and we hear that it does.
+    There,
+}
+
+/// The devices' mailbox, which is another after the devices' actor was started again.
+pub(crate) struct DevicesRef(Mutex<ActorRef<DevicesMsg>>);
+
+impl DevicesRef {
+    pub(crate) fn new(devices: ActorRef<DevicesMsg>) -> Self {
+        Self(Mutex::new(devices))
+    }
+
+    pub(crate) fn replace(&self, devices: ActorRef<DevicesMsg>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = devices;
+    }
+
+    pub(crate) fn cast(&self, message: DevicesMsg) {
+        let devices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Between a failure and the restart nobody listens; the restart asks which calls are up.
+        let _ = devices.cast(message);
+    }
+}
+
+/// The streams whose levels the view may ask for at any frame.
+#[derive(Default)]
+pub(crate) struct LiveStreams(Mutex<HashMap<CallId, Arc<StreamCounters>>>);
+
+impl LiveStreams {
+    pub(crate) fn insert(&self, call: CallId, counters: Arc<StreamCounters>) {
+        self.lock().insert(call, counters);
+    }
+
+    pub(crate) fn remove(&self, call: CallId) {
+        self.lock().remove(&call);
+    }
+
+    pub(crate) fn levels(&self, call: CallId) -> Levels {
+        self.lock().get(&call).map_or(Levels::default(), |c| Levels {
+            capture: c.send_level(),
+            playout: c.receive_level(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CallId, Arc<StreamCounters>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Fresh entropy for one protocol object.
+    pub(crate) fn seed(&self) -> Seed {
+        let mut bytes = [0_u8; 32];
+        fill(&mut bytes);
+        Seed(bytes)
+    }
+
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId(self.calls.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Source and sink of a new stream.
+    pub(crate) fn media_of(&self, call: CallId) -> (Source, Sink) {
+        match &self.call_media {
+            CallMedia::Devices => (Source::Microphone, Sink::Speaker),
+            CallMedia::PerCall { source, sink } => (source.clone(), sink_of(sink, call)),
+        }
+    }
+
+    /// Shows a call that never came to be, with the reason.
+    pub(crate) fn publish_still_call(
+        &self,
+        tenant: &TenantId,
+        account: &AccountId,
+        id: CallId,
+        target: &str,
+        failure: Failure,
+    ) {
+        let now = wall();
+        let view = CallView {
+            id,
+            tenant: tenant.clone(),
+            account: account.clone(),
+            direction: Direction::Outgoing,
+            remote: Party { display: None, uri: target.to_owned() },
+            state: CallState::Ended,
+            held_by_us: false,
+            held_by_peer: false,
+            muted: false,
+            created_at: now,
+            connected_at: None,
+            ended_at: Some(now),
+            codec: None,
+            secured: false,
+            dtmf_sent: String::new(),
+            dtmf_received: String::new(),
+            stats: None,
+            failure: Some(failure),
+            last_status: None,
+            media_peer: None,
+            sip_call_id: String::new(),
+        };
+        self.file(&view, Outcome::Failed);
+        self.hub.publish(Event::Call { call: Box::new(view) });
+    }
+
+    /// Puts a finished call into the history.
+    pub(crate) fn file(&self, view: &CallView, outcome: Outcome) {
+        let talk = view.connected_at.zip(view.ended_at).map(|(from, to)| to.since(from));
+        let entry = HistoryEntry {
+            id: 0,
+            tenant: view.tenant.clone(),
+            account: view.account.clone(),
+            direction: view.direction,
+            remote: view.remote.clone(),
+            started_at: view.created_at,
+            talk_ms: talk.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+            outcome,
+            status: view.failure.as_ref().and_then(|_| view.last_status.clone()),
+            sentence: view.failure.as_ref().map(Failure::sentence),
+            sip_call_id: view.sip_call_id.clone(),
+        };
+        let _ = self.store.cast(StoreMsg::File(Box::new(entry)));
+    }
+
+    /// The devices need not wait for a call any more.
+    pub(crate) fn release_devices(&self, call: CallId) {
+        self.devices.cast(DevicesMsg::Call { call, ringing: None, talking: false });
+    }
+}
+
+pub(crate) fn random_u64() -> u64 {
+    let mut bytes = [0_u8; 8];
+    fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+pub(crate) fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives randomness");
+}

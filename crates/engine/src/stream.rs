@@ -1,0 +1,161 @@
+//! One RTP stream: its life cycle, its statistics, and the loss of its media.
+//!
+//! The actor owns the stream and does not carry it: packets and samples pass through the pump
+//! thread, and what the actor learns it reads from atomics. The dialog holds the handle too, so a
+//! fault in here stops the reports and not the sound.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use codecs::CodecKind;
+use media::{StreamCounters, StreamEvent, StreamHandle};
+use model::MediaStats;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rtp::quality::{CodecProfile, Conditions};
+
+use crate::dialog::DialogMsg;
+use crate::wake::now;
+
+/// How often the pump is asked for digits and faults.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often figures are reported.
+const REPORT: Duration = Duration::from_secs(1);
+/// How long nothing may come before the user is told.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What one packet and the sound devices at both ends add to the delay.
+const PACKET_AND_DEVICES: Duration = Duration::from_millis(60);
+/// Packets before there is anything to judge.
+const ENOUGH_TO_JUDGE: u64 = 50;
+
+/// What a [`StreamActor`] can be told.
+pub(crate) enum StreamMsg {
+    /// Look at the pump.
+    Look,
+    /// Whether media is expected at all: not while held.
+    Expecting(bool),
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
+}
+
+/// Owns the reports of one stream.
+pub(crate) struct StreamActor;
+
+/// What a [`StreamActor`] is started with.
+#[derive(Clone)]
+pub(crate) struct StreamArgs {
+    pub(crate) dialog: ActorRef<DialogMsg>,
+    pub(crate) handle: Arc<StreamHandle>,
+    pub(crate) codec: CodecKind,
+    /// Whether media is expected from the start.
+    pub(crate) expecting: bool,
+}
+
+pub(crate) struct StreamState {
+    args: StreamArgs,
+    reported_at: Instant,
+    received: u64,
+    heard_at: Instant,
+    expecting: bool,
+    silent: bool,
+}
+
+impl Actor for StreamActor {
+    type Msg = StreamMsg;
+    type State = StreamState;
+    type Arguments = StreamArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        myself.send_interval(LOOK, || StreamMsg::Look);
+        let at = now();
+        let received = args.handle.counters().received();
+        let expecting = args.expecting;
+        Ok(StreamState { args, reported_at: at, received, heard_at: at, expecting, silent: false })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            StreamMsg::Look => state.on_look(now()),
+            StreamMsg::Expecting(expecting) => {
+                state.expecting = expecting;
+                state.heard_at = now();
+            }
+            #[cfg(test)]
+            StreamMsg::Crash => panic!("told to fail"),
+        }
+        Ok(())
+    }
+}
+
+impl StreamState {
+    fn on_look(&mut self, at: Instant) {
+        while let Some(event) = self.args.handle.poll_event() {
+            let message = match event {
+                StreamEvent::Dtmf { digit, duration } => DialogMsg::DigitHeard { digit, duration },
+                StreamEvent::FirstPacket { from } => DialogMsg::MediaFlows(from),
+                other => DialogMsg::MediaNews(format!("{other:?}")),
+            };
+            let _ = self.args.dialog.cast(message);
+        }
+        let received = self.args.handle.counters().received();
+        if received != self.received {
+            self.received = received;
+            self.heard_at = at;
+            if std::mem::take(&mut self.silent) {
+                let _ = self.args.dialog.cast(DialogMsg::MediaSilent(false));
+            }
+        } else if self.expecting && !self.silent && at.saturating_duration_since(self.heard_at) >= SILENCE {
+            self.silent = true;
+            let _ = self.args.dialog.cast(DialogMsg::MediaSilent(true));
+        }
+        if at.saturating_duration_since(self.reported_at) >= REPORT {
+            self.reported_at = at;
+            let _ = self.args.dialog.cast(DialogMsg::Stats(self.stats()));
+        }
+    }
+
+    fn stats(&self) -> MediaStats {
+        stats(&self.args.handle.counters(), self.args.codec)
+    }
+}
+
+/// The figures of a stream as they stand.
+pub(crate) fn stats(counters: &StreamCounters, codec: CodecKind) -> MediaStats {
+    let (received, lost, late) = (counters.received(), counters.lost(), counters.late());
+    let expected = received + lost;
+    let missing = if expected == 0 { 0.0 } else { (lost + late) as f32 / expected as f32 };
+    let round_trip = counters.round_trip();
+    let played = counters.played_ms();
+    let conditions = Conditions {
+        codec: match codec {
+            CodecKind::Opus => CodecProfile::OPUS,
+            CodecKind::Pcmu | CodecKind::Pcma => CodecProfile::G711,
+        },
+        one_way_delay: round_trip.unwrap_or_default() / 2
+            + Duration::from_millis(counters.buffer_ms())
+            + PACKET_AND_DEVICES,
+        loss: missing.min(1.0),
+        burst_ratio: 1.0,
+    };
+    MediaStats {
+        sent: counters.sent(),
+        received,
+        lost,
+        late,
+        jitter_ms: counters.jitter_us() as f32 / 1_000.0,
+        rtt_ms: round_trip.map(|t| t.as_secs_f32() * 1_000.0),
+        buffer_ms: counters.buffer_ms() as f32,
+        concealed: if played == 0 { 0.0 } else { counters.concealed_ms() as f32 / played as f32 },
+        mos: (received >= ENOUGH_TO_JUDGE).then(|| rtp::quality::rate(&conditions).mos),
+    }
+}

@@ -1,0 +1,578 @@
+//! One tenant's sockets and connections.
+//!
+//! ```text
+//! socket task: receive, stamp the time, hold a permit ──▶ TransportActor: source rate, parse, record,
+//!                                                        find the owner ──▶ the owner's mailbox
+//! owner ──Send──▶ TransportActor: flow or path to a socket or connection, record ──▶ wire
+//! ```
+//!
+//! A permit is held from the socket until the actor has handled the message, so the mailbox cannot
+//! grow: when permits run out, datagrams are dropped and counted, and streams wait.
+//!
+//! The actor decides by keys alone. Responses and requests inside a dialog carry the Call-ID and
+//! the local tag of whoever made them ([`OwnerKey`]); repeats, CANCEL and the ACK of a failure carry
+//! the branch of the request they belong to ([`ServerKey`]); a new INVITE is for the account whose
+//! Contact it names. What matches nothing gets one cheap answer and is counted.
+
+mod limit;
+mod resolve;
+mod sockets;
+mod stream;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{AccountId, CallId, Timestamp};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use sip_core::dispatch::{self, OwnerKey, ServerKey};
+use sip_core::stateless::{self, Capabilities};
+use sip_core::{
+    Destination, FlowId, Inbound, Path, ResolveError, ResolveId, Seed, Tokens, Transmit, Transport,
+    TransportError,
+};
+use sip_message::{Message, Method, Request, Uri, validate_request};
+use tokio::sync::OwnedSemaphorePermit;
+
+use self::limit::SourceLimiter;
+use self::resolve::Resolver;
+pub use self::resolve::HostTable;
+use self::sockets::Sockets;
+use self::stream::Connections;
+use crate::recorder::{RecorderMsg, Wire};
+use crate::tenant::TenantMsg;
+use crate::wake::now;
+
+/// Messages between the sockets and the actor at any time.
+const PERMITS: usize = 2_048;
+/// How long the key of a handled request is remembered: 64·T1, after which no repeat can come.
+const SERVER_KEY_LIFE: Duration = Duration::from_secs(33);
+/// Keys of requests remembered at a time.
+const SERVER_KEYS: usize = 16_384;
+/// Messages kept for an owner that is being started.
+const PENDING_PER_OWNER: usize = 8;
+
+/// What a [`TransportActor`] can be told.
+pub(crate) enum TransportMsg {
+    /// Bytes arrived; a permit is held until they are handled.
+    Received(Received),
+    /// A connection that we opened is up or failed, or any connection ended.
+    Stream(stream::StreamEvent),
+    /// Send this.
+    Send {
+        /// Who sends, to be told when it cannot be sent.
+        from: Owner,
+        /// What, and where to.
+        transmit: Transmit,
+    },
+    /// Find the places behind a next hop and tell the owner.
+    Resolve {
+        /// Who asks.
+        owner: Owner,
+        /// Which of its questions.
+        id: ResolveId,
+        /// The next hop.
+        uri: Uri,
+        /// The transport, when it is fixed.
+        transport: Option<Transport>,
+        /// The local address its account is bound to.
+        bind: Option<SocketAddr>,
+    },
+    /// Places were found (from the task that `Resolve` started).
+    Resolved {
+        /// Who asked.
+        owner: Owner,
+        /// Which of its questions.
+        id: ResolveId,
+        /// The local address its account is bound to.
+        bind: Option<SocketAddr>,
+        /// What was found.
+        result: Result<Vec<resolve::Target>, ResolveError>,
+    },
+    /// This owner takes what carries this key.
+    Claim {
+        /// Call-ID and local tag.
+        key: OwnerKey,
+        /// The request it was started for, if any.
+        server_key: Option<ServerKey>,
+        /// Who.
+        owner: Owner,
+    },
+    /// This owner is gone.
+    Release(ActorId),
+    /// An account can be called, or how it can be called changed.
+    Reachable(Reachable),
+    /// An account cannot be called any more.
+    Unreachable(AccountId),
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
+}
+
+/// Bytes from a socket.
+pub(crate) struct Received {
+    pub(crate) flow: FlowId,
+    pub(crate) path: Path,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) at: Instant,
+    pub(crate) wall: Timestamp,
+    /// Given back when the message has been handled.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// How an account can be called.
+#[derive(Clone, Debug)]
+pub(crate) struct Reachable {
+    pub(crate) account: AccountId,
+    /// The user part of the Contact we register: whoever knows it was told by our registrar.
+    pub(crate) contact_user: String,
+    /// The local address it wants.
+    pub(crate) bind: Option<SocketAddr>,
+    /// The user part of the address of record.
+    pub(crate) aor_user: String,
+    /// Hosts that may call the address of record itself: our registrar and proxies. `None` is
+    /// anybody, for accounts that do not register and are called directly.
+    pub(crate) servers: Option<HashSet<IpAddr>>,
+}
+
+/// Who owns a dialog or a registration.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    pub(crate) id: ActorId,
+    /// For the record: whose messages these are.
+    pub(crate) account: AccountId,
+    /// For the record: the call they belong to, if they do.
+    pub(crate) call: Option<CallId>,
+    deliver: Arc<dyn Fn(Delivery) -> bool + Send + Sync>,
+}
+
+impl Owner {
+    /// `wrap` turns a delivery into the actor's own message.
+    pub(crate) fn new<M: ractor::Message>(
+        actor: &ActorRef<M>,
+        account: AccountId,
+        call: Option<CallId>,
+        wrap: impl Fn(Delivery) -> M + Send + Sync + 'static,
+    ) -> Self {
+        let id = actor.get_id();
+        let actor = actor.clone();
+        let deliver = Arc::new(move |delivery| actor.cast(wrap(delivery)).is_ok());
+        Self { id, account, call, deliver }
+    }
+
+    fn deliver(&self, delivery: Delivery) {
+        // An owner that ended between the look-up and the cast is released by its supervisor.
+        let _ = (self.deliver)(delivery);
+    }
+}
+
+/// What the transport brings to an owner.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// A message for it.
+    Message {
+        message: Box<Message>,
+        inbound: Inbound,
+        at: Instant,
+    },
+    /// The places behind a next hop.
+    Resolved {
+        id: ResolveId,
+        result: Result<Vec<Path>, ResolveError>,
+    },
+    /// Something could not be sent.
+    Unsent {
+        /// Branch of its topmost Via.
+        branch: String,
+        error: TransportError,
+    },
+    /// A connection is gone.
+    FlowLost(FlowId),
+}
+
+/// Owns the sockets of one tenant.
+pub(crate) struct TransportActor;
+
+/// What a [`TransportActor`] is started with.
+pub(crate) struct TransportArgs {
+    pub(crate) tenant: ActorRef<TenantMsg>,
+    pub(crate) recorder: ActorRef<RecorderMsg>,
+    pub(crate) hosts: HostTable,
+    pub(crate) user_agent: String,
+    pub(crate) seed: Seed,
+}
+
+/// What went by without reaching an owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// No SIP at all, or too broken to answer.
+    pub(crate) garbage: u64,
+    /// Requests that belong to nothing of ours.
+    pub(crate) strangers: u64,
+    /// Responses that belong to nothing of ours.
+    pub(crate) stray_responses: u64,
+}
+
+pub(crate) struct TransportState {
+    args: TransportArgs,
+    sockets: Sockets,
+    connections: Connections,
+    resolver: Resolver,
+    limiter: SourceLimiter,
+    owners: HashMap<OwnerKey, Owner>,
+    requests: HashMap<ServerKey, Handler>,
+    request_order: VecDeque<(Instant, ServerKey)>,
+    reachable: HashMap<AccountId, Reachable>,
+    counters: Counters,
+    capabilities: Capabilities,
+    tokens: Tokens,
+}
+
+/// Who handles a request that is not in a dialog yet.
+enum Handler {
+    Owner(Owner),
+    /// The owner is being started; what comes meanwhile is kept for it.
+    Starting(Vec<Delivery>),
+}
+
+impl Actor for TransportActor {
+    type Msg = TransportMsg;
+    type State = TransportState;
+    type Arguments = TransportArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(TransportState {
+            sockets: Sockets::new(myself.clone(), PERMITS),
+            connections: Connections::new(myself.clone(), PERMITS),
+            resolver: Resolver::new(args.hosts.clone()),
+            limiter: SourceLimiter::default(),
+            owners: HashMap::new(),
+            requests: HashMap::new(),
+            request_order: VecDeque::new(),
+            reachable: HashMap::new(),
+            counters: Counters::default(),
+            capabilities: Capabilities { user_agent: args.user_agent.clone(), ..Capabilities::default() },
+            tokens: Tokens::new(&args.seed),
+            args,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            TransportMsg::Received(received) => state.on_received(received).await,
+            TransportMsg::Stream(event) => state.on_stream(event),
+            TransportMsg::Send { from, transmit } => state.on_send(&from, transmit).await,
+            TransportMsg::Resolve { owner, id, uri, transport, bind } => {
+                let resolver = state.resolver.clone();
+                tokio::spawn(async move {
+                    let result = resolver.resolve(&uri, transport).await;
+                    let _ = myself.cast(TransportMsg::Resolved { owner, id, bind, result });
+                });
+            }
+            TransportMsg::Resolved { owner, id, bind, result } => {
+                state.on_resolved(&owner, id, bind, result).await;
+            }
+            TransportMsg::Claim { key, server_key, owner } => state.on_claim(key, server_key, owner),
+            TransportMsg::Release(id) => {
+                state.owners.retain(|_, owner| owner.id != id);
+                state.requests.retain(|_, handler| !matches!(handler, Handler::Owner(o) if o.id == id));
+            }
+            TransportMsg::Reachable(reachable) => state.on_reachable(reachable),
+            TransportMsg::Unreachable(account) => {
+                state.reachable.remove(&account);
+            }
+            #[cfg(test)]
+            TransportMsg::Crash => panic!("told to fail"),
+        }
+        Ok(())
+    }
+}
+
+impl TransportState {
+    /// An account that can be called listens, even before it sends anything.
+    fn on_reachable(&mut self, reachable: Reachable) {
+        let bind = reachable.bind.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        if let Err(error) = self.sockets.listen(bind, &mut self.connections) {
+            let account = reachable.account.clone();
+            let error = transport_error(&error);
+            let _ = self.args.tenant.cast(TenantMsg::BindFailed { account, bind, error });
+        }
+        self.reachable.insert(reachable.account.clone(), reachable);
+    }
+
+    async fn on_received(&mut self, received: Received) {
+        let Received { flow, path, bytes, at, wall, permit: _permit } = received;
+        if !self.limiter.admit(path.remote.ip(), at) {
+            return;
+        }
+        let message = match Message::parse(&bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                self.counters.garbage += 1;
+                // Keepalives and stray line ends are no news.
+                if bytes.iter().any(|b| !b.is_ascii_whitespace() && *b != 0) {
+                    self.record(wall, false, path, &bytes, None);
+                    if let Some(response) = error.answer() {
+                        self.answer_statelessly(flow, path, &response.to_bytes()).await;
+                    }
+                }
+                return;
+            }
+        };
+        self.forget_old_requests(at);
+        let owner = self.owner_of(&message);
+        self.record(wall, false, path, &bytes, owner.as_ref());
+        let inbound = Inbound { flow, path };
+        match (message, owner) {
+            (message, Some(owner)) => {
+                owner.deliver(Delivery::Message { message: Box::new(message), inbound, at });
+            }
+            (Message::Response(_), None) => self.counters.stray_responses += 1,
+            (Message::Request(request), None) => self.on_new_request(request, inbound, at).await,
+        }
+    }
+
+    /// Who a message belongs to, by keys alone.
+    fn owner_of(&self, message: &Message) -> Option<Owner> {
+        let key = match message {
+            Message::Response(response) => dispatch::response_owner(response),
+            Message::Request(request) => {
+                if let Some(Handler::Owner(owner)) =
+                    ServerKey::of(request).and_then(|key| self.requests.get(&key))
+                {
+                    return Some(owner.clone());
+                }
+                dispatch::request_owner(request)
+            }
+        };
+        key.and_then(|key| self.owners.get(&key)).cloned()
+    }
+
+    async fn on_new_request(&mut self, request: Request, inbound: Inbound, at: Instant) {
+        let server_key = ServerKey::of(&request);
+        if let Some(Handler::Starting(kept)) = server_key.as_ref().and_then(|key| self.requests.get_mut(key)) {
+            if kept.len() < PENDING_PER_OWNER {
+                let message = Box::new(Message::Request(request));
+                kept.push(Delivery::Message { message, inbound, at });
+            }
+            return;
+        }
+        let is_call = request.method == Method::Invite
+            && request.headers.to().is_ok_and(|to| to.tag().is_none())
+            && validate_request(&request).is_ok();
+        let account = if is_call { self.called_account(&request, &inbound.path) } else { None };
+        let Some(account) = account else {
+            return self.turn_away(request, inbound).await;
+        };
+        if let Some(key) = server_key {
+            self.remember(key, Handler::Starting(Vec::new()), at);
+        }
+        let _ = self.args.tenant.cast(TenantMsg::NewCall { account, request: Box::new(request), inbound, at });
+    }
+
+    /// One cheap answer, from the request alone (RFC 3261 §8.2.7), and a count.
+    async fn turn_away(&mut self, mut request: Request, inbound: Inbound) {
+        self.counters.strangers += 1;
+        let status = match validate_request(&request) {
+            Err(error) if request.method != Method::Ack => Some(error.status),
+            Err(_) => None,
+            Ok(()) => stateless::verdict_for_stray(&request, &self.capabilities),
+        };
+        let Some(status) = status else { return };
+        dispatch::mark_received(&mut request, &inbound);
+        let response = stateless::respond_statelessly(&request, status, &self.capabilities, &mut self.tokens);
+        self.answer_statelessly(inbound.flow, inbound.path, &response.to_bytes()).await;
+    }
+
+    /// The account a new request is for: the one whose Contact it names, or whose address it names
+    /// when it comes from where that account's calls come from.
+    fn called_account(&self, request: &Request, path: &Path) -> Option<AccountId> {
+        let user = request.uri.user_decoded().unwrap_or_default();
+        let by_contact = self.reachable.values().find(|r| !user.is_empty() && r.contact_user == user);
+        let by_address = || {
+            self.reachable.values().find(|r| {
+                r.aor_user == user
+                    && r.servers.as_ref().is_none_or(|servers| servers.contains(&path.remote.ip()))
+            })
+        };
+        by_contact.or_else(by_address).map(|r| r.account.clone())
+    }
+
+    fn on_claim(&mut self, key: OwnerKey, server_key: Option<ServerKey>, owner: Owner) {
+        if let Some(server_key) = server_key {
+            let kept = match self.requests.get_mut(&server_key) {
+                Some(handler) => match std::mem::replace(handler, Handler::Owner(owner.clone())) {
+                    Handler::Starting(kept) => kept,
+                    Handler::Owner(_) => Vec::new(),
+                },
+                None => {
+                    self.remember(server_key, Handler::Owner(owner.clone()), now());
+                    Vec::new()
+                }
+            };
+            kept.into_iter().for_each(|delivery| owner.deliver(delivery));
+        }
+        self.owners.insert(key, owner);
+    }
+
+    fn remember(&mut self, key: ServerKey, handler: Handler, at: Instant) {
+        if self.requests.len() < SERVER_KEYS {
+            self.request_order.push_back((at, key.clone()));
+            self.requests.insert(key, handler);
+        }
+    }
+
+    /// A request whose owner is in a dialog by now is found by that; one that never got an owner is
+    /// forgotten when its repeats must have ended.
+    fn forget_old_requests(&mut self, at: Instant) {
+        while let Some((since, _)) = self.request_order.front() {
+            if at.saturating_duration_since(*since) < SERVER_KEY_LIFE {
+                break;
+            }
+            let Some((since, key)) = self.request_order.pop_front() else { break };
+            match self.requests.get(&key) {
+                // A phone may ring for minutes, and CANCEL comes with the branch of the INVITE.
+                Some(Handler::Owner(_)) => self.request_order.push_back((since + SERVER_KEY_LIFE, key)),
+                Some(Handler::Starting(_)) => {
+                    self.requests.remove(&key);
+                }
+                None => {}
+            }
+        }
+    }
+
+    async fn on_send(&mut self, from: &Owner, transmit: Transmit) {
+        let (path, result) = match transmit.destination {
+            Destination::Flow { id, path } if path.transport.is_reliable() => {
+                (path, self.connections.send(Some(id), path, &transmit.bytes, from))
+            }
+            Destination::Path(path) if path.transport.is_reliable() => {
+                (path, self.connections.send(None, path, &transmit.bytes, from))
+            }
+            Destination::Flow { id, path } => (path, self.sockets.send(Some(id), path, &transmit.bytes).await),
+            Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes).await),
+        };
+        self.record(crate::wall(), true, path, &transmit.bytes, Some(from));
+        if let Err(error) = result {
+            unsent(from, &transmit.bytes, error);
+        }
+    }
+
+    fn on_stream(&mut self, event: stream::StreamEvent) {
+        for lost in self.connections.on_event(event) {
+            match lost {
+                stream::Loss::Unsent { owner, bytes, error } => unsent(&owner, &bytes, error),
+                stream::Loss::Flow(flow) => {
+                    let mut told = HashSet::new();
+                    for owner in self.owners.values() {
+                        if told.insert(owner.id) {
+                            owner.deliver(Delivery::FlowLost(flow));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn on_resolved(
+        &mut self,
+        owner: &Owner,
+        id: ResolveId,
+        bind: Option<SocketAddr>,
+        result: Result<Vec<resolve::Target>, ResolveError>,
+    ) {
+        let result = match result {
+            Ok(targets) => self.paths(targets, bind).await,
+            Err(error) => Err(error),
+        };
+        owner.deliver(Delivery::Resolved { id, result });
+    }
+
+    /// Targets with the local address that leads there; those that no way leads to are left out.
+    async fn paths(
+        &mut self,
+        targets: Vec<resolve::Target>,
+        bind: Option<SocketAddr>,
+    ) -> Result<Vec<Path>, ResolveError> {
+        let mut paths = Vec::new();
+        let mut trouble = None;
+        for target in targets {
+            match target.transport {
+                Transport::Udp | Transport::Tcp => {}
+                other => {
+                    trouble = Some(format!("transport {} is not available", other.as_str()));
+                    continue;
+                }
+            }
+            match self.sockets.local_for(target.addr, bind, &mut self.connections).await {
+                Ok(local) => paths.push(Path { transport: target.transport, remote: target.addr, local }),
+                Err(error) => trouble = Some(error.to_string()),
+            }
+        }
+        if paths.is_empty() {
+            return Err(ResolveError::Unusable(trouble.unwrap_or_else(|| "no usable address".to_owned())));
+        }
+        Ok(paths)
+    }
+
+    async fn answer_statelessly(&mut self, flow: FlowId, path: Path, bytes: &[u8]) {
+        // Nobody waits for the outcome of a stateless answer.
+        let _ = if path.transport.is_reliable() {
+            self.connections.answer(flow, bytes)
+        } else {
+            self.sockets.send(Some(flow), path, bytes).await
+        };
+        self.record(crate::wall(), true, path, bytes, None);
+    }
+
+    fn record(&self, time: Timestamp, sent: bool, path: Path, bytes: &[u8], owner: Option<&Owner>) {
+        let _ = self.args.recorder.cast(RecorderMsg::Wire(Wire {
+            time,
+            sent,
+            path,
+            bytes: Arc::from(bytes),
+            account: owner.map(|o| o.account.clone()),
+            call: owner.and_then(|o| o.call),
+        }));
+    }
+}
+
+/// Tells the owner that a message did not leave, by the branch of its topmost Via.
+fn unsent(owner: &Owner, bytes: &[u8], error: TransportError) {
+    let Ok(message) = Message::parse(bytes) else { return };
+    let branch = message.headers().via_top().ok().and_then(|via| via.branch().map(str::to_owned));
+    if let Some(branch) = branch {
+        owner.deliver(Delivery::Unsent { branch, error });
+    }
+}
+
+/// The kind of failure that an error of the system is.
+pub(crate) fn transport_error(error: &io::Error) -> TransportError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => TransportError::Refused,
+        io::ErrorKind::TimedOut => TransportError::TimedOut,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            TransportError::Unreachable
+        }
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected => TransportError::Closed,
+        io::ErrorKind::AddrInUse => TransportError::Other("another program uses it".to_owned()),
+        io::ErrorKind::AddrNotAvailable => {
+            TransportError::Other("this machine has no such address".to_owned())
+        }
+        _ => TransportError::Other(error.to_string()),
+    }
+}

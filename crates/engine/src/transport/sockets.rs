@@ -1,0 +1,199 @@
+//! Datagram sockets: one per local address that an account asks for, one per family otherwise.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use ractor::ActorRef;
+use sip_core::{FlowId, Path, Transport, TransportError};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::stream::Connections;
+use super::{Received, TransportMsg, transport_error};
+use crate::wake::now;
+
+/// The largest datagram there is.
+const DATAGRAM: usize = 65_535;
+/// What the kernel may keep for us while we are busy.
+const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+/// Ports tried until one is free for both UDP and TCP.
+const PORT_TRIES: usize = 16;
+
+/// The local address a socket is bound to: what was asked for, or any address of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Bind(SocketAddr);
+
+impl Bind {
+    fn for_target(asked: Option<SocketAddr>, target: SocketAddr) -> Self {
+        match asked {
+            Some(asked) if asked.is_ipv4() == target.is_ipv4() => Self(asked),
+            _ if target.is_ipv4() => Self((Ipv4Addr::UNSPECIFIED, 0).into()),
+            _ => Self((Ipv6Addr::UNSPECIFIED, 0).into()),
+        }
+    }
+}
+
+/// The datagram sockets of one tenant.
+pub(super) struct Sockets {
+    actor: ActorRef<TransportMsg>,
+    permits: Arc<Semaphore>,
+    bound: HashMap<Bind, Bound>,
+    next_flow: u64,
+}
+
+struct Bound {
+    flow: FlowId,
+    socket: Arc<UdpSocket>,
+    local: SocketAddr,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Sockets {
+    pub(super) fn new(actor: ActorRef<TransportMsg>, permits: usize) -> Self {
+        Self { actor, permits: Arc::new(Semaphore::new(permits)), bound: HashMap::new(), next_flow: 1 }
+    }
+
+    /// The address that a peer at `target` sees us at, when no router is between: the one to write
+    /// into Via and Contact. Opens the socket, and the listener on the same port, if need be.
+    pub(super) async fn local_for(
+        &mut self,
+        target: SocketAddr,
+        asked: Option<SocketAddr>,
+        connections: &mut Connections,
+    ) -> io::Result<SocketAddr> {
+        let port = self.open(Bind::for_target(asked, target), connections)?.local.port();
+        let ip = match asked {
+            Some(asked) if asked.is_ipv4() == target.is_ipv4() && !asked.ip().is_unspecified() => asked.ip(),
+            _ => source_ip(target)?,
+        };
+        Ok(SocketAddr::new(ip, port))
+    }
+
+    /// Makes sure that an account bound to `asked` can be called.
+    pub(super) fn listen(&mut self, asked: SocketAddr, connections: &mut Connections) -> io::Result<SocketAddr> {
+        Ok(self.open(Bind(asked), connections)?.local)
+    }
+
+    fn open(&mut self, bind: Bind, connections: &mut Connections) -> io::Result<&Bound> {
+        if !self.bound.contains_key(&bind) {
+            let (socket, local) = open_pair(bind.0, connections)?;
+            let socket = Arc::new(socket);
+            let flow = FlowId(self.next_flow << 32);
+            self.next_flow += 1;
+            let reader = tokio::spawn(read(
+                Arc::clone(&socket),
+                flow,
+                local,
+                self.actor.clone(),
+                Arc::clone(&self.permits),
+            ));
+            self.bound.insert(bind, Bound { flow, socket, local, reader });
+        }
+        Ok(&self.bound[&bind])
+    }
+
+    /// Sends one datagram from the socket of `flow`, else from the one that is bound to the path's
+    /// local port.
+    pub(super) async fn send(
+        &mut self,
+        flow: Option<FlowId>,
+        path: Path,
+        bytes: &[u8],
+    ) -> Result<(), TransportError> {
+        let by_flow = |b: &&Bound| flow == Some(b.flow);
+        let by_port =
+            |b: &&Bound| b.local.port() == path.local.port() && b.local.is_ipv4() == path.remote.is_ipv4();
+        let Some(bound) = self.bound.values().find(by_flow).or_else(|| self.bound.values().find(by_port)) else {
+            return Err(TransportError::Closed);
+        };
+        match bound.socket.send_to(bytes, path.remote).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(transport_error(&error)),
+        }
+    }
+}
+
+/// A UDP socket and a TCP listener on the same port, since Contact names one port for both.
+fn open_pair(bind: SocketAddr, connections: &mut Connections) -> io::Result<(UdpSocket, SocketAddr)> {
+    let mut last = None;
+    for _ in 0..PORT_TRIES {
+        let udp = open_udp(bind)?;
+        let local = udp.local_addr()?;
+        match connections.listen(SocketAddr::new(bind.ip(), local.port())) {
+            Ok(()) => return Ok((udp, local)),
+            // With a port of our own choosing another one will do.
+            Err(error) if bind.port() == 0 => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("no port is free")))
+}
+
+fn open_udp(bind: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
+    if bind.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // The kernel may grant less; that is no reason to fail.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// The address the system would send from, found by connecting a socket that never sends.
+fn source_ip(target: SocketAddr) -> io::Result<IpAddr> {
+    let any: SocketAddr = if target.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    };
+    let socket = std::net::UdpSocket::bind(any)?;
+    socket.connect(target)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+async fn read(
+    socket: Arc<UdpSocket>,
+    flow: FlowId,
+    bound: SocketAddr,
+    actor: ActorRef<TransportMsg>,
+    permits: Arc<Semaphore>,
+) {
+    let mut buffer = vec![0_u8; DATAGRAM];
+    loop {
+        let (length, remote) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            // An ICMP error for something sent earlier shows up here; the transaction's timer deals
+            // with it, and the socket is as good as before.
+            Err(_) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+        };
+        let at = now();
+        let Some(bytes) = buffer.get(..length).filter(|b| !b.is_empty()) else { continue };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+        let ip = if bound.ip().is_unspecified() {
+            source_ip(remote).unwrap_or(bound.ip())
+        } else {
+            bound.ip()
+        };
+        let path = Path { transport: Transport::Udp, remote, local: SocketAddr::new(ip, bound.port()) };
+        let received =
+            Received { flow, path, bytes: bytes.to_vec(), at, wall: crate::wall(), permit };
+        if actor.cast(TransportMsg::Received(received)).is_err() {
+            return;
+        }
+    }
+}
