@@ -27,7 +27,7 @@ pub(crate) fn run(common: &Common, args: &CtlArgs) -> anyhow::Result<Outcome> {
                 println!("{result}");
                 Ok(Outcome::Done)
             }
-            Err(ClientError::Rpc(error)) => {
+            Err(ClientError::Refused(error)) => {
                 println!("{}", json!({"error": {"code": error.code, "message": error.message}}));
                 Ok(Outcome::Failed)
             }

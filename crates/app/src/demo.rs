@@ -178,7 +178,7 @@ impl Stage {
             .filter(|record| record.call.is_none_or(|id| id == call.id))
             .collect();
         let ladder = trace::ladder::layout(&records);
-        println!("{}", trace::ladder::render(&ladder, &trace::ladder::TextOptions::default()));
+        println!("{}", trace::ladder::text::render(&ladder, &trace::ladder::text::TextOptions::default()));
         println!("{}", quality_line(call));
     }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use control::{Publisher, Request, RpcError, Server};
 use engine::{CommandSender, Engine, EngineConfig, EngineHandle, GivenTenant, Hub};
 use model::Event;
@@ -106,11 +105,4 @@ async fn answer(request: Request, hub: Arc<Hub>, sender: CommandSender) -> Resul
         Request::Snapshot => serde_json::to_value(hub.snapshot())
             .map_err(|error| RpcError::new(RpcError::INTERNAL, error.to_string())),
     }
-}
-
-/// Whether another Tipring with the same folder is there; if so it is asked to come forward.
-pub(crate) fn bind(folders: &Folders) -> anyhow::Result<Server> {
-    Server::bind(&folders.control_socket()).with_context(|| {
-        format!("the control socket {} cannot be opened", folders.control_socket().display())
-    })
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use model::{
     AccountView, CallId, CallState, CallView, Direction, Event, Failure, RegistrationState, Timestamp,
-    TraceBody, TraceRecord, mask_identity,
+    TraceBody, TraceRecord,
 };
 use serde_json::{Value, json};
 
@@ -210,11 +210,6 @@ pub(crate) fn quality_line(call: &CallView) -> String {
         stats.jitter_ms,
         stats.buffer_ms,
     )
-}
-
-/// An address as it may stand in a log.
-pub(crate) fn masked(identity: &str) -> String {
-    mask_identity(identity)
 }
 
 pub(crate) fn now() -> Timestamp {

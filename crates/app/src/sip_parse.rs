@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use sip_message::facts::{AddressFacts, Facts, Kind, ViaFacts, facts, stream_facts};
+use sip_message::{AddressFacts, Facts, Kind, ViaFacts, facts, stream_facts};
 
 use crate::Outcome;
 use crate::cli::{SipArgs, SipVerb};

@@ -193,7 +193,7 @@ impl eframe::App for App {
         }
     }
 
-    fn on_exit(&mut self) {
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         if let Some(started) = self.started.take() {
             // The window is gone already; what is left is politeness towards peers.
             let Started { engine, demo, .. } = started;
