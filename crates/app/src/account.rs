@@ -12,9 +12,13 @@ use crate::cli::{AccountArgs, DtmfWord, SrtpWord, TransportWord};
 
 /// The account that the arguments give in place, if they do.
 pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> {
-    let Some(aor) = &args.aor else { return Ok(None) };
-    if matches!(args.transport, Some(TransportWord::Tls | TransportWord::Ws | TransportWord::Wss))
-        || args.tls_ca.is_some()
+    let Some(aor) = &args.aor else {
+        return Ok(None);
+    };
+    if matches!(
+        args.transport,
+        Some(TransportWord::Tls | TransportWord::Ws | TransportWord::Wss)
+    ) || args.tls_ca.is_some()
         || args.tls_cert.is_some()
     {
         bail!("this build speaks SIP over udp and tcp only");
@@ -28,7 +32,11 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.register = !args.no_register;
     settings.headers.clone_from(&args.header);
     if !args.codecs.is_empty() {
-        settings.codecs = args.codecs.iter().map(|c| c.trim().to_ascii_lowercase()).collect();
+        settings.codecs = args
+            .codecs
+            .iter()
+            .map(|c| c.trim().to_ascii_lowercase())
+            .collect();
     }
     if let Some(dtmf) = args.dtmf {
         settings.dtmf = match dtmf {
@@ -40,7 +48,9 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     match args.srtp {
         None | Some(SrtpWord::Off) => {}
         Some(SrtpWord::Optional) => settings.srtp = SrtpPolicy::Optional,
-        Some(SrtpWord::Required) => bail!("this build cannot encrypt media, and the call must be encrypted"),
+        Some(SrtpWord::Required) => {
+            bail!("this build cannot encrypt media, and the call must be encrypted")
+        }
     }
     engine::check_account(&settings)?;
     let password = match &args.password_env {
@@ -71,7 +81,9 @@ pub(crate) fn hosts(args: &AccountArgs) -> anyhow::Result<HashMap<String, Vec<Ip
         let (name, ip) = entry
             .split_once('=')
             .with_context(|| format!("“{entry}” is no host; it looks like pbx.test=192.0.2.1"))?;
-        let ip = ip.parse().with_context(|| format!("“{ip}” is no IP address"))?;
+        let ip = ip
+            .parse()
+            .with_context(|| format!("“{ip}” is no IP address"))?;
         hosts.entry(name.to_owned()).or_default().push(ip);
     }
     Ok(hosts)

@@ -62,7 +62,10 @@ impl Run<'_> {
         if call.state == CallState::Ringing && !self.seen.contains_key(&call.id) {
             self.seen.insert(call.id, false);
             let reaction = match self.args.code {
-                Some(code) => Command::RejectCall { call: call.id, code: Some(code) },
+                Some(code) => Command::RejectCall {
+                    call: call.id,
+                    code: Some(code),
+                },
                 None => Command::AnswerCall { call: call.id },
             };
             if self.args.after.is_zero() {
@@ -73,10 +76,14 @@ impl Run<'_> {
         }
         if call.state.is_up() && self.seen.insert(call.id, true) != Some(true) {
             if let Some(talk) = self.args.talk {
-                self.due.push((now + talk, Command::EndCall { call: call.id }));
+                self.due
+                    .push((now + talk, Command::EndCall { call: call.id }));
             }
             if let Some(digits) = &self.args.dtmf_send {
-                let command = Command::SendDtmf { call: call.id, digits: digits.replace(',', "") };
+                let command = Command::SendDtmf {
+                    call: call.id,
+                    digits: digits.replace(',', ""),
+                };
                 self.due.push((now + BEFORE_DIGITS, command));
             }
         }
@@ -87,9 +94,12 @@ impl Run<'_> {
 
     fn do_due(&mut self, session: &Session) {
         let now = Instant::now();
-        let (ready, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
+        let (ready, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
         self.due = later;
-        ready.into_iter().for_each(|(_, command)| session.engine.send(command));
+        ready
+            .into_iter()
+            .for_each(|(_, command)| session.engine.send(command));
     }
 }

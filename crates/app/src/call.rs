@@ -79,7 +79,10 @@ impl Run<'_> {
 
     fn on_event(&mut self, session: &Session, event: Event) {
         match event {
-            Event::Resync { snapshot } => snapshot.calls.iter().for_each(|call| self.on_call(session, call)),
+            Event::Resync { snapshot } => snapshot
+                .calls
+                .iter()
+                .for_each(|call| self.on_call(session, call)),
             Event::Call { call } => self.on_call(session, &call),
             _ => {}
         }
@@ -116,17 +119,25 @@ impl Run<'_> {
 
     fn do_due(&mut self, session: &Session) {
         let now = Instant::now();
-        let (ready, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.due).into_iter().partition(|(at, _)| *at <= now);
+        let (ready, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
         self.due = later;
         for (_, due) in ready {
             match due {
                 Due::HangUp(call) => session.engine.send(Command::EndCall { call }),
                 Due::GiveUp(call) => {
-                    if self.calls.get(&call).is_some_and(|p| !p.connected && !p.ended) {
+                    if self
+                        .calls
+                        .get(&call)
+                        .is_some_and(|p| !p.connected && !p.ended)
+                    {
                         session.engine.send(Command::EndCall { call });
                     }
                 }
-                Due::Digits(call, digits) => session.engine.send(Command::SendDtmf { call, digits }),
+                Due::Digits(call, digits) => {
+                    session.engine.send(Command::SendDtmf { call, digits })
+                }
             }
         }
     }
@@ -158,7 +169,10 @@ mod tests {
     fn a_comma_waits_among_digits() {
         let start = Instant::now();
         let due = digits_due(CallId(1), "12,,3", start);
-        let times: Vec<_> = due.iter().map(|(at, _)| (*at - start).as_millis()).collect();
+        let times: Vec<_> = due
+            .iter()
+            .map(|(at, _)| (*at - start).as_millis())
+            .collect();
         assert_eq!(times, [500, 500 + 520 + 1000]);
         let parts: Vec<_> = due
             .iter()

@@ -344,15 +344,23 @@ pub(crate) struct SwitchboardArgs {
 
 /// `250ms`, `10s`, `2m`, `1h`, or a bare number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: f64 = number.parse().map_err(|_| "expected a time like 250ms, 10s or 2m".to_owned())?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "expected a time like 250ms, 10s or 2m".to_owned())?;
     let seconds = match unit {
         "ms" => number / 1000.0,
         "" | "s" => number,
         "m" => number * 60.0,
         "h" => number * 3600.0,
-        _ => return Err(format!("“{unit}” is no unit of time; there are ms, s, m and h")),
+        _ => {
+            return Err(format!(
+                "“{unit}” is no unit of time; there are ms, s, m and h"
+            ));
+        }
     };
     Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_owned())
 }
@@ -373,7 +381,14 @@ mod tests {
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
-        for bad in ["", "s", "10x", "1..2s", "1e999h", "99999999999999999999999h"] {
+        for bad in [
+            "",
+            "s",
+            "10x",
+            "1..2s",
+            "1e999h",
+            "99999999999999999999999h",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
@@ -381,12 +396,28 @@ mod tests {
     #[test]
     fn a_call_takes_an_account_in_place() {
         let cli = Cli::try_parse_from([
-            "tipring", "call", "600", "--aor", "sip:alice@example.com", "--password-env", "PW",
-            "--transport", "tcp", "--codecs", "pcmu,opus", "--for", "2s", "--header", "X-Room: 42", "--json",
+            "tipring",
+            "call",
+            "600",
+            "--aor",
+            "sip:alice@example.com",
+            "--password-env",
+            "PW",
+            "--transport",
+            "tcp",
+            "--codecs",
+            "pcmu,opus",
+            "--for",
+            "2s",
+            "--header",
+            "X-Room: 42",
+            "--json",
         ])
         .expect("the words are right");
         assert!(cli.common.json);
-        let Some(Verb::Call(call)) = cli.verb else { panic!("no call") };
+        let Some(Verb::Call(call)) = cli.verb else {
+            panic!("no call")
+        };
         assert_eq!(call.account.codecs, ["pcmu", "opus"]);
         assert_eq!(call.talk, Some(Duration::from_secs(2)));
     }

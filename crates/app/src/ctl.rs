@@ -28,7 +28,10 @@ pub(crate) fn run(common: &Common, args: &CtlArgs) -> anyhow::Result<Outcome> {
                 Ok(Outcome::Done)
             }
             Err(ClientError::Refused(error)) => {
-                println!("{}", json!({"error": {"code": error.code, "message": error.message}}));
+                println!(
+                    "{}",
+                    json!({"error": {"code": error.code, "message": error.message}})
+                );
                 Ok(Outcome::Failed)
             }
             Err(error) => Err(error.into()),
@@ -45,7 +48,9 @@ async fn follow(mut client: Client) -> anyhow::Result<Outcome> {
         };
         match told {
             Ok(Notification::Event(event)) => println!("{}", serde_json::to_string(&event)?),
-            Ok(Notification::Resync { lost }) => println!("{}", json!({"event": "lost", "count": lost})),
+            Ok(Notification::Resync { lost }) => {
+                println!("{}", json!({"event": "lost", "count": lost}))
+            }
             Err(_) => return Ok(Outcome::Done),
         }
     }

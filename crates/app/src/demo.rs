@@ -6,7 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use engine::{CallMedia, Engine, EngineConfig, EngineHandle, GivenAccount, GivenTenant, Sink, Source, Subscription};
+use engine::{
+    CallMedia, Engine, EngineConfig, EngineHandle, GivenAccount, GivenTenant, Sink, Source,
+    Subscription,
+};
 use model::{AccountSettings, CallState, CallView, Command, Event, RegistrationState};
 use secrecy::SecretString;
 use switchboard::{Config, Switchboard, Users};
@@ -18,8 +21,16 @@ use crate::{Outcome, window};
 
 /// The organisations: name, domain, and users with their passwords.
 const TENANTS: [(&str, &str, &[(&str, &str)]); 2] = [
-    ("Harbour Logistics", "harbour.test", &[("alice", "tide-and-quay"), ("desk", "crane-seven")]),
-    ("Northlight Clinic", "northlight.test", &[("bob", "window-seat")]),
+    (
+        "Harbour Logistics",
+        "harbour.test",
+        &[("alice", "tide-and-quay"), ("desk", "crane-seven")],
+    ),
+    (
+        "Northlight Clinic",
+        "northlight.test",
+        &[("bob", "window-seat")],
+    ),
 ];
 /// What of a step may take at most.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -46,18 +57,36 @@ impl Demo {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let mut config = Config::open_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let users = TENANTS.iter().flat_map(|(_, _, users)| *users);
-        config.users = Users::List(users.map(|(user, password)| ((*user).to_owned(), (*password).to_owned())).collect());
+        config.users = Users::List(
+            users
+                .map(|(user, password)| ((*user).to_owned(), (*password).to_owned()))
+                .collect(),
+        );
         let switchboard = Switchboard::start(config).await?;
-        let (_, addr) = switchboard.local_addrs().first().copied().context("the switchboard listens nowhere")?;
+        let (_, addr) = switchboard
+            .local_addrs()
+            .first()
+            .copied()
+            .context("the switchboard listens nowhere")?;
         let given = TENANTS
             .iter()
             .map(|(name, domain, users)| GivenTenant {
                 name: (*name).to_owned(),
-                accounts: users.iter().map(|(user, password)| account(user, domain, password, addr)).collect(),
+                accounts: users
+                    .iter()
+                    .map(|(user, password)| account(user, domain, password, addr))
+                    .collect(),
             })
             .collect();
-        let hosts = TENANTS.iter().map(|(_, domain, _)| ((*domain).to_owned(), vec![addr.ip()])).collect();
-        Ok(Self { _switchboard: switchboard, given, hosts })
+        let hosts = TENANTS
+            .iter()
+            .map(|(_, domain, _)| ((*domain).to_owned(), vec![addr.ip()]))
+            .collect();
+        Ok(Self {
+            _switchboard: switchboard,
+            given,
+            hosts,
+        })
     }
 
     /// An engine with the demonstration's accounts and nothing kept.
@@ -79,14 +108,20 @@ fn account(user: &str, domain: &str, password: &str, switchboard: SocketAddr) ->
     }
     settings.display_name = name;
     settings.proxy = Some(format!("sip:{switchboard};lr"));
-    GivenAccount { settings, password: Some(SecretString::from(password.to_owned())) }
+    GivenAccount {
+        settings,
+        password: Some(SecretString::from(password.to_owned())),
+    }
 }
 
 /// The same calls without a window: sign in, call echo, call each other, fail in an instructive way.
 async fn without_window() -> anyhow::Result<Outcome> {
     let demo = Demo::start().await?;
     let mut config = demo.engine_config();
-    config.media = CallMedia::PerCall { source: Source::Tone { hz: 440.0 }, sink: Sink::Discard };
+    config.media = CallMedia::PerCall {
+        source: Source::Tone { hz: 440.0 },
+        sink: Sink::Discard,
+    };
     let engine = Engine::start(config).await?;
     let events = engine.subscribe(None);
     let mut stage = Stage { engine, events };
@@ -106,12 +141,19 @@ impl Stage {
         println!("Signing in three accounts of two organisations at the built-in switchboard …");
         self.until("the accounts did not sign in", |stage| {
             let accounts = stage.engine.snapshot().accounts;
-            let registered = accounts.iter().filter(|a| a.state == RegistrationState::Registered).count();
+            let registered = accounts
+                .iter()
+                .filter(|a| a.state == RegistrationState::Registered)
+                .count();
             (registered == 3).then_some(())
         })
         .await?;
         for account in self.engine.snapshot().accounts {
-            println!("  {} is registered at {}", account.title(), account.target.as_deref().unwrap_or("?"));
+            println!(
+                "  {} is registered at {}",
+                account.title(),
+                account.target.as_deref().unwrap_or("?")
+            );
         }
         let echo = self.call("alice@", "echo", false).await?;
         self.print_ladder(&echo);
@@ -119,8 +161,14 @@ impl Stage {
         self.print_ladder(&bob);
         let busy = self.place("alice@", "busy").await?;
         let busy = self.ended(&busy).await?;
-        let failure = busy.failure.as_ref().context("the busy number was not busy")?;
-        println!("\nA call to “busy” fails, and says why:\n  {}", failure.sentence());
+        let failure = busy
+            .failure
+            .as_ref()
+            .context("the busy number was not busy")?;
+        println!(
+            "\nA call to “busy” fails, and says why:\n  {}",
+            failure.sentence()
+        );
         Ok(())
     }
 
@@ -149,23 +197,42 @@ impl Stage {
     }
 
     async fn place(&mut self, from: &str, target: &str) -> anyhow::Result<CallView> {
-        let account = self.engine.snapshot().accounts.into_iter().find(|a| a.title().starts_with(from));
+        let account = self
+            .engine
+            .snapshot()
+            .accounts
+            .into_iter()
+            .find(|a| a.title().starts_with(from));
         let account = account.context("there is no such account")?.id;
         let known = self.engine.snapshot().calls.len();
-        self.engine.send(Command::PlaceCall { account, target: target.to_owned(), headers: Vec::new() });
+        self.engine.send(Command::PlaceCall {
+            account,
+            target: target.to_owned(),
+            headers: Vec::new(),
+        });
         self.until("the call was not made", |stage| {
             let calls = stage.engine.snapshot().calls;
-            calls.into_iter().skip(known).find(|c| c.direction == model::Direction::Outgoing)
+            calls
+                .into_iter()
+                .skip(known)
+                .find(|c| c.direction == model::Direction::Outgoing)
         })
         .await
     }
 
     async fn ended(&mut self, call: &CallView) -> anyhow::Result<CallView> {
-        self.until("the call did not end", |stage| stage.view(call).filter(|c| c.state == CallState::Ended)).await
+        self.until("the call did not end", |stage| {
+            stage.view(call).filter(|c| c.state == CallState::Ended)
+        })
+        .await
     }
 
     fn view(&self, call: &CallView) -> Option<CallView> {
-        self.engine.snapshot().calls.into_iter().find(|c| c.id == call.id)
+        self.engine
+            .snapshot()
+            .calls
+            .into_iter()
+            .find(|c| c.id == call.id)
     }
 
     fn print_ladder(&self, call: &CallView) {
@@ -174,16 +241,25 @@ impl Stage {
             .snapshot()
             .trace
             .into_iter()
-            .filter(|record| trace::summary(record).call_id.as_deref() == Some(call.sip_call_id.as_str()))
+            .filter(|record| {
+                trace::summary(record).call_id.as_deref() == Some(call.sip_call_id.as_str())
+            })
             .filter(|record| record.call.is_none_or(|id| id == call.id))
             .collect();
         let ladder = trace::ladder::layout(&records);
-        println!("{}", trace::ladder::text::render(&ladder, &trace::ladder::text::TextOptions::default()));
+        println!(
+            "{}",
+            trace::ladder::text::render(&ladder, &trace::ladder::text::TextOptions::default())
+        );
         println!("{}", quality_line(call));
     }
 
     /// Waits for events until something is so.
-    async fn until<T>(&mut self, otherwise: &str, so: impl Fn(&Self) -> Option<T>) -> anyhow::Result<T> {
+    async fn until<T>(
+        &mut self,
+        otherwise: &str,
+        so: impl Fn(&Self) -> Option<T>,
+    ) -> anyhow::Result<T> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Some(found) = so(self) {

@@ -31,7 +31,10 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
             use_settings: given.is_none(),
             folders,
             given: given
-                .map(|given| GivenTenant { name: "command line".to_owned(), accounts: vec![given] })
+                .map(|given| GivenTenant {
+                    name: "command line".to_owned(),
+                    accounts: vec![given],
+                })
                 .into_iter()
                 .collect(),
             media: call_media(&args.audio, args.echo)?,
@@ -63,7 +66,10 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
 }
 
 /// The socket that was named, else the one of the folder.
-pub(crate) fn socket_path(named: Option<PathBuf>, folders: Option<&Folders>) -> anyhow::Result<PathBuf> {
+pub(crate) fn socket_path(
+    named: Option<PathBuf>,
+    folders: Option<&Folders>,
+) -> anyhow::Result<PathBuf> {
     match (named, folders) {
         (Some(path), _) => Ok(path),
         (None, Some(folders)) => Ok(folders.control_socket()),
@@ -85,7 +91,9 @@ pub(crate) fn serve(engine: &EngineHandle, server: Server) -> Serving {
     let publisher = server.publisher();
     let (hub, sender) = (engine.hub(), engine.sender());
     let events = tokio::spawn(forward(engine.hub(), publisher));
-    let requests = tokio::spawn(server.serve(move |request| answer(request, Arc::clone(&hub), sender.clone())));
+    let requests = tokio::spawn(
+        server.serve(move |request| answer(request, Arc::clone(&hub), sender.clone())),
+    );
     Serving(vec![events, requests])
 }
 

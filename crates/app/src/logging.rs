@@ -12,5 +12,8 @@ pub(crate) fn start(cli: &Cli) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_env("TIPRING_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

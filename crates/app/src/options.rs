@@ -15,10 +15,20 @@ pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome
         account.no_register = true;
         let mut session = Session::start(common, &account, CallMedia::null()).await?;
         let from = session.account.clone();
-        session.engine.send(Command::SendOptions { account: from, target: args.target.clone() });
+        session.engine.send(Command::SendOptions {
+            account: from,
+            target: args.target.clone(),
+        });
         let outcome = loop {
-            let Event::OptionsAnswered { target, status, round_trip_ms, allow, server, failure, .. } =
-                session.next().await
+            let Event::OptionsAnswered {
+                target,
+                status,
+                round_trip_ms,
+                allow,
+                server,
+                failure,
+                ..
+            } = session.next().await
             else {
                 continue;
             };
@@ -38,14 +48,25 @@ pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome
                 (Some((code, phrase)), _) => format!(
                     "{code} {phrase} after {:.1} ms, allows {}{}",
                     round_trip_ms.unwrap_or(0.0),
-                    if allow.is_empty() { "nothing that it names".to_owned() } else { allow.join(", ") },
-                    server.as_deref().map(|s| format!(", says it is {s}")).unwrap_or_default(),
+                    if allow.is_empty() {
+                        "nothing that it names".to_owned()
+                    } else {
+                        allow.join(", ")
+                    },
+                    server
+                        .as_deref()
+                        .map(|s| format!(", says it is {s}"))
+                        .unwrap_or_default(),
                 ),
                 (None, Some(failure)) => failure.sentence(),
                 (None, None) => "no answer".to_owned(),
             });
             // Any answer shows that the peer is there and speaks SIP; only 2xx means yes.
-            break if code.is_some_and(|code| (200..300).contains(&code)) { Outcome::Done } else { Outcome::Failed };
+            break if code.is_some_and(|code| (200..300).contains(&code)) {
+                Outcome::Done
+            } else {
+                Outcome::Failed
+            };
         };
         session.finish().await;
         Ok(outcome)

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use model::{
-    AccountView, CallId, CallState, CallView, Direction, Event, Failure, RegistrationState, Timestamp,
-    TraceBody, TraceRecord,
+    AccountView, CallId, CallState, CallView, Direction, Event, Failure, RegistrationState,
+    Timestamp, TraceBody, TraceRecord,
 };
 use serde_json::{Value, json};
 
@@ -32,7 +32,12 @@ struct Told {
 impl Report {
     /// A report as the command line asks for.
     pub(crate) fn new(common: &Common) -> Self {
-        Self { json: common.json, sip: common.sip, registrations: HashMap::new(), calls: HashMap::new() }
+        Self {
+            json: common.json,
+            sip: common.sip,
+            registrations: HashMap::new(),
+            calls: HashMap::new(),
+        }
     }
 
     /// Prints what an event brings that was not printed before.
@@ -70,7 +75,9 @@ impl Report {
             return;
         }
         let failure = account.failure.as_ref();
-        let expires = account.expires_at.map(|at| (at.since(now()).as_secs_f64()).round() as u64);
+        let expires = account
+            .expires_at
+            .map(|at| (at.since(now()).as_secs_f64()).round() as u64);
         let object = json!({
             "event": "registration",
             "account": account.id,
@@ -86,7 +93,9 @@ impl Report {
         self.print(object, || {
             let word = registration_word(account.state);
             match (failure, expires) {
-                (Some(failure), _) => format!("{}: {word}. {}", account.title(), failure.sentence()),
+                (Some(failure), _) => {
+                    format!("{}: {word}. {}", account.title(), failure.sentence())
+                }
                 (None, Some(s)) => format!("{}: {word} for {s} s", account.title()),
                 (None, None) => format!("{}: {word}", account.title()),
             }
@@ -100,16 +109,29 @@ impl Report {
         let stats_sent = call.stats.map_or(0, |s| s.sent);
         let status = call.last_status.as_ref().map(|(code, _)| *code);
         let state_is_new = old.is_none_or(|old| old.state != state);
-        let media_is_new =
-            call.stats.is_some() && old.is_none_or(|old| old.stats_sent != stats_sent || state_is_new)
+        let media_is_new = call.stats.is_some()
+            && old.is_none_or(|old| old.stats_sent != stats_sent || state_is_new)
             || call.codec.is_some() && old.is_none_or(|old| old.codec != call.codec);
-        self.calls.insert(call.id, Told { state, status, stats_sent, codec: call.codec.clone() });
+        self.calls.insert(
+            call.id,
+            Told {
+                state,
+                status,
+                stats_sent,
+                codec: call.codec.clone(),
+            },
+        );
         if state_is_new {
             let ended = call.state == CallState::Ended;
-            let code = failure.and_then(Failure::code).or(status.filter(|_| !ended));
-            let reason = failure
-                .map(Failure::sentence)
-                .or_else(|| call.last_status.as_ref().filter(|_| !ended).map(|(_, phrase)| phrase.clone()));
+            let code = failure
+                .and_then(Failure::code)
+                .or(status.filter(|_| !ended));
+            let reason = failure.map(Failure::sentence).or_else(|| {
+                call.last_status
+                    .as_ref()
+                    .filter(|_| !ended)
+                    .map(|(_, phrase)| phrase.clone())
+            });
             let object = json!({
                 "event": "call",
                 "id": call.id,
@@ -126,10 +148,18 @@ impl Report {
                 "sip_call_id": call.sip_call_id,
             });
             self.print(object, || {
-                let arrow = if call.direction == Direction::Outgoing { "to" } else { "from" };
+                let arrow = if call.direction == Direction::Outgoing {
+                    "to"
+                } else {
+                    "from"
+                };
                 let who = call.remote.title();
                 match failure {
-                    Some(failure) => format!("call {} {arrow} {who}: {state}. {}", call.id, failure.sentence()),
+                    Some(failure) => format!(
+                        "call {} {arrow} {who}: {state}. {}",
+                        call.id,
+                        failure.sentence()
+                    ),
                     None => format!("call {} {arrow} {who}: {state}", call.id),
                 }
             });
@@ -164,7 +194,16 @@ impl Report {
     }
 
     fn sip(&self, record: &TraceRecord) {
-        let TraceBody::Sip { sent, transport, local, peer, .. } = &record.body else { return };
+        let TraceBody::Sip {
+            sent,
+            transport,
+            local,
+            peer,
+            ..
+        } = &record.body
+        else {
+            return;
+        };
         let text = trace::redact::message(record);
         let direction = if *sent { "sent" } else { "received" };
         let object = json!({
@@ -175,7 +214,9 @@ impl Report {
             "peer": peer,
             "text": text,
         });
-        self.print(object, || format!("{direction} {} {peer}\n{text}", transport.as_str()));
+        self.print(object, || {
+            format!("{direction} {} {peer}\n{text}", transport.as_str())
+        });
     }
 
     fn print(&self, mut object: Value, line: impl FnOnce() -> String) {
@@ -195,7 +236,9 @@ impl Report {
 
 /// The quality line of a call, for a person.
 pub(crate) fn quality_line(call: &CallView) -> String {
-    let Some(stats) = call.stats else { return "no media".to_owned() };
+    let Some(stats) = call.stats else {
+        return "no media".to_owned();
+    };
     let loss = if stats.received + stats.lost == 0 {
         0.0
     } else {

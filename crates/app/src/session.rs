@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use engine::{CallMedia, Engine, EngineConfig, EngineHandle, GivenTenant, Sink, Source, Subscription};
+use engine::{
+    CallMedia, Engine, EngineConfig, EngineHandle, GivenTenant, Sink, Source, Subscription,
+};
 use model::{AccountId, AccountView, Command, Event, RegistrationState};
 use settings::Folders;
 use tokio::runtime::Runtime;
@@ -38,7 +40,8 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
 pub(crate) fn folders(common: &Common) -> anyhow::Result<Folders> {
     match &common.config {
         Some(dir) => Ok(Folders::at(dir.clone())),
-        None => Folders::standard().context("this system names no folder for settings; use --config DIR"),
+        None => Folders::standard()
+            .context("this system names no folder for settings; use --config DIR"),
     }
 }
 
@@ -56,8 +59,12 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
     let source = match (&args.play, echo, null) {
         (_, true, _) => Source::Echo,
         (Some(file), _, _) => {
-            let samples = media::wav::load(file).with_context(|| format!("{} cannot be played", file.display()))?;
-            Source::File { samples, looped: args.looped }
+            let samples = media::wav::load(file)
+                .with_context(|| format!("{} cannot be played", file.display()))?;
+            Source::File {
+                samples,
+                looped: args.looped,
+            }
         }
         (None, _, true) => Source::Silence,
         (None, _, false) => Source::Microphone,
@@ -72,7 +79,11 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
 
 impl Session {
     /// Starts an engine for one account.
-    pub(crate) async fn start(common: &Common, args: &AccountArgs, media: CallMedia) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        common: &Common,
+        args: &AccountArgs,
+        media: CallMedia,
+    ) -> anyhow::Result<Self> {
         let mut config = EngineConfig {
             media,
             hosts: account::hosts(args)?,
@@ -86,7 +97,10 @@ impl Session {
             // recorded where a folder was named.
             Some(given) => {
                 config.folders = common.config.clone().map(Folders::at);
-                config.given.push(GivenTenant { name: "command line".to_owned(), accounts: vec![given] });
+                config.given.push(GivenTenant {
+                    name: "command line".to_owned(),
+                    accounts: vec![given],
+                });
             }
             None => {
                 let name = args.account.clone().context(
@@ -104,19 +118,30 @@ impl Session {
         let Event::Resync { snapshot } = events.next().await else {
             bail!("the engine did not start");
         };
-        report.event(&Event::Resync { snapshot: snapshot.clone() });
+        report.event(&Event::Resync {
+            snapshot: snapshot.clone(),
+        });
         let account = match (snapshot.accounts.first(), named) {
             (Some(account), _) => account.id.clone(),
             (None, Some(name)) => bail!("there is no account “{name}”"),
             (None, None) => bail!("the account could not be started"),
         };
-        Ok(Self { engine, events, report, account })
+        Ok(Self {
+            engine,
+            events,
+            report,
+            account,
+        })
     }
 
     /// Waits until the account is registered (`true`), or is not going to be.
     pub(crate) async fn registered(&mut self) -> bool {
         let snapshot = self.engine.snapshot();
-        let current = snapshot.accounts.iter().find(|a| a.id == self.account).cloned();
+        let current = snapshot
+            .accounts
+            .iter()
+            .find(|a| a.id == self.account)
+            .cloned();
         let mut view = current;
         loop {
             match view.as_ref().and_then(settled) {
@@ -142,9 +167,7 @@ impl Session {
     /// Hangs up, signs out, and reports what happens meanwhile.
     pub(crate) async fn finish(mut self) {
         self.engine.send(Command::Shutdown);
-        let farewell = async {
-            while self.next().await != Event::Stopped {}
-        };
+        let farewell = async { while self.next().await != Event::Stopped {} };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 }
@@ -154,14 +177,18 @@ fn settled(view: &AccountView) -> Option<bool> {
     match view.state {
         RegistrationState::Registered => Some(true),
         RegistrationState::Off if !view.settings.register => Some(true),
-        RegistrationState::Refused | RegistrationState::Silent | RegistrationState::Degraded => Some(false),
+        RegistrationState::Refused | RegistrationState::Silent | RegistrationState::Degraded => {
+            Some(false)
+        }
         RegistrationState::Off | RegistrationState::Trying | RegistrationState::Leaving => None,
     }
 }
 
 /// The passphrase of the vault, for machines without a keystore.
 pub(crate) fn passphrase() -> Option<secrecy::SecretString> {
-    std::env::var("TIPRING_PASSPHRASE").ok().map(secrecy::SecretString::from)
+    std::env::var("TIPRING_PASSPHRASE")
+        .ok()
+        .map(secrecy::SecretString::from)
 }
 
 /// Resolves when the user or the system wants the program to end.

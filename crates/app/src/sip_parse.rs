@@ -16,12 +16,20 @@ const FILE_LIMIT: u64 = 64 * 1024 * 1024;
 pub(crate) fn run(args: &SipArgs) -> anyhow::Result<Outcome> {
     let SipVerb::Parse { stream, files } = &args.verb;
     let standard_input = [PathBuf::from("-")];
-    let files = if files.is_empty() { &standard_input[..] } else { files };
+    let files = if files.is_empty() {
+        &standard_input[..]
+    } else {
+        files
+    };
     let mut all_valid = true;
     let mut out = std::io::stdout().lock();
     for file in files {
         let bytes = read(file)?;
-        let found = if *stream { stream_facts(&bytes) } else { vec![facts(&bytes, false)] };
+        let found = if *stream {
+            stream_facts(&bytes)
+        } else {
+            vec![facts(&bytes, false)]
+        };
         for facts in &found {
             all_valid &= facts.is_valid();
             if writeln!(out, "{}", object(file, facts)).is_err() {
@@ -30,16 +38,26 @@ pub(crate) fn run(args: &SipArgs) -> anyhow::Result<Outcome> {
             }
         }
     }
-    Ok(if all_valid { Outcome::Done } else { Outcome::Failed })
+    Ok(if all_valid {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if file == Path::new("-") {
-        std::io::stdin().lock().take(FILE_LIMIT).read_to_end(&mut bytes).context("standard input")?;
+        std::io::stdin()
+            .lock()
+            .take(FILE_LIMIT)
+            .read_to_end(&mut bytes)
+            .context("standard input")?;
     } else {
         let open = std::fs::File::open(file).with_context(|| file.display().to_string())?;
-        open.take(FILE_LIMIT).read_to_end(&mut bytes).with_context(|| file.display().to_string())?;
+        open.take(FILE_LIMIT)
+            .read_to_end(&mut bytes)
+            .with_context(|| file.display().to_string())?;
     }
     Ok(bytes)
 }
@@ -76,8 +94,11 @@ fn object(file: &Path, facts: &Facts) -> Value {
 }
 
 fn via(via: &ViaFacts) -> Value {
-    let params: serde_json::Map<String, Value> =
-        via.params.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let params: serde_json::Map<String, Value> = via
+        .params
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
     json!({
         "transport": via.transport,
         "host": via.host,

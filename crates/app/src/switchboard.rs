@@ -49,7 +49,11 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
 fn config(args: &SwitchboardArgs) -> anyhow::Result<Config> {
     let mut config = Config::open_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)));
     if !args.listen.is_empty() {
-        config.listen = args.listen.iter().map(|text| parse_listen(text)).collect::<Result<_, _>>()?;
+        config.listen = args
+            .listen
+            .iter()
+            .map(|text| parse_listen(text))
+            .collect::<Result<_, _>>()?;
     }
     if let Some(file) = &args.users {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;

@@ -18,16 +18,27 @@ const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
 pub(crate) fn run(common: &Common, args: &TraceArgs) -> anyhow::Result<Outcome> {
     let folders = folders(common)?;
-    let (TraceVerb::List(selection) | TraceVerb::Show(selection) | TraceVerb::Export { selection, .. }) =
-        &args.verb;
+    let (TraceVerb::List(selection)
+    | TraceVerb::Show(selection)
+    | TraceVerb::Export { selection, .. }) = &args.verb;
     let records = select(&folders, selection)?;
-    let options = if selection.no_redact { RedactOptions::none() } else { RedactOptions::default() };
+    let options = if selection.no_redact {
+        RedactOptions::none()
+    } else {
+        RedactOptions::default()
+    };
     let text = match &args.verb {
         TraceVerb::List(_) if common.json => trace::export::json(&records, &options)?,
         TraceVerb::List(_) => list(&records, options),
         TraceVerb::Show(_) => show(&records, &options)?,
-        TraceVerb::Export { format: TraceFormat::Text, .. } => trace::export::text(&records, &options)?,
-        TraceVerb::Export { format: TraceFormat::Json, .. } => trace::export::json(&records, &options)?,
+        TraceVerb::Export {
+            format: TraceFormat::Text,
+            ..
+        } => trace::export::text(&records, &options)?,
+        TraceVerb::Export {
+            format: TraceFormat::Json,
+            ..
+        } => trace::export::json(&records, &options)?,
     };
     // A reader that has seen enough is no failure.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
@@ -43,7 +54,9 @@ fn select(folders: &Folders, selection: &TraceSelection) -> anyhow::Result<Vec<T
         records.extend(
             store::read_stored(&dir, &tenant, MOST_BYTES)?
                 .into_iter()
-                .filter(|record| query.is_empty() || query.matches(&trace::summary(record), record)),
+                .filter(|record| {
+                    query.is_empty() || query.matches(&trace::summary(record), record)
+                }),
         );
     }
     records.sort_by_key(|record| record.time);
@@ -54,7 +67,11 @@ fn tenants(folders: &Folders, dir: &Path, wanted: Option<&str>) -> anyhow::Resul
     let mut stored = store::stored_tenants(dir)?;
     if let Some(wanted) = wanted {
         let settings = Settings::load(folders.config()).settings;
-        let by_name = settings.tenants.iter().find(|t| t.name == wanted).map(|t| t.id.clone());
+        let by_name = settings
+            .tenants
+            .iter()
+            .find(|t| t.name == wanted)
+            .map(|t| t.id.clone());
         stored.retain(|id| id.as_str() == wanted || Some(id) == by_name.as_ref());
         if stored.is_empty() {
             bail!("nothing is recorded of a tenant “{wanted}”");
@@ -78,7 +95,11 @@ fn list(records: &[TraceRecord], options: RedactOptions) -> String {
             _ => String::new(),
         };
         let account = record.account.as_ref().map_or("-", |id| id.as_str());
-        out.push_str(&format!("{} {account:16} {way:28} {:28} {ends}\n", record.time, summary.title()));
+        out.push_str(&format!(
+            "{} {account:16} {way:28} {:28} {ends}\n",
+            record.time,
+            summary.title()
+        ));
     }
     out
 }
@@ -86,8 +107,14 @@ fn list(records: &[TraceRecord], options: RedactOptions) -> String {
 /// The ladder of all that was selected, then the messages.
 fn show(records: &[TraceRecord], options: &RedactOptions) -> anyhow::Result<String> {
     let mut redactor = Redactor::new(records, options.clone());
-    let masked: Vec<TraceRecord> = records.iter().map(|record| redactor.record(record)).collect();
-    let mut out = ladder::text::render(&ladder::layout(&masked), &ladder::text::TextOptions::default());
+    let masked: Vec<TraceRecord> = records
+        .iter()
+        .map(|record| redactor.record(record))
+        .collect();
+    let mut out = ladder::text::render(
+        &ladder::layout(&masked),
+        &ladder::text::TextOptions::default(),
+    );
     out.push('\n');
     out.push_str(&trace::export::text(records, options)?);
     Ok(out)

@@ -50,7 +50,9 @@ pub(crate) fn has_display() -> bool {
     if cfg!(any(target_os = "macos", target_os = "windows")) {
         return true;
     }
-    ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+    ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
 }
 
 /// What runs behind the window.
@@ -65,17 +67,27 @@ async fn start(common: &Common, demo: bool) -> anyhow::Result<Started> {
     if demo {
         let demo = Demo::start().await?;
         let engine = Engine::start(demo.engine_config()).await?;
-        return Ok(Started { engine, demo: Some(demo), _serving: None, notices: Vec::new() });
+        return Ok(Started {
+            engine,
+            demo: Some(demo),
+            _serving: None,
+            notices: Vec::new(),
+        });
     }
     let folders = folders(common)?;
     // A second window on the same settings would undo what the first one saves.
     let server = match control::Server::bind(&folders.control_socket()) {
         Ok(server) => Ok(server),
-        Err(error @ control::BindError::AlreadyRunning) => return Err(error).context("open the window that is there"),
+        Err(error @ control::BindError::AlreadyRunning) => {
+            return Err(error).context("open the window that is there");
+        }
         Err(error) => Err(error.to_string()),
     };
-    let config =
-        EngineConfig { folders: Some(folders), passphrase: passphrase(), ..EngineConfig::default() };
+    let config = EngineConfig {
+        folders: Some(folders),
+        passphrase: passphrase(),
+        ..EngineConfig::default()
+    };
     let engine = Engine::start(config).await?;
     let mut notices = Vec::new();
     let serving = match server {
@@ -90,7 +102,12 @@ async fn start(common: &Common, demo: bool) -> anyhow::Result<Started> {
             None
         }
     };
-    Ok(Started { engine, demo: None, _serving: serving, notices })
+    Ok(Started {
+        engine,
+        demo: None,
+        _serving: serving,
+        notices,
+    })
 }
 
 struct App {
@@ -104,14 +121,27 @@ struct App {
 impl App {
     fn new(context: &egui::Context, runtime: Runtime, started: Started) -> Self {
         let wake = context.clone();
-        let events = started.engine.subscribe(Some(Box::new(move || wake.request_repaint())));
+        let events = started
+            .engine
+            .subscribe(Some(Box::new(move || wake.request_repaint())));
         let mut state = ViewState::default();
         for notice in &started.notices {
-            ui::apply(&mut state, Event::Notice { notice: notice.clone() });
+            ui::apply(
+                &mut state,
+                Event::Notice {
+                    notice: notice.clone(),
+                },
+            );
         }
         let installed = Preferences::default();
         ui::install(context, &installed);
-        Self { runtime: Arc::new(runtime), started: Some(started), events, state, installed }
+        Self {
+            runtime: Arc::new(runtime),
+            started: Some(started),
+            events,
+            state,
+            installed,
+        }
     }
 
     /// Folds in what has happened since the last frame.
@@ -139,17 +169,26 @@ impl App {
 
     /// Adds the demonstration's accounts to this window, on a switchboard of its own.
     fn start_demo(&mut self, context: &egui::Context) {
-        let Some(old) = self.started.take() else { return };
+        let Some(old) = self.started.take() else {
+            return;
+        };
         let runtime = Arc::clone(&self.runtime);
         let result = runtime.block_on(async {
             let demo = Demo::start().await?;
             let engine = Engine::start(demo.engine_config()).await?;
-            anyhow::Ok(Started { engine, demo: Some(demo), _serving: None, notices: Vec::new() })
+            anyhow::Ok(Started {
+                engine,
+                demo: Some(demo),
+                _serving: None,
+                notices: Vec::new(),
+            })
         });
         match result {
             Ok(started) => {
                 let wake = context.clone();
-                self.events = started.engine.subscribe(Some(Box::new(move || wake.request_repaint())));
+                self.events = started
+                    .engine
+                    .subscribe(Some(Box::new(move || wake.request_repaint())));
                 self.started = Some(started);
                 runtime.spawn(old.engine.shutdown(FAREWELL));
             }
@@ -184,10 +223,15 @@ impl eframe::App for App {
                 .collect(),
             None => HashMap::new(),
         };
-        let live = Live { now: now(), levels: &|call| levels.get(&call).copied().unwrap_or_default() };
+        let live = Live {
+            now: now(),
+            levels: &|call| levels.get(&call).copied().unwrap_or_default(),
+        };
         let actions = ui::show(ui, &mut self.state, &live);
         let context = ui.ctx().clone();
-        actions.into_iter().for_each(|action| self.act(&context, action));
+        actions
+            .into_iter()
+            .for_each(|action| self.act(&context, action));
         if let Some(wait) = ui::next_repaint(&self.state) {
             context.request_repaint_after(wait);
         }

@@ -135,7 +135,10 @@ impl Actor for AccountActor {
             AccountMsg::Unregister => state.sign_out(),
             AccountMsg::Leave => {
                 state.leaving = true;
-                let _ = state.args.transport.cast(TransportMsg::Unreachable(state.args.id.clone()));
+                let _ = state
+                    .args
+                    .transport
+                    .cast(TransportMsg::Unreachable(state.args.id.clone()));
                 state.sign_out();
             }
             AccountMsg::Delivered(delivery) => state.on_delivery(delivery),
@@ -199,14 +202,23 @@ impl AccountState {
 
     fn on_delivery(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Message { message, inbound, at } => match *message {
-                Message::Response(response) => self.registration.handle_response(at, &response, &inbound),
+            Delivery::Message {
+                message,
+                inbound,
+                at,
+            } => match *message {
+                Message::Response(response) => {
+                    self.registration.handle_response(at, &response, &inbound)
+                }
                 // Nobody has a dialog with a registration.
                 Message::Request(_) => {}
             },
-            Delivery::Resolved { id, result } => self.registration.handle_resolved(now(), id, result),
+            Delivery::Resolved { id, result } => {
+                self.registration.handle_resolved(now(), id, result)
+            }
             Delivery::Unsent { branch, error } => {
-                self.registration.handle_transport_error(now(), &branch, error);
+                self.registration
+                    .handle_transport_error(now(), &branch, error);
             }
             Delivery::FlowLost(flow) => self.registration.flow_lost(now(), flow),
         }
@@ -220,7 +232,11 @@ impl AccountState {
                 transport: &self.args.transport,
                 bind: self.args.identity.bind,
             };
-            let deadline = drive::drain(|| self.registration.poll_output(), &outlet, &mut self.events);
+            let deadline = drive::drain(
+                || self.registration.poll_output(),
+                &outlet,
+                &mut self.events,
+            );
             match self.events.pop_front() {
                 Some(event) => self.on_event(event),
                 None => return self.wake.arm(deadline, myself, AccountMsg::Wake),
@@ -265,9 +281,16 @@ impl AccountState {
         if self.servers.insert(path.remote.ip()) {
             self.tell_reachable();
         }
-        let service_route = registered.service_route.iter().filter_map(|r| NameAddr::parse(r).ok()).collect();
+        let service_route = registered
+            .service_route
+            .iter()
+            .filter_map(|r| NameAddr::parse(r).ok())
+            .collect();
         let facts = AccountFacts { service_route };
-        let _ = self.args.tenant.cast(TenantMsg::AccountFacts { account: self.args.id.clone(), facts });
+        let _ = self.args.tenant.cast(TenantMsg::AccountFacts {
+            account: self.args.id.clone(),
+            facts,
+        });
         self.enter(RegistrationState::Registered);
     }
 
@@ -300,7 +323,9 @@ impl AccountState {
     }
 
     fn publish(&self) {
-        self.args.shared.hub.publish(Event::Account { account: Box::new(self.view.clone()) });
+        self.args.shared.hub.publish(Event::Account {
+            account: Box::new(self.view.clone()),
+        });
     }
 }
 
@@ -312,7 +337,10 @@ fn config(args: &AccountArgs) -> RegistrationConfig {
     config.transport = identity.transport;
     config.expires = Duration::from_secs(u64::from(args.settings.expires_s));
     config.instance_id = Some(args.shared.instance_id.clone());
-    config.credentials = identity.credentials(args.password.as_ref()).into_iter().collect();
+    config.credentials = identity
+        .credentials(args.password.as_ref())
+        .into_iter()
+        .collect();
     config.user_agent.clone_from(&args.shared.user_agent);
     config
 }

@@ -99,7 +99,13 @@ impl Actor for DevicesActor {
             chosen_playout: args.playout.clone(),
             ..DevicesView::default()
         };
-        let state = DevicesState { args, view, calls: HashMap::new(), tone: None, open: Opening::Shut };
+        let state = DevicesState {
+            args,
+            view,
+            calls: HashMap::new(),
+            tone: None,
+            open: Opening::Shut,
+        };
         if state.args.hardware {
             let _ = myself.cast(DevicesMsg::Refresh);
         }
@@ -113,7 +119,11 @@ impl Actor for DevicesActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            DevicesMsg::Call { call, ringing, talking } => {
+            DevicesMsg::Call {
+                call,
+                ringing,
+                talking,
+            } => {
                 if ringing.is_none() && !talking {
                     state.calls.remove(&call);
                 } else {
@@ -193,7 +203,9 @@ impl DevicesState {
     }
 
     fn on_watch(&mut self, myself: &ActorRef<DevicesMsg>) {
-        let Opening::Open(devices) = &mut self.open else { return };
+        let Opening::Open(devices) = &mut self.open else {
+            return;
+        };
         if let Some(fault) = devices.poll_fault() {
             self.warn(Some(fault.to_string()));
             self.reopen(myself);
@@ -213,7 +225,10 @@ impl DevicesState {
     fn on_found(&mut self, devices: &audio::Devices) {
         let views = |list: &[audio::Device]| {
             list.iter()
-                .map(|d| DeviceView { id: DeviceId::new(d.id.as_str()), name: d.name.clone() })
+                .map(|d| DeviceView {
+                    id: DeviceId::new(d.id.as_str()),
+                    name: d.name.clone(),
+                })
                 .collect()
         };
         self.view.capture = views(&devices.capture);
@@ -229,7 +244,9 @@ impl DevicesState {
     }
 
     fn publish(&self) {
-        self.args.hub.publish(Event::Devices { devices: self.view.clone() });
+        self.args.hub.publish(Event::Devices {
+            devices: self.view.clone(),
+        });
     }
 }
 
@@ -250,19 +267,37 @@ pub(crate) struct Opened {
 
 /// Opens what was chosen; what cannot be opened is replaced by a device of silence, so that the call
 /// goes on at its own pace, and the user is told.
-fn open_what_works(capture: Option<&DeviceId>, playout: Option<&DeviceId>, pump: &PumpHandle) -> Opened {
-    let mut capture = capture.map_or(CaptureChoice::Default, |id| CaptureChoice::Id(id.as_str().to_owned()));
-    let mut playout = playout.map_or(PlayoutChoice::Default, |id| PlayoutChoice::Id(id.as_str().to_owned()));
+fn open_what_works(
+    capture: Option<&DeviceId>,
+    playout: Option<&DeviceId>,
+    pump: &PumpHandle,
+) -> Opened {
+    let mut capture = capture.map_or(CaptureChoice::Default, |id| {
+        CaptureChoice::Id(id.as_str().to_owned())
+    });
+    let mut playout = playout.map_or(PlayoutChoice::Default, |id| {
+        PlayoutChoice::Id(id.as_str().to_owned())
+    });
     let mut warning = None;
     loop {
         let error = match audio::open(&capture, &playout, pump) {
-            Ok(devices) => return Opened { devices: Some(devices), warning },
+            Ok(devices) => {
+                return Opened {
+                    devices: Some(devices),
+                    warning,
+                };
+            }
             Err(error) => error,
         };
         warning = Some(error.to_string());
         let silent = capture == CaptureChoice::Null && playout == PlayoutChoice::Null;
         match error.role() {
-            _ if silent => return Opened { devices: None, warning },
+            _ if silent => {
+                return Opened {
+                    devices: None,
+                    warning,
+                };
+            }
             Some(Role::Capture) if capture != CaptureChoice::Null => capture = CaptureChoice::Null,
             Some(Role::Playout) if playout != PlayoutChoice::Null => playout = PlayoutChoice::Null,
             _ => {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, CallId, CallState, CallView, Direction, Event, Failure, FailureKind,
-    MediaStats, Outcome, Party, TenantId,
+    AccountId, AccountSettings, CallId, CallState, CallView, Direction, Event, Failure,
+    FailureKind, MediaStats, Outcome, Party, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -199,7 +199,10 @@ impl Actor for DialogActor {
             }
             DialogMsg::MediaFlows(from) => {
                 state.view.media_peer = Some(from.to_string());
-                state.note("media", format!("the first packet of media came from {from}"));
+                state.note(
+                    "media",
+                    format!("the first packet of media came from {from}"),
+                );
                 state.publish();
             }
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
@@ -228,7 +231,9 @@ impl Actor for DialogActor {
     ) -> Result<(), ActorProcessingErr> {
         let failed = match &event {
             SupervisionEvent::ActorFailed(who, _) => Some(who.get_id()),
-            SupervisionEvent::ActorTerminated(who, _, reason) if reason.as_deref() != Some(crate::DRAINED) => {
+            SupervisionEvent::ActorTerminated(who, _, reason)
+                if reason.as_deref() != Some(crate::DRAINED) =>
+            {
                 Some(who.get_id())
             }
             _ => None,
@@ -253,11 +258,20 @@ impl Actor for DialogActor {
 
 impl DialogState {
     fn new(myself: &ActorRef<DialogMsg>, args: DialogArgs) -> Self {
-        let owner = Owner::new(myself, args.account.clone(), Some(args.id), DialogMsg::Delivered);
+        let owner = Owner::new(
+            myself,
+            args.account.clone(),
+            Some(args.id),
+            DialogMsg::Delivered,
+        );
         let (direction, remote) = match &args.start {
-            Start::Outgoing { target, .. } => {
-                (Direction::Outgoing, Party { display: None, uri: target.to_string() })
-            }
+            Start::Outgoing { target, .. } => (
+                Direction::Outgoing,
+                Party {
+                    display: None,
+                    uri: target.to_string(),
+                },
+            ),
             Start::Incoming { request, .. } => (Direction::Incoming, caller(request)),
         };
         let view = CallView {
@@ -283,8 +297,12 @@ impl DialogState {
             media_peer: None,
             sip_call_id: String::new(),
         };
-        let config =
-            call_config(&args.shared, &args.identity, &args.service_route, args.password.as_ref());
+        let config = call_config(
+            &args.shared,
+            &args.identity,
+            &args.service_route,
+            args.password.as_ref(),
+        );
         let mut state = Self {
             owner,
             phase: Phase::Over,
@@ -306,13 +324,22 @@ impl DialogState {
         state.publish();
         match args.start {
             Start::Outgoing { target, headers } => state.start_outgoing(config, target, headers),
-            Start::Incoming { request, inbound, at } => state.start_incoming(config, *request, inbound, at),
+            Start::Incoming {
+                request,
+                inbound,
+                at,
+            } => state.start_incoming(config, *request, inbound, at),
         }
         state
     }
 
     /// Looks for the way first: the offer names our address on that way.
-    fn start_outgoing(&mut self, mut config: CallConfig, target: Uri, headers: Vec<(String, String)>) {
+    fn start_outgoing(
+        &mut self,
+        mut config: CallConfig,
+        target: Uri,
+        headers: Vec<(String, String)>,
+    ) {
         config.extra_headers.extend(headers);
         let next_hop = config.route.first().unwrap_or(&target).clone();
         config.remote = Some(NameAddr::new(target));
@@ -326,9 +353,19 @@ impl DialogState {
         self.phase = Phase::Finding(Box::new(config));
     }
 
-    fn start_incoming(&mut self, config: CallConfig, request: Request, inbound: Inbound, at: Instant) {
+    fn start_incoming(
+        &mut self,
+        config: CallConfig,
+        request: Request,
+        inbound: Inbound,
+        at: Instant,
+    ) {
         let server_key = ServerKey::of(&request);
-        self.view.sip_call_id = request.headers.get(HeaderName::CallId).unwrap_or_default().to_owned();
+        self.view.sip_call_id = request
+            .headers
+            .get(HeaderName::CallId)
+            .unwrap_or_default()
+            .to_owned();
         let local = inbound.path.local.ip();
         match Call::incoming(at, request, inbound, config, &self.shared.seed()) {
             Ok(call) => {
@@ -345,14 +382,19 @@ impl DialogState {
                     bytes: rejection.response.to_bytes(),
                     what: "rejection".to_owned(),
                 };
-                let _ = self.transport.cast(TransportMsg::Send { from: self.owner.clone(), transmit });
+                let _ = self.transport.cast(TransportMsg::Send {
+                    from: self.owner.clone(),
+                    transmit,
+                });
                 self.finish(None, Outcome::Missed);
             }
         }
     }
 
     fn on_path_found(&mut self, result: Result<Vec<Path>, ResolveError>) {
-        let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return;
+        };
         let local = match &result {
             Ok(paths) => match paths.first() {
                 Some(path) => path.local.ip(),
@@ -376,12 +418,22 @@ impl DialogState {
     }
 
     fn on_delivery(&mut self, delivery: Delivery) {
-        if let Delivery::Resolved { id: FIRST_LOOK_UP, result } = delivery {
+        if let Delivery::Resolved {
+            id: FIRST_LOOK_UP,
+            result,
+        } = delivery
+        {
             return self.on_path_found(result);
         }
-        let Phase::Calling(call) = &mut self.phase else { return };
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
         match delivery {
-            Delivery::Message { message, inbound, at } => match *message {
+            Delivery::Message {
+                message,
+                inbound,
+                at,
+            } => match *message {
                 Message::Request(request) => call.handle_request(at, request, inbound),
                 Message::Response(response) => {
                     let status = response.status;
@@ -392,7 +444,9 @@ impl DialogState {
                 }
             },
             Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
-            Delivery::Unsent { branch, error } => call.handle_transport_error(now(), &branch, error),
+            Delivery::Unsent { branch, error } => {
+                call.handle_transport_error(now(), &branch, error)
+            }
             // Requests find another connection by themselves.
             Delivery::FlowLost(_) => {}
         }
@@ -415,9 +469,14 @@ impl DialogState {
 
     /// Polls the call dry. Every verb is followed by this before the next one.
     fn drain(&mut self) -> Option<Instant> {
-        let Phase::Calling(call) = &mut self.phase else { return None };
-        let outlet =
-            Outlet { owner: &self.owner, transport: &self.transport, bind: self.identity.bind };
+        let Phase::Calling(call) = &mut self.phase else {
+            return None;
+        };
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.transport,
+            bind: self.identity.bind,
+        };
         drive::drain(|| call.poll_output(), &outlet, &mut self.events)
     }
 
@@ -441,7 +500,10 @@ impl DialogState {
             CallEvent::Info { content_type, body } => self.on_info(&content_type, &body),
             CallEvent::Redirected { contacts } => {
                 let places: Vec<_> = contacts.iter().map(|c| c.uri.to_string()).collect();
-                self.note("call", format!("the peer can be reached at {}", places.join(", ")));
+                self.note(
+                    "call",
+                    format!("the peer can be reached at {}", places.join(", ")),
+                );
             }
             CallEvent::Ended(reason) => self.on_ended(&reason.kind),
             CallEvent::Notice(text) => self.note("call", text),
@@ -457,7 +519,11 @@ impl DialogState {
     }
 
     fn talking_state(&self) -> CallState {
-        if self.view.held_by_us || self.view.held_by_peer { CallState::Held } else { CallState::Connected }
+        if self.view.held_by_us || self.view.held_by_peer {
+            CallState::Held
+        } else {
+            CallState::Connected
+        }
     }
 
     fn on_ended(&mut self, kind: &EndKind) {
@@ -500,23 +566,34 @@ impl DialogState {
 
     /// Gives the tenant what it needs to end the call should this actor fail.
     fn send_card(&mut self) {
-        let Phase::Calling(call) = &self.phase else { return };
+        let Phase::Calling(call) = &self.phase else {
+            return;
+        };
         let card = call.bye_card();
         // A card is drawn when the dialog stands and renewed whenever something was said; the CSeq
         // of the BYE leaves room for what the card does not know.
         if card.is_some() != self.has_card {
             self.has_card = card.is_some();
-            let _ = self.tenant.cast(TenantMsg::Card { call: self.view.id, card });
+            let _ = self.tenant.cast(TenantMsg::Card {
+                call: self.view.id,
+                card,
+            });
         }
     }
 
     fn claim(&mut self, server_key: Option<ServerKey>) {
-        let Phase::Calling(call) = &self.phase else { return };
+        let Phase::Calling(call) = &self.phase else {
+            return;
+        };
         let key = call.owner_key().clone();
         if self.view.sip_call_id.is_empty() {
             self.view.sip_call_id.clone_from(&key.call_id);
         }
-        let _ = self.transport.cast(TransportMsg::Claim { key, server_key, owner: self.owner.clone() });
+        let _ = self.transport.cast(TransportMsg::Claim {
+            key,
+            server_key,
+            owner: self.owner.clone(),
+        });
     }
 
     fn is_drained(&self) -> bool {
@@ -550,7 +627,9 @@ impl DialogState {
 
     fn publish(&self) {
         if !self.dismissed {
-            self.shared.hub.publish(Event::Call { call: Box::new(self.view.clone()) });
+            self.shared.hub.publish(Event::Call {
+                call: Box::new(self.view.clone()),
+            });
         }
     }
 }
@@ -558,8 +637,14 @@ impl DialogState {
 /// Who calls: the asserted identity where there is one, else From.
 fn caller(request: &Request) -> Party {
     match request.headers.from() {
-        Ok(from) => Party { display: from.display.clone(), uri: from.uri.to_string() },
-        Err(_) => Party { display: None, uri: "sip:anonymous@anonymous.invalid".to_owned() },
+        Ok(from) => Party {
+            display: from.display.clone(),
+            uri: from.uri.to_string(),
+        },
+        Err(_) => Party {
+            display: None,
+            uri: "sip:anonymous@anonymous.invalid".to_owned(),
+        },
     }
 }
 
@@ -572,10 +657,15 @@ pub(crate) fn call_config(
 ) -> CallConfig {
     let mut config = CallConfig::new(identity.from.clone(), &identity.contact_user);
     config.route.extend(identity.proxy.clone());
-    config.route.extend(service_route.iter().map(|route| route.uri.clone()));
+    config
+        .route
+        .extend(service_route.iter().map(|route| route.uri.clone()));
     config.transport = identity.transport;
     config.credentials = identity.credentials(password);
-    config.capabilities.user_agent.clone_from(&shared.user_agent);
+    config
+        .capabilities
+        .user_agent
+        .clone_from(&shared.user_agent);
     config.extra_headers.clone_from(&identity.headers);
     config
 }

@@ -28,7 +28,10 @@ pub(crate) fn drain<E>(
         match poll() {
             // A transport that has ended is being started again; timers send the request again.
             Output::Transmit(transmit) => {
-                let _ = outlet.transport.cast(TransportMsg::Send { from: outlet.owner.clone(), transmit });
+                let _ = outlet.transport.cast(TransportMsg::Send {
+                    from: outlet.owner.clone(),
+                    transmit,
+                });
             }
             Output::Resolve { id, uri, transport } => {
                 let _ = outlet.transport.cast(TransportMsg::Resolve {

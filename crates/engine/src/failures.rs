@@ -10,26 +10,38 @@ use sip_core::{ResolveError, TransportError};
 /// Why a call ended, when there is something to say; `None` for ends that went as wished.
 pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
     let failure = match kind {
-        EndKind::WeHungUp | EndKind::PeerHungUp { .. } | EndKind::WeRejected { .. } | EndKind::Cancelled { .. } => {
+        EndKind::WeHungUp
+        | EndKind::PeerHungUp { .. }
+        | EndKind::WeRejected { .. }
+        | EndKind::Cancelled { .. } => {
             return None;
         }
-        EndKind::Status { code, phrase, server, address, remark } => {
-            let mut failure = Failure::new(FailureKind::Status { code: *code, phrase: phrase.clone() });
+        EndKind::Status {
+            code,
+            phrase,
+            server,
+            address,
+            remark,
+        } => {
+            let mut failure = Failure::new(FailureKind::Status {
+                code: *code,
+                phrase: phrase.clone(),
+            });
             failure.said_by = said_by(address.as_ref(), server.as_deref());
             failure.remark = remark.clone();
             failure
         }
         EndKind::NoAnswer => Failure::new(FailureKind::NotPickedUp),
-        EndKind::Silence { address } => {
-            Failure::new(FailureKind::NoAnswer { asked: address.map(|a| a.to_string()) })
-        }
+        EndKind::Silence { address } => Failure::new(FailureKind::NoAnswer {
+            asked: address.map(|a| a.to_string()),
+        }),
         EndKind::Network { fault } => network(fault),
-        EndKind::PasswordRefused { realm } => {
-            Failure::new(FailureKind::PasswordRefused { realm: realm.clone() })
-        }
-        EndKind::PasswordMissing { realm } => {
-            Failure::new(FailureKind::PasswordMissing { realm: realm.clone() })
-        }
+        EndKind::PasswordRefused { realm } => Failure::new(FailureKind::PasswordRefused {
+            realm: realm.clone(),
+        }),
+        EndKind::PasswordMissing { realm } => Failure::new(FailureKind::PasswordMissing {
+            realm: realm.clone(),
+        }),
         EndKind::NotAcknowledged => Failure::new(FailureKind::NoAnswer { asked: None }),
         EndKind::NoSessionDescription => Failure::new(FailureKind::NoCommonMedia {
             offered: "audio".to_owned(),
@@ -44,7 +56,10 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
 }
 
 /// Who answered, as a person can find it.
-pub(crate) fn said_by(address: Option<&std::net::SocketAddr>, server: Option<&str>) -> Option<String> {
+pub(crate) fn said_by(
+    address: Option<&std::net::SocketAddr>,
+    server: Option<&str>,
+) -> Option<String> {
     match (address, server) {
         (Some(address), Some(server)) => Some(format!("{address} ({server})")),
         (Some(address), None) => Some(address.to_string()),
@@ -56,10 +71,15 @@ pub(crate) fn said_by(address: Option<&std::net::SocketAddr>, server: Option<&st
 /// A no for good from a registrar.
 pub(crate) fn refusal(refusal: &Refusal) -> Failure {
     match refusal {
-        Refusal::Status { status, phrase, path } => {
-            Failure::new(FailureKind::Status { code: status.code(), phrase: phrase.clone() })
-                .said_by(path.to_string())
-        }
+        Refusal::Status {
+            status,
+            phrase,
+            path,
+        } => Failure::new(FailureKind::Status {
+            code: status.code(),
+            phrase: phrase.clone(),
+        })
+        .said_by(path.to_string()),
         Refusal::Auth { error, path, .. } => auth(error).said_by(path.to_string()),
     }
     .registering()
@@ -70,14 +90,19 @@ pub(crate) fn trouble(trouble: &Trouble) -> Failure {
     match trouble {
         Trouble::Resolve(error) => resolve(error),
         Trouble::Request(error) => request(error),
-        Trouble::Status { status, phrase, path } => {
-            Failure::new(FailureKind::Status { code: status.code(), phrase: phrase.clone() })
-                .said_by(path.to_string())
-        }
-        Trouble::NothingGranted { path } => {
-            Failure::new(FailureKind::Internal { detail: "the registrar said yes and granted no time".to_owned() })
-                .said_by(path.to_string())
-        }
+        Trouble::Status {
+            status,
+            phrase,
+            path,
+        } => Failure::new(FailureKind::Status {
+            code: status.code(),
+            phrase: phrase.clone(),
+        })
+        .said_by(path.to_string()),
+        Trouble::NothingGranted { path } => Failure::new(FailureKind::Internal {
+            detail: "the registrar said yes and granted no time".to_owned(),
+        })
+        .said_by(path.to_string()),
         Trouble::FlowLost => transport(&TransportError::Closed),
     }
     .registering()
@@ -87,7 +112,9 @@ pub(crate) fn trouble(trouble: &Trouble) -> Failure {
 pub(crate) fn request(failure: &RequestFailure) -> Failure {
     match failure {
         RequestFailure::NoPath => resolve(&ResolveError::NoAnswer),
-        RequestFailure::Silent { path } => Failure::new(FailureKind::NoAnswer { asked: Some(path.to_string()) }),
+        RequestFailure::Silent { path } => Failure::new(FailureKind::NoAnswer {
+            asked: Some(path.to_string()),
+        }),
         RequestFailure::Transport { error, path } => {
             let mut failure = transport(error);
             if let FailureKind::Network { detail, .. } = &mut failure.what {
@@ -101,13 +128,17 @@ pub(crate) fn request(failure: &RequestFailure) -> Failure {
 
 fn auth(error: &AuthError) -> Failure {
     Failure::new(match error {
-        AuthError::NoCredentials { realm } => FailureKind::PasswordMissing { realm: realm.clone() },
+        AuthError::NoCredentials { realm } => FailureKind::PasswordMissing {
+            realm: realm.clone(),
+        },
         AuthError::Refused { realm } | AuthError::TooOften { realm } => {
-            FailureKind::PasswordRefused { realm: realm.clone() }
+            FailureKind::PasswordRefused {
+                realm: realm.clone(),
+            }
         }
-        AuthError::NothingKnown { offered } => {
-            FailureKind::Internal { detail: format!("the server wants a login by {offered}, which is not known here") }
-        }
+        AuthError::NothingKnown { offered } => FailureKind::Internal {
+            detail: format!("the server wants a login by {offered}, which is not known here"),
+        },
     })
 }
 
@@ -120,7 +151,10 @@ fn network(fault: &NetworkFault) -> Failure {
 
 /// A next hop that could not be found.
 pub(crate) fn resolve(error: &ResolveError) -> Failure {
-    Failure::new(FailureKind::Network { step: NetworkStep::Dns, detail: error.to_string() })
+    Failure::new(FailureKind::Network {
+        step: NetworkStep::Dns,
+        detail: error.to_string(),
+    })
 }
 
 /// A message that could not be sent.
@@ -130,12 +164,20 @@ pub(crate) fn transport(error: &TransportError) -> Failure {
         TransportError::Unreachable => NetworkStep::Unreachable,
         TransportError::TimedOut => NetworkStep::ConnectTimeout,
         TransportError::Tls(_) => NetworkStep::Tls,
-        TransportError::Closed | TransportError::TooLarge | TransportError::Other(_) => NetworkStep::Closed,
+        TransportError::Closed | TransportError::TooLarge | TransportError::Other(_) => {
+            NetworkStep::Closed
+        }
     };
-    Failure::new(FailureKind::Network { step, detail: error.to_string() })
+    Failure::new(FailureKind::Network {
+        step,
+        detail: error.to_string(),
+    })
 }
 
 /// A local address that cannot be used.
 pub(crate) fn bind(error: &TransportError) -> Failure {
-    Failure::new(FailureKind::Network { step: NetworkStep::Bind, detail: error.to_string() })
+    Failure::new(FailureKind::Network {
+        step: NetworkStep::Bind,
+        detail: error.to_string(),
+    })
 }

@@ -38,7 +38,12 @@ struct Waiting {
 
 impl Hub {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Inner { state: Snapshot::default(), listeners: Vec::new() }) })
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                state: Snapshot::default(),
+                listeners: Vec::new(),
+            }),
+        })
     }
 
     /// Folds an event in and hands it to every listener. Never waits.
@@ -73,13 +78,19 @@ impl Hub {
     /// A new listener; `waker` is called whenever something has arrived for it.
     pub fn subscribe(self: &Arc<Self>, waker: Option<Box<dyn Fn() + Send + Sync>>) -> Subscription {
         let queue = Arc::new(Queue {
-            waiting: Mutex::new(Waiting { events: VecDeque::new(), behind: true }),
+            waiting: Mutex::new(Waiting {
+                events: VecDeque::new(),
+                behind: true,
+            }),
             arrived: Notify::new(),
             waker,
         });
         lock(&self.inner).listeners.push(Arc::downgrade(&queue));
         queue.arrived.notify_one();
-        Subscription { hub: Arc::clone(self), queue }
+        Subscription {
+            hub: Arc::clone(self),
+            queue,
+        }
     }
 }
 
@@ -122,7 +133,9 @@ impl Subscription {
         let mut waiting = lock(&self.queue.waiting);
         if waiting.behind {
             waiting.behind = false;
-            return Some(Event::Resync { snapshot: Box::new(inner.state.clone()) });
+            return Some(Event::Resync {
+                snapshot: Box::new(inner.state.clone()),
+            });
         }
         waiting.events.pop_front()
     }
@@ -168,7 +181,9 @@ mod tests {
         hub.publish(tenant(1));
         let mut listener = hub.subscribe(None);
         hub.publish(tenant(2));
-        let Some(Event::Resync { snapshot }) = listener.try_next() else { panic!("no resync") };
+        let Some(Event::Resync { snapshot }) = listener.try_next() else {
+            panic!("no resync")
+        };
         assert_eq!(snapshot.tenants.len(), 2);
         assert_eq!(listener.try_next(), None);
     }
@@ -181,7 +196,9 @@ mod tests {
         for id in 0..QUEUE_LIMIT * 3 {
             hub.publish(tenant(id));
         }
-        let Some(Event::Resync { snapshot }) = listener.try_next() else { panic!("no resync") };
+        let Some(Event::Resync { snapshot }) = listener.try_next() else {
+            panic!("no resync")
+        };
         assert_eq!(snapshot.tenants.len(), QUEUE_LIMIT * 3);
         hub.publish(tenant(0));
         assert_eq!(listener.try_next(), Some(tenant(0)));
@@ -197,7 +214,12 @@ mod tests {
         })));
         assert!(matches!(listener.next().await, Event::Resync { .. }));
         let notice = Event::Notice {
-            notice: Notice { time: Timestamp(0), level: NoticeLevel::Info, tenant: None, text: "hello".to_owned() },
+            notice: Notice {
+                time: Timestamp(0),
+                level: NoticeLevel::Info,
+                tenant: None,
+                text: "hello".to_owned(),
+            },
         };
         let publisher = Arc::clone(&hub);
         let sent = notice.clone();

@@ -57,17 +57,28 @@ impl Identity {
     /// Reads the settings; `secret` makes the Contact hard to guess and stays the same for an
     /// account as long as the program runs.
     pub(crate) fn new(settings: &AccountSettings, secret: u32) -> Result<Self, IdentityError> {
-        let aor = parse_aor(&settings.aor).ok_or_else(|| IdentityError::Aor(settings.aor.clone()))?;
+        let aor =
+            parse_aor(&settings.aor).ok_or_else(|| IdentityError::Aor(settings.aor.clone()))?;
         let registrar = match settings.registrar.as_deref() {
-            Some(text) => parse_host_uri(text).ok_or_else(|| IdentityError::Registrar(text.to_owned()))?,
-            None => Uri { user: None, password: None, ..aor.clone() },
+            Some(text) => {
+                parse_host_uri(text).ok_or_else(|| IdentityError::Registrar(text.to_owned()))?
+            }
+            None => Uri {
+                user: None,
+                password: None,
+                ..aor.clone()
+            },
         };
         let proxy = match settings.proxy.as_deref() {
-            Some(text) => Some(parse_host_uri(text).ok_or_else(|| IdentityError::Proxy(text.to_owned()))?),
+            Some(text) => {
+                Some(parse_host_uri(text).ok_or_else(|| IdentityError::Proxy(text.to_owned()))?)
+            }
             None => None,
         };
         let bind = match settings.bind.as_deref() {
-            Some(text) => Some(parse_bind(text).ok_or_else(|| IdentityError::Bind(text.to_owned()))?),
+            Some(text) => {
+                Some(parse_bind(text).ok_or_else(|| IdentityError::Bind(text.to_owned()))?)
+            }
             None => None,
         };
         let headers = settings
@@ -78,7 +89,9 @@ impl Identity {
         let codecs = settings
             .codecs
             .iter()
-            .map(|name| sdp::Codec::from_name(name).ok_or_else(|| IdentityError::Codec(name.clone())))
+            .map(|name| {
+                sdp::Codec::from_name(name).ok_or_else(|| IdentityError::Codec(name.clone()))
+            })
             .collect::<Result<_, _>>()?;
         let user = aor.user.clone().unwrap_or_default();
         let display = Some(settings.display_name.clone()).filter(|d| !d.is_empty());
@@ -123,16 +136,29 @@ impl Identity {
             return Uri::parse(typed).map_err(|e| format!("“{typed}” is not an address: {e}."));
         }
         if let Some(number) = lower.strip_prefix("tel:") {
-            let number: String = number.split(';').next().unwrap_or("").chars().filter(|c| !"-. ()".contains(*c)).collect();
+            let number: String = number
+                .split(';')
+                .next()
+                .unwrap_or("")
+                .chars()
+                .filter(|c| !"-. ()".contains(*c))
+                .collect();
             return self.at_domain(&number, typed);
         }
         if typed.contains('@') {
             let scheme = self.from.uri.scheme.as_str();
-            return Uri::parse(&format!("{scheme}:{typed}")).map_err(|e| format!("“{typed}” is not an address: {e}."));
+            return Uri::parse(&format!("{scheme}:{typed}"))
+                .map_err(|e| format!("“{typed}” is not an address: {e}."));
         }
         // Numbers are written with signs between; the network wants them without.
-        let is_number = typed.chars().all(|c| c.is_ascii_digit() || "+*#-. ()/".contains(c));
-        let user: String = if is_number { typed.chars().filter(|c| !"-. ()/".contains(*c)).collect() } else { typed.to_owned() };
+        let is_number = typed
+            .chars()
+            .all(|c| c.is_ascii_digit() || "+*#-. ()/".contains(c));
+        let user: String = if is_number {
+            typed.chars().filter(|c| !"-. ()/".contains(*c)).collect()
+        } else {
+            typed.to_owned()
+        };
         self.at_domain(&user, typed)
     }
 
@@ -142,7 +168,12 @@ impl Identity {
         }
         // The registrar's host is where numbers live when it was given with its own port.
         let domain = &self.from.uri;
-        let mut text = format!("{}:{}@{}", domain.scheme.as_str(), escape_user(user), domain.host);
+        let mut text = format!(
+            "{}:{}@{}",
+            domain.scheme.as_str(),
+            escape_user(user),
+            domain.host
+        );
         if let Some(port) = domain.port {
             text.push_str(&format!(":{port}"));
         }
@@ -171,7 +202,10 @@ fn parse_aor(text: &str) -> Option<Uri> {
     } else {
         Uri::parse(&format!("sip:{text}")).ok()?
     };
-    uri.user.as_deref().is_some_and(|u| !u.is_empty()).then_some(uri)
+    uri.user
+        .as_deref()
+        .is_some_and(|u| !u.is_empty())
+        .then_some(uri)
 }
 
 fn parse_host_uri(text: &str) -> Option<Uri> {
@@ -186,7 +220,9 @@ fn parse_host_uri(text: &str) -> Option<Uri> {
 
 fn parse_bind(text: &str) -> Option<SocketAddr> {
     let text = text.trim();
-    text.parse().ok().or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 0)))
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 0)))
 }
 
 fn parse_header(line: &str) -> Option<(String, String)> {
@@ -218,11 +254,18 @@ mod tests {
             (" +49 (30) 123-456 ", "sip:+4930123456@example.com"),
             ("bob", "sip:bob@example.com"),
             ("bob@example.org", "sip:bob@example.org"),
-            ("sip:bob@192.0.2.1:5070;transport=tcp", "sip:bob@192.0.2.1:5070;transport=tcp"),
+            (
+                "sip:bob@192.0.2.1:5070;transport=tcp",
+                "sip:bob@192.0.2.1:5070;transport=tcp",
+            ),
             ("tel:+49-30-123", "sip:+4930123@example.com"),
             ("*97#", "sip:*97%23@example.com"),
         ] {
-            assert_eq!(alice.target(typed).map(|u| u.to_string()), Ok(uri.to_owned()), "{typed}");
+            assert_eq!(
+                alice.target(typed).map(|u| u.to_string()),
+                Ok(uri.to_owned()),
+                "{typed}"
+            );
         }
         for typed in ["", "   ", "tel:", "sip:", "sip:bob@"] {
             assert!(alice.target(typed).is_err(), "{typed}");
@@ -246,7 +289,9 @@ mod tests {
         let with = |change: fn(&mut AccountSettings)| {
             let mut settings = AccountSettings::new("sip:alice@example.com");
             change(&mut settings);
-            check(&settings).expect_err("the settings are bad").to_string()
+            check(&settings)
+                .expect_err("the settings are bad")
+                .to_string()
         };
         assert!(with(|s| s.aor = "example.com".to_owned()).contains("sip:alice@example.com"));
         assert!(with(|s| s.bind = Some("nowhere".to_owned())).contains("192.0.2.10:5060"));

@@ -56,8 +56,8 @@ use std::time::{Duration, SystemTime};
 
 use media::PumpHandle;
 use model::{
-    AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Notice, NoticeLevel, Snapshot, TenantId,
-    Timestamp,
+    AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Notice, NoticeLevel,
+    Snapshot, TenantId, Timestamp,
 };
 use ractor::{Actor, ActorRef};
 use secrecy::SecretString;
@@ -69,8 +69,8 @@ use thiserror::Error;
 pub use self::hub::{Hub, Subscription};
 pub use self::identity::IdentityError;
 pub use self::shared::CallMedia;
-pub use media::{Sink, Source};
 pub use self::transport::HostTable;
+pub use media::{Sink, Source};
 
 use self::devices::{DevicesActor, DevicesArgs};
 use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
@@ -93,7 +93,10 @@ fn wall() -> Timestamp {
 
 /// A wall-clock time some way ahead.
 fn after(time: Timestamp, wait: Duration) -> Timestamp {
-    Timestamp(time.0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)))
+    Timestamp(
+        time.0
+            .saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)),
+    )
 }
 
 /// How an engine is started.
@@ -181,7 +184,12 @@ impl Engine {
     pub async fn start(config: EngineConfig) -> Result<EngineHandle, StartError> {
         let hub = Hub::new();
         let pump = PumpHandle::start()?;
-        let Files { stored, history, recent, secrets } = open_files(&config).await;
+        let Files {
+            stored,
+            history,
+            recent,
+            secrets,
+        } = open_files(&config).await;
         let mut settings = stored.settings;
         for problem in stored.problems {
             notice(&hub, problem.to_string());
@@ -191,12 +199,28 @@ impl Engine {
         }
         let mut passwords = read_passwords(&hub, &secrets, &settings).await;
         // Given accounts come after the settings are split off for saving.
-        let save_to = config.use_settings && config.only_account.is_none() && config.given.is_empty();
-        let save_to = config.folders.as_ref().filter(|_| save_to).map(|f| f.config().to_owned());
+        let save_to =
+            config.use_settings && config.only_account.is_none() && config.given.is_empty();
+        let save_to = config
+            .folders
+            .as_ref()
+            .filter(|_| save_to)
+            .map(|f| f.config().to_owned());
         add_given(&mut settings, config.given, &mut passwords);
 
-        recent.into_iter().rev().for_each(|entry| hub.publish(Event::History { entry }));
-        let (store, _) = Actor::spawn(None, StoreActor, StoreArgs { hub: Arc::clone(&hub), history }).await?;
+        recent
+            .into_iter()
+            .rev()
+            .for_each(|entry| hub.publish(Event::History { entry }));
+        let (store, _) = Actor::spawn(
+            None,
+            StoreActor,
+            StoreArgs {
+                hub: Arc::clone(&hub),
+                history,
+            },
+        )
+        .await?;
         let devices_args = DevicesArgs {
             hub: Arc::clone(&hub),
             pump: pump.clone(),
@@ -230,7 +254,13 @@ impl Engine {
             passwords,
         };
         let (phone, task) = Actor::spawn(None, PhoneActor, args).await?;
-        Ok(EngineHandle { hub, phone, shared, pump, task: Some(task) })
+        Ok(EngineHandle {
+            hub,
+            phone,
+            shared,
+            pump,
+            task: Some(task),
+        })
     }
 }
 
@@ -311,9 +341,14 @@ async fn open_files(config: &EngineConfig) -> Files {
     let folders = config.folders.clone().filter(|_| config.use_settings);
     let passphrase = config.passphrase.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let Some(folders) = folders else { return nothing_kept() };
+        let Some(folders) = folders else {
+            return nothing_kept();
+        };
         let history = History::open(&folders.history_file());
-        let filter = HistoryFilter { limit: HISTORY_LINES, ..HistoryFilter::default() };
+        let filter = HistoryFilter {
+            limit: HISTORY_LINES,
+            ..HistoryFilter::default()
+        };
         let mut options = SecretOptions::new(&folders);
         options.passphrase = passphrase;
         Files {
@@ -334,7 +369,10 @@ fn nothing_kept() -> Files {
         use_keystore: false,
     };
     Files {
-        stored: settings::Loaded { settings: Settings::default(), problems: Vec::new() },
+        stored: settings::Loaded {
+            settings: Settings::default(),
+            problems: Vec::new(),
+        },
         history: History::in_memory(),
         recent: Vec::new(),
         secrets: SecretStore::open(options),
@@ -346,8 +384,10 @@ async fn read_passwords(
     secrets: &SecretStore,
     settings: &Settings,
 ) -> HashMap<AccountId, SecretString> {
-    let wanted: Vec<(TenantId, AccountId)> =
-        settings.accounts().map(|(tenant, account)| (tenant.id.clone(), account.id.clone())).collect();
+    let wanted: Vec<(TenantId, AccountId)> = settings
+        .accounts()
+        .map(|(tenant, account)| (tenant.id.clone(), account.id.clone()))
+        .collect();
     if wanted.is_empty() {
         return HashMap::new();
     }
@@ -382,7 +422,9 @@ fn keep_only(settings: &mut Settings, name: &str) {
                 || bare(&account.settings.aor) == name
         });
     }
-    settings.tenants.retain(|tenant| !tenant.accounts.is_empty());
+    settings
+        .tenants
+        .retain(|tenant| !tenant.accounts.is_empty());
 }
 
 fn add_given(
@@ -393,11 +435,15 @@ fn add_given(
     for tenant in given {
         let id = settings.fresh_tenant_id(&tenant.name);
         let colour = u8::try_from(settings.tenants.len() % 8).unwrap_or(0);
-        settings.tenants.push(settings::Tenant::new(id.clone(), tenant.name, colour));
+        settings
+            .tenants
+            .push(settings::Tenant::new(id.clone(), tenant.name, colour));
         for account in tenant.accounts {
             let account_id = settings.fresh_account_id(&account.settings.aor);
             if let Some(entry) = settings.tenant_mut(&id) {
-                entry.accounts.push(settings::Account::new(account_id.clone(), account.settings));
+                entry
+                    .accounts
+                    .push(settings::Account::new(account_id.clone(), account.settings));
             }
             if let Some(password) = account.password {
                 passwords.insert(account_id, password);
@@ -416,13 +462,27 @@ fn instance_id(folders: Option<&Folders>) -> String {
         bytes[6] = bytes[6] & 0x0F | 0x40;
         bytes[8] = bytes[8] & 0x3F | 0x80;
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        format!("urn:uuid:{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        format!(
+            "urn:uuid:{}-{}-{}-{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..]
+        )
     };
-    let Some(folders) = folders else { return fresh() };
+    let Some(folders) = folders else {
+        return fresh();
+    };
     folders.instance_id(fresh)
 }
 
 fn notice(hub: &Hub, text: String) {
-    let notice = Notice { time: wall(), level: NoticeLevel::Warning, tenant: None, text };
+    let notice = Notice {
+        time: wall(),
+        level: NoticeLevel::Warning,
+        tenant: None,
+        text,
+    };
     hub.publish(Event::Notice { notice });
 }

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use model::{AccountId, Event, Failure};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sip_core::Timers;
 use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
 use sip_core::options::{Options, OptionsConfig, OptionsEvent};
 use sip_core::stateless::Capabilities;
-use sip_core::Timers;
 use sip_message::{Message, Uri};
 
 use crate::drive::{self, Outlet};
@@ -113,10 +113,18 @@ impl Actor for OneShotActor {
             Task::Farewell { card } => {
                 let key = card.owner_key();
                 let call = card.into_bye(at, args.config, &seed);
-                (Running::Farewell(Box::new(call), VecDeque::new()), key, String::new())
+                (
+                    Running::Farewell(Box::new(call), VecDeque::new()),
+                    key,
+                    String::new(),
+                )
             }
         };
-        let claim = TransportMsg::Claim { key, server_key: None, owner: owner.clone() };
+        let claim = TransportMsg::Claim {
+            key,
+            server_key: None,
+            owner: owner.clone(),
+        };
         let _ = args.transport.cast(claim);
         let asker = Asker {
             shared: args.shared,
@@ -125,7 +133,12 @@ impl Actor for OneShotActor {
             transport: args.transport,
             typed,
         };
-        let mut state = OneShotState { args: asker, owner, request, wake: Wake::default() };
+        let mut state = OneShotState {
+            args: asker,
+            owner,
+            request,
+            wake: Wake::default(),
+        };
         state.drive(&myself);
         Ok(state)
     }
@@ -160,12 +173,26 @@ impl OneShotState {
     fn on_delivery(&mut self, delivery: Delivery) {
         let at = now();
         match (&mut self.request, delivery) {
-            (Running::Ask(options, _), Delivery::Message { message, inbound, at }) => {
+            (
+                Running::Ask(options, _),
+                Delivery::Message {
+                    message,
+                    inbound,
+                    at,
+                },
+            ) => {
                 if let Message::Response(response) = *message {
                     options.handle_response(at, &response, &inbound);
                 }
             }
-            (Running::Farewell(call, _), Delivery::Message { message, inbound, at }) => match *message {
+            (
+                Running::Farewell(call, _),
+                Delivery::Message {
+                    message,
+                    inbound,
+                    at,
+                },
+            ) => match *message {
                 Message::Request(request) => call.handle_request(at, request, inbound),
                 Message::Response(response) => call.handle_response(at, response, inbound),
             },
@@ -201,7 +228,9 @@ impl OneShotState {
         let deadline = match &mut self.request {
             Running::Ask(options, events) => {
                 let deadline = drive::drain(|| options.poll_output(), &outlet, events);
-                std::mem::take(events).into_iter().for_each(|event| self.args.on_answer(event));
+                std::mem::take(events)
+                    .into_iter()
+                    .for_each(|event| self.args.on_answer(event));
                 deadline
             }
             // What becomes of a farewell interests nobody any more.
@@ -226,13 +255,31 @@ impl Asker {
             server: None,
             failure: None,
         };
-        let Event::OptionsAnswered { status, round_trip_ms, allow, server, failure, .. } = &mut answer else {
+        let Event::OptionsAnswered {
+            status,
+            round_trip_ms,
+            allow,
+            server,
+            failure,
+            ..
+        } = &mut answer
+        else {
             return;
         };
         match event {
-            OptionsEvent::Answered { status: code, phrase, path, round_trip, allow: methods, server: name } => {
+            OptionsEvent::Answered {
+                status: code,
+                phrase,
+                path,
+                round_trip,
+                allow: methods,
+                server: name,
+            } => {
                 if code.code() >= 300 {
-                    let what = model::FailureKind::Status { code: code.code(), phrase: phrase.clone() };
+                    let what = model::FailureKind::Status {
+                        code: code.code(),
+                        phrase: phrase.clone(),
+                    };
                     let mut said = Failure::new(what);
                     said.said_by = failures::said_by(Some(&path.remote), name.as_deref());
                     *failure = Some(said);

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::{
-    AccountId, AccountSettings, CallId, CallState, Command, DeviceRole, Event, Failure, FailureKind,
-    Notice, NoticeLevel, Password, TenantId, TenantView,
+    AccountId, AccountSettings, CallId, CallState, Command, DeviceRole, Event, Failure,
+    FailureKind, Notice, NoticeLevel, Password, TenantId, TenantView,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -97,7 +97,12 @@ impl Actor for PhoneActor {
         };
         let preferences = state.settings.preferences;
         state.shared.hub.publish(Event::Preferences { preferences });
-        let ids: Vec<TenantId> = state.settings.tenants.iter().map(|t| t.id.clone()).collect();
+        let ids: Vec<TenantId> = state
+            .settings
+            .tenants
+            .iter()
+            .map(|t| t.id.clone())
+            .collect();
         for id in ids {
             state.start_tenant(&myself, &id).await;
         }
@@ -119,7 +124,10 @@ impl Actor for PhoneActor {
                 }
             }
             PhoneMsg::SecretKept(Err(error)) => {
-                state.notice(NoticeLevel::Warning, format!("The password was not kept: {error}."));
+                state.notice(
+                    NoticeLevel::Warning,
+                    format!("The password was not kept: {error}."),
+                );
             }
             #[cfg(test)]
             PhoneMsg::Tell(tenant, message) => {
@@ -142,7 +150,9 @@ impl Actor for PhoneActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(who, error) => {
-                state.on_child_ended(&myself, who.get_id(), Some(error.to_string())).await;
+                state
+                    .on_child_ended(&myself, who.get_id(), Some(error.to_string()))
+                    .await;
             }
             SupervisionEvent::ActorTerminated(who, _, reason) => {
                 let drained = reason.as_deref() == Some(DRAINED);
@@ -173,16 +183,32 @@ impl PhoneState {
                 self.start_tenant(myself, &id).await;
                 self.save();
             }
-            Command::UpdateTenant { tenant, name, colour } => self.update_tenant(&tenant, name, colour),
+            Command::UpdateTenant {
+                tenant,
+                name,
+                colour,
+            } => self.update_tenant(&tenant, name, colour),
             Command::RemoveTenant { tenant } => self.remove_tenant(&tenant),
-            Command::AddAccount { tenant, settings, password } => {
+            Command::AddAccount {
+                tenant,
+                settings,
+                password,
+            } => {
                 self.add_account(myself, tenant, *settings, password).await;
             }
-            Command::UpdateAccount { account, settings, password } => {
+            Command::UpdateAccount {
+                account,
+                settings,
+                password,
+            } => {
                 self.update_account(myself, &account, *settings, password);
             }
             Command::RemoveAccount { account } => self.remove_account(account),
-            Command::PlaceCall { account, target, headers } => self.place_call(account, target, headers),
+            Command::PlaceCall {
+                account,
+                target,
+                headers,
+            } => self.place_call(account, target, headers),
             Command::AnswerCall { call } => {
                 self.hold_others(call);
                 self.to_call(call, Command::AnswerCall { call });
@@ -208,8 +234,12 @@ impl PhoneState {
                     DeviceRole::Capture => self.settings.devices.capture.clone_from(&device),
                     DeviceRole::Playout => self.settings.devices.playout.clone_from(&device),
                 }
-                self.devices_args.capture.clone_from(&self.settings.devices.capture);
-                self.devices_args.playout.clone_from(&self.settings.devices.playout);
+                self.devices_args
+                    .capture
+                    .clone_from(&self.settings.devices.capture);
+                self.devices_args
+                    .playout
+                    .clone_from(&self.settings.devices.playout);
                 let _ = self.devices.cast(DevicesMsg::Choose { role, device });
                 self.save();
             }
@@ -233,7 +263,9 @@ impl PhoneState {
     fn add_tenant(&mut self, name: &str) -> TenantId {
         let id = self.settings.fresh_tenant_id(name);
         let colour = u8::try_from(self.settings.tenants.len() % 8).unwrap_or(0);
-        self.settings.tenants.push(Tenant::new(id.clone(), name, colour));
+        self.settings
+            .tenants
+            .push(Tenant::new(id.clone(), name, colour));
         id
     }
 
@@ -247,9 +279,14 @@ impl PhoneState {
     }
 
     fn remove_tenant(&mut self, id: &TenantId) {
-        let accounts: Vec<AccountId> =
-            self.settings.tenant(id).map(|t| t.accounts.iter().map(|a| a.id.clone()).collect()).unwrap_or_default();
-        accounts.iter().for_each(|account| self.forget_secret(id, account));
+        let accounts: Vec<AccountId> = self
+            .settings
+            .tenant(id)
+            .map(|t| t.accounts.iter().map(|a| a.id.clone()).collect())
+            .unwrap_or_default();
+        accounts
+            .iter()
+            .for_each(|account| self.forget_secret(id, account));
         self.settings.tenants.retain(|t| t.id != *id);
         let _ = self.shared.store.cast(StoreMsg::ClearHistory(id.clone()));
         if let Some(child) = self.tenants.get_mut(id) {
@@ -280,10 +317,19 @@ impl PhoneState {
             }
         };
         let id = self.settings.fresh_account_id(&settings.aor);
-        let Some(entry) = self.settings.tenant_mut(&tenant) else { return };
-        entry.accounts.push(Account::new(id.clone(), settings.clone()));
+        let Some(entry) = self.settings.tenant_mut(&tenant) else {
+            return;
+        };
+        entry
+            .accounts
+            .push(Account::new(id.clone(), settings.clone()));
         let password = password.map(|p| self.keep_secret(myself, &tenant, &id, &p));
-        let spec = AccountSpec { id, settings, identity, password };
+        let spec = AccountSpec {
+            id,
+            settings,
+            identity,
+            password,
+        };
         self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
         self.save();
     }
@@ -299,7 +345,13 @@ impl PhoneState {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
         };
-        let Some(tenant) = self.settings.account(id).map(|(tenant, _)| tenant.id.clone()) else { return };
+        let Some(tenant) = self
+            .settings
+            .account(id)
+            .map(|(tenant, _)| tenant.id.clone())
+        else {
+            return;
+        };
         if let Some(account) = self.settings.account_mut(id) {
             account.settings = settings.clone();
         }
@@ -307,29 +359,63 @@ impl PhoneState {
             Some(password) => Some(self.keep_secret(myself, &tenant, id, &password)),
             None => self.passwords.get(id).cloned(),
         };
-        let spec = AccountSpec { id: id.clone(), settings, identity, password };
+        let spec = AccountSpec {
+            id: id.clone(),
+            settings,
+            identity,
+            password,
+        };
         self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
         self.save();
     }
 
     fn remove_account(&mut self, id: AccountId) {
-        let Some(tenant) = self.settings.account(&id).map(|(tenant, _)| tenant.id.clone()) else { return };
+        let Some(tenant) = self
+            .settings
+            .account(&id)
+            .map(|(tenant, _)| tenant.id.clone())
+        else {
+            return;
+        };
         if let Some(entry) = self.settings.tenant_mut(&tenant) {
             entry.accounts.retain(|a| a.id != id);
         }
         self.forget_secret(&tenant, &id);
-        self.to_tenant(&tenant, TenantMsg::Command(Command::RemoveAccount { account: id }));
+        self.to_tenant(
+            &tenant,
+            TenantMsg::Command(Command::RemoveAccount { account: id }),
+        );
         self.save();
     }
 
     fn place_call(&mut self, account: AccountId, target: String, headers: Vec<String>) {
         let call = self.shared.next_call();
-        let Some(tenant) = self.settings.account(&account).map(|(tenant, _)| tenant.id.clone()) else {
-            let failure = Failure::new(FailureKind::BadTarget { detail: "There is no such account.".to_owned() });
-            return self.shared.publish_still_call(&TenantId::new(""), &account, call, &target, failure);
+        let Some(tenant) = self
+            .settings
+            .account(&account)
+            .map(|(tenant, _)| tenant.id.clone())
+        else {
+            let failure = Failure::new(FailureKind::BadTarget {
+                detail: "There is no such account.".to_owned(),
+            });
+            return self.shared.publish_still_call(
+                &TenantId::new(""),
+                &account,
+                call,
+                &target,
+                failure,
+            );
         };
         self.hold_others(call);
-        self.to_tenant(&tenant, TenantMsg::PlaceCall { call, account, target, headers });
+        self.to_tenant(
+            &tenant,
+            TenantMsg::PlaceCall {
+                call,
+                account,
+                target,
+                headers,
+            },
+        );
     }
 
     /// One microphone and one pair of ears: talking to one means holding the others. Scripts bring
@@ -345,11 +431,18 @@ impl PhoneState {
                 .map(|c| c.id)
                 .collect()
         });
-        others.into_iter().for_each(|call| self.to_call(call, Command::HoldCall { call }));
+        others
+            .into_iter()
+            .for_each(|call| self.to_call(call, Command::HoldCall { call }));
     }
 
     fn to_call(&self, call: CallId, command: Command) {
-        let tenant = self.shared.hub.read(|s| s.calls.iter().find(|c| c.id == call).map(|c| c.tenant.clone()));
+        let tenant = self.shared.hub.read(|s| {
+            s.calls
+                .iter()
+                .find(|c| c.id == call)
+                .map(|c| c.tenant.clone())
+        });
         match tenant {
             Some(tenant) if self.tenants.contains_key(&tenant) => {
                 self.to_tenant(&tenant, TenantMsg::Command(command));
@@ -375,7 +468,9 @@ impl PhoneState {
     }
 
     async fn start_tenant(&mut self, myself: &ActorRef<PhoneMsg>, id: &TenantId) {
-        let Some(tenant) = self.settings.tenant(id) else { return };
+        let Some(tenant) = self.settings.tenant(id) else {
+            return;
+        };
         let mut accounts = Vec::new();
         for account in &tenant.accounts {
             match Identity::new(&account.settings, contact_secret()) {
@@ -386,50 +481,93 @@ impl PhoneState {
                     password: self.passwords.get(&account.id).cloned(),
                 }),
                 Err(error) => {
-                    self.notice(NoticeLevel::Error, format!("Account {}: {error}.", account.id));
+                    self.notice(
+                        NoticeLevel::Error,
+                        format!("Account {}: {error}.", account.id),
+                    );
                 }
             }
         }
-        let view = TenantView { id: id.clone(), name: tenant.name.clone(), colour: tenant.colour, degraded: false };
-        let args = TenantArgs { shared: Arc::clone(&self.shared), view, accounts };
+        let view = TenantView {
+            id: id.clone(),
+            name: tenant.name.clone(),
+            colour: tenant.colour,
+            degraded: false,
+        };
+        let args = TenantArgs {
+            shared: Arc::clone(&self.shared),
+            view,
+            accounts,
+        };
         let actor = match Actor::spawn_linked(None, TenantActor, args, myself.get_cell()).await {
             Ok((actor, _)) => Some(actor),
             Err(error) => {
-                self.notice(NoticeLevel::Error, format!("Tenant {id} could not be started: {error}."));
+                self.notice(
+                    NoticeLevel::Error,
+                    format!("Tenant {id} could not be started: {error}."),
+                );
                 None
             }
         };
-        let child = self.tenants.entry(id.clone()).or_insert_with(|| TenantChild {
-            actor: None,
-            budget: Budget::tenant(),
-            removed: false,
-        });
+        let child = self
+            .tenants
+            .entry(id.clone())
+            .or_insert_with(|| TenantChild {
+                actor: None,
+                budget: Budget::tenant(),
+                removed: false,
+            });
         child.actor = actor;
     }
 
     /// A child ended; `error` is why when it was not drained. The others do not notice.
-    async fn on_child_ended(&mut self, myself: &ActorRef<PhoneMsg>, who: ActorId, error: Option<String>) {
+    async fn on_child_ended(
+        &mut self,
+        myself: &ActorRef<PhoneMsg>,
+        who: ActorId,
+        error: Option<String>,
+    ) {
         if who == self.devices.get_id() {
-            return self.on_devices_failed(myself, &error.unwrap_or_default()).await;
+            return self
+                .on_devices_failed(myself, &error.unwrap_or_default())
+                .await;
         }
-        let found = self.tenants.iter().find(|(_, t)| t.actor.as_ref().is_some_and(|a| a.get_id() == who));
-        let Some(id) = found.map(|(id, _)| id.clone()) else { return };
-        let Some(child) = self.tenants.get_mut(&id) else { return };
+        let found = self
+            .tenants
+            .iter()
+            .find(|(_, t)| t.actor.as_ref().is_some_and(|a| a.get_id() == who));
+        let Some(id) = found.map(|(id, _)| id.clone()) else {
+            return;
+        };
+        let Some(child) = self.tenants.get_mut(&id) else {
+            return;
+        };
         child.actor = None;
         if child.removed {
             self.tenants.remove(&id);
             self.shared.hub.publish(Event::TenantRemoved { tenant: id });
             return;
         }
-        let Some(error) = error.filter(|_| !self.leaving) else { return };
+        let Some(error) = error.filter(|_| !self.leaving) else {
+            return;
+        };
         let again = child.budget.take(now());
         self.end_calls_of(&id);
         if again {
-            self.notice(NoticeLevel::Warning, format!("Tenant {id} failed inside ({error}) and was started again."));
+            self.notice(
+                NoticeLevel::Warning,
+                format!("Tenant {id} failed inside ({error}) and was started again."),
+            );
             self.start_tenant(myself, &id).await;
         } else {
-            self.notice(NoticeLevel::Error, format!("Tenant {id} failed too often ({error}) and rests."));
-            let view = self.shared.hub.read(|s| s.tenants.iter().find(|t| t.id == id).cloned());
+            self.notice(
+                NoticeLevel::Error,
+                format!("Tenant {id} failed too often ({error}) and rests."),
+            );
+            let view = self
+                .shared
+                .hub
+                .read(|s| s.tenants.iter().find(|t| t.id == id).cloned());
             if let Some(mut tenant) = view {
                 tenant.degraded = true;
                 self.shared.hub.publish(Event::Tenant { tenant });
@@ -439,17 +577,24 @@ impl PhoneState {
 
     /// A tenant that failed took its calls with it.
     fn end_calls_of(&self, tenant: &TenantId) {
-        let calls: Vec<_> = self
-            .shared
-            .hub
-            .read(|s| s.calls.iter().filter(|c| c.tenant == *tenant && c.state.is_live()).cloned().collect());
+        let calls: Vec<_> = self.shared.hub.read(|s| {
+            s.calls
+                .iter()
+                .filter(|c| c.tenant == *tenant && c.state.is_live())
+                .cloned()
+                .collect()
+        });
         for mut call in calls {
             call.state = CallState::Ended;
             call.ended_at = Some(wall());
-            call.failure = Some(Failure::new(FailureKind::Internal { detail: "the tenant's own actor".to_owned() }));
+            call.failure = Some(Failure::new(FailureKind::Internal {
+                detail: "the tenant's own actor".to_owned(),
+            }));
             self.shared.live.remove(call.id);
             self.shared.release_devices(call.id);
-            self.shared.hub.publish(Event::Call { call: Box::new(call) });
+            self.shared.hub.publish(Event::Call {
+                call: Box::new(call),
+            });
         }
     }
 
@@ -460,19 +605,36 @@ impl PhoneState {
         }
         if !self.devices_budget.take(now()) {
             self.devices_args.hardware = false;
-            self.notice(NoticeLevel::Error, format!("Sound failed too often ({error}); calls go on without it."));
+            self.notice(
+                NoticeLevel::Error,
+                format!("Sound failed too often ({error}); calls go on without it."),
+            );
         } else {
-            self.notice(NoticeLevel::Warning, format!("Sound failed ({error}) and was started again."));
+            self.notice(
+                NoticeLevel::Warning,
+                format!("Sound failed ({error}) and was started again."),
+            );
         }
         let args = self.devices_args.clone();
-        if let Ok((devices, _)) = Actor::spawn_linked(None, DevicesActor, args, myself.get_cell()).await {
+        if let Ok((devices, _)) =
+            Actor::spawn_linked(None, DevicesActor, args, myself.get_cell()).await
+        {
             self.shared.devices.replace(devices.clone());
             self.devices = devices;
             // Calls that were up still need sound.
-            let calls: Vec<CallId> =
-                self.shared.hub.read(|s| s.calls.iter().filter(|c| c.state.is_up()).map(|c| c.id).collect());
+            let calls: Vec<CallId> = self.shared.hub.read(|s| {
+                s.calls
+                    .iter()
+                    .filter(|c| c.state.is_up())
+                    .map(|c| c.id)
+                    .collect()
+            });
             for call in calls {
-                let _ = self.devices.cast(DevicesMsg::Call { call, ringing: None, talking: true });
+                let _ = self.devices.cast(DevicesMsg::Call {
+                    call,
+                    ringing: None,
+                    talking: true,
+                });
             }
         }
     }
@@ -487,8 +649,12 @@ impl PhoneState {
     ) -> SecretString {
         let secret = SecretString::from(password.0.clone());
         self.passwords.insert(account.clone(), secret.clone());
-        let (store, tenant, account, kept) =
-            (self.secrets.clone(), tenant.clone(), account.clone(), secret.clone());
+        let (store, tenant, account, kept) = (
+            self.secrets.clone(),
+            tenant.clone(),
+            account.clone(),
+            secret.clone(),
+        );
         let myself = myself.clone();
         tokio::task::spawn_blocking(move || {
             let result = store.set(&tenant, &account, kept);
@@ -509,7 +675,10 @@ impl PhoneState {
 
     fn save(&self) {
         if let Some(dir) = &self.save_to {
-            let message = StoreMsg::Save { dir: dir.clone(), settings: Box::new(self.settings.clone()) };
+            let message = StoreMsg::Save {
+                dir: dir.clone(),
+                settings: Box::new(self.settings.clone()),
+            };
             let _ = self.shared.store.cast(message);
         }
     }
@@ -528,7 +697,12 @@ impl PhoneState {
     }
 
     fn notice(&self, level: NoticeLevel, text: String) {
-        let notice = Notice { time: wall(), level, tenant: None, text };
+        let notice = Notice {
+            time: wall(),
+            level,
+            tenant: None,
+            text,
+        };
         self.shared.hub.publish(Event::Notice { notice });
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AccountId, CallId, Event, Notice, NoticeLevel, TenantId, Timestamp, TraceBody, TraceRecord};
+use model::{
+    AccountId, CallId, Event, Notice, NoticeLevel, TenantId, Timestamp, TraceBody, TraceRecord,
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::Path;
 use trace::Recorder;
@@ -76,7 +78,11 @@ impl Actor for RecorderActor {
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let recorder = Recorder::open(args.tenant.clone(), args.dir.as_deref());
-        let mut state = RecorderState { args, recorder, gathered: Vec::new() };
+        let mut state = RecorderState {
+            args,
+            recorder,
+            gathered: Vec::new(),
+        };
         let kept = state.recorder.newest(500);
         if !kept.is_empty() {
             state.args.hub.publish(Event::Trace { records: kept });
@@ -102,8 +108,19 @@ impl Actor for RecorderActor {
                 };
                 state.keep(&myself, wire.time, wire.account, wire.call, body);
             }
-            RecorderMsg::Note { time, topic, text, account, call, sip_call_id } => {
-                let body = TraceBody::Note { topic: topic.to_owned(), text, sip_call_id };
+            RecorderMsg::Note {
+                time,
+                topic,
+                text,
+                account,
+                call,
+                sip_call_id,
+            } => {
+                let body = TraceBody::Note {
+                    topic: topic.to_owned(),
+                    text,
+                    sip_call_id,
+                };
                 state.keep(&myself, time, account, call, body);
             }
             RecorderMsg::Flush => {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media::{PumpHandle, Sink, Source, StreamCounters};
 use model::{
-    AccountId, CallId, CallState, CallView, Direction, Event, Failure, HistoryEntry, Levels, Outcome,
-    Party, TenantId,
+    AccountId, CallId, CallState, CallView, Direction, Event, Failure, HistoryEntry, Levels,
+    Outcome, Party, TenantId,
 };
 use ractor::ActorRef;
 use sip_core::Seed;
@@ -57,7 +57,10 @@ pub enum CallMedia {
 impl CallMedia {
     /// Silence out and nowhere in: for what has no calls.
     pub fn null() -> Self {
-        Self::PerCall { source: Source::Silence, sink: Sink::Discard }
+        Self::PerCall {
+            source: Source::Silence,
+            sink: Sink::Discard,
+        }
     }
 
     /// Whether a microphone or a speaker is needed.
@@ -74,7 +77,8 @@ impl CallMedia {
 
 /// The sink with the call's number in the file name where `{call}` stands.
 fn sink_of(sink: &Sink, call: CallId) -> Sink {
-    let named = |path: &PathBuf| PathBuf::from(path.to_string_lossy().replace("{call}", &call.to_string()));
+    let named =
+        |path: &PathBuf| PathBuf::from(path.to_string_lossy().replace("{call}", &call.to_string()));
     match sink {
         Sink::Record(path) => Sink::Record(named(path)),
         Sink::RecordAndSpeaker(path) => Sink::RecordAndSpeaker(named(path)),
@@ -124,10 +128,12 @@ impl LiveStreams {
     }
 
     pub(crate) fn levels(&self, call: CallId) -> Levels {
-        self.lock().get(&call).map_or(Levels::default(), |c| Levels {
-            capture: c.send_level(),
-            playout: c.receive_level(),
-        })
+        self.lock()
+            .get(&call)
+            .map_or(Levels::default(), |c| Levels {
+                capture: c.send_level(),
+                playout: c.receive_level(),
+            })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<CallId, Arc<StreamCounters>>> {
@@ -170,7 +176,10 @@ impl Shared {
             tenant: tenant.clone(),
             account: account.clone(),
             direction: Direction::Outgoing,
-            remote: Party { display: None, uri: target.to_owned() },
+            remote: Party {
+                display: None,
+                uri: target.to_owned(),
+            },
             state: CallState::Ended,
             held_by_us: false,
             held_by_peer: false,
@@ -189,12 +198,17 @@ impl Shared {
             sip_call_id: String::new(),
         };
         self.file(&view, Outcome::Failed);
-        self.hub.publish(Event::Call { call: Box::new(view) });
+        self.hub.publish(Event::Call {
+            call: Box::new(view),
+        });
     }
 
     /// Puts a finished call into the history.
     pub(crate) fn file(&self, view: &CallView, outcome: Outcome) {
-        let talk = view.connected_at.zip(view.ended_at).map(|(from, to)| to.since(from));
+        let talk = view
+            .connected_at
+            .zip(view.ended_at)
+            .map(|(from, to)| to.since(from));
         let entry = HistoryEntry {
             id: 0,
             tenant: view.tenant.clone(),
@@ -213,7 +227,11 @@ impl Shared {
 
     /// The devices need not wait for a call any more.
     pub(crate) fn release_devices(&self, call: CallId) {
-        self.devices.cast(DevicesMsg::Call { call, ringing: None, talking: false });
+        self.devices.cast(DevicesMsg::Call {
+            call,
+            ringing: None,
+            talking: false,
+        });
     }
 }
 

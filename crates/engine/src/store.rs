@@ -53,7 +53,11 @@ impl Actor for StoreActor {
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let told = args.history.trouble();
-        let state = StoreState { hub: args.hub, history: args.history, told };
+        let state = StoreState {
+            hub: args.hub,
+            history: args.history,
+            told,
+        };
         state.report(state.told.clone());
         Ok(state)
     }
@@ -76,19 +80,19 @@ impl Actor for StoreActor {
                     state.report(trouble);
                 }
             }
-            StoreMsg::ClearHistory(tenant) => {
-                match state.history.clear(&tenant) {
-                    Ok(()) => state.hub.publish(Event::HistoryCleared { tenant }),
-                    Err(error) => state.report(Some(format!("The history was not cleared: {error}."))),
-                }
-            }
+            StoreMsg::ClearHistory(tenant) => match state.history.clear(&tenant) {
+                Ok(()) => state.hub.publish(Event::HistoryCleared { tenant }),
+                Err(error) => state.report(Some(format!("The history was not cleared: {error}."))),
+            },
             StoreMsg::Save { dir, settings } => {
                 // Disks stall; a thread that may block is the place for it.
                 let saved = tokio::task::spawn_blocking(move || settings.save(&dir)).await;
                 let trouble = match saved {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(format!("The settings could not be saved: {error}.")),
-                    Err(_) => Some("The settings could not be saved: the writer failed.".to_owned()),
+                    Err(_) => {
+                        Some("The settings could not be saved: the writer failed.".to_owned())
+                    }
                 };
                 state.report(trouble);
             }
@@ -100,7 +104,12 @@ impl Actor for StoreActor {
 impl StoreState {
     fn report(&self, trouble: Option<String>) {
         if let Some(text) = trouble {
-            let notice = Notice { time: wall(), level: NoticeLevel::Warning, tenant: None, text };
+            let notice = Notice {
+                time: wall(),
+                level: NoticeLevel::Warning,
+                tenant: None,
+                text,
+            };
             self.hub.publish(Event::Notice { notice });
         }
     }

@@ -75,7 +75,14 @@ impl Actor for StreamActor {
         let at = now();
         let received = args.handle.counters().received();
         let expecting = args.expecting;
-        Ok(StreamState { args, reported_at: at, received, heard_at: at, expecting, silent: false })
+        Ok(StreamState {
+            args,
+            reported_at: at,
+            received,
+            heard_at: at,
+            expecting,
+            silent: false,
+        })
     }
 
     async fn handle(
@@ -114,7 +121,10 @@ impl StreamState {
             if std::mem::take(&mut self.silent) {
                 let _ = self.args.dialog.cast(DialogMsg::MediaSilent(false));
             }
-        } else if self.expecting && !self.silent && at.saturating_duration_since(self.heard_at) >= SILENCE {
+        } else if self.expecting
+            && !self.silent
+            && at.saturating_duration_since(self.heard_at) >= SILENCE
+        {
             self.silent = true;
             let _ = self.args.dialog.cast(DialogMsg::MediaSilent(true));
         }
@@ -133,7 +143,11 @@ impl StreamState {
 pub(crate) fn stats(counters: &StreamCounters, codec: CodecKind) -> MediaStats {
     let (received, lost, late) = (counters.received(), counters.lost(), counters.late());
     let expected = received + lost;
-    let missing = if expected == 0 { 0.0 } else { (lost + late) as f32 / expected as f32 };
+    let missing = if expected == 0 {
+        0.0
+    } else {
+        (lost + late) as f32 / expected as f32
+    };
     let round_trip = counters.round_trip();
     let played = counters.played_ms();
     let conditions = Conditions {
@@ -155,7 +169,11 @@ pub(crate) fn stats(counters: &StreamCounters, codec: CodecKind) -> MediaStats {
         jitter_ms: counters.jitter_us() as f32 / 1_000.0,
         rtt_ms: round_trip.map(|t| t.as_secs_f32() * 1_000.0),
         buffer_ms: counters.buffer_ms() as f32,
-        concealed: if played == 0 { 0.0 } else { counters.concealed_ms() as f32 / played as f32 },
+        concealed: if played == 0 {
+            0.0
+        } else {
+            counters.concealed_ms() as f32 / played as f32
+        },
         mos: (received >= ENOUGH_TO_JUDGE).then(|| rtp::quality::rate(&conditions).mos),
     }
 }

@@ -33,12 +33,20 @@ impl Budget {
     }
 
     fn new(limit: usize, window: Duration) -> Self {
-        Self { limit, window, spent: VecDeque::with_capacity(limit) }
+        Self {
+            limit,
+            window,
+            spent: VecDeque::with_capacity(limit),
+        }
     }
 
     /// Takes one restart out of the budget, if there is one left.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        while self.spent.front().is_some_and(|t| now.saturating_duration_since(*t) >= self.window) {
+        while self
+            .spent
+            .front()
+            .is_some_and(|t| now.saturating_duration_since(*t) >= self.window)
+        {
             self.spent.pop_front();
         }
         if self.spent.len() >= self.limit {
@@ -71,7 +79,10 @@ mod tests {
             assert!(budget.take(start + Duration::from_secs(second)));
         }
         assert!(!budget.take(start + Duration::from_secs(59)));
-        assert!(budget.take(start + Duration::from_secs(60)), "the first one is a minute old");
+        assert!(
+            budget.take(start + Duration::from_secs(60)),
+            "the first one is a minute old"
+        );
         assert!(!budget.take(start + Duration::from_millis(60_500)));
         budget.refill();
         assert!(budget.take(start + Duration::from_secs(61)));

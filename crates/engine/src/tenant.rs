@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, AccountView, CallId, CallState, Command, Event, Failure, FailureKind,
-    Outcome, RegistrationState, TenantView,
+    AccountId, AccountSettings, AccountView, CallId, CallState, Command, Event, Failure,
+    FailureKind, Outcome, RegistrationState, TenantView,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -43,15 +43,32 @@ pub(crate) enum TenantMsg {
     /// Make, or make anew, an account.
     PutAccount(Box<AccountSpec>),
     /// Start a call with a number that the phone has given out.
-    PlaceCall { call: CallId, account: AccountId, target: String, headers: Vec<String> },
+    PlaceCall {
+        call: CallId,
+        account: AccountId,
+        target: String,
+        headers: Vec<String>,
+    },
     /// An INVITE reached one of the accounts.
-    NewCall { account: AccountId, request: Box<Request>, inbound: Inbound, at: Instant },
+    NewCall {
+        account: AccountId,
+        request: Box<Request>,
+        inbound: Inbound,
+        at: Instant,
+    },
     /// The transport cannot listen where an account wants.
-    BindFailed { account: AccountId, bind: SocketAddr, error: TransportError },
+    BindFailed {
+        account: AccountId,
+        bind: SocketAddr,
+        error: TransportError,
+    },
     /// What it takes to end a call whose actor has failed.
     Card { call: CallId, card: Option<ByeCard> },
     /// An account learned something.
-    AccountFacts { account: AccountId, facts: AccountFacts },
+    AccountFacts {
+        account: AccountId,
+        facts: AccountFacts,
+    },
     /// A failed account has rested.
     RestartAccount(AccountId),
     /// The tenant's name or colour is different.
@@ -134,15 +151,22 @@ impl Actor for TenantActor {
         myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let TenantArgs { shared, view, accounts } = args;
-        shared.hub.publish(Event::Tenant { tenant: view.clone() });
+        let TenantArgs {
+            shared,
+            view,
+            accounts,
+        } = args;
+        shared.hub.publish(Event::Tenant {
+            tenant: view.clone(),
+        });
         let recorder_args = RecorderArgs {
             tenant: view.id.clone(),
             hub: Arc::clone(&shared.hub),
             dir: shared.trace_dir.clone(),
         };
-        let recorder =
-            Actor::spawn_linked(None, RecorderActor, recorder_args, myself.get_cell()).await?.0;
+        let recorder = Actor::spawn_linked(None, RecorderActor, recorder_args, myself.get_cell())
+            .await?
+            .0;
         let transport = start_transport(&myself, &shared, &recorder).await?;
         let mut state = TenantState {
             shared,
@@ -169,15 +193,35 @@ impl Actor for TenantActor {
         match message {
             TenantMsg::Command(command) => state.on_command(&myself, command).await,
             TenantMsg::PutAccount(spec) => state.put_account(&myself, *spec).await,
-            TenantMsg::PlaceCall { call, account, target, headers } => {
-                state.place_call(&myself, call, &account, target, &headers).await;
+            TenantMsg::PlaceCall {
+                call,
+                account,
+                target,
+                headers,
+            } => {
+                state
+                    .place_call(&myself, call, &account, target, &headers)
+                    .await;
             }
-            TenantMsg::NewCall { account, request, inbound, at } => {
+            TenantMsg::NewCall {
+                account,
+                request,
+                inbound,
+                at,
+            } => {
                 let call = state.shared.next_call();
-                let start = Start::Incoming { request, inbound, at };
+                let start = Start::Incoming {
+                    request,
+                    inbound,
+                    at,
+                };
                 state.start_call(&myself, call, &account, start).await;
             }
-            TenantMsg::BindFailed { account, bind, error } => {
+            TenantMsg::BindFailed {
+                account,
+                bind,
+                error,
+            } => {
                 state.note("transport", format!("{bind} cannot be used: {error}"));
                 if let Some(actor) = state.account_actor(&account) {
                     let _ = actor.cast(AccountMsg::BindFailed(error));
@@ -197,7 +241,9 @@ impl Actor for TenantActor {
             TenantMsg::Renamed { name, colour } => {
                 state.view.name = name;
                 state.view.colour = colour;
-                state.shared.hub.publish(Event::Tenant { tenant: state.view.clone() });
+                state.shared.hub.publish(Event::Tenant {
+                    tenant: state.view.clone(),
+                });
             }
             TenantMsg::Leave => state.leave(&myself),
             TenantMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),
@@ -216,7 +262,9 @@ impl Actor for TenantActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(who, error) => {
-                state.on_child_ended(&myself, who.get_id(), Some(error.to_string())).await;
+                state
+                    .on_child_ended(&myself, who.get_id(), Some(error.to_string()))
+                    .await;
             }
             SupervisionEvent::ActorTerminated(who, _, reason) => {
                 let drained = reason.as_deref() == Some(DRAINED);
@@ -273,14 +321,20 @@ impl TenantState {
     }
 
     fn account_actor(&self, id: &AccountId) -> Option<&ActorRef<AccountMsg>> {
-        self.accounts.get(id).and_then(|account| account.actor.as_ref())
+        self.accounts
+            .get(id)
+            .and_then(|account| account.actor.as_ref())
     }
 
     /// A new account starts; an old one signs out first and then starts anew.
     async fn put_account(&mut self, myself: &ActorRef<TenantMsg>, spec: AccountSpec) {
         let id = spec.id.clone();
         match self.accounts.get_mut(&id) {
-            Some(Account { actor: Some(actor), next, .. }) => {
+            Some(Account {
+                actor: Some(actor),
+                next,
+                ..
+            }) => {
                 *next = Some(Box::new(spec));
                 let _ = actor.cast(AccountMsg::Leave);
             }
@@ -300,7 +354,9 @@ impl TenantState {
     }
 
     async fn start_account(&mut self, myself: &ActorRef<TenantMsg>, id: &AccountId) {
-        let Some(account) = self.accounts.get_mut(id).filter(|a| a.actor.is_none()) else { return };
+        let Some(account) = self.accounts.get_mut(id).filter(|a| a.actor.is_none()) else {
+            return;
+        };
         let args = AccountArgs {
             shared: Arc::clone(&self.shared),
             tenant: myself.clone(),
@@ -322,13 +378,17 @@ impl TenantState {
     }
 
     fn remove_account(&mut self, id: &AccountId) {
-        let Some(account) = self.accounts.get_mut(id) else { return };
+        let Some(account) = self.accounts.get_mut(id) else {
+            return;
+        };
         account.removed = true;
         match &account.actor {
             Some(actor) => drop(actor.cast(AccountMsg::Leave)),
             None => drop(self.accounts.remove(id)),
         }
-        self.shared.hub.publish(Event::AccountRemoved { account: id.clone() });
+        self.shared.hub.publish(Event::AccountRemoved {
+            account: id.clone(),
+        });
     }
 
     async fn place_call(
@@ -339,7 +399,9 @@ impl TenantState {
         typed: String,
         headers: &[String],
     ) {
-        let Some(entry) = self.accounts.get(account) else { return };
+        let Some(entry) = self.accounts.get(account) else {
+            return;
+        };
         let headers = headers
             .iter()
             .filter_map(|line| line.split_once(':'))
@@ -347,23 +409,43 @@ impl TenantState {
             .collect();
         match entry.spec.identity.target(&typed) {
             Ok(target) => {
-                self.start_call(myself, call, account, Start::Outgoing { target, headers }).await;
+                self.start_call(myself, call, account, Start::Outgoing { target, headers })
+                    .await;
             }
             Err(detail) => {
                 let failure = Failure::new(FailureKind::BadTarget { detail });
-                self.shared.publish_still_call(&self.view.id, account, call, &typed, failure);
+                self.shared
+                    .publish_still_call(&self.view.id, account, call, &typed, failure);
             }
         }
     }
 
-    async fn start_call(&mut self, myself: &ActorRef<TenantMsg>, id: CallId, account: &AccountId, start: Start) {
-        let Some(entry) = self.accounts.get(account) else { return };
+    async fn start_call(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        id: CallId,
+        account: &AccountId,
+        start: Start,
+    ) {
+        let Some(entry) = self.accounts.get(account) else {
+            return;
+        };
         if self.calls.len() >= CALLS {
-            self.note("call", "there are too many calls; one more was turned away".to_owned());
+            self.note(
+                "call",
+                "there are too many calls; one more was turned away".to_owned(),
+            );
             if let Start::Outgoing { target, .. } = start {
-                let failure =
-                    Failure::new(FailureKind::Internal { detail: "too many calls at once".to_owned() });
-                self.shared.publish_still_call(&self.view.id, account, id, &target.to_string(), failure);
+                let failure = Failure::new(FailureKind::Internal {
+                    detail: "too many calls at once".to_owned(),
+                });
+                self.shared.publish_still_call(
+                    &self.view.id,
+                    account,
+                    id,
+                    &target.to_string(),
+                    failure,
+                );
             }
             return;
         }
@@ -383,14 +465,26 @@ impl TenantState {
         };
         match Actor::spawn_linked(None, DialogActor, args, myself.get_cell()).await {
             Ok((actor, _)) => {
-                self.calls.insert(id, Leg { account: account.clone(), actor, card: None });
+                self.calls.insert(
+                    id,
+                    Leg {
+                        account: account.clone(),
+                        actor,
+                        card: None,
+                    },
+                );
             }
-            Err(error) => self.note("supervision", format!("call {id} could not be started: {error}")),
+            Err(error) => self.note(
+                "supervision",
+                format!("call {id} could not be started: {error}"),
+            ),
         }
     }
 
     async fn ask(&mut self, myself: &ActorRef<TenantMsg>, account: AccountId, typed: String) {
-        let Some(entry) = self.accounts.get(&account) else { return };
+        let Some(entry) = self.accounts.get(&account) else {
+            return;
+        };
         match entry.spec.identity.target(&typed) {
             Ok(target) => {
                 let args = self.one_shot_args(&account, Task::Ask { target, typed });
@@ -428,14 +522,27 @@ impl TenantState {
     async fn start_one_shot(&self, myself: &ActorRef<TenantMsg>, args: Option<OneShotArgs>) {
         let Some(args) = args else { return };
         if let Err(error) = Actor::spawn_linked(None, OneShotActor, args, myself.get_cell()).await {
-            self.note("supervision", format!("a request could not be started: {error}"));
+            self.note(
+                "supervision",
+                format!("a request could not be started: {error}"),
+            );
         }
     }
 
     /// A child ended; `error` is why when it was not drained. This is the supervision table.
-    async fn on_child_ended(&mut self, myself: &ActorRef<TenantMsg>, who: ActorId, error: Option<String>) {
+    async fn on_child_ended(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        who: ActorId,
+        error: Option<String>,
+    ) {
         let _ = self.transport.cast(TransportMsg::Release(who));
-        if let Some(id) = self.calls.iter().find(|(_, leg)| leg.actor.get_id() == who).map(|(id, _)| *id) {
+        if let Some(id) = self
+            .calls
+            .iter()
+            .find(|(_, leg)| leg.actor.get_id() == who)
+            .map(|(id, _)| *id)
+        {
             if let Some(leg) = self.calls.remove(&id)
                 && let Some(error) = error
             {
@@ -443,12 +550,17 @@ impl TenantState {
             }
             return;
         }
-        let account = self.accounts.iter().find(|(_, a)| a.actor.as_ref().is_some_and(|a| a.get_id() == who));
+        let account = self
+            .accounts
+            .iter()
+            .find(|(_, a)| a.actor.as_ref().is_some_and(|a| a.get_id() == who));
         if let Some(id) = account.map(|(id, _)| id.clone()) {
             return self.on_account_ended(myself, &id, error).await;
         }
         if who == self.transport.get_id() {
-            return self.on_transport_failed(myself, &error.unwrap_or_default()).await;
+            return self
+                .on_transport_failed(myself, &error.unwrap_or_default())
+                .await;
         }
         if who == self.recorder.get_id() && !self.leaving {
             self.restart_recorder(myself).await;
@@ -456,27 +568,54 @@ impl TenantState {
     }
 
     /// The call ends as internal, and the peer is told from the card.
-    async fn on_dialog_failed(&mut self, myself: &ActorRef<TenantMsg>, id: CallId, leg: Leg, error: &str) {
-        self.note("supervision", format!("call {id} failed inside ({error}); the peer is told with a BYE"));
+    async fn on_dialog_failed(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        id: CallId,
+        leg: Leg,
+        error: &str,
+    ) {
+        self.note(
+            "supervision",
+            format!("call {id} failed inside ({error}); the peer is told with a BYE"),
+        );
         self.shared.live.remove(id);
         self.shared.release_devices(id);
-        let view = self.shared.hub.read(|s| s.calls.iter().find(|c| c.id == id).cloned());
+        let view = self
+            .shared
+            .hub
+            .read(|s| s.calls.iter().find(|c| c.id == id).cloned());
         if let Some(mut view) = view.filter(|v| v.state != CallState::Ended) {
             view.state = CallState::Ended;
             view.ended_at = Some(wall());
-            view.failure =
-                Some(Failure::new(FailureKind::Internal { detail: "the call's own actor".to_owned() }));
+            view.failure = Some(Failure::new(FailureKind::Internal {
+                detail: "the call's own actor".to_owned(),
+            }));
             self.shared.file(&view, Outcome::Failed);
-            self.shared.hub.publish(Event::Call { call: Box::new(view) });
+            self.shared.hub.publish(Event::Call {
+                call: Box::new(view),
+            });
         }
         if let Some(card) = leg.card {
-            let args = self.one_shot_args(&leg.account, Task::Farewell { card: Box::new(card) });
+            let args = self.one_shot_args(
+                &leg.account,
+                Task::Farewell {
+                    card: Box::new(card),
+                },
+            );
             self.start_one_shot(myself, args).await;
         }
     }
 
-    async fn on_account_ended(&mut self, myself: &ActorRef<TenantMsg>, id: &AccountId, error: Option<String>) {
-        let Some(account) = self.accounts.get_mut(id) else { return };
+    async fn on_account_ended(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        id: &AccountId,
+        error: Option<String>,
+    ) {
+        let Some(account) = self.accounts.get_mut(id) else {
+            return;
+        };
         account.actor = None;
         if account.removed {
             self.accounts.remove(id);
@@ -487,12 +626,19 @@ impl TenantState {
             account.facts = AccountFacts::default();
             return self.start_account(myself, id).await;
         }
-        let Some(error) = error.filter(|_| !self.leaving) else { return };
+        let Some(error) = error.filter(|_| !self.leaving) else {
+            return;
+        };
         if account.budget.take(now()) {
             // Spread by the name, so that accounts that failed together do not return together.
-            let spread = Duration::from_millis(id.as_str().bytes().map(u64::from).sum::<u64>() % 250);
-            let rest = ACCOUNT_REST * 2_u32.pow(account.budget.taken().saturating_sub(1).min(6)) + spread;
-            self.note("supervision", format!("account {id} failed inside ({error}) and is started again"));
+            let spread =
+                Duration::from_millis(id.as_str().bytes().map(u64::from).sum::<u64>() % 250);
+            let rest =
+                ACCOUNT_REST * 2_u32.pow(account.budget.taken().saturating_sub(1).min(6)) + spread;
+            self.note(
+                "supervision",
+                format!("account {id} failed inside ({error}) and is started again"),
+            );
             let again = id.clone();
             myself.send_after(rest, move || TenantMsg::RestartAccount(again));
         } else {
@@ -501,10 +647,17 @@ impl TenantState {
     }
 
     fn show_degraded(&self, id: &AccountId, error: &str) {
-        self.note("supervision", format!("account {id} failed too often ({error}) and rests until you retry"));
-        let Some(account) = self.accounts.get(id) else { return };
-        let failure =
-            Failure::new(FailureKind::Internal { detail: "the account's own actor".to_owned() }).registering();
+        self.note(
+            "supervision",
+            format!("account {id} failed too often ({error}) and rests until you retry"),
+        );
+        let Some(account) = self.accounts.get(id) else {
+            return;
+        };
+        let failure = Failure::new(FailureKind::Internal {
+            detail: "the account's own actor".to_owned(),
+        })
+        .registering();
         let view = AccountView {
             id: id.clone(),
             tenant: self.view.id.clone(),
@@ -518,7 +671,9 @@ impl TenantState {
             round_trip_ms: None,
             failure: Some(failure),
         };
-        self.shared.hub.publish(Event::Account { account: Box::new(view) });
+        self.shared.hub.publish(Event::Account {
+            account: Box::new(view),
+        });
     }
 
     /// Accounts go offline and sign in again on the new transport; calls keep their dialogs.
@@ -529,8 +684,13 @@ impl TenantState {
         self.note("supervision", format!("the transport failed ({error})"));
         if !self.transport_budget.take(now()) {
             self.view.degraded = true;
-            self.shared.hub.publish(Event::Tenant { tenant: self.view.clone() });
-            self.note("supervision", "the transport failed too often; this tenant is offline".to_owned());
+            self.shared.hub.publish(Event::Tenant {
+                tenant: self.view.clone(),
+            });
+            self.note(
+                "supervision",
+                "the transport failed too often; this tenant is offline".to_owned(),
+            );
             return;
         }
         match start_transport(myself, &self.shared, &self.recorder).await {
@@ -540,11 +700,19 @@ impl TenantState {
                     let _ = actor.cast(AccountMsg::TransportReplaced(self.transport.clone()));
                 }
                 for leg in self.calls.values() {
-                    let _ = leg.actor.cast(DialogMsg::TransportReplaced(self.transport.clone()));
+                    let _ = leg
+                        .actor
+                        .cast(DialogMsg::TransportReplaced(self.transport.clone()));
                 }
-                self.note("supervision", "the transport is back; accounts sign in again".to_owned());
+                self.note(
+                    "supervision",
+                    "the transport is back; accounts sign in again".to_owned(),
+                );
             }
-            Err(error) => self.note("supervision", format!("the transport does not start: {error}")),
+            Err(error) => self.note(
+                "supervision",
+                format!("the transport does not start: {error}"),
+            ),
         }
     }
 
@@ -554,7 +722,9 @@ impl TenantState {
             hub: Arc::clone(&self.shared.hub),
             dir: self.shared.trace_dir.clone(),
         };
-        if let Ok((recorder, _)) = Actor::spawn_linked(None, RecorderActor, args, myself.get_cell()).await {
+        if let Ok((recorder, _)) =
+            Actor::spawn_linked(None, RecorderActor, args, myself.get_cell()).await
+        {
             self.recorder = recorder;
         }
     }
@@ -574,7 +744,11 @@ impl TenantState {
     /// user; what is left of a dialog only waits for repeats.
     fn stop_when_empty(&self, myself: &ActorRef<TenantMsg>) {
         let silent = || {
-            self.shared.hub.read(|s| !s.calls.iter().any(|c| c.tenant == self.view.id && c.state.is_live()))
+            self.shared.hub.read(|s| {
+                !s.calls
+                    .iter()
+                    .any(|c| c.tenant == self.view.id && c.state.is_live())
+            })
         };
         if self.leaving && self.accounts.values().all(|a| a.actor.is_none()) && silent() {
             myself.stop(Some(DRAINED.to_owned()));
@@ -598,7 +772,9 @@ impl TenantState {
         match child {
             Child::Transport => drop(self.transport.cast(TransportMsg::Crash)),
             Child::Account(id) => {
-                self.account_actor(&id).into_iter().for_each(|a| drop(a.cast(AccountMsg::Crash)));
+                self.account_actor(&id)
+                    .into_iter()
+                    .for_each(|a| drop(a.cast(AccountMsg::Crash)));
             }
             Child::Dialog(id) => self.tell(id, DialogMsg::Crash),
             Child::Stream(id) => self.tell(id, DialogMsg::CrashStream),
@@ -619,5 +795,9 @@ async fn start_transport(
         user_agent: shared.user_agent.clone(),
         seed: shared.seed(),
     };
-    Ok(Actor::spawn_linked(None, TransportActor, args, myself.get_cell()).await?.0)
+    Ok(
+        Actor::spawn_linked(None, TransportActor, args, myself.get_cell())
+            .await?
+            .0,
+    )
 }

@@ -127,7 +127,9 @@ impl MediaLeg {
     }
 
     pub(super) fn codec_name(&self) -> Option<String> {
-        self.agreed.as_ref().map(|a| format!("{}/{}", a.codec.name(), a.codec.clock_rate_hz()))
+        self.agreed
+            .as_ref()
+            .map(|a| format!("{}/{}", a.codec.name(), a.codec.clock_rate_hz()))
     }
 
     /// What the peer's SDP made us repair.
@@ -146,7 +148,9 @@ impl MediaLeg {
 
     /// Starts the stream, or brings it in line with what was agreed. A new stream is to be watched.
     pub(super) fn apply(&mut self, shared: &Arc<Shared>, call: CallId) -> Result<bool, String> {
-        let Some(agreed) = &self.agreed else { return Ok(false) };
+        let Some(agreed) = &self.agreed else {
+            return Ok(false);
+        };
         let parameters = parameters(agreed);
         let receives = parameters.receive;
         let is_new = match &self.stream {
@@ -155,7 +159,9 @@ impl MediaLeg {
                 false
             }
             None => {
-                let Some((socket, rtcp_socket)) = self.sockets.take() else { return Ok(false) };
+                let Some((socket, rtcp_socket)) = self.sockets.take() else {
+                    return Ok(false);
+                };
                 let mut config = StreamConfig::new(socket, parameters, crate::shared::random_u64());
                 config.rtcp_socket = Some(rtcp_socket);
                 config.cname.clone_from(&shared.cname);
@@ -173,7 +179,9 @@ impl MediaLeg {
 
     /// Starts the stream's actor, or starts it again: the stream itself never noticed.
     pub(super) async fn watch(&mut self, dialog: &ActorRef<DialogMsg>) {
-        let (Some(handle), Some(agreed)) = (&self.stream, &self.agreed) else { return };
+        let (Some(handle), Some(agreed)) = (&self.stream, &self.agreed) else {
+            return;
+        };
         let args = StreamArgs {
             dialog: dialog.clone(),
             handle: Arc::clone(handle),
@@ -216,7 +224,9 @@ impl MediaLeg {
 
     #[cfg(test)]
     pub(super) fn crash(&self) {
-        self.watcher.iter().for_each(|w| drop(w.cast(StreamMsg::Crash)));
+        self.watcher
+            .iter()
+            .for_each(|w| drop(w.cast(StreamMsg::Crash)));
     }
 }
 

@@ -59,7 +59,9 @@ impl DialogState {
     async fn answer_reoffer(&mut self, myself: &ActorRef<DialogMsg>, body: &[u8]) {
         let Some(media) = &mut self.media else { return };
         let outcome = media.answer(body);
-        let Phase::Calling(call) = &mut self.phase else { return };
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
         match outcome {
             Ok(answer) => {
                 let done = call.accept_offer(now(), answer);
@@ -75,7 +77,12 @@ impl DialogState {
     }
 
     /// The peer answered our offer: the first one, or one for hold and resume.
-    pub(super) async fn on_answered(&mut self, myself: &ActorRef<DialogMsg>, body: &[u8], early: bool) {
+    pub(super) async fn on_answered(
+        &mut self,
+        myself: &ActorRef<DialogMsg>,
+        body: &[u8],
+        early: bool,
+    ) {
         let Some(media) = &mut self.media else { return };
         match media.handle_answer(body) {
             Ok(()) => {
@@ -106,7 +113,9 @@ impl DialogState {
             media.rollback();
             self.view.held_by_us = media.held();
         }
-        let why = status.map_or("it could not be sent".to_owned(), |s| format!("the peer answered {}", s.code()));
+        let why = status.map_or("it could not be sent".to_owned(), |s| {
+            format!("the peer answered {}", s.code())
+        });
         self.note("media", format!("the change was not taken: {why}"));
         self.enter(self.talking_state());
     }
@@ -127,7 +136,9 @@ impl DialogState {
             self.shared.live.insert(self.view.id, counters);
         }
         let repairs = media.repairs().to_vec();
-        repairs.into_iter().for_each(|repair| self.note("media", repair));
+        repairs
+            .into_iter()
+            .for_each(|repair| self.note("media", repair));
         if self.view.state.is_up() {
             self.enter(self.talking_state());
         } else {
@@ -141,10 +152,16 @@ impl DialogState {
         let Some(media) = &mut self.media else { return };
         if again {
             media.watch(myself).await;
-            self.note("supervision", "the stream's supervisor was restarted; the media went on".to_owned());
+            self.note(
+                "supervision",
+                "the stream's supervisor was restarted; the media went on".to_owned(),
+            );
         } else {
             media.unwatch();
-            self.note("supervision", "the stream's figures are lost; the call goes on".to_owned());
+            self.note(
+                "supervision",
+                "the stream's figures are lost; the call goes on".to_owned(),
+            );
         }
     }
 
@@ -155,7 +172,9 @@ impl DialogState {
             Some(offer) => media.answer(&offer),
             None => Ok(media.offer()),
         };
-        let Phase::Calling(call) = &mut self.phase else { return };
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
         match body {
             Ok(body) => {
                 let done = call.answer(now(), body);

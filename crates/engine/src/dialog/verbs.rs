@@ -26,7 +26,10 @@ impl DialogState {
     }
 
     pub(super) fn on_reject(&mut self, code: Option<u16>) {
-        let status = code.and_then(StatusCode::new).filter(|s| s.code() >= 300).unwrap_or(StatusCode::BUSY_HERE);
+        let status = code
+            .and_then(StatusCode::new)
+            .filter(|s| s.code() >= 300)
+            .unwrap_or(StatusCode::BUSY_HERE);
         if self.view.direction == Direction::Incoming
             && !self.view.state.is_up()
             && let Phase::Calling(call) = &mut self.phase
@@ -103,7 +106,8 @@ impl DialogState {
         for digit in digits {
             match self.settings.dtmf {
                 DtmfMode::Info => {
-                    let body = format!("Signal={digit}\r\nDuration={}\r\n", DIGIT.as_millis()).into_bytes();
+                    let body = format!("Signal={digit}\r\nDuration={}\r\n", DIGIT.as_millis())
+                        .into_bytes();
                     if let Phase::Calling(call) = &mut self.phase {
                         let done = call.info(now(), "application/dtmf-relay", body);
                         self.after_verb("send a digit", done);
@@ -123,23 +127,35 @@ impl DialogState {
     pub(super) fn on_digit_heard(&mut self, digit: char, duration_ms: Option<u32>) {
         self.view.dtmf_received.push(digit);
         self.publish();
-        self.shared.hub.publish(Event::Dtmf { call: self.view.id, digit, duration_ms });
+        self.shared.hub.publish(Event::Dtmf {
+            call: self.view.id,
+            digit,
+            duration_ms,
+        });
     }
 
     /// `application/dtmf-relay` (`Signal=5`) and `application/dtmf` (`5`).
     pub(super) fn on_info(&mut self, content_type: &str, body: &[u8]) {
         let text = String::from_utf8_lossy(body);
-        let kind = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let kind = content_type
+            .split(';')
+            .next()
+            .unwrap_or("")
+            .trim()
+            .to_ascii_lowercase();
         let value = |name: &str| {
             text.lines().find_map(|line| {
                 let (key, value) = line.split_once('=')?;
-                key.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+                key.trim()
+                    .eq_ignore_ascii_case(name)
+                    .then(|| value.trim().to_owned())
             })
         };
         let (signal, duration_ms) = match kind.as_str() {
-            "application/dtmf-relay" => {
-                (value("Signal"), value("Duration").and_then(|d| d.parse().ok()))
-            }
+            "application/dtmf-relay" => (
+                value("Signal"),
+                value("Duration").and_then(|d| d.parse().ok()),
+            ),
             "application/dtmf" => (Some(text.trim().to_owned()), None),
             _ => (None, None),
         };
@@ -162,12 +178,18 @@ impl DialogState {
     pub(super) fn on_dismiss(&mut self) {
         if !self.view.state.is_live() && !self.dismissed {
             self.dismissed = true;
-            self.shared.hub.publish(Event::CallRemoved { call: self.view.id });
+            self.shared
+                .hub
+                .publish(Event::CallRemoved { call: self.view.id });
         }
     }
 
     pub(super) fn on_media_silent(&mut self, silent: bool) {
-        let text = if silent { "no media has arrived for 10 s" } else { "media arrives again" };
+        let text = if silent {
+            "no media has arrived for 10 s"
+        } else {
+            "media arrives again"
+        };
         self.note("media", text.to_owned());
     }
 
@@ -182,7 +204,8 @@ impl DialogState {
         let message = DevicesMsg::Call {
             call: self.view.id,
             ringing,
-            talking: self.media.as_ref().is_some_and(MediaLeg::is_agreed) && self.view.state.is_live(),
+            talking: self.media.as_ref().is_some_and(MediaLeg::is_agreed)
+                && self.view.state.is_live(),
         };
         self.shared.devices.cast(message);
     }

@@ -31,8 +31,13 @@ impl SourceLimiter {
         if self.buckets.len() >= SOURCES && !self.buckets.contains_key(&source) {
             self.forget_rested(now);
         }
-        let bucket = self.buckets.entry(source).or_insert(Bucket { tokens: BURST, filled_at: now });
-        let elapsed = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
+        let bucket = self.buckets.entry(source).or_insert(Bucket {
+            tokens: BURST,
+            filled_at: now,
+        });
+        let elapsed = now
+            .saturating_duration_since(bucket.filled_at)
+            .as_secs_f64();
         bucket.tokens = (bucket.tokens + elapsed * RATE).min(BURST);
         bucket.filled_at = now;
         if bucket.tokens < 1.0 {
@@ -47,7 +52,8 @@ impl SourceLimiter {
     /// thousands of addresses is no reason to remember any.
     fn forget_rested(&mut self, now: Instant) {
         let rest = Duration::from_secs_f64(BURST / RATE);
-        self.buckets.retain(|_, bucket| now.saturating_duration_since(bucket.filled_at) < rest);
+        self.buckets
+            .retain(|_, bucket| now.saturating_duration_since(bucket.filled_at) < rest);
         if self.buckets.len() >= SOURCES {
             self.buckets.clear();
         }
@@ -68,7 +74,10 @@ mod tests {
         let passed = (0..100_000)
             .filter(|i| limiter.admit(flood, start + Duration::from_micros(i * 10)))
             .count();
-        assert!((5_900..=6_100).contains(&passed), "burst and one second's rate, got {passed}");
+        assert!(
+            (5_900..=6_100).contains(&passed),
+            "burst and one second's rate, got {passed}"
+        );
         assert!(limiter.admit(quiet, start + Duration::from_secs(1)));
         assert_eq!(limiter.refused, 100_000 - passed as u64);
     }

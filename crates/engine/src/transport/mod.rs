@@ -37,8 +37,8 @@ use sip_message::{Message, Method, Request, Uri, validate_request};
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::limit::SourceLimiter;
-use self::resolve::Resolver;
 pub use self::resolve::HostTable;
+use self::resolve::Resolver;
 use self::sockets::Sockets;
 use self::stream::Connections;
 use crate::recorder::{RecorderMsg, Wire};
@@ -159,7 +159,12 @@ impl Owner {
         let id = actor.get_id();
         let actor = actor.clone();
         let deliver = Arc::new(move |delivery| actor.cast(wrap(delivery)).is_ok());
-        Self { id, account, call, deliver }
+        Self {
+            id,
+            account,
+            call,
+            deliver,
+        }
     }
 
     fn deliver(&self, delivery: Delivery) {
@@ -257,7 +262,10 @@ impl Actor for TransportActor {
             request_order: VecDeque::new(),
             reachable: HashMap::new(),
             counters: Counters::default(),
-            capabilities: Capabilities { user_agent: args.user_agent.clone(), ..Capabilities::default() },
+            capabilities: Capabilities {
+                user_agent: args.user_agent.clone(),
+                ..Capabilities::default()
+            },
             tokens: Tokens::new(&args.seed),
             args,
         })
@@ -273,20 +281,42 @@ impl Actor for TransportActor {
             TransportMsg::Received(received) => state.on_received(received).await,
             TransportMsg::Stream(event) => state.on_stream(event),
             TransportMsg::Send { from, transmit } => state.on_send(&from, transmit).await,
-            TransportMsg::Resolve { owner, id, uri, transport, bind } => {
+            TransportMsg::Resolve {
+                owner,
+                id,
+                uri,
+                transport,
+                bind,
+            } => {
                 let resolver = state.resolver.clone();
                 tokio::spawn(async move {
                     let result = resolver.resolve(&uri, transport).await;
-                    let _ = myself.cast(TransportMsg::Resolved { owner, id, bind, result });
+                    let _ = myself.cast(TransportMsg::Resolved {
+                        owner,
+                        id,
+                        bind,
+                        result,
+                    });
                 });
             }
-            TransportMsg::Resolved { owner, id, bind, result } => {
+            TransportMsg::Resolved {
+                owner,
+                id,
+                bind,
+                result,
+            } => {
                 state.on_resolved(&owner, id, bind, result).await;
             }
-            TransportMsg::Claim { key, server_key, owner } => state.on_claim(key, server_key, owner),
+            TransportMsg::Claim {
+                key,
+                server_key,
+                owner,
+            } => state.on_claim(key, server_key, owner),
             TransportMsg::Release(id) => {
                 state.owners.retain(|_, owner| owner.id != id);
-                state.requests.retain(|_, handler| !matches!(handler, Handler::Owner(o) if o.id == id));
+                state
+                    .requests
+                    .retain(|_, handler| !matches!(handler, Handler::Owner(o) if o.id == id));
             }
             TransportMsg::Reachable(reachable) => state.on_reachable(reachable),
             TransportMsg::Unreachable(account) => {
@@ -306,13 +336,24 @@ impl TransportState {
         if let Err(error) = self.sockets.listen(bind, &mut self.connections) {
             let account = reachable.account.clone();
             let error = transport_error(&error);
-            let _ = self.args.tenant.cast(TenantMsg::BindFailed { account, bind, error });
+            let _ = self.args.tenant.cast(TenantMsg::BindFailed {
+                account,
+                bind,
+                error,
+            });
         }
         self.reachable.insert(reachable.account.clone(), reachable);
     }
 
     async fn on_received(&mut self, received: Received) {
-        let Received { flow, path, bytes, at, wall, permit: _permit } = received;
+        let Received {
+            flow,
+            path,
+            bytes,
+            at,
+            wall,
+            permit: _permit,
+        } = received;
         if !self.limiter.admit(path.remote.ip(), at) {
             return;
         }
@@ -324,7 +365,8 @@ impl TransportState {
                 if bytes.iter().any(|b| !b.is_ascii_whitespace() && *b != 0) {
                     self.record(wall, false, path, &bytes, None);
                     if let Some(response) = error.answer() {
-                        self.answer_statelessly(flow, path, &response.to_bytes()).await;
+                        self.answer_statelessly(flow, path, &response.to_bytes())
+                            .await;
                     }
                 }
                 return;
@@ -336,7 +378,11 @@ impl TransportState {
         let inbound = Inbound { flow, path };
         match (message, owner) {
             (message, Some(owner)) => {
-                owner.deliver(Delivery::Message { message: Box::new(message), inbound, at });
+                owner.deliver(Delivery::Message {
+                    message: Box::new(message),
+                    inbound,
+                    at,
+                });
             }
             (Message::Response(_), None) => self.counters.stray_responses += 1,
             (Message::Request(request), None) => self.on_new_request(request, inbound, at).await,
@@ -361,24 +407,40 @@ impl TransportState {
 
     async fn on_new_request(&mut self, request: Request, inbound: Inbound, at: Instant) {
         let server_key = ServerKey::of(&request);
-        if let Some(Handler::Starting(kept)) = server_key.as_ref().and_then(|key| self.requests.get_mut(key)) {
+        if let Some(Handler::Starting(kept)) = server_key
+            .as_ref()
+            .and_then(|key| self.requests.get_mut(key))
+        {
             if kept.len() < PENDING_PER_OWNER {
                 let message = Box::new(Message::Request(request));
-                kept.push(Delivery::Message { message, inbound, at });
+                kept.push(Delivery::Message {
+                    message,
+                    inbound,
+                    at,
+                });
             }
             return;
         }
         let is_call = request.method == Method::Invite
             && request.headers.to().is_ok_and(|to| to.tag().is_none())
             && validate_request(&request).is_ok();
-        let account = if is_call { self.called_account(&request, &inbound.path) } else { None };
+        let account = if is_call {
+            self.called_account(&request, &inbound.path)
+        } else {
+            None
+        };
         let Some(account) = account else {
             return self.turn_away(request, inbound).await;
         };
         if let Some(key) = server_key {
             self.remember(key, Handler::Starting(Vec::new()), at);
         }
-        let _ = self.args.tenant.cast(TenantMsg::NewCall { account, request: Box::new(request), inbound, at });
+        let _ = self.args.tenant.cast(TenantMsg::NewCall {
+            account,
+            request: Box::new(request),
+            inbound,
+            at,
+        });
     }
 
     /// One cheap answer, from the request alone (RFC 3261 §8.2.7), and a count.
@@ -391,19 +453,26 @@ impl TransportState {
         };
         let Some(status) = status else { return };
         dispatch::mark_received(&mut request, &inbound);
-        let response = stateless::respond_statelessly(&request, status, &self.capabilities, &mut self.tokens);
-        self.answer_statelessly(inbound.flow, inbound.path, &response.to_bytes()).await;
+        let response =
+            stateless::respond_statelessly(&request, status, &self.capabilities, &mut self.tokens);
+        self.answer_statelessly(inbound.flow, inbound.path, &response.to_bytes())
+            .await;
     }
 
     /// The account a new request is for: the one whose Contact it names, or whose address it names
     /// when it comes from where that account's calls come from.
     fn called_account(&self, request: &Request, path: &Path) -> Option<AccountId> {
         let user = request.uri.user_decoded().unwrap_or_default();
-        let by_contact = self.reachable.values().find(|r| !user.is_empty() && r.contact_user == user);
+        let by_contact = self
+            .reachable
+            .values()
+            .find(|r| !user.is_empty() && r.contact_user == user);
         let by_address = || {
             self.reachable.values().find(|r| {
                 r.aor_user == user
-                    && r.servers.as_ref().is_none_or(|servers| servers.contains(&path.remote.ip()))
+                    && r.servers
+                        .as_ref()
+                        .is_none_or(|servers| servers.contains(&path.remote.ip()))
             })
         };
         by_contact.or_else(by_address).map(|r| r.account.clone())
@@ -421,7 +490,8 @@ impl TransportState {
                     Vec::new()
                 }
             };
-            kept.into_iter().for_each(|delivery| owner.deliver(delivery));
+            kept.into_iter()
+                .for_each(|delivery| owner.deliver(delivery));
         }
         self.owners.insert(key, owner);
     }
@@ -440,10 +510,14 @@ impl TransportState {
             if at.saturating_duration_since(*since) < SERVER_KEY_LIFE {
                 break;
             }
-            let Some((since, key)) = self.request_order.pop_front() else { break };
+            let Some((since, key)) = self.request_order.pop_front() else {
+                break;
+            };
             match self.requests.get(&key) {
                 // A phone may ring for minutes, and CANCEL comes with the branch of the INVITE.
-                Some(Handler::Owner(_)) => self.request_order.push_back((since + SERVER_KEY_LIFE, key)),
+                Some(Handler::Owner(_)) => {
+                    self.request_order.push_back((since + SERVER_KEY_LIFE, key))
+                }
                 Some(Handler::Starting(_)) => {
                     self.requests.remove(&key);
                 }
@@ -454,13 +528,18 @@ impl TransportState {
 
     async fn on_send(&mut self, from: &Owner, transmit: Transmit) {
         let (path, result) = match transmit.destination {
-            Destination::Flow { id, path } if path.transport.is_reliable() => {
-                (path, self.connections.send(Some(id), path, &transmit.bytes, from))
-            }
-            Destination::Path(path) if path.transport.is_reliable() => {
-                (path, self.connections.send(None, path, &transmit.bytes, from))
-            }
-            Destination::Flow { id, path } => (path, self.sockets.send(Some(id), path, &transmit.bytes).await),
+            Destination::Flow { id, path } if path.transport.is_reliable() => (
+                path,
+                self.connections.send(Some(id), path, &transmit.bytes, from),
+            ),
+            Destination::Path(path) if path.transport.is_reliable() => (
+                path,
+                self.connections.send(None, path, &transmit.bytes, from),
+            ),
+            Destination::Flow { id, path } => (
+                path,
+                self.sockets.send(Some(id), path, &transmit.bytes).await,
+            ),
             Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes).await),
         };
         self.record(crate::wall(), true, path, &transmit.bytes, Some(from));
@@ -472,7 +551,11 @@ impl TransportState {
     fn on_stream(&mut self, event: stream::StreamEvent) {
         for lost in self.connections.on_event(event) {
             match lost {
-                stream::Loss::Unsent { owner, bytes, error } => unsent(&owner, &bytes, error),
+                stream::Loss::Unsent {
+                    owner,
+                    bytes,
+                    error,
+                } => unsent(&owner, &bytes, error),
                 stream::Loss::Flow(flow) => {
                     let mut told = HashSet::new();
                     for owner in self.owners.values() {
@@ -515,13 +598,23 @@ impl TransportState {
                     continue;
                 }
             }
-            match self.sockets.local_for(target.addr, bind, &mut self.connections).await {
-                Ok(local) => paths.push(Path { transport: target.transport, remote: target.addr, local }),
+            match self
+                .sockets
+                .local_for(target.addr, bind, &mut self.connections)
+                .await
+            {
+                Ok(local) => paths.push(Path {
+                    transport: target.transport,
+                    remote: target.addr,
+                    local,
+                }),
                 Err(error) => trouble = Some(error.to_string()),
             }
         }
         if paths.is_empty() {
-            return Err(ResolveError::Unusable(trouble.unwrap_or_else(|| "no usable address".to_owned())));
+            return Err(ResolveError::Unusable(
+                trouble.unwrap_or_else(|| "no usable address".to_owned()),
+            ));
         }
         Ok(paths)
     }
@@ -550,8 +643,14 @@ impl TransportState {
 
 /// Tells the owner that a message did not leave, by the branch of its topmost Via.
 fn unsent(owner: &Owner, bytes: &[u8], error: TransportError) {
-    let Ok(message) = Message::parse(bytes) else { return };
-    let branch = message.headers().via_top().ok().and_then(|via| via.branch().map(str::to_owned));
+    let Ok(message) = Message::parse(bytes) else {
+        return;
+    };
+    let branch = message
+        .headers()
+        .via_top()
+        .ok()
+        .and_then(|via| via.branch().map(str::to_owned));
     if let Some(branch) = branch {
         owner.deliver(Delivery::Unsent { branch, error });
     }
@@ -562,9 +661,9 @@ pub(crate) fn transport_error(error: &io::Error) -> TransportError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => TransportError::Refused,
         io::ErrorKind::TimedOut => TransportError::TimedOut,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-            TransportError::Unreachable
-        }
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => TransportError::Unreachable,
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe

@@ -38,9 +38,18 @@ pub(crate) struct Target {
 impl Resolver {
     /// Without a readable system configuration only the operating system's own look-up is left.
     pub(crate) fn new(hosts: HostTable) -> Self {
-        let dns = TokioResolver::builder_tokio().ok().and_then(|b| b.build().ok()).map(Arc::new);
-        let hosts = hosts.into_iter().map(|(name, ips)| (name.to_ascii_lowercase(), ips)).collect();
-        Self { hosts: Arc::new(hosts), dns }
+        let dns = TokioResolver::builder_tokio()
+            .ok()
+            .and_then(|b| b.build().ok())
+            .map(Arc::new);
+        let hosts = hosts
+            .into_iter()
+            .map(|(name, ips)| (name.to_ascii_lowercase(), ips))
+            .collect();
+        Self {
+            hosts: Arc::new(hosts),
+            dns,
+        }
     }
 
     /// The places to try for a next hop, best first (RFC 3263 §4, without NAPTR).
@@ -71,13 +80,18 @@ impl Resolver {
             },
         };
         let secure = uri.scheme == Scheme::Sips;
-        let chosen = asked.unwrap_or(if secure { Transport::Tls } else { Transport::Udp });
+        let chosen = asked.unwrap_or(if secure {
+            Transport::Tls
+        } else {
+            Transport::Udp
+        });
         // A header parameter `maddr` overrides the host (RFC 3261 §19.1.1).
         let host = match uri.params.get("maddr") {
             Some(maddr) => Host::parse(maddr).ok(),
             None => uri.sip_host().cloned(),
         };
-        let host = host.ok_or_else(|| ResolveError::Unusable(format!("{} addresses", uri.scheme.as_str())))?;
+        let host = host
+            .ok_or_else(|| ResolveError::Unusable(format!("{} addresses", uri.scheme.as_str())))?;
         let name = match host {
             Host::V4(ip) => return Ok(vec![target(chosen, ip.into(), uri.port)]),
             Host::V6(ip) => return Ok(vec![target(chosen, ip.into(), uri.port)]),
@@ -92,13 +106,20 @@ impl Resolver {
                 return Ok(found);
             }
         }
-        let ips = addresses(&name).await.map_err(|e| ResolveError::NotFound(format!("{name} ({e})")))?;
-        Ok(ips.into_iter().map(|ip| target(chosen, ip, uri.port)).collect())
+        let ips = addresses(&name)
+            .await
+            .map_err(|e| ResolveError::NotFound(format!("{name} ({e})")))?;
+        Ok(ips
+            .into_iter()
+            .map(|ip| target(chosen, ip, uri.port))
+            .collect())
     }
 
     /// SRV targets in the order of RFC 2782; empty when there are none.
     async fn services(&self, name: &str, asked: Option<Transport>, secure: bool) -> Vec<Target> {
-        let Some(dns) = &self.dns else { return Vec::new() };
+        let Some(dns) = &self.dns else {
+            return Vec::new();
+        };
         let wanted: &[Transport] = match asked {
             Some(Transport::Udp) => &[Transport::Udp],
             Some(Transport::Tcp) => &[Transport::Tcp],
@@ -109,14 +130,17 @@ impl Resolver {
         let mut targets = Vec::new();
         for transport in wanted {
             let service = format!("_sip._{}.{name}.", transport.as_str());
-            let Ok(Ok(lookup)) = tokio::time::timeout(SRV_PATIENCE, dns.srv_lookup(service)).await else {
+            let Ok(Ok(lookup)) = tokio::time::timeout(SRV_PATIENCE, dns.srv_lookup(service)).await
+            else {
                 continue;
             };
             let mut records: Vec<(u16, u16, u16, String)> = lookup
                 .answers()
                 .iter()
                 .filter_map(|record| match &record.data {
-                    RData::SRV(srv) => Some((srv.priority, srv.weight, srv.port, srv.target.to_utf8())),
+                    RData::SRV(srv) => {
+                        Some((srv.priority, srv.weight, srv.port, srv.target.to_utf8()))
+                    }
                     _ => None,
                 })
                 .filter(|(_, _, _, host)| host != ".")
@@ -141,7 +165,10 @@ impl Resolver {
 }
 
 fn target(transport: Transport, ip: IpAddr, port: Option<u16>) -> Target {
-    Target { transport, addr: SocketAddr::new(ip, port.unwrap_or(transport.default_port())) }
+    Target {
+        transport,
+        addr: SocketAddr::new(ip, port.unwrap_or(transport.default_port())),
+    }
 }
 
 /// A and AAAA through the operating system, so that its host file and its order (RFC 6724) count.
@@ -154,7 +181,10 @@ async fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
     }
     ips.truncate(TARGETS);
     if ips.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the name has no address",
+        ));
     }
     Ok(ips)
 }

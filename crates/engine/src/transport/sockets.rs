@@ -60,7 +60,12 @@ impl Drop for Bound {
 
 impl Sockets {
     pub(super) fn new(actor: ActorRef<TransportMsg>, permits: usize) -> Self {
-        Self { actor, permits: Arc::new(Semaphore::new(permits)), bound: HashMap::new(), next_flow: 1 }
+        Self {
+            actor,
+            permits: Arc::new(Semaphore::new(permits)),
+            bound: HashMap::new(),
+            next_flow: 1,
+        }
     }
 
     /// The address that a peer at `target` sees us at, when no router is between: the one to write
@@ -71,16 +76,25 @@ impl Sockets {
         asked: Option<SocketAddr>,
         connections: &mut Connections,
     ) -> io::Result<SocketAddr> {
-        let port = self.open(Bind::for_target(asked, target), connections)?.local.port();
+        let port = self
+            .open(Bind::for_target(asked, target), connections)?
+            .local
+            .port();
         let ip = match asked {
-            Some(asked) if asked.is_ipv4() == target.is_ipv4() && !asked.ip().is_unspecified() => asked.ip(),
+            Some(asked) if asked.is_ipv4() == target.is_ipv4() && !asked.ip().is_unspecified() => {
+                asked.ip()
+            }
             _ => source_ip(target)?,
         };
         Ok(SocketAddr::new(ip, port))
     }
 
     /// Makes sure that an account bound to `asked` can be called.
-    pub(super) fn listen(&mut self, asked: SocketAddr, connections: &mut Connections) -> io::Result<SocketAddr> {
+    pub(super) fn listen(
+        &mut self,
+        asked: SocketAddr,
+        connections: &mut Connections,
+    ) -> io::Result<SocketAddr> {
         Ok(self.open(Bind(asked), connections)?.local)
     }
 
@@ -97,7 +111,15 @@ impl Sockets {
                 self.actor.clone(),
                 Arc::clone(&self.permits),
             ));
-            self.bound.insert(bind, Bound { flow, socket, local, reader });
+            self.bound.insert(
+                bind,
+                Bound {
+                    flow,
+                    socket,
+                    local,
+                    reader,
+                },
+            );
         }
         Ok(&self.bound[&bind])
     }
@@ -111,9 +133,15 @@ impl Sockets {
         bytes: &[u8],
     ) -> Result<(), TransportError> {
         let by_flow = |b: &&Bound| flow == Some(b.flow);
-        let by_port =
-            |b: &&Bound| b.local.port() == path.local.port() && b.local.is_ipv4() == path.remote.is_ipv4();
-        let Some(bound) = self.bound.values().find(by_flow).or_else(|| self.bound.values().find(by_port)) else {
+        let by_port = |b: &&Bound| {
+            b.local.port() == path.local.port() && b.local.is_ipv4() == path.remote.is_ipv4()
+        };
+        let Some(bound) = self
+            .bound
+            .values()
+            .find(by_flow)
+            .or_else(|| self.bound.values().find(by_port))
+        else {
             return Err(TransportError::Closed);
         };
         match bound.socket.send_to(bytes, path.remote).await {
@@ -124,7 +152,10 @@ impl Sockets {
 }
 
 /// A UDP socket and a TCP listener on the same port, since Contact names one port for both.
-fn open_pair(bind: SocketAddr, connections: &mut Connections) -> io::Result<(UdpSocket, SocketAddr)> {
+fn open_pair(
+    bind: SocketAddr,
+    connections: &mut Connections,
+) -> io::Result<(UdpSocket, SocketAddr)> {
     let mut last = None;
     for _ in 0..PORT_TRIES {
         let udp = open_udp(bind)?;
@@ -182,16 +213,30 @@ async fn read(
             }
         };
         let at = now();
-        let Some(bytes) = buffer.get(..length).filter(|b| !b.is_empty()) else { continue };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+        let Some(bytes) = buffer.get(..length).filter(|b| !b.is_empty()) else {
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            continue;
+        };
         let ip = if bound.ip().is_unspecified() {
             source_ip(remote).unwrap_or(bound.ip())
         } else {
             bound.ip()
         };
-        let path = Path { transport: Transport::Udp, remote, local: SocketAddr::new(ip, bound.port()) };
-        let received =
-            Received { flow, path, bytes: bytes.to_vec(), at, wall: crate::wall(), permit };
+        let path = Path {
+            transport: Transport::Udp,
+            remote,
+            local: SocketAddr::new(ip, bound.port()),
+        };
+        let received = Received {
+            flow,
+            path,
+            bytes: bytes.to_vec(),
+            at,
+            wall: crate::wall(),
+            permit,
+        };
         if actor.cast(TransportMsg::Received(received)).is_err() {
             return;
         }

@@ -33,7 +33,11 @@ const READ_CHUNK: usize = 16 * 1024;
 /// What happens to connections.
 pub(crate) enum StreamEvent {
     /// A peer connected to our listener.
-    Accepted { stream: TcpStream, remote: SocketAddr, local: SocketAddr },
+    Accepted {
+        stream: TcpStream,
+        remote: SocketAddr,
+        local: SocketAddr,
+    },
     /// A connection ended, or never came up.
     Ended { flow: FlowId, error: TransportError },
 }
@@ -41,7 +45,11 @@ pub(crate) enum StreamEvent {
 /// What an ended connection takes with it.
 pub(crate) enum Loss {
     /// A message that did not leave.
-    Unsent { owner: Owner, bytes: Vec<u8>, error: TransportError },
+    Unsent {
+        owner: Owner,
+        bytes: Vec<u8>,
+        error: TransportError,
+    },
     /// The flow.
     Flow(FlowId),
 }
@@ -105,8 +113,14 @@ impl Connections {
             loop {
                 match listener.accept().await {
                     Ok((stream, remote)) => {
-                        let Ok(local) = stream.local_addr() else { continue };
-                        let event = StreamEvent::Accepted { stream, remote, local };
+                        let Ok(local) = stream.local_addr() else {
+                            continue;
+                        };
+                        let event = StreamEvent::Accepted {
+                            stream,
+                            remote,
+                            local,
+                        };
                         if actor.cast(TransportMsg::Stream(event)).is_err() {
                             return;
                         }
@@ -129,7 +143,12 @@ impl Connections {
     ) -> Result<(), TransportError> {
         let flow = flow
             .filter(|flow| self.by_flow.contains_key(flow))
-            .or_else(|| self.by_flow.iter().find(|(_, c)| c.remote == path.remote).map(|(flow, _)| *flow));
+            .or_else(|| {
+                self.by_flow
+                    .iter()
+                    .find(|(_, c)| c.remote == path.remote)
+                    .map(|(flow, _)| *flow)
+            });
         let flow = match flow {
             Some(flow) => flow,
             None => self.connect(path)?,
@@ -169,26 +188,43 @@ impl Connections {
             };
             let _ = actor.cast(TransportMsg::Stream(StreamEvent::Ended { flow, error }));
         });
-        self.by_flow
-            .insert(flow, Connection { remote: path.remote, writer, task, handed_over: Vec::new() });
+        self.by_flow.insert(
+            flow,
+            Connection {
+                remote: path.remote,
+                writer,
+                task,
+                handed_over: Vec::new(),
+            },
+        );
         Ok(flow)
     }
 
     /// What the event takes with it.
     pub(super) fn on_event(&mut self, event: StreamEvent) -> Vec<Loss> {
         match event {
-            StreamEvent::Accepted { stream, remote, local } => {
+            StreamEvent::Accepted {
+                stream,
+                remote,
+                local,
+            } => {
                 if self.check_room().is_ok() {
                     self.accept(stream, remote, local);
                 }
                 Vec::new()
             }
             StreamEvent::Ended { flow, error } => {
-                let Some(mut connection) = self.by_flow.remove(&flow) else { return Vec::new() };
+                let Some(mut connection) = self.by_flow.remove(&flow) else {
+                    return Vec::new();
+                };
                 let unsent = std::mem::take(&mut connection.handed_over);
                 let mut losses: Vec<Loss> = unsent
                     .into_iter()
-                    .map(|(owner, bytes)| Loss::Unsent { owner, bytes, error: error.clone() })
+                    .map(|(owner, bytes)| Loss::Unsent {
+                        owner,
+                        bytes,
+                        error: error.clone(),
+                    })
                     .collect();
                 losses.push(Loss::Flow(flow));
                 losses
@@ -198,14 +234,26 @@ impl Connections {
 
     fn accept(&mut self, stream: TcpStream, remote: SocketAddr, local: SocketAddr) {
         let flow = self.take_flow();
-        let path = Path { transport: Transport::Tcp, remote, local };
+        let path = Path {
+            transport: Transport::Tcp,
+            remote,
+            local,
+        };
         let (writer, queue) = mpsc::channel(WRITE_QUEUE);
         let (actor, permits) = (self.actor.clone(), Arc::clone(&self.permits));
         let task = tokio::spawn(async move {
             let error = carry(stream, flow, path, queue, &actor, &permits).await;
             let _ = actor.cast(TransportMsg::Stream(StreamEvent::Ended { flow, error }));
         });
-        self.by_flow.insert(flow, Connection { remote, writer, task, handed_over: Vec::new() });
+        self.by_flow.insert(
+            flow,
+            Connection {
+                remote,
+                writer,
+                task,
+                handed_over: Vec::new(),
+            },
+        );
     }
 
     fn check_room(&self) -> Result<(), TransportError> {
@@ -266,8 +314,14 @@ async fn read(
                     let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
                         return TransportError::Closed;
                     };
-                    let received =
-                        Received { flow, path, bytes, at, wall: crate::wall(), permit };
+                    let received = Received {
+                        flow,
+                        path,
+                        bytes,
+                        at,
+                        wall: crate::wall(),
+                        permit,
+                    };
                     if actor.cast(TransportMsg::Received(received)).is_err() {
                         return TransportError::Closed;
                     }
