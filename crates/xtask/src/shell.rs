@@ -43,10 +43,12 @@ pub(crate) fn misuse(text: &str) -> Fault {
     }
 }
 
-/// Top folder of the checkout.
+/// Top folder of the checkout that cargo runs us for. It need not be the one we were compiled in:
+/// checkouts may share a target folder.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.ancestors().nth(2).unwrap_or(&here).to_owned()
 }
 
 /// Where cargo builds.
