@@ -55,11 +55,15 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         bar.right(8.0);
         let mut place = bar.rest();
         place.max.y -= 8.0;
-        Field::new(&mut window.account_filter, strings::FIND_ACCOUNT)
+        let field = Field::new(&mut window.account_filter, strings::FIND_ACCOUNT)
             .id(filter_id())
             .hint(strings::FIND_ACCOUNT)
             .icon(icons::MAGNIFYING_GLASS)
             .show_in(ui, &t, place);
+        if window.focus == Some(FocusWish::Filter) {
+            window.focus = None;
+            field.request_focus();
+        }
     }
 
     update(

@@ -624,7 +624,8 @@ fn inside(
             let mute = Button::icon_only(Kind::Quiet, icon, words)
                 .height(32.0)
                 .on(call.muted);
-            if bar.button_right(ui, &t, mute).clicked() {
+            // In a narrow window the name needs the room more.
+            if kit.room != Room::Compact && bar.button_right(ui, &t, mute).clicked() {
                 kit.send(Command::MuteCall {
                     call: call.id,
                     muted: !call.muted,

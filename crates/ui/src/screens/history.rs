@@ -352,10 +352,10 @@ fn line(
 
     // The columns keep their places whether the buttons are seen or not.
     let mut buttons = Bar::over(bar.rest(), 4.0);
-    if !compact {
+    if !compact || on {
         bar.right(2.0 * t.px(28.0) + 4.0);
     }
-    let acting = (response.contains_pointer() || on) && !compact;
+    let acting = on || (response.contains_pointer() && !compact);
     if acting {
         ui.push_id(entry.id, |ui| {
             let ladder =

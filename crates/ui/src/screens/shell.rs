@@ -8,7 +8,7 @@ use super::{part, phone, settings, snap, trace};
 use crate::format;
 use crate::view_state::{Data, Phase, ViewState, is_failing};
 use crate::widgets::{Button, Kind, empty, icon_in, registration_mark, text_in};
-use crate::window::{Screen, Window};
+use crate::window::{FocusWish, Screen, Window};
 use crate::{Action, Live, icons, shortcuts, strings, theme};
 
 /// Draws the window and answers with what the person asked for.
@@ -32,6 +32,7 @@ pub fn show(ui: &mut Ui, state: &mut ViewState, live: &Live<'_>) -> Vec<Action> 
     ui.painter().rect_filled(whole, 0.0, kit.t.canvas);
 
     keys::act(ui, &mut kit, data, window);
+    let before = window.focus;
     match data.phase {
         Phase::Starting => {
             let mut ui = part(ui, whole.shrink(24.0), "starting");
@@ -51,6 +52,10 @@ pub fn show(ui: &mut Ui, state: &mut ViewState, live: &Live<'_>) -> Vec<Action> 
         Phase::Running | Phase::Stopped => frame(ui, whole, &mut kit, data, window),
     }
     overlay::show(ui, whole, &mut kit, data, window);
+    // A screen without a filter leaves the wish for one unfulfilled; it must not surprise the next one.
+    if window.focus == Some(FocusWish::Filter) && before == Some(FocusWish::Filter) {
+        window.focus = None;
+    }
     kit.actions
 }
 

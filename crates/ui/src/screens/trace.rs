@@ -199,6 +199,13 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
     if window.trace.call.is_some() && window.trace.selected.is_none() {
         window.trace.selected = window.trace.shown().front().copied();
     }
+    if window
+        .trace
+        .selected
+        .is_some_and(|n| data.trace.get(n).is_none())
+    {
+        window.trace.selected = None;
+    }
     keys(ui, data, window);
     tools(ui, kit, data, window);
     let body = Rect::from_min_max(ui.cursor().min, rect.max);
@@ -352,6 +359,7 @@ fn tools(ui: &mut Ui, kit: &Kit<'_>, data: &Data, window: &mut Window) {
             Sense::hover(),
         );
         response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &words));
+        response.on_hover_text(&words);
     } else if !compact {
         let words = strings::messages(&format::count(window.trace.shown().len()));
         text_in(

@@ -396,6 +396,19 @@ fn a_tenant_in_the_rail_narrows_what_is_listed() {
 }
 
 #[test]
+fn a_wish_for_a_filter_that_is_not_there_is_forgotten() {
+    let mut harness = shown(on(Screen::Settings));
+    harness.key_press_modifiers(CTRL, Key::F);
+    harness.run();
+    harness.key_press(Key::F9);
+    harness.run();
+    assert!(!harness.get_by_label("Find a call").is_focused());
+    harness.key_press_modifiers(CTRL, Key::F);
+    harness.run();
+    assert!(harness.get_by_label("Find a call").is_focused());
+}
+
+#[test]
 fn history_is_filtered_walked_and_redialled() {
     let mut harness = shown(on(Screen::History));
     harness.key_press_modifiers(CTRL, Key::F);

@@ -412,7 +412,8 @@ fn compact_incoming() {
 #[test]
 fn compact_lists() {
     let mut results = SnapshotResults::new();
-    let state = on(Screen::History, base(ThemeChoice::Dark));
+    let mut state = on(Screen::History, base(ThemeChoice::Dark));
+    state.window.history_line = Some(998);
     picture(&mut results, "compact_history", state, COMPACT, |_| {});
     let state = on(Screen::Accounts, base(ThemeChoice::Light));
     picture(&mut results, "compact_accounts", state, COMPACT, |_| {});
