@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use engine::EngineConfig;
 use model::{CallId, CallState, CallView, Command, Direction, Event};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
@@ -20,7 +21,8 @@ const DIGIT_TIME: Duration = Duration::from_millis(260);
 pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
     let media = call_media(&args.audio, args.echo)?;
     runtime()?.block_on(async {
-        let mut session = Session::start(common, &args.account, media).await?;
+        let config = EngineConfig { media, ring_limit: args.ring_for, ..EngineConfig::default() };
+        let mut session = Session::start_with(common, &args.account, config).await?;
         if !session.registered().await {
             session.finish().await;
             return Ok(Outcome::Failed);
@@ -63,7 +65,6 @@ struct Progress {
 
 enum Due {
     HangUp(CallId),
-    GiveUp(CallId),
     Digits(CallId, String),
 }
 
@@ -92,12 +93,8 @@ impl Run<'_> {
         if call.direction != Direction::Outgoing {
             return;
         }
-        let is_new = !self.calls.contains_key(&call.id);
         let progress = self.calls.entry(call.id).or_default();
         let now = Instant::now();
-        if is_new && let Some(limit) = self.args.ring_for {
-            self.due.push((now + limit, Due::GiveUp(call.id)));
-        }
         if call.state.is_up() && !progress.connected {
             progress.connected = true;
             if let Some(talk) = self.args.talk {
@@ -126,15 +123,6 @@ impl Run<'_> {
         for (_, due) in ready {
             match due {
                 Due::HangUp(call) => session.engine.send(Command::EndCall { call }),
-                Due::GiveUp(call) => {
-                    if self
-                        .calls
-                        .get(&call)
-                        .is_some_and(|p| !p.connected && !p.ended)
-                    {
-                        session.engine.send(Command::EndCall { call });
-                    }
-                }
                 Due::Digits(call, digits) => {
                     session.engine.send(Command::SendDtmf { call, digits })
                 }

@@ -156,9 +156,9 @@ impl Stage {
             );
         }
         let echo = self.call("alice@", "echo", false).await?;
-        self.print_ladder(&echo);
+        self.print_ladder(&echo).await;
         let bob = self.call("alice@", "sip:bob@northlight.test", true).await?;
-        self.print_ladder(&bob);
+        self.print_ladder(&bob).await;
         let busy = self.place("alice@", "busy").await?;
         let busy = self.ended(&busy).await?;
         let failure = busy
@@ -235,8 +235,19 @@ impl Stage {
             .find(|c| c.id == call.id)
     }
 
-    fn print_ladder(&self, call: &CallView) {
-        let records: Vec<_> = self
+    async fn print_ladder(&mut self, call: &CallView) {
+        // The goodbye is answered, and the recorder tells in batches.
+        let _ = self
+            .until("the goodbye was not recorded", |stage| {
+                let trace = stage.engine.snapshot().trace;
+                let of_call = trace.iter().map(trace::summary).filter(|s| {
+                    s.call_id.as_deref() == Some(call.sip_call_id.as_str())
+                        && s.method.as_deref() == Some("BYE")
+                });
+                (of_call.filter(|s| s.code().is_some()).count() > 0).then_some(())
+            })
+            .await;
+        let mut records: Vec<_> = self
             .engine
             .snapshot()
             .trace
@@ -246,6 +257,7 @@ impl Stage {
             })
             .filter(|record| record.call.is_none_or(|id| id == call.id))
             .collect();
+        records.sort_by_key(|record| record.time);
         let ladder = trace::ladder::layout(&records);
         println!(
             "{}",

@@ -104,8 +104,11 @@ impl Report {
 
     fn call(&mut self, call: &CallView) {
         let failure = call.failure.as_ref();
-        let state = call_word(call);
         let old = self.calls.get(&call.id);
+        // Hanging up is no state of the contract: the call is what it was until it has ended.
+        let state = call_word(call.state)
+            .or(old.map(|old| old.state))
+            .unwrap_or("trying");
         let stats_sent = call.stats.map_or(0, |s| s.sent);
         let status = call.last_status.as_ref().map(|(code, _)| *code);
         let state_is_new = old.is_none_or(|old| old.state != state);
@@ -271,17 +274,15 @@ fn registration_word(state: RegistrationState) -> &'static str {
     }
 }
 
-/// The contract's word for a call's state.
-fn call_word(call: &CallView) -> &'static str {
-    match call.state {
-        CallState::Trying => "trying",
-        CallState::Ringing => "ringing",
-        CallState::Early => "early",
-        CallState::Connected => "connected",
-        CallState::Held => "held",
-        // Hanging up is not a state of the contract; the call is up until it has ended.
-        CallState::Ending if call.connected_at.is_some() => "connected",
-        CallState::Ending => "trying",
-        CallState::Ended => "ended",
+/// The contract's word for a call's state, if it has one.
+fn call_word(state: CallState) -> Option<&'static str> {
+    match state {
+        CallState::Trying => Some("trying"),
+        CallState::Ringing => Some("ringing"),
+        CallState::Early => Some("early"),
+        CallState::Connected => Some("connected"),
+        CallState::Held => Some("held"),
+        CallState::Ending => None,
+        CallState::Ended => Some("ended"),
     }
 }

@@ -84,13 +84,26 @@ impl Session {
         args: &AccountArgs,
         media: CallMedia,
     ) -> anyhow::Result<Self> {
-        let mut config = EngineConfig {
-            media,
-            hosts: account::hosts(args)?,
-            passphrase: passphrase(),
-            use_settings: false,
-            ..EngineConfig::default()
-        };
+        Self::start_with(
+            common,
+            args,
+            EngineConfig {
+                media,
+                ..EngineConfig::default()
+            },
+        )
+        .await
+    }
+
+    /// The same with more to say about the engine.
+    pub(crate) async fn start_with(
+        common: &Common,
+        args: &AccountArgs,
+        mut config: EngineConfig,
+    ) -> anyhow::Result<Self> {
+        config.hosts = account::hosts(args)?;
+        config.passphrase = passphrase();
+        config.use_settings = false;
         let mut named = None;
         match account::given(args)? {
             // An account given in place needs no settings and leaves none behind; what was said is
@@ -164,11 +177,12 @@ impl Session {
         event
     }
 
-    /// Hangs up, signs out, and reports what happens meanwhile.
+    /// Hangs up, signs out, and reports what happens meanwhile; recordings are complete afterwards.
     pub(crate) async fn finish(mut self) {
         self.engine.send(Command::Shutdown);
         let farewell = async { while self.next().await != Event::Stopped {} };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        self.engine.shutdown(FAREWELL).await;
     }
 }
 

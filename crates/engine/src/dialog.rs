@@ -667,5 +667,6 @@ pub(crate) fn call_config(
         .user_agent
         .clone_from(&shared.user_agent);
     config.extra_headers.clone_from(&identity.headers);
+    config.ring_limit = shared.ring_limit.or(config.ring_limit);
     config
 }

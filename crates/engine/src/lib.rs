@@ -118,6 +118,8 @@ pub struct EngineConfig {
     pub passphrase: Option<SecretString>,
     /// Ports that media may use.
     pub media_ports: RangeInclusive<u16>,
+    /// How long a call may ring, either way; `None` is the usual three minutes.
+    pub ring_limit: Option<Duration>,
 }
 
 impl Default for EngineConfig {
@@ -131,6 +133,7 @@ impl Default for EngineConfig {
             hosts: HostTable::new(),
             passphrase: None,
             media_ports: MEDIA_PORTS,
+            ring_limit: None,
         }
     }
 }
@@ -242,6 +245,7 @@ impl Engine {
             trace_dir: config.folders.as_ref().map(Folders::trace_dir),
             media_ports: config.media_ports,
             call_media: config.media,
+            ring_limit: config.ring_limit,
             calls: AtomicU64::new(0),
         });
         let args = PhoneArgs {

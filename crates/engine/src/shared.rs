@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use media::{PumpHandle, Sink, Source, StreamCounters};
 use model::{
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) trace_dir: Option<PathBuf>,
     pub(crate) media_ports: RangeInclusive<u16>,
     pub(crate) call_media: CallMedia,
+    /// How long a call may ring when it is not the usual time.
+    pub(crate) ring_limit: Option<Duration>,
     pub(crate) calls: AtomicU64,
 }
 
