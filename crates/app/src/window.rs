@@ -133,10 +133,6 @@ impl App {
                 },
             );
         }
-        if started.demo.is_some() {
-            // One click away: the number that sends back what it hears.
-            "echo".clone_into(&mut state.window.dial);
-        }
         let installed = Preferences::default();
         ui::install(context, &installed);
         Self {
@@ -194,7 +190,6 @@ impl App {
                     .engine
                     .subscribe(Some(Box::new(move || wake.request_repaint())));
                 self.started = Some(started);
-                "echo".clone_into(&mut self.state.window.dial);
                 runtime.spawn(old.engine.shutdown(FAREWELL));
             }
             Err(error) => {

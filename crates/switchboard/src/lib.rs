@@ -16,6 +16,8 @@ mod net;
 mod numbers;
 mod proxy;
 mod registrar;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, ConfigError, Hosts, Users, parse_listen};
 pub use location::{Aor, Binding, Location, Refusal, Update};

@@ -3,14 +3,16 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use codecs::{CodecKind, Encoder, EncoderOptions};
 use rtp::{RtpHeader, RtpPacket, Sender};
 use sdp::{Codec, LocalMedia, Negotiated, Negotiator, SdpError};
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::numbers::Number;
 
@@ -21,27 +23,32 @@ const TONE_HZ: f64 = 1004.0;
 const TONE_PEAK: f64 = 32_767.0 * 0.6966;
 /// A datagram that is larger is no speech.
 const DATAGRAM: usize = 2_048;
+/// How long a socket that fails is left alone.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// One call's sound.
 pub(crate) struct Line {
-    number: Number,
     negotiator: Negotiator,
-    socket: Arc<UdpSocket>,
-    ssrc: u32,
-    task: Option<JoinHandle<()>>,
+    plan: watch::Sender<Option<Negotiated>>,
+    heard: Arc<AtomicU64>,
+    task: JoinHandle<()>,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
 impl Line {
-    /// Binds a socket at the address that the caller came by.
-    pub(crate) async fn open(number: Number, local: IpAddr, random: u64) -> io::Result<Self> {
+    /// Binds a socket at the address that the caller came to. `peer` is where the caller came
+    /// from: nobody else gets a tone without having said something.
+    pub(crate) async fn open(
+        number: Number,
+        local: IpAddr,
+        peer: IpAddr,
+        random: u64,
+    ) -> io::Result<Self> {
         let socket = UdpSocket::bind(SocketAddr::new(local, 0)).await?;
         let negotiator = Negotiator::new(LocalMedia {
             address: local,
@@ -51,12 +58,24 @@ impl Line {
             telephone_event: true,
             session_id: random >> 2,
         });
-        Ok(Self {
+        let (plan, plans) = watch::channel(None);
+        let heard = Arc::new(AtomicU64::new(0));
+        let sound = Sound {
             number,
-            negotiator,
-            socket: Arc::new(socket),
+            socket,
+            peer,
             ssrc: random as u32,
-            task: None,
+            sequence: (random >> 32) as u16,
+            heard: Arc::clone(&heard),
+            from: None,
+            tone: None,
+            out: Vec::with_capacity(DATAGRAM),
+        };
+        Ok(Self {
+            negotiator,
+            plan,
+            heard,
+            task: tokio::spawn(sound.run(plans)),
         })
     }
 
@@ -65,7 +84,7 @@ impl Line {
         match offer {
             Some(offer) => {
                 let (answer, agreed) = self.negotiator.handle_offer(offer)?;
-                self.start(&agreed);
+                self.plan.send_replace(Some(agreed));
                 Ok(answer)
             }
             None => Ok(self.negotiator.offer()),
@@ -75,128 +94,193 @@ impl Line {
     /// Takes the caller's answer to our offer.
     pub(crate) fn handle_answer(&mut self, answer: &[u8]) -> Result<(), SdpError> {
         let agreed = self.negotiator.handle_answer(answer)?;
-        self.start(&agreed);
+        self.plan.send_replace(Some(agreed));
         Ok(())
     }
 
-    fn start(&mut self, agreed: &Negotiated) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-        let socket = Arc::clone(&self.socket);
-        let (ssrc, number) = (self.ssrc, self.number);
-        let (remote, sends) = (agreed.remote, agreed.direction.sends());
-        let payload_type = agreed.send_payload_type;
-        let codec = agreed.codec;
-        let events = agreed
-            .telephone_event
-            .as_ref()
-            .map(|e| (e.receive_pt, e.send_pt));
-        let media = (agreed.receive_payload_type, payload_type);
-        self.task = Some(tokio::spawn(async move {
-            match number {
-                Number::Tone if sends => tone(&socket, remote, codec, payload_type, ssrc).await,
-                Number::Echo if sends => echo(&socket, remote, media, events, ssrc).await,
-                _ => {}
-            }
-        }));
+    /// How many packets have been heard.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 }
 
-/// Sends every packet back under our own SSRC and sequence, to where it came from.
-async fn echo(
-    socket: &UdpSocket,
-    remote: Option<SocketAddr>,
-    media: (u8, u8),
-    events: Option<(u8, u8)>,
+/// What the task of a line owns. It lives as long as the call, so that sequence numbers and time
+/// stamps go on through holds, and what comes during a hold is thrown away at once.
+struct Sound {
+    number: Number,
+    socket: UdpSocket,
+    peer: IpAddr,
     ssrc: u32,
-) {
-    let mut buffer = vec![0_u8; DATAGRAM];
-    let mut out = Vec::with_capacity(DATAGRAM);
-    let mut sequence = ssrc as u16;
-    let mut peer = remote;
-    loop {
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
-            tokio::task::yield_now().await;
-            continue;
+    sequence: u16,
+    heard: Arc<AtomicU64>,
+    /// Who speaks, when it is not the announced address.
+    from: Option<SocketAddr>,
+    tone: Option<Tone>,
+    out: Vec<u8>,
+}
+
+impl Sound {
+    async fn run(mut self, mut plans: watch::Receiver<Option<Negotiated>>) {
+        let mut buffer = vec![0_u8; DATAGRAM];
+        let mut ticks = interval(PTIME);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut plan = None;
+        loop {
+            let is_tone = self.number == Number::Tone && plan.as_ref().is_some_and(sends);
+            tokio::select! {
+                changed = plans.changed() => match changed {
+                    Ok(()) => {
+                        plan = plans.borrow_and_update().clone();
+                        self.from = None;
+                        ticks.reset_immediately();
+                    }
+                    Err(_) => return,
+                },
+                received = self.socket.recv_from(&mut buffer) => match (received, &plan) {
+                    (Ok((length, from)), Some(plan)) => {
+                        let bytes = buffer.get(..length).unwrap_or_default();
+                        self.on_packet(plan, bytes, from).await;
+                    }
+                    (Ok(_), None) => {}
+                    (Err(_), _) => tokio::time::sleep(PAUSE).await,
+                },
+                _ = tick(&mut ticks, is_tone) => {
+                    if let Some(plan) = &plan {
+                        self.send_tone(plan).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a packet from there belongs to the call: the announced address, or else the first
+    /// to speak, because a phone behind a router sends from elsewhere than it said.
+    fn belongs(&mut self, plan: &Negotiated, from: SocketAddr) -> bool {
+        plan.remote
+            .is_some_and(|announced| announced.ip() == from.ip())
+            || *self.from.get_or_insert(from) == from
+    }
+
+    /// Counts what is heard; an echo sends it back under our own SSRC and sequence numbers.
+    async fn on_packet(&mut self, plan: &Negotiated, bytes: &[u8], from: SocketAddr) {
+        let Ok(packet) = RtpPacket::parse(bytes) else {
+            return;
         };
-        let Some(packet) = buffer
-            .get(..length)
-            .and_then(|bytes| RtpPacket::parse(bytes).ok())
-        else {
-            continue;
-        };
-        // A phone behind a router sends from elsewhere than it said; the first to speak is it.
-        let peer = *peer.get_or_insert(from);
+        if !self.belongs(plan, from) {
+            return;
+        }
+        self.heard.fetch_add(1, Ordering::Relaxed);
+        if self.number != Number::Echo || !sends(plan) {
+            return;
+        }
+        let events = plan.telephone_event.as_ref();
         let payload_type = match (packet.header.payload_type, events) {
-            (pt, _) if pt == media.0 => media.1,
-            (pt, Some((receive, send))) if pt == receive => send,
-            _ => continue,
+            (pt, _) if pt == plan.receive_payload_type => plan.send_payload_type,
+            (pt, Some(events)) if pt == events.receive_pt => events.send_pt,
+            _ => return,
         };
         let header = RtpHeader {
             marker: packet.header.marker,
             payload_type,
-            sequence_number: sequence,
+            sequence_number: self.sequence,
             timestamp: packet.header.timestamp,
-            ssrc,
+            ssrc: self.ssrc,
         };
-        sequence = sequence.wrapping_add(1);
-        out.clear();
-        if header.write(packet.payload, &mut out).is_ok() {
-            let to = if from.ip() == peer.ip() { from } else { peer };
-            let _ = socket.send_to(&out, to).await;
+        self.out.clear();
+        if header.write(packet.payload, &mut self.out).is_ok() {
+            self.sequence = self.sequence.wrapping_add(1);
+            let _ = self.socket.send_to(&self.out, from).await;
+        }
+    }
+
+    /// The next packet of the tone, to where media came from or was announced. An announced
+    /// address that is not the caller's own has to say something first: else one INVITE would
+    /// have us flood whomever it names.
+    async fn send_tone(&mut self, plan: &Negotiated) {
+        let announced = plan
+            .remote
+            .filter(|remote| remote.ip() == self.peer || self.heard.load(Ordering::Relaxed) > 0);
+        let Some(remote) = self.from.or(announced) else {
+            return;
+        };
+        if self
+            .tone
+            .as_ref()
+            .is_none_or(|tone| tone.codec != plan.codec)
+        {
+            self.tone = Tone::new(plan.codec, self.ssrc);
+        }
+        if let Some(tone) = &mut self.tone
+            && tone.next_packet(plan.send_payload_type, &mut self.out)
+        {
+            let _ = self.socket.send_to(&self.out, remote).await;
         }
     }
 }
 
-/// Sends the milliwatt tone.
-async fn tone(
-    socket: &UdpSocket,
-    remote: Option<SocketAddr>,
-    codec: Codec,
-    payload_type: u8,
-    ssrc: u32,
-) {
-    let Some(remote) = remote else { return };
-    let kind = match codec {
-        Codec::Opus => CodecKind::Opus,
-        Codec::Pcmu => CodecKind::Pcmu,
-        Codec::Pcma => CodecKind::Pcma,
-    };
-    let Ok(mut encoder) = Encoder::new(kind, EncoderOptions::default()) else {
-        return;
-    };
-    let rate = f64::from(kind.sample_rate_hz());
-    let frame = kind.frame_samples(20);
-    let ticks_per_packet = kind.rtp_clock_hz() / 50;
-    let mut sender = Sender::new(ssrc, ssrc as u16, ssrc, kind.rtp_clock_hz());
-    let mut payload = vec![0_u8; 1_500];
-    let mut out = Vec::with_capacity(DATAGRAM);
-    let mut position = 0_u64;
-    let mut ticks = interval(PTIME);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    loop {
+fn sends(plan: &Negotiated) -> bool {
+    plan.direction.sends()
+}
+
+/// The next tick, or never.
+async fn tick(ticks: &mut Interval, wanted: bool) {
+    if wanted {
         ticks.tick().await;
-        let samples: Vec<i16> = (0..frame as u64)
-            .map(|n| {
-                let phase = (position + n) as f64 / rate * TONE_HZ * std::f64::consts::TAU;
-                (phase.sin() * TONE_PEAK) as i16
-            })
-            .collect();
-        position += frame as u64;
-        let Ok(length) = encoder.encode(&samples, &mut payload) else {
-            return;
+    } else {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The milliwatt tone, packet by packet.
+struct Tone {
+    codec: Codec,
+    kind: CodecKind,
+    encoder: Encoder,
+    sender: Sender,
+    samples: Vec<i16>,
+    payload: Vec<u8>,
+    position: u64,
+}
+
+impl Tone {
+    fn new(codec: Codec, ssrc: u32) -> Option<Self> {
+        let kind = match codec {
+            Codec::Opus => CodecKind::Opus,
+            Codec::Pcmu => CodecKind::Pcmu,
+            Codec::Pcma => CodecKind::Pcma,
         };
-        let Some(bytes) = payload.get(..length) else {
-            return;
+        Some(Self {
+            codec,
+            kind,
+            encoder: Encoder::new(kind, EncoderOptions::default()).ok()?,
+            sender: Sender::new(ssrc, ssrc as u16, ssrc, kind.rtp_clock_hz()),
+            samples: Vec::new(),
+            payload: vec![0_u8; 1_500],
+            position: 0,
+        })
+    }
+
+    /// Writes the next packet; false when it could not be made.
+    fn next_packet(&mut self, payload_type: u8, out: &mut Vec<u8>) -> bool {
+        let rate = u64::from(self.kind.sample_rate_hz());
+        let frame = self.kind.frame_samples(20) as u64;
+        let start = self.position;
+        // The phase of a whole second of 1004 Hz is a whole number of turns.
+        self.position = (start + frame) % rate;
+        self.samples.clear();
+        self.samples.extend((start..start + frame).map(|n| {
+            let phase = n as f64 / rate as f64 * TONE_HZ * std::f64::consts::TAU;
+            (phase.sin() * TONE_PEAK) as i16
+        }));
+        let Ok(length) = self.encoder.encode(&self.samples, &mut self.payload) else {
+            return false;
         };
-        out.clear();
+        let payload = self.payload.get(..length).unwrap_or_default();
+        let ticks = self.kind.rtp_clock_hz() / 50;
         let now = tokio::time::Instant::now().into_std();
-        if sender
-            .send(now, payload_type, bytes, ticks_per_packet, &mut out)
+        out.clear();
+        self.sender
+            .send(now, payload_type, payload, ticks, out)
             .is_ok()
-        {
-            let _ = socket.send_to(&out, remote).await;
-        }
     }
 }

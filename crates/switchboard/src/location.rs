@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use sip_core::Inbound;
+use sip_core::{FlowId, Inbound};
 use sip_message::Uri;
 
 /// Addresses of record that the table holds at most.
@@ -44,6 +44,8 @@ pub struct Binding {
     pub instance: Option<String>,
     /// The way the REGISTER came by, which is the way back through any router.
     pub inbound: Inbound,
+    /// Whether that way still exists: a connection may have ended.
+    pub alive: bool,
     /// Preference, 0 to 1000.
     pub q: u16,
     /// When it ends.
@@ -83,7 +85,14 @@ pub enum Refusal {
 /// Who can be reached where.
 #[derive(Debug, Default)]
 pub struct Location {
-    records: HashMap<Aor, Vec<Binding>>,
+    /// By user, then by domain: those who dial a name at our own address do not know its domain.
+    records: HashMap<String, HashMap<String, Vec<Binding>>>,
+    count: usize,
+    /// By the address that the Contact says, for requests inside a dialog: the way of the
+    /// registration leads through routers that the Contact knows nothing of.
+    ways: HashMap<String, Inbound>,
+    /// No binding ends earlier.
+    next_end: Option<Instant>,
 }
 
 impl Location {
@@ -92,56 +101,69 @@ impl Location {
     /// # Errors
     /// When it came out of order or there is no room.
     pub fn update(&mut self, now: Instant, aor: &Aor, update: Update) -> Result<(), Refusal> {
+        self.update_all(now, aor, vec![update])
+    }
+
+    /// Does all of what one REGISTER wants, or nothing (RFC 3261 §10.3 step 7).
+    ///
+    /// # Errors
+    /// When it came out of order or there is no room.
+    pub fn update_all(
+        &mut self,
+        now: Instant,
+        aor: &Aor,
+        updates: Vec<Update>,
+    ) -> Result<(), Refusal> {
         self.expire(now);
-        if self.records.len() >= RECORDS && !self.records.contains_key(aor) {
+        let before = self.record(aor).unwrap_or_default().to_vec();
+        let mut after = before.clone();
+        for update in updates {
+            let old = before.iter().find(|b| is_same_phone(b, &update));
+            if old.is_some_and(|old| old.call_id == update.call_id && update.cseq <= old.cseq) {
+                return Err(Refusal::OutOfOrder);
+            }
+            apply(now, &mut after, update)?;
+        }
+        if before.is_empty() && !after.is_empty() && self.count >= RECORDS {
             return Err(Refusal::Full);
         }
-        let bindings = self.records.entry(aor.clone()).or_default();
-        let place = bindings
-            .iter()
-            .position(|b| match (&b.instance, &update.instance) {
-                (Some(old), Some(new)) => old == new,
-                _ => b.contact.equivalent(&update.contact),
-            });
-        if let Some(old) = place.and_then(|place| bindings.get(place))
-            && old.call_id == update.call_id
-            && update.cseq <= old.cseq
-        {
-            return Err(Refusal::OutOfOrder);
-        }
-        if update.expires.is_zero() {
-            if let Some(place) = place {
-                bindings.remove(place);
-            }
-        } else {
-            let binding = Binding {
-                contact: update.contact,
-                instance: update.instance,
-                inbound: update.inbound,
-                q: update.q,
-                expires: now + update.expires,
-                call_id: update.call_id,
-                cseq: update.cseq,
-            };
-            match place {
-                Some(place) => bindings[place] = binding,
-                None if bindings.len() >= BINDINGS => return Err(Refusal::Full),
-                None => bindings.push(binding),
-            }
-        }
-        self.records.retain(|_, bindings| !bindings.is_empty());
+        self.replace(aor, before, after);
         Ok(())
     }
 
     /// Removes all bindings of an address (`Contact: *`).
-    pub fn clear(&mut self, aor: &Aor) {
-        self.records.remove(aor);
+    ///
+    /// # Errors
+    /// When the same phone has said something newer (RFC 3261 §10.3 step 6).
+    pub fn clear(&mut self, aor: &Aor, call_id: &str, cseq: u32) -> Result<(), Refusal> {
+        let before = self.record(aor).unwrap_or_default().to_vec();
+        if before
+            .iter()
+            .any(|b| b.call_id == call_id && cseq <= b.cseq)
+        {
+            return Err(Refusal::OutOfOrder);
+        }
+        self.replace(aor, before, Vec::new());
+        Ok(())
+    }
+
+    /// A connection has ended: phones that registered by it are tried at their Contact.
+    pub fn forget_flow(&mut self, flow: FlowId) {
+        for binding in self
+            .records
+            .values_mut()
+            .flat_map(HashMap::values_mut)
+            .flatten()
+        {
+            binding.alive &= binding.inbound.flow != flow;
+        }
+        self.ways.retain(|_, inbound| inbound.flow != flow);
     }
 
     /// The bindings of an address, the most wanted first.
     pub fn bindings(&mut self, now: Instant, aor: &Aor) -> Vec<Binding> {
         self.expire(now);
-        let mut found = self.records.get(aor).cloned().unwrap_or_default();
+        let mut found = self.record(aor).unwrap_or_default().to_vec();
         found.sort_by_key(|b| std::cmp::Reverse(b.q));
         found
     }
@@ -150,41 +172,140 @@ impl Location {
     /// dial a name at the switchboard's own address.
     pub fn bindings_of_user(&mut self, now: Instant, user: &str) -> Vec<Binding> {
         self.expire(now);
-        let mut aors = self.records.keys().filter(|aor| aor.user == user);
-        match (aors.next().cloned(), aors.next()) {
-            (Some(aor), None) => self.bindings(now, &aor),
+        let mut domains = self.records.get(user).into_iter().flat_map(HashMap::keys);
+        match (domains.next().cloned(), domains.next()) {
+            (Some(domain), None) => {
+                let user = user.to_owned();
+                self.bindings(now, &Aor { user, domain })
+            }
             _ => Vec::new(),
         }
     }
 
-    /// When the next binding ends.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.records.values().flatten().map(|b| b.expires).min()
+    /// The way by which the phone with this Contact registered.
+    pub fn way_to(&self, contact: &Uri) -> Option<Inbound> {
+        self.ways.get(&address_of(contact)?).copied()
     }
 
-    /// Forgets what has ended.
+    /// When the next binding may end.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.next_end
+    }
+
+    /// Forgets what has ended. Costs nothing before [`Self::deadline`].
     pub fn expire(&mut self, now: Instant) {
-        for bindings in self.records.values_mut() {
-            bindings.retain(|b| b.expires > now);
+        if self.next_end.is_none_or(|end| end > now) {
+            return;
         }
-        self.records.retain(|_, bindings| !bindings.is_empty());
+        for domains in self.records.values_mut() {
+            for bindings in domains.values_mut() {
+                bindings.retain(|b| b.expires > now);
+            }
+            domains.retain(|_, bindings| !bindings.is_empty());
+        }
+        self.records.retain(|_, domains| !domains.is_empty());
+        self.count = self.records.values().map(HashMap::len).sum();
+        self.ways = self
+            .all()
+            .filter(|b| b.alive)
+            .filter_map(|b| Some((address_of(&b.contact)?, b.inbound)))
+            .collect();
+        self.next_end = self.all().map(|b| b.expires).min();
     }
 
     /// How many bindings there are.
     pub fn len(&self) -> usize {
-        self.records.values().map(Vec::len).sum()
+        self.all().count()
     }
 
     /// Whether nobody can be reached.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
+
+    fn all(&self) -> impl Iterator<Item = &Binding> {
+        self.records.values().flat_map(HashMap::values).flatten()
+    }
+
+    fn record(&self, aor: &Aor) -> Option<&[Binding]> {
+        let bindings = self.records.get(&aor.user)?.get(&aor.domain)?;
+        Some(bindings.as_slice())
+    }
+
+    fn replace(&mut self, aor: &Aor, before: Vec<Binding>, after: Vec<Binding>) {
+        for address in before.iter().filter_map(|b| address_of(&b.contact)) {
+            self.ways.remove(&address);
+        }
+        for binding in &after {
+            if let Some(address) = address_of(&binding.contact).filter(|_| binding.alive) {
+                self.ways.insert(address, binding.inbound);
+            }
+            let end = self
+                .next_end
+                .map_or(binding.expires, |end| end.min(binding.expires));
+            self.next_end = Some(end);
+        }
+        self.count = self.count + usize::from(!after.is_empty()) - usize::from(!before.is_empty());
+        if !after.is_empty() {
+            let domains = self.records.entry(aor.user.clone()).or_default();
+            domains.insert(aor.domain.clone(), after);
+        } else if let Some(domains) = self.records.get_mut(&aor.user) {
+            domains.remove(&aor.domain);
+            if domains.is_empty() {
+                self.records.remove(&aor.user);
+            }
+        }
+        if self.records.is_empty() {
+            self.next_end = None;
+        }
+    }
+}
+
+fn apply(now: Instant, bindings: &mut Vec<Binding>, update: Update) -> Result<(), Refusal> {
+    let place = bindings.iter().position(|b| is_same_phone(b, &update));
+    if let Some(place) = place {
+        bindings.remove(place);
+    }
+    if update.expires.is_zero() {
+        return Ok(());
+    }
+    if bindings.len() >= BINDINGS {
+        return Err(Refusal::Full);
+    }
+    bindings.push(Binding {
+        contact: update.contact,
+        instance: update.instance,
+        inbound: update.inbound,
+        alive: true,
+        q: update.q,
+        expires: now + update.expires,
+        call_id: update.call_id,
+        cseq: update.cseq,
+    });
+    Ok(())
+}
+
+fn is_same_phone(binding: &Binding, update: &Update) -> bool {
+    match (&binding.instance, &update.instance) {
+        (Some(old), Some(new)) => old == new,
+        _ => binding.contact.equivalent(&update.contact),
+    }
+}
+
+/// What tells a Contact from others: phones behind two routers may have the same address within.
+fn address_of(contact: &Uri) -> Option<String> {
+    let host = contact.sip_host()?.to_string().to_ascii_lowercase();
+    let user = contact.user_decoded().unwrap_or_default();
+    let port = contact.port.unwrap_or(5060);
+    let transport = contact.params.get("transport").unwrap_or("udp");
+    let transport = transport.to_ascii_lowercase();
+    Some(format!("{transport}:{user}@{host}:{port}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sip_core::{FlowId, Path, Transport};
+    use sip_core::{Path, Transport};
 
     fn aor() -> Aor {
         Aor {
@@ -261,7 +382,52 @@ mod tests {
             location.update(now, &aor(), update("sip:alice@192.0.2.1", None, 0, 6)),
             Err(Refusal::OutOfOrder)
         );
+        assert_eq!(location.clear(&aor(), "c1", 7), Err(Refusal::OutOfOrder));
         assert_eq!(location.bindings(now, &aor()).len(), 1);
+        assert_eq!(location.clear(&aor(), "c1", 8), Ok(()));
+        assert_eq!((location.len(), location.deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_register_is_obeyed_whole_or_not_at_all() {
+        let now = Instant::now();
+        let mut location = Location::default();
+        let first = update("sip:alice@192.0.2.1", None, 60, 7);
+        assert_eq!(location.update(now, &aor(), first), Ok(()));
+        let both = vec![
+            update("sip:alice@192.0.2.2", None, 60, 7),
+            update("sip:alice@192.0.2.1", None, 60, 7),
+        ];
+        assert_eq!(
+            location.update_all(now, &aor(), both),
+            Err(Refusal::OutOfOrder)
+        );
+        assert_eq!(location.len(), 1);
+        let again = vec![
+            update("sip:alice@192.0.2.2", None, 60, 8),
+            update("sip:alice@192.0.2.2", None, 60, 8),
+        ];
+        assert_eq!(location.update_all(now, &aor(), again), Ok(()));
+        assert_eq!(location.len(), 2, "the same Contact twice is one binding");
+    }
+
+    #[test]
+    fn the_way_of_a_registration_is_found_by_its_contact_until_it_ends() {
+        let now = Instant::now();
+        let mut location = Location::default();
+        let contact = Uri::parse("sip:alice@10.0.0.7:5062").expect("a URI");
+        let wanted = update("sip:alice@10.0.0.7:5062", None, 60, 1);
+        let inbound = wanted.inbound;
+        assert_eq!(location.update(now, &aor(), wanted), Ok(()));
+        assert_eq!(location.way_to(&contact), Some(inbound));
+        location.expire(now + Duration::from_secs(59));
+        assert_eq!(location.way_to(&contact), Some(inbound));
+        location.expire(now + Duration::from_secs(60));
+        assert_eq!(location.way_to(&contact), None);
+        let wanted = update("sip:alice@10.0.0.7:5062", None, 60, 2);
+        assert_eq!(location.update(now, &aor(), wanted), Ok(()));
+        location.forget_flow(FlowId(1));
+        assert_eq!((location.way_to(&contact), location.len()), (None, 1));
     }
 
     #[test]

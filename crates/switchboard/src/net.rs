@@ -30,6 +30,14 @@ const WRITE_QUEUE: usize = 256;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an idle exchange sleeps at most.
 const LONG: Duration = Duration::from_secs(3_600);
+/// How often the idle are looked for.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long a connection by which no message has ever come may stay.
+const UNPROVEN: Duration = Duration::from_secs(32);
+/// For how many looks a line may hear nothing (half an hour) before its caller is taken for dead.
+const SILENT_LOOKS: u32 = 180;
+/// How often a free port for both UDP and TCP is looked for.
+const PORT_TRIES: usize = 16;
 
 /// Something that happened at a switchboard, in a line of words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,37 +93,38 @@ impl Switchboard {
             ),
             None => None,
         };
+        // Nothing runs before everything is bound: what fails leaves nothing behind.
+        let mut bound = bind_all(&config.listen).await;
+        for _ in 1..PORT_TRIES {
+            // A port that was free for UDP may be taken for TCP; another one may not.
+            match &bound {
+                Err(StartError::Listen { source, addr, .. })
+                    if source.kind() == io::ErrorKind::AddrInUse
+                        && !config.listen.iter().any(|(_, asked)| asked == addr) => {}
+                _ => break,
+            }
+            bound = bind_all(&config.listen).await;
+        }
         let (inputs, queue) = mpsc::channel(INPUTS);
         let mut tasks = Vec::new();
         let mut sockets = Vec::new();
         let mut local = Vec::new();
-        for (transport, addr) in &config.listen {
-            let same_port = local
-                .iter()
-                .find(|(_, l): &&(Transport, SocketAddr)| l.ip() == addr.ip() && addr.port() == 0);
-            let addr = SocketAddr::new(addr.ip(), same_port.map_or(addr.port(), |(_, l)| l.port()));
-            let error = |source| StartError::Listen {
-                transport: *transport,
-                addr,
-                source,
-            };
-            match transport {
-                Transport::Udp => {
-                    let socket = Arc::new(bind_udp(addr).map_err(error)?);
-                    let bound = socket.local_addr().map_err(error)?;
-                    let flow = FlowId((sockets.len() as u64 + 1) << 32);
+        for (index, bound) in bound?.into_iter().enumerate() {
+            match bound {
+                Bound::Udp(socket, addr) => {
+                    let socket = Arc::new(socket);
+                    let flow = FlowId((index as u64 + 1) << 32);
+                    local.push((Transport::Udp, addr));
                     tasks.push(tokio::spawn(read_datagrams(
                         Arc::clone(&socket),
                         flow,
-                        bound,
+                        addr,
                         inputs.clone(),
                     )));
-                    sockets.push((flow, bound, socket));
-                    local.push((Transport::Udp, bound));
+                    sockets.push((flow, addr, socket));
                 }
-                _ => {
-                    let listener = TcpListener::bind(addr).await.map_err(error)?;
-                    local.push((Transport::Tcp, listener.local_addr().map_err(error)?));
+                Bound::Tcp(listener, addr) => {
+                    local.push((Transport::Tcp, addr));
                     tasks.push(tokio::spawn(accept(listener, inputs.clone())));
                 }
             }
@@ -169,6 +178,47 @@ impl Switchboard {
     }
 }
 
+enum Bound {
+    Udp(UdpSocket, SocketAddr),
+    Tcp(TcpListener, SocketAddr),
+}
+
+/// Binds all that is asked for; a zero port is the one that an earlier zero at the same address got.
+async fn bind_all(listen: &[(Transport, SocketAddr)]) -> Result<Vec<Bound>, StartError> {
+    let mut all: Vec<Bound> = Vec::new();
+    for (transport, asked) in listen {
+        let transport = *transport;
+        let mut addr = *asked;
+        let same_ip = |bound: &Bound| match (bound, transport) {
+            (Bound::Udp(_, at), Transport::Tcp) | (Bound::Tcp(_, at), Transport::Udp) => {
+                (at.ip() == asked.ip()).then_some(at.port())
+            }
+            _ => None,
+        };
+        if addr.port() == 0 {
+            addr.set_port(all.iter().find_map(same_ip).unwrap_or(0));
+        }
+        let error = |source| StartError::Listen {
+            transport,
+            addr,
+            source,
+        };
+        all.push(match transport {
+            Transport::Udp => {
+                let socket = bind_udp(addr).map_err(error)?;
+                let at = socket.local_addr().map_err(error)?;
+                Bound::Udp(socket, at)
+            }
+            _ => {
+                let listener = TcpListener::bind(addr).await.map_err(error)?;
+                let at = listener.local_addr().map_err(error)?;
+                Bound::Tcp(listener, at)
+            }
+        });
+    }
+    Ok(all)
+}
+
 /// What the sockets bring.
 enum Input {
     Message {
@@ -182,7 +232,8 @@ enum Input {
     },
     Ended {
         flow: FlowId,
-        unsent: Option<Vec<u8>>,
+        /// What still waited to be written.
+        unsent: Vec<Vec<u8>>,
         error: TransportError,
     },
 }
@@ -193,13 +244,23 @@ struct Served {
     connections: HashMap<FlowId, Connection>,
     next_flow: u64,
     inputs: mpsc::Sender<Input>,
-    lines: HashMap<LineId, Line>,
+    lines: HashMap<LineId, (Line, Heard)>,
     happenings: broadcast::Sender<Happening>,
     log: Option<File>,
 }
 
+/// How many packets a line had heard at the last look, and for how many looks it has been so.
+#[derive(Default)]
+struct Heard {
+    packets: u64,
+    silent: u32,
+}
+
 struct Connection {
     remote: SocketAddr,
+    /// Whether a whole message has come by it, and when something came last.
+    proven: bool,
+    last: Instant,
     writer: mpsc::Sender<Vec<u8>>,
     task: JoinHandle<()>,
 }
@@ -216,6 +277,8 @@ impl Served {
         mut queue: mpsc::Receiver<Input>,
         mut counts: mpsc::Receiver<oneshot::Sender<[usize; 3]>>,
     ) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let deadline = self.exchange.deadline().unwrap_or_else(|| now() + LONG);
             tokio::select! {
@@ -224,15 +287,59 @@ impl Served {
                     None => return,
                 },
                 () = tokio::time::sleep_until(deadline.into()) => self.exchange.handle_timeout(now()),
+                _ = looks.tick() => self.look_for_the_idle(),
                 Some(answer) = counts.recv() => drop(answer.send(self.exchange.counts())),
             }
             self.act().await;
         }
     }
 
+    /// Ends connections that never brought a message, and calls of which nothing is heard.
+    fn look_for_the_idle(&mut self) {
+        let now = now();
+        self.connections
+            .retain(|_, c| c.proven || now.saturating_duration_since(c.last) < UNPROVEN);
+        let mut dead = Vec::new();
+        for (id, (line, heard)) in &mut self.lines {
+            let packets = line.heard();
+            heard.silent = if packets == heard.packets {
+                heard.silent + 1
+            } else {
+                0
+            };
+            heard.packets = packets;
+            if heard.silent == SILENT_LOOKS {
+                dead.push(*id);
+            }
+        }
+        for id in dead {
+            self.exchange.hang_up_line(now, id);
+        }
+    }
+
+    /// Makes room for another connection: the one that has been quiet for the longest time goes,
+    /// one that never brought a message before one that did.
+    fn make_room(&mut self) {
+        if self.connections.len() < CONNECTIONS {
+            return;
+        }
+        let quietest = self
+            .connections
+            .iter()
+            .min_by_key(|(_, c)| (c.proven, c.last));
+        if let Some(flow) = quietest.map(|(flow, _)| *flow) {
+            self.connections.remove(&flow);
+            self.exchange.handle_flow_closed(flow);
+        }
+    }
+
     async fn on_input(&mut self, input: Input) {
         match input {
             Input::Message { bytes, inbound } => {
+                if let Some(connection) = self.connections.get_mut(&inbound.flow) {
+                    connection.proven = true;
+                    connection.last = now();
+                }
                 self.write_log("from", &inbound.path, &bytes).await;
                 match Message::parse(&bytes) {
                     Ok(message) => self.exchange.handle_message(now(), message, inbound),
@@ -248,14 +355,13 @@ impl Served {
                 remote,
                 local,
             } => {
-                if self.connections.len() < CONNECTIONS {
-                    let path = Path {
-                        transport: Transport::Tcp,
-                        remote,
-                        local,
-                    };
-                    self.add_connection(path, async move { Ok(stream) });
-                }
+                self.make_room();
+                let path = Path {
+                    transport: Transport::Tcp,
+                    remote,
+                    local,
+                };
+                self.add_connection(path, false, async move { Ok(stream) });
             }
             Input::Ended {
                 flow,
@@ -263,7 +369,8 @@ impl Served {
                 error,
             } => {
                 self.connections.remove(&flow);
-                if let Some(branch) = unsent.as_deref().and_then(branch_of) {
+                self.exchange.handle_flow_closed(flow);
+                for branch in unsent.iter().filter_map(|bytes| branch_of(bytes)) {
                     self.exchange.handle_transport_error(now(), &branch, &error);
                 }
             }
@@ -292,11 +399,12 @@ impl Served {
                 number,
                 offer,
                 local,
+                peer,
             } => {
-                let described = match Line::open(number, local, random()).await {
+                let described = match Line::open(number, local, peer, random()).await {
                     Ok(mut opened) => {
                         let described = opened.describe(offer.as_deref());
-                        self.lines.insert(line, opened);
+                        self.lines.insert(line, (opened, Heard::default()));
                         described.map_err(|_| sip_message::StatusCode::NOT_ACCEPTABLE_HERE)
                     }
                     Err(_) => Err(sip_message::StatusCode::SERVICE_UNAVAILABLE),
@@ -304,7 +412,7 @@ impl Served {
                 self.exchange.answer_line(now(), line, described);
             }
             Action::ChangeLine { line, offer } => {
-                if let Some(open) = self.lines.get_mut(&line) {
+                if let Some((open, _)) = self.lines.get_mut(&line) {
                     let described = open
                         .describe(offer.as_deref())
                         .map_err(|_| sip_message::StatusCode::NOT_ACCEPTABLE_HERE);
@@ -312,7 +420,7 @@ impl Served {
                 }
             }
             Action::LineAnswered { line, answer } => {
-                if let Some(open) = self.lines.get_mut(&line)
+                if let Some((open, _)) = self.lines.get_mut(&line)
                     && let Err(error) = open.handle_answer(&answer)
                 {
                     let _ = self
@@ -340,10 +448,9 @@ impl Served {
                 let fits = |local: &SocketAddr| {
                     local.port() == path.local.port() && local.is_ipv4() == path.remote.is_ipv4()
                 };
-                let socket = self
-                    .sockets
-                    .iter()
-                    .find(|(_, local, _)| fits(local))
+                let exact = self.sockets.iter().find(|(_, l, _)| *l == path.local);
+                let socket = exact
+                    .or_else(|| self.sockets.iter().find(|(_, local, _)| fits(local)))
                     .map(|(.., s)| Arc::clone(s));
                 send_datagram(socket, path.remote, bytes).await
             }
@@ -374,12 +481,10 @@ impl Served {
             });
         let flow = match flow {
             Some(flow) => flow,
-            None if self.connections.len() >= CONNECTIONS => {
-                return Err(TransportError::Unreachable);
-            }
             None => {
+                self.make_room();
                 let remote = path.remote;
-                self.add_connection(path, async move {
+                self.add_connection(path, true, async move {
                     tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(remote))
                         .await
                         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -387,15 +492,19 @@ impl Served {
             }
         };
         let connection = self.connections.get(&flow).ok_or(TransportError::Closed)?;
-        connection
-            .writer
-            .try_send(bytes.to_vec())
-            .map_err(|_| TransportError::Closed)
+        let sent = connection.writer.try_send(bytes.to_vec());
+        if sent.is_err() {
+            // A peer that lets its queue run full does not read any more.
+            self.connections.remove(&flow);
+            self.exchange.handle_flow_closed(flow);
+        }
+        sent.map_err(|_| TransportError::Closed)
     }
 
     fn add_connection(
         &mut self,
         path: Path,
+        proven: bool,
         stream: impl Future<Output = io::Result<TcpStream>> + Send + 'static,
     ) -> FlowId {
         let flow = FlowId(self.next_flow);
@@ -416,6 +525,8 @@ impl Served {
             flow,
             Connection {
                 remote: path.remote,
+                proven,
+                last: now(),
                 writer,
                 task,
             },
@@ -433,7 +544,8 @@ impl Served {
         text.extend_from_slice(&without_secrets(bytes));
         text.push(b'\n');
         // A full disk ends the log and nothing else.
-        if log.write_all(&text).await.is_err() {
+        let written = log.write_all(&text).await;
+        if written.is_err() || log.flush().await.is_err() {
             self.log = None;
             let _ = self
                 .happenings
@@ -520,7 +632,7 @@ async fn read_datagrams(
     let mut buffer = vec![0_u8; 65_535];
     loop {
         let Ok((length, remote)) = socket.recv_from(&mut buffer).await else {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let Some(bytes) = buffer
@@ -579,10 +691,10 @@ async fn carry(
     path: Path,
     mut queue: mpsc::Receiver<Vec<u8>>,
     inputs: &mpsc::Sender<Input>,
-) -> (Option<Vec<u8>>, TransportError) {
+) -> (Vec<Vec<u8>>, TransportError) {
     let stream = match stream {
         Ok(stream) => stream,
-        Err(error) => return (queue.recv().await, transport_error(&error)),
+        Err(error) => return (rest_of(queue, None), transport_error(&error)),
     };
     let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
@@ -616,24 +728,38 @@ async fn carry(
             }
         }
     };
+    let mut unwritten = None;
     let write = async {
         loop {
             let bytes = tokio::select! {
                 message = queue.recv() => match message {
                     Some(bytes) => bytes,
-                    None => return (None, TransportError::Closed),
+                    None => return TransportError::Closed,
                 },
                 Some(()) = pong_queue.recv() => b"\r\n".to_vec(),
             };
-            if let Err(error) = writer.write_all(&bytes).await {
-                return (Some(bytes), transport_error(&error));
+            let bytes = unwritten.insert(bytes);
+            if let Err(error) = writer.write_all(bytes).await {
+                return transport_error(&error);
             }
+            unwritten = None;
         }
     };
-    tokio::select! {
-        error = read => (None, error),
-        ended = write => ended,
+    let error = tokio::select! {
+        error = read => error,
+        error = write => error,
+    };
+    (rest_of(queue, unwritten), error)
+}
+
+/// Everything that was not written, in order; nothing more can be queued from then on.
+fn rest_of(mut queue: mpsc::Receiver<Vec<u8>>, first: Option<Vec<u8>>) -> Vec<Vec<u8>> {
+    queue.close();
+    let mut rest: Vec<Vec<u8>> = first.into_iter().collect();
+    while let Ok(bytes) = queue.try_recv() {
+        rest.push(bytes);
     }
+    rest
 }
 
 /// The address the system would send from, found by connecting a socket that never sends.

@@ -8,7 +8,7 @@
 //!
 //! A context lives from a request to its best answer. Provisional answers and successes go up at
 //! once; of the failures the best waits until every branch has spoken (§16.7). A success or a 6xx
-//! cancels the others.
+//! cancels the others. A branch that stays silent after its CANCEL is given up 64·T1 later (§9.1).
 
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,15 @@ use sip_message::{HeaderName, Method, Request, Response, StatusCode};
 
 /// Timer C (§16.6 step 11): how long a branch may ring without a word.
 const TIMER_C: Duration = Duration::from_secs(181);
+/// Challenges of other branches that are handed on at most.
+const CHALLENGES: usize = 16;
 
 /// One request on its way to one or more places.
 #[derive(Debug)]
 pub(crate) struct Context {
     request: Request,
+    /// Its length in bytes.
+    size: usize,
     inbound: Inbound,
     pub(crate) key: ServerKey,
     /// The deadline under which the exchange has it filed.
@@ -34,10 +38,14 @@ pub(crate) struct Context {
     branches: Vec<Branch>,
     /// The best failure so far.
     best: Option<Response>,
+    /// What all 401s and 407s ask for (§16.7 step 7).
+    challenges: Vec<(HeaderName, String)>,
+    /// To tag of the answers that we make ourselves.
+    tag: String,
     /// Whether a final answer has gone up.
     answered: bool,
-    /// Whether the caller has given up.
-    cancelled: bool,
+    /// Whether it was a 2xx.
+    accepted: bool,
 }
 
 #[derive(Debug)]
@@ -54,13 +62,21 @@ struct Branch {
     /// A CANCEL is due as soon as the branch has said something (§9.1).
     cancel_due: bool,
     finished: bool,
-    /// When Timer C fires.
+    /// Timer C; after the CANCEL, until when a final answer is waited for (§9.1).
     patience: Option<Instant>,
+}
+
+impl Branch {
+    /// Nothing more is expected of it.
+    fn finish(&mut self) {
+        self.finished = true;
+        self.patience = None;
+    }
 }
 
 #[derive(Debug)]
 enum Client {
-    Invite(ClientInvite),
+    Invite(Box<ClientInvite>),
     Other(ClientNonInvite),
 }
 
@@ -81,7 +97,13 @@ pub(crate) struct Target {
 
 impl Context {
     /// Takes a request, its Via already marked with where it came from.
-    pub(crate) fn new(now: Instant, request: Request, inbound: Inbound, key: ServerKey) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        request: Request,
+        inbound: Inbound,
+        key: ServerKey,
+        tag: String,
+    ) -> Self {
         let reliable = inbound.path.transport.is_reliable();
         let timers = Timers::default();
         let server = if request.method == Method::Invite {
@@ -90,6 +112,7 @@ impl Context {
             Server::Other(ServerNonInvite::new(now, &request, reliable, &timers))
         };
         Self {
+            size: request.to_bytes().len(),
             request,
             inbound,
             key,
@@ -97,8 +120,10 @@ impl Context {
             server,
             branches: Vec::new(),
             best: None,
+            challenges: Vec::new(),
+            tag,
             answered: false,
-            cancelled: false,
+            accepted: false,
         }
     }
 
@@ -107,19 +132,19 @@ impl Context {
         &self.request
     }
 
-    /// Forwards to all targets at once.
+    /// Forwards to all targets at once; without any there is nobody to be reached (§16.7 step 6).
     pub(crate) fn fork(&mut self, now: Instant, targets: Vec<Target>) {
+        if targets.is_empty() {
+            let response = self.own_answer(StatusCode::TEMPORARILY_UNAVAILABLE);
+            return self.respond(now, response);
+        }
         let timers = Timers::default();
         for target in targets {
             let reliable = target.destination.transport().is_reliable();
             let client = if target.request.method == Method::Invite {
-                Client::Invite(ClientInvite::new(
-                    now,
-                    target.request,
-                    &target.branch,
-                    reliable,
-                    &timers,
-                ))
+                let client =
+                    ClientInvite::new(now, target.request, &target.branch, reliable, &timers);
+                Client::Invite(Box::new(client))
             } else {
                 Client::Other(ClientNonInvite::new(
                     now,
@@ -144,6 +169,7 @@ impl Context {
     /// Answers by ourselves.
     pub(crate) fn respond(&mut self, now: Instant, response: Response) {
         self.answered |= response.status.is_final();
+        self.accepted |= response.status.is_success();
         match &mut self.server {
             Server::Invite(server) => server.respond(now, response),
             Server::Other(server) => server.respond(now, response),
@@ -160,8 +186,22 @@ impl Context {
 
     /// The caller has given up: so do all branches, and their answers tell the caller.
     pub(crate) fn handle_cancel(&mut self, now: Instant) {
-        self.cancelled = true;
         self.cancel_branches(now);
+    }
+
+    /// To tag of the answers that we make ourselves.
+    pub(crate) fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// About how many bytes it holds: each message twice, as parts and as sent.
+    pub(crate) fn weight(&self) -> usize {
+        self.size.saturating_mul(2 + 2 * self.branches.len())
+    }
+
+    /// Whether a 2xx has gone up, so that an ACK with this very branch is meant for the far end.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.accepted
     }
 
     /// Takes a response whose top Via is ours.
@@ -207,10 +247,13 @@ impl Context {
         for branch in &mut self.branches {
             match &mut branch.client {
                 Client::Invite(c) if c.branch() == sent => {
-                    c.handle_transport_error(now, error.clone())
+                    c.handle_transport_error(now, error.clone());
+                    if let Some(cancel) = &mut branch.cancel {
+                        cancel.handle_transport_error(now, error.clone());
+                    }
                 }
                 Client::Other(c) if c.branch() == sent => {
-                    c.handle_transport_error(now, error.clone())
+                    c.handle_transport_error(now, error.clone());
                 }
                 _ => {}
             }
@@ -231,12 +274,29 @@ impl Context {
             if let Some(cancel) = &mut branch.cancel {
                 cancel.handle_timeout(now);
             }
-            if branch.patience.is_some_and(|at| at <= now) && !branch.finished {
+        }
+        self.give_up_the_silent(now);
+        self.send_due_cancels(now);
+    }
+
+    /// Timer C cancels a branch (§16.8); one that was cancelled and is still silent has failed.
+    fn give_up_the_silent(&mut self, now: Instant) {
+        let mut silent = false;
+        for branch in &mut self.branches {
+            if branch.finished || branch.patience.is_none_or(|at| at > now) {
+                continue;
+            }
+            if branch.cancel.is_none() {
                 branch.patience = None;
                 branch.cancel_due = true;
+            } else {
+                branch.finish();
+                silent = true;
             }
         }
-        self.send_due_cancels(now);
+        if silent {
+            self.offer_best(self.own_answer(StatusCode::REQUEST_TIMEOUT));
+        }
     }
 
     /// Everything there is to send now.
@@ -294,9 +354,12 @@ impl Context {
             Server::Invite(server) => server.is_terminated(),
             Server::Other(server) => server.is_terminated(),
         };
+        // A branch that was given up has no timer left that would end its transaction.
         server
             && self.branches.iter().all(|branch| match &branch.client {
-                Client::Invite(client) => client.is_terminated(),
+                Client::Invite(client) => {
+                    client.is_terminated() || branch.finished && client.is_proceeding()
+                }
                 Client::Other(client) => client.is_terminated(),
             })
     }
@@ -340,25 +403,18 @@ impl Context {
             }),
             ClientOutput::Deliver(response) => self.on_response(now, index, response),
             ClientOutput::TimedOut => {
-                branch.finished = true;
+                branch.finish();
                 // RFC 4320 §4.2: nobody is helped by a 408 to a non-INVITE; silence says the same.
                 if matches!(branch.client, Client::Invite(_)) {
-                    self.offer_best(stateless::response(
-                        &self.request,
-                        StatusCode::REQUEST_TIMEOUT,
-                        None,
-                    ));
+                    self.offer_best(self.own_answer(StatusCode::REQUEST_TIMEOUT));
                 }
             }
+            // §16.9: as if it had answered 503, which goes up as a 500.
             ClientOutput::TransportFailed(_) => {
-                branch.finished = true;
-                self.offer_best(stateless::response(
-                    &self.request,
-                    StatusCode::SERVER_INTERNAL_ERROR,
-                    None,
-                ));
+                branch.finish();
+                self.offer_best(self.own_answer(StatusCode::SERVER_INTERNAL_ERROR));
             }
-            ClientOutput::Terminated => branch.finished = true,
+            ClientOutput::Terminated => branch.finish(),
         }
     }
 
@@ -371,11 +427,10 @@ impl Context {
         }
         let status = response.status;
         if let Some(branch) = self.branches.get_mut(index) {
-            branch.finished |= status.is_final();
-            if status.is_provisional() {
+            if status.is_final() {
+                branch.finish();
+            } else if status != StatusCode::TRYING && branch.cancel.is_none() {
                 branch.patience = branch.patience.map(|_| now + TIMER_C);
-            } else {
-                branch.patience = None;
             }
         }
         match status.code() {
@@ -401,6 +456,14 @@ impl Context {
     /// Keeps the better of two failures (§16.7 step 6): a 6xx before all, then the lowest class, and
     /// within the fours what tells the caller how to do better.
     fn offer_best(&mut self, response: Response) {
+        if matches!(response.status.code(), 401 | 407) {
+            for name in [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate] {
+                let values = response.headers.get_all(name.clone());
+                let found = values.map(|value| (name.clone(), value.to_owned()));
+                self.challenges.extend(found);
+            }
+            self.challenges.truncate(CHALLENGES);
+        }
         if self
             .best
             .as_ref()
@@ -421,10 +484,25 @@ impl Context {
         };
         let best = match best.status.code() {
             // §16.7: a 503 says that we cannot serve anything, which is not so.
-            503 => stateless::response(&self.request, StatusCode::SERVER_INTERNAL_ERROR, None),
+            503 => self.own_answer(StatusCode::SERVER_INTERNAL_ERROR),
+            401 | 407 => self.with_all_challenges(best),
             _ => best,
         };
         self.respond(now, best);
+    }
+
+    /// §16.7 step 7: the caller can answer all of them at once, or never gets past the fork.
+    fn with_all_challenges(&mut self, mut best: Response) -> Response {
+        best.headers.remove(HeaderName::WwwAuthenticate);
+        best.headers.remove(HeaderName::ProxyAuthenticate);
+        for (name, value) in std::mem::take(&mut self.challenges) {
+            best.headers.push(name, value);
+        }
+        best
+    }
+
+    fn own_answer(&self, status: StatusCode) -> Response {
+        stateless::response(&self.request, status, Some(&self.tag))
     }
 
     fn cancel_branches(&mut self, now: Instant) {
@@ -441,6 +519,7 @@ impl Context {
             };
             if branch.cancel_due && branch.cancel.is_none() && client.is_proceeding() {
                 branch.cancel_due = false;
+                branch.patience = Some(now + Timers::default().patience());
                 let reliable = branch.destination.transport().is_reliable();
                 let request = client.cancel_request();
                 let cancel = ClientNonInvite::new(
@@ -456,11 +535,12 @@ impl Context {
     }
 }
 
+/// §16.7 step 6: any 6xx, then the lowest class; of the fours first those that tell how to do better.
 fn rank(status: StatusCode) -> u16 {
     match status.code() {
         code @ 600..=699 => code - 600,
-        code @ (401 | 407 | 415 | 420 | 484) => 1_000 + code,
-        code @ 300..=399 => 2_000 + code,
+        code @ 300..=399 => 1_000 + code,
+        code @ (401 | 407 | 415 | 420 | 484) => 2_000 + code,
         // A timeout says the least.
         408 => 4_000,
         code @ 400..=499 => 3_000 + code,

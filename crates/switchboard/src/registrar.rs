@@ -48,7 +48,12 @@ pub(crate) fn register(
         if raw.len() > 1 || wanted_for_all != Some(Duration::ZERO) {
             return refuse(StatusCode::BAD_REQUEST);
         }
-        location.clear(aor);
+        let (Ok(call_id), Ok(cseq)) = (headers.call_id(), headers.cseq()) else {
+            return refuse(StatusCode::BAD_REQUEST);
+        };
+        if location.clear(aor, call_id, cseq.number).is_err() {
+            return refuse(StatusCode::SERVER_INTERNAL_ERROR);
+        }
         change = Some(format!("{aor} removed all bindings"));
     } else if !raw.is_empty() {
         let Ok(contacts) = headers.contacts() else {
@@ -58,7 +63,6 @@ pub(crate) fn register(
             return refuse(StatusCode::BAD_REQUEST);
         };
         let call_id = call_id.to_string();
-        // §10.3 step 7: all changes or none. The only refusal that depends on the values comes first.
         let wanted: Vec<(NameAddr, Duration)> = contacts
             .into_iter()
             .map(|contact| {
@@ -82,35 +86,23 @@ pub(crate) fn register(
                 .push(HeaderName::MinExpires, LEAST.as_secs());
             return response;
         }
-        for (contact, expires) in wanted {
-            let q = contact
-                .params
-                .get("q")
-                .and_then(|q| q.parse::<f32>().ok())
-                .unwrap_or(1.0);
-            let update = Update {
+        let updates: Vec<Update> = wanted
+            .into_iter()
+            .map(|(contact, expires)| Update {
                 instance: contact.params.get("+sip.instance").map(str::to_owned),
+                q: preference(&contact),
                 contact: contact.uri,
                 inbound,
-                q: (q.clamp(0.0, 1.0) * 1000.0) as u16,
                 expires: expires.min(MOST),
                 call_id: call_id.clone(),
                 cseq: cseq.number,
-            };
-            let line = if update.expires.is_zero() {
-                format!("{aor} signed out at {}", update.contact)
-            } else {
-                format!(
-                    "{aor} signed in at {} for {} s",
-                    update.contact,
-                    update.expires.as_secs()
-                )
-            };
-            match location.update(now, aor, update) {
-                Ok(()) => change = Some(line),
-                Err(Refusal::OutOfOrder) => return refuse(StatusCode::SERVER_INTERNAL_ERROR),
-                Err(Refusal::Full) => return refuse(StatusCode::SERVICE_UNAVAILABLE),
-            }
+            })
+            .collect();
+        change = updates.last().map(|update| in_words(aor, update));
+        match location.update_all(now, aor, updates) {
+            Ok(()) => {}
+            Err(Refusal::OutOfOrder) => return refuse(StatusCode::SERVER_INTERNAL_ERROR),
+            Err(Refusal::Full) => return refuse(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
     let mut response = stateless::response(request, StatusCode::OK, Some(to_tag));
@@ -126,4 +118,20 @@ pub(crate) fn register(
         response.headers.push(HeaderName::Contact, contact);
     }
     Registered { response, change }
+}
+
+/// `q` in thousandths; whoever says nothing is wanted as much as anybody.
+fn preference(contact: &NameAddr) -> u16 {
+    let q = contact.params.get("q").and_then(|q| q.parse::<f32>().ok());
+    (q.unwrap_or(1.0).clamp(0.0, 1.0) * 1000.0) as u16
+}
+
+fn in_words(aor: &Aor, update: &Update) -> String {
+    let contact = &update.contact;
+    if update.expires.is_zero() {
+        format!("{aor} signed out at {contact}")
+    } else {
+        let seconds = update.expires.as_secs();
+        format!("{aor} signed in at {contact} for {seconds} s")
+    }
 }

@@ -1,0 +1,176 @@
+//! Calls to the numbers that the switchboard answers itself.
+
+use super::*;
+
+fn dial(number: &str, n: usize, body: &str) -> String {
+    Ask {
+        uri: &format!("sip:{number}@10.0.0.9"),
+        to: &format!("<sip:{number}@10.0.0.9>"),
+        call_id: &format!("number-{n}"),
+        branch: &format!("z9hG4bKnumber{n}"),
+        body,
+        ..Ask::default()
+    }
+    .text()
+}
+
+/// A request inside the dialog that this 200 made.
+fn within(ok: &Response, method: &str, cseq: u32, body: &str) -> String {
+    let contact = ok.headers.contact().expect("a Contact").uri.to_string();
+    Ask {
+        method,
+        uri: &contact,
+        to: ok.headers.get(HeaderName::To).expect("a To"),
+        call_id: ok.headers.get(HeaderName::CallId).expect("a Call-ID"),
+        cseq,
+        branch: &format!("z9hG4bK{method}{cseq}"),
+        body,
+        ..Ask::default()
+    }
+    .text()
+}
+
+fn body(response: &Response) -> String {
+    String::from_utf8_lossy(&response.body).into_owned()
+}
+
+#[test]
+fn a_status_is_dialled_and_answered() {
+    let mut bench = Bench::open();
+    for (n, number) in ["404", "486", "busy", "503", "603", "decline", "699"]
+        .into_iter()
+        .enumerate()
+    {
+        bench.say(ALICE, &dial(number, n, "v=0"));
+        let expected = match number {
+            "busy" => 486,
+            "decline" => 603,
+            digits => digits.parse().expect("digits"),
+        };
+        bench.response_to(ALICE, expected);
+    }
+    bench.say(ALICE, &dial("401", 100, "v=0"));
+    let refusal = bench.response_to(ALICE, 401);
+    assert!(refusal.headers.has(HeaderName::WwwAuthenticate));
+    bench.assert_forgets();
+}
+
+#[test]
+fn an_echo_answers_holds_and_hangs_up() {
+    for number in ["echo", "9196"] {
+        let mut bench = Bench::open();
+        bench.say(ALICE, &dial(number, 1, "v=0 offer"));
+        let ok = bench.response_to(ALICE, 200);
+        assert_eq!(body(&ok), "v=0 answer");
+        assert_eq!(bench.opened.len(), 1);
+        assert_eq!(bench.opened[0].1, Number::Echo);
+        bench.say(ALICE, &within(&ok, "ACK", 1, ""));
+        bench.sent.clear();
+        bench.say(ALICE, &within(&ok, "INVITE", 2, "v=0 hold"));
+        let held = bench.response_to(ALICE, 200);
+        assert_eq!((body(&held).as_str(), bench.changed), ("v=0 answer", 1));
+        bench.say(ALICE, &within(&ok, "ACK", 2, ""));
+        bench.say(ALICE, &within(&ok, "BYE", 3, ""));
+        bench.response_to(ALICE, 200);
+        assert_eq!(bench.closed.len(), 1);
+        bench.wait_s(PATIENCE * 4);
+        bench.assert_forgets();
+    }
+}
+
+#[test]
+fn a_caller_without_an_offer_gets_ours() {
+    let mut bench = Bench::open();
+    bench.say(ALICE, &dial("tone", 1, ""));
+    let ok = bench.response_to(ALICE, 200);
+    assert_eq!(body(&ok), "v=0 offer");
+    assert_eq!(bench.opened[0].1, Number::Tone);
+    bench.say(ALICE, &within(&ok, "ACK", 1, "v=0 late answer"));
+    assert_eq!(bench.line_answers, [b"v=0 late answer".to_vec()]);
+    bench.say(ALICE, &within(&ok, "INVITE", 2, ""));
+    assert_eq!(body(&bench.response_to(ALICE, 200)), "v=0 offer");
+    bench.say(ALICE, &within(&ok, "ACK", 2, "v=0 again"));
+    assert_eq!(bench.line_answers.len(), 2);
+    bench.say(ALICE, &within(&ok, "BYE", 3, ""));
+    bench.wait_s(PATIENCE * 4);
+    bench.assert_forgets();
+}
+
+#[test]
+fn nobody_answers_the_number_that_rings_until_the_caller_gives_up() {
+    let mut bench = Bench::open();
+    bench.say(ALICE, &dial("ring", 1, "v=0"));
+    bench.response_to(ALICE, 180);
+    bench.wait_s(600);
+    assert!(bench.opened.is_empty());
+    bench.sent.clear();
+    let cancel = Ask {
+        method: "CANCEL",
+        uri: "sip:ring@10.0.0.9",
+        to: "<sip:ring@10.0.0.9>",
+        call_id: "number-1",
+        branch: "z9hG4bKnumber1",
+        headers: "",
+        ..Ask::default()
+    };
+    bench.say(ALICE, &cancel.text());
+    bench.response_to(ALICE, 200);
+    bench.response_to(ALICE, 487);
+    bench.wait_s(PATIENCE * 4);
+    bench.assert_forgets();
+}
+
+#[test]
+fn a_caller_that_died_does_not_ring_or_talk_for_ever() {
+    let mut bench = Bench::open();
+    bench.say(ALICE, &dial("ring", 1, "v=0"));
+    bench.wait_s(2 * 3_600);
+    bench.assert_forgets();
+    bench.say(ALICE, &dial("echo", 2, "v=0"));
+    bench.wait_s(PATIENCE * 5);
+    assert_eq!(bench.closed.len(), 2, "a 200 that nobody acknowledges");
+    bench.assert_forgets();
+    bench.say(ALICE, &dial("echo", 3, "v=0"));
+    let (line, ..) = bench.opened[1];
+    let place = bench.sent.iter().rposition(|sent| code(sent) == Some(200));
+    let Message::Response(ok) = &bench.sent[place.expect("a 200")].message else {
+        panic!("a response");
+    };
+    let ack = within(&ok.clone(), "ACK", 1, "");
+    bench.say(ALICE, &ack);
+    bench.wait_s(3_600);
+    assert_eq!(bench.exchange.counts()[1], 1);
+    bench.exchange.hang_up_line(bench.now, line);
+    bench.act();
+    bench.request_to(ALICE, "BYE");
+    bench.wait_s(PATIENCE * 5);
+    bench.assert_forgets();
+}
+
+#[test]
+fn a_number_speaks_only_calls() {
+    let mut bench = Bench::open();
+    for (method, status) in [("OPTIONS", 200), ("SUBSCRIBE", 405), ("MESSAGE", 405)] {
+        let branch = format!("z9hG4bK{method}");
+        let ask = Ask {
+            method,
+            uri: "sip:echo@10.0.0.9",
+            branch: &branch,
+            ..Ask::default()
+        };
+        bench.say(ALICE, &ask.text());
+        let answer = bench.response_to(ALICE, status);
+        assert!(answer.headers.has(HeaderName::Allow));
+    }
+    bench.assert_forgets();
+}
+
+#[test]
+fn lines_are_bounded() {
+    let mut bench = Bench::open();
+    for n in 0..600 {
+        bench.say(ALICE, &dial("ring", n, "v=0"));
+    }
+    assert_eq!(bench.exchange.counts()[1], 512);
+    bench.response_to(ALICE, 503);
+}

@@ -1,0 +1,197 @@
+//! RFC 3261 §10.3.
+
+use sip_core::Tokens;
+use sip_core::auth::{Authenticator, Credentials};
+
+use super::*;
+
+fn register(headers: &str, cseq: u32) -> String {
+    Ask {
+        method: "REGISTER",
+        uri: "sip:board.test",
+        to: "<sip:alice@board.test>",
+        cseq,
+        branch: &format!("z9hG4bKreg{cseq}"),
+        headers,
+        ..Ask::default()
+    }
+    .text()
+}
+
+fn contacts(response: &Response) -> Vec<(String, String)> {
+    let contacts = response.headers.contacts().unwrap_or_default();
+    let pairs = contacts.iter().map(|contact| {
+        let expires = contact.params.get("expires").expect("an expiry");
+        (contact.uri.to_string(), expires.to_owned())
+    });
+    pairs.collect()
+}
+
+fn answer(bench: &mut Bench, text: &str, status: u16) -> Response {
+    bench.say(ALICE, text);
+    bench.response_to(ALICE, status)
+}
+
+#[test]
+fn all_bindings_are_listed_with_what_is_left_of_them() {
+    let mut bench = Bench::open();
+    let two = "Contact: <sip:a@10.0.0.1>;expires=60, <sip:a@10.0.0.2>\r\nExpires: 300\r\n";
+    let ok = answer(&mut bench, &register(two, 1), 200);
+    assert!(ok.headers.to().expect("a To").tag().is_some());
+    bench.wait_s(10);
+    let listed = contacts(&answer(&mut bench, &register("", 2), 200));
+    let expected = [("sip:a@10.0.0.1", "50"), ("sip:a@10.0.0.2", "290")];
+    let expected = expected.map(|(c, e)| (c.to_owned(), e.to_owned()));
+    assert_eq!(listed, expected);
+    bench.wait_s(51);
+    assert_eq!(
+        contacts(&answer(&mut bench, &register("", 3), 200)).len(),
+        1
+    );
+    bench.wait_s(300);
+    assert_eq!(bench.exchange.counts()[2], 0, "the end comes by itself");
+    bench.assert_forgets();
+}
+
+#[test]
+fn one_binding_or_all_are_removed() {
+    let mut bench = Bench::open();
+    let three = "Contact: <sip:a@10.0.0.1>, <sip:a@10.0.0.2>\r\nContact: <sip:a@10.0.0.3>\r\n";
+    let all = contacts(&answer(&mut bench, &register(three, 1), 200));
+    assert!(all.iter().all(|(_, expires)| expires == "600"), "{all:?}");
+    let one = register("Contact: <sip:a@10.0.0.2>;expires=0\r\n", 2);
+    assert_eq!(contacts(&answer(&mut bench, &one, 200)).len(), 2);
+    let star = register("Contact: *\r\nExpires: 0\r\n", 3);
+    assert_eq!(contacts(&answer(&mut bench, &star, 200)).len(), 0);
+    assert_eq!(bench.exchange.counts()[2], 0);
+}
+
+#[test]
+fn a_star_that_breaks_the_rules_removes_nothing() {
+    let mut bench = Bench::open();
+    answer(
+        &mut bench,
+        &register("Contact: <sip:a@10.0.0.1>\r\n", 5),
+        200,
+    );
+    let bad = [
+        "Contact: *\r\n",
+        "Contact: *\r\nExpires: 60\r\n",
+        "Contact: *\r\nContact: <sip:a@10.0.0.4>\r\nExpires: 0\r\n",
+        "Contact: *, <sip:a@10.0.0.4>\r\nExpires: 0\r\n",
+    ];
+    for (n, headers) in bad.into_iter().enumerate() {
+        answer(&mut bench, &register(headers, 10 + n as u32), 400);
+    }
+    answer(
+        &mut bench,
+        &register("Contact: *\r\nExpires: 0\r\n", 4),
+        500,
+    );
+    assert_eq!(bench.exchange.counts()[2], 1);
+}
+
+#[test]
+fn too_short_a_time_is_refused_and_too_long_a_one_cut() {
+    let mut bench = Bench::open();
+    let brief = answer(
+        &mut bench,
+        &register("Contact: <sip:a@h>;expires=2\r\n", 1),
+        423,
+    );
+    assert_eq!(brief.headers.min_expires(), Ok(5));
+    let long = register("Contact: <sip:a@h>\r\nExpires: 86400\r\n", 2);
+    assert_eq!(contacts(&answer(&mut bench, &long, 200))[0].1, "3600");
+}
+
+#[test]
+fn a_repeat_is_answered_the_same_and_changes_nothing() {
+    let mut bench = Bench::open();
+    let text = register("Contact: <sip:a@10.0.0.1>\r\n", 1);
+    let first = answer(&mut bench, &text, 200).to_bytes();
+    bench.wait_s(1);
+    assert_eq!(answer(&mut bench, &text, 200).to_bytes(), first);
+    assert_eq!(bench.exchange.counts()[0], 1);
+}
+
+#[test]
+fn an_extension_that_is_asked_for_is_not_pretended() {
+    let mut bench = Bench::open();
+    let text = register("Contact: <sip:a@10.0.0.1>\r\nRequire: outbound\r\n", 1);
+    let refusal = answer(&mut bench, &text, 420);
+    assert_eq!(
+        refusal.headers.get(HeaderName::Unsupported),
+        Some("outbound")
+    );
+    assert_eq!(bench.exchange.counts()[2], 0);
+}
+
+/// Answers a challenge as a phone does.
+fn with_login(challenge: &Response, text: &str, user: &str, password: &str) -> String {
+    let Ok(Message::Request(mut request)) = Message::parse(text.as_bytes()) else {
+        panic!("a request");
+    };
+    let mut authenticator = Authenticator::new(vec![Credentials::new(user, password)]);
+    let mut exchange = sip_core::auth::Exchange::default();
+    authenticator
+        .handle_challenge(challenge, &mut exchange)
+        .expect("a challenge that can be answered");
+    let mut tokens = Tokens::new(&Seed::from_number(3));
+    authenticator.authorize(&mut request, &mut exchange, &mut tokens);
+    String::from_utf8(request.to_bytes()).expect("text")
+}
+
+#[test]
+fn a_list_of_users_asks_for_the_password() {
+    let mut bench = Bench::new(list(), Hosts::default());
+    let contact = "Contact: <sip:alice@10.0.0.1>\r\n";
+    let challenge = answer(&mut bench, &register(contact, 1), 401);
+    assert_eq!(bench.exchange.counts()[2], 0);
+    let wrong = with_login(&challenge, &register(contact, 2), "alice", "guess");
+    answer(&mut bench, &wrong, 401);
+    let stranger = with_login(&challenge, &register(contact, 3), "bob", "two");
+    answer(&mut bench, &stranger, 403);
+    let challenge = answer(&mut bench, &register(contact, 4), 401);
+    let right = with_login(&challenge, &register(contact, 5), "alice", "one");
+    answer(&mut bench, &right, 200);
+    assert_eq!(bench.exchange.counts()[2], 1);
+    // The same answer in another request is a replay.
+    let replay = right
+        .replace("z9hG4bKreg5", "z9hG4bKreg6")
+        .replace("CSeq: 5", "CSeq: 6");
+    let stale = answer(&mut bench, &replay, 401);
+    let again = stale.headers.get(HeaderName::WwwAuthenticate);
+    assert!(again.is_some_and(|v| v.contains("stale=true")), "{again:?}");
+}
+
+#[test]
+fn calls_need_the_password_too_and_it_stays_here() {
+    let mut bench = Bench::new(list(), Hosts::default());
+    let contact = "Contact: <sip:alice@10.0.0.1>\r\n";
+    let challenge = answer(&mut bench, &register(contact, 1), 401);
+    let right = with_login(&challenge, &register(contact, 2), "alice", "one");
+    answer(&mut bench, &right, 200);
+    let call = |cseq| {
+        let branch = format!("z9hG4bKcall{cseq}");
+        Ask {
+            uri: "sip:alice@board.test",
+            via: BOB,
+            cseq,
+            branch: &branch,
+            ..Ask::default()
+        }
+        .text()
+    };
+    bench.say(BOB, &call(1));
+    let challenge = bench.response_to(BOB, 407);
+    assert!(bench.sent.is_empty(), "nobody rings before");
+    bench.say(BOB, &with_login(&challenge, &call(2), "bob", "two"));
+    let forwarded = bench.request_to(ALICE, "INVITE");
+    assert!(!forwarded.headers.has(HeaderName::ProxyAuthorization));
+    // Somebody who is on the list and not at home.
+    let absent = |cseq| call(cseq).replace("INVITE sip:alice", "INVITE sip:bob");
+    bench.say(BOB, &absent(3));
+    let challenge = bench.response_to(BOB, 407);
+    bench.say(BOB, &with_login(&challenge, &absent(4), "bob", "two"));
+    bench.response_to(BOB, 480);
+}

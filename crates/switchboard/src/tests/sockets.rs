@@ -1,0 +1,555 @@
+//! The sockets, on loopback.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use rtp::{RtpHeader, RtpPacket};
+use sdp::{Codec, LocalMedia, Negotiated, Negotiator};
+use sip_message::framer::{Frame, StreamFramer};
+
+use super::*;
+use crate::{Config, Switchboard};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Runs a test with sockets on two threads.
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(test);
+}
+
+async fn start() -> (Switchboard, SocketAddr) {
+    let config = Config::open_at(addr("127.0.0.1:0"));
+    let board = Switchboard::start(config).await.expect("it starts");
+    let at = board.local_addrs()[0].1;
+    assert_eq!(board.local_addrs()[1], (Transport::Tcp, at));
+    (board, at)
+}
+
+/// A phone by UDP or TCP.
+enum Wire {
+    Udp(UdpSocket),
+    Tcp(TcpStream, StreamFramer),
+}
+
+impl Wire {
+    async fn udp(board: SocketAddr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        socket.connect(board).await.expect("a peer");
+        Self::Udp(socket)
+    }
+
+    async fn tcp(board: SocketAddr) -> Self {
+        let stream = TcpStream::connect(board).await.expect("a connection");
+        Self::Tcp(stream, StreamFramer::default())
+    }
+
+    fn local(&self) -> SocketAddr {
+        match self {
+            Self::Udp(socket) => socket.local_addr(),
+            Self::Tcp(stream, _) => stream.local_addr(),
+        }
+        .expect("an address")
+    }
+
+    fn transport(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => "UDP",
+            Self::Tcp(..) => "TCP",
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Udp(socket) => drop(socket.send(bytes).await.expect("sent")),
+            Self::Tcp(stream, _) => stream.write_all(bytes).await.expect("sent"),
+        }
+    }
+
+    async fn receive(&mut self) -> Message {
+        let mut buffer = vec![0_u8; 65_535];
+        loop {
+            match self {
+                Self::Udp(socket) => {
+                    let length = timeout(SOON, socket.recv(&mut buffer)).await;
+                    let length = length.expect("soon").expect("a datagram");
+                    return Message::parse(&buffer[..length]).expect("a message");
+                }
+                Self::Tcp(stream, framer) => {
+                    if let Some(Frame::Message(bytes)) = framer.poll().expect("framed") {
+                        return Message::parse(&bytes).expect("a message");
+                    }
+                    let length = timeout(SOON, stream.read(&mut buffer)).await;
+                    let length = length.expect("soon").expect("bytes");
+                    assert!(length > 0, "the connection is open");
+                    framer.push(&buffer[..length]);
+                }
+            }
+        }
+    }
+
+    /// The next final response.
+    async fn answer(&mut self) -> Response {
+        loop {
+            if let Message::Response(response) = self.receive().await
+                && response.status.is_final()
+            {
+                return response;
+            }
+        }
+    }
+
+    async fn register(&mut self, user: &str) -> Response {
+        let (via, transport) = (self.local().to_string(), self.transport());
+        let contact = format!("Contact: <sip:{user}@{via};transport={transport}>\r\n");
+        let ask = Ask {
+            method: "REGISTER",
+            uri: "sip:board.test",
+            from: &format!("<sip:{user}@board.test>;tag=t"),
+            to: &format!("<sip:{user}@board.test>"),
+            call_id: &format!("reg-{user}"),
+            branch: &format!("z9hG4bKreg{user}"),
+            via: &via,
+            transport,
+            headers: &contact,
+            ..Ask::default()
+        };
+        self.send(ask.text().as_bytes()).await;
+        self.answer().await
+    }
+}
+
+/// Calls a number; answers the 200, what was agreed, and our media socket.
+async fn call(
+    wire: &mut Wire,
+    board: SocketAddr,
+    number: &str,
+    n: usize,
+) -> (Response, Negotiated, UdpSocket) {
+    let media = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let mut negotiator = Negotiator::new(LocalMedia {
+        address: addr("127.0.0.1:0").ip(),
+        port: media.local_addr().expect("an address").port(),
+        codecs: vec![Codec::Pcmu],
+        ptime_ms: 20,
+        telephone_event: true,
+        session_id: 1,
+    });
+    let offer = String::from_utf8(negotiator.offer()).expect("text");
+    let (via, uri) = (wire.local().to_string(), format!("sip:{number}@{board}"));
+    let contact = format!("Contact: <sip:me@{via}>\r\n");
+    let (call_id, branch) = (format!("call-{n}"), format!("z9hG4bKcall{n}"));
+    let invite = Ask {
+        uri: &uri,
+        to: &format!("<{uri}>"),
+        call_id: &call_id,
+        branch: &branch,
+        via: &via,
+        transport: wire.transport(),
+        headers: &contact,
+        body: &offer,
+        ..Ask::default()
+    };
+    wire.send(invite.text().as_bytes()).await;
+    let ok = wire.answer().await;
+    assert_eq!(ok.status.code(), 200);
+    let agreed = negotiator.handle_answer(&ok.body).expect("an answer");
+    let ack = within(wire, &ok, "ACK", 1);
+    wire.send(ack.as_bytes()).await;
+    (ok, agreed, media)
+}
+
+fn within(wire: &Wire, ok: &Response, method: &str, cseq: u32) -> String {
+    let uri = ok.headers.contact().expect("a Contact").uri.to_string();
+    let call_id = ok.headers.call_id().expect("a Call-ID");
+    let via = wire.local().to_string();
+    Ask {
+        method,
+        uri: &uri,
+        to: ok.headers.get(HeaderName::To).expect("a To"),
+        call_id,
+        cseq,
+        branch: &format!("z9hG4bK{method}{cseq}{call_id}"),
+        via: &via,
+        transport: wire.transport(),
+        headers: "",
+        ..Ask::default()
+    }
+    .text()
+}
+
+/// Says a packet and hears what comes back.
+async fn echo(media: &UdpSocket, to: SocketAddr, n: u16) -> (RtpHeader, Vec<u8>) {
+    let header = RtpHeader {
+        marker: n == 0,
+        payload_type: 0,
+        sequence_number: n,
+        timestamp: u32::from(n) * 160,
+        ssrc: 0xAAAA,
+    };
+    let mut packet = Vec::new();
+    header
+        .write(&[n as u8; 160], &mut packet)
+        .expect("a packet");
+    media.send_to(&packet, to).await.expect("sent");
+    let mut buffer = [0_u8; 2_048];
+    let (length, from) = timeout(SOON, media.recv_from(&mut buffer))
+        .await
+        .expect("soon")
+        .expect("a packet");
+    assert_eq!(from, to);
+    let packet = RtpPacket::parse(&buffer[..length]).expect("a packet");
+    (packet.header, packet.payload.to_vec())
+}
+
+async fn counts_become(board: &Switchboard, index: usize, value: usize) -> bool {
+    for _ in 0..500 {
+        if board
+            .counts()
+            .await
+            .is_some_and(|counts| counts[index] == value)
+        {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+#[test]
+fn register_and_echo_by_udp_and_by_tcp() {
+    run(async {
+        let (board, at) = start().await;
+        for (n, mut wire) in [Wire::udp(at).await, Wire::tcp(at).await]
+            .into_iter()
+            .enumerate()
+        {
+            let user = format!("u{n}");
+            assert_eq!(wire.register(&user).await.status.code(), 200);
+            let (ok, agreed, media) = call(&mut wire, at, "echo", n).await;
+            assert_eq!(agreed.codec, Codec::Pcmu);
+            let line = agreed.remote.expect("an address");
+            let mut first = None;
+            for k in 0..20 {
+                let (header, payload) = echo(&media, line, k).await;
+                assert_eq!(
+                    (payload, header.timestamp),
+                    (vec![k as u8; 160], u32::from(k) * 160)
+                );
+                let (ssrc, start) = *first.get_or_insert((header.ssrc, header.sequence_number));
+                assert_ne!(ssrc, 0xAAAA, "it speaks for itself");
+                assert_eq!(
+                    (header.ssrc, header.sequence_number),
+                    (ssrc, start.wrapping_add(k))
+                );
+            }
+            let bye = within(&wire, &ok, "BYE", 2);
+            wire.send(bye.as_bytes()).await;
+            assert_eq!(wire.answer().await.status.code(), 200);
+        }
+        assert_eq!(board.counts().await.expect("it runs")[2], 2);
+    });
+}
+
+#[test]
+fn a_tone_comes_unasked_to_the_caller_and_to_nobody_else() {
+    run(async {
+        let (_board, at) = start().await;
+        let mut wire = Wire::udp(at).await;
+        let (_, _, media) = call(&mut wire, at, "tone", 1).await;
+        let mut buffer = [0_u8; 2_048];
+        let mut last = None;
+        for _ in 0..10 {
+            let length = timeout(SOON, media.recv(&mut buffer)).await;
+            let length = length.expect("soon").expect("a packet");
+            let packet = RtpPacket::parse(&buffer[..length]).expect("a packet");
+            assert_eq!(packet.payload.len(), 160);
+            let (sequence, time) = (packet.header.sequence_number, packet.header.timestamp);
+            if let Some((before, then)) = last.replace((sequence, time)) {
+                assert_eq!(sequence, u16::wrapping_add(before, 1));
+                assert_eq!(time, u32::wrapping_add(then, 160));
+            }
+        }
+        // Media announced for another machine: it has to speak first.
+        let other = UdpSocket::bind("127.0.0.2:0").await.expect("a socket");
+        let port = other.local_addr().expect("an address").port();
+        let uri = format!("sip:tone@{at}");
+        let via = wire.local().to_string();
+        let contact = format!("Contact: <sip:me@{via}>\r\n");
+        let body = format!(
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        );
+        let ask = Ask {
+            uri: &uri,
+            via: &via,
+            headers: &contact,
+            call_id: "victim",
+            branch: "z9hG4bKvictim",
+            body: &body,
+            ..Ask::default()
+        };
+        wire.send(ask.text().as_bytes()).await;
+        let ok = wire.answer().await;
+        let ack = within(&wire, &ok, "ACK", 1);
+        wire.send(ack.as_bytes()).await;
+        let heard = timeout(Duration::from_millis(300), other.recv(&mut buffer)).await;
+        assert!(heard.is_err(), "nobody is flooded who did not speak");
+    });
+}
+
+#[test]
+fn what_is_said_during_a_hold_is_not_heard_after_it() {
+    run(async {
+        let (_board, at) = start().await;
+        let mut wire = Wire::udp(at).await;
+        let (ok, agreed, media) = call(&mut wire, at, "echo", 1).await;
+        let line = agreed.remote.expect("an address");
+        let (before, _) = echo(&media, line, 0).await;
+        let port = media.local_addr().expect("an address").port();
+        for (cseq, direction) in [(2, "sendonly"), (3, "sendrecv")] {
+            let uri = ok.headers.contact().expect("a Contact").uri.to_string();
+            let via = wire.local().to_string();
+            let body = format!(
+                "v=0\r\no=- 1 {cseq} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                 m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
+            );
+            let ask = Ask {
+                uri: &uri,
+                to: ok.headers.get(HeaderName::To).expect("a To"),
+                call_id: "call-1",
+                cseq,
+                branch: &format!("z9hG4bKhold{cseq}"),
+                via: &via,
+                headers: &format!("Contact: <sip:me@{via}>\r\n"),
+                body: &body,
+                ..Ask::default()
+            };
+            wire.send(ask.text().as_bytes()).await;
+            let changed = wire.answer().await;
+            assert_eq!(changed.status.code(), 200);
+            let ack = within(&wire, &ok, "ACK", cseq);
+            wire.send(ack.as_bytes()).await;
+            if direction == "sendonly" {
+                for _ in 0..50 {
+                    media.send_to(&[0x80; 172], line).await.expect("sent");
+                }
+                let mut buffer = [0_u8; 2_048];
+                let heard = timeout(Duration::from_millis(200), media.recv(&mut buffer)).await;
+                assert!(heard.is_err(), "an echo on hold is silent");
+            }
+        }
+        let (after, payload) = echo(&media, line, 9).await;
+        assert_eq!(payload, [9; 160]);
+        assert_eq!(
+            after.sequence_number,
+            before.sequence_number.wrapping_add(1)
+        );
+        assert_eq!(after.ssrc, before.ssrc);
+    });
+}
+
+#[test]
+fn messages_may_come_in_pieces_and_several_at_once() {
+    run(async {
+        let (_board, at) = start().await;
+        let mut wire = Wire::tcp(at).await;
+        let via = wire.local().to_string();
+        let branches = ["z9hG4bKa", "z9hG4bKb", "z9hG4bKc"];
+        let text: String = branches
+            .map(|branch| {
+                let ask = Ask {
+                    method: "OPTIONS",
+                    uri: "sip:board.test",
+                    via: &via,
+                    transport: "TCP",
+                    branch,
+                    ..Ask::default()
+                };
+                ask.text()
+            })
+            .concat();
+        for piece in text.as_bytes().chunks(7) {
+            wire.send(piece).await;
+        }
+        for branch in branches {
+            let answer = wire.answer().await;
+            assert_eq!(answer.status.code(), 200);
+            assert_eq!(
+                answer.headers.via_top().expect("a Via").branch(),
+                Some(branch)
+            );
+        }
+    });
+}
+
+#[test]
+fn garbage_at_both_sockets_stops_nothing() {
+    run(async {
+        let (board, at) = start().await;
+        let mut state = 1_u32;
+        let mut junk = |length: usize| -> Vec<u8> {
+            let step = |_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            };
+            (0..length).map(step).collect()
+        };
+        let wire = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        for n in 0..2_000 {
+            wire.send_to(&junk(n % 1_400), at).await.expect("sent");
+        }
+        for n in 0..100 {
+            let mut stream = TcpStream::connect(at).await.expect("a connection");
+            let _ = stream.write_all(&junk(100 * n)).await;
+            let _ = stream
+                .write_all(b"INVITE sip:a SIP/2.0\r\nContent-Length: 99999999999\r\n\r\n")
+                .await;
+        }
+        assert_eq!(
+            Wire::udp(at).await.register("alice").await.status.code(),
+            200
+        );
+        assert_eq!(Wire::tcp(at).await.register("bob").await.status.code(), 200);
+        assert_eq!(board.counts().await.expect("it runs")[2], 2);
+    });
+}
+
+#[test]
+fn a_flood_of_connections_locks_nobody_out() {
+    run(async {
+        let (_board, at) = start().await;
+        let mut phone = Wire::tcp(at).await;
+        assert_eq!(phone.register("alice").await.status.code(), 200);
+        let mut flood = Vec::new();
+        // As many as a process may usually open, in several rounds: more than may stay.
+        for round in 0..4 {
+            for _ in 0..400 {
+                match TcpStream::connect(at).await {
+                    Ok(stream) => flood.push(stream),
+                    Err(error) => panic!("round {round}: {error}"),
+                }
+            }
+            if flood.len() > 400 {
+                flood.drain(..400);
+            }
+        }
+        assert_eq!(phone.register("alice2").await.status.code(), 200);
+        let mut late = Wire::tcp(at).await;
+        assert_eq!(late.register("bob").await.status.code(), 200);
+    });
+}
+
+#[test]
+fn two_hundred_phones_register_at_once() {
+    run(async {
+        let (board, at) = start().await;
+        let mut wires = Vec::new();
+        for n in 0..200 {
+            let wire = if n % 2 == 0 {
+                Wire::udp(at).await
+            } else {
+                Wire::tcp(at).await
+            };
+            wires.push(wire);
+        }
+        let began = Instant::now();
+        let mut tasks = Vec::new();
+        for (n, mut wire) in wires.into_iter().enumerate() {
+            tasks.push(tokio::spawn(async move {
+                let answer = wire.register(&format!("u{n}")).await;
+                (answer.status.code(), wire)
+            }));
+        }
+        let mut kept = Vec::new();
+        for task in tasks {
+            let (status, wire) = task.await.expect("it answers");
+            assert_eq!(status, 200);
+            kept.push(wire);
+        }
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(board.counts().await.expect("it runs")[2], 200);
+    });
+}
+
+#[test]
+fn fifty_calls_hear_their_echo_at_once() {
+    run(async {
+        let (board, at) = start().await;
+        let mut calls = Vec::new();
+        for n in 0..50 {
+            let mut wire = Wire::udp(at).await;
+            let (ok, agreed, media) = call(&mut wire, at, "echo", n).await;
+            calls.push((wire, ok, agreed.remote.expect("an address"), media));
+        }
+        assert_eq!(board.counts().await.expect("it runs")[1], 50);
+        for k in 0..50 {
+            for (.., line, media) in &calls {
+                let (_, payload) = echo(media, *line, k).await;
+                assert_eq!(payload[0], k as u8);
+            }
+        }
+        for (wire, ok, ..) in &mut calls {
+            let bye = within(wire, ok, "BYE", 2);
+            wire.send(bye.as_bytes()).await;
+            assert_eq!(wire.answer().await.status.code(), 200);
+        }
+    });
+}
+
+#[test]
+fn a_call_to_a_phone_whose_port_is_closed_fails_at_once() {
+    run(async {
+        let (board, at) = start().await;
+        let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let dead = closed.local_addr().expect("an address");
+        drop(closed);
+        let mut phone = Wire::tcp(at).await;
+        let contact = format!("Contact: <sip:bob@{dead};transport=tcp>\r\n");
+        let via = phone.local().to_string();
+        let ask = Ask {
+            method: "REGISTER",
+            uri: "sip:board.test",
+            to: "<sip:bob@board.test>",
+            via: &via,
+            transport: "TCP",
+            headers: &contact,
+            ..Ask::default()
+        };
+        phone.send(ask.text().as_bytes()).await;
+        assert_eq!(phone.answer().await.status.code(), 200);
+        drop(phone);
+        assert!(counts_become(&board, 2, 1).await);
+        let mut caller = Wire::udp(at).await;
+        let via = caller.local().to_string();
+        let contact = format!("Contact: <sip:me@{via}>\r\n");
+        let call = Ask {
+            via: &via,
+            headers: &contact,
+            branch: "z9hG4bKdead",
+            ..Ask::default()
+        };
+        caller.send(call.text().as_bytes()).await;
+        let began = Instant::now();
+        assert_eq!(caller.answer().await.status.code(), 500);
+        assert!(began.elapsed() < Duration::from_secs(5));
+    });
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_port_taken() {
+    run(async {
+        let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = taken.local_addr().expect("an address");
+        assert!(Switchboard::start(Config::open_at(at)).await.is_err());
+        drop(taken);
+        let board = Switchboard::start(Config::open_at(at)).await;
+        assert!(board.is_ok(), "{:?}", board.err());
+    });
+}
