@@ -58,8 +58,10 @@ pub(crate) fn bar(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Wind
     let entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
     let pressed = button.show_in(ui, &t, place).clicked();
     if entered || pressed {
+        let recalls = window.dial.trim().is_empty();
         place_call(kit, data, window);
-        if entered {
+        // Once it calls, the keyboard is free: digits typed next are tones for the call.
+        if entered && recalls {
             field.request_focus();
         }
     }

@@ -80,6 +80,7 @@ fn a_number_and_enter_place_a_call_with_the_account_that_is_shown() {
     harness.key_press(Key::Enter);
     assert_eq!(commands(&mut harness), [place("a1", "0049301234")]);
     assert_eq!(harness.state().state.window.dial, "");
+    assert!(!harness.get_by_label("Number or address").is_focused());
 }
 
 #[test]
