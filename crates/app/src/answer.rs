@@ -23,9 +23,9 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
             return Ok(Outcome::Failed);
         }
         session.report.own(json!({"event": "waiting", "account": session.account}), || "waiting for calls".to_owned());
-        let mut run = Run { args, seen: HashMap::new(), due: Vec::new(), ended: HashSet::new() };
+        let mut run = Run { args, seen: HashMap::new(), due: Vec::new(), ending: HashSet::new(), ended: 0 };
         loop {
-            if args.count.is_some_and(|count| run.ended.len() >= count as usize) {
+            if args.count.is_some_and(|count| run.ended >= count) {
                 break;
             }
             let next_due = run.due.iter().map(|(at, _)| *at).min();
@@ -33,6 +33,10 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
                 event = session.next() => match event {
                     Event::Resync { snapshot } => snapshot.calls.iter().for_each(|c| run.on_call(&session, c)),
                     Event::Call { call } => run.on_call(&session, &call),
+                    Event::CallRemoved { call } => {
+                        run.seen.remove(&call);
+                        run.ending.remove(&call);
+                    }
                     _ => {}
                 },
                 () = sleep_until(next_due.unwrap_or_else(Instant::now).into()), if next_due.is_some() => {
@@ -50,7 +54,9 @@ struct Run<'a> {
     args: &'a AnswerArgs,
     seen: HashMap<CallId, bool>,
     due: Vec<(Instant, Command)>,
-    ended: HashSet<CallId>,
+    /// Calls that have ended and are being put away.
+    ending: HashSet<CallId>,
+    ended: u32,
 }
 
 impl Run<'_> {
@@ -87,7 +93,8 @@ impl Run<'_> {
                 self.due.push((now + BEFORE_DIGITS, command));
             }
         }
-        if call.state == CallState::Ended && self.ended.insert(call.id) {
+        if call.state == CallState::Ended && self.ending.insert(call.id) {
+            self.ended += 1;
             session.engine.send(Command::DismissCall { call: call.id });
         }
     }

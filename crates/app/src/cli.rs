@@ -195,9 +195,6 @@ pub(crate) struct RegisterArgs {
     /// Stay registered so long (default: until interrupted)
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) stay: Option<Duration>,
-    /// Register so many accounts: {n} in the address becomes 1, 2, 3 …
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) count: u32,
 }
 
 #[derive(Debug, Args)]

@@ -49,6 +49,8 @@ impl Report {
             }
             Event::Account { account } => self.account(account),
             Event::Call { call } => self.call(call),
+            Event::CallRemoved { call } => drop(self.calls.remove(call)),
+            Event::AccountRemoved { account } => drop(self.registrations.remove(account)),
             Event::Dtmf { call, digit, duration_ms } => self.print(
                 json!({"event": "dtmf", "call": call.0, "digit": digit.to_string(), "duration_ms": duration_ms}),
                 || format!("call {call}: received digit {digit}"),

@@ -7,11 +7,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use model::{Event, Snapshot};
+use model::{CallId, Event, Snapshot};
 use tokio::sync::Notify;
 
 /// How many events wait for one listener before it is told to start over.
 const QUEUE_LIMIT: usize = 1_024;
+
+/// Ended calls that stay in view until they are put away; the history has them all.
+const ENDED_CALLS: usize = 100;
 
 /// The meeting place of events and listeners.
 pub struct Hub {
@@ -21,6 +24,28 @@ pub struct Hub {
 struct Inner {
     state: Snapshot,
     listeners: Vec<Weak<Queue>>,
+}
+
+impl Inner {
+    fn hand_out(&mut self, event: Event, reached: &mut Vec<Arc<Queue>>) {
+        self.state.apply(&event);
+        reached.clear();
+        self.listeners.retain(|listener| match listener.upgrade() {
+            Some(queue) => {
+                queue.push(event.clone());
+                reached.push(queue);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// The oldest ended call when there are more of them than anybody looks at.
+    fn surplus_call(&self) -> Option<CallId> {
+        let mut ended = self.state.calls.iter().filter(|call| !call.state.is_live());
+        let oldest = ended.next()?.id;
+        (ended.count() >= ENDED_CALLS).then_some(oldest)
+    }
 }
 
 struct Queue {
@@ -51,15 +76,11 @@ impl Hub {
         let mut reached = Vec::new();
         {
             let mut inner = lock(&self.inner);
-            inner.state.apply(&event);
-            inner.listeners.retain(|listener| match listener.upgrade() {
-                Some(queue) => {
-                    queue.push(event.clone());
-                    reached.push(queue);
-                    true
-                }
-                None => false,
-            });
+            inner.hand_out(event, &mut reached);
+            // A phone that runs for weeks does not show every call it ever had.
+            while let Some(call) = inner.surplus_call() {
+                inner.hand_out(Event::CallRemoved { call }, &mut reached);
+            }
         }
         // Wakers belong to others and may take locks of their own.
         reached.iter().for_each(|queue| queue.wake());
