@@ -17,21 +17,21 @@ pub enum Number {
 
 /// All test numbers with a name: what to dial, another way to dial it, and what it does.
 pub const NUMBERS: [(&str, &str, &str); 5] = [
-    ("echo", "9196", "sends back what it hears"),
-    ("tone", "9197", "a 1004 Hz tone at 0 dBm0"),
-    ("ring", "9198", "rings and is never answered"),
+    ("echo", "600", "sends back what it hears"),
+    ("tone", "601", "a 1004 Hz tone at 0 dBm0"),
+    ("ring", "602", "rings and is never answered"),
     ("busy", "486", "is busy"),
     ("decline", "603", "declines"),
 ];
 
 impl Number {
-    /// The test number that a dialled user part means: a name, its digits, or any status of
-    /// failure (`404`, `503`, `606` …).
+    /// The test number that a dialled user part means: a name, its digits (also those that other
+    /// exchanges use, 9196 to 9198), or any other status of failure (`404`, `503`, `606` …).
     pub fn dialled(user: &str) -> Option<Self> {
         match user {
-            "echo" | "9196" => Some(Self::Echo),
-            "tone" | "9197" => Some(Self::Tone),
-            "ring" | "9198" => Some(Self::RingForEver),
+            "echo" | "600" | "9196" => Some(Self::Echo),
+            "tone" | "601" | "9197" => Some(Self::Tone),
+            "ring" | "602" | "9198" => Some(Self::RingForEver),
             "busy" => Some(Self::Status(StatusCode::BUSY_HERE)),
             "decline" => Some(Self::Status(StatusCode::DECLINE)),
             digits if digits.len() == 3 => {
@@ -52,7 +52,14 @@ mod tests {
 
     #[test]
     fn numbers_are_dialled_by_name_or_digits() {
-        assert_eq!(Number::dialled("9196"), Some(Number::Echo));
+        for (digits, elsewhere, number) in [
+            ("600", "9196", Number::Echo),
+            ("601", "9197", Number::Tone),
+            ("602", "9198", Number::RingForEver),
+        ] {
+            assert_eq!(Number::dialled(digits), Some(number));
+            assert_eq!(Number::dialled(elsewhere), Some(number));
+        }
         assert_eq!(Number::dialled("busy"), Number::dialled("486"));
         assert_eq!(
             Number::dialled("699"),

@@ -57,7 +57,7 @@ fn a_status_is_dialled_and_answered() {
 
 #[test]
 fn an_echo_answers_holds_and_hangs_up() {
-    for number in ["echo", "9196"] {
+    for number in ["echo", "600", "9196"] {
         let mut bench = Bench::open();
         bench.say(ALICE, &dial(number, 1, "v=0 offer"));
         let ok = bench.response_to(ALICE, 200);
