@@ -149,6 +149,7 @@ impl App {
         while let Some(event) = self.events.try_next() {
             ui::apply(&mut self.state, event);
         }
+        self.state.utc_offset_s = utc_offset_s();
         let wanted = self.state.data.preferences;
         if wanted != self.installed {
             ui::install(context, &wanted);
@@ -245,6 +246,12 @@ impl eframe::App for App {
             drop(demo);
         }
     }
+}
+
+/// Seconds that the clock on the wall is ahead of UTC; it changes twice a year in many places.
+fn utc_offset_s() -> i32 {
+    let zone = jiff::tz::TimeZone::system();
+    zone.to_offset(jiff::Timestamp::now()).seconds()
 }
 
 fn now() -> Timestamp {
