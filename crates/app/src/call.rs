@@ -124,7 +124,7 @@ impl Run<'_> {
             match due {
                 Due::HangUp(call) => session.engine.send(Command::EndCall { call }),
                 Due::Digits(call, digits) => {
-                    session.engine.send(Command::SendDtmf { call, digits })
+                    session.engine.send(Command::SendDtmf { call, digits });
                 }
             }
         }

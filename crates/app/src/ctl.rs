@@ -49,7 +49,7 @@ async fn follow(mut client: Client) -> anyhow::Result<Outcome> {
         match told {
             Ok(Notification::Event(event)) => println!("{}", serde_json::to_string(&event)?),
             Ok(Notification::Resync { lost }) => {
-                println!("{}", json!({"event": "lost", "count": lost}))
+                println!("{}", json!({"event": "lost", "count": lost}));
             }
             Err(_) => return Ok(Outcome::Done),
         }

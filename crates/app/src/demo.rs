@@ -19,18 +19,25 @@ use crate::report::quality_line;
 use crate::session::runtime;
 use crate::{Outcome, window};
 
-/// The organisations: name, domain, and users with their passwords.
-const TENANTS: [(&str, &str, &[(&str, &str)]); 2] = [
-    (
-        "Harbour Logistics",
-        "harbour.test",
-        &[("alice", "tide-and-quay"), ("desk", "crane-seven")],
-    ),
-    (
-        "Northlight Clinic",
-        "northlight.test",
-        &[("bob", "window-seat")],
-    ),
+/// An organisation of the demonstration.
+struct Organisation {
+    name: &'static str,
+    domain: &'static str,
+    /// Users with their passwords.
+    users: &'static [(&'static str, &'static str)],
+}
+
+const ORGANISATIONS: [Organisation; 2] = [
+    Organisation {
+        name: "Harbour Logistics",
+        domain: "harbour.test",
+        users: &[("alice", "tide-and-quay"), ("desk", "crane-seven")],
+    },
+    Organisation {
+        name: "Northlight Clinic",
+        domain: "northlight.test",
+        users: &[("bob", "window-seat")],
+    },
 ];
 /// What of a step may take at most.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -56,7 +63,9 @@ impl Demo {
     /// Starts a switchboard on the loopback interface.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let mut config = Config::open_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let users = TENANTS.iter().flat_map(|(_, _, users)| *users);
+        let users = ORGANISATIONS
+            .iter()
+            .flat_map(|organisation| organisation.users);
         config.users = Users::List(
             users
                 .map(|(user, password)| ((*user).to_owned(), (*password).to_owned()))
@@ -68,19 +77,20 @@ impl Demo {
             .first()
             .copied()
             .context("the switchboard listens nowhere")?;
-        let given = TENANTS
+        let given = ORGANISATIONS
             .iter()
-            .map(|(name, domain, users)| GivenTenant {
-                name: (*name).to_owned(),
-                accounts: users
+            .map(|organisation| GivenTenant {
+                name: organisation.name.to_owned(),
+                accounts: organisation
+                    .users
                     .iter()
-                    .map(|(user, password)| account(user, domain, password, addr))
+                    .map(|(user, password)| account(user, organisation.domain, password, addr))
                     .collect(),
             })
             .collect();
-        let hosts = TENANTS
+        let hosts = ORGANISATIONS
             .iter()
-            .map(|(_, domain, _)| ((*domain).to_owned(), vec![addr.ip()]))
+            .map(|organisation| (organisation.domain.to_owned(), vec![addr.ip()]))
             .collect();
         Ok(Self {
             _switchboard: switchboard,

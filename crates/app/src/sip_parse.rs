@@ -66,7 +66,7 @@ fn object(file: &Path, facts: &Facts) -> Value {
     json!({
         "file": file.display().to_string(),
         "verdict": if facts.is_valid() { "valid" } else { "invalid" },
-        "layer": facts.layer.map(|layer| layer.as_str()),
+        "layer": facts.layer.map(sip_message::Layer::as_str),
         "errors": facts.errors,
         "repairs": facts.repairs,
         "kind": facts.kind.map(|kind| match kind {

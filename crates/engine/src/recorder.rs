@@ -9,13 +9,16 @@ use model::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::Path;
-use trace::Recorder;
+use trace::{Recorder, RecorderLimits};
 
 use crate::hub::Hub;
 
 /// How long records wait for company before clients are told: a window redraws at most so often
 /// for them.
 const BATCH: Duration = Duration::from_millis(100);
+
+/// Bytes of messages in memory: what clients look at they keep themselves, and the rest is on disk.
+const MEMORY: usize = 8 * 1024 * 1024;
 
 /// What a [`RecorderActor`] can be told.
 pub(crate) enum RecorderMsg {
@@ -77,7 +80,11 @@ impl Actor for RecorderActor {
         _myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let recorder = Recorder::open(args.tenant.clone(), args.dir.as_deref());
+        let limits = RecorderLimits {
+            memory_bytes: MEMORY,
+            ..RecorderLimits::default()
+        };
+        let recorder = Recorder::open_with(args.tenant.clone(), args.dir.as_deref(), limits);
         let mut state = RecorderState {
             args,
             recorder,

@@ -6,6 +6,8 @@ use crate::{Event, Snapshot};
 const HISTORY_LINES: usize = 500;
 /// How many trace records a [`Snapshot`] keeps; older ones stand in the recorder.
 const TRACE_RECORDS: usize = 2_000;
+/// How many bytes of messages those may hold: a flood of large ones is no reason to keep them all.
+const TRACE_BYTES: usize = 4 * 1024 * 1024;
 
 impl Snapshot {
     /// Folds one event in. Each event carries the whole new view of its thing, so folding the same
@@ -34,7 +36,15 @@ impl Snapshot {
             Event::HistoryCleared { tenant } => self.history.retain(|h| h.tenant != *tenant),
             Event::Trace { records } => {
                 self.trace.extend(records.iter().cloned());
-                let surplus = self.trace.len().saturating_sub(TRACE_RECORDS);
+                let newest = self.trace.iter().rev().scan(0, |bytes, record| {
+                    *bytes += record.body.size();
+                    Some(*bytes)
+                });
+                let kept = newest
+                    .take(TRACE_RECORDS)
+                    .take_while(|bytes| *bytes <= TRACE_BYTES)
+                    .count();
+                let surplus = self.trace.len() - kept;
                 self.trace.drain(..surplus);
             }
             Event::Devices { devices } => self.devices = devices.clone(),
@@ -105,5 +115,21 @@ mod tests {
         });
         assert_eq!(state.trace.len(), TRACE_RECORDS);
         assert_eq!(state.trace.last().map(|r| r.id), Some(2_999));
+
+        let large = |id| TraceRecord {
+            body: TraceBody::Sip {
+                sent: false,
+                transport: crate::Transport::Udp,
+                local: String::new(),
+                peer: String::new(),
+                bytes: std::sync::Arc::from(vec![0; 64 * 1024]),
+            },
+            ..record(id)
+        };
+        state.apply(&Event::Trace {
+            records: (3_000..3_200).map(large).collect(),
+        });
+        assert_eq!(state.trace.len(), TRACE_BYTES / (64 * 1024));
+        assert_eq!(state.trace.last().map(|r| r.id), Some(3_199));
     }
 }

@@ -53,6 +53,16 @@ pub enum TraceBody {
     },
 }
 
+impl TraceBody {
+    /// Bytes of what it holds.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Sip { bytes, .. } => bytes.len(),
+            Self::Note { text, .. } => text.len(),
+        }
+    }
+}
+
 mod lossy_text {
     use std::sync::Arc;
 
