@@ -94,33 +94,45 @@ fn decimate(samples: &[f32], factor: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Greatest normalised cross-correlation of `original` with any place in `heard`: 1.0 is the same
-/// sound at any level, 0 is unrelated. Beginnings and ends of `original` without sound are left out.
+/// How alike `heard` is to `original`: normalised cross-correlation after alignment, 1.0 for the same
+/// sound at any level, 0 for an unrelated one. The alignment is made anew for each [`PART`], weighted
+/// by its loudness, for a jitter buffer may lengthen or shorten a pause by some steps of ten
+/// milliseconds and is right to do so.
 pub(crate) fn likeness(original: &[f32], heard: &[f32]) -> f32 {
     let original = trimmed(original);
     assert!(!original.is_empty(), "the original is silent");
-    if heard.len() < original.len() {
+    let Some(start) = place_of(original, heard) else {
         return 0.0;
+    };
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for (index, part) in original.chunks_exact(PART).enumerate() {
+        let middle = start + index * PART;
+        let best = (middle.saturating_sub(SLACK)..=middle + SLACK)
+            .filter_map(|at| Some(correlation(part, heard.get(at..at + PART)?)))
+            .fold(0.0, f32::max);
+        sum += best * loudness(part);
+        weight += loudness(part);
     }
-    // A quarter of the rate finds the place, the full rate then says how alike they are.
-    let (coarse_original, coarse_heard) = (decimate(original, 4), decimate(heard, 4));
-    let places = coarse_heard.len().saturating_sub(coarse_original.len()) + 1;
-    let mut ranked: Vec<(f32, usize)> = (0..places)
-        .filter_map(|at| {
-            let part = coarse_heard.get(at..at + coarse_original.len())?;
-            Some((correlation(&coarse_original, part), at))
+    sum / weight
+}
+
+/// 400 ms: a word or two, at [`RATE_HZ`].
+const PART: usize = 3_200;
+/// How far a part may be from where the whole fits best: 80 ms.
+const SLACK: usize = 640;
+
+/// Where the whole of `original` fits best into `heard`. A quarter of the rate is enough to see it.
+fn place_of(original: &[f32], heard: &[f32]) -> Option<usize> {
+    let (original, heard) = (decimate(original, 4), decimate(heard, 4));
+    (0..=heard.len().checked_sub(original.len())?)
+        .map(|at| {
+            (
+                correlation(&original, &heard[at..at + original.len()]),
+                at * 4,
+            )
         })
-        .collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut best = 0.0_f32;
-    for (_, coarse) in ranked.into_iter().take(4) {
-        for at in (coarse * 4).saturating_sub(8)..=coarse * 4 + 8 {
-            if let Some(part) = heard.get(at..at + original.len()) {
-                best = best.max(correlation(original, part));
-            }
-        }
-    }
-    best
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, at)| at)
 }
 
 fn trimmed(samples: &[f32]) -> &[f32] {
@@ -175,7 +187,17 @@ fn the_same_speech_is_found_late_quiet_and_coded_and_other_sound_is_not() {
             (seed >> 8) as f32 / 8_388_608.0 - 1.0
         })
         .collect();
-    assert!(likeness(&original, &noise) < 0.3);
+    let noise = likeness(&original, &noise);
+    assert!(noise < 0.3, "{noise}");
     let backwards: Vec<f32> = late.iter().rev().copied().collect();
-    assert!(likeness(&original, &backwards) < 0.5);
+    let backwards = likeness(&original, &backwards);
+    assert!(backwards < 0.6, "{backwards}");
+    let mut gaps = late.clone();
+    for (at, sample) in gaps.iter_mut().enumerate() {
+        if at % 4_000 < 1_200 {
+            *sample = 0.0;
+        }
+    }
+    let gaps = likeness(&original, &gaps);
+    assert!(gaps < 0.9, "{gaps}");
 }
