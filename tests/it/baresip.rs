@@ -1,14 +1,11 @@
 //! Calls with baresip, directly from phone to phone: sound and digits in both directions and both
-//! codecs, hold and resume.
+//! codecs.
 
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::rig::baresip::{Answers, Baresip, Hears, Setup};
-use crate::rig::control::Control;
 use crate::rig::folder::Folder;
-use crate::rig::program::{self, Account, Program, SOON, is};
+use crate::rig::program::{Account, Program, SOON, is};
 use crate::rig::{ports, seconds, sound, switchboard};
 
 #[test]
@@ -125,72 +122,6 @@ fn digits_go_both_ways() {
         .filter_map(|(at, found)| log[at + found.len()..].chars().next())
         .collect();
     assert_eq!(ended, ['1', '5', '9', '#'], "{log}");
-}
-
-#[test]
-fn a_held_call_is_silent_and_speaks_again_when_resumed() {
-    let folder = Folder::new("baresip_hold");
-    let bob = Baresip::start(&folder, "bob", &echo("PCMU/8000/1"));
-    let home = folder.inner("alice");
-    let socket = home.join("control");
-    let mut command = program::command(&home);
-    command
-        .arg("headless")
-        .arg("--control")
-        .arg(&socket)
-        .args(["--audio", "null", "--json", "--config"]);
-    command.arg(home.join("settings"));
-    let _alice = Program::spawn(&folder, "alice", &mut command);
-    let mut control = Control::connect(&socket);
-    control.call(
-        "add_account",
-        &json!({"settings": {"aor": "sip:alice@127.0.0.1", "register": false, "bind": "127.0.0.1:0",
-            "transport": "udp", "codecs": ["pcmu"]}}),
-    );
-    let account = control.wait_for("account", SOON, |state| {
-        state["accounts"][0]["id"].as_str().map(str::to_owned)
-    });
-    control.call(
-        "place_call",
-        &json!({"account": account, "target": format!("sip:bob@127.0.0.1:{}", bob.port)}),
-    );
-    let call = control.wait_for("connected call", SOON, |state| {
-        (state["calls"][0]["state"] == "connected").then(|| state["calls"][0]["id"].clone())
-    });
-    let received =
-        |control: &mut Control| control.snapshot()["calls"][0]["stats"]["received"].as_u64();
-    control.wait_for("echo", SOON, |state| {
-        (state["calls"][0]["stats"]["received"].as_u64() > Some(50)).then_some(())
-    });
-
-    control.call("hold_call", &json!({"call": call}));
-    control.wait_for("held call", SOON, |state| {
-        (state["calls"][0]["state"] == "held" && state["calls"][0]["held_by_us"] == true)
-            .then_some(())
-    });
-    // The echo ends: what was on its way arrives, then nothing more.
-    std::thread::sleep(seconds(2));
-    let before = received(&mut control);
-    std::thread::sleep(seconds(3));
-    let after = received(&mut control);
-    assert!(
-        after.unwrap_or(0) - before.unwrap_or(0) < 20,
-        "held, and still {before:?} to {after:?} packets came"
-    );
-
-    control.call("resume_call", &json!({"call": call}));
-    control.wait_for("resumed call", SOON, |state| {
-        (state["calls"][0]["state"] == "connected").then_some(())
-    });
-    control.wait_for("echo after the hold", SOON, |state| {
-        (state["calls"][0]["stats"]["received"].as_u64() > after.map(|count| count + 50))
-            .then_some(())
-    });
-    control.call("end_call", &json!({"call": call}));
-    control.wait_for("ended call", SOON, |state| {
-        let call = &state["calls"][0];
-        (call.is_null() || call["state"] == "ended").then_some(())
-    });
 }
 
 /// An account without any server.

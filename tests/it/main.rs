@@ -11,6 +11,7 @@ mod rig;
 
 mod baresip;
 mod command_line;
+mod hold;
 mod hostile;
 mod kamailio;
 mod load;

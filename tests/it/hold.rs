@@ -1,0 +1,167 @@
+//! Hold and resume, driven over the JSON-RPC socket: what each end hears before, meanwhile and after.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::rig::baresip::{Answers, Baresip, Hears, Setup};
+use crate::rig::control::Control;
+use crate::rig::folder::Folder;
+use crate::rig::program::{self, Account, Program, SOON};
+use crate::rig::{ports, seconds, sound, switchboard};
+
+#[test]
+fn baresip_hears_nothing_while_it_is_held_and_us_again_afterwards() {
+    let folder = Folder::new("hold_baresip");
+    let speech = sound::speech(&folder, 48_000);
+    let setup = Setup {
+        address: "bob@127.0.0.1",
+        proxy_port: None,
+        codecs: "PCMU/8000/1",
+        hears: Hears::Echo,
+        answers: Answers::AtOnce,
+    };
+    let bob = Baresip::start(&folder, "bob", &setup);
+    let mut call = Call::place(&folder, &speech, bob.port);
+    std::thread::sleep(seconds(3));
+    call.hold();
+    std::thread::sleep(seconds(4));
+    call.resume();
+    std::thread::sleep(seconds(4));
+    call.end();
+
+    let files = bob.heard();
+    let decoded = files
+        .iter()
+        .filter(|file| file.to_string_lossy().ends_with("-dec.wav"));
+    let heard: Vec<f32> = decoded.flat_map(|file| sound::read(file)).collect();
+    let loud: Vec<bool> = heard
+        .chunks(8_000)
+        .map(|second| sound::loudness(second) > 0.01)
+        .collect();
+    let first = loud.iter().position(|loud| *loud);
+    let first = first.unwrap_or_else(|| panic!("it heard nothing of us: {loud:?}"));
+    let silence = loud[first..]
+        .iter()
+        .position(|loud| !loud)
+        .map(|at| at + first);
+    let silence = silence.unwrap_or_else(|| panic!("it heard us all the time: {loud:?}"));
+    assert!(
+        !loud[silence + 1],
+        "less than two seconds of silence: {loud:?}"
+    );
+    let again = loud[silence..].iter().filter(|loud| **loud).count();
+    assert!(again >= 2, "it did not hear us again: {loud:?}");
+}
+
+#[test]
+fn an_echo_stops_with_the_hold_and_returns_with_the_resume() {
+    let folder = Folder::new("hold_echo");
+    let speech = sound::speech(&folder, 48_000);
+    let port = ports::free();
+    let bob = Account::new(
+        "sip:bob@127.0.0.1",
+        &format!("--no-register --transport udp --codecs pcmu --bind 127.0.0.1:{port}"),
+    );
+    let mut bob = Program::start(&folder, "bob", "answer", &bob, "--count 1 --echo");
+    switchboard::wait_taken(port, || {});
+    let mut call = Call::place(&folder, &speech, port);
+    call.wait_received("echo", 50);
+    call.hold();
+    bob.wait_call("held");
+    // What was on its way arrives, then nothing more.
+    std::thread::sleep(seconds(1));
+    let before = call.received();
+    std::thread::sleep(seconds(2));
+    let after = call.received();
+    assert!(
+        after - before < 5,
+        "held, and still {} packets came",
+        after - before
+    );
+    call.resume();
+    call.wait_received("echo after the hold", after + 50);
+    call.end();
+    bob.finish(SOON).assert_code(0);
+}
+
+/// A call that a headless program makes, and the program.
+struct Call {
+    control: Control,
+    id: Value,
+    _program: Program,
+}
+
+impl Call {
+    /// Calls a port of this machine, playing speech without end.
+    fn place(folder: &Folder, speech: &Path, port: u16) -> Self {
+        let home = folder.inner("alice");
+        let socket = home.join("control");
+        let mut command = program::command(&home);
+        command.arg("headless").arg("--control").arg(&socket);
+        command
+            .args(["--json", "--audio", "null", "--loop", "--play"])
+            .arg(speech);
+        command.arg("--config").arg(home.join("settings"));
+        let program = Program::spawn(folder, "alice", &mut command);
+        let mut control = Control::connect(&socket);
+        control.call(
+            "add_account",
+            &json!({"settings": {"aor": "sip:alice@127.0.0.1", "register": false, "bind": "127.0.0.1:0",
+                "transport": "udp", "codecs": ["pcmu"]}}),
+        );
+        let account = control.wait_for("account", SOON, |state| {
+            state["accounts"][0]["id"].as_str().map(str::to_owned)
+        });
+        control.call(
+            "place_call",
+            &json!({"account": account, "target": format!("sip:bob@127.0.0.1:{port}")}),
+        );
+        let id = control.wait_for("connected call", SOON, |state| {
+            let call = &state["calls"][0];
+            (call["state"] == "connected").then(|| call["id"].clone())
+        });
+        Self {
+            control,
+            id,
+            _program: program,
+        }
+    }
+
+    fn hold(&mut self) {
+        self.control.call("hold_call", &json!({"call": self.id}));
+        self.control.wait_for("held call", SOON, |state| {
+            let call = &state["calls"][0];
+            (call["state"] == "held" && call["held_by_us"] == true).then_some(())
+        });
+    }
+
+    fn resume(&mut self) {
+        self.control.call("resume_call", &json!({"call": self.id}));
+        self.control.wait_for("resumed call", SOON, |state| {
+            let call = &state["calls"][0];
+            (call["state"] == "connected" && call["held_by_us"] == false).then_some(())
+        });
+    }
+
+    fn end(&mut self) {
+        self.control.call("end_call", &json!({"call": self.id}));
+        self.control.wait_for("ended call", SOON, |state| {
+            let call = &state["calls"][0];
+            (call.is_null() || call["state"] == "ended").then_some(())
+        });
+    }
+
+    fn received(&mut self) -> u64 {
+        self.control.snapshot()["calls"][0]["stats"]["received"]
+            .as_u64()
+            .unwrap_or(0)
+    }
+
+    fn wait_received(&mut self, what: &str, more_than: u64) {
+        self.control.wait_for(what, SOON, |state| {
+            let received = state["calls"][0]["stats"]["received"].as_u64();
+            (received > Some(more_than)).then_some(())
+        });
+    }
+}
