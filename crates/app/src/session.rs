@@ -59,7 +59,7 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
     let source = match (&args.play, echo, null) {
         (_, true, _) => Source::Echo,
         (Some(file), _, _) => {
-            let samples = media::wav::load(file)
+            let samples = engine::wav::load(file)
                 .with_context(|| format!("{} cannot be played", file.display()))?;
             Source::File {
                 samples,

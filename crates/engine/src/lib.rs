@@ -70,7 +70,7 @@ pub use self::hub::{Hub, Subscription};
 pub use self::identity::IdentityError;
 pub use self::shared::CallMedia;
 pub use self::transport::HostTable;
-pub use media::{Sink, Source};
+pub use media::{Sink, Source, wav};
 
 use self::devices::{DevicesActor, DevicesArgs};
 use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
