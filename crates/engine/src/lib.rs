@@ -57,12 +57,12 @@ use std::time::{Duration, SystemTime};
 use media::PumpHandle;
 use model::{
     AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Notice, NoticeLevel,
-    Snapshot, TenantId, Timestamp,
+    SecretPlace, SecretsView, Snapshot, TenantId, Timestamp,
 };
 use ractor::{Actor, ActorRef};
 use secrecy::SecretString;
 use settings::history::{History, HistoryFilter};
-use settings::secrets::{SecretOptions, SecretStore};
+use settings::secrets::{Backend, SecretOptions, SecretStore};
 use settings::{Folders, Settings};
 use thiserror::Error;
 
@@ -201,6 +201,9 @@ impl Engine {
             keep_only(&mut settings, name);
         }
         let mut passwords = read_passwords(&hub, &secrets, &settings).await;
+        if config.use_settings {
+            publish_secrets(&hub, &secrets);
+        }
         // Given accounts come after the settings are split off for saving.
         let save_to =
             config.use_settings && config.only_account.is_none() && config.given.is_empty();
@@ -479,6 +482,21 @@ fn instance_id(folders: Option<&Folders>) -> String {
         return fresh();
     };
     folders.instance_id(fresh)
+}
+
+/// Tells where passwords go, and whether an encrypted file waits for its passphrase.
+fn publish_secrets(hub: &Hub, secrets: &SecretStore) {
+    let place = match secrets.backend() {
+        Backend::Keystore => SecretPlace::Keystore,
+        Backend::Vault => SecretPlace::Vault,
+        Backend::SessionOnly => SecretPlace::Session,
+    };
+    let secrets = SecretsView {
+        place,
+        sentence: secrets.sentence(),
+        locked: place == SecretPlace::Session && secrets.has_vault_file(),
+    };
+    hub.publish(Event::Secrets { secrets });
 }
 
 fn notice(hub: &Hub, text: String) {

@@ -26,6 +26,8 @@ use crate::{DRAINED, wall};
 pub(crate) enum PhoneMsg {
     /// A client's command.
     Command(Command),
+    /// The encrypted file was opened, and this is what was in it for our accounts; or it was not.
+    SecretsUnlocked(Result<HashMap<AccountId, SecretString>, SecretError>),
     /// Where a password went, or why it could not be kept.
     SecretKept(Result<Backend, SecretError>),
     /// Tell a tenant, so that supervision can be seen.
@@ -117,18 +119,8 @@ impl Actor for PhoneActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PhoneMsg::Command(command) => state.on_command(&myself, command).await,
-            PhoneMsg::SecretKept(Ok(Backend::Keystore | Backend::Vault)) => {}
-            PhoneMsg::SecretKept(Ok(Backend::SessionOnly)) => {
-                if let Some(sentence) = state.secrets.sentence() {
-                    state.notice(NoticeLevel::Warning, sentence);
-                }
-            }
-            PhoneMsg::SecretKept(Err(error)) => {
-                state.notice(
-                    NoticeLevel::Warning,
-                    format!("The password was not kept: {error}."),
-                );
-            }
+            PhoneMsg::SecretsUnlocked(result) => state.on_secrets_unlocked(result),
+            PhoneMsg::SecretKept(result) => state.on_secret_kept(result),
             #[cfg(test)]
             PhoneMsg::Tell(tenant, message) => {
                 if let Some(actor) = state.tenants.get(&tenant).and_then(|t| t.actor.as_ref()) {
@@ -256,6 +248,7 @@ impl PhoneState {
                 let snapshot = Box::new(self.shared.hub.snapshot());
                 self.shared.hub.publish(Event::Resync { snapshot });
             }
+            Command::UnlockSecrets { passphrase } => self.unlock_secrets(myself, &passphrase),
             Command::Shutdown => self.leave(),
         }
     }
@@ -661,6 +654,76 @@ impl PhoneState {
             let _ = myself.cast(PhoneMsg::SecretKept(result));
         });
         secret
+    }
+
+    fn on_secret_kept(&self, result: Result<Backend, SecretError>) {
+        crate::publish_secrets(&self.shared.hub, &self.secrets);
+        match result {
+            Ok(Backend::Keystore | Backend::Vault) => {}
+            Ok(Backend::SessionOnly) => {
+                if let Some(sentence) = self.secrets.sentence() {
+                    self.notice(NoticeLevel::Warning, sentence);
+                }
+            }
+            Err(error) => {
+                self.notice(
+                    NoticeLevel::Warning,
+                    format!("The password was not kept: {error}."),
+                );
+            }
+        }
+    }
+
+    /// Opens the vault off this mailbox: making its key takes a good part of a second by design.
+    fn unlock_secrets(&self, myself: &ActorRef<PhoneMsg>, passphrase: &Password) {
+        let (store, passphrase, myself) = (
+            self.secrets.clone(),
+            SecretString::from(passphrase.0.clone()),
+            myself.clone(),
+        );
+        let missing: Vec<(TenantId, AccountId)> = self
+            .settings
+            .accounts()
+            .filter(|(_, account)| !self.passwords.contains_key(&account.id))
+            .map(|(tenant, account)| (tenant.id.clone(), account.id.clone()))
+            .collect();
+        tokio::task::spawn_blocking(move || {
+            let result = store.unlock(&passphrase).map(|()| {
+                let found = missing.into_iter().filter_map(|(tenant, account)| {
+                    let password = store.password(&tenant, &account).ok().flatten()?;
+                    Some((account, password))
+                });
+                found.collect()
+            });
+            let _ = myself.cast(PhoneMsg::SecretsUnlocked(result));
+        });
+    }
+
+    fn on_secrets_unlocked(
+        &mut self,
+        result: Result<HashMap<AccountId, SecretString>, SecretError>,
+    ) {
+        crate::publish_secrets(&self.shared.hub, &self.secrets);
+        let found = match result {
+            Ok(found) => found,
+            Err(error) => return self.notice(NoticeLevel::Error, format!("{error}.")),
+        };
+        for (id, password) in found {
+            self.passwords.insert(id.clone(), password.clone());
+            let Some((tenant, account)) = self.settings.account(&id) else {
+                continue;
+            };
+            let Ok(identity) = Identity::new(&account.settings, contact_secret()) else {
+                continue;
+            };
+            let spec = AccountSpec {
+                id: id.clone(),
+                settings: account.settings.clone(),
+                identity,
+                password: Some(password),
+            };
+            self.to_tenant(&tenant.id, TenantMsg::PutAccount(Box::new(spec)));
+        }
     }
 
     fn forget_secret(&mut self, tenant: &TenantId, account: &AccountId) {

@@ -175,6 +175,12 @@ pub enum Command {
         /// All of it.
         preferences: Preferences,
     },
+    /// Open the encrypted file of passwords, or make it when there is none; accounts that waited for
+    /// their password sign in.
+    UnlockSecrets {
+        /// Its passphrase.
+        passphrase: Password,
+    },
     /// Ask for [`crate::Event::Resync`].
     Snapshot,
     /// Hang up, sign out, and end.

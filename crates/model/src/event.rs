@@ -80,6 +80,11 @@ pub enum Event {
         /// All of it.
         preferences: Preferences,
     },
+    /// Where passwords are kept is different.
+    Secrets {
+        /// All of it.
+        secrets: SecretsView,
+    },
     /// An OPTIONS was answered, or was not.
     OptionsAnswered {
         /// Who asked.
@@ -165,6 +170,31 @@ impl Default for Preferences {
     }
 }
 
+/// Where passwords are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretPlace {
+    /// In the system's keystore.
+    #[default]
+    Keystore,
+    /// In an encrypted file, under a passphrase.
+    Vault,
+    /// In memory, until the program ends.
+    Session,
+}
+
+/// Where passwords are kept, and what a person should know of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretsView {
+    /// Where a new password goes.
+    pub place: SecretPlace,
+    /// Why it is not the keystore.
+    pub sentence: Option<String>,
+    /// Whether there is an encrypted file that waits for its passphrase.
+    pub locked: bool,
+}
+
 /// Everything a client needs to start from nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -182,4 +212,7 @@ pub struct Snapshot {
     pub devices: DevicesView,
     /// What the user chose about the window.
     pub preferences: Preferences,
+    /// Where passwords are kept.
+    #[serde(default)]
+    pub secrets: SecretsView,
 }

@@ -49,6 +49,7 @@ impl Snapshot {
             }
             Event::Devices { devices } => self.devices = devices.clone(),
             Event::Preferences { preferences } => self.preferences = *preferences,
+            Event::Secrets { secrets } => self.secrets = secrets.clone(),
             Event::Dtmf { .. }
             | Event::OptionsAnswered { .. }
             | Event::Notice { .. }

@@ -27,7 +27,9 @@ pub use account::{
 pub use call::{CallState, CallView, Direction, HistoryEntry, Outcome, Party};
 pub use command::{Command, DeviceRole, Password};
 pub use device::{DeviceView, DevicesView};
-pub use event::{Event, Notice, NoticeLevel, Preferences, Snapshot, ThemeChoice};
+pub use event::{
+    Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot, ThemeChoice,
+};
 pub use failure::{Failure, FailureKind, NetworkStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};
 pub use privacy::mask_identity;

@@ -316,6 +316,11 @@ pub(crate) const TEXT_SIZES: [(&str, f32); 5] = [
     ("150 %", 1.5),
     ("200 %", 2.0),
 ];
+pub(crate) const PASSWORDS: &str = "Passwords";
+pub(crate) const PASSWORDS_IN_KEYSTORE: &str = "Kept in the system\u{2019}s keystore.";
+pub(crate) const PASSPHRASE: &str = "Passphrase";
+pub(crate) const KEEP_IN_FILE: &str = "Keep in an encrypted file";
+pub(crate) const UNLOCK: &str = "Unlock";
 pub(crate) const ORGANISATIONS: &str = "Organisations";
 pub(crate) const ORGANISATIONS_TEXT: &str =
     "Each has its own accounts, secrets, history and trace; nothing crosses between them.";

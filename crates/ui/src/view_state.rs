@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use model::{
     AccountId, AccountView, CallId, CallState, CallView, DevicesView, Direction, Event, Failure,
-    HistoryEntry, Notice, NoticeLevel, Preferences, RegistrationState, Snapshot, TenantId,
-    TenantView, Timestamp,
+    HistoryEntry, Notice, NoticeLevel, Preferences, RegistrationState, SecretsView, Snapshot,
+    TenantId, TenantView, Timestamp,
 };
 
 use crate::trace_log::TraceLog;
@@ -46,6 +46,8 @@ pub struct Data {
     pub devices: DevicesView,
     /// What the user chose about the window.
     pub preferences: Preferences,
+    /// Where passwords are kept.
+    pub secrets: SecretsView,
     /// Last answer to an OPTIONS of each account.
     pub options: HashMap<AccountId, OptionsAnswer>,
     /// Notices that were not put away, oldest first, each with its number.
@@ -145,6 +147,7 @@ impl Data {
             trace,
             devices,
             preferences,
+            secrets,
         } = snapshot;
         self.phase = Phase::Running;
         self.tenants = tenants;
@@ -155,6 +158,7 @@ impl Data {
         self.trace.extend(trace);
         self.devices = devices;
         self.preferences = preferences;
+        self.secrets = secrets;
         self.touch_accounts();
         self.history_version += 1;
     }
@@ -223,6 +227,7 @@ pub fn apply(state: &mut ViewState, event: Event) {
         Event::Trace { records } => data.trace.extend(records),
         Event::Devices { devices } => data.devices = devices,
         Event::Preferences { preferences } => data.preferences = preferences,
+        Event::Secrets { secrets } => data.secrets = secrets,
         Event::OptionsAnswered {
             account,
             target,

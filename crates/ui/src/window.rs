@@ -177,6 +177,8 @@ pub struct Window {
     pub renaming: Option<(TenantId, String)>,
     /// Name of a tenant to be added.
     pub new_tenant: String,
+    /// Passphrase of the encrypted file, while it is typed.
+    pub passphrase: String,
     /// A new account was asked for and is to be looked at when it comes.
     pub(crate) awaits_account: bool,
     pub(crate) account_choice: String,

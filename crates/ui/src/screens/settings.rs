@@ -1,7 +1,9 @@
 //! Sound, appearance, organisations.
 
 use egui::{Align, Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
-use model::{Command, DeviceId, DeviceRole, DeviceView, Preferences, ThemeChoice};
+use model::{
+    Command, DeviceId, DeviceRole, DeviceView, Password, Preferences, SecretPlace, ThemeChoice,
+};
 
 use super::{Bar, Kit, Room};
 use crate::theme::Theme;
@@ -29,6 +31,9 @@ pub(crate) fn show(ui: &mut Ui, _rect: Rect, kit: &mut Kit<'_>, data: &Data, win
                     ui.add_space(24.0);
                     title(ui, &t, strings::APPEARANCE);
                     appearance(ui, kit, data);
+                    ui.add_space(24.0);
+                    title(ui, &t, strings::PASSWORDS);
+                    passwords(ui, kit, data, window);
                     ui.add_space(24.0);
                     title(ui, &t, strings::ORGANISATIONS);
                     organisations(ui, kit, data, window);
@@ -126,6 +131,38 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
     });
     if clicked {
         kit.send(Command::RefreshDevices);
+    }
+}
+
+/// Where passwords are, and the way into the encrypted file where there is no keystore.
+fn passwords(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
+    let t = kit.t.clone();
+    let secrets = &data.secrets;
+    let sentence = secrets
+        .sentence
+        .as_deref()
+        .unwrap_or(strings::PASSWORDS_IN_KEYSTORE);
+    paragraph(ui, sentence, t.body(), t.muted);
+    if secrets.place != SecretPlace::Session {
+        return;
+    }
+    let words = if secrets.locked {
+        strings::UNLOCK
+    } else {
+        strings::KEEP_IN_FILE
+    };
+    let mut bar = Bar::new(ui, t.control(), 8.0);
+    let button = Button::new(Kind::Quiet, words).enabled(!window.passphrase.is_empty());
+    let place = bar.right(button.measure(ui, &t));
+    let clicked = button.show_in(ui, &t, place).clicked();
+    let field = Field::new(&mut window.passphrase, strings::PASSPHRASE)
+        .hint(strings::PASSPHRASE)
+        .password()
+        .show_in(ui, &t, bar.rest());
+    let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+    if (clicked || entered) && !window.passphrase.is_empty() {
+        let passphrase = Password(std::mem::take(&mut window.passphrase));
+        kit.send(Command::UnlockSecrets { passphrase });
     }
 }
 

@@ -181,6 +181,7 @@ pub(crate) fn snapshot() -> Snapshot {
             chosen_playout: None,
             warning: None,
         },
+        secrets: model::SecretsView::default(),
         preferences: Preferences {
             theme: ThemeChoice::Dark,
             text_scale: 1.0,
