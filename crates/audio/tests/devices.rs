@@ -39,6 +39,17 @@ fn write_sine(path: &PathBuf, rate_hz: u32, hz: f32, seconds: u32) {
     writer.finalize().unwrap();
 }
 
+/// The level of a tone: the median over windows of 50 ms, for on a busy machine a stretched or
+/// concealed step moves the phase, and a sum over half a second would cancel itself.
+fn level(samples: &[f32], hz: f32) -> f32 {
+    let mut levels: Vec<f32> = samples
+        .chunks_exact(2_400)
+        .map(|part| power(part, hz))
+        .collect();
+    levels.sort_by(f32::total_cmp);
+    levels[levels.len() / 2]
+}
+
 fn power(samples: &[f32], hz: f32) -> f32 {
     let (mut re, mut im) = (0.0f32, 0.0f32);
     for (i, sample) in samples.iter().enumerate() {
@@ -107,9 +118,10 @@ fn a_sound_file_goes_through_a_call_into_another() {
     std::fs::remove_file(&heard).unwrap();
     assert!(samples.len() > 60_000, "{}", samples.len());
     let tail = &samples[samples.len() - 28_800..samples.len() - 4_800];
-    let level = power(tail, 600.0);
-    assert!((0.25..0.35).contains(&level), "{level}");
-    assert!(power(tail, 900.0) < 0.01);
+    let heard = level(tail, 600.0);
+    assert!((0.25..0.35).contains(&heard), "{heard}");
+    let other = level(tail, 900.0);
+    assert!(other < 0.01, "{other}");
 }
 
 #[test]
