@@ -166,8 +166,8 @@ impl Uri {
                 visual_digits(self.user.as_deref()) == visual_digits(other.user.as_deref())
                     && self.params.len() == other.params.len()
                     && self.params.iter().all(|(name, _)| {
-                        other.params.has(name)
-                            && lower(self.params.get(name)) == lower(other.params.get(name))
+                        let theirs = first_named(&other.params, name);
+                        theirs.is_some() && first_named(&self.params, name) == theirs
                     })
             }
             Scheme::Other(_) => self.opaque == other.opaque,
@@ -175,8 +175,15 @@ impl Uri {
     }
 }
 
-fn lower(value: Option<&str>) -> Option<String> {
-    value.map(|value| decode(value).to_ascii_lowercase())
+/// Value of the first parameter of this name, where a name that is escaped is the same name: what is
+/// compared. Outside `None`: there is no such parameter.
+fn first_named(params: &Params, name: &str) -> Option<Option<String>> {
+    let plain = |text: &str| decode(text).to_ascii_lowercase();
+    let wanted = plain(name);
+    params
+        .iter()
+        .find(|(other, _)| plain(other) == wanted)
+        .map(|(_, value)| value.map(plain))
 }
 
 /// A number without the visual separators of RFC 3966 §3.
@@ -199,10 +206,10 @@ fn escaped_eq(one: Option<&str>, two: Option<&str>) -> bool {
 fn params_equivalent(one: &Params, two: &Params) -> bool {
     let decisive = ["user", "ttl", "method", "maddr", "transport"];
     decisive.iter().all(|name| one.has(name) == two.has(name))
-        && one
-            .iter()
-            .filter(|(name, _)| two.has(name))
-            .all(|(name, _)| lower(one.get(name)) == lower(two.get(name)))
+        && one.iter().all(|(name, _)| match first_named(two, name) {
+            Some(value) => first_named(one, name) == Some(value),
+            None => true,
+        })
 }
 
 fn headers_equivalent(one: &[(String, String)], two: &[(String, String)]) -> bool {

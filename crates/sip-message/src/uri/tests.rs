@@ -87,6 +87,8 @@ fn equivalence_is_that_of_the_rfc() {
             "sip:ada@lab.example?priority=urgent&subject=project%20x",
         ),
         ("tel:+1-201-555-0123", "tel:+12015550123"),
+        ("tel:+1201;o{d=1", "tel:+1201;o%7bd=1"),
+        ("sip:lab.example;x=1;x=2", "sip:lab.example;x=1;x=2"),
     ];
     let different = [
         ("SIP:ADA@lab.example", "sip:ada@lab.example"),
@@ -99,6 +101,10 @@ fn equivalence_is_that_of_the_rfc() {
         ),
         (
             "sip:carol@lab.example;security=off",
+            "sip:carol@lab.example;security=on",
+        ),
+        (
+            "sip:carol@lab.example;securit%79=off",
             "sip:carol@lab.example;security=on",
         ),
         ("sip:ada@lab.example", "sip:lab.example"),
