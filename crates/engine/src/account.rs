@@ -208,13 +208,13 @@ impl AccountState {
                 at,
             } => match *message {
                 Message::Response(response) => {
-                    self.registration.handle_response(at, &response, &inbound)
+                    self.registration.handle_response(at, &response, &inbound);
                 }
                 // Nobody has a dialog with a registration.
                 Message::Request(_) => {}
             },
             Delivery::Resolved { id, result } => {
-                self.registration.handle_resolved(now(), id, result)
+                self.registration.handle_resolved(now(), id, result);
             }
             Delivery::Unsent { branch, error } => {
                 self.registration

@@ -445,7 +445,7 @@ impl DialogState {
             },
             Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
             Delivery::Unsent { branch, error } => {
-                call.handle_transport_error(now(), &branch, error)
+                call.handle_transport_error(now(), &branch, error);
             }
             // Requests find another connection by themselves.
             Delivery::FlowLost(_) => {}
@@ -576,7 +576,7 @@ impl DialogState {
             self.has_card = card.is_some();
             let _ = self.tenant.cast(TenantMsg::Card {
                 call: self.view.id,
-                card,
+                card: card.map(Box::new),
             });
         }
     }

@@ -63,7 +63,10 @@ pub(crate) enum TenantMsg {
         error: TransportError,
     },
     /// What it takes to end a call whose actor has failed.
-    Card { call: CallId, card: Option<ByeCard> },
+    Card {
+        call: CallId,
+        card: Option<Box<ByeCard>>,
+    },
     /// An account learned something.
     AccountFacts {
         account: AccountId,
@@ -229,7 +232,7 @@ impl Actor for TenantActor {
             }
             TenantMsg::Card { call, card } => {
                 if let Some(leg) = state.calls.get_mut(&call) {
-                    leg.card = card;
+                    leg.card = card.map(|card| *card);
                 }
             }
             TenantMsg::AccountFacts { account, facts } => {

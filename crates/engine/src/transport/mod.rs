@@ -516,7 +516,7 @@ impl TransportState {
             match self.requests.get(&key) {
                 // A phone may ring for minutes, and CANCEL comes with the branch of the INVITE.
                 Some(Handler::Owner(_)) => {
-                    self.request_order.push_back((since + SERVER_KEY_LIFE, key))
+                    self.request_order.push_back((since + SERVER_KEY_LIFE, key));
                 }
                 Some(Handler::Starting(_)) => {
                     self.requests.remove(&key);

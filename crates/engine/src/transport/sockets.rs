@@ -203,14 +203,11 @@ async fn read(
 ) {
     let mut buffer = vec![0_u8; DATAGRAM];
     loop {
-        let (length, remote) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            // An ICMP error for something sent earlier shows up here; the transaction's timer deals
-            // with it, and the socket is as good as before.
-            Err(_) => {
-                tokio::task::yield_now().await;
-                continue;
-            }
+        // An ICMP error for something sent earlier shows up here; the transaction's timer deals
+        // with it, and the socket is as good as before.
+        let Ok((length, remote)) = socket.recv_from(&mut buffer).await else {
+            tokio::task::yield_now().await;
+            continue;
         };
         let at = now();
         let Some(bytes) = buffer.get(..length).filter(|b| !b.is_empty()) else {
