@@ -1,5 +1,7 @@
 //! `tipring ctl`: one JSON-RPC call to a running Tipring.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use control::{Client, ClientError, Notification};
 use serde_json::{Map, Value, json};
@@ -9,6 +11,9 @@ use crate::cli::{Common, CtlArgs};
 use crate::headless::socket_path;
 use crate::session::{folders, interrupted, runtime};
 
+/// How long a running Tipring may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub(crate) fn run(common: &Common, args: &CtlArgs) -> anyhow::Result<Outcome> {
     let params: Map<String, Value> = match &args.params {
         Some(text) => serde_json::from_str(text).context("the parameters are not a JSON object")?,
@@ -17,12 +22,14 @@ pub(crate) fn run(common: &Common, args: &CtlArgs) -> anyhow::Result<Outcome> {
     let folders = folders(common).ok();
     let socket = socket_path(args.control.clone(), folders.as_ref())?;
     runtime()?.block_on(async {
-        let mut client = Client::connect(&socket).await?;
+        let connecting = tokio::time::timeout(PATIENCE, Client::connect(&socket));
+        let mut client = connecting.await.context("Tipring does not answer")??;
         if args.method == "events" {
             client.subscribe().await?;
             return follow(client).await;
         }
-        match client.call(&args.method, params).await {
+        let calling = tokio::time::timeout(PATIENCE, client.call(&args.method, params));
+        match calling.await.context("Tipring does not answer")? {
             Ok(result) => {
                 println!("{result}");
                 Ok(Outcome::Done)

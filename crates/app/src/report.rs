@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use model::{
-    AccountView, CallId, CallState, CallView, Direction, Event, Failure, RegistrationState,
+    AccountView, CallId, CallState, CallView, Direction, Event, Failure, Notice, RegistrationState,
     Timestamp, TraceBody, TraceRecord,
 };
 use serde_json::{Value, json};
@@ -19,6 +19,10 @@ pub(crate) struct Report {
     sip: bool,
     registrations: HashMap<model::AccountId, (RegistrationState, Option<Timestamp>)>,
     calls: HashMap<CallId, Told>,
+    /// Time of the newest notice that was printed.
+    noticed: Option<Timestamp>,
+    /// What was last said of the sound.
+    sound: Option<String>,
 }
 
 #[derive(PartialEq)]
@@ -37,6 +41,8 @@ impl Report {
             sip: common.sip,
             registrations: HashMap::new(),
             calls: HashMap::new(),
+            noticed: None,
+            sound: None,
         }
     }
 
@@ -44,6 +50,7 @@ impl Report {
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Resync { snapshot } => {
+                snapshot.notices.iter().for_each(|notice| self.notice(notice));
                 snapshot.accounts.iter().for_each(|account| self.account(account));
                 snapshot.calls.iter().for_each(|call| self.call(call));
             }
@@ -55,12 +62,35 @@ impl Report {
                 json!({"event": "dtmf", "call": call.0, "digit": digit.to_string(), "duration_ms": duration_ms}),
                 || format!("call {call}: received digit {digit}"),
             ),
-            Event::Notice { notice } => self.print(
-                json!({"event": "notice", "level": notice.level, "text": notice.text}),
-                || notice.text.clone(),
-            ),
+            Event::Notice { notice } => self.notice(notice),
+            Event::Devices { devices } => self.sound(devices.warning.as_deref()),
             Event::Trace { records } if self.sip => records.iter().for_each(|record| self.sip(record)),
             _ => {}
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        if self
+            .noticed
+            .as_ref()
+            .is_some_and(|last| *last >= notice.time)
+        {
+            return;
+        }
+        self.noticed = Some(notice.time);
+        let object = json!({"event": "notice", "level": notice.level, "text": notice.text});
+        self.print(object, || notice.text.clone());
+    }
+
+    /// Sound that does not work as chosen is a notice too.
+    fn sound(&mut self, warning: Option<&str>) {
+        if self.sound.as_deref() == warning {
+            return;
+        }
+        self.sound = warning.map(str::to_owned);
+        if let Some(text) = warning {
+            let object = json!({"event": "notice", "level": "warning", "text": text});
+            self.print(object, || text.to_owned());
         }
     }
 
@@ -218,6 +248,7 @@ impl Report {
             "local": local,
             "peer": peer,
             "text": text,
+            "time": record.time,
         });
         self.print(object, || {
             format!("{direction} {} {peer}\n{text}", transport.as_str())
@@ -227,11 +258,11 @@ impl Report {
     fn print(&self, mut object: Value, line: impl FnOnce() -> String) {
         let text = if self.json {
             if let Some(fields) = object.as_object_mut() {
-                fields.insert("time".to_owned(), json!(now()));
+                fields.entry("time").or_insert_with(|| json!(now()));
             }
             object.to_string()
         } else {
-            line()
+            printable(&line())
         };
         // A reader that has gone away ends the printing, not the call.
         let mut out = std::io::stdout().lock();
@@ -260,6 +291,17 @@ pub(crate) fn quality_line(call: &CallView) -> String {
     )
 }
 
+/// Text for a terminal: what a peer sent moves no cursor, rings no bell and turns no direction.
+pub(crate) fn printable(text: &str) -> String {
+    let obeyed = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| if obeyed(c) { '\u{FFFD}' } else { c })
+        .collect()
+}
+
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_system(std::time::SystemTime::now())
 }
@@ -286,5 +328,18 @@ fn call_word(state: CallState) -> Option<&'static str> {
         CallState::Held => Some("held"),
         CallState::Ending => None,
         CallState::Ended => Some("ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_peer_cannot_command_the_terminal() {
+        assert_eq!(
+            printable("\u{1b}[2J\u{7}EVE\r\n\u{202e}x"),
+            "\u{FFFD}[2J\u{FFFD}EVE\u{FFFD}\n\u{FFFD}x"
+        );
     }
 }

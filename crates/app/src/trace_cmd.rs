@@ -11,6 +11,7 @@ use trace::{Query, ladder, store};
 
 use crate::Outcome;
 use crate::cli::{Common, TraceArgs, TraceFormat, TraceSelection, TraceVerb};
+use crate::report::printable;
 use crate::session::folders;
 
 /// What is read of each tenant, newest first.
@@ -39,6 +40,12 @@ pub(crate) fn run(common: &Common, args: &TraceArgs) -> anyhow::Result<Outcome> 
             format: TraceFormat::Json,
             ..
         } => trace::export::json(&records, &options)?,
+    };
+    // JSON escapes by itself what a terminal would obey.
+    let text = if text.starts_with('{') {
+        text
+    } else {
+        printable(&text)
     };
     // A reader that has seen enough is no failure.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());

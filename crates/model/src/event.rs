@@ -215,4 +215,8 @@ pub struct Snapshot {
     /// Where passwords are kept.
     #[serde(default)]
     pub secrets: SecretsView,
+    /// The newest notices, oldest first: what was said before anybody listened is said to those who
+    /// come later.
+    #[serde(default)]
+    pub notices: Vec<Notice>,
 }

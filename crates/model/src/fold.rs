@@ -4,6 +4,8 @@ use crate::{Event, Snapshot};
 
 /// How many lines of history a [`Snapshot`] keeps; older ones are asked for.
 const HISTORY_LINES: usize = 500;
+/// How many notices a [`Snapshot`] keeps.
+const NOTICES: usize = 20;
 /// How many trace records a [`Snapshot`] keeps; older ones stand in the recorder.
 const TRACE_RECORDS: usize = 2_000;
 /// How many bytes of messages those may hold: a flood of large ones is no reason to keep them all.
@@ -50,10 +52,12 @@ impl Snapshot {
             Event::Devices { devices } => self.devices = devices.clone(),
             Event::Preferences { preferences } => self.preferences = *preferences,
             Event::Secrets { secrets } => self.secrets = secrets.clone(),
-            Event::Dtmf { .. }
-            | Event::OptionsAnswered { .. }
-            | Event::Notice { .. }
-            | Event::Stopped => {}
+            Event::Notice { notice } => {
+                self.notices.push(notice.clone());
+                let surplus = self.notices.len().saturating_sub(NOTICES);
+                self.notices.drain(..surplus);
+            }
+            Event::Dtmf { .. } | Event::OptionsAnswered { .. } | Event::Stopped => {}
         }
     }
 }

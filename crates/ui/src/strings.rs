@@ -257,7 +257,8 @@ pub(crate) const ADDRESS_HELP: &str = "As your provider gave it to you.";
 pub(crate) const ADDRESS_MISSING: &str =
     "An address looks like alice@example.com or 1001@pbx.local.";
 pub(crate) const PASSWORD: &str = "Password";
-pub(crate) const PASSWORD_HELP: &str = "Kept in the system’s key store, never in a file.";
+pub(crate) const PASSWORD_HELP: &str =
+    "Kept in the system’s keystore where there is one, never in plain text.";
 pub(crate) const PASSWORD_KEEP: &str = "Leave empty to keep the one that is stored.";
 pub(crate) const SHOW_PASSWORD: &str = "Show the password";
 pub(crate) const ORGANISATION: &str = "Organisation";

@@ -138,6 +138,14 @@ impl Data {
         self.accounts_version += 1;
     }
 
+    fn add_notice(&mut self, notice: Notice) {
+        self.notices.push_back((self.next_notice, notice));
+        self.next_notice += 1;
+        if self.notices.len() > NOTICES {
+            self.notices.pop_front();
+        }
+    }
+
     fn replace(&mut self, snapshot: Snapshot) {
         let Snapshot {
             tenants,
@@ -148,6 +156,7 @@ impl Data {
             devices,
             preferences,
             secrets,
+            notices,
         } = snapshot;
         self.phase = Phase::Running;
         self.tenants = tenants;
@@ -159,6 +168,11 @@ impl Data {
         self.devices = devices;
         self.preferences = preferences;
         self.secrets = secrets;
+        for notice in notices {
+            if !self.notices.iter().any(|(_, known)| *known == notice) {
+                self.add_notice(notice);
+            }
+        }
         self.touch_accounts();
         self.history_version += 1;
     }
@@ -250,11 +264,7 @@ pub fn apply(state: &mut ViewState, event: Event) {
             );
         }
         Event::Notice { notice } => {
-            data.notices.push_back((data.next_notice, notice));
-            data.next_notice += 1;
-            if data.notices.len() > NOTICES {
-                data.notices.pop_front();
-            }
+            data.add_notice(notice);
         }
         Event::Stopped => data.phase = Phase::Stopped,
     }

@@ -266,7 +266,9 @@ fn sdp_parts(line: &str, parts: &mut Vec<Part>) {
 fn display_names(line: &str, from: usize, parts: &mut Vec<Part>) {
     let mut begin = from;
     for (open, _) in line.match_indices('<') {
-        if open < begin {
+        // A `<` in quotes, as in `+sip.instance="<urn:uuid:…>"`, opens no address.
+        let quotes = line.get(from..open).map_or(0, unescaped_quotes);
+        if open < begin || quotes % 2 == 1 {
             continue;
         }
         let range = trimmed(line.get(..open).unwrap_or_default(), begin);
@@ -298,6 +300,18 @@ fn display_names(line: &str, from: usize, parts: &mut Vec<Part>) {
             .and_then(|rest| rest.find('>'))
             .map_or(line.len(), |close| open + close + 1);
     }
+}
+
+/// How many quotes begin or end a quoted string.
+fn unescaped_quotes(text: &str) -> usize {
+    let mut escaped = false;
+    text.bytes()
+        .filter(|byte| {
+            let counts = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            counts
+        })
+        .count()
 }
 
 /// User parts and passwords of SIP URIs, numbers of tel URIs.

@@ -51,6 +51,10 @@ fn form(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window) {
     ui.add_space(20.0);
     ui.spacing_mut().item_spacing.y = 12.0;
     let faults = window.first.faults();
+    // Whoever starts to type means the address.
+    if window.first.address.is_empty() && ui.memory(|m| m.focused().is_none()) {
+        window.focus = Some(FocusWish::Form);
+    }
     let last = accounts::essential(ui, &t, &mut window.first, &faults, window.focus.take());
     let entered = last.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
     let advanced = window.first.advanced;

@@ -182,6 +182,7 @@ pub(crate) fn snapshot() -> Snapshot {
             warning: None,
         },
         secrets: model::SecretsView::default(),
+        notices: Vec::new(),
         preferences: Preferences {
             theme: ThemeChoice::Dark,
             text_scale: 1.0,
