@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use control::{Publisher, Request, RpcError, Server};
 use engine::{CommandSender, Engine, EngineConfig, EngineHandle, GivenTenant, Hub};
-use model::Event;
+use model::{Event, TraceRecord};
 use serde_json::{Value, json};
 use settings::Folders;
+use trace::redact::{RedactOptions, Redactor};
 
 use crate::cli::{Common, HeadlessArgs};
 use crate::report::Report;
@@ -100,7 +101,24 @@ pub(crate) fn serve(engine: &EngineHandle, server: Server) -> Serving {
 async fn forward(hub: Arc<Hub>, publisher: Publisher) {
     let mut events = hub.subscribe(None);
     loop {
-        publisher.publish(&events.next().await);
+        publisher.publish(&without_secrets(events.next().await));
+    }
+}
+
+/// The event as it may leave the process: what answers a challenge can be tried against word lists.
+fn without_secrets(mut event: Event) -> Event {
+    match &mut event {
+        Event::Trace { records } => mask(records),
+        Event::Resync { snapshot } => mask(&mut snapshot.trace),
+        _ => {}
+    }
+    event
+}
+
+fn mask(records: &mut [TraceRecord]) {
+    let mut redactor = Redactor::new(records.iter(), RedactOptions::secrets_only());
+    for record in records {
+        *record = redactor.record(record);
     }
 }
 
@@ -110,7 +128,63 @@ async fn answer(request: Request, hub: Arc<Hub>, sender: CommandSender) -> Resul
             sender.send(*command);
             Ok(Value::Null)
         }
-        Request::Snapshot => serde_json::to_value(hub.snapshot())
-            .map_err(|error| RpcError::new(RpcError::INTERNAL, error.to_string())),
+        Request::Snapshot => {
+            let mut snapshot = hub.snapshot();
+            mask(&mut snapshot.trace);
+            serde_json::to_value(snapshot)
+                .map_err(|error| RpcError::new(RpcError::INTERNAL, error.to_string()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{Snapshot, TenantId, Timestamp, TraceBody, Transport};
+
+    use super::*;
+
+    const ANSWER: &str = "6629fae49393a05397450978507c4ef1";
+
+    fn register() -> TraceRecord {
+        let text = format!(
+            "REGISTER sip:example.com SIP/2.0\r\nFrom: <sip:alice@example.com>;tag=1\r\n\
+             Authorization: Digest username=\"alice\", realm=\"r\", nonce=\"n\", response=\"{ANSWER}\"\r\n\r\n"
+        );
+        TraceRecord {
+            id: 1,
+            time: Timestamp(0),
+            tenant: TenantId::new("t"),
+            account: None,
+            call: None,
+            body: TraceBody::Sip {
+                sent: true,
+                transport: Transport::Udp,
+                local: "192.0.2.1:5060".to_owned(),
+                peer: "192.0.2.2:5060".to_owned(),
+                bytes: Arc::from(text.as_bytes()),
+            },
+        }
+    }
+
+    #[test]
+    fn what_answers_a_challenge_does_not_leave_the_process() {
+        let records = vec![register()];
+        let snapshot = Snapshot {
+            trace: records.clone(),
+            ..Snapshot::default()
+        };
+        let resync = Event::Resync {
+            snapshot: Box::new(snapshot),
+        };
+        for event in [Event::Trace { records }, resync] {
+            let told = serde_json::to_string(&without_secrets(event)).expect("it is JSON");
+            assert!(!told.contains(ANSWER), "{told}");
+            assert!(
+                told.contains("sip:alice@example.com"),
+                "the rest stays: {told}"
+            );
+        }
     }
 }
