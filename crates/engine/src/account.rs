@@ -11,14 +11,17 @@ use secrecy::SecretString;
 use sip_core::registration::{Registered, Registration, RegistrationConfig, RegistrationEvent};
 use sip_message::{Message, NameAddr};
 
-use crate::drive::{self, Outlet};
+use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
 use crate::recorder::RecorderMsg;
-use crate::shared::Shared;
+use crate::shared::{Service, Shared};
 use crate::tenant::TenantMsg;
 use crate::transport::{Delivery, Owner, Reachable, TransportMsg};
 use crate::wake::{Wake, now};
-use crate::{failures, wall};
+use crate::{failures, names, wall};
+
+/// How long a local address that cannot be used rests before it is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(10);
 
 /// What an [`AccountActor`] can be told.
 pub(crate) enum AccountMsg {
@@ -27,15 +30,22 @@ pub(crate) enum AccountMsg {
     /// Sign out and stay out.
     Unregister,
     /// Sign out, then end.
-    Leave,
+    Leave {
+        /// Whether the account is still shown: not when it was removed.
+        shown: bool,
+    },
     /// The transport brought something.
     Delivered(Delivery),
     /// A deadline has come.
     Wake(u64),
     /// The tenant has a new transport.
     TransportReplaced(ActorRef<TransportMsg>),
-    /// The tenant's transport cannot listen where this account wants.
-    BindFailed(sip_core::TransportError),
+    /// Whether the tenant's transport can listen where this account wants.
+    Listens(Result<(), sip_core::TransportError>),
+    /// Ask again whether it can.
+    ListenAgain,
+    /// The tenant has no transport any more.
+    TransportLost,
     /// Fail, so that the supervisor's answer can be seen.
     #[cfg(test)]
     Crash,
@@ -55,7 +65,7 @@ pub(crate) struct AccountArgs {
     pub(crate) identity: Identity,
     pub(crate) password: Option<SecretString>,
     pub(crate) transport: ActorRef<TransportMsg>,
-    pub(crate) recorder: ActorRef<RecorderMsg>,
+    pub(crate) recorder: Arc<Service<RecorderMsg>>,
 }
 
 /// What the tenant needs to know of an account to place its calls.
@@ -74,7 +84,11 @@ pub(crate) struct AccountState {
     wake: Wake,
     /// Hosts our registrar answered from.
     servers: HashSet<IpAddr>,
+    questions: Questions,
+    /// Why its local address cannot be used. Whatever fails because of that is told as this.
+    unbound: Option<Failure>,
     leaving: bool,
+    shown: bool,
 }
 
 impl Actor for AccountActor {
@@ -109,7 +123,10 @@ impl Actor for AccountActor {
             view,
             wake: Wake::default(),
             servers: HashSet::new(),
+            questions: Questions::default(),
+            unbound: None,
             leaving: false,
+            shown: true,
             args,
         };
         state.join_transport();
@@ -133,8 +150,9 @@ impl Actor for AccountActor {
                 state.registration.register(now());
             }
             AccountMsg::Unregister => state.sign_out(),
-            AccountMsg::Leave => {
+            AccountMsg::Leave { shown } => {
                 state.leaving = true;
+                state.shown = shown;
                 let _ = state
                     .args
                     .transport
@@ -149,14 +167,13 @@ impl Actor for AccountActor {
             }
             AccountMsg::TransportReplaced(transport) => {
                 state.args.transport = transport;
-                state.join_transport();
-                if state.view.state != RegistrationState::Off {
-                    state.registration.register(now());
-                }
+                state.on_transport_replaced();
             }
-            AccountMsg::BindFailed(error) => {
-                state.view.failure = Some(failures::bind(&error).registering());
-                state.enter(RegistrationState::Silent);
+            AccountMsg::Listens(result) => state.on_listens(&myself, result),
+            AccountMsg::ListenAgain => state.tell_reachable(),
+            AccountMsg::TransportLost => {
+                let lost = failures::transport(&sip_core::TransportError::Closed).registering();
+                state.fail(lost, RegistrationState::Silent);
             }
             #[cfg(test)]
             AccountMsg::Crash => panic!("told to fail"),
@@ -179,6 +196,54 @@ impl AccountState {
         };
         let _ = self.args.transport.cast(claim);
         self.tell_reachable();
+    }
+
+    /// What was asked of the old transport is asked again, and whoever was signed in or on the way
+    /// signs in anew. A no for good stays one.
+    fn on_transport_replaced(&mut self) {
+        self.join_transport();
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.args.transport,
+            bind: self.args.identity.bind,
+        };
+        self.questions.ask_again(&outlet);
+        let wanted = matches!(
+            self.view.state,
+            RegistrationState::Trying | RegistrationState::Registered | RegistrationState::Silent
+        );
+        if wanted && !self.leaving && self.args.settings.register {
+            self.registration.register(now());
+        }
+    }
+
+    /// An address that another program holds may become free.
+    fn on_listens(
+        &mut self,
+        myself: &ActorRef<AccountMsg>,
+        result: Result<(), sip_core::TransportError>,
+    ) {
+        match result {
+            Ok(()) => {
+                if self.unbound.take().is_none() {
+                    return;
+                }
+                if self.args.settings.register {
+                    self.registration.register(now());
+                } else {
+                    self.view.failure = None;
+                    self.enter(RegistrationState::Off);
+                }
+            }
+            Err(error) => {
+                let failure = failures::bind(&error).registering();
+                if self.unbound.as_ref() != Some(&failure) {
+                    self.unbound = Some(failure.clone());
+                    self.fail(failure, RegistrationState::Silent);
+                }
+                myself.send_after(LISTEN_AGAIN, || AccountMsg::ListenAgain);
+            }
+        }
     }
 
     fn sign_out(&mut self) {
@@ -214,6 +279,7 @@ impl AccountState {
                 Message::Request(_) => {}
             },
             Delivery::Resolved { id, result } => {
+                self.questions.on_answer(id);
                 self.registration.handle_resolved(now(), id, result);
             }
             Delivery::Unsent { branch, error } => {
@@ -235,6 +301,7 @@ impl AccountState {
             let deadline = drive::drain(
                 || self.registration.poll_output(),
                 &outlet,
+                &mut self.questions,
                 &mut self.events,
             );
             match self.events.pop_front() {
@@ -278,6 +345,7 @@ impl AccountState {
         self.view.mapped = registered.mapped.map(|m| m.to_string());
         self.view.round_trip_ms = registered.round_trip.map(|t| t.as_secs_f32() * 1000.0);
         self.view.failure = None;
+        self.unbound = None;
         if self.servers.insert(path.remote.ip()) {
             self.tell_reachable();
         }
@@ -295,6 +363,7 @@ impl AccountState {
     }
 
     fn fail(&mut self, failure: Failure, state: RegistrationState) {
+        let failure = self.unbound.clone().unwrap_or(failure);
         self.note(failure.sentence());
         self.view.failure = Some(failure);
         self.view.expires_at = None;
@@ -302,7 +371,7 @@ impl AccountState {
     }
 
     fn note(&self, text: String) {
-        let _ = self.args.recorder.cast(RecorderMsg::Note {
+        self.args.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic: "registration",
             text,
@@ -316,6 +385,11 @@ impl AccountState {
     fn enter(&mut self, state: RegistrationState) {
         if self.view.state != state {
             tracing::info!(account = %self.args.id, from = ?self.view.state, to = ?state, "registration");
+            self.note(format!(
+                "the registration was {} and is {}",
+                names::registration(self.view.state),
+                names::registration(state)
+            ));
             self.view.state = state;
             self.view.since = wall();
         }
@@ -323,6 +397,9 @@ impl AccountState {
     }
 
     fn publish(&self) {
+        if !self.shown {
+            return;
+        }
         self.args.shared.hub.publish(Event::Account {
             account: Box::new(self.view.clone()),
         });
@@ -341,6 +418,8 @@ fn config(args: &AccountArgs) -> RegistrationConfig {
         .credentials(args.password.as_ref())
         .into_iter()
         .collect();
-    config.user_agent.clone_from(&args.shared.user_agent);
+    config
+        .user_agent
+        .clone_from(&args.shared.capabilities.user_agent);
     config
 }

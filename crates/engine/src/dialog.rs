@@ -21,14 +21,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
 use sip_core::call::{Call, CallConfig, CallEvent, EndKind};
 use sip_core::dispatch::ServerKey;
+use sip_core::stateless::Capabilities;
 use sip_core::{Inbound, Path, ResolveError, ResolveId, Transmit};
-use sip_message::{HeaderName, Message, NameAddr, Request, StatusCode, Uri};
+use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode, Uri};
 
 use self::media_leg::MediaLeg;
-use crate::drive::{self, Outlet};
+use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
 use crate::recorder::RecorderMsg;
-use crate::shared::Shared;
+use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
 use crate::tenant::TenantMsg;
 use crate::transport::{Delivery, Owner, TransportMsg};
@@ -97,7 +98,7 @@ pub(crate) struct DialogArgs {
     pub(crate) password: Option<SecretString>,
     pub(crate) service_route: Vec<NameAddr>,
     pub(crate) transport: ActorRef<TransportMsg>,
-    pub(crate) recorder: ActorRef<RecorderMsg>,
+    pub(crate) recorder: Arc<Service<RecorderMsg>>,
     pub(crate) id: CallId,
     pub(crate) start: Start,
 }
@@ -128,15 +129,18 @@ pub(crate) struct DialogState {
     settings: AccountSettings,
     identity: Identity,
     transport: ActorRef<TransportMsg>,
-    recorder: ActorRef<RecorderMsg>,
+    recorder: Arc<Service<RecorderMsg>>,
     owner: Owner,
     phase: Phase,
     events: VecDeque<CallEvent>,
     media: Option<MediaLeg>,
     view: CallView,
     wake: Wake,
-    /// Whether the tenant holds what it takes to end the call.
-    has_card: bool,
+    questions: Questions,
+    /// What the tenant's card was drawn from: CSeq and target of the dialog.
+    card: Option<(u32, String)>,
+    /// Whether the user wants the call held; carried out as soon as the call can.
+    hold_wanted: bool,
     stream_budget: Budget,
     /// Set when the user has put the call away, which may be before it is drained.
     dismissed: bool,
@@ -192,7 +196,7 @@ impl Actor for DialogActor {
             }
             DialogMsg::TransportReplaced(transport) => {
                 state.transport = transport;
-                state.claim(None);
+                state.on_transport_replaced();
             }
             DialogMsg::DigitHeard { digit, duration } => {
                 state.on_digit_heard(digit, u32::try_from(duration.as_millis()).ok());
@@ -310,7 +314,9 @@ impl DialogState {
             media: None,
             view,
             wake: Wake::default(),
-            has_card: false,
+            questions: Questions::default(),
+            card: None,
+            hold_wanted: false,
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,
@@ -343,13 +349,13 @@ impl DialogState {
         config.extra_headers.extend(headers);
         let next_hop = config.route.first().unwrap_or(&target).clone();
         config.remote = Some(NameAddr::new(target));
-        let _ = self.transport.cast(TransportMsg::Resolve {
-            owner: self.owner.clone(),
-            id: FIRST_LOOK_UP,
-            uri: next_hop,
-            transport: self.identity.transport,
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.transport,
             bind: self.identity.bind,
-        });
+        };
+        self.questions
+            .ask(&outlet, FIRST_LOOK_UP, next_hop, self.identity.transport);
         self.phase = Phase::Finding(Box::new(config));
     }
 
@@ -417,7 +423,21 @@ impl DialogState {
         self.finish(Some(failure), Outcome::Failed);
     }
 
+    /// The dialog stays; what it said and asked on the old transport finds its way on the new one.
+    fn on_transport_replaced(&mut self) {
+        self.claim(None);
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.transport,
+            bind: self.identity.bind,
+        };
+        self.questions.ask_again(&outlet);
+    }
+
     fn on_delivery(&mut self, delivery: Delivery) {
+        if let Delivery::Resolved { id, .. } = &delivery {
+            self.questions.on_answer(*id);
+        }
         if let Delivery::Resolved {
             id: FIRST_LOOK_UP,
             result,
@@ -436,8 +456,12 @@ impl DialogState {
             } => match *message {
                 Message::Request(request) => call.handle_request(at, request, inbound),
                 Message::Response(response) => {
+                    let of_call = response
+                        .headers
+                        .cseq()
+                        .is_ok_and(|cseq| cseq.method == Method::Invite);
                     let status = response.status;
-                    if status.code() > 100 {
+                    if of_call && status.code() > 100 {
                         self.view.last_status = Some((status.code(), response.reason.clone()));
                     }
                     call.handle_response(at, response, inbound);
@@ -477,11 +501,20 @@ impl DialogState {
             transport: &self.transport,
             bind: self.identity.bind,
         };
-        drive::drain(|| call.poll_output(), &outlet, &mut self.events)
+        drive::drain(
+            || call.poll_output(),
+            &outlet,
+            &mut self.questions,
+            &mut self.events,
+        )
     }
 
     async fn on_event(&mut self, myself: &ActorRef<DialogMsg>, event: CallEvent) {
+        // What was queued before we ended it ourselves brings nothing back.
+        let over = self.view.state == CallState::Ended;
         match event {
+            CallEvent::Notice(text) => self.note("call", text),
+            _ if over => {}
             CallEvent::Trying => {}
             CallEvent::Progress { status, reason, .. } => {
                 self.view.last_status = Some((status.code(), reason));
@@ -506,7 +539,6 @@ impl DialogState {
                 );
             }
             CallEvent::Ended(reason) => self.on_ended(&reason.kind),
-            CallEvent::Notice(text) => self.note("call", text),
         }
     }
 
@@ -516,6 +548,7 @@ impl DialogState {
         }
         self.enter(self.talking_state());
         self.update_tones();
+        self.settle_hold();
     }
 
     fn talking_state(&self) -> CallState {
@@ -530,6 +563,8 @@ impl DialogState {
         let outcome = match kind {
             _ if self.view.connected_at.is_some() => Outcome::Answered,
             EndKind::Cancelled { .. } => Outcome::Missed,
+            // Our own time to ring ran out.
+            EndKind::NoAnswer if self.view.direction == Direction::Incoming => Outcome::Missed,
             EndKind::WeRejected { .. } => Outcome::Declined,
             EndKind::WeHungUp if self.view.direction == Direction::Outgoing => Outcome::Cancelled,
             EndKind::WeHungUp => Outcome::Declined,
@@ -570,10 +605,14 @@ impl DialogState {
             return;
         };
         let card = call.bye_card();
-        // A card is drawn when the dialog stands and renewed whenever something was said; the CSeq
-        // of the BYE leaves room for what the card does not know.
-        if card.is_some() != self.has_card {
-            self.has_card = card.is_some();
+        // Drawn anew whenever something was said in the dialog; the CSeq of the BYE leaves room for
+        // what the card does not know.
+        let drawn_from = card.as_ref().and(call.dialog()).map(|dialog| {
+            let target = dialog.next_hop().to_string();
+            (dialog.local_cseq(), target)
+        });
+        if drawn_from != self.card {
+            self.card = drawn_from;
             let _ = self.tenant.cast(TenantMsg::Card {
                 call: self.view.id,
                 card: card.map(Box::new),
@@ -588,6 +627,7 @@ impl DialogState {
         let key = call.owner_key().clone();
         if self.view.sip_call_id.is_empty() {
             self.view.sip_call_id.clone_from(&key.call_id);
+            self.publish();
         }
         let _ = self.transport.cast(TransportMsg::Claim {
             key,
@@ -606,7 +646,7 @@ impl DialogState {
     }
 
     fn note(&self, topic: &'static str, text: String) {
-        let _ = self.recorder.cast(RecorderMsg::Note {
+        self.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic,
             text,
@@ -662,11 +702,17 @@ pub(crate) fn call_config(
         .extend(service_route.iter().map(|route| route.uri.clone()));
     config.transport = identity.transport;
     config.credentials = identity.credentials(password);
-    config
-        .capabilities
-        .user_agent
-        .clone_from(&shared.user_agent);
+    config.capabilities = shared.capabilities.clone();
     config.extra_headers.clone_from(&identity.headers);
     config.ring_limit = shared.ring_limit.or(config.ring_limit);
     config
+}
+
+/// What every call of ours can do, for Allow, Supported and Accept wherever they are said.
+pub(crate) fn capabilities() -> Capabilities {
+    let nobody = Uri::parse("sip:anonymous.invalid").expect("the address is written well");
+    Capabilities {
+        user_agent: concat!("Tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..CallConfig::new(NameAddr::new(nobody), "").capabilities
+    }
 }

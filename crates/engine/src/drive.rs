@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use ractor::ActorRef;
-use sip_core::Output;
+use sip_core::{Output, ResolveId, Transport};
+use sip_message::Uri;
 
 use crate::transport::{Owner, TransportMsg};
 
@@ -17,11 +18,60 @@ pub(crate) struct Outlet<'a> {
     pub(crate) bind: Option<SocketAddr>,
 }
 
+impl Outlet<'_> {
+    /// Asks for the places behind a next hop.
+    fn ask(&self, question: &Question) {
+        let _ = self.transport.cast(TransportMsg::Resolve {
+            owner: self.owner.clone(),
+            id: question.id,
+            uri: question.uri.clone(),
+            transport: question.transport,
+            bind: self.bind,
+        });
+    }
+}
+
+/// Questions for the way that wait for an answer: a new transport does not know them.
+#[derive(Default)]
+pub(crate) struct Questions(Vec<Question>);
+
+struct Question {
+    id: ResolveId,
+    uri: Uri,
+    transport: Option<Transport>,
+}
+
+impl Questions {
+    /// Asks, and remembers that.
+    pub(crate) fn ask(
+        &mut self,
+        outlet: &Outlet<'_>,
+        id: ResolveId,
+        uri: Uri,
+        transport: Option<Transport>,
+    ) {
+        let question = Question { id, uri, transport };
+        outlet.ask(&question);
+        self.0.push(question);
+    }
+
+    /// Asks everything again that was not answered.
+    pub(crate) fn ask_again(&self, outlet: &Outlet<'_>) {
+        self.0.iter().for_each(|question| outlet.ask(question));
+    }
+
+    /// An answer has come.
+    pub(crate) fn on_answer(&mut self, id: ResolveId) {
+        self.0.retain(|question| question.id != id);
+    }
+}
+
 /// Polls until the object answers with its deadline: sends go out, questions are asked, events are
 /// queued for the actor, which handles them one by one and drains again after each.
 pub(crate) fn drain<E>(
     mut poll: impl FnMut() -> Output<E>,
     outlet: &Outlet<'_>,
+    questions: &mut Questions,
     events: &mut VecDeque<E>,
 ) -> Option<Instant> {
     loop {
@@ -34,13 +84,7 @@ pub(crate) fn drain<E>(
                 });
             }
             Output::Resolve { id, uri, transport } => {
-                let _ = outlet.transport.cast(TransportMsg::Resolve {
-                    owner: outlet.owner.clone(),
-                    id,
-                    uri: *uri,
-                    transport,
-                    bind: outlet.bind,
-                });
+                questions.ask(outlet, id, *uri, transport);
             }
             Output::Event(event) => events.push_back(event),
             Output::Deadline(deadline) => return deadline,

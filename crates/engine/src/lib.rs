@@ -44,6 +44,8 @@ mod store;
 mod stream;
 mod supervise;
 mod tenant;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod wake;
 
@@ -74,7 +76,7 @@ pub use media::{Sink, Source, wav};
 
 use self::devices::{DevicesActor, DevicesArgs};
 use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
-use self::shared::{DevicesRef, LiveStreams, Shared};
+use self::shared::{LiveStreams, Service, Shared};
 use self::store::{StoreActor, StoreArgs};
 
 /// What a child says when it ends because its work is done.
@@ -82,6 +84,9 @@ const DRAINED: &str = "drained";
 
 /// Ports that media may use unless told otherwise.
 const MEDIA_PORTS: RangeInclusive<u16> = 16_384..=32_767;
+
+/// How long the store may take to write what it was told.
+const FILING: Duration = Duration::from_secs(1);
 
 /// Lines of history that clients get at the start.
 const HISTORY_LINES: usize = 500;
@@ -218,15 +223,11 @@ impl Engine {
             .into_iter()
             .rev()
             .for_each(|entry| hub.publish(Event::History { entry }));
-        let (store, _) = Actor::spawn(
-            None,
-            StoreActor,
-            StoreArgs {
-                hub: Arc::clone(&hub),
-                history,
-            },
-        )
-        .await?;
+        let store_args = StoreArgs {
+            hub: Arc::clone(&hub),
+            history,
+        };
+        let (store, _) = Actor::spawn(None, StoreActor, store_args.clone()).await?;
         let devices_args = DevicesArgs {
             hub: Arc::clone(&hub),
             pump: pump.clone(),
@@ -238,10 +239,10 @@ impl Engine {
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             pump: pump.clone(),
-            store: store.clone(),
-            devices: DevicesRef::new(devices.clone()),
+            store: Service::new(store.clone()),
+            devices: Service::new(devices.clone()),
             live: LiveStreams::default(),
-            user_agent: concat!("Tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
+            capabilities: dialog::capabilities(),
             instance_id: instance_id(config.folders.as_ref()),
             cname: format!("{:016x}@tipring.invalid", shared::random_u64()),
             hosts: config.hosts,
@@ -254,7 +255,9 @@ impl Engine {
         let args = PhoneArgs {
             shared: Arc::clone(&shared),
             devices,
+            store,
             devices_args,
+            store_args,
             settings,
             save_to,
             secrets,
@@ -318,7 +321,7 @@ impl EngineHandle {
         if let Some(task) = self.task.take() {
             let _ = tokio::time::timeout(patience, task).await;
         }
-        self.shared.store.stop(None);
+        self.shared.store.drain(FILING).await;
         self.pump.shutdown();
     }
 }

@@ -21,3 +21,16 @@ pub(crate) fn core_transport(transport: model::Transport) -> sip_core::Transport
         model::Transport::Wss => sip_core::Transport::Wss,
     }
 }
+
+/// A registration's state, as notes of the record say it.
+pub(crate) fn registration(state: model::RegistrationState) -> &'static str {
+    match state {
+        model::RegistrationState::Off => "off",
+        model::RegistrationState::Trying => "on its way",
+        model::RegistrationState::Registered => "registered",
+        model::RegistrationState::Refused => "refused",
+        model::RegistrationState::Silent => "without an answer",
+        model::RegistrationState::Leaving => "signing out",
+        model::RegistrationState::Degraded => "degraded",
+    }
+}

@@ -9,11 +9,11 @@ use model::{AccountId, Event, Failure};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::Timers;
 use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
+use sip_core::dispatch::OwnerKey;
 use sip_core::options::{Options, OptionsConfig, OptionsEvent};
-use sip_core::stateless::Capabilities;
 use sip_message::{Message, Uri};
 
-use crate::drive::{self, Outlet};
+use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
 use crate::shared::Shared;
 use crate::transport::{Delivery, Owner, TransportMsg};
@@ -26,6 +26,8 @@ pub(crate) enum OneShotMsg {
     Delivered(Delivery),
     /// A deadline has come.
     Wake(u64),
+    /// The tenant has a new transport.
+    TransportReplaced(ActorRef<TransportMsg>),
 }
 
 /// Owns one request until it is over.
@@ -60,7 +62,9 @@ pub(crate) enum Task {
 pub(crate) struct OneShotState {
     args: Asker,
     owner: Owner,
+    key: OwnerKey,
     request: Running,
+    questions: Questions,
     wake: Wake,
 }
 
@@ -99,10 +103,7 @@ impl Actor for OneShotActor {
                     route: args.identity.proxy.clone(),
                     transport: args.identity.transport,
                     credentials: args.config.credentials.clone().into_iter().collect(),
-                    capabilities: Capabilities {
-                        user_agent: args.shared.user_agent.clone(),
-                        ..Capabilities::default()
-                    },
+                    capabilities: args.shared.capabilities.clone(),
                     timers: Timers::default(),
                 };
                 let mut options = Options::new(config, &seed);
@@ -120,12 +121,6 @@ impl Actor for OneShotActor {
                 )
             }
         };
-        let claim = TransportMsg::Claim {
-            key,
-            server_key: None,
-            owner: owner.clone(),
-        };
-        let _ = args.transport.cast(claim);
         let asker = Asker {
             shared: args.shared,
             account: args.account,
@@ -136,9 +131,12 @@ impl Actor for OneShotActor {
         let mut state = OneShotState {
             args: asker,
             owner,
+            key,
             request,
+            questions: Questions::default(),
             wake: Wake::default(),
         };
+        state.claim();
         state.drive(&myself);
         Ok(state)
     }
@@ -156,6 +154,7 @@ impl Actor for OneShotActor {
                     state.on_wake(now());
                 }
             }
+            OneShotMsg::TransportReplaced(transport) => state.on_transport_replaced(transport),
         }
         state.drive(&myself);
         let drained = match &state.request {
@@ -170,7 +169,29 @@ impl Actor for OneShotActor {
 }
 
 impl OneShotState {
+    fn claim(&self) {
+        let _ = self.args.transport.cast(TransportMsg::Claim {
+            key: self.key.clone(),
+            server_key: None,
+            owner: self.owner.clone(),
+        });
+    }
+
+    fn on_transport_replaced(&mut self, transport: ActorRef<TransportMsg>) {
+        self.args.transport = transport;
+        self.claim();
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.args.transport,
+            bind: self.args.identity.bind,
+        };
+        self.questions.ask_again(&outlet);
+    }
+
     fn on_delivery(&mut self, delivery: Delivery) {
+        if let Delivery::Resolved { id, .. } = &delivery {
+            self.questions.on_answer(*id);
+        }
         let at = now();
         match (&mut self.request, delivery) {
             (
@@ -227,7 +248,12 @@ impl OneShotState {
         };
         let deadline = match &mut self.request {
             Running::Ask(options, events) => {
-                let deadline = drive::drain(|| options.poll_output(), &outlet, events);
+                let deadline = drive::drain(
+                    || options.poll_output(),
+                    &outlet,
+                    &mut self.questions,
+                    events,
+                );
                 std::mem::take(events)
                     .into_iter()
                     .for_each(|event| self.args.on_answer(event));
@@ -235,7 +261,8 @@ impl OneShotState {
             }
             // What becomes of a farewell interests nobody any more.
             Running::Farewell(call, events) => {
-                let deadline = drive::drain(|| call.poll_output(), &outlet, events);
+                let deadline =
+                    drive::drain(|| call.poll_output(), &outlet, &mut self.questions, events);
                 events.clear();
                 deadline
             }

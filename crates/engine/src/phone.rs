@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::{
-    AccountId, AccountSettings, CallId, CallState, Command, DeviceRole, Event, Failure,
-    FailureKind, Notice, NoticeLevel, Password, TenantId, TenantView,
+    AccountId, AccountSettings, CallId, CallState, CallView, Command, DeviceRole, Direction, Event,
+    Failure, FailureKind, Notice, NoticeLevel, Outcome, Password, TenantId, TenantView,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -15,8 +15,8 @@ use settings::{Account, Settings, Tenant};
 
 use crate::devices::{DevicesActor, DevicesArgs, DevicesMsg};
 use crate::identity::Identity;
-use crate::shared::{CallMedia, Shared, random_u64};
-use crate::store::StoreMsg;
+use crate::shared::{CallMedia, Ringing, Shared, random_u64};
+use crate::store::{StoreActor, StoreArgs, StoreMsg};
 use crate::supervise::Budget;
 use crate::tenant::{AccountSpec, TenantActor, TenantArgs, TenantMsg};
 use crate::wake::now;
@@ -32,10 +32,13 @@ pub(crate) enum PhoneMsg {
     SecretKept(Result<Backend, SecretError>),
     /// Tell a tenant, so that supervision can be seen.
     #[cfg(test)]
-    Tell(TenantId, TenantMsg),
+    Tell(TenantId, Box<TenantMsg>),
     /// Make the devices fail.
     #[cfg(test)]
     CrashDevices,
+    /// Make the store fail.
+    #[cfg(test)]
+    CrashStore,
 }
 
 /// The root of the tree.
@@ -45,7 +48,9 @@ pub(crate) struct PhoneActor;
 pub(crate) struct PhoneArgs {
     pub(crate) shared: Arc<Shared>,
     pub(crate) devices: ActorRef<DevicesMsg>,
+    pub(crate) store: ActorRef<StoreMsg>,
     pub(crate) devices_args: DevicesArgs,
+    pub(crate) store_args: StoreArgs,
     /// Accounts and the rest as loaded.
     pub(crate) settings: Settings,
     /// Where changes go; `None` keeps them in memory.
@@ -62,9 +67,15 @@ pub(crate) struct PhoneState {
     secrets: SecretStore,
     passwords: HashMap<AccountId, SecretString>,
     tenants: HashMap<TenantId, TenantChild>,
-    devices: ActorRef<DevicesMsg>,
     devices_args: DevicesArgs,
     devices_budget: Budget,
+    store_args: StoreArgs,
+    store_budget: Budget,
+    /// The part of each account's Contact that cannot be guessed.
+    contact_secrets: HashMap<AccountId, u32>,
+    /// Calls that a person began or took up, with their tenants: the events that say so may lag
+    /// behind the next command.
+    taken_up: HashMap<CallId, TenantId>,
     leaving: bool,
 }
 
@@ -85,6 +96,7 @@ impl Actor for PhoneActor {
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         args.devices.get_cell().link(myself.get_cell());
+        args.store.get_cell().link(myself.get_cell());
         let mut state = PhoneState {
             shared: args.shared,
             settings: args.settings,
@@ -92,9 +104,12 @@ impl Actor for PhoneActor {
             secrets: args.secrets,
             passwords: args.passwords,
             tenants: HashMap::new(),
-            devices: args.devices,
             devices_args: args.devices_args,
             devices_budget: Budget::service(),
+            store_args: args.store_args,
+            store_budget: Budget::service(),
+            contact_secrets: HashMap::new(),
+            taken_up: HashMap::new(),
             leaving: false,
         };
         let preferences = state.settings.preferences;
@@ -124,11 +139,13 @@ impl Actor for PhoneActor {
             #[cfg(test)]
             PhoneMsg::Tell(tenant, message) => {
                 if let Some(actor) = state.tenants.get(&tenant).and_then(|t| t.actor.as_ref()) {
-                    let _ = actor.cast(message);
+                    let _ = actor.cast(*message);
                 }
             }
             #[cfg(test)]
-            PhoneMsg::CrashDevices => drop(state.devices.cast(DevicesMsg::Crash)),
+            PhoneMsg::CrashDevices => state.shared.devices.cast(DevicesMsg::Crash),
+            #[cfg(test)]
+            PhoneMsg::CrashStore => state.shared.store.cast(StoreMsg::Crash),
         }
         state.stop_when_empty(&myself);
         Ok(())
@@ -201,13 +218,11 @@ impl PhoneState {
                 target,
                 headers,
             } => self.place_call(account, target, headers),
-            Command::AnswerCall { call } => {
-                self.hold_others(call);
-                self.to_call(call, Command::AnswerCall { call });
-            }
-            Command::ResumeCall { call } => {
-                self.hold_others(call);
-                self.to_call(call, Command::ResumeCall { call });
+            Command::AnswerCall { call } | Command::ResumeCall { call } => {
+                if let Some(tenant) = self.tenant_of(call) {
+                    self.take_up(call, tenant);
+                }
+                self.to_call(call, command);
             }
             Command::RejectCall { call, .. }
             | Command::EndCall { call }
@@ -215,9 +230,8 @@ impl PhoneState {
             | Command::MuteCall { call, .. }
             | Command::SendDtmf { call, .. }
             | Command::DismissCall { call } => self.to_call(call, command),
-            Command::Register { ref account }
-            | Command::Unregister { ref account }
-            | Command::SendOptions { ref account, .. } => {
+            Command::Register { account } => self.register(myself, account).await,
+            Command::Unregister { ref account } | Command::SendOptions { ref account, .. } => {
                 let account = account.clone();
                 self.to_account(&account, command);
             }
@@ -232,12 +246,14 @@ impl PhoneState {
                 self.devices_args
                     .playout
                     .clone_from(&self.settings.devices.playout);
-                let _ = self.devices.cast(DevicesMsg::Choose { role, device });
+                self.shared
+                    .devices
+                    .cast(DevicesMsg::Choose { role, device });
                 self.save();
             }
-            Command::RefreshDevices => drop(self.devices.cast(DevicesMsg::Refresh)),
+            Command::RefreshDevices => self.shared.devices.cast(DevicesMsg::Refresh),
             Command::ClearHistory { tenant } => {
-                let _ = self.shared.store.cast(StoreMsg::ClearHistory(tenant));
+                self.shared.store.cast(StoreMsg::ClearHistory(tenant));
             }
             Command::SetPreferences { preferences } => {
                 self.settings.preferences = preferences;
@@ -281,7 +297,7 @@ impl PhoneState {
             .iter()
             .for_each(|account| self.forget_secret(id, account));
         self.settings.tenants.retain(|t| t.id != *id);
-        let _ = self.shared.store.cast(StoreMsg::ClearHistory(id.clone()));
+        self.shared.store.cast(StoreMsg::ClearHistory(id.clone()));
         if let Some(child) = self.tenants.get_mut(id) {
             child.removed = true;
         }
@@ -296,7 +312,8 @@ impl PhoneState {
         settings: AccountSettings,
         password: Option<Password>,
     ) {
-        let secret = contact_secret();
+        let id = self.settings.fresh_account_id(&settings.aor);
+        let secret = self.contact_secret(&id);
         let identity = match Identity::new(&settings, secret) {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
@@ -309,7 +326,6 @@ impl PhoneState {
                 id
             }
         };
-        let id = self.settings.fresh_account_id(&settings.aor);
         let Some(entry) = self.settings.tenant_mut(&tenant) else {
             return;
         };
@@ -334,7 +350,8 @@ impl PhoneState {
         settings: AccountSettings,
         password: Option<Password>,
     ) {
-        let identity = match Identity::new(&settings, contact_secret()) {
+        let secret = self.contact_secret(id);
+        let identity = match Identity::new(&settings, secret) {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
         };
@@ -399,7 +416,15 @@ impl PhoneState {
                 failure,
             );
         };
-        self.hold_others(call);
+        if !self.is_running(&tenant) {
+            let failure = Failure::new(FailureKind::Internal {
+                detail: "the tenant rests after repeated failures".to_owned(),
+            });
+            return self
+                .shared
+                .publish_still_call(&tenant, &account, call, &target, failure);
+        }
+        self.take_up(call, tenant.clone());
         self.to_tenant(
             &tenant,
             TenantMsg::PlaceCall {
@@ -411,33 +436,67 @@ impl PhoneState {
         );
     }
 
-    /// One microphone and one pair of ears: talking to one means holding the others. Scripts bring
-    /// sound for each call and hold nothing.
-    fn hold_others(&self, call: CallId) {
+    /// One microphone and one pair of ears: talking to one means holding the others, those included
+    /// that were taken up a moment ago and are not up yet. Scripts bring sound for each call and
+    /// hold nothing.
+    fn take_up(&mut self, call: CallId, tenant: TenantId) {
         if !matches!(self.shared.call_media, CallMedia::Devices) {
             return;
         }
-        let others: Vec<CallId> = self.shared.hub.read(|s| {
-            s.calls
+        // A call that no event has shown yet is younger than the newest that one has.
+        let (live, newest) = self.shared.hub.read(|s| {
+            let live: Vec<CallId> = s
+                .calls
                 .iter()
-                .filter(|c| c.id != call && c.state == CallState::Connected)
+                .filter(|c| c.state.is_live())
                 .map(|c| c.id)
-                .collect()
+                .collect();
+            (live, s.calls.iter().map(|c| c.id).max())
         });
-        others
-            .into_iter()
-            .for_each(|call| self.to_call(call, Command::HoldCall { call }));
+        self.taken_up
+            .retain(|id, _| live.contains(id) || Some(*id) > newest);
+        self.taken_up.insert(call, tenant);
+        let others: Vec<CallId> = self.taken_up.keys().copied().collect();
+        // Both ends of one call may be ours: they are the same conversation.
+        let ends = self.ends_of(call);
+        let others = others.into_iter().filter(|other| !ends.contains(other));
+        others.for_each(|call| self.to_call(call, Command::HoldCall { call }));
     }
 
-    fn to_call(&self, call: CallId, command: Command) {
-        let tenant = self.shared.hub.read(|s| {
+    /// This call, and its other end if that is ours too.
+    fn ends_of(&self, call: CallId) -> Vec<CallId> {
+        let mut ends = self.shared.hub.read(|s| {
+            let call_id = s
+                .calls
+                .iter()
+                .find(|c| c.id == call)
+                .map(|c| c.sip_call_id.as_str())
+                .unwrap_or_default();
+            let same = |c: &&CallView| !call_id.is_empty() && c.sip_call_id == call_id;
+            s.calls
+                .iter()
+                .filter(same)
+                .map(|c| c.id)
+                .collect::<Vec<_>>()
+        });
+        ends.push(call);
+        ends
+    }
+
+    /// Whose call it is.
+    fn tenant_of(&self, call: CallId) -> Option<TenantId> {
+        let shown = self.shared.hub.read(|s| {
             s.calls
                 .iter()
                 .find(|c| c.id == call)
                 .map(|c| c.tenant.clone())
         });
-        match tenant {
-            Some(tenant) if self.tenants.contains_key(&tenant) => {
+        shown.or_else(|| self.taken_up.get(&call).cloned())
+    }
+
+    fn to_call(&self, call: CallId, command: Command) {
+        match self.tenant_of(call) {
+            Some(tenant) if self.is_running(&tenant) => {
                 self.to_tenant(&tenant, TenantMsg::Command(command));
             }
             // Its tenant is gone; what is left is the view.
@@ -448,10 +507,33 @@ impl PhoneState {
         }
     }
 
+    /// Signs an account in; a tenant that rests after repeated failures gets another try.
+    async fn register(&mut self, myself: &ActorRef<PhoneMsg>, account: AccountId) {
+        let Some(tenant) = self.settings.account(&account).map(|(t, _)| t.id.clone()) else {
+            return;
+        };
+        match self.tenants.get_mut(&tenant) {
+            Some(child) if child.actor.is_none() && !self.leaving => {
+                child.budget.refill();
+                self.start_tenant(myself, &tenant).await;
+            }
+            _ => self.to_account(
+                &account,
+                Command::Register {
+                    account: account.clone(),
+                },
+            ),
+        }
+    }
+
     fn to_account(&self, account: &AccountId, command: Command) {
         if let Some((tenant, _)) = self.settings.account(account) {
             self.to_tenant(&tenant.id, TenantMsg::Command(command));
         }
+    }
+
+    fn is_running(&self, id: &TenantId) -> bool {
+        self.tenants.get(id).is_some_and(|t| t.actor.is_some())
     }
 
     fn to_tenant(&self, id: &TenantId, message: TenantMsg) {
@@ -460,13 +542,22 @@ impl PhoneState {
         }
     }
 
+    /// Stays the same for an account as long as the program runs, so that a new registration takes
+    /// the place of the old one.
+    fn contact_secret(&mut self, account: &AccountId) -> u32 {
+        *self
+            .contact_secrets
+            .entry(account.clone())
+            .or_insert_with(|| (random_u64() >> 32) as u32)
+    }
+
     async fn start_tenant(&mut self, myself: &ActorRef<PhoneMsg>, id: &TenantId) {
-        let Some(tenant) = self.settings.tenant(id) else {
+        let Some(tenant) = self.settings.tenant(id).cloned() else {
             return;
         };
         let mut accounts = Vec::new();
         for account in &tenant.accounts {
-            match Identity::new(&account.settings, contact_secret()) {
+            match Identity::new(&account.settings, self.contact_secret(&account.id)) {
                 Ok(identity) => accounts.push(AccountSpec {
                     id: account.id.clone(),
                     settings: account.settings.clone(),
@@ -520,9 +611,14 @@ impl PhoneState {
         who: ActorId,
         error: Option<String>,
     ) {
-        if who == self.devices.get_id() {
+        if who == self.shared.devices.id() {
             return self
                 .on_devices_failed(myself, &error.unwrap_or_default())
+                .await;
+        }
+        if who == self.shared.store.id() {
+            return self
+                .on_store_failed(myself, &error.unwrap_or_default())
                 .await;
         }
         let found = self
@@ -538,6 +634,8 @@ impl PhoneState {
         child.actor = None;
         if child.removed {
             self.tenants.remove(&id);
+            // Its last calls were filed after the history was cleared.
+            self.shared.store.cast(StoreMsg::ClearHistory(id.clone()));
             self.shared.hub.publish(Event::TenantRemoved { tenant: id });
             return;
         }
@@ -585,6 +683,7 @@ impl PhoneState {
             }));
             self.shared.live.remove(call.id);
             self.shared.release_devices(call.id);
+            self.shared.file(&call, Outcome::Failed);
             self.shared.hub.publish(Event::Call {
                 call: Box::new(call),
             });
@@ -612,23 +711,38 @@ impl PhoneState {
         if let Ok((devices, _)) =
             Actor::spawn_linked(None, DevicesActor, args, myself.get_cell()).await
         {
-            self.shared.devices.replace(devices.clone());
-            self.devices = devices;
-            // Calls that were up still need sound.
-            let calls: Vec<CallId> = self.shared.hub.read(|s| {
-                s.calls
-                    .iter()
-                    .filter(|c| c.state.is_up())
-                    .map(|c| c.id)
-                    .collect()
-            });
-            for call in calls {
-                let _ = self.devices.cast(DevicesMsg::Call {
-                    call,
-                    ringing: None,
-                    talking: true,
-                });
-            }
+            self.shared.devices.replace(devices);
+            // Calls that ring or are up still need sound.
+            let needs: Vec<DevicesMsg> = self
+                .shared
+                .hub
+                .read(|s| s.calls.iter().filter_map(need_of).collect());
+            needs
+                .into_iter()
+                .for_each(|need| self.shared.devices.cast(need));
+        }
+    }
+
+    /// Calls are filed and settings saved by a new one; what was in the mailbox is lost.
+    async fn on_store_failed(&mut self, myself: &ActorRef<PhoneMsg>, error: &str) {
+        if self.leaving {
+            return;
+        }
+        if !self.store_budget.take(now()) {
+            return self.notice(
+                NoticeLevel::Error,
+                format!("History and settings failed too often ({error}); they are kept no more."),
+            );
+        }
+        self.notice(
+            NoticeLevel::Warning,
+            format!("History and settings failed ({error}) and were started again."),
+        );
+        let args = self.store_args.clone();
+        if let Ok((store, _)) = Actor::spawn_linked(None, StoreActor, args, myself.get_cell()).await
+        {
+            self.shared.store.replace(store);
+            self.save();
         }
     }
 
@@ -710,10 +824,11 @@ impl PhoneState {
         };
         for (id, password) in found {
             self.passwords.insert(id.clone(), password.clone());
+            let secret = self.contact_secret(&id);
             let Some((tenant, account)) = self.settings.account(&id) else {
                 continue;
             };
-            let Ok(identity) = Identity::new(&account.settings, contact_secret()) else {
+            let Ok(identity) = Identity::new(&account.settings, secret) else {
                 continue;
             };
             let spec = AccountSpec {
@@ -742,7 +857,7 @@ impl PhoneState {
                 dir: dir.clone(),
                 settings: Box::new(self.settings.clone()),
             };
-            let _ = self.shared.store.cast(message);
+            self.shared.store.cast(message);
         }
     }
 
@@ -755,6 +870,8 @@ impl PhoneState {
 
     fn stop_when_empty(&self, myself: &ActorRef<PhoneMsg>) {
         if self.leaving && self.tenants.values().all(|t| t.actor.is_none()) {
+            // It has calls to file yet, and ends when the engine does.
+            self.shared.store.unlink(myself.get_cell());
             myself.stop(Some(DRAINED.to_owned()));
         }
     }
@@ -770,7 +887,17 @@ impl PhoneState {
     }
 }
 
-/// The part of a Contact that cannot be guessed.
-fn contact_secret() -> u32 {
-    (random_u64() >> 32) as u32
+/// What a call needs of the devices, from its view alone.
+fn need_of(call: &CallView) -> Option<DevicesMsg> {
+    let ringing = match (call.direction, call.state) {
+        (Direction::Incoming, CallState::Ringing) => Some(Ringing::Here),
+        (Direction::Outgoing, CallState::Ringing) => Some(Ringing::There),
+        _ => None,
+    };
+    let talking = call.state.is_up() || call.state == CallState::Early;
+    (ringing.is_some() || talking).then_some(DevicesMsg::Call {
+        call: call.id,
+        ringing,
+        talking,
+    })
 }

@@ -41,6 +41,9 @@ pub(crate) enum RecorderMsg {
     },
     /// Tell the clients what has gathered.
     Flush,
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
 }
 
 /// A message on the wire.
@@ -130,6 +133,8 @@ impl Actor for RecorderActor {
                 };
                 state.keep(&myself, time, account, call, body);
             }
+            #[cfg(test)]
+            RecorderMsg::Crash => panic!("told to fail"),
             RecorderMsg::Flush => {
                 let records = std::mem::take(&mut state.gathered);
                 state.args.hub.publish(Event::Trace { records });

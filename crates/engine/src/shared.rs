@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use media::{PumpHandle, Sink, Source, StreamCounters};
 use model::{
-    AccountId, CallId, CallState, CallView, Direction, Event, Failure, HistoryEntry, Levels,
-    Outcome, Party, TenantId,
+    AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, HistoryEntry,
+    Levels, Outcome, Party, TenantId,
 };
-use ractor::ActorRef;
+use ractor::{ActorCell, ActorId, ActorRef, Message};
 use sip_core::Seed;
+use sip_core::stateless::Capabilities;
 
 use crate::devices::DevicesMsg;
 use crate::hub::Hub;
@@ -26,10 +27,11 @@ use crate::wall;
 pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) pump: PumpHandle,
-    pub(crate) store: ActorRef<StoreMsg>,
-    pub(crate) devices: DevicesRef,
+    pub(crate) store: Service<StoreMsg>,
+    pub(crate) devices: Service<DevicesMsg>,
     pub(crate) live: LiveStreams,
-    pub(crate) user_agent: String,
+    /// What we truthfully say that we can do.
+    pub(crate) capabilities: Capabilities,
     /// `urn:uuid:…`, the same for all registrations of this installation (RFC 5626 §4.1).
     pub(crate) instance_id: String,
     pub(crate) cname: String,
@@ -98,22 +100,40 @@ pub(crate) enum Ringing {
     There,
 }
 
-/// The devices' mailbox, which is another after the devices' actor was started again.
-pub(crate) struct DevicesRef(Mutex<ActorRef<DevicesMsg>>);
+/// The mailbox of an actor that many speak to, which is another after it was started again.
+pub(crate) struct Service<M>(Mutex<ActorRef<M>>);
 
-impl DevicesRef {
-    pub(crate) fn new(devices: ActorRef<DevicesMsg>) -> Self {
-        Self(Mutex::new(devices))
+impl<M: Message> Service<M> {
+    pub(crate) fn new(actor: ActorRef<M>) -> Self {
+        Self(Mutex::new(actor))
     }
 
-    pub(crate) fn replace(&self, devices: ActorRef<DevicesMsg>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = devices;
+    pub(crate) fn replace(&self, actor: ActorRef<M>) {
+        *self.lock() = actor;
     }
 
-    pub(crate) fn cast(&self, message: DevicesMsg) {
-        let devices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Between a failure and the restart nobody listens; the restart asks which calls are up.
-        let _ = devices.cast(message);
+    pub(crate) fn cast(&self, message: M) {
+        // Between a failure and the restart nobody listens: whoever restarts it knows what it missed.
+        let _ = self.lock().cast(message);
+    }
+
+    pub(crate) fn id(&self) -> ActorId {
+        self.lock().get_id()
+    }
+
+    /// Lets it outlive its supervisor.
+    pub(crate) fn unlink(&self, supervisor: ActorCell) {
+        self.lock().unlink(supervisor);
+    }
+
+    /// Ends it when it has done what it was told so far.
+    pub(crate) async fn drain(&self, patience: Duration) {
+        let actor = self.lock().clone();
+        let _ = actor.drain_and_wait(Some(patience)).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ActorRef<M>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -221,11 +241,11 @@ impl Shared {
             started_at: view.created_at,
             talk_ms: talk.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             outcome,
-            status: view.failure.as_ref().and_then(|_| view.last_status.clone()),
+            status: view.failure.as_ref().and_then(status_of),
             sentence: view.failure.as_ref().map(Failure::sentence),
             sip_call_id: view.sip_call_id.clone(),
         };
-        let _ = self.store.cast(StoreMsg::File(Box::new(entry)));
+        self.store.cast(StoreMsg::File(Box::new(entry)));
     }
 
     /// The devices need not wait for a call any more.
@@ -235,6 +255,14 @@ impl Shared {
             ringing: None,
             talking: false,
         });
+    }
+}
+
+/// The status and phrase that a peer ended the call with; other failures have none.
+fn status_of(failure: &Failure) -> Option<(u16, String)> {
+    match &failure.what {
+        FailureKind::Status { code, phrase } => Some((*code, phrase.clone())),
+        _ => None,
     }
 }
 

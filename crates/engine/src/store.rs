@@ -17,6 +17,9 @@ pub(crate) enum StoreMsg {
     File(Box<HistoryEntry>),
     /// Forget the history of a tenant.
     ClearHistory(TenantId),
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
     /// Keep the settings as they are now.
     Save {
         /// In which folder.
@@ -30,6 +33,7 @@ pub(crate) enum StoreMsg {
 pub(crate) struct StoreActor;
 
 /// What a [`StoreActor`] is started with.
+#[derive(Clone)]
 pub(crate) struct StoreArgs {
     pub(crate) hub: Arc<Hub>,
     pub(crate) history: History,
@@ -84,6 +88,8 @@ impl Actor for StoreActor {
                 Ok(()) => state.hub.publish(Event::HistoryCleared { tenant }),
                 Err(error) => state.report(Some(format!("The history was not cleared: {error}."))),
             },
+            #[cfg(test)]
+            StoreMsg::Crash => panic!("told to fail"),
             StoreMsg::Save { dir, settings } => {
                 // Disks stall; a thread that may block is the place for it.
                 let saved = tokio::task::spawn_blocking(move || settings.save(&dir)).await;

@@ -16,16 +16,16 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
 use sip_core::call::ByeCard;
 use sip_core::{Inbound, TransportError};
-use sip_message::Request;
+use sip_message::{Request, StatusCode};
 
 use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg};
 use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start};
 use crate::identity::Identity;
-use crate::oneshot::{OneShotActor, OneShotArgs, Task};
+use crate::oneshot::{OneShotActor, OneShotArgs, OneShotMsg, Task};
 use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
-use crate::shared::Shared;
+use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
-use crate::transport::{TransportActor, TransportArgs, TransportMsg};
+use crate::transport::{KeptSockets, TransportActor, TransportArgs, TransportMsg};
 use crate::wake::now;
 use crate::{DRAINED, dialog, wall};
 
@@ -33,6 +33,10 @@ use crate::{DRAINED, dialog, wall};
 const CALLS: usize = 512;
 /// How long a failed account rests before its first restart; doubled with each.
 const ACCOUNT_REST: Duration = Duration::from_millis(500);
+/// How long signing out may hold up new settings.
+const SIGN_OUT: Duration = Duration::from_secs(2);
+/// How long the last words of a tenant may take to leave its connections, and their answers to come.
+const LINGER: Duration = Duration::from_millis(250);
 /// How long goodbyes may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -56,11 +60,11 @@ pub(crate) enum TenantMsg {
         inbound: Inbound,
         at: Instant,
     },
-    /// The transport cannot listen where an account wants.
-    BindFailed {
+    /// Whether the transport can listen where an account wants.
+    Listens {
         account: AccountId,
         bind: SocketAddr,
-        error: TransportError,
+        result: Result<(), TransportError>,
     },
     /// What it takes to end a call whose actor has failed.
     Card {
@@ -72,6 +76,8 @@ pub(crate) enum TenantMsg {
         account: AccountId,
         facts: AccountFacts,
     },
+    /// An account with new settings has had its time to sign out.
+    StopAccount(ActorRef<AccountMsg>),
     /// A failed account has rested.
     RestartAccount(AccountId),
     /// The tenant's name or colour is different.
@@ -93,6 +99,7 @@ pub(crate) enum Child {
     Account(AccountId),
     Dialog(CallId),
     Stream(CallId),
+    Recorder,
     Tenant,
 }
 
@@ -119,12 +126,17 @@ pub(crate) struct TenantArgs {
 pub(crate) struct TenantState {
     shared: Arc<Shared>,
     view: TenantView,
-    recorder: ActorRef<RecorderMsg>,
+    recorder: Arc<Service<RecorderMsg>>,
     transport: ActorRef<TransportMsg>,
+    sockets: KeptSockets,
     transport_budget: Budget,
+    recorder_budget: Budget,
     accounts: HashMap<AccountId, Account>,
     calls: HashMap<CallId, Leg>,
+    one_shots: Vec<ActorRef<OneShotMsg>>,
     leaving: bool,
+    /// Set when all is said and only its arrival is waited for.
+    lingering: bool,
 }
 
 struct Account {
@@ -141,7 +153,7 @@ struct Account {
 struct Leg {
     account: AccountId,
     actor: ActorRef<DialogMsg>,
-    card: Option<ByeCard>,
+    card: Option<Box<ByeCard>>,
 }
 
 impl Actor for TenantActor {
@@ -170,16 +182,22 @@ impl Actor for TenantActor {
         let recorder = Actor::spawn_linked(None, RecorderActor, recorder_args, myself.get_cell())
             .await?
             .0;
-        let transport = start_transport(&myself, &shared, &recorder).await?;
+        let recorder = Arc::new(Service::new(recorder));
+        let sockets = KeptSockets::default();
+        let transport = start_transport(&myself, &shared, &recorder, &sockets).await?;
         let mut state = TenantState {
             shared,
             view,
             recorder,
             transport,
+            sockets,
             transport_budget: Budget::service(),
+            recorder_budget: Budget::service(),
             accounts: HashMap::new(),
             calls: HashMap::new(),
+            one_shots: Vec::new(),
             leaving: false,
+            lingering: false,
         };
         for spec in accounts {
             state.put_account(&myself, spec).await;
@@ -220,19 +238,21 @@ impl Actor for TenantActor {
                 };
                 state.start_call(&myself, call, &account, start).await;
             }
-            TenantMsg::BindFailed {
+            TenantMsg::Listens {
                 account,
                 bind,
-                error,
+                result,
             } => {
-                state.note("transport", format!("{bind} cannot be used: {error}"));
+                if let Err(error) = &result {
+                    state.note("transport", format!("{bind} cannot be used: {error}"));
+                }
                 if let Some(actor) = state.account_actor(&account) {
-                    let _ = actor.cast(AccountMsg::BindFailed(error));
+                    let _ = actor.cast(AccountMsg::Listens(result));
                 }
             }
             TenantMsg::Card { call, card } => {
                 if let Some(leg) = state.calls.get_mut(&call) {
-                    leg.card = card.map(|card| *card);
+                    leg.card = card;
                 }
             }
             TenantMsg::AccountFacts { account, facts } => {
@@ -240,6 +260,8 @@ impl Actor for TenantActor {
                     account.facts = facts;
                 }
             }
+            // Ended long ago unless the registrar is silent.
+            TenantMsg::StopAccount(actor) => actor.stop(Some(DRAINED.to_owned())),
             TenantMsg::RestartAccount(id) => state.start_account(&myself, &id).await,
             TenantMsg::Renamed { name, colour } => {
                 state.view.name = name;
@@ -285,6 +307,7 @@ impl TenantState {
     async fn on_command(&mut self, myself: &ActorRef<TenantMsg>, command: Command) {
         match command {
             Command::Register { account } => {
+                self.revive(myself).await;
                 if let Some(entry) = self.accounts.get_mut(&account) {
                     entry.budget.refill();
                     match &entry.actor {
@@ -317,6 +340,17 @@ impl TenantState {
         }
     }
 
+    /// A person asks for another try after the transport failed too often.
+    async fn revive(&mut self, myself: &ActorRef<TenantMsg>) {
+        if std::mem::take(&mut self.view.degraded) {
+            self.transport_budget.refill();
+            self.restart_transport(myself).await;
+            self.shared.hub.publish(Event::Tenant {
+                tenant: self.view.clone(),
+            });
+        }
+    }
+
     fn tell(&self, call: CallId, message: DialogMsg) {
         if let Some(leg) = self.calls.get(&call) {
             let _ = leg.actor.cast(message);
@@ -339,7 +373,9 @@ impl TenantState {
                 ..
             }) => {
                 *next = Some(Box::new(spec));
-                let _ = actor.cast(AccountMsg::Leave);
+                let _ = actor.cast(AccountMsg::Leave { shown: true });
+                let old = actor.clone();
+                myself.send_after(SIGN_OUT, move || TenantMsg::StopAccount(old));
             }
             _ => {
                 let account = Account {
@@ -386,7 +422,7 @@ impl TenantState {
         };
         account.removed = true;
         match &account.actor {
-            Some(actor) => drop(actor.cast(AccountMsg::Leave)),
+            Some(actor) => drop(actor.cast(AccountMsg::Leave { shown: false })),
             None => drop(self.accounts.remove(id)),
         }
         self.shared.hub.publish(Event::AccountRemoved {
@@ -402,8 +438,13 @@ impl TenantState {
         typed: String,
         headers: &[String],
     ) {
-        let Some(entry) = self.accounts.get(account) else {
-            return;
+        let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
+            let failure = Failure::new(FailureKind::Internal {
+                detail: "the account cannot be used".to_owned(),
+            });
+            return self
+                .shared
+                .publish_still_call(&self.view.id, account, call, &typed, failure);
         };
         let headers = headers
             .iter()
@@ -430,27 +471,11 @@ impl TenantState {
         account: &AccountId,
         start: Start,
     ) {
-        let Some(entry) = self.accounts.get(account) else {
-            return;
+        let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
+            return self.turn_away(id, account, start, "the account is leaving");
         };
         if self.calls.len() >= CALLS {
-            self.note(
-                "call",
-                "there are too many calls; one more was turned away".to_owned(),
-            );
-            if let Start::Outgoing { target, .. } = start {
-                let failure = Failure::new(FailureKind::Internal {
-                    detail: "too many calls at once".to_owned(),
-                });
-                self.shared.publish_still_call(
-                    &self.view.id,
-                    account,
-                    id,
-                    &target.to_string(),
-                    failure,
-                );
-            }
-            return;
+            return self.turn_away(id, account, start, "too many calls at once");
         }
         let args = DialogArgs {
             shared: Arc::clone(&self.shared),
@@ -481,6 +506,30 @@ impl TenantState {
                 "supervision",
                 format!("call {id} could not be started: {error}"),
             ),
+        }
+    }
+
+    /// A call that is not begun: the caller gets an answer, the user a reason.
+    fn turn_away(&self, id: CallId, account: &AccountId, start: Start, why: &str) {
+        self.note("call", format!("a call was turned away: {why}"));
+        match start {
+            Start::Outgoing { target, .. } => {
+                let failure = Failure::new(FailureKind::Internal {
+                    detail: why.to_owned(),
+                });
+                let target = target.to_string();
+                self.shared
+                    .publish_still_call(&self.view.id, account, id, &target, failure);
+            }
+            Start::Incoming {
+                request, inbound, ..
+            } => {
+                let _ = self.transport.cast(TransportMsg::TurnAway {
+                    request,
+                    inbound,
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                });
+            }
         }
     }
 
@@ -522,13 +571,14 @@ impl TenantState {
         })
     }
 
-    async fn start_one_shot(&self, myself: &ActorRef<TenantMsg>, args: Option<OneShotArgs>) {
+    async fn start_one_shot(&mut self, myself: &ActorRef<TenantMsg>, args: Option<OneShotArgs>) {
         let Some(args) = args else { return };
-        if let Err(error) = Actor::spawn_linked(None, OneShotActor, args, myself.get_cell()).await {
-            self.note(
+        match Actor::spawn_linked(None, OneShotActor, args, myself.get_cell()).await {
+            Ok((actor, _)) => self.one_shots.push(actor),
+            Err(error) => self.note(
                 "supervision",
                 format!("a request could not be started: {error}"),
-            );
+            ),
         }
     }
 
@@ -540,6 +590,7 @@ impl TenantState {
         error: Option<String>,
     ) {
         let _ = self.transport.cast(TransportMsg::Release(who));
+        self.one_shots.retain(|actor| actor.get_id() != who);
         if let Some(id) = self
             .calls
             .iter()
@@ -565,8 +616,9 @@ impl TenantState {
                 .on_transport_failed(myself, &error.unwrap_or_default())
                 .await;
         }
-        if who == self.recorder.get_id() && !self.leaving {
-            self.restart_recorder(myself).await;
+        if who == self.recorder.id() && !self.leaving {
+            let error = error.unwrap_or_default();
+            return self.restart_recorder(myself, &error).await;
         }
     }
 
@@ -600,12 +652,7 @@ impl TenantState {
             });
         }
         if let Some(card) = leg.card {
-            let args = self.one_shot_args(
-                &leg.account,
-                Task::Farewell {
-                    card: Box::new(card),
-                },
-            );
+            let args = self.one_shot_args(&leg.account, Task::Farewell { card });
             self.start_one_shot(myself, args).await;
         }
     }
@@ -692,11 +739,19 @@ impl TenantState {
             });
             self.note(
                 "supervision",
-                "the transport failed too often; this tenant is offline".to_owned(),
+                "the transport failed too often; this tenant is offline until you sign in"
+                    .to_owned(),
             );
+            for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
+                let _ = actor.cast(AccountMsg::TransportLost);
+            }
             return;
         }
-        match start_transport(myself, &self.shared, &self.recorder).await {
+        self.restart_transport(myself).await;
+    }
+
+    async fn restart_transport(&mut self, myself: &ActorRef<TenantMsg>) {
+        match start_transport(myself, &self.shared, &self.recorder, &self.sockets).await {
             Ok(transport) => {
                 self.transport = transport;
                 for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
@@ -706,6 +761,9 @@ impl TenantState {
                     let _ = leg
                         .actor
                         .cast(DialogMsg::TransportReplaced(self.transport.clone()));
+                }
+                for actor in &self.one_shots {
+                    let _ = actor.cast(OneShotMsg::TransportReplaced(self.transport.clone()));
                 }
                 self.note(
                     "supervision",
@@ -719,7 +777,10 @@ impl TenantState {
         }
     }
 
-    async fn restart_recorder(&mut self, myself: &ActorRef<TenantMsg>) {
+    async fn restart_recorder(&mut self, myself: &ActorRef<TenantMsg>, error: &str) {
+        if !self.recorder_budget.take(now()) {
+            return;
+        }
         let args = RecorderArgs {
             tenant: self.view.id.clone(),
             hub: Arc::clone(&self.shared.hub),
@@ -728,7 +789,11 @@ impl TenantState {
         if let Ok((recorder, _)) =
             Actor::spawn_linked(None, RecorderActor, args, myself.get_cell()).await
         {
-            self.recorder = recorder;
+            self.recorder.replace(recorder);
+            self.note(
+                "supervision",
+                format!("the recorder failed ({error}) and was started again"),
+            );
         }
     }
 
@@ -738,14 +803,14 @@ impl TenantState {
             let _ = leg.actor.cast(DialogMsg::End);
         }
         for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
-            let _ = actor.cast(AccountMsg::Leave);
+            let _ = actor.cast(AccountMsg::Leave { shown: true });
         }
         myself.send_after(FAREWELL, || TenantMsg::LeaveNow);
     }
 
     /// When leaving: gone as soon as every account has signed out and every call has ended for its
     /// user; what is left of a dialog only waits for repeats.
-    fn stop_when_empty(&self, myself: &ActorRef<TenantMsg>) {
+    fn stop_when_empty(&mut self, myself: &ActorRef<TenantMsg>) {
         let silent = || {
             self.shared.hub.read(|s| {
                 !s.calls
@@ -753,14 +818,19 @@ impl TenantState {
                     .any(|c| c.tenant == self.view.id && c.state.is_live())
             })
         };
-        if self.leaving && self.accounts.values().all(|a| a.actor.is_none()) && silent() {
-            myself.stop(Some(DRAINED.to_owned()));
+        if self.leaving
+            && !self.lingering
+            && self.accounts.values().all(|a| a.actor.is_none())
+            && silent()
+        {
+            self.lingering = true;
+            myself.send_after(LINGER, || TenantMsg::LeaveNow);
         }
     }
 
     fn note(&self, topic: &'static str, text: String) {
         tracing::info!(tenant = %self.view.id, topic, text);
-        let _ = self.recorder.cast(RecorderMsg::Note {
+        self.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic,
             text,
@@ -781,6 +851,7 @@ impl TenantState {
             }
             Child::Dialog(id) => self.tell(id, DialogMsg::Crash),
             Child::Stream(id) => self.tell(id, DialogMsg::CrashStream),
+            Child::Recorder => self.recorder.cast(RecorderMsg::Crash),
             Child::Tenant => panic!("told to fail"),
         }
     }
@@ -789,13 +860,15 @@ impl TenantState {
 async fn start_transport(
     myself: &ActorRef<TenantMsg>,
     shared: &Arc<Shared>,
-    recorder: &ActorRef<RecorderMsg>,
+    recorder: &Arc<Service<RecorderMsg>>,
+    sockets: &KeptSockets,
 ) -> Result<ActorRef<TransportMsg>, ActorProcessingErr> {
     let args = TransportArgs {
         tenant: myself.clone(),
         recorder: recorder.clone(),
+        sockets: sockets.clone(),
         hosts: shared.hosts.clone(),
-        user_agent: shared.user_agent.clone(),
+        capabilities: shared.capabilities.clone(),
         seed: shared.seed(),
     };
     Ok(

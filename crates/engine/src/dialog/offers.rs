@@ -87,6 +87,7 @@ impl DialogState {
         match media.handle_answer(body) {
             Ok(()) => {
                 self.apply_media(myself).await;
+                self.settle_hold();
                 if early && !self.view.state.is_up() {
                     self.enter(CallState::Early);
                 }
@@ -112,6 +113,8 @@ impl DialogState {
         if let Some(media) = &mut self.media {
             media.rollback();
             self.view.held_by_us = media.held();
+            // Not asked again by itself: the peer does not want it.
+            self.hold_wanted = media.held();
         }
         let why = status.map_or("it could not be sent".to_owned(), |s| {
             format!("the peer answered {}", s.code())

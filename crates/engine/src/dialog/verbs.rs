@@ -13,8 +13,17 @@ use crate::devices::DevicesMsg;
 use crate::shared::Ringing;
 use crate::wake::now;
 
+/// How many digits of each direction a call shows; older ones give way.
+const DIGITS_SHOWN: usize = 256;
 /// How long one digit sounds.
 const DIGIT: Duration = Duration::from_millis(160);
+
+fn push_digit(shown: &mut String, digit: char) {
+    if shown.len() >= DIGITS_SHOWN {
+        shown.remove(0);
+    }
+    shown.push(digit);
+}
 
 impl DialogState {
     pub(super) async fn on_answer(&mut self, myself: &ActorRef<DialogMsg>) {
@@ -75,6 +84,14 @@ impl DialogState {
     }
 
     pub(super) fn on_hold(&mut self, hold: bool) {
+        self.hold_wanted = hold;
+        self.settle_hold();
+    }
+
+    /// Brings hold in line with what the user wants, once the call is up and no other change is
+    /// under way.
+    pub(super) fn settle_hold(&mut self) {
+        let hold = self.hold_wanted;
         let Some(media) = &mut self.media else { return };
         if !self.view.state.is_up() || media.held() == hold || media.awaits_answer() {
             return;
@@ -119,13 +136,13 @@ impl DialogState {
                     }
                 }
             }
-            self.view.dtmf_sent.push(digit);
+            push_digit(&mut self.view.dtmf_sent, digit);
         }
         self.publish();
     }
 
     pub(super) fn on_digit_heard(&mut self, digit: char, duration_ms: Option<u32>) {
-        self.view.dtmf_received.push(digit);
+        push_digit(&mut self.view.dtmf_received, digit);
         self.publish();
         self.shared.hub.publish(Event::Dtmf {
             call: self.view.id,

@@ -23,6 +23,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{AccountId, CallId, Timestamp};
@@ -33,15 +34,17 @@ use sip_core::{
     Destination, FlowId, Inbound, Path, ResolveError, ResolveId, Seed, Tokens, Transmit, Transport,
     TransportError,
 };
-use sip_message::{Message, Method, Request, Uri, validate_request};
+use sip_message::{HeaderName, Message, Method, Request, StatusCode, Uri, validate_request};
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::limit::SourceLimiter;
 pub use self::resolve::HostTable;
 use self::resolve::Resolver;
+pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;
 use self::stream::Connections;
 use crate::recorder::{RecorderMsg, Wire};
+use crate::shared::Service;
 use crate::tenant::TenantMsg;
 use crate::wake::now;
 
@@ -53,6 +56,14 @@ const SERVER_KEY_LIFE: Duration = Duration::from_secs(33);
 const SERVER_KEYS: usize = 16_384;
 /// Messages kept for an owner that is being started.
 const PENDING_PER_OWNER: usize = 8;
+
+/// Flows are counted over all transports and never named twice: what a call remembers of a flow that
+/// is gone must not lead to another one.
+static FLOWS: AtomicU64 = AtomicU64::new(1);
+
+fn next_flow() -> FlowId {
+    FlowId(FLOWS.fetch_add(1, Ordering::Relaxed))
+}
 
 /// What a [`TransportActor`] can be told.
 pub(crate) enum TransportMsg {
@@ -102,6 +113,12 @@ pub(crate) enum TransportMsg {
     },
     /// This owner is gone.
     Release(ActorId),
+    /// Nobody takes this request after all.
+    TurnAway {
+        request: Box<Request>,
+        inbound: Inbound,
+        status: StatusCode,
+    },
     /// An account can be called, or how it can be called changed.
     Reachable(Reachable),
     /// An account cannot be called any more.
@@ -203,9 +220,10 @@ pub(crate) struct TransportActor;
 /// What a [`TransportActor`] is started with.
 pub(crate) struct TransportArgs {
     pub(crate) tenant: ActorRef<TenantMsg>,
-    pub(crate) recorder: ActorRef<RecorderMsg>,
+    pub(crate) recorder: Arc<Service<RecorderMsg>>,
+    pub(crate) sockets: KeptSockets,
     pub(crate) hosts: HostTable,
-    pub(crate) user_agent: String,
+    pub(crate) capabilities: Capabilities,
     pub(crate) seed: Seed,
 }
 
@@ -218,6 +236,8 @@ pub(crate) struct Counters {
     pub(crate) strangers: u64,
     /// Responses that belong to nothing of ours.
     pub(crate) stray_responses: u64,
+    /// Messages dropped because their source sends too many.
+    pub(crate) flooded: u64,
 }
 
 pub(crate) struct TransportState {
@@ -227,6 +247,8 @@ pub(crate) struct TransportState {
     resolver: Resolver,
     limiter: SourceLimiter,
     owners: HashMap<OwnerKey, Owner>,
+    /// The local tags under each Call-ID of `owners`: one, or two when both ends are ours.
+    tags_of: HashMap<String, Vec<String>>,
     requests: HashMap<ServerKey, Handler>,
     request_order: VecDeque<(Instant, ServerKey)>,
     reachable: HashMap<AccountId, Reachable>,
@@ -253,19 +275,17 @@ impl Actor for TransportActor {
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(TransportState {
-            sockets: Sockets::new(myself.clone(), PERMITS),
+            sockets: Sockets::new(myself.clone(), args.sockets.clone(), PERMITS),
             connections: Connections::new(myself.clone(), PERMITS),
             resolver: Resolver::new(args.hosts.clone()),
             limiter: SourceLimiter::default(),
             owners: HashMap::new(),
+            tags_of: HashMap::new(),
             requests: HashMap::new(),
             request_order: VecDeque::new(),
             reachable: HashMap::new(),
             counters: Counters::default(),
-            capabilities: Capabilities {
-                user_agent: args.user_agent.clone(),
-                ..Capabilities::default()
-            },
+            capabilities: args.capabilities.clone(),
             tokens: Tokens::new(&args.seed),
             args,
         })
@@ -278,9 +298,9 @@ impl Actor for TransportActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TransportMsg::Received(received) => state.on_received(received).await,
+            TransportMsg::Received(received) => state.on_received(received),
             TransportMsg::Stream(event) => state.on_stream(event),
-            TransportMsg::Send { from, transmit } => state.on_send(&from, transmit).await,
+            TransportMsg::Send { from, transmit } => state.on_send(&from, transmit),
             TransportMsg::Resolve {
                 owner,
                 id,
@@ -305,15 +325,26 @@ impl Actor for TransportActor {
                 bind,
                 result,
             } => {
-                state.on_resolved(&owner, id, bind, result).await;
+                state.on_resolved(&owner, id, bind, result);
             }
             TransportMsg::Claim {
                 key,
                 server_key,
                 owner,
             } => state.on_claim(key, server_key, owner),
+            TransportMsg::TurnAway {
+                request,
+                inbound,
+                status,
+            } => {
+                // Its repeats are answered the same way.
+                if let Some(key) = ServerKey::of(&request) {
+                    state.requests.remove(&key);
+                }
+                state.refuse(*request, inbound, status);
+            }
             TransportMsg::Release(id) => {
-                state.owners.retain(|_, owner| owner.id != id);
+                state.release(id);
                 state
                     .requests
                     .retain(|_, handler| !matches!(handler, Handler::Owner(o) if o.id == id));
@@ -333,19 +364,16 @@ impl TransportState {
     /// An account that can be called listens, even before it sends anything.
     fn on_reachable(&mut self, reachable: Reachable) {
         let bind = reachable.bind.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
-        if let Err(error) = self.sockets.listen(bind, &mut self.connections) {
-            let account = reachable.account.clone();
-            let error = transport_error(&error);
-            let _ = self.args.tenant.cast(TenantMsg::BindFailed {
-                account,
-                bind,
-                error,
-            });
-        }
+        let listening = self.sockets.listen(bind, &mut self.connections);
+        let _ = self.args.tenant.cast(TenantMsg::Listens {
+            account: reachable.account.clone(),
+            bind,
+            result: listening.map(drop).map_err(|e| transport_error(&e)),
+        });
         self.reachable.insert(reachable.account.clone(), reachable);
     }
 
-    async fn on_received(&mut self, received: Received) {
+    fn on_received(&mut self, received: Received) {
         let Received {
             flow,
             path,
@@ -355,24 +383,32 @@ impl TransportState {
             permit: _permit,
         } = received;
         if !self.limiter.admit(path.remote.ip(), at) {
-            return;
+            let what = "messages beyond what one source may send";
+            return self.count(wall, what, |c| &mut c.flooded);
         }
         let message = match Message::parse(&bytes) {
             Ok(message) => message,
             Err(error) => {
-                self.counters.garbage += 1;
+                self.count(wall, "no SIP at all, or too broken to answer", |c| {
+                    &mut c.garbage
+                });
                 // Keepalives and stray line ends are no news.
                 if bytes.iter().any(|b| !b.is_ascii_whitespace() && *b != 0) {
                     self.record(wall, false, path, &bytes, None);
                     if let Some(response) = error.answer() {
-                        self.answer_statelessly(flow, path, &response.to_bytes())
-                            .await;
+                        self.answer_statelessly(flow, path, &response.to_bytes());
                     }
                 }
                 return;
             }
         };
         self.forget_old_requests(at);
+        if path.transport.is_reliable()
+            && matches!(message, Message::Response(_))
+            && let Some(branch) = branch_of(&message)
+        {
+            self.connections.on_response(&branch);
+        }
         let owner = self.owner_of(&message);
         self.record(wall, false, path, &bytes, owner.as_ref());
         let inbound = Inbound { flow, path };
@@ -384,8 +420,12 @@ impl TransportState {
                     at,
                 });
             }
-            (Message::Response(_), None) => self.counters.stray_responses += 1,
-            (Message::Request(request), None) => self.on_new_request(request, inbound, at).await,
+            (Message::Response(_), None) => {
+                self.count(wall, "responses that answer nothing here", |c| {
+                    &mut c.stray_responses
+                });
+            }
+            (Message::Request(request), None) => self.on_new_request(request, inbound, at),
         }
     }
 
@@ -402,10 +442,45 @@ impl TransportState {
                 dispatch::request_owner(request)
             }
         };
-        key.and_then(|key| self.owners.get(&key)).cloned()
+        if let Some(owner) = key.and_then(|key| self.owners.get(&key)) {
+            return Some(owner.clone());
+        }
+        match message {
+            Message::Request(request) => self.owner_by_call_id(request),
+            Message::Response(_) => None,
+        }
     }
 
-    async fn on_new_request(&mut self, request: Request, inbound: Inbound, at: Instant) {
+    /// A peer forgot our tag, or invented one for its ACK: the call it names can tell whether the
+    /// rest fits. Decides only when one owner alone can be meant. An INVITE without To tag starts
+    /// something new, whatever its Call-ID.
+    fn owner_by_call_id(&self, request: &Request) -> Option<Owner> {
+        let untagged = request.headers.to().is_ok_and(|to| to.tag().is_none());
+        let repairable = match request.method {
+            Method::Ack => true,
+            Method::Invite => false,
+            _ => untagged,
+        };
+        let call_id = request.headers.get(HeaderName::CallId)?;
+        let from = request.headers.from().ok()?;
+        let mut fitting = self
+            .tags_of
+            .get(call_id)
+            .filter(|_| repairable)?
+            .iter()
+            // Both ends of the call may be ours; nobody sends to itself.
+            .filter(|tag| from.tag() != Some(tag.as_str()));
+        let (Some(tag), None) = (fitting.next(), fitting.next()) else {
+            return None;
+        };
+        let key = OwnerKey {
+            call_id: call_id.to_owned(),
+            local_tag: tag.clone(),
+        };
+        self.owners.get(&key).cloned()
+    }
+
+    fn on_new_request(&mut self, request: Request, inbound: Inbound, at: Instant) {
         let server_key = ServerKey::of(&request);
         if let Some(Handler::Starting(kept)) = server_key
             .as_ref()
@@ -430,7 +505,7 @@ impl TransportState {
             None
         };
         let Some(account) = account else {
-            return self.turn_away(request, inbound).await;
+            return self.turn_away(request, inbound);
         };
         if let Some(key) = server_key {
             self.remember(key, Handler::Starting(Vec::new()), at);
@@ -444,19 +519,25 @@ impl TransportState {
     }
 
     /// One cheap answer, from the request alone (RFC 3261 §8.2.7), and a count.
-    async fn turn_away(&mut self, mut request: Request, inbound: Inbound) {
-        self.counters.strangers += 1;
+    fn turn_away(&mut self, request: Request, inbound: Inbound) {
+        self.count(crate::wall(), "requests that belong to nothing here", |c| {
+            &mut c.strangers
+        });
         let status = match validate_request(&request) {
             Err(error) if request.method != Method::Ack => Some(error.status),
             Err(_) => None,
             Ok(()) => stateless::verdict_for_stray(&request, &self.capabilities),
         };
-        let Some(status) = status else { return };
+        if let Some(status) = status {
+            self.refuse(request, inbound, status);
+        }
+    }
+
+    fn refuse(&mut self, mut request: Request, inbound: Inbound, status: StatusCode) {
         dispatch::mark_received(&mut request, &inbound);
         let response =
             stateless::respond_statelessly(&request, status, &self.capabilities, &mut self.tokens);
-        self.answer_statelessly(inbound.flow, inbound.path, &response.to_bytes())
-            .await;
+        self.answer_statelessly(inbound.flow, inbound.path, &response.to_bytes());
     }
 
     /// The account a new request is for: the one whose Contact it names, or whose address it names
@@ -493,7 +574,25 @@ impl TransportState {
             kept.into_iter()
                 .for_each(|delivery| owner.deliver(delivery));
         }
+        let tags = self.tags_of.entry(key.call_id.clone()).or_default();
+        if !tags.contains(&key.local_tag) {
+            tags.push(key.local_tag.clone());
+        }
         self.owners.insert(key, owner);
+    }
+
+    fn release(&mut self, id: ActorId) {
+        let tags_of = &mut self.tags_of;
+        self.owners.retain(|key, owner| {
+            let stays = owner.id != id;
+            if !stays && let Some(tags) = tags_of.get_mut(&key.call_id) {
+                tags.retain(|tag| *tag != key.local_tag);
+                if tags.is_empty() {
+                    tags_of.remove(&key.call_id);
+                }
+            }
+            stays
+        });
     }
 
     fn remember(&mut self, key: ServerKey, handler: Handler, at: Instant) {
@@ -526,7 +625,7 @@ impl TransportState {
         }
     }
 
-    async fn on_send(&mut self, from: &Owner, transmit: Transmit) {
+    fn on_send(&mut self, from: &Owner, transmit: Transmit) {
         let (path, result) = match transmit.destination {
             Destination::Flow { id, path } if path.transport.is_reliable() => (
                 path,
@@ -536,11 +635,10 @@ impl TransportState {
                 path,
                 self.connections.send(None, path, &transmit.bytes, from),
             ),
-            Destination::Flow { id, path } => (
-                path,
-                self.sockets.send(Some(id), path, &transmit.bytes).await,
-            ),
-            Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes).await),
+            Destination::Flow { id, path } => {
+                (path, self.sockets.send(Some(id), path, &transmit.bytes))
+            }
+            Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes)),
         };
         self.record(crate::wall(), true, path, &transmit.bytes, Some(from));
         if let Err(error) = result {
@@ -568,7 +666,7 @@ impl TransportState {
         }
     }
 
-    async fn on_resolved(
+    fn on_resolved(
         &mut self,
         owner: &Owner,
         id: ResolveId,
@@ -576,14 +674,14 @@ impl TransportState {
         result: Result<Vec<resolve::Target>, ResolveError>,
     ) {
         let result = match result {
-            Ok(targets) => self.paths(targets, bind).await,
+            Ok(targets) => self.paths(targets, bind),
             Err(error) => Err(error),
         };
         owner.deliver(Delivery::Resolved { id, result });
     }
 
     /// Targets with the local address that leads there; those that no way leads to are left out.
-    async fn paths(
+    fn paths(
         &mut self,
         targets: Vec<resolve::Target>,
         bind: Option<SocketAddr>,
@@ -601,7 +699,6 @@ impl TransportState {
             match self
                 .sockets
                 .local_for(target.addr, bind, &mut self.connections)
-                .await
             {
                 Ok(local) => paths.push(Path {
                     transport: target.transport,
@@ -619,18 +716,40 @@ impl TransportState {
         Ok(paths)
     }
 
-    async fn answer_statelessly(&mut self, flow: FlowId, path: Path, bytes: &[u8]) {
+    fn answer_statelessly(&mut self, flow: FlowId, path: Path, bytes: &[u8]) {
         // Nobody waits for the outcome of a stateless answer.
         let _ = if path.transport.is_reliable() {
             self.connections.answer(flow, bytes)
         } else {
-            self.sockets.send(Some(flow), path, bytes).await
+            self.sockets.send(Some(flow), path, bytes)
         };
         self.record(crate::wall(), true, path, bytes, None);
     }
 
+    /// Counts what went by, and says so at 1, 2, 4, 8 …: a flood must not fill the record.
+    fn count(
+        &mut self,
+        time: Timestamp,
+        what: &str,
+        counter: impl FnOnce(&mut Counters) -> &mut u64,
+    ) {
+        let counter = counter(&mut self.counters);
+        *counter += 1;
+        let count = *counter;
+        if count.is_power_of_two() {
+            self.args.recorder.cast(RecorderMsg::Note {
+                time,
+                topic: "transport",
+                text: format!("{count} so far: {what}"),
+                account: None,
+                call: None,
+                sip_call_id: None,
+            });
+        }
+    }
+
     fn record(&self, time: Timestamp, sent: bool, path: Path, bytes: &[u8], owner: Option<&Owner>) {
-        let _ = self.args.recorder.cast(RecorderMsg::Wire(Wire {
+        self.args.recorder.cast(RecorderMsg::Wire(Wire {
             time,
             sent,
             path,
@@ -641,17 +760,18 @@ impl TransportState {
     }
 }
 
+/// The branch of the topmost Via.
+fn branch_of(message: &Message) -> Option<String> {
+    let via = message.headers().via_top().ok()?;
+    via.branch().map(str::to_owned)
+}
+
 /// Tells the owner that a message did not leave, by the branch of its topmost Via.
 fn unsent(owner: &Owner, bytes: &[u8], error: TransportError) {
     let Ok(message) = Message::parse(bytes) else {
         return;
     };
-    let branch = message
-        .headers()
-        .via_top()
-        .ok()
-        .and_then(|via| via.branch().map(str::to_owned));
-    if let Some(branch) = branch {
+    if let Some(branch) = branch_of(&message) {
         owner.deliver(Delivery::Unsent { branch, error });
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ractor::ActorRef;
 use sip_core::{FlowId, Path, Transport, TransportError};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::stream::Connections;
-use super::{Received, TransportMsg, transport_error};
+use super::stream::{self, Connections};
+use super::{Received, TransportMsg, next_flow, transport_error};
 use crate::wake::now;
 
 /// The largest datagram there is.
@@ -25,7 +25,7 @@ const PORT_TRIES: usize = 16;
 
 /// The local address a socket is bound to: what was asked for, or any address of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Bind(SocketAddr);
+pub(crate) struct Bind(SocketAddr);
 
 impl Bind {
     fn for_target(asked: Option<SocketAddr>, target: SocketAddr) -> Self {
@@ -37,12 +37,38 @@ impl Bind {
     }
 }
 
+/// A tenant's sockets and listeners, which outlive the actor that reads from them: Contact and Via of
+/// dialogs that stand name their ports.
+#[derive(Clone, Default)]
+pub(crate) struct KeptSockets(Arc<Mutex<HashMap<Bind, Pair>>>);
+
+/// A datagram socket and a listener on the same port, since Contact names one port for both.
+#[derive(Clone)]
+struct Pair {
+    udp: Arc<UdpSocket>,
+    tcp: Arc<TcpListener>,
+}
+
+impl KeptSockets {
+    fn pair(&self, bind: Bind) -> io::Result<Pair> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pair) = kept.get(&bind) {
+            return Ok(pair.clone());
+        }
+        let pair = open_pair(bind.0)?;
+        kept.insert(bind, pair.clone());
+        Ok(pair)
+    }
+}
+
 /// The datagram sockets of one tenant.
 pub(super) struct Sockets {
     actor: ActorRef<TransportMsg>,
     permits: Arc<Semaphore>,
+    kept: KeptSockets,
     bound: HashMap<Bind, Bound>,
-    next_flow: u64,
+    /// Datagrams that the kernel had no room for.
+    pub(super) crowded_out: u64,
 }
 
 struct Bound {
@@ -59,18 +85,19 @@ impl Drop for Bound {
 }
 
 impl Sockets {
-    pub(super) fn new(actor: ActorRef<TransportMsg>, permits: usize) -> Self {
+    pub(super) fn new(actor: ActorRef<TransportMsg>, kept: KeptSockets, permits: usize) -> Self {
         Self {
             actor,
             permits: Arc::new(Semaphore::new(permits)),
+            kept,
             bound: HashMap::new(),
-            next_flow: 1,
+            crowded_out: 0,
         }
     }
 
     /// The address that a peer at `target` sees us at, when no router is between: the one to write
     /// into Via and Contact. Opens the socket, and the listener on the same port, if need be.
-    pub(super) async fn local_for(
+    pub(super) fn local_for(
         &mut self,
         target: SocketAddr,
         asked: Option<SocketAddr>,
@@ -100,10 +127,10 @@ impl Sockets {
 
     fn open(&mut self, bind: Bind, connections: &mut Connections) -> io::Result<&Bound> {
         if !self.bound.contains_key(&bind) {
-            let (socket, local) = open_pair(bind.0, connections)?;
-            let socket = Arc::new(socket);
-            let flow = FlowId(self.next_flow << 32);
-            self.next_flow += 1;
+            let Pair { udp: socket, tcp } = self.kept.pair(bind)?;
+            let local = socket.local_addr()?;
+            connections.accept_from(tcp);
+            let flow = next_flow();
             let reader = tokio::spawn(read(
                 Arc::clone(&socket),
                 flow,
@@ -125,8 +152,9 @@ impl Sockets {
     }
 
     /// Sends one datagram from the socket of `flow`, else from the one that is bound to the path's
-    /// local port.
-    pub(super) async fn send(
+    /// local port. Never waits: a datagram that finds no room is lost like any other, and timers
+    /// send it again.
+    pub(super) fn send(
         &mut self,
         flow: Option<FlowId>,
         path: Path,
@@ -144,24 +172,29 @@ impl Sockets {
         else {
             return Err(TransportError::Closed);
         };
-        match bound.socket.send_to(bytes, path.remote).await {
+        match SockRef::from(&*bound.socket).send_to(bytes, &path.remote.into()) {
             Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.crowded_out += 1;
+                Ok(())
+            }
             Err(error) => Err(transport_error(&error)),
         }
     }
 }
 
-/// A UDP socket and a TCP listener on the same port, since Contact names one port for both.
-fn open_pair(
-    bind: SocketAddr,
-    connections: &mut Connections,
-) -> io::Result<(UdpSocket, SocketAddr)> {
+fn open_pair(bind: SocketAddr) -> io::Result<Pair> {
     let mut last = None;
     for _ in 0..PORT_TRIES {
         let udp = open_udp(bind)?;
-        let local = udp.local_addr()?;
-        match connections.listen(SocketAddr::new(bind.ip(), local.port())) {
-            Ok(()) => return Ok((udp, local)),
+        let port = udp.local_addr()?.port();
+        match stream::open_listener(SocketAddr::new(bind.ip(), port)) {
+            Ok(tcp) => {
+                return Ok(Pair {
+                    udp: Arc::new(udp),
+                    tcp: Arc::new(tcp),
+                });
+            }
             // With a port of our own choosing another one will do.
             Err(error) if bind.port() == 0 => last = Some(error),
             Err(error) => return Err(error),
@@ -203,8 +236,8 @@ async fn read(
 ) {
     let mut buffer = vec![0_u8; DATAGRAM];
     loop {
-        // An ICMP error for something sent earlier shows up here; the transaction's timer deals
-        // with it, and the socket is as good as before.
+        // An ICMP error for something sent earlier shows up here; the transaction's timer deals with
+        // it, and the socket is as good as before.
         let Ok((length, remote)) = socket.recv_from(&mut buffer).await else {
             tokio::task::yield_now().await;
             continue;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 use sip_core::{FlowId, Path, Transport, TransportError};
+use sip_message::Message;
 use sip_message::framer::{Frame, StreamFramer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,17 +17,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Owner, Received, TransportMsg, transport_error};
+use super::{Owner, Received, TransportMsg, branch_of, next_flow, transport_error};
 use crate::wake::now;
 
 /// How long a connection may take to come up.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections of one tenant at a time, ours and theirs.
 const CONNECTIONS: usize = 1_024;
+/// How many of them may be theirs: a crowd at the door leaves us a way out.
+const ACCEPTED: usize = 512;
 /// Messages waiting for one connection.
 const WRITE_QUEUE: usize = 256;
 /// How long a peer that does not read may hold up a write.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request may wait for its first answer: 64·T1.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(32);
 /// What is read at a time.
 const READ_CHUNK: usize = 16 * 1024;
 
@@ -39,7 +44,11 @@ pub(crate) enum StreamEvent {
         local: SocketAddr,
     },
     /// A connection ended, or never came up.
-    Ended { flow: FlowId, error: TransportError },
+    Ended {
+        flow: FlowId,
+        error: TransportError,
+        was_up: bool,
+    },
 }
 
 /// What an ended connection takes with it.
@@ -60,16 +69,37 @@ pub(super) struct Connections {
     permits: Arc<Semaphore>,
     by_flow: HashMap<FlowId, Connection>,
     listeners: Vec<JoinHandle<()>>,
-    next_flow: u64,
 }
 
 struct Connection {
-    remote: SocketAddr,
+    path: Path,
+    /// Whether the peer opened it.
+    accepted: bool,
     writer: mpsc::Sender<Vec<u8>>,
     task: JoinHandle<()>,
-    /// What was handed over, so that its owner hears when the connection fails. Bounded: only the
-    /// newest can still be waited for.
-    handed_over: Vec<(Owner, Vec<u8>)>,
+    /// Requests that were handed over, so that their owners hear when the connection fails. Bounded:
+    /// only the newest can still be waited for. Of responses nobody needs to hear: whoever misses
+    /// one asks again.
+    handed_over: Vec<HandedOver>,
+}
+
+/// A request that was handed over and had no answer yet.
+struct HandedOver {
+    owner: Owner,
+    bytes: Vec<u8>,
+    branch: String,
+    at: Instant,
+    /// Whether it was on another connection before.
+    again: bool,
+}
+
+impl Connection {
+    fn remember(&mut self, request: HandedOver) {
+        if self.handed_over.len() >= WRITE_QUEUE {
+            self.handed_over.drain(..WRITE_QUEUE / 2);
+        }
+        self.handed_over.push(request);
+    }
 }
 
 impl Drop for Connection {
@@ -91,23 +121,11 @@ impl Connections {
             permits: Arc::new(Semaphore::new(permits)),
             by_flow: HashMap::new(),
             listeners: Vec::new(),
-            next_flow: 1,
         }
     }
 
-    /// Accepts connections at `bind` from now on.
-    pub(super) fn listen(&mut self, bind: SocketAddr) -> io::Result<()> {
-        let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
-        if bind.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        // A listener that was closed a moment ago leaves connections in TIME-WAIT.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&bind.into())?;
-        socket.listen(128)?;
-        let listener = TcpListener::from_std(socket.into())?;
+    /// Accepts connections from now on.
+    pub(super) fn accept_from(&mut self, listener: Arc<TcpListener>) {
         let actor = self.actor.clone();
         self.listeners.push(tokio::spawn(async move {
             loop {
@@ -130,7 +148,6 @@ impl Connections {
                 }
             }
         }));
-        Ok(())
     }
 
     /// Sends on `flow` while it lives, else on any connection to the same peer, else on a new one.
@@ -146,7 +163,7 @@ impl Connections {
             .or_else(|| {
                 self.by_flow
                     .iter()
-                    .find(|(_, c)| c.remote == path.remote)
+                    .find(|(_, c)| c.path.remote == path.remote)
                     .map(|(flow, _)| *flow)
             });
         let flow = match flow {
@@ -159,11 +176,44 @@ impl Connections {
         if connection.writer.try_send(bytes.to_vec()).is_err() {
             return Err(TransportError::Other("the peer does not read".to_owned()));
         }
-        if connection.handed_over.len() >= WRITE_QUEUE {
-            connection.handed_over.drain(..WRITE_QUEUE / 2);
+        if let Some(branch) = request_branch(bytes) {
+            connection.remember(HandedOver {
+                owner: owner.clone(),
+                bytes: bytes.to_vec(),
+                branch,
+                at: now(),
+                again: false,
+            });
         }
-        connection.handed_over.push((owner.clone(), bytes.to_vec()));
         Ok(())
+    }
+
+    /// A response came: the request it answers has left, whatever becomes of its connection.
+    pub(super) fn on_response(&mut self, branch: &str) {
+        for connection in self.by_flow.values_mut() {
+            connection.handed_over.retain(|r| r.branch != branch);
+        }
+    }
+
+    /// The connection may have been closing already when the request was written to it. On a new one
+    /// it is a repeat to a peer that knows it, and news to one that does not (RFC 3261 §17.2).
+    fn send_again(&mut self, path: Path, request: HandedOver) -> Option<Loss> {
+        let HandedOver { owner, bytes, .. } = request;
+        let sent = self.send(None, path, &bytes, &owner);
+        let remembered = self
+            .by_flow
+            .values_mut()
+            .filter_map(|c| c.handed_over.last_mut())
+            .find(|r| r.branch == request.branch);
+        if let Some(remembered) = remembered {
+            remembered.again = true;
+            remembered.at = request.at;
+        }
+        sent.err().map(|error| Loss::Unsent {
+            owner,
+            bytes,
+            error,
+        })
     }
 
     /// Answers on the connection a request came by, and on no other.
@@ -176,22 +226,30 @@ impl Connections {
 
     fn connect(&mut self, path: Path) -> Result<FlowId, TransportError> {
         self.check_room()?;
-        let flow = self.take_flow();
+        let flow = next_flow();
         let (writer, queue) = mpsc::channel(WRITE_QUEUE);
         let (actor, permits) = (self.actor.clone(), Arc::clone(&self.permits));
         let task = tokio::spawn(async move {
             let connecting = TcpStream::connect(path.remote);
-            let error = match tokio::time::timeout(CONNECT_PATIENCE, connecting).await {
-                Ok(Ok(stream)) => carry(stream, flow, path, queue, &actor, &permits).await,
-                Ok(Err(error)) => transport_error(&error),
-                Err(_) => TransportError::TimedOut,
+            let (error, was_up) = match tokio::time::timeout(CONNECT_PATIENCE, connecting).await {
+                Ok(Ok(stream)) => {
+                    let error = carry(stream, flow, path, queue, &actor, &permits).await;
+                    (error, true)
+                }
+                Ok(Err(error)) => (transport_error(&error), false),
+                Err(_) => (TransportError::TimedOut, false),
             };
-            let _ = actor.cast(TransportMsg::Stream(StreamEvent::Ended { flow, error }));
+            let _ = actor.cast(TransportMsg::Stream(StreamEvent::Ended {
+                flow,
+                error,
+                was_up,
+            }));
         });
         self.by_flow.insert(
             flow,
             Connection {
-                remote: path.remote,
+                path,
+                accepted: false,
                 writer,
                 task,
                 handed_over: Vec::new(),
@@ -208,32 +266,44 @@ impl Connections {
                 remote,
                 local,
             } => {
-                if self.check_room().is_ok() {
+                if self.by_flow.values().filter(|c| c.accepted).count() < ACCEPTED {
                     self.accept(stream, remote, local);
                 }
                 Vec::new()
             }
-            StreamEvent::Ended { flow, error } => {
+            StreamEvent::Ended {
+                flow,
+                error,
+                was_up,
+            } => {
                 let Some(mut connection) = self.by_flow.remove(&flow) else {
                     return Vec::new();
                 };
-                let unsent = std::mem::take(&mut connection.handed_over);
-                let mut losses: Vec<Loss> = unsent
-                    .into_iter()
-                    .map(|(owner, bytes)| Loss::Unsent {
-                        owner,
-                        bytes,
-                        error: error.clone(),
-                    })
-                    .collect();
-                losses.push(Loss::Flow(flow));
+                let unanswered = std::mem::take(&mut connection.handed_over);
+                // Nobody listens at the port that a peer connected from.
+                let another = was_up && !connection.accepted;
+                let mut losses = vec![Loss::Flow(flow)];
+                for request in unanswered {
+                    if now().saturating_duration_since(request.at) >= ANSWER_PATIENCE {
+                        continue;
+                    }
+                    if another && !request.again {
+                        losses.extend(self.send_again(connection.path, request));
+                    } else {
+                        losses.push(Loss::Unsent {
+                            owner: request.owner,
+                            bytes: request.bytes,
+                            error: error.clone(),
+                        });
+                    }
+                }
                 losses
             }
         }
     }
 
     fn accept(&mut self, stream: TcpStream, remote: SocketAddr, local: SocketAddr) {
-        let flow = self.take_flow();
+        let flow = next_flow();
         let path = Path {
             transport: Transport::Tcp,
             remote,
@@ -243,12 +313,17 @@ impl Connections {
         let (actor, permits) = (self.actor.clone(), Arc::clone(&self.permits));
         let task = tokio::spawn(async move {
             let error = carry(stream, flow, path, queue, &actor, &permits).await;
-            let _ = actor.cast(TransportMsg::Stream(StreamEvent::Ended { flow, error }));
+            let _ = actor.cast(TransportMsg::Stream(StreamEvent::Ended {
+                flow,
+                error,
+                was_up: true,
+            }));
         });
         self.by_flow.insert(
             flow,
             Connection {
-                remote,
+                path,
+                accepted: true,
                 writer,
                 task,
                 handed_over: Vec::new(),
@@ -262,12 +337,29 @@ impl Connections {
         }
         Err(TransportError::Other("too many connections".to_owned()))
     }
+}
 
-    fn take_flow(&mut self) -> FlowId {
-        let flow = FlowId(self.next_flow);
-        self.next_flow += 1;
-        flow
+/// The branch of a request that waits for an answer; responses and ACKs do not.
+fn request_branch(bytes: &[u8]) -> Option<String> {
+    if bytes.starts_with(b"SIP/2.0 ") || bytes.starts_with(b"ACK ") {
+        return None;
     }
+    branch_of(&Message::parse(bytes).ok()?)
+}
+
+/// A listener at this address.
+pub(super) fn open_listener(bind: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
+    if bind.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A listener that was closed a moment ago leaves connections in TIME-WAIT.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    socket.listen(128)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Carries one connection until it ends; the result is why.

@@ -1,0 +1,10 @@
+//! The actors with real mailboxes and real sockets on the loopback interface.
+
+mod calls;
+mod farewells;
+mod house;
+mod mid_call;
+mod peer;
+mod registering;
+mod strangers;
+mod supervision;

@@ -1,0 +1,194 @@
+//! The end of a program, listeners that fall behind, and what must never be said.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use model::{CallState, Command, Event};
+
+use super::house::{House, PASSWORD, account, switchboard, tenant, tone};
+
+#[tokio::test]
+async fn leaving_hangs_up_and_signs_out_and_does_not_take_long() {
+    let (switchboard, addr) = switchboard().await;
+    let given = vec![
+        tenant("Alpha", vec![account("sip:alice@alpha.test", addr, |_| {})]),
+        tenant("Beta", vec![account("sip:bob@beta.test", addr, |_| {})]),
+    ];
+    let mut house = House::start(given, tone()).await;
+    house.until_registered(2).await;
+    let echo = house.dial("alice", "echo").await;
+    house.until_state(echo, CallState::Connected).await;
+    house.talk("alice", "sip:bob@beta.test").await;
+    let begun = Instant::now();
+    house.engine.send(Command::Shutdown);
+    house
+        .until_event("it has ended", |event| {
+            (*event == Event::Stopped).then_some(())
+        })
+        .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        house.count_messages(true, "BYE sip:") >= 2,
+        "both calls were hung up"
+    );
+    let answers = house.count_messages(false, " BYE\r\n");
+    assert!(answers >= 1, "and the other end heard of it");
+    let [_, _, bindings] = switchboard.counts().await.expect("it runs");
+    assert_eq!(bindings, 0, "both have signed out");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn leaving_does_not_wait_for_a_silent_server() {
+    let silent = super::peer::Peer::bind().await;
+    let given = account("sip:alice@alpha.test", silent.local, |_| {});
+    let mut house = House::start(vec![tenant("Alpha", vec![given])], tone()).await;
+    silent.request(sip_message::Method::Register).await;
+    let begun = Instant::now();
+    house.engine.send(Command::Shutdown);
+    house
+        .until_event("it has ended", |event| {
+            (*event == Event::Stopped).then_some(())
+        })
+        .await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_comes_while_leaving_is_turned_away() {
+    let (mut house, at) = super::peer::carol(tone()).await;
+    let dan = super::peer::Peer::bind().await;
+    dan.send(at, &dan.says("OPTIONS", 1, None, "")).await;
+    dan.final_response().await;
+    house.engine.send(Command::Shutdown);
+    dan.send(at, &dan.says("INVITE", 2, None, super::peer::SDP))
+        .await;
+    assert!(dan.final_response().await.status.is_failure());
+    house
+        .until_event("it has ended", |event| {
+            (*event == Event::Stopped).then_some(())
+        })
+        .await;
+    assert!(house.engine.snapshot().calls.is_empty());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_removed_tenant_leaves_nothing_behind() {
+    let mut house = House::open().await;
+    let (_, into) = house.talk("alice", "sip:bob@beta.test").await;
+    let alpha = house.tenant_of("alice");
+    house.engine.send(Command::RemoveTenant {
+        tenant: alpha.clone(),
+    });
+    house.until_state(into, CallState::Ended).await;
+    house
+        .until("it is gone", |s| {
+            let gone = s.tenants.len() == 1
+                && s.accounts.iter().all(|a| a.tenant != alpha)
+                && s.calls.iter().all(|c| c.tenant != alpha);
+            gone.then_some(())
+        })
+        .await;
+    house
+        .until_event("its history is forgotten", |event| {
+            matches!(event, Event::HistoryCleared { tenant } if *tenant == alpha).then_some(())
+        })
+        .await;
+    let (out, _) = (house.dial("bob", "echo").await, ());
+    house.until_state(out, CallState::Connected).await;
+    let left = |s: &model::Snapshot| s.history.iter().any(|h| h.tenant == alpha);
+    assert!(!house.engine.hub.read(left));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_slept_through_a_call_knows_how_it_ended() {
+    let mut house = House::open().await;
+    let mut sleeper = house.engine.subscribe(None);
+    let _ = sleeper.try_next();
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for round in 0..600 {
+        house.engine.send(Command::MuteCall {
+            call: out,
+            muted: round % 2 == 0,
+        });
+        house.engine.send(Command::MuteCall {
+            call: into,
+            muted: round % 2 == 0,
+        });
+    }
+    house.end(out);
+    house.until_state(into, CallState::Ended).await;
+    house.until_state(out, CallState::Ended).await;
+    let Some(Event::Resync { snapshot }) = sleeper.try_next() else {
+        panic!("it should have to start over")
+    };
+    assert!(snapshot.calls.iter().all(|c| c.state == CallState::Ended));
+    house.close().await;
+}
+
+/// Writes down everything that is logged.
+#[derive(Clone, Default)]
+struct Listener(Arc<Mutex<String>>);
+
+impl tracing::field::Visit for Listener {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        let mut text = self.0.lock().expect("nobody panics here");
+        text.push_str(&format!("{field}={value:?} "));
+    }
+}
+
+impl tracing::Subscriber for Listener {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        span.record(&mut self.clone());
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut self.clone());
+    }
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn passwords_stand_in_no_log_no_event_and_no_debug_output() {
+    let listener = Listener::default();
+    let log = Arc::clone(&listener.0);
+    let _guard = tracing::subscriber::set_default(listener);
+    let mut house = House::open().await;
+    house.engine.send(Command::UpdateAccount {
+        account: house.id_of("alice"),
+        settings: Box::new(house.account("alice").settings),
+        password: Some(model::Password(PASSWORD.to_owned())),
+    });
+    house.until_registered(3).await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    house.end(out);
+    house.until_state(into, CallState::Ended).await;
+    let (_switchboard, addr) = switchboard().await;
+    let given = format!("{:?}", account("sip:alice@alpha.test", addr, |_| {}));
+    let events = format!("{:?}", house.seen);
+    let log = log.lock().expect("nobody panics here").clone();
+    assert!(log.contains("registration"), "the log was heard");
+    for (text, place) in [(&given, "settings"), (&events, "events"), (&log, "log")] {
+        assert!(!text.contains(PASSWORD), "it stands in the {place}");
+    }
+    house.close().await;
+}

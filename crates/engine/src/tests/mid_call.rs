@@ -1,0 +1,171 @@
+//! What is done in the middle of a call.
+
+use model::{CallState, Command, DtmfMode, Event};
+
+use super::house::{House, tone};
+
+/// Waits until this call heard these digits.
+async fn until_digits(house: &mut House, call: model::CallId, digits: &str) {
+    house
+        .until(&format!("{digits} is heard"), |s| {
+            let call = s.calls.iter().find(|c| c.id == call)?;
+            (call.dtmf_received == digits).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn either_side_holds_and_resumes() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for (ours, theirs) in [(out, into), (into, out)] {
+        house.engine.send(Command::HoldCall { call: ours });
+        let held = house.until_state(theirs, CallState::Held).await;
+        assert!(held.held_by_peer && !held.held_by_us);
+        let held = house.until_state(ours, CallState::Held).await;
+        assert!(held.held_by_us && !held.held_by_peer);
+        house.engine.send(Command::ResumeCall { call: ours });
+        for call in [ours, theirs] {
+            house.until_state(call, CallState::Connected).await;
+        }
+    }
+    let heard = house.until_heard(into, 0).await;
+    house.until_heard(into, heard + 20).await;
+    house.end(out);
+    house.until_state(into, CallState::Ended).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn changing_ones_mind_about_hold_at_once_ends_where_one_wants() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    house.engine.send(Command::HoldCall { call: out });
+    house.engine.send(Command::ResumeCall { call: out });
+    house.engine.send(Command::HoldCall { call: out });
+    house.engine.send(Command::ResumeCall { call: out });
+    house.engine.send(Command::HoldCall { call: out });
+    house.until_state(out, CallState::Held).await;
+    house.engine.send(Command::ResumeCall { call: out });
+    house
+        .until("both talk", |s| {
+            let talks = |id| {
+                s.calls
+                    .iter()
+                    .any(|c| c.id == id && c.state == CallState::Connected)
+            };
+            (talks(out) && talks(into)).then_some(())
+        })
+        .await;
+    house.end(out);
+    house.until_state(into, CallState::Ended).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_muted_microphone_sends_silence_and_comes_back() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    house.until_heard(into, 20).await;
+    house.engine.send(Command::MuteCall {
+        call: out,
+        muted: true,
+    });
+    house
+        .until("the mute is shown", |s| {
+            s.calls.iter().any(|c| c.id == out && c.muted).then_some(())
+        })
+        .await;
+    let loud = |house: &House| house.engine.levels(into).playout > 0.01;
+    while loud(&house) {
+        let heard = house.until_heard(into, 0).await;
+        house.until_heard(into, heard).await;
+    }
+    house.engine.send(Command::MuteCall {
+        call: out,
+        muted: false,
+    });
+    while !loud(&house) {
+        let heard = house.until_heard(into, 0).await;
+        house.until_heard(into, heard).await;
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn digits_arrive_both_ways_as_events_and_as_info() {
+    for mode in [DtmfMode::Rfc4733, DtmfMode::Info] {
+        let mut house = House::open_with(|settings| settings.dtmf = mode, tone()).await;
+        let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+        house.until_heard(into, 5).await;
+        house.until_heard(out, 5).await;
+        for (from, to) in [(out, into), (into, out)] {
+            house.engine.send(Command::SendDtmf {
+                call: from,
+                digits: "1x2#*a".to_owned(),
+            });
+            until_digits(&mut house, to, "12#*A").await;
+            assert_eq!(house.call(from).dtmf_sent, "12#*A", "{mode:?}");
+        }
+        house
+            .until_event("the digit is told", |event| {
+                matches!(event, Event::Dtmf { call, digit: '#', .. } if *call == into).then_some(())
+            })
+            .await;
+        if mode == DtmfMode::Info {
+            house.until_message(true, "INFO sip:").await;
+        } else {
+            assert_eq!(house.count_messages(true, "INFO sip:"), 0);
+        }
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn changing_an_account_leaves_its_calls_alone() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    let mut settings = house.account("alice").settings;
+    settings.display_name = "Alice the Second".to_owned();
+    house.engine.send(Command::UpdateAccount {
+        account: house.id_of("alice"),
+        settings: Box::new(settings),
+        password: None,
+    });
+    house
+        .until("the new account is signed in", |s| {
+            s.accounts
+                .iter()
+                .any(|a| {
+                    a.settings.display_name == "Alice the Second"
+                        && a.state == model::RegistrationState::Registered
+                })
+                .then_some(())
+        })
+        .await;
+    let heard = house.until_heard(into, 0).await;
+    house.until_heard(into, heard + 20).await;
+    house.engine.send(Command::HoldCall { call: out });
+    house.until_state(into, CallState::Held).await;
+    house.end(out);
+    house.until_state(into, CallState::Ended).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_removed_account_is_gone_for_good_and_its_call_goes_on() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    let removed = house.id_of("alice");
+    house.engine.send(Command::RemoveAccount {
+        account: removed.clone(),
+    });
+    house.until_message(true, "Expires: 0").await;
+    let heard = house.until_heard(into, 0).await;
+    house.until_heard(into, heard + 60).await;
+    let shown = |s: &model::Snapshot| s.accounts.iter().any(|a| a.id == removed);
+    assert!(!house.engine.hub.read(shown), "nothing brings it back");
+    house.end(out);
+    house.until_state(into, CallState::Ended).await;
+    house.close().await;
+}

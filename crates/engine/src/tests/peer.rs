@@ -1,0 +1,154 @@
+//! A peer that says exactly what a test wants, byte by byte.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use sip_message::{HeaderName, Message, Method, Request, Response};
+use tokio::net::UdpSocket;
+
+use super::house::{House, tenant};
+use crate::{CallMedia, GivenAccount};
+use model::AccountSettings;
+
+/// A session description with PCMU.
+pub(super) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+    m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
+
+/// A socket that speaks SIP by hand.
+pub(super) struct Peer {
+    socket: UdpSocket,
+    pub(super) local: SocketAddr,
+}
+
+impl Peer {
+    pub(super) async fn bind() -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port is free");
+        let local = socket.local_addr().expect("it is bound");
+        Self { socket, local }
+    }
+
+    pub(super) async fn send(&self, to: SocketAddr, text: &str) {
+        self.socket
+            .send_to(text.as_bytes(), to)
+            .await
+            .expect("it can be sent");
+    }
+
+    /// The next message within two seconds, and where it came from.
+    pub(super) async fn receive(&self) -> Option<(Message, SocketAddr)> {
+        let mut buffer = vec![0; 65_535];
+        let receiving = self.socket.recv_from(&mut buffer);
+        let (length, from) = tokio::time::timeout(Duration::from_secs(2), receiving)
+            .await
+            .ok()?
+            .expect("the socket works");
+        Some((Message::parse(&buffer[..length]).expect("it is SIP"), from))
+    }
+
+    /// The next final response.
+    pub(super) async fn final_response(&self) -> Response {
+        loop {
+            match self.receive().await {
+                Some((Message::Response(response), _)) if response.status.is_final() => {
+                    return response;
+                }
+                Some(_) => {}
+                None => panic!("no final response came"),
+            }
+        }
+    }
+
+    /// The next request of this method.
+    pub(super) async fn request(&self, method: Method) -> (Request, SocketAddr) {
+        loop {
+            match self.receive().await {
+                Some((Message::Request(request), from)) if request.method == method => {
+                    return (request, from);
+                }
+                Some(_) => {}
+                None => panic!("no {method} came"),
+            }
+        }
+    }
+
+    /// A request of ours to carol, by default the first of call `c1`.
+    pub(super) fn says(&self, method: &str, cseq: u32, to_tag: Option<&str>, body: &str) -> String {
+        let local = self.local;
+        let to_tag = to_tag.map(|tag| format!(";tag={tag}")).unwrap_or_default();
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
+        format!(
+            "{method} sip:carol@127.0.0.1 SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {local};branch=z9hG4bK-{method}-{cseq};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:dan@127.0.0.1>;tag=dan-1\r\n\
+             To: <sip:carol@127.0.0.1>{to_tag}\r\nCall-ID: c1@{local}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:dan@{local}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+}
+
+/// An engine with carol, who signs in nowhere and may be called by anybody at this address.
+pub(super) async fn carol(media: CallMedia) -> (House, SocketAddr) {
+    let addr = free_addr();
+    let mut settings = AccountSettings::new("sip:carol@127.0.0.1");
+    settings.register = false;
+    settings.bind = Some(addr.to_string());
+    let given = GivenAccount {
+        settings,
+        password: None,
+    };
+    let mut house = House::start(vec![tenant("Solo", vec![given])], media).await;
+    house
+        .until("carol is there", |s| s.accounts.first().map(|_| ()))
+        .await;
+    (house, addr)
+}
+
+/// A port that nobody uses, for UDP and TCP alike.
+pub(super) fn free_addr() -> SocketAddr {
+    loop {
+        let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let addr = udp.local_addr().expect("it is bound");
+        if std::net::TcpListener::bind(addr).is_ok() {
+            return addr;
+        }
+    }
+}
+
+/// The tag that the other side gave itself.
+pub(super) fn to_tag(response: &Response) -> String {
+    let to = response.headers.to().expect("there is a To");
+    to.tag().expect("it has a tag").to_owned()
+}
+
+/// The plain answer to a request.
+pub(super) fn answer(request: &Request, line: &str, more: &str, body: &str) -> String {
+    let mut text = format!("SIP/2.0 {line}\r\n");
+    for name in [
+        HeaderName::Via,
+        HeaderName::From,
+        HeaderName::To,
+        HeaderName::CallId,
+        HeaderName::CSeq,
+    ] {
+        for value in request.headers.get_all(name.clone()) {
+            let tag = if name == HeaderName::To && !value.contains("tag=") {
+                ";tag=peer"
+            } else {
+                ""
+            };
+            text.push_str(&format!("{name}: {value}{tag}\r\n"));
+        }
+    }
+    text.push_str(&format!(
+        "{more}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    text
+}

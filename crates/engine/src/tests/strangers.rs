@@ -1,0 +1,274 @@
+//! Peers that are careless, and peers that mean no good.
+
+use std::time::Duration;
+
+use model::{CallState, Command, Direction, Outcome};
+use sip_message::{Message, Method, StatusCode};
+
+use super::house::{House, tenant, tone};
+use super::peer::{Peer, SDP, answer, carol, free_addr, to_tag};
+use crate::GivenAccount;
+
+/// Dan calls carol and she answers.
+async fn answered(house: &mut House, dan: &Peer, at: std::net::SocketAddr) -> String {
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let response = dan.final_response().await;
+    assert_eq!(response.status, StatusCode::OK);
+    to_tag(&response)
+}
+
+#[tokio::test]
+async fn a_peer_that_forgets_our_tag_can_still_hang_up() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let tag = answered(&mut house, &dan, at).await;
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    let call = house.call(model::CallId(1)).id;
+    house.until_state(call, CallState::Connected).await;
+    dan.send(at, &dan.says("BYE", 2, None, "")).await;
+    let response = dan.final_response().await;
+    assert_eq!(response.status, StatusCode::OK);
+    house.until_state(call, CallState::Ended).await;
+    house.until_notes("missing To tag", 1).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_ack_with_an_invented_tag_reaches_the_call_it_names() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    answered(&mut house, &dan, at).await;
+    dan.send(at, &dan.says("ACK", 1, Some("invented"), ""))
+        .await;
+    house
+        .until_state(model::CallId(1), CallState::Connected)
+        .await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_without_an_offer_gets_ours_and_takes_the_answer_from_the_ack() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    dan.send(at, &dan.says("INVITE", 1, None, "")).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let response = dan.final_response().await;
+    let offer = String::from_utf8_lossy(&response.body).into_owned();
+    assert!(
+        offer.contains("m=audio ") && offer.contains("PCMU/8000"),
+        "{offer}"
+    );
+    let tag = to_tag(&response);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), SDP)).await;
+    let view = house.until_state(call, CallState::Connected).await;
+    assert_eq!(view.codec.as_deref(), Some("PCMU/8000"));
+    house.end(call);
+    let (bye, from) = dan.request(Method::Bye).await;
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(call, CallState::Ended).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_shares_no_codec_ends_the_call_and_the_reason_stays() {
+    let (mut house, _) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let out = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    let contact = format!(
+        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
+        dan.local
+    );
+    let useless = SDP.replace("RTP/AVP 0\r\na=rtpmap:0 PCMU/8000", "RTP/AVP 18");
+    dan.send(from, &answer(&invite, "200 OK", &contact, &useless))
+        .await;
+    let (bye, from) = dan.request(Method::Bye).await;
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    let ended = house.until_state(out, CallState::Ended).await;
+    let failure = ended.failure.expect("it says why");
+    assert!(
+        matches!(failure.what, model::FailureKind::NoCommonMedia { .. }),
+        "{failure:?}"
+    );
+    let filed = house
+        .until("it is filed", |s| s.history.first().cloned())
+        .await;
+    assert_eq!(filed.outcome, Outcome::Failed);
+    assert_eq!(filed.status, None, "the peer had said OK");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_scanner_never_rings_and_gets_one_cheap_answer() {
+    let mut house = House::open().await;
+    let port = house
+        .until("where we listen", |s| {
+            s.trace.iter().find_map(|r| match &r.body {
+                model::TraceBody::Sip {
+                    sent: true, local, ..
+                } => local.rsplit_once(':')?.1.parse::<u16>().ok(),
+                _ => None,
+            })
+        })
+        .await;
+    let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let dan = Peer::bind().await;
+    // The number of an emergency desk, the user itself from nowhere near its registrar.
+    for (cseq, user) in [(1, "100"), (2, "00442079460000"), (3, "carol")] {
+        let invite = dan.says("INVITE", cseq, None, SDP).replacen(
+            "sip:carol@127.0.0.1 SIP",
+            &format!("sip:{user}@127.0.0.1 SIP"),
+            1,
+        );
+        dan.send(at, &invite).await;
+        let (message, _) = dan.receive().await.expect("an answer");
+        let Message::Response(response) = message else {
+            panic!("not an answer")
+        };
+        assert_eq!(
+            response.status,
+            StatusCode::NOT_FOUND,
+            "at once, with nothing before it"
+        );
+    }
+    dan.send(at, &dan.says("BYE", 9, Some("none-of-ours"), ""))
+        .await;
+    assert_eq!(dan.final_response().await.status.code(), 481);
+    dan.send(at, &dan.says("OPTIONS", 10, None, "")).await;
+    let options = dan.final_response().await;
+    assert_eq!(options.status, StatusCode::OK);
+    let allow = options
+        .headers
+        .get(sip_message::HeaderName::Allow)
+        .unwrap_or("");
+    for method in ["INVITE", "BYE", "INFO", "PRACK", "UPDATE"] {
+        assert!(allow.contains(method), "{method} is not in {allow}");
+    }
+    house
+        .until_notes("requests that belong to nothing here", 3)
+        .await;
+    let state = house.engine.snapshot();
+    assert!(state.calls.is_empty() && state.history.is_empty());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn garbage_and_floods_are_counted_and_harm_nobody() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let nonsense = [
+        "\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "INVITE",
+        "INVITE sip:carol@127.0.0.1 SIP/2.0\r\nContent-Length: 99999999999\r\n\r\n",
+        "SIP/2.0 200 OK\r\n\r\n",
+        "\u{0}\u{1}\u{2}\u{fffd}",
+    ];
+    for text in nonsense {
+        dan.send(at, text).await;
+    }
+    house.until_notes("too broken to answer", 1).await;
+    // More than one source may send at once; whoever sends it, the phone stays usable for others.
+    let stray = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+        From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\r\n";
+    let flood = std::net::UdpSocket::bind(("127.0.0.2", 0)).expect("the loopback net is ours");
+    while house
+        .engine
+        .hub
+        .read(|s| super::house::notes(s, "what one source may send"))
+        == 0
+    {
+        for _ in 0..200 {
+            let _ = flood.send_to(stray.as_bytes(), at);
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let tag = answered(&mut house, &dan, at).await;
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    house
+        .until_state(model::CallId(1), CallState::Connected)
+        .await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_a_call_is_replaced() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let at = proxy.local_addr().expect("it is bound");
+    let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
+    settings.register = false;
+    settings.bind = Some(free_addr().to_string());
+    settings.proxy = Some(format!("sip:{at};transport=tcp;lr"));
+    settings.transport = Some(model::Transport::Tcp);
+    let given = GivenAccount {
+        settings,
+        password: None,
+    };
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    let out = house.dial("carol", "dan").await;
+    let accepting = tokio::time::timeout(Duration::from_secs(5), proxy.accept());
+    let (mut first, _) = accepting.await.expect("in time").expect("a connection");
+    let invite = stream::request(&mut first, Method::Invite).await;
+    let more =
+        format!("Contact: <sip:dan@{at};transport=tcp>\r\nContent-Type: application/sdp\r\n");
+    stream::write(&mut first, &answer(&invite, "200 OK", &more, SDP)).await;
+    stream::request(&mut first, Method::Ack).await;
+    house.until_state(out, CallState::Connected).await;
+    drop(first);
+    house.end(out);
+    let another = tokio::time::timeout(Duration::from_secs(5), proxy.accept());
+    let (mut second, _) = another.await.expect("in time").expect("another connection");
+    let bye = stream::request(&mut second, Method::Bye).await;
+    stream::write(&mut second, &answer(&bye, "200 OK", "", "")).await;
+    let ended = house.until_state(out, CallState::Ended).await;
+    assert_eq!(
+        (ended.direction, ended.failure),
+        (Direction::Outgoing, None)
+    );
+    house.close().await;
+}
+
+/// SIP by hand over a connection.
+mod stream {
+    use std::time::Duration;
+
+    use sip_message::framer::{Frame, StreamFramer};
+    use sip_message::{Message, Method, Request};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    pub(super) async fn write(stream: &mut TcpStream, text: &str) {
+        stream
+            .write_all(text.as_bytes())
+            .await
+            .expect("it can be written");
+    }
+
+    /// The next request of this method.
+    pub(super) async fn request(stream: &mut TcpStream, method: Method) -> Request {
+        let mut framer = StreamFramer::default();
+        let mut chunk = [0; 4_096];
+        loop {
+            while let Some(frame) = framer.poll().expect("it is SIP") {
+                if let Frame::Message(bytes) = frame
+                    && let Ok(Message::Request(request)) = Message::parse(&bytes)
+                    && request.method == method
+                {
+                    return request;
+                }
+            }
+            let reading = stream.read(&mut chunk);
+            let length = tokio::time::timeout(Duration::from_secs(5), reading)
+                .await
+                .expect("something comes")
+                .expect("the connection lives");
+            assert!(length > 0, "the connection ended before a {method} came");
+            framer.push(&chunk[..length]);
+        }
+    }
+}
