@@ -34,7 +34,7 @@ fn a_call_is_dialled_in_the_window_and_what_is_said_comes_back() {
         &home,
         "add_account",
         &json!({"password": "secret", "settings": {"aor": format!("sip:alice@127.0.0.1:{port}"),
-            "register": true, "expires_s": 300, "transport": "udp", "bind": "127.0.0.1:0", "codecs": ["opus"]}}),
+            "register": true, "expires_s": 300, "transport": "udp", "bind": "127.0.0.1:0", "codecs": ["pcmu"]}}),
     );
     wait_for(&home, &mut tipring, "a registered account", |state| {
         (state["accounts"][0]["state"] == "registered").then_some(())

@@ -29,8 +29,9 @@ use crate::transport::{KeptSockets, TransportActor, TransportArgs, TransportMsg}
 use crate::wake::now;
 use crate::{DRAINED, dialog, wall};
 
-/// Calls of one tenant at a time, theirs and ours.
-const CALLS: usize = 512;
+/// Calls of one tenant at a time, theirs and ours. One that has ended counts for the 32 seconds
+/// (64·T1) in which it still answers repeats, so this is sixty new calls a second.
+const CALLS: usize = 2048;
 /// How long a failed account rests before its first restart; doubled with each.
 const ACCOUNT_REST: Duration = Duration::from_millis(500);
 /// How long signing out may hold up new settings.
