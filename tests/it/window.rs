@@ -44,8 +44,11 @@ fn a_call_is_dialled_in_the_window_and_what_is_said_comes_back() {
     screen.text("600");
     picture(&screen, &folder, "3-dialled");
     screen.key("Return");
-    wait_for(&home, &mut tipring, "a connected call", |state| {
-        (state["calls"][0]["state"] == "connected").then_some(())
+    // Sound flows once the devices are open, which on this sound card takes a moment.
+    wait_for(&home, &mut tipring, "a call with sound", |state| {
+        let call = &state["calls"][0];
+        let talks = call["state"] == "connected" && call["stats"]["received"].as_u64() > Some(150);
+        talks.then_some(())
     });
     let heard = folder.join("heard.raw");
     {
