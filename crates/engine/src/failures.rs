@@ -99,7 +99,7 @@ pub(crate) fn trouble(trouble: &Trouble) -> Failure {
             phrase: phrase.clone(),
         })
         .said_by(path.to_string()),
-        Trouble::NothingGranted { path } => Failure::new(FailureKind::Internal {
+        Trouble::NothingGranted { path } => Failure::new(FailureKind::BadAnswer {
             detail: "the registrar said yes and granted no time".to_owned(),
         })
         .said_by(path.to_string()),
@@ -136,8 +136,8 @@ fn auth(error: &AuthError) -> Failure {
                 realm: realm.clone(),
             }
         }
-        AuthError::NothingKnown { offered } => FailureKind::Internal {
-            detail: format!("the server wants a login by {offered}, which is not known here"),
+        AuthError::NothingKnown { offered } => FailureKind::BadAnswer {
+            detail: format!("it wants a login by {offered}, which is not known here"),
         },
     })
 }

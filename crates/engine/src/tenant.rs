@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, AccountView, CallId, CallState, Command, Event, Failure,
-    FailureKind, Outcome, RegistrationState, TenantView,
+    AccountId, AccountSettings, AccountView, CallId, CallState, CallView, Command, Direction,
+    Event, Failure, FailureKind, Outcome, RegistrationState, TenantView,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -29,9 +29,14 @@ use crate::transport::{KeptSockets, TransportActor, TransportArgs, TransportMsg}
 use crate::wake::now;
 use crate::{DRAINED, dialog, wall};
 
-/// Calls of one tenant at a time, theirs and ours. One that has ended counts for the 32 seconds
-/// (64·T1) in which it still answers repeats, so this is sixty new calls a second.
-const CALLS: usize = 2048;
+/// Calls of one tenant that are going on, theirs and ours: each has two sockets.
+const LIVE_CALLS: usize = 256;
+/// Calls of one account that may ring here at once; whoever comes after them hears busy.
+const RINGING_CALLS: usize = 64;
+/// Calls of one tenant with those that have ended and wait 64·T1 for repeats.
+const CALLS: usize = 4_096;
+/// Why a call is not begun.
+const TOO_MANY: &str = "there are as many calls as this phone carries at a time";
 /// How long a failed account rests before its first restart; doubled with each.
 const ACCOUNT_REST: Duration = Duration::from_millis(500);
 /// How long signing out may hold up new settings.
@@ -473,10 +478,11 @@ impl TenantState {
         start: Start,
     ) {
         let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
-            return self.turn_away(id, account, start, "the account is leaving");
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return self.turn_away(id, account, start, "the account is leaving", status);
         };
-        if self.calls.len() >= CALLS {
-            return self.turn_away(id, account, start, "too many calls at once");
+        if let Some(status) = self.too_many(account, &start) {
+            return self.turn_away(id, account, start, TOO_MANY, status);
         }
         let args = DialogArgs {
             shared: Arc::clone(&self.shared),
@@ -510,12 +516,41 @@ impl TenantState {
         }
     }
 
+    /// What a caller hears when there is no room for one more call.
+    fn too_many(&self, account: &AccountId, start: &Start) -> Option<StatusCode> {
+        let (live, ringing) = self.shared.hub.read(|state| {
+            let ours = state
+                .calls
+                .iter()
+                .filter(|c| c.tenant == self.view.id && c.state.is_live());
+            let rings = |c: &&CallView| {
+                c.account == *account && c.direction == Direction::Incoming && !c.state.is_up()
+            };
+            (ours.clone().count(), ours.filter(rings).count())
+        });
+        let incoming = matches!(start, Start::Incoming { .. });
+        if live >= LIVE_CALLS || self.calls.len() >= CALLS {
+            Some(StatusCode::SERVICE_UNAVAILABLE)
+        } else if incoming && ringing >= RINGING_CALLS {
+            Some(StatusCode::BUSY_HERE)
+        } else {
+            None
+        }
+    }
+
     /// A call that is not begun: the caller gets an answer, the user a reason.
-    fn turn_away(&self, id: CallId, account: &AccountId, start: Start, why: &str) {
+    fn turn_away(
+        &self,
+        id: CallId,
+        account: &AccountId,
+        start: Start,
+        why: &str,
+        status: StatusCode,
+    ) {
         self.note("call", format!("a call was turned away: {why}"));
         match start {
             Start::Outgoing { target, .. } => {
-                let failure = Failure::new(FailureKind::Internal {
+                let failure = Failure::new(FailureKind::NotPossible {
                     detail: why.to_owned(),
                 });
                 let target = target.to_string();
@@ -528,7 +563,7 @@ impl TenantState {
                 let _ = self.transport.cast(TransportMsg::TurnAway {
                     request,
                     inbound,
-                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    status,
                 });
             }
         }

@@ -74,6 +74,16 @@ pub enum FailureKind {
         /// Why not.
         detail: String,
     },
+    /// What was asked cannot be done now, and it is nobody's fault.
+    NotPossible {
+        /// Why not.
+        detail: String,
+    },
+    /// A server answered with something that cannot be followed.
+    BadAnswer {
+        /// What.
+        detail: String,
+    },
     /// Our own machinery failed; the call or registration was cleaned up.
     Internal {
         /// What is known of it.
@@ -222,6 +232,16 @@ fn words(failure: &Failure) -> Words {
             "Not an address",
             detail,
             "Type a number, a name, user@domain, or a sip: address.",
+        ),
+        FailureKind::NotPossible { detail } => of(
+            "Not possible now",
+            &format!("The call was not begun: {detail}."),
+            "Try again when another call has ended.",
+        ),
+        FailureKind::BadAnswer { detail } => of(
+            "Server\u{2019}s answer cannot be used",
+            &format!("The server answered, and its answer cannot be followed: {detail}."),
+            "Ask the provider.",
         ),
         FailureKind::Internal { detail } => of(
             "Internal fault",

@@ -32,6 +32,10 @@ const WRITE_QUEUE: usize = 256;
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a request may wait for its first answer: 64·T1.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(32);
+/// How long the rest of a message that has begun may take.
+const UNFINISHED: Duration = Duration::from_secs(10);
+/// As good as for ever.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// What is read at a time.
 const READ_CHUNK: usize = 16 * 1024;
 
@@ -392,10 +396,17 @@ async fn read(
     let mut framer = StreamFramer::default();
     let mut chunk = vec![0_u8; READ_CHUNK];
     loop {
-        let length = match reader.read(&mut chunk).await {
-            Ok(0) => return TransportError::Closed,
-            Ok(length) => length,
-            Err(error) => return transport_error(&error),
+        // Silence between messages is fine; a message that is begun and never ended holds a place.
+        let patience = if framer.buffered() == 0 {
+            FOR_EVER
+        } else {
+            UNFINISHED
+        };
+        let length = match tokio::time::timeout(patience, reader.read(&mut chunk)).await {
+            Ok(Ok(0)) => return TransportError::Closed,
+            Ok(Ok(length)) => length,
+            Ok(Err(error)) => return transport_error(&error),
+            Err(_) => return TransportError::TimedOut,
         };
         let at = now();
         framer.push(chunk.get(..length).unwrap_or_default());
