@@ -215,7 +215,9 @@ fn headless(folder: &Folder) -> (Program, Control) {
 fn watch_memory(program: &Program, run: impl FnOnce()) {
     let id = program.id();
     let sampler = std::thread::spawn(move || {
-        std::thread::sleep(seconds(u64::from(SETTLED_S.min(calls() / PER_SECOND / 2))));
+        std::thread::sleep(seconds(u64::from(
+            SETTLED_S.min(calls() / PER_SECOND * 4 / 5),
+        )));
         resident_kb(id)
     });
     run();
