@@ -83,7 +83,9 @@ fn sipp_is_called_through_a_network_that_loses_one_in_twenty() {
         "sipp",
         &Scenario::BuiltIn("uas"),
         calls(),
-        "-timeout 300",
+        // SIPp takes a repeated INVITE for a mistake when both its 180 and its 200 were lost, and
+        // forgets the call; the caller is right to repeat it (RFC 3261 §17.1.1.2, Timer A).
+        "-timeout 300 -default_behaviors all,-abortunexp",
     );
     sipp.assert_alive();
     let relay = Relay::start(SocketAddr::from(([127, 0, 0, 1], sipp.port)), 5, 5);
@@ -109,7 +111,7 @@ fn call_many(folder: &Folder, port: u16) {
     let mut program = Program::start(folder, "alice", "call", &account, &args);
     let limit = seconds(u64::from(calls() / PER_SECOND) + 60);
     let ended = |event: &Value| is(event, "call") && event["state"] == "ended";
-    let settled = (SETTLED_S * PER_SECOND).min(calls() / 2) as usize;
+    let settled = (SETTLED_S * PER_SECOND).min(calls() * 4 / 5) as usize;
     program.wait_for_nth("end of a call", settled, limit, ended);
     let early = resident_kb(program.id());
     program.wait_for_nth("end of a call", calls() as usize * 19 / 20, limit, ended);

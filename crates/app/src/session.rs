@@ -70,7 +70,16 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
         (None, _, false) => Source::Microphone,
     };
     let sink = match (&args.record, null) {
-        (Some(file), _) => Sink::Record(file.clone()),
+        (Some(file), _) => {
+            // Better said before the call than found out after it.
+            let folder = file
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                bail!("there is no folder {} to record into", folder.display());
+            }
+            Sink::Record(file.clone())
+        }
         (None, true) => Sink::Discard,
         (None, false) => Sink::Speaker,
     };

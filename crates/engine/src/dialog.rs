@@ -357,6 +357,7 @@ impl DialogState {
         self.questions
             .ask(&outlet, FIRST_LOOK_UP, next_hop, self.identity.transport);
         self.phase = Phase::Finding(Box::new(config));
+        self.update_tones();
     }
 
     fn start_incoming(

@@ -225,11 +225,37 @@ fn parse_bind(text: &str) -> Option<SocketAddr> {
         .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 0)))
 }
 
+/// Headers that every request of ours has already, with their short forms: a second one would make
+/// the request unreadable.
+const OURS: [&str; 18] = [
+    "Via",
+    "v",
+    "From",
+    "f",
+    "To",
+    "t",
+    "Call-ID",
+    "i",
+    "CSeq",
+    "Contact",
+    "m",
+    "Max-Forwards",
+    "Content-Length",
+    "l",
+    "Content-Type",
+    "c",
+    "Authorization",
+    "Proxy-Authorization",
+];
+
 fn parse_header(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
     let (name, value) = (name.trim(), value.trim());
     let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
-    let fine = !name.is_empty() && name.chars().all(token) && !value.contains(['\r', '\n']);
+    let fine = !name.is_empty()
+        && name.chars().all(token)
+        && !value.contains(['\r', '\n'])
+        && !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name));
     fine.then(|| (name.to_owned(), value.to_owned()))
 }
 
@@ -296,6 +322,7 @@ mod tests {
         assert!(with(|s| s.aor = "example.com".to_owned()).contains("sip:alice@example.com"));
         assert!(with(|s| s.bind = Some("nowhere".to_owned())).contains("192.0.2.10:5060"));
         assert!(with(|s| s.headers = vec!["X-A: 1\r\nVia: x".to_owned()]).contains("X-Room: 42"));
+        assert!(with(|s| s.headers = vec!["call-id: 42".to_owned()]).contains("X-Room: 42"));
         assert!(with(|s| s.codecs = vec!["g729".to_owned()]).contains("opus"));
     }
 }

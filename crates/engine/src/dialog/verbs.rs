@@ -213,6 +213,8 @@ impl DialogState {
     /// What the user hears beside the peer: the ring tone, or the tone of the other phone ringing.
     pub(super) fn update_tones(&self) {
         let early_media = self.media.as_ref().is_some_and(MediaLeg::is_agreed);
+        // Sound cards take their time to open: whoever calls somebody is about to talk.
+        let awaited = early_media || self.view.direction == Direction::Outgoing;
         let ringing = match (self.view.direction, self.view.state) {
             (Direction::Incoming, CallState::Ringing) => Some(Ringing::Here),
             (Direction::Outgoing, CallState::Ringing) if !early_media => Some(Ringing::There),
@@ -221,8 +223,7 @@ impl DialogState {
         let message = DevicesMsg::Call {
             call: self.view.id,
             ringing,
-            talking: self.media.as_ref().is_some_and(MediaLeg::is_agreed)
-                && self.view.state.is_live(),
+            talking: awaited && self.view.state.is_live(),
         };
         self.shared.devices.cast(message);
     }
