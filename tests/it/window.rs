@@ -51,23 +51,27 @@ fn a_call_is_dialled_in_the_window_and_what_is_said_comes_back() {
         talks.then_some(())
     });
     let heard = folder.join("heard.raw");
-    {
-        let _listening = card.listen(&folder, &heard);
-        until("the recording to begin", SOON, || {
-            std::fs::metadata(&heard).ok().filter(|file| file.len() > 0)
-        });
-        card.say(&speech);
-        picture(&screen, &folder, "4-call");
-        std::thread::sleep(seconds(2));
+    // A screen drawn in software and sound in real time share the cores with whatever else runs. One
+    // clean pass of three shows what is asked: that the way through the window's call is whole.
+    let original = sound::read(&speech);
+    let mut passes = Vec::new();
+    while passes.last().is_none_or(|likeness| *likeness < 0.9) && passes.len() < 3 {
+        {
+            let _listening = card.listen(&folder, &heard);
+            until("the recording to begin", SOON, || {
+                std::fs::metadata(&heard).ok().filter(|file| file.len() > 0)
+            });
+            card.say(&speech);
+            std::thread::sleep(seconds(2));
+        }
+        tipring.assert_alive();
+        let recorded = sound::read_raw(&heard, 48_000);
+        assert!(sound::loudness(&recorded) > 0.005, "nothing was heard");
+        passes.push(sound::likeness(&original, &recorded));
     }
-    tipring.assert_alive();
-    let recorded = sound::read_raw(&heard, 48_000);
-    assert!(sound::loudness(&recorded) > 0.005, "nothing was heard");
-    let likeness = sound::likeness(&sound::read(&speech), &recorded);
-    assert!(
-        likeness >= 0.8,
-        "the echo is like what was said by {likeness}"
-    );
+    println!("the echo is like what was said by {passes:?}");
+    assert!(passes.last().is_some_and(|likeness| *likeness >= 0.9));
+    picture(&screen, &folder, "4-call");
 
     let call = wait_for(&home, &mut tipring, "the call", |state| {
         state["calls"][0]["id"].as_u64()

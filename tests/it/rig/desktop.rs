@@ -179,7 +179,7 @@ impl SoundCard {
     /// Writes everything that is played to `path`, raw 16-bit mono at 48 kHz, until it is dropped.
     pub(crate) fn listen(&self, folder: &Folder, path: &Path) -> Process {
         let mut command = Command::new("sh");
-        command.args(["-c", "exec parec -d speaker.monitor --format=s16le --rate=48000 --channels=1 --latency-msec=50 > \"$0\""]).arg(path);
+        command.args(["-c", "exec parec -d speaker.monitor --format=s16le --rate=48000 --channels=1 --latency-msec=400 > \"$0\""]).arg(path);
         self.serve(&mut command);
         Process::start("parec", folder, &mut command)
     }
@@ -187,7 +187,10 @@ impl SoundCard {
     /// Says a WAV file into the microphone, to its end.
     pub(crate) fn say(&self, file: &Path) {
         let mut command = Command::new("paplay");
-        command.arg("--device=feed").arg(file);
+        // Much sound on its way: a machine that is busy for a moment then leaves no gap in it.
+        command
+            .args(["--device=feed", "--latency-msec=800"])
+            .arg(file);
         self.serve(&mut command);
         process::output(&mut command);
     }
@@ -209,7 +212,7 @@ fn what_is_said_into_the_microphone_can_be_recorded() {
         command
             .args([
                 "-c",
-                "exec parec -d microphone --format=s16le --rate=48000 --channels=1 > \"$0\"",
+                "exec parec -d microphone --format=s16le --rate=48000 --channels=1 --latency-msec=400 > \"$0\"",
             ])
             .arg(&recorded);
         card.serve(&mut command);
@@ -218,6 +221,8 @@ fn what_is_said_into_the_microphone_can_be_recorded() {
             fs::metadata(&recorded).ok().filter(|file| file.len() > 0)
         });
         card.say(&speech);
+        // What the recorder still holds back.
+        std::thread::sleep(super::seconds(1));
     }
     let heard = super::sound::read_raw(&recorded, 48_000);
     let likeness = super::sound::likeness(&super::sound::read(&speech), &heard);
