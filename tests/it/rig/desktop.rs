@@ -79,6 +79,11 @@ impl Screen {
         self.xdotool(&["type", "--delay", "30", text]);
     }
 
+    /// Clicks with the first button.
+    pub(crate) fn click(&self, x: usize, y: usize) {
+        self.xdotool(&["mousemove", &x.to_string(), &y.to_string(), "click", "1"]);
+    }
+
     /// Keeps a picture of the whole screen.
     pub(crate) fn picture(&self, path: &Path) {
         process::output(
@@ -87,6 +92,37 @@ impl Screen {
                 .arg(path)
                 .env("DISPLAY", &self.name),
         );
+    }
+
+    /// The middle of the longest row of pixels in one of `colours`, if it is as wide as a button.
+    pub(crate) fn widest_run(path: &Path, colours: &[[u8; 3]]) -> Option<(usize, usize)> {
+        let width = process::output(Command::new("identify").args(["-format", "%w"]).arg(path));
+        let width: usize = width.trim().parse().expect("identify prints a number");
+        let pixels = path.with_extension("rgb");
+        process::output(
+            Command::new("convert")
+                .arg(path)
+                .args(["-depth", "8"])
+                .arg(&pixels),
+        );
+        let bytes = fs::read(&pixels).expect("convert wrote the pixels");
+        let mut widest = (0, 0, 0);
+        for (y, row) in bytes.chunks_exact(width * 3).enumerate() {
+            let mut run = 0;
+            for (x, pixel) in row.chunks_exact(3).enumerate() {
+                run = if colours.iter().any(|colour| colour == pixel) {
+                    run + 1
+                } else {
+                    0
+                };
+                if run > widest.0 {
+                    widest = (run, x - run / 2, y);
+                }
+            }
+        }
+        // A button with words is wider than any mark, even where its words interrupt the row.
+        let (run, x, y) = widest;
+        (run >= 48).then_some((x, y))
     }
 
     /// How many different colours a picture has: an empty window has a handful.
