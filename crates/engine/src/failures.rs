@@ -42,7 +42,9 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         EndKind::PasswordMissing { realm } => Failure::new(FailureKind::PasswordMissing {
             realm: realm.clone(),
         }),
-        EndKind::NotAcknowledged => Failure::new(FailureKind::NoAnswer { asked: None }),
+        EndKind::NotAcknowledged | EndKind::SessionExpired => {
+            Failure::new(FailureKind::NoAnswer { asked: None })
+        }
         EndKind::NoSessionDescription => Failure::new(FailureKind::NoCommonMedia {
             offered: "audio".to_owned(),
             wanted: "nothing: no session description came".to_owned(),

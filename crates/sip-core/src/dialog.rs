@@ -49,6 +49,8 @@ pub struct Dialog {
     target: Uri,
     /// Proxies that want to stay in the path, nearest first.
     route_set: Vec<NameAddr>,
+    /// Methods of the peer's last Allow; `None` while it has sent none.
+    allowed: Option<Vec<Method>>,
 }
 
 impl fmt::Debug for Dialog {
@@ -93,8 +95,10 @@ impl Dialog {
             remote_cseq: None,
             target: contact(&response.headers).unwrap_or_else(|| request.uri.clone()),
             route_set: Vec::new(),
+            allowed: None,
         };
         dialog.take_routes_of(response);
+        dialog.learn(&response.headers);
         if response.status.is_success() {
             dialog.state = DialogState::Confirmed;
         }
@@ -110,7 +114,7 @@ impl Dialog {
         let remote = request.headers.from().ok()?;
         let mut local = request.headers.to().ok()?;
         local.set_tag(local_tag);
-        Some(Self {
+        let mut dialog = Self {
             id: DialogId {
                 call_id: request.headers.call_id().ok()?.to_string(),
                 local_tag: local_tag.to_owned(),
@@ -124,7 +128,10 @@ impl Dialog {
             remote_cseq: Some(request.headers.cseq().ok()?.number),
             // In the order received (RFC 3261 §12.1.1).
             route_set: request.headers.record_routes().unwrap_or_default(),
-        })
+            allowed: None,
+        };
+        dialog.learn(&request.headers);
+        Some(dialog)
     }
 
     /// A 2xx came for it: the route set and the target are those of this 2xx, whatever the provisional answers before
@@ -143,12 +150,28 @@ impl Dialog {
     /// Moves the target to the Contact of a target refresh: a 2xx to INVITE or UPDATE, or such a request that was
     /// accepted (RFC 3261 §12.2). False when there was no usable Contact; the target stays then.
     pub fn refresh_target(&mut self, headers: &Headers) -> bool {
+        self.learn(headers);
         match contact(headers) {
             Some(target) => {
                 self.target = target;
                 true
             }
             None => false,
+        }
+    }
+
+    /// Whether the peer says that it takes requests with this method (RFC 3261 §20.5). One that says nothing of it is
+    /// taken to know no extension.
+    pub fn takes(&self, method: &Method) -> bool {
+        self.allowed
+            .as_ref()
+            .is_some_and(|allowed| allowed.contains(method))
+    }
+
+    /// The peer refused this method, whatever its Allow said.
+    pub fn does_not_take(&mut self, method: &Method) {
+        if let Some(allowed) = &mut self.allowed {
+            allowed.retain(|other| other != method);
         }
     }
 
@@ -233,6 +256,14 @@ impl Dialog {
             headers.push(HeaderName::Route, route);
         }
         request
+    }
+
+    fn learn(&mut self, headers: &Headers) {
+        if headers.has(HeaderName::Allow)
+            && let Ok(allowed) = headers.allow()
+        {
+            self.allowed = Some(allowed);
+        }
     }
 
     fn take_routes_of(&mut self, response: &Response) {

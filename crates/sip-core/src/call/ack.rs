@@ -55,6 +55,11 @@ impl Unacked {
         Self { first, ..self }
     }
 
+    /// Whether its ACK has to bring an answer.
+    pub(super) fn owes_answer(&self) -> bool {
+        self.answer_due
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.next_at.min(self.give_up_at)
     }

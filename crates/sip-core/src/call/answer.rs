@@ -47,6 +47,16 @@ impl Call {
         if let Some((status, why)) = unfit(&request, &config.capabilities) {
             return Err(refuse(&mut tokens, &request, status, why));
         }
+        let too_short = config
+            .session_timer
+            .too_short(&config.capabilities, &request.headers);
+        if let Some(minimum) = too_short {
+            let status = StatusCode::SESSION_INTERVAL_TOO_SMALL;
+            let why = "an INVITE with a session interval shorter than we take";
+            let mut rejection = refuse(&mut tokens, &request, status, why);
+            rejection.response.headers.push(HeaderName::MinSe, minimum);
+            return Err(rejection);
+        }
         let tag = tokens.tag();
         let dialog = Dialog::from_request(&request, &tag, tokens.cseq());
         let (Some(dialog), Some(key)) = (dialog, ServerKey::of(&request)) else {
@@ -134,6 +144,20 @@ impl Call {
         let Ok(task) = self.ringing_task() else {
             return;
         };
+        if let Due::OurAnswer(other) = self.due
+            && other != task
+        {
+            // The peer's early change has no answer yet: after the call is taken it may try again.
+            self.due = Due::Nothing;
+            self.refuse_for_now(now, other);
+        }
+        // RFC 6337 §3.1: once the session was changed early, or our offer was answered, a 2xx says nothing of it.
+        let body = if self.reliable.is_changed() {
+            Vec::new()
+        } else {
+            body
+        };
+        self.ringing = None;
         self.phase = Phase::Talking;
         self.deadlines.clear(CallTimer::RingLimit);
         self.deadlines.clear(CallTimer::RepeatProvisional);
@@ -165,10 +189,14 @@ impl Call {
         self.due = Due::Nothing;
         let target = self.server(task).map(|task| task.request.headers.clone());
         let cseq = target.as_ref().and_then(|headers| headers.cseq().ok());
+        if !body.is_empty() {
+            self.described = Some(body.clone());
+        }
         let response = self.answer_to(task, StatusCode::OK, Some(body));
-        let (Some(headers), Some(cseq), Some(response)) = (target, cseq, response) else {
+        let (Some(headers), Some(cseq), Some(mut response)) = (target, cseq, response) else {
             return;
         };
+        self.grant_timer(now, task, &mut response);
         if let Some(dialog) = &mut self.dialog {
             dialog.confirm();
             // RFC 3261 §12.2.2: only an accepted request moves the target.
@@ -200,6 +228,7 @@ impl Call {
         let machine = ServerInvite::new(now, request, reliable, &self.config.timers);
         let kept = without_body(request);
         self.invitation = Some(kept.clone());
+        self.ringing = Some(id);
         self.servers.push(ServerTask {
             id,
             key,

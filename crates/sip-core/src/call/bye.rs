@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sip_message::{Headers, Method, Request, StatusCode};
+use sip_message::{HeaderName, Headers, Method, Reason, Request, StatusCode};
 
 use super::serve::reason_of;
 use super::task::{Purpose, TaskId};
@@ -30,6 +30,12 @@ impl Call {
         self.end(now, EndKind::WeHungUp);
         self.settle(now);
         Ok(())
+    }
+
+    /// The same, and the BYE says why (RFC 3326).
+    pub(super) fn leave_because(&mut self, now: Instant, cause: u16, text: &str) {
+        self.farewell = Some(Reason::new("SIP", cause, text));
+        self.leave(now);
     }
 
     /// Ends the dialog of the call: BYE now, or as soon as the RFC allows it.
@@ -85,6 +91,9 @@ impl Call {
         let mut request = dialog.request(Method::Bye);
         let hop = dialog.next_hop().clone();
         self.name_ourselves(&mut request.headers);
+        if let Some(reason) = &self.farewell {
+            request.headers.push(HeaderName::Reason, reason);
+        }
         self.send(now, Purpose::Bye, request, &hop);
     }
 
@@ -119,7 +128,7 @@ impl Call {
     pub(super) fn name_ourselves(&self, headers: &mut Headers) {
         let name = &self.config.capabilities.user_agent;
         if !name.is_empty() {
-            headers.push(sip_message::HeaderName::UserAgent, name.clone());
+            headers.push(HeaderName::UserAgent, name.clone());
         }
     }
 }

@@ -90,6 +90,7 @@ impl Call {
             cancel: Cancel::No,
             give_up_at: None,
             too_large_for: None,
+            lengthened: false,
             done: false,
         });
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sip_message::{Method, NameAddr, Uri};
 
-use super::reliable::OPTION;
+use super::timer::SessionTimer;
+use super::{reliable, timer};
 use crate::auth::Credentials;
 use crate::path::Transport;
 use crate::stateless::Capabilities;
@@ -35,6 +36,8 @@ pub struct CallConfig {
     pub extra_headers: Vec<(String, String)>,
     /// How long it may ring, either way. 3 minutes unless changed; `None` for ever.
     pub ring_limit: Option<Duration>,
+    /// What we want of session timers (RFC 4028). Without `timer` among the extensions there are none.
+    pub session_timer: SessionTimer,
     /// T1, T2 and T4.
     pub timers: Timers,
 }
@@ -49,8 +52,10 @@ impl CallConfig {
                 capabilities.allow.push(method);
             }
         }
-        if !capabilities.supported.iter().any(|tag| tag == OPTION) {
-            capabilities.supported.push(OPTION.to_owned());
+        for option in [reliable::OPTION, timer::OPTION] {
+            if !capabilities.supported.iter().any(|tag| tag == option) {
+                capabilities.supported.push(option.to_owned());
+            }
         }
         Self {
             local,
@@ -63,6 +68,7 @@ impl CallConfig {
             capabilities,
             extra_headers: Vec::new(),
             ring_limit: Some(Duration::from_secs(180)),
+            session_timer: SessionTimer::default(),
             timers: Timers::default(),
         }
     }

@@ -7,6 +7,8 @@ use sip_message::StatusCode;
 use super::modify::Reoffer;
 use super::reliable::Reliable;
 use super::task::{Cancel, Purpose, TaskId};
+use super::timer::Session;
+use super::update::Again;
 use super::{Call, CallEvent, CallTimer, Due, EndKind, EndReason, Phase};
 
 /// After how many times 64·T1 a call that has ended is forgotten whatever a peer still does to keep it.
@@ -23,6 +25,10 @@ impl Call {
         self.due = Due::Nothing;
         self.reoffer = Reoffer::default();
         self.reliable = Reliable::default();
+        self.update_again = Again::default();
+        self.session = Session::default();
+        self.described = None;
+        self.ringing = None;
         self.provisional = None;
         self.deadlines.clear_all();
         let patience = self.config.timers.patience();
@@ -65,12 +71,16 @@ impl Call {
         let Some(task) = self.client(id) else { return };
         task.give_up_at = None;
         match task.purpose {
-            Purpose::Reinvite { .. } if talking && task.cancel == Cancel::No => {
+            Purpose::Reinvite { refresh, .. } if talking && task.cancel == Cancel::No => {
                 self.cancel(now, id);
                 if let Some(task) = self.client(id) {
                     task.give_up_at = Some(now + patience);
                 }
-                self.event(CallEvent::ReofferFailed { status: None });
+                if refresh {
+                    self.refresh_later(now);
+                } else {
+                    self.event(CallEvent::ReofferFailed { status: None });
+                }
             }
             // Its transaction may still take 2xx; without an answer it has none to wait for.
             _ => {

@@ -123,6 +123,8 @@ pub enum EndKind {
     },
     /// We took the call and the caller never acknowledged it (RFC 3261 §13.3.1.4).
     NotAcknowledged,
+    /// Nobody refreshed the session within its interval (RFC 4028 §10): the peer is gone, or the way to it.
+    SessionExpired,
     /// The peer took the call and gave no session description where one was due.
     NoSessionDescription,
     /// The peer's answer could not be used at all; a sentence says why.

@@ -8,18 +8,20 @@ use super::task::{Purpose, TaskId};
 use super::{Call, CallEvent, Phase, WrongState};
 
 impl Call {
-    /// Sends an INFO (RFC 6086), such as `application/dtmf-relay`. Only a failure is told, as a notice.
+    /// Sends an INFO (RFC 6086), such as `application/dtmf-relay`. Only a failure is told, as a notice. Before the call
+    /// is taken it goes to the early dialog that was heard last.
     ///
     /// # Errors
-    /// [`WrongState::Phase`] unless the call is up.
+    /// [`WrongState::Phase`] where there is no dialog.
     pub fn info(
         &mut self,
         now: Instant,
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<(), WrongState> {
-        let (Phase::Talking, Some(dialog)) = (self.phase, &mut self.dialog) else {
-            return Err(WrongState::Phase(self.phase));
+        let phase = self.phase;
+        let Some(dialog) = self.present_dialog() else {
+            return Err(WrongState::Phase(phase));
         };
         let mut request = dialog.request(Method::Info);
         let hop = dialog.next_hop().clone();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sip_message::{HeaderName, Headers, Method, NameAddr, Request, Response, Uri};
+use sip_message::{HeaderName, Headers, Method, NameAddr, Request, Response, StatusCode, Uri};
 
 use super::body::session_description;
 use super::reliable::OPTION;
@@ -38,6 +38,7 @@ impl Call {
             );
             return call;
         };
+        call.described.clone_from(&offer);
         let request = call.invite_request(&remote, first_cseq, offer);
         let hop = call.config.route.first().unwrap_or(&remote.uri).clone();
         call.send(now, Purpose::Invite, request, &hop);
@@ -67,6 +68,7 @@ impl Call {
             headers.push(HeaderName::Route, route);
         }
         self.describe_ourselves(headers, true);
+        self.ask_for_timer(headers);
         for (name, value) in &self.config.extra_headers {
             headers.push(name.as_str(), value);
         }
@@ -139,6 +141,7 @@ impl Call {
         self.phase = Phase::Talking;
         self.deadlines.clear(CallTimer::RingLimit);
         self.dialog = Some(dialog.clone());
+        self.timer_from_answer(now, &response.headers);
         match (offered, early, body) {
             (true, None, Some(body)) => {
                 self.acknowledge(now, &dialog, cseq, None, false);
@@ -249,6 +252,11 @@ impl Call {
     fn on_invite_refused(&mut self, now: Instant, id: TaskId, response: Response) {
         if self.phase != Phase::Calling {
             return self.finish(id);
+        }
+        if response.status == StatusCode::SESSION_INTERVAL_TOO_SMALL
+            && self.lengthen_and_retry(now, id, &response)
+        {
+            return;
         }
         let kind = if is_challenge(&response) {
             match self.authorise_and_retry(now, id, &response) {

@@ -40,22 +40,27 @@ mod serve;
 mod task;
 #[cfg(test)]
 mod tests;
+mod timer;
+mod update;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use sip_message::{Request, Response};
+use sip_message::{Reason, Request, Response};
 use thiserror::Error;
 
 pub use card::ByeCard;
 pub use config::CallConfig;
 pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
+pub use timer::{SessionInterval, SessionTimer};
 
 use self::ack::Unacked;
 use self::modify::Reoffer;
 use self::reliable::{Reliable, Taken};
 use self::task::{ClientTask, ServerTask, TaskId, Way};
+use self::timer::Session;
+use self::update::Again;
 use crate::auth::Authenticator;
 use crate::dialog::{Dialog, DialogSet};
 use crate::dispatch::OwnerKey;
@@ -96,6 +101,14 @@ pub struct Call {
     early_offers: Vec<String>,
     /// Our change of the session, waiting or under way.
     reoffer: Reoffer,
+    /// Our UPDATE that is to be tried again.
+    update_again: Again,
+    /// The session timer.
+    session: Session,
+    /// The session description that we gave last and the peer took.
+    described: Option<Vec<u8>>,
+    /// The INVITE that waits for our final answer, for a call that came in.
+    ringing: Option<TaskId>,
     deadlines: Deadlines<CallTimer>,
     /// The paths of the next hop that was resolved last.
     known_way: Option<(String, Vec<Destination>)>,
@@ -113,6 +126,8 @@ pub struct Call {
     given_up: Vec<(String, Request)>,
     /// The provisional answer that goes out again each minute.
     provisional: Option<Response>,
+    /// What our CANCEL or BYE says of its reason (RFC 3326).
+    farewell: Option<Reason>,
     /// The BYE waits for the ACK to our 2xx (RFC 3261 §15).
     bye_held: bool,
     last_task: u32,
@@ -184,6 +199,12 @@ enum CallTimer {
     RepeatProvisional,
     /// Our re-INVITE may be tried again (RFC 3261 §14.1).
     Reoffer,
+    /// The same for our UPDATE (RFC 3311 §5.3).
+    UpdateAgain,
+    /// Half of the session interval is over and the refresh is ours (RFC 4028 §10).
+    Refresh,
+    /// Shortly before the session expires (RFC 4028 §10).
+    SessionEnd,
     /// Whatever still runs so long after the end is forgotten.
     Forget,
 }
@@ -194,6 +215,12 @@ pub enum WrongState {
     /// Not in this phase.
     #[error("not possible while the call is {0:?}")]
     Phase(Phase),
+    /// Another exchange of session descriptions is not finished.
+    #[error("another change of the session is not finished")]
+    Busy,
+    /// The peer does not take requests of this kind, by its Allow or Recv-Info.
+    #[error("the peer does not take this kind of request")]
+    NotTaken,
     /// No offer waits for an answer.
     #[error("no session description is owed")]
     NothingDue,
@@ -372,6 +399,10 @@ impl Call {
             taken: Vec::new(),
             early_offers: Vec::new(),
             reoffer: Reoffer::default(),
+            update_again: Again::default(),
+            session: Session::default(),
+            described: None,
+            ringing: None,
             deadlines: Deadlines::default(),
             known_way: None,
             source: None,
@@ -381,6 +412,7 @@ impl Call {
             invitation: None,
             given_up: Vec::new(),
             provisional: None,
+            farewell: None,
             bye_held: false,
             last_task: 0,
             last_resolve: 0,
@@ -436,6 +468,9 @@ impl Call {
             CallTimer::RepeatProvisional => self.repeat_provisional(now),
             // The deadline has gone from the table: that is what start_reoffer looks at.
             CallTimer::Reoffer => {}
+            CallTimer::UpdateAgain => self.try_update_again(now),
+            CallTimer::Refresh => self.refresh(now),
+            CallTimer::SessionEnd => self.session_expired(now),
             CallTimer::Forget => self.forget_all(),
         }
     }
@@ -477,6 +512,33 @@ impl Call {
 
     fn server(&mut self, id: TaskId) -> Option<&mut ServerTask> {
         self.servers.iter_mut().find(|task| task.id == id)
+    }
+
+    /// The peer's tag in the dialog of the call.
+    fn dialog_tag(&self) -> Option<String> {
+        let dialog = self.dialog.as_ref()?;
+        Some(dialog.id().remote_tag.clone())
+    }
+
+    /// The dialog with this tag of the peer: that of the call, or an early one.
+    fn dialog_with(&mut self, tag: &str) -> Option<&mut Dialog> {
+        let of_call = self
+            .dialog
+            .as_mut()
+            .filter(|dialog| dialog.id().remote_tag == tag);
+        of_call.or_else(|| self.early.find_mut(tag))
+    }
+
+    /// The dialog to talk in: that of the call, or the early one that was heard last. None after the end.
+    fn present_dialog(&mut self) -> Option<&mut Dialog> {
+        match self.phase {
+            Phase::Talking | Phase::Ringing => self.dialog.as_mut(),
+            Phase::Calling => {
+                let (_, tag) = self.told.clone()?;
+                self.early.find_mut(&tag)
+            }
+            Phase::Ended => None,
+        }
     }
 
     fn next_task(&mut self) -> TaskId {

@@ -1,5 +1,5 @@
-//! Changing the session of a call: re-INVITE and UPDATE, both ways, and what happens when both ends do it at once
-//! (RFC 3261 §14, RFC 3311).
+//! Changing the session of a call by re-INVITE, both ways, and what happens when both ends do it at once
+//! (RFC 3261 §14). The answers to offers are given here, whatever brought the offer.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,15 @@ use super::task::{Cancel, ClientTask, Fault, Purpose, TaskId};
 use super::{Call, CallEvent, CallTimer, Due, EndKind, Phase, Role, WrongState};
 
 /// How often a change is tried again when both ends keep doing it at once.
-const MOST_TRIES: u8 = 8;
+pub(super) const MOST_TRIES: u8 = 8;
 
 /// Our change of the session.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reoffer {
     /// The offer that waits for its turn; a later one replaces it.
     waiting: Option<Vec<u8>>,
+    /// It only refreshes the session.
+    refresh: bool,
     /// How often the peer asked to try again.
     tries: u8,
 }
@@ -36,6 +38,7 @@ impl Call {
         }
         self.out.begin_input();
         self.reoffer.waiting = Some(body);
+        self.reoffer.refresh = false;
         self.settle(now);
         Ok(())
     }
@@ -47,6 +50,12 @@ impl Call {
     /// [`WrongState::NothingDue`] when no offer waits.
     pub fn accept_offer(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
         match (self.phase, self.due.clone()) {
+            (Phase::Ringing, Due::OurAnswer(task)) if Some(task) != self.ringing => {
+                self.out.begin_input();
+                self.accept_change(now, task, body);
+                self.settle(now);
+                Ok(())
+            }
             (Phase::Ringing, _) => self.answer(now, body),
             (Phase::Calling, Due::OurAnswerInPrack { .. }) => {
                 self.out.begin_input();
@@ -54,7 +63,7 @@ impl Call {
                 self.settle(now);
                 Ok(())
             }
-            (Phase::Talking, Due::OurAnswer(task) | Due::OurOffer(task)) => {
+            (Phase::Calling | Phase::Talking, Due::OurAnswer(task) | Due::OurOffer(task)) => {
                 self.out.begin_input();
                 self.accept_change(now, task, body);
                 self.settle(now);
@@ -63,6 +72,7 @@ impl Call {
             (Phase::Talking, Due::OurAnswerInAck { cseq, .. }) => {
                 self.out.begin_input();
                 self.due = Due::Nothing;
+                self.described = Some(body.clone());
                 if let Some(dialog) = self.dialog.clone() {
                     self.acknowledge(now, &dialog, cseq, Some(body), false);
                 }
@@ -84,12 +94,17 @@ impl Call {
             return Err(WrongState::Status(status.code()));
         }
         match (self.phase, self.due.clone()) {
+            (Phase::Ringing, Due::OurAnswer(task)) if Some(task) != self.ringing => {
+                self.out.begin_input();
+                self.refuse_change(now, task, status);
+                self.settle(now);
+                Ok(())
+            }
             (Phase::Ringing, _) => self.reject(now, status),
             (Phase::Calling, Due::OurAnswerInPrack { .. }) => self.hang_up(now),
-            (Phase::Talking, Due::OurAnswer(task) | Due::OurOffer(task)) => {
+            (Phase::Calling | Phase::Talking, Due::OurAnswer(task) | Due::OurOffer(task)) => {
                 self.out.begin_input();
-                self.due = Due::Nothing;
-                self.respond(now, task, status, None);
+                self.refuse_change(now, task, status);
                 self.settle(now);
                 Ok(())
             }
@@ -120,12 +135,14 @@ impl Call {
         };
         let mut request = dialog.request(Method::Invite);
         let hop = dialog.next_hop().clone();
+        let refresh = std::mem::take(&mut self.reoffer.refresh);
         self.describe_ourselves(&mut request.headers, false);
+        self.ask_for_timer(&mut request.headers);
         request
             .headers
             .push(HeaderName::ContentType, "application/sdp");
         request.body.clone_from(&offer);
-        let id = self.send(now, Purpose::Reinvite { offer }, request, &hop);
+        let id = self.send(now, Purpose::Reinvite { offer, refresh }, request, &hop);
         // The peer may ask its user; one that never answers must not block the next change for ever.
         let until = now + self.config.timers.patience() * 2;
         if let Some(task) = self.client(id) {
@@ -150,10 +167,16 @@ impl Call {
         if is_challenge(&response) && self.authorise_and_retry(now, id, &response).is_ok() {
             return;
         }
+        if status == StatusCode::SESSION_INTERVAL_TOO_SMALL
+            && self.lengthen_and_retry(now, id, &response)
+        {
+            return;
+        }
         let given_up = self
             .client(id)
             .is_some_and(|task| task.cancel != Cancel::No);
         let offer = self.client(id).and_then(ClientTask::offer);
+        let refresh = offer.as_ref().is_some_and(|(_, refresh)| *refresh);
         self.finish(id);
         if is_gone(status) {
             // RFC 3261 §14.1: the dialog is gone at the peer's end; a BYE tells whoever still holds it.
@@ -164,11 +187,25 @@ impl Call {
         match self.retry_after(&response) {
             Some(wait) if !given_up && self.reoffer.tries < MOST_TRIES => {
                 self.reoffer.tries += 1;
-                self.reoffer.waiting = self.reoffer.waiting.take().or(offer);
+                // A change of the user's that came meanwhile goes before this one.
+                if let (None, Some((offer, refresh))) = (&self.reoffer.waiting, offer) {
+                    self.reoffer.waiting = Some(offer);
+                    self.reoffer.refresh = refresh;
+                }
                 self.deadlines.set(CallTimer::Reoffer, now + wait);
             }
             // Given up and told before.
             _ if given_up => {}
+            _ if refresh => {
+                self.reoffer.tries = 0;
+                let code = status.code();
+                self.notice(&format!(
+                    "the peer answered a refresh of the session with {code}"
+                ));
+                if code >= 500 {
+                    self.refresh_later(now);
+                }
+            }
             _ => {
                 self.reoffer.tries = 0;
                 self.event(CallEvent::ReofferFailed {
@@ -198,12 +235,18 @@ impl Call {
         let given_up = self
             .client(id)
             .is_some_and(|task| task.cancel != Cancel::No);
+        let offer = self.client(id).and_then(ClientTask::offer);
+        let refresh = offer.as_ref().is_some_and(|(_, refresh)| *refresh);
         self.finish(id);
         self.acknowledge(now, &dialog, cseq, None, false);
+        self.timer_from_answer(now, &response.headers);
         self.reoffer.tries = 0;
         match session_description(&response.headers, &response.body) {
-            Some(body) => self.event(CallEvent::Answer { body, early: false }),
-            None if given_up => {}
+            Some(body) => {
+                self.described = offer.map(|(offer, _)| offer);
+                self.event(CallEvent::Answer { body, early: false });
+            }
+            None if given_up || refresh => {}
             None => {
                 self.notice("a 2xx to a re-INVITE without its answer; the session stays as it was");
                 self.event(CallEvent::ReofferFailed {
@@ -214,7 +257,7 @@ impl Call {
     }
 
     /// No path carried our re-INVITE to an answer.
-    pub(super) fn reoffer_not_carried(&mut self, now: Instant, fault: &Fault) {
+    pub(super) fn reoffer_not_carried(&mut self, now: Instant, refresh: bool, fault: &Fault) {
         if self.phase != Phase::Talking {
             return;
         }
@@ -228,6 +271,10 @@ impl Call {
                         address: self.last_tried,
                     },
                 );
+            }
+            _ if refresh => {
+                self.notice("a refresh of the session did not reach the peer");
+                self.refresh_later(now);
             }
             Fault::Unavailable(response) => {
                 self.event(CallEvent::ReofferFailed {
@@ -256,23 +303,13 @@ impl Call {
         self.offer_received(id, request);
     }
 
-    /// An UPDATE of the peer (RFC 3311 §5.2).
-    pub(super) fn on_update(&mut self, now: Instant, id: TaskId, request: &Request) {
-        let offer = session_description(&request.headers, &request.body);
-        let Some(body) = offer else {
-            if let Some(dialog) = &mut self.dialog {
-                dialog.refresh_target(&request.headers);
-            }
-            return self.respond(now, id, StatusCode::OK, None);
-        };
-        if self.phase == Phase::Calling || self.clients.iter().any(holds_offer) {
-            return self.respond(now, id, StatusCode::REQUEST_PENDING, None);
+    /// Refreshes the session of a peer that takes no UPDATE: a re-INVITE with the description as it stands
+    /// (RFC 4028 §7.4). A change of the user's that waits does the same.
+    pub(super) fn refresh_by_reinvite(&mut self) {
+        if self.reoffer.waiting.is_none() && self.described.is_some() {
+            self.reoffer.waiting.clone_from(&self.described);
+            self.reoffer.refresh = true;
         }
-        if self.due != Due::Nothing || self.phase != Phase::Talking {
-            return self.refuse_for_now(now, id);
-        }
-        self.due = Due::OurAnswer(id);
-        self.event(CallEvent::Offer { body });
     }
 
     /// Our answer to a change of the peer, or our offer where it asked for one.
@@ -281,15 +318,38 @@ impl Call {
             return self.accept_invite(now, task, body, false);
         }
         self.due = Due::Nothing;
-        let headers = self.server(task).map(|task| task.request.headers.clone());
-        if let (Some(dialog), Some(headers)) = (&mut self.dialog, headers) {
-            dialog.refresh_target(&headers);
+        self.described = Some(body.clone());
+        let Some(request) = self.server(task).map(|task| task.request.clone()) else {
+            return;
+        };
+        let from = request.headers.from().ok();
+        let tag = from.and_then(|from| from.tag().map(str::to_owned));
+        if request.method == Method::Prack {
+            self.respond(now, task, StatusCode::OK, Some(body));
+            self.early_exchange_done();
+            return self.after_prack(now);
         }
-        self.respond(now, task, StatusCode::OK, Some(body));
+        if let Some(dialog) = self.dialog_with(&tag.unwrap_or_default()) {
+            dialog.refresh_target(&request.headers);
+        }
+        self.accept_update(now, task, Some(body));
+        self.early_exchange_done();
+    }
+
+    /// Our no to a change of the peer.
+    fn refuse_change(&mut self, now: Instant, task: TaskId, status: StatusCode) {
+        self.due = Due::Nothing;
+        let prack = self
+            .server(task)
+            .is_some_and(|task| task.request.method == Method::Prack);
+        self.respond(now, task, status, None);
+        if prack {
+            self.after_prack(now);
+        }
     }
 
     /// 500 with a Retry-After of 0 to 10 s: another change is not finished (RFC 3261 §14.2).
-    fn refuse_for_now(&mut self, now: Instant, id: TaskId) {
+    pub(super) fn refuse_for_now(&mut self, now: Instant, id: TaskId) {
         let wait = (self.tokens.fraction() * 11.0) as u32;
         if let Some(mut response) = self.answer_to(id, StatusCode::SERVER_INTERNAL_ERROR, None) {
             response
@@ -300,7 +360,7 @@ impl Call {
     }
 
     /// Whether an INVITE of the peer waits for our answer, other than this one.
-    fn invite_waits(&self, except: Option<TaskId>) -> bool {
+    pub(super) fn invite_waits(&self, except: Option<TaskId>) -> bool {
         let waits = |id| Some(id) != except;
         self.servers
             .iter()
@@ -308,7 +368,7 @@ impl Call {
     }
 
     /// How long to wait before our re-INVITE is tried again, if the answer asks for that.
-    fn retry_after(&mut self, response: &Response) -> Option<Duration> {
+    pub(super) fn retry_after(&mut self, response: &Response) -> Option<Duration> {
         match response.status.code() {
             // RFC 3261 §14.1, in steps of 10 ms: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other.
             491 => {
@@ -333,9 +393,10 @@ impl Call {
     }
 }
 
-/// Whether this is an INVITE of ours that waits for its answer.
-fn holds_offer(task: &ClientTask) -> bool {
-    task.is_invite() && task.is_open()
+/// Whether this is an INVITE of ours that waits for its answer, or an UPDATE with an offer.
+pub(super) fn holds_offer(task: &ClientTask) -> bool {
+    let update = matches!(&task.purpose, Purpose::Update { offer, .. } if offer.is_some());
+    (task.is_invite() || update) && task.is_open()
 }
 
 /// Whether this keeps the next re-INVITE waiting: an INVITE without its answer, or a 2xx without its ACK.

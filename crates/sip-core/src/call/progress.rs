@@ -36,8 +36,9 @@ impl Call {
     ///
     /// # Errors
     /// [`WrongState::Phase`] unless the call came in and waits for an answer, [`WrongState::Status`] for another code,
-    /// [`WrongState::NothingDue`] for a body where the caller made no offer: an offer of ours would not be reliable
-    /// in a provisional answer (RFC 3261 §13.2.1).
+    /// [`WrongState::NothingDue`] for a body that nobody waits for. Where the caller made no offer, the body is ours,
+    /// and only for a caller that takes reliable provisional answers (RFC 3261 §13.2.1): its answer comes in the
+    /// PRACK, as an early [`CallEvent::Answer`].
     pub fn progress(
         &mut self,
         now: Instant,
@@ -48,7 +49,12 @@ impl Call {
         if !(101..=199).contains(&status.code()) {
             return Err(WrongState::Status(status.code()));
         }
-        if body.is_some() && !matches!(self.due, Due::OurAnswer(_)) {
+        let owed = match &self.due {
+            Due::OurAnswer(owed) => *owed == task,
+            Due::OurOffer(owed) => *owed == task && self.wants_reliable(true),
+            _ => false,
+        };
+        if body.is_some() && !owed {
             return Err(WrongState::NothingDue);
         }
         self.out.begin_input();
@@ -65,6 +71,9 @@ impl Call {
         status: StatusCode,
         body: Option<Vec<u8>>,
     ) {
+        if let Some(body) = &body {
+            self.described = Some(body.clone());
+        }
         let reliable = self.give_reliably(now, task, status, body.as_ref());
         if let Some(response) = self.answer_to(task, status, body) {
             // What goes out again each minute needs no PRACK.
@@ -132,8 +141,8 @@ impl Call {
 
     /// The INVITE that rings, if the call is in that phase.
     pub(super) fn ringing_task(&self) -> Result<TaskId, WrongState> {
-        match (self.phase, &self.due) {
-            (Phase::Ringing, Due::OurAnswer(task) | Due::OurOffer(task)) => Ok(*task),
+        match (self.phase, self.ringing) {
+            (Phase::Ringing, Some(task)) => Ok(task),
             (phase, _) => Err(WrongState::Phase(phase)),
         }
     }

@@ -34,6 +34,10 @@ pub(super) struct Reliable {
     /// The final answer that waits until the caller has our early one (RFC 3262 §3).
     answer: Option<Vec<u8>>,
     last_rseq: u32,
+    /// Offer and answer are known at both ends: one of them was in an answer that was acknowledged.
+    settled: bool,
+    /// The session was changed since, or the offer was ours: the 2xx has nothing to say of it.
+    changed: bool,
 }
 
 /// The last reliable answer of an early dialog that was taken.
@@ -41,6 +45,8 @@ pub(super) struct Reliable {
 pub(super) struct Taken {
     tag: String,
     rseq: u32,
+    /// It, or one before it, held the answer to our offer.
+    answered: bool,
 }
 
 /// How a provisional answer stands in the order of its dialog.
@@ -85,6 +91,18 @@ impl Reliable {
         wait
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled && self.waiting.is_none()
+    }
+
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    pub(super) fn session_changed(&mut self) {
+        self.changed = true;
+    }
+
     pub(super) fn give_next(&mut self, status: StatusCode, body: Option<Vec<u8>>) {
         self.next = Some((status, body));
     }
@@ -124,6 +142,7 @@ impl Call {
                 self.taken.push(Taken {
                     tag: tag.to_owned(),
                     rseq,
+                    answered: false,
                 });
                 Order::Next(rseq)
             }
@@ -148,6 +167,9 @@ impl Call {
         match session_description(&response.headers, &response.body) {
             Some(body) if offered => {
                 self.send_prack(now, &tag, rseq, cseq, None);
+                if let Some(taken) = self.taken.iter_mut().find(|taken| taken.tag == tag) {
+                    taken.answered = true;
+                }
                 self.note_early_answer(tag, body);
             }
             // RFC 3262 §5: an offer in a reliable answer is answered in its PRACK.
@@ -168,6 +190,7 @@ impl Call {
         if let Due::OurAnswerInPrack { tag, rseq, cseq } =
             std::mem::replace(&mut self.due, Due::Nothing)
         {
+            self.described = Some(body.clone());
             self.send_prack(now, &tag, rseq, cseq, Some(body));
             self.early_offers.push(tag);
         }
@@ -251,17 +274,59 @@ impl Call {
                 None,
             );
         }
-        self.reliable.waiting = None;
-        self.respond(now, id, StatusCode::OK, None);
-        if !prack.body.is_empty() {
-            self.notice("a session description in a PRACK that owes none was ignored");
+        let described = self.reliable.waiting.take();
+        let described = described.is_some_and(|waiting| waiting.has_description());
+        let our_offer = matches!(self.due, Due::OurOffer(_));
+        let body = session_description(&prack.headers, &prack.body);
+        if described && !our_offer {
+            // Our answer has arrived.
+            self.due = Due::Nothing;
+            self.reliable.settled = true;
         }
+        match body {
+            // RFC 3262 §5: the answer to an offer in a reliable answer is due in its PRACK.
+            Some(body) if described && our_offer => {
+                self.due = Due::Nothing;
+                self.reliable.settled = true;
+                self.reliable.changed = true;
+                self.respond(now, id, StatusCode::OK, None);
+                self.event(CallEvent::Answer { body, early: true });
+            }
+            None if described && our_offer => {
+                self.respond(now, id, StatusCode::OK, None);
+                self.notice("a PRACK came without the answer it owes; the offer is made again");
+            }
+            // And one more offer may come in it, which the response to the PRACK answers.
+            Some(body) if self.reliable.settled && self.due == Due::Nothing => {
+                self.due = Due::OurAnswer(id);
+                return self.event(CallEvent::Offer { body });
+            }
+            Some(_) => {
+                self.respond(now, id, StatusCode::OK, None);
+                self.notice("a session description in a PRACK that owes none was ignored");
+            }
+            None => self.respond(now, id, StatusCode::OK, None),
+        }
+        self.after_prack(now);
+    }
+
+    /// What waited for the PRACK is said now.
+    pub(super) fn after_prack(&mut self, now: Instant) {
         if let Some(body) = self.reliable.answer.take() {
             return self.take_call(now, body);
         }
         if let (Ok(task), Some((status, body))) = (self.ringing_task(), self.reliable.next.take()) {
             self.give_progress(now, task, status, body);
         }
+    }
+
+    /// Whether the answer of this early dialog, or its offer, came in a provisional answer that we acknowledged.
+    pub(super) fn took_reliably(&self, tag: &str) -> bool {
+        self.early_offers.iter().any(|known| known == tag)
+            || self
+                .taken
+                .iter()
+                .any(|taken| taken.tag == tag && taken.answered)
     }
 
     fn send_prack(
@@ -307,12 +372,12 @@ impl Call {
         }
     }
 
-    fn wants_reliable(&self, with_body: bool) -> bool {
+    pub(super) fn wants_reliable(&self, with_body: bool) -> bool {
         let Some(invite) = &self.invitation else {
             return false;
         };
-        let required = names_option(&invite.headers, HeaderName::Require);
-        let supported = names_option(&invite.headers, HeaderName::Supported);
+        let required = names_option(&invite.headers, HeaderName::Require, OPTION);
+        let supported = names_option(&invite.headers, HeaderName::Supported, OPTION);
         let ours = self
             .config
             .capabilities
@@ -325,7 +390,7 @@ impl Call {
 
 /// The RSeq of a response that has to be acknowledged.
 fn reliable_number(response: &Response) -> Option<u32> {
-    if !names_option(&response.headers, HeaderName::Require) {
+    if !names_option(&response.headers, HeaderName::Require, OPTION) {
         return None;
     }
     response.headers.get(HeaderName::RSeq)?.trim().parse().ok()
@@ -339,7 +404,8 @@ fn acknowledged_by(headers: &Headers) -> Option<(u32, u32)> {
     (words.next()? == "INVITE").then_some((rseq, cseq))
 }
 
-fn names_option(headers: &Headers, name: HeaderName) -> bool {
+/// Whether this header names an option tag.
+pub(super) fn names_option(headers: &Headers, name: HeaderName, option: &str) -> bool {
     let mut tags = headers.get_all(name).flat_map(|value| value.split(','));
-    tags.any(|tag| tag.trim().eq_ignore_ascii_case(OPTION))
+    tags.any(|tag| tag.trim().eq_ignore_ascii_case(option))
 }

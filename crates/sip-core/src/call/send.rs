@@ -42,6 +42,7 @@ impl Call {
             cancel: Cancel::No,
             give_up_at: None,
             too_large_for: None,
+            lengthened: false,
             done: false,
         });
         if known {
@@ -150,6 +151,7 @@ impl Call {
         match task.purpose {
             Purpose::Invite => self.on_invite_response(now, id, response),
             Purpose::Reinvite { .. } => self.on_reinvite_response(now, id, response),
+            Purpose::Update { .. } => self.on_update_response(now, id, &response),
             Purpose::Bye | Purpose::Info | Purpose::Cancel | Purpose::Prack { .. } => {
                 self.on_plain_response(now, id, &response);
             }
@@ -197,19 +199,29 @@ impl Call {
         {
             return Err(self.refusal_of_login(error, response));
         }
+        self.send_again(now, id);
+        Ok(())
+    }
+
+    /// Sends a request that was answered once more, as its owner has changed it since.
+    pub(super) fn send_again(&mut self, now: Instant, id: TaskId) {
+        let task = self.clients.iter_mut().find(|task| task.id == id);
+        let Some(task) = task else { return };
         let Some(attempt) = task.attempt.take() else {
-            return Ok(());
+            return;
         };
         // The number after the last one of the dialog: the retry is a request of its own (RFC 3261 §8.1.3.5).
         let last = task.request.headers.cseq().map_or(0, |cseq| cseq.number);
-        let in_dialog = self
-            .dialog
-            .as_ref()
-            .map_or(0, crate::dialog::Dialog::local_cseq);
-        let number = last.max(in_dialog).saturating_add(1);
-        let value = format!("{number} {}", task.request.method);
         let to = task.request.headers.to().ok();
         let tag = to.and_then(|to| to.tag().map(str::to_owned));
+        let early = tag.as_ref().and_then(|tag| self.early.find_mut(tag));
+        let in_dialog = match (early, &self.dialog) {
+            (Some(early), _) => early.local_cseq(),
+            (None, Some(dialog)) => dialog.local_cseq(),
+            (None, None) => 0,
+        };
+        let number = last.max(in_dialog).saturating_add(1);
+        let value = format!("{number} {}", task.request.method);
         task.request.headers.set(HeaderName::CSeq, value);
         // The same server first: it is the one that knows its nonce.
         if let Way::Known(left) = &mut task.way {
@@ -223,7 +235,6 @@ impl Call {
             dialog.set_local_cseq(number);
         }
         self.try_next(now, id, nowhere());
-        Ok(())
     }
 
     /// The present attempt came to nothing.
@@ -371,9 +382,13 @@ impl Call {
                 let kind = self.end_kind_of(fault);
                 self.end(now, kind);
             }
-            Purpose::Reinvite { .. } => {
+            Purpose::Reinvite { refresh, .. } => {
                 self.finish(id);
-                self.reoffer_not_carried(now, &fault);
+                self.reoffer_not_carried(now, refresh, &fault);
+            }
+            Purpose::Update { .. } => {
+                self.finish(id);
+                self.update_not_carried(now, purpose, &fault);
             }
             // The peer repeats its 2xx: the next one asks for paths again.
             Purpose::Ack { .. } => {

@@ -68,6 +68,9 @@ impl Call {
                 None,
             );
         }
+        let from = request.headers.from().ok();
+        let remote_tag = from.and_then(|from| from.tag().map(str::to_owned));
+        let remote_tag = remote_tag.unwrap_or_default();
         let number = request.headers.cseq().map_or(0, |cseq| cseq.number);
         let in_order = match meant {
             Meant::Early(tag) => self
@@ -90,11 +93,19 @@ impl Call {
         if !self.config.capabilities.allows(&request.method) {
             return self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None);
         }
+        if let (Method::Invite | Method::Update, Some(minimum)) = (
+            &request.method,
+            self.config
+                .session_timer
+                .too_short(&self.config.capabilities, &request.headers),
+        ) {
+            return self.refuse_interval(now, id, minimum);
+        }
         match request.method {
             Method::Bye => self.on_bye(now, id, &request),
             Method::Invite => self.on_reinvite(now, id, &request),
             Method::Prack => self.on_prack(now, id, &request),
-            Method::Update => self.on_update(now, id, &request),
+            Method::Update => self.on_update(now, id, &request, &remote_tag),
             Method::Info => self.on_info(now, id, request),
             Method::Options => self.on_options(now, id),
             _ => self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None),
@@ -239,6 +250,15 @@ impl Call {
             response
                 .headers
                 .push(HeaderName::Unsupported, unsupported.join(", "));
+            self.respond_with(now, id, response);
+        }
+    }
+
+    /// 422 with our Min-SE (RFC 4028 §6).
+    fn refuse_interval(&mut self, now: Instant, id: TaskId, minimum: u32) {
+        let status = StatusCode::SESSION_INTERVAL_TOO_SMALL;
+        if let Some(mut response) = self.answer_to(id, status, None) {
+            response.headers.push(HeaderName::MinSe, minimum);
             self.respond_with(now, id, response);
         }
     }

@@ -22,9 +22,10 @@ pub(super) struct TaskId(pub(super) u32);
 pub(super) enum Purpose {
     /// The INVITE that makes the call.
     Invite,
-    /// An INVITE within the call, with the offer it carries.
+    /// An INVITE within the call, with the offer it carries, and whether only for the session timer.
     Reinvite {
         offer: Vec<u8>,
+        refresh: bool,
     },
     /// The ACK to a 2xx: of which INVITE and which fork.
     Ack {
@@ -36,6 +37,12 @@ pub(super) enum Purpose {
     Cancel,
     Bye,
     Info,
+    /// An UPDATE: with an offer or without, in which dialog, and whether only for the session timer.
+    Update {
+        offer: Option<Vec<u8>>,
+        tag: String,
+        refresh: bool,
+    },
     /// The acknowledgement of a reliable provisional answer: of which early dialog, and its RSeq.
     Prack {
         tag: String,
@@ -73,6 +80,8 @@ pub(super) struct ClientTask {
     pub(super) give_up_at: Option<Instant>,
     /// The datagram path that it left for TCP because of its size, to be gone back to where TCP is refused.
     pub(super) too_large_for: Option<Destination>,
+    /// It went out again with a longer session interval (RFC 4028 §7.3), which is done once.
+    pub(super) lengthened: bool,
     /// Nothing more is to come of it, once its transactions have ended.
     pub(super) done: bool,
 }
@@ -123,10 +132,10 @@ impl ClientTask {
         matches!(self.purpose, Purpose::Invite | Purpose::Reinvite { .. })
     }
 
-    /// The offer that it carries, where it is a re-INVITE.
-    pub(super) fn offer(&mut self) -> Option<Vec<u8>> {
+    /// The offer that it carries, where it is a re-INVITE, and whether that only refreshes the session.
+    pub(super) fn offer(&mut self) -> Option<(Vec<u8>, bool)> {
         match &mut self.purpose {
-            Purpose::Reinvite { offer } => Some(std::mem::take(offer)),
+            Purpose::Reinvite { offer, refresh } => Some((std::mem::take(offer), *refresh)),
             _ => None,
         }
     }

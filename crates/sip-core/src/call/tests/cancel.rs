@@ -2,22 +2,12 @@
 
 use sip_message::StatusCode;
 
-use super::peer::{answer, answers, follow, heard, invite, last, response, say};
+use super::peer::{answer, answers, calling, follow, heard, invite, last, response, say};
 use super::*;
-
-fn calling() -> (Net, NodeId, NodeId, Request) {
-    let mut net = Net::new(1);
-    let alice = add_phone(&mut net, ALICE, "alice");
-    let proxy = add_script(&mut net, BOB);
-    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
-    wait(&mut net, 10);
-    let request = last(&net, proxy, "INVITE");
-    (net, alice, proxy, request)
-}
 
 #[test]
 fn a_cancel_is_held_until_a_provisional_answer_and_the_invite_goes_on_repeating() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_eq!(phone(&net, alice).ended(), Some(&EndKind::WeHungUp));
     wait(&mut net, 4000);
@@ -50,7 +40,7 @@ fn a_cancel_is_held_until_a_provisional_answer_and_the_invite_goes_on_repeating(
 
 #[test]
 fn a_held_cancel_that_never_gets_an_answer_ends_with_timer_b() {
-    let (mut net, alice, proxy, _) = calling();
+    let (mut net, alice, proxy, _) = calling(Some(OFFER));
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     wait(&mut net, 32_000);
     assert!(phone(&net, alice).call.as_ref().unwrap().is_drained());
@@ -59,7 +49,7 @@ fn a_held_cancel_that_never_gets_an_answer_ends_with_timer_b() {
 
 #[test]
 fn a_held_cancel_that_meets_a_2xx_becomes_ack_and_bye() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     say(
         &mut net,
@@ -129,7 +119,7 @@ fn a_cancel_that_crosses_the_2xx_ends_with_ack_and_bye() {
 
 #[test]
 fn a_200_to_cancel_without_a_487_is_given_up_after_64_t1() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     say(
         &mut net,
         proxy,

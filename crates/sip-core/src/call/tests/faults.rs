@@ -2,39 +2,8 @@
 
 use sip_message::StatusCode;
 
-use super::peer::{answer, answers, follow, heard, invite, last, response, say};
+use super::peer::{answer, answered, answers, calling, follow, heard, invite, last, response, say};
 use super::*;
-
-fn calling() -> (Net, NodeId, NodeId, Request) {
-    let mut net = Net::new(1);
-    let alice = add_phone(&mut net, ALICE, "alice");
-    let bob = add_script(&mut net, BOB);
-    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
-    wait(&mut net, 10);
-    let request = last(&net, bob, "INVITE");
-    (net, alice, bob, request)
-}
-
-/// A script that called ALICE and was answered; with the To of the dialog.
-fn answered_script() -> (Net, NodeId, NodeId, Request, String) {
-    let mut net = Net::new(1);
-    let alice = add_phone(&mut net, ALICE, "alice");
-    let bob = add_script(&mut net, BOB);
-    let request = invite(&net, bob, ALICE, "first", 7, OFFER);
-    say(&mut net, bob, ALICE, request.to_bytes());
-    wait(&mut net, 10);
-    act(&mut net, alice, |phone, now| {
-        phone.call().answer(now, ANSWER.to_vec())
-    })
-    .unwrap();
-    wait(&mut net, 10);
-    let to = answers(&net, bob, "INVITE")[0]
-        .headers
-        .get(HeaderName::To)
-        .unwrap()
-        .to_owned();
-    (net, alice, bob, request, to)
-}
 
 fn dialogs(net: &Net, id: NodeId) -> usize {
     phone(net, id).call.as_ref().unwrap().counts()[2]
@@ -42,7 +11,7 @@ fn dialogs(net: &Net, id: NodeId) -> usize {
 
 #[test]
 fn a_100_with_a_tag_makes_no_dialog() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(
         &mut net,
         bob,
@@ -65,7 +34,7 @@ fn a_100_with_a_tag_makes_no_dialog() {
 
 #[test]
 fn an_18x_without_tag_makes_no_dialog_and_is_told() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(&mut net, bob, ALICE, response(&request, 180, "").to_bytes());
     wait(&mut net, 10);
     assert_eq!(dialogs(&net, alice), 0);
@@ -81,7 +50,7 @@ fn an_18x_without_tag_makes_no_dialog_and_is_told() {
 
 #[test]
 fn an_18x_without_contact_makes_a_dialog() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(
         &mut net,
         bob,
@@ -98,7 +67,7 @@ fn an_18x_without_contact_makes_a_dialog() {
 
 #[test]
 fn a_2xx_without_to_tag_is_handled_once() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     let ok = answer(&request, 200, "", "sip:bob@192.0.2.2", ANSWER);
     for _ in 0..3 {
         say(&mut net, bob, ALICE, ok.to_bytes());
@@ -118,7 +87,7 @@ fn a_2xx_without_to_tag_is_handled_once() {
 
 #[test]
 fn a_2xx_without_contact_is_acknowledged_to_where_the_call_went() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     let mut ok = answer(&request, 200, "b", "sip:bob@192.0.2.2", ANSWER);
     ok.headers.remove(HeaderName::Contact);
     say(&mut net, bob, ALICE, ok.to_bytes());
@@ -129,7 +98,7 @@ fn a_2xx_without_contact_is_acknowledged_to_where_the_call_went() {
 
 #[test]
 fn a_bye_without_to_tag_ends_the_call_visibly() {
-    let (mut net, alice, bob, request, to) = answered_script();
+    let (mut net, alice, bob, request, to) = answered(OFFER);
     say(
         &mut net,
         bob,
@@ -163,7 +132,7 @@ fn a_bye_without_to_tag_ends_the_call_visibly() {
 
 #[test]
 fn a_bye_with_a_foreign_tag_is_told_that_there_is_no_such_call() {
-    let (mut net, alice, bob, request, to) = answered_script();
+    let (mut net, alice, bob, request, to) = answered(OFFER);
     say(
         &mut net,
         bob,
@@ -188,7 +157,7 @@ fn a_bye_with_a_foreign_tag_is_told_that_there_is_no_such_call() {
 
 #[test]
 fn an_ack_with_an_invented_tag_is_taken_visibly() {
-    let (mut net, alice, bob, request, _) = answered_script();
+    let (mut net, alice, bob, request, _) = answered(OFFER);
     let ack = follow(
         &request,
         &format!("<sip:alice@{ALICE}>;tag=invented"),
@@ -328,7 +297,7 @@ fn the_invite_goes_to_the_next_path_on_a_closed_port_on_503_and_on_silence() {
 
 #[test]
 fn a_503_of_the_last_path_is_the_end() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     let mut refusal = response(&request, 503, "x");
     refusal.headers.push(HeaderName::RetryAfter, "120");
     say(&mut net, bob, ALICE, refusal.to_bytes());
@@ -358,7 +327,7 @@ fn a_closed_port_on_every_path_is_a_network_fault() {
 
 #[test]
 fn an_info_to_a_peer_that_lost_the_call_ends_it() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(
         &mut net,
         bob,
@@ -383,7 +352,7 @@ fn an_info_to_a_peer_that_lost_the_call_ends_it() {
 
 #[test]
 fn requests_to_a_private_contact_go_to_where_the_peer_was_heard() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     let ok = answer(&request, 200, "b", "sip:bob@10.1.1.1", ANSWER);
     say(&mut net, bob, ALICE, ok.to_bytes());
     wait(&mut net, 10);
@@ -442,7 +411,7 @@ fn a_call_whose_owner_died_is_ended_from_its_card() {
 
 #[test]
 fn a_call_without_confirmed_dialog_has_no_card() {
-    let (net, alice, ..) = calling();
+    let (net, alice, ..) = calling(Some(OFFER));
     assert!(
         phone(&net, alice)
             .call
@@ -455,7 +424,7 @@ fn a_call_without_confirmed_dialog_has_no_card() {
 
 #[test]
 fn an_answer_with_a_foreign_branch_is_counted_and_dropped() {
-    let (mut net, alice, bob, request) = calling();
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
     let mut forged = request.clone();
     let mut via = forged.headers.via_top().unwrap();
     via.params.set("branch", "z9hG4bKforged");
@@ -473,7 +442,7 @@ fn an_answer_with_a_foreign_branch_is_counted_and_dropped() {
 
 #[test]
 fn a_flood_of_requests_does_not_grow_the_call() {
-    let (mut net, alice, bob, request, to) = answered_script();
+    let (mut net, alice, bob, request, to) = answered(OFFER);
     say(
         &mut net,
         bob,
@@ -577,7 +546,7 @@ fn a_session_description_beside_isup_is_an_offer() {
 
 #[test]
 fn a_request_that_breaks_the_syntax_within_the_call_gets_400() {
-    let (mut net, alice, bob, request, to) = answered_script();
+    let (mut net, alice, bob, request, to) = answered(OFFER);
     let mut info = follow(&request, &to, "INFO", "i", 8);
     info.headers.set(HeaderName::CSeq, "8 BYE");
     say(&mut net, bob, ALICE, info.to_bytes());
@@ -620,7 +589,7 @@ fn a_path_that_failed_is_tried_again_when_the_good_one_fails() {
 
 #[test]
 fn an_answer_that_could_not_be_sent_is_told_and_the_call_goes_on() {
-    let (mut net, alice, _, request, _) = answered_script();
+    let (mut net, alice, _, request, _) = answered(OFFER);
     act(&mut net, alice, |phone, now| {
         let branch = request
             .headers

@@ -410,6 +410,7 @@ fn headers_stand_in_the_usual_order() {
             "Allow",
             "Supported",
             "User-Agent",
+            "Session-Expires",
             "X-Room",
             "Content-Type",
             "Content-Length",

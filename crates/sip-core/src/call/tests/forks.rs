@@ -1,18 +1,7 @@
 //! One INVITE, several answers.
 
-use super::peer::{answer, heard, last, response, say};
+use super::peer::{answer, calling, heard, last, response, say};
 use super::*;
-
-/// An outgoing call to a script: (net, alice, script, the INVITE).
-fn calling() -> (Net, NodeId, NodeId, Request) {
-    let mut net = Net::new(1);
-    let alice = add_phone(&mut net, ALICE, "alice");
-    let proxy = add_script(&mut net, BOB);
-    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
-    wait(&mut net, 10);
-    let request = last(&net, proxy, "INVITE");
-    (net, alice, proxy, request)
-}
 
 fn tag_of(request: &Request) -> String {
     request
@@ -26,7 +15,7 @@ fn tag_of(request: &Request) -> String {
 
 #[test]
 fn each_fork_that_answers_gets_its_own_ack_and_the_losers_a_bye_behind_it() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     for (tag, contact) in [
         ("desk", "sip:desk@192.0.2.2"),
         ("cell", "sip:cell@192.0.2.2"),
@@ -80,7 +69,7 @@ fn each_fork_that_answers_gets_its_own_ack_and_the_losers_a_bye_behind_it() {
 
 #[test]
 fn each_fork_that_rings_has_its_own_early_dialog() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     for (code, tag) in [(180, "desk"), (183, "cell"), (180, "desk")] {
         let ringing = answer(&request, code, tag, "sip:x@192.0.2.2", b"");
         say(&mut net, proxy, ALICE, ringing.to_bytes());
@@ -100,7 +89,7 @@ fn each_fork_that_rings_has_its_own_early_dialog() {
 
 #[test]
 fn the_answer_of_the_fork_that_wins_is_told_when_another_was_heard_last() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     for tag in ["desk", "cell"] {
         let body = format!("v=0 {tag}");
         let early = answer(&request, 183, tag, "sip:x@192.0.2.2", body.as_bytes());
@@ -130,7 +119,7 @@ fn the_answer_of_the_fork_that_wins_is_told_when_another_was_heard_last() {
 
 #[test]
 fn a_fork_that_answers_after_the_call_is_over_is_acknowledged_and_ended() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     say(
         &mut net,
         proxy,
@@ -157,7 +146,7 @@ fn a_fork_that_answers_after_the_call_is_over_is_acknowledged_and_ended() {
 
 #[test]
 fn more_forks_than_the_limit_do_not_grow_the_call() {
-    let (mut net, alice, proxy, request) = calling();
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
     for number in 0..200 {
         let ringing = answer(
             &request,

@@ -10,6 +10,8 @@ mod peer;
 mod reliable;
 mod sequences;
 mod success;
+mod timer;
+mod update;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -97,6 +99,15 @@ impl Phone {
 
     pub(super) fn established(&self) -> bool {
         self.events.contains(&CallEvent::Established)
+    }
+
+    /// The answers of the peer that were told, in order.
+    pub(super) fn answers_told(&self) -> Vec<String> {
+        let text = |event: &CallEvent| match event {
+            CallEvent::Answer { body, .. } => Some(String::from_utf8(body.clone()).unwrap()),
+            _ => None,
+        };
+        self.events.iter().filter_map(text).collect()
     }
 
     pub(super) fn notices(&self) -> Vec<&str> {
@@ -328,6 +339,15 @@ pub(super) fn talking(seed: u64) -> (Net, NodeId, NodeId) {
     wait(&mut net, 100);
     assert!(phone(&net, alice).established() && phone(&net, bob).established());
     (net, alice, bob)
+}
+
+/// The user does something; it has to fit.
+pub(super) fn user(
+    net: &mut Net,
+    id: NodeId,
+    verb: impl FnOnce(&mut Call, Instant) -> Result<(), super::WrongState>,
+) {
+    act(net, id, |phone, now| verb(phone.call(), now)).expect("the verb fits");
 }
 
 /// Lets time pass.

@@ -2,71 +2,14 @@
 
 use sip_message::StatusCode;
 
-use super::peer::{answer, answers, follow, heard, invite, last, response, say};
+use super::peer::{
+    answer, answers, called_by_script, calls_script, follow, heard, invite, last, offer_from,
+    response, say,
+};
 use super::*;
 
 const HOLD: &[u8] = b"v=0 hold";
 const HELD: &[u8] = b"v=0 held";
-
-fn answers_told(net: &Net, id: NodeId) -> Vec<String> {
-    let text = |event: &CallEvent| match event {
-        CallEvent::Answer { body, .. } => Some(String::from_utf8(body.clone()).unwrap()),
-        _ => None,
-    };
-    phone(net, id).events.iter().filter_map(text).collect()
-}
-
-/// A script that called ALICE and was answered, its INVITE acknowledged; with the To of the dialog.
-fn called_by_script() -> (Net, NodeId, NodeId, Request, String) {
-    let mut net = Net::new(1);
-    let alice = add_phone(&mut net, ALICE, "alice");
-    let bob = add_script(&mut net, BOB);
-    let request = invite(&net, bob, ALICE, "first", 7, OFFER);
-    say(&mut net, bob, ALICE, request.to_bytes());
-    wait(&mut net, 10);
-    act(&mut net, alice, |phone, now| {
-        phone.call().answer(now, ANSWER.to_vec())
-    })
-    .unwrap();
-    wait(&mut net, 10);
-    let to = answers(&net, bob, "INVITE")[0]
-        .headers
-        .get(HeaderName::To)
-        .unwrap()
-        .to_owned();
-    let ack = follow(&request, &to, "ACK", "ack", 7);
-    say(&mut net, bob, ALICE, ack.to_bytes());
-    wait(&mut net, 10);
-    assert!(phone(&net, alice).established());
-    (net, alice, bob, request, to)
-}
-
-/// ALICE calls a script that answers.
-fn calls_script() -> (Net, NodeId, NodeId) {
-    let mut net = Net::new(1);
-    let alice = add_phone(&mut net, ALICE, "alice");
-    let bob = add_script(&mut net, BOB);
-    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
-    wait(&mut net, 10);
-    let ok = answer(
-        &last(&net, bob, "INVITE"),
-        200,
-        "b",
-        "sip:bob@192.0.2.2",
-        ANSWER,
-    );
-    say(&mut net, bob, ALICE, ok.to_bytes());
-    wait(&mut net, 10);
-    (net, alice, bob)
-}
-
-fn offer_from(invite: &Request, to: &str, branch: &str, cseq: u32, body: &[u8]) -> Request {
-    let mut request = follow(invite, to, "INVITE", branch, cseq);
-    if !body.is_empty() {
-        request.set_body("application/sdp", body.to_vec());
-    }
-    request
-}
 
 #[test]
 fn hold_and_resume_from_the_caller_and_from_the_callee() {
@@ -89,7 +32,10 @@ fn hold_and_resume_from_the_caller_and_from_the_callee() {
         })
         .unwrap();
         wait(&mut net, 3000);
-        assert_eq!(answers_told(&net, holder).last().unwrap(), "v=0 held");
+        assert_eq!(
+            phone(&net, holder).answers_told().last().unwrap(),
+            "v=0 held"
+        );
         let lines: Vec<_> = wire_since(&net, from)
             .iter()
             .map(|line| line.split_once(' ').unwrap().1.to_owned())
@@ -157,8 +103,11 @@ fn both_ends_change_at_once_and_both_get_there() {
         .filter(|response| response.status.code() == 491)
         .count();
     assert_eq!(refusals, 2, "each refused the other's");
-    assert_eq!(answers_told(&net, alice).last().unwrap(), "v=0 held");
-    assert_eq!(answers_told(&net, bob).last().unwrap(), "v=0 held");
+    assert_eq!(
+        phone(&net, alice).answers_told().last().unwrap(),
+        "v=0 held"
+    );
+    assert_eq!(phone(&net, bob).answers_told().last().unwrap(), "v=0 held");
     // Bob does not own the Call-ID: his retry comes within 2 s. Alice's comes after 2.1 to 4 s.
     let at = |id| {
         answered
@@ -357,6 +306,10 @@ fn a_caller_without_offer_takes_ours_and_answers_in_the_ack() {
         add_phone(&mut net, ALICE, "alice"),
         add_phone(&mut net, BOB, "bob"),
     );
+    act(&mut net, alice, |phone, _| {
+        let tags = &mut phone.config.capabilities.supported;
+        tags.retain(|tag| tag != "100rel");
+    });
     dial(&mut net, alice, "sip:bob@192.0.2.2", None);
     wait(&mut net, 10);
     assert_eq!(phone(&net, bob).events, [CallEvent::OfferWanted]);
@@ -385,7 +338,7 @@ fn a_caller_without_offer_takes_ours_and_answers_in_the_ack() {
     .unwrap();
     wait(&mut net, 2000);
     assert_eq!(requests(&net, "ACK")[0].body, ANSWER);
-    assert_eq!(answers_told(&net, bob), ["v=0 answer"]);
+    assert_eq!(phone(&net, bob).answers_told(), ["v=0 answer"]);
     assert!(phone(&net, alice).established() && phone(&net, bob).established());
     act(&mut net, bob, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_all_gone(&mut net, &[alice, bob]);
@@ -472,7 +425,7 @@ fn the_first_answer_of_an_early_dialog_wins() {
         );
         wait(&mut net, 10);
     }
-    assert_eq!(answers_told(&net, alice), ["v=0 one"]);
+    assert_eq!(phone(&net, alice).answers_told(), ["v=0 one"]);
     assert_eq!(
         phone(&net, alice).notices(),
         [

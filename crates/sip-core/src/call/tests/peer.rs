@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use sip_message::{HeaderName, Message, Method, NameAddr, Request, Response, StatusCode, Uri};
 use testkit::{NodeId, Packet};
 
-use super::{Net, Peer};
+use super::{ALICE, ANSWER, BOB, Net, OFFER, Peer, act, add_phone, add_script, dial, phone, wait};
 
 /// Remembers what it hears and answers nothing by itself.
 pub(in crate::call) struct Script {
@@ -149,5 +149,120 @@ pub(super) fn follow(before: &Request, to: &str, method: &str, branch: &str, cse
     request
         .headers
         .set(HeaderName::CSeq, format!("{cseq} {method}"));
+    request
+}
+
+/// ALICE calls a script at BOB, which has the INVITE and says nothing yet.
+pub(super) fn calling(offer: Option<&[u8]>) -> (Net, NodeId, NodeId, Request) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    dial(&mut net, alice, "sip:bob@192.0.2.2", offer);
+    wait(&mut net, 10);
+    let request = last(&net, bob, "INVITE");
+    (net, alice, bob, request)
+}
+
+/// ALICE calls a script that answers.
+pub(super) fn calls_script() -> (Net, NodeId, NodeId) {
+    calls_script_that(|_| {})
+}
+
+/// The same, with a 200 of its own making.
+pub(super) fn calls_script_that(change: impl FnOnce(&mut Response)) -> (Net, NodeId, NodeId) {
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
+    let mut ok = answer(&request, 200, "b", "sip:bob@192.0.2.2", ANSWER);
+    change(&mut ok);
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    (net, alice, bob)
+}
+
+/// A script at BOB calls ALICE, which rings silently.
+pub(super) fn called_with(
+    body: &[u8],
+    change: impl FnOnce(&mut Request),
+) -> (Net, NodeId, NodeId, Request) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    let mut request = invite(&net, bob, ALICE, "first", 7, body);
+    change(&mut request);
+    say(&mut net, bob, ALICE, request.to_bytes());
+    wait(&mut net, 10);
+    (net, alice, bob, request)
+}
+
+/// A script that called ALICE and was answered; with the To of the dialog.
+pub(super) fn answered(body: &[u8]) -> (Net, NodeId, NodeId, Request, String) {
+    answered_with(body, |_| {})
+}
+
+/// The same with an INVITE of its own making.
+pub(super) fn answered_with(
+    body: &[u8],
+    change: impl FnOnce(&mut Request),
+) -> (Net, NodeId, NodeId, Request, String) {
+    let (mut net, alice, bob, request) = called_with(body, change);
+    act(&mut net, alice, |phone, now| {
+        phone.call().answer(now, ANSWER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    let ok = answers(&net, bob, "INVITE").pop().unwrap();
+    let to = ok.headers.get(HeaderName::To).unwrap().to_owned();
+    (net, alice, bob, request, to)
+}
+
+/// A script that called ALICE and was answered, its INVITE acknowledged; with the To of the dialog.
+pub(super) fn called_by_script() -> (Net, NodeId, NodeId, Request, String) {
+    called_by_script_with(|_| {})
+}
+
+/// The same with an INVITE of its own making.
+pub(super) fn called_by_script_with(
+    change: impl FnOnce(&mut Request),
+) -> (Net, NodeId, NodeId, Request, String) {
+    let (mut net, alice, bob, request, to) = answered_with(OFFER, change);
+    let ack = follow(&request, &to, "ACK", "ack", 7);
+    say(&mut net, bob, ALICE, ack.to_bytes());
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).established());
+    (net, alice, bob, request, to)
+}
+
+/// An INVITE of the script within the call.
+pub(super) fn offer_from(
+    invite: &Request,
+    to: &str,
+    branch: &str,
+    cseq: u32,
+    body: &[u8],
+) -> Request {
+    let mut request = follow(invite, to, "INVITE", branch, cseq);
+    if !body.is_empty() {
+        request.set_body("application/sdp", body.to_vec());
+    }
+    request
+}
+
+/// A request of the script within the call that ALICE made to it: `first` is ALICE's INVITE, `tag` the script's.
+pub(super) fn within(first: &Request, tag: &str, method: &str, branch: &str, cseq: u32) -> Request {
+    let uri = first.headers.contact().unwrap().uri;
+    let mut request = Request::new(Method::parse(method).unwrap(), uri);
+    let headers = &mut request.headers;
+    headers.push(
+        HeaderName::Via,
+        format!("SIP/2.0/UDP {BOB};branch=z9hG4bK{branch};rport"),
+    );
+    headers.push(HeaderName::MaxForwards, 70);
+    headers.push(HeaderName::From, first.headers.to().unwrap().with_tag(tag));
+    headers.push(HeaderName::To, first.headers.get(HeaderName::From).unwrap());
+    headers.push(
+        HeaderName::CallId,
+        first.headers.get(HeaderName::CallId).unwrap(),
+    );
+    headers.push(HeaderName::CSeq, format!("{cseq} {method}"));
+    headers.push(HeaderName::Contact, "<sip:bob@192.0.2.2>");
     request
 }

@@ -2,21 +2,10 @@
 
 use sip_message::StatusCode;
 
-use super::peer::{answer, answers, follow, heard, invite, last, response, say};
+use super::peer::{answer, answers, calling, follow, heard, invite, last, response, say};
 use super::*;
 
 const EARLY: &[u8] = b"v=0 early";
-
-fn calling(offer: Option<&[u8]>) -> (Net, NodeId, NodeId, Request) {
-    let mut net = Net::new(1);
-    let alice = add_phone(&mut net, ALICE, "alice");
-    let bob = add_script(&mut net, BOB);
-    dial(&mut net, alice, "sip:bob@192.0.2.2", offer);
-    wait(&mut net, 10);
-    let request = last(&net, bob, "INVITE");
-    assert_eq!(request.headers.get(HeaderName::Supported), Some("100rel"));
-    (net, alice, bob, request)
-}
 
 /// A reliable provisional answer.
 fn reliable(request: &Request, code: u16, tag: &str, rseq: u32, body: &[u8]) -> Vec<u8> {
