@@ -147,11 +147,17 @@ pub(crate) const INCOMING: &str = "Incoming";
 pub(crate) const OUTGOING: &str = "Outgoing";
 
 pub(crate) fn hidden_by_filter(n: &str) -> String {
-    format!("{n} calls are hidden by the filter.")
+    match n {
+        "1" => "1 call is hidden by the filter.".to_owned(),
+        _ => format!("{n} calls are hidden by the filter."),
+    }
 }
 
 pub(crate) fn calls_listed(n: &str) -> String {
-    format!("{n} calls")
+    match n {
+        "1" => "1 call".to_owned(),
+        _ => format!("{n} calls"),
+    }
 }
 
 // Trace
@@ -197,7 +203,10 @@ pub(crate) fn noise_hidden(n: &str) -> String {
 }
 
 pub(crate) fn trace_hidden(n: &str) -> String {
-    format!("{n} messages are hidden by the filter.")
+    match n {
+        "1" => "1 message is hidden by the filter.".to_owned(),
+        _ => format!("{n} messages are hidden by the filter."),
+    }
 }
 
 pub(crate) fn messages(n: &str) -> String {
