@@ -32,6 +32,7 @@ pub mod call;
 pub mod client;
 pub mod dialog;
 pub mod dispatch;
+pub mod locate;
 pub mod options;
 pub mod output;
 pub mod path;

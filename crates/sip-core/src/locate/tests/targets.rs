@@ -1,0 +1,212 @@
+//! Rests, fail-back and affinity in virtual time.
+
+use std::time::{Duration, Instant};
+
+use crate::locate::{Fault, RestTimes, Server, Target, TargetState, Targets, Why};
+use crate::path::{Transport, TransportError};
+
+const S: Duration = Duration::from_secs(1);
+
+fn target(n: u16, priority: u16) -> Target {
+    Target {
+        transport: Transport::Udp,
+        addr: format!("192.0.2.{n}:5060").parse().unwrap(),
+        host: format!("h{n}.example.com"),
+        service: 0,
+        priority,
+        weight: 0,
+    }
+}
+
+fn three() -> Vec<Target> {
+    vec![target(1, 10), target(2, 20), target(3, 30)]
+}
+
+fn server(n: u16) -> Server {
+    target(n, 0).server()
+}
+
+fn order(targets: &Targets, now: Instant, home: Option<u16>) -> Vec<u8> {
+    targets
+        .in_order(now, &three(), home.map(server))
+        .iter()
+        .map(|target| match target.addr.ip() {
+            std::net::IpAddr::V4(ip) => ip.octets()[3],
+            std::net::IpAddr::V6(_) => 0,
+        })
+        .collect()
+}
+
+#[test]
+fn a_failed_target_rests_and_is_tried_again_after_its_rest() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    assert_eq!(order(&targets, start, None), [1, 2, 3]);
+    targets.failed(start, server(1), &Fault::Silence);
+    assert_eq!(order(&targets, start, None), [2, 3]);
+    assert_eq!(targets.next_awake(start, &three()), Some(start + 30 * S));
+    assert_eq!(order(&targets, start + 29 * S, None), [2, 3]);
+    assert_eq!(order(&targets, start + 30 * S, None), [1, 2, 3]);
+    assert_eq!(targets.next_awake(start + 30 * S, &three()), None);
+}
+
+#[test]
+fn rests_double_with_each_failure_in_a_row_up_to_the_longest() {
+    let mut now = Instant::now();
+    let mut targets = Targets::new(RestTimes::default());
+    let mut rests = Vec::new();
+    for _ in 0..7 {
+        targets.failed(now, server(1), &Fault::Silence);
+        let until = targets.next_awake(now, &three()).unwrap();
+        rests.push(until.duration_since(now).as_secs());
+        now = until;
+    }
+    assert_eq!(rests, [30, 60, 120, 240, 480, 600, 600]);
+    // One answer, and it starts again.
+    targets.worked(now, server(1));
+    targets.failed(now, server(1), &Fault::Silence);
+    assert_eq!(targets.next_awake(now, &three()), Some(now + 30 * S));
+}
+
+#[test]
+fn requests_under_way_when_a_server_fails_do_not_push_it_further_away() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    for second in 0..5 {
+        targets.failed(start + second * S, server(1), &Fault::Silence);
+    }
+    assert_eq!(targets.next_awake(start, &three()), Some(start + 30 * S));
+}
+
+#[test]
+fn rfc3261_21_5_4_retry_after_lengthens_the_rest_within_reason() {
+    let start = Instant::now();
+    let rest = |seconds: Option<u64>| {
+        let mut targets = Targets::default();
+        let retry_after = seconds.map(Duration::from_secs);
+        targets.failed(start, server(1), &Fault::Unavailable { retry_after });
+        targets
+            .next_awake(start, &three())
+            .unwrap()
+            .duration_since(start)
+            .as_secs()
+    };
+    assert_eq!(rest(None), 30);
+    assert_eq!(rest(Some(5)), 30);
+    assert_eq!(rest(Some(120)), 120);
+    assert_eq!(rest(Some(86_400)), 600);
+}
+
+#[test]
+fn when_all_rest_the_one_that_wakes_first_is_tried() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    let retry_after = Some(90 * S);
+    targets.failed(start, server(1), &Fault::Unavailable { retry_after });
+    targets.failed(start + S, server(3), &Fault::Silence);
+    targets.failed(start + 2 * S, server(2), &Fault::Silence);
+    assert_eq!(order(&targets, start + 3 * S, None), [3]);
+    assert_eq!(order(&targets, start + 31 * S, None), [3]);
+    assert_eq!(order(&targets, start + 32 * S, None), [2, 3]);
+}
+
+#[test]
+fn a_call_goes_to_the_server_that_took_the_registration_unless_that_rests() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    assert_eq!(order(&targets, start, Some(2)), [2, 1, 3]);
+    targets.failed(start, server(2), &Fault::Silence);
+    assert_eq!(order(&targets, start, Some(2)), [1, 3]);
+    assert_eq!(order(&targets, start, Some(9)), [1, 3]);
+}
+
+#[test]
+fn a_better_server_is_gone_back_to_when_its_rest_is_over() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    let better = |targets: &Targets, now, home| targets.better_at(now, &three(), server(home));
+    assert_eq!(
+        better(&targets, start, 1),
+        None,
+        "nothing is better than the best"
+    );
+    targets.failed(start, server(1), &Fault::Silence);
+    targets.failed(start + 5 * S, server(2), &Fault::Silence);
+    assert_eq!(better(&targets, start + 6 * S, 3), Some(start + 30 * S));
+    assert_eq!(better(&targets, start + 31 * S, 3), Some(start + 31 * S));
+    assert_eq!(better(&targets, start, 9), None, "a server no longer named");
+    // Equals are no better.
+    let equals = [target(1, 10), target(2, 10)];
+    assert_eq!(targets.better_at(start, &equals, server(2)), None);
+}
+
+#[test]
+fn only_what_a_server_is_to_blame_for_lets_it_rest() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    for error in [TransportError::TooLarge, TransportError::Closed] {
+        targets.failed(start, server(1), &Fault::Transport(error));
+    }
+    assert_eq!(order(&targets, start, None), [1, 2, 3]);
+    targets.failed(start, server(1), &Fault::Transport(TransportError::Refused));
+    assert_eq!(order(&targets, start, None), [2, 3]);
+}
+
+#[test]
+fn the_listing_says_what_is_known_of_each() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    targets.failed(
+        start,
+        server(1),
+        &Fault::Transport(TransportError::Tls("certificate expired".to_owned())),
+    );
+    targets.worked(start + S, server(2));
+    let now = start + 2 * S;
+    let listing = targets.listing(now, &three(), Some(server(2)));
+    let states: Vec<_> = listing
+        .iter()
+        .map(|line| (line.state.clone(), line.since, line.why.clone()))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (
+                TargetState::Resting {
+                    until: start + 30 * S
+                },
+                Some(start),
+                Some(Why::Tls("certificate expired".to_owned()))
+            ),
+            (TargetState::InUse, Some(start + S), None),
+            (TargetState::Untried, None, None),
+        ]
+    );
+    assert_eq!(
+        targets.listing(now, &three(), None)[1].state,
+        TargetState::Working
+    );
+    let later = targets.listing(start + 40 * S, &three(), None);
+    assert_eq!(later[0].state, TargetState::Untried);
+    assert_eq!(
+        later[0].why.as_ref().map(ToString::to_string).as_deref(),
+        Some("secure connection failed: certificate expired")
+    );
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    for n in 0..2000_u32 {
+        let addr = format!("10.0.{}.{}:5060", n >> 8, n & 255).parse().unwrap();
+        let server = Server {
+            transport: Transport::Tcp,
+            addr,
+        };
+        targets.failed(start + n * S, server, &Fault::Silence);
+    }
+    assert_eq!(targets.len(), 512);
+    targets.clear();
+    assert!(targets.is_empty());
+}
