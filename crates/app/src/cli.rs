@@ -192,7 +192,7 @@ pub(crate) struct CtlArgs {
 pub(crate) struct RegisterArgs {
     #[command(flatten)]
     pub(crate) account: AccountArgs,
-    /// Stay registered so long (default: until interrupted)
+    /// Stay registered so long (default: until interrupted); a server that says nothing for so long is not waited for
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) stay: Option<Duration>,
 }
@@ -257,6 +257,9 @@ pub(crate) struct OptionsArgs {
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) account: AccountArgs,
+    /// Wait so long for the answer (default: 32 s)
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) limit: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -6,14 +6,19 @@ use serde_json::json;
 use crate::Outcome;
 use crate::cli::{Common, OptionsArgs};
 use crate::session::{Session, runtime};
-use engine::CallMedia;
+use engine::{CallMedia, EngineConfig};
 
 pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome> {
     runtime()?.block_on(async {
         let mut account = args.account.clone();
         // A question needs no registration.
         account.no_register = true;
-        let mut session = Session::start(common, &account, CallMedia::null()).await?;
+        let config = EngineConfig {
+            media: CallMedia::null(),
+            ask_limit: args.limit,
+            ..EngineConfig::default()
+        };
+        let mut session = Session::start_with(common, &account, config).await?;
         let from = session.account.clone();
         session.engine.send(Command::SendOptions {
             account: from,

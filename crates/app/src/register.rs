@@ -9,7 +9,13 @@ use crate::session::{Session, interrupted, runtime};
 pub(crate) fn run(common: &Common, args: &RegisterArgs) -> anyhow::Result<Outcome> {
     runtime()?.block_on(async {
         let mut session = Session::start(common, &args.account, CallMedia::null()).await?;
-        if !session.registered().await {
+        let registered = match args.stay {
+            Some(time) => tokio::time::timeout(time, session.registered())
+                .await
+                .unwrap_or(false),
+            None => session.registered().await,
+        };
+        if !registered {
             session.finish().await;
             return Ok(Outcome::Failed);
         }

@@ -1,7 +1,7 @@
 //! One account: its registration.
 
 use std::collections::{HashSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +73,10 @@ pub(crate) struct AccountArgs {
 pub(crate) struct AccountFacts {
     /// Routes that the registrar wants requests to take (RFC 3608).
     pub(crate) service_route: Vec<NameAddr>,
+    /// Realms that the registration was let in by.
+    pub(crate) realms: Vec<String>,
+    /// Where the registrar, or the proxy before it, answered from.
+    pub(crate) servers: Vec<SocketAddr>,
 }
 
 pub(crate) struct AccountState {
@@ -354,7 +358,11 @@ impl AccountState {
             .iter()
             .filter_map(|r| NameAddr::parse(r).ok())
             .collect();
-        let facts = AccountFacts { service_route };
+        let facts = AccountFacts {
+            service_route,
+            realms: registered.realms,
+            servers: vec![path.remote],
+        };
         let _ = self.args.tenant.cast(TenantMsg::AccountFacts {
             account: self.args.id.clone(),
             facts,

@@ -22,10 +22,11 @@ use secrecy::SecretString;
 use sip_core::call::{Call, CallConfig, CallEvent, EndKind};
 use sip_core::dispatch::ServerKey;
 use sip_core::stateless::Capabilities;
-use sip_core::{Inbound, Path, ResolveError, ResolveId, Transmit};
+use sip_core::{Inbound, Path, ResolveError, ResolveId};
 use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode, Uri};
 
 use self::media_leg::MediaLeg;
+use crate::account::AccountFacts;
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
 use crate::recorder::RecorderMsg;
@@ -96,7 +97,7 @@ pub(crate) struct DialogArgs {
     pub(crate) settings: AccountSettings,
     pub(crate) identity: Identity,
     pub(crate) password: Option<SecretString>,
-    pub(crate) service_route: Vec<NameAddr>,
+    pub(crate) facts: AccountFacts,
     pub(crate) transport: ActorRef<TransportMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
     pub(crate) id: CallId,
@@ -304,7 +305,7 @@ impl DialogState {
         let config = call_config(
             &args.shared,
             &args.identity,
-            &args.service_route,
+            &args.facts,
             args.password.as_ref(),
         );
         let mut state = Self {
@@ -374,24 +375,19 @@ impl DialogState {
             .unwrap_or_default()
             .to_owned();
         let local = inbound.path.local.ip();
-        match Call::incoming(at, request, inbound, config, &self.shared.seed()) {
+        match Call::incoming(at, request.clone(), inbound, config, &self.shared.seed()) {
             Ok(call) => {
                 self.phase = Phase::Calling(Box::new(call));
                 self.claim(server_key);
-                if let Err(error) = self.open_media(local) {
-                    self.note("media", error);
-                }
+                self.prepare_media(local);
             }
             Err(rejection) => {
                 self.note("call", format!("turned away: {}", rejection.why));
-                let transmit = Transmit {
-                    destination: rejection.destination,
-                    bytes: rejection.response.to_bytes(),
-                    what: "rejection".to_owned(),
-                };
-                let _ = self.transport.cast(TransportMsg::Send {
-                    from: self.owner.clone(),
-                    transmit,
+                // The transport knows it from now on, and answers its repeats without a call.
+                let _ = self.transport.cast(TransportMsg::TurnAway {
+                    request: Box::new(request),
+                    inbound,
+                    status: rejection.response.status,
                 });
                 self.finish(None, Outcome::Missed);
             }
@@ -409,7 +405,8 @@ impl DialogState {
             },
             Err(error) => return self.end_before_start(failures::resolve(error)),
         };
-        if let Err(detail) = self.open_media(local) {
+        self.prepare_media(local);
+        if let Err(detail) = self.bind_media() {
             return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
         }
         let offer = self.media.as_mut().map(MediaLeg::offer);
@@ -693,16 +690,17 @@ fn caller(request: &Request) -> Party {
 pub(crate) fn call_config(
     shared: &Shared,
     identity: &Identity,
-    service_route: &[NameAddr],
+    facts: &AccountFacts,
     password: Option<&SecretString>,
 ) -> CallConfig {
     let mut config = CallConfig::new(identity.from.clone(), &identity.contact_user);
     config.route.extend(identity.proxy.clone());
     config
         .route
-        .extend(service_route.iter().map(|route| route.uri.clone()));
+        .extend(facts.service_route.iter().map(|route| route.uri.clone()));
     config.transport = identity.transport;
     config.credentials = identity.credentials(password);
+    config.home = identity.home(facts);
     config.capabilities = shared.capabilities.clone();
     config.extra_headers.clone_from(&identity.headers);
     config.ring_limit = shared.ring_limit.or(config.ring_limit);

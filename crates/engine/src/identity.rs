@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use model::AccountSettings;
 use secrecy::{ExposeSecret, SecretString};
 use sip_core::Transport;
-use sip_core::auth::Credentials;
+use sip_core::auth::{Credentials, Home};
 use sip_message::{NameAddr, Uri};
 use thiserror::Error;
 
+use crate::account::AccountFacts;
 use crate::names;
 
 /// Settings that cannot be used, and what a good value looks like.
@@ -122,6 +123,23 @@ impl Identity {
     /// The name and password to answer challenges with.
     pub(crate) fn credentials(&self, password: Option<&SecretString>) -> Option<Credentials> {
         password.map(|p| Credentials::new(self.auth_user.clone(), p.expose_secret().to_owned()))
+    }
+
+    /// Whose challenges the password answers: the servers of the settings, those that the registrar
+    /// named or answered from, and the realms that it let us in by.
+    pub(crate) fn home(&self, facts: &AccountFacts) -> Home {
+        let domain = Uri {
+            user: None,
+            password: None,
+            ..self.from.uri.clone()
+        };
+        let mut home = Home::new(vec![domain, self.registrar.clone()]);
+        let routes = facts.service_route.iter().map(|route| route.uri.clone());
+        let proxies = self.proxy.clone().into_iter().chain(routes);
+        proxies.for_each(|proxy| home.add_server(proxy));
+        facts.servers.iter().for_each(|at| home.add_address(*at));
+        facts.realms.iter().for_each(|realm| home.add_realm(realm));
+        home
     }
 
     /// The URI of what a person typed: a number or name at the account's domain, `user@host`, or a

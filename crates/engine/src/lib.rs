@@ -54,7 +54,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use media::PumpHandle;
@@ -126,6 +126,9 @@ pub struct EngineConfig {
     pub media_ports: RangeInclusive<u16>,
     /// How long a call may ring, either way; `None` is the usual three minutes.
     pub ring_limit: Option<Duration>,
+    /// How long a question to a peer ([`Command::SendOptions`]) waits for its answer; `None` is the
+    /// usual 32 seconds (RFC 3261 §17.1.2.2, Timer F).
+    pub ask_limit: Option<Duration>,
 }
 
 impl Default for EngineConfig {
@@ -140,6 +143,7 @@ impl Default for EngineConfig {
             passphrase: None,
             media_ports: MEDIA_PORTS,
             ring_limit: None,
+            ask_limit: None,
         }
     }
 }
@@ -251,7 +255,10 @@ impl Engine {
             media_ports: config.media_ports,
             call_media: config.media,
             ring_limit: config.ring_limit,
+            ask_limit: config.ask_limit,
+            stateless: shared::seed(),
             calls: AtomicU64::new(0),
+            left: AtomicBool::new(false),
         });
         let args = PhoneArgs {
             shared: Arc::clone(&shared),
@@ -264,7 +271,8 @@ impl Engine {
             secrets,
             passwords,
         };
-        let (phone, task) = Actor::spawn(None, PhoneActor, args).await?;
+        let (phone, running) = Actor::spawn(None, PhoneActor, args).await?;
+        let task = tokio::spawn(tell_the_end(Arc::clone(&shared), running));
         Ok(EngineHandle {
             hub,
             phone,
@@ -336,6 +344,23 @@ impl CommandSender {
     pub fn send(&self, command: Command) {
         let _ = self.0.cast(PhoneMsg::Command(command));
     }
+}
+
+/// Waits for the root to end, and says so to all clients: an actor that fails can say nothing itself.
+async fn tell_the_end(shared: Arc<Shared>, running: tokio::task::JoinHandle<()>) {
+    let _ = running.await;
+    if !shared.left.load(Ordering::Acquire) {
+        shared.fail_calls(|_| true, "the root of the engine");
+        let text = "The engine failed inside and has stopped; start the program again.".to_owned();
+        let notice = Notice {
+            time: wall(),
+            level: NoticeLevel::Error,
+            tenant: None,
+            text,
+        };
+        shared.hub.publish(Event::Notice { notice });
+    }
+    shared.hub.publish(Event::Stopped);
 }
 
 /// What was read from disk.

@@ -28,6 +28,8 @@ pub(crate) enum OneShotMsg {
     Wake(u64),
     /// The tenant has a new transport.
     TransportReplaced(ActorRef<TransportMsg>),
+    /// Whoever asked waits no longer.
+    TooLate,
 }
 
 /// Owns one request until it is over.
@@ -103,6 +105,7 @@ impl Actor for OneShotActor {
                     route: args.identity.proxy.clone(),
                     transport: args.identity.transport,
                     credentials: args.config.credentials.clone().into_iter().collect(),
+                    home: args.config.home.clone(),
                     capabilities: args.shared.capabilities.clone(),
                     timers: Timers::default(),
                 };
@@ -136,6 +139,9 @@ impl Actor for OneShotActor {
             questions: Questions::default(),
             wake: Wake::default(),
         };
+        if let (Running::Ask(..), Some(limit)) = (&state.request, state.args.shared.ask_limit) {
+            myself.send_after(limit, || OneShotMsg::TooLate);
+        }
         state.claim();
         state.drive(&myself);
         Ok(state)
@@ -155,6 +161,11 @@ impl Actor for OneShotActor {
                 }
             }
             OneShotMsg::TransportReplaced(transport) => state.on_transport_replaced(transport),
+            OneShotMsg::TooLate => {
+                if let Running::Ask(options, _) = &mut state.request {
+                    options.give_up(now());
+                }
+            }
         }
         state.drive(&myself);
         let drained = match &state.request {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, Command, DeviceRole, Direction, Event,
-    Failure, FailureKind, Notice, NoticeLevel, Outcome, Password, TenantId, TenantView,
+    Failure, FailureKind, Notice, NoticeLevel, Password, TenantId, TenantView,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -39,6 +40,9 @@ pub(crate) enum PhoneMsg {
     /// Make the store fail.
     #[cfg(test)]
     CrashStore,
+    /// Fail, so that it can be seen who says so.
+    #[cfg(test)]
+    Crash,
 }
 
 /// The root of the tree.
@@ -146,6 +150,8 @@ impl Actor for PhoneActor {
             PhoneMsg::CrashDevices => state.shared.devices.cast(DevicesMsg::Crash),
             #[cfg(test)]
             PhoneMsg::CrashStore => state.shared.store.cast(StoreMsg::Crash),
+            #[cfg(test)]
+            PhoneMsg::Crash => panic!("told to fail"),
         }
         state.stop_when_empty(&myself);
         Ok(())
@@ -179,7 +185,7 @@ impl Actor for PhoneActor {
         _myself: ActorRef<Self::Msg>,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        state.shared.hub.publish(Event::Stopped);
+        state.shared.left.store(true, Ordering::Release);
         Ok(())
     }
 }
@@ -643,7 +649,9 @@ impl PhoneState {
             return;
         };
         let again = child.budget.take(now());
-        self.end_calls_of(&id);
+        // A tenant that failed took its calls with it.
+        let of_tenant = |call: &CallView| call.tenant == id;
+        self.shared.fail_calls(of_tenant, "the tenant's own actor");
         if again {
             self.notice(
                 NoticeLevel::Warning,
@@ -663,30 +671,6 @@ impl PhoneState {
                 tenant.degraded = true;
                 self.shared.hub.publish(Event::Tenant { tenant });
             }
-        }
-    }
-
-    /// A tenant that failed took its calls with it.
-    fn end_calls_of(&self, tenant: &TenantId) {
-        let calls: Vec<_> = self.shared.hub.read(|s| {
-            s.calls
-                .iter()
-                .filter(|c| c.tenant == *tenant && c.state.is_live())
-                .cloned()
-                .collect()
-        });
-        for mut call in calls {
-            call.state = CallState::Ended;
-            call.ended_at = Some(wall());
-            call.failure = Some(Failure::new(FailureKind::Internal {
-                detail: "the tenant's own actor".to_owned(),
-            }));
-            self.shared.live.remove(call.id);
-            self.shared.release_devices(call.id);
-            self.shared.file(&call, Outcome::Failed);
-            self.shared.hub.publish(Event::Call {
-                call: Box::new(call),
-            });
         }
     }
 

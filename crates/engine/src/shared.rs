@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +41,14 @@ pub(crate) struct Shared {
     pub(crate) call_media: CallMedia,
     /// How long a call may ring when it is not the usual time.
     pub(crate) ring_limit: Option<Duration>,
+    /// How long a question to a peer waits for its answer when it is not the usual time.
+    pub(crate) ask_limit: Option<Duration>,
+    /// What the tags of answers without a transaction are made from, so that they are the same each
+    /// time.
+    pub(crate) stateless: Seed,
     pub(crate) calls: AtomicU64,
+    /// Set when the root has ended as it should.
+    pub(crate) left: AtomicBool,
 }
 
 /// Where the sound of calls comes from and goes to.
@@ -167,9 +174,7 @@ impl LiveStreams {
 impl Shared {
     /// Fresh entropy for one protocol object.
     pub(crate) fn seed(&self) -> Seed {
-        let mut bytes = [0_u8; 32];
-        fill(&mut bytes);
-        Seed(bytes)
+        seed()
     }
 
     pub(crate) fn next_call(&self) -> CallId {
@@ -226,6 +231,31 @@ impl Shared {
         });
     }
 
+    /// Ends the live calls that went down with somebody else's actor, for their users and in the
+    /// history.
+    pub(crate) fn fail_calls(&self, which: impl Fn(&CallView) -> bool, whose: &str) {
+        let calls: Vec<_> = self.hub.read(|s| {
+            s.calls
+                .iter()
+                .filter(|c| c.state.is_live() && which(c))
+                .cloned()
+                .collect()
+        });
+        for mut call in calls {
+            call.state = CallState::Ended;
+            call.ended_at = Some(wall());
+            call.failure = Some(Failure::new(FailureKind::Internal {
+                detail: whose.to_owned(),
+            }));
+            self.live.remove(call.id);
+            self.release_devices(call.id);
+            self.file(&call, Outcome::Failed);
+            self.hub.publish(Event::Call {
+                call: Box::new(call),
+            });
+        }
+    }
+
     /// Puts a finished call into the history.
     pub(crate) fn file(&self, view: &CallView, outcome: Outcome) {
         let talk = view
@@ -264,6 +294,13 @@ fn status_of(failure: &Failure) -> Option<(u16, String)> {
         FailureKind::Status { code, phrase } => Some((*code, phrase.clone())),
         _ => None,
     }
+}
+
+/// Fresh entropy for one protocol object.
+pub(crate) fn seed() -> Seed {
+    let mut bytes = [0_u8; 32];
+    fill(&mut bytes);
+    Seed(bytes)
 }
 
 pub(crate) fn random_u64() -> u64 {

@@ -45,6 +45,8 @@ const SIGN_OUT: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(250);
 /// How long goodbyes may take when the program ends.
 const FAREWELL: Duration = Duration::from_secs(4);
+/// The same where nobody is known to listen: no registration stands and no call.
+const FAREWELL_TO_NOBODY: Duration = Duration::from_secs(1);
 
 /// What a [`TenantActor`] can be told.
 pub(crate) enum TenantMsg {
@@ -492,7 +494,7 @@ impl TenantState {
             settings: entry.spec.settings.clone(),
             identity: entry.spec.identity.clone(),
             password: entry.spec.password.clone(),
-            service_route: entry.facts.service_route.clone(),
+            facts: entry.facts.clone(),
             transport: self.transport.clone(),
             recorder: self.recorder.clone(),
             id,
@@ -599,7 +601,7 @@ impl TenantState {
             config: dialog::call_config(
                 &self.shared,
                 &entry.spec.identity,
-                &entry.facts.service_route,
+                &entry.facts,
                 entry.spec.password.as_ref(),
             ),
             transport: self.transport.clone(),
@@ -841,7 +843,23 @@ impl TenantState {
         for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
             let _ = actor.cast(AccountMsg::Leave { shown: true });
         }
-        myself.send_after(FAREWELL, || TenantMsg::LeaveNow);
+        let somebody_listens = self.shared.hub.read(|s| {
+            let ours = |tenant: &model::TenantId| *tenant == self.view.id;
+            let registered = |a: &AccountView| {
+                matches!(
+                    a.state,
+                    RegistrationState::Registered | RegistrationState::Leaving
+                )
+            };
+            s.accounts.iter().any(|a| ours(&a.tenant) && registered(a))
+                || s.calls.iter().any(|c| ours(&c.tenant) && c.state.is_live())
+        });
+        let patience = if somebody_listens {
+            FAREWELL
+        } else {
+            FAREWELL_TO_NOBODY
+        };
+        myself.send_after(patience, || TenantMsg::LeaveNow);
     }
 
     /// When leaving: gone as soon as every account has signed out and every call has ended for its
@@ -905,7 +923,7 @@ async fn start_transport(
         sockets: sockets.clone(),
         hosts: shared.hosts.clone(),
         capabilities: shared.capabilities.clone(),
-        seed: shared.seed(),
+        seed: shared.stateless.clone(),
     };
     Ok(
         Actor::spawn_linked(None, TransportActor, args, myself.get_cell())

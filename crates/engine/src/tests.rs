@@ -3,6 +3,8 @@
 mod calls;
 mod farewells;
 mod house;
+mod limits;
+mod logins;
 mod mid_call;
 mod peer;
 mod registering;

@@ -213,9 +213,9 @@ fn words(failure: &Failure) -> Words {
         FailureKind::PasswordMissing { realm } => of(
             "Password needed",
             &format!(
-                "The server asks for a login for \u{201c}{realm}\u{201d} and this account has no password."
+                "The server asked for a password for \u{201c}{realm}\u{201d}, which this account does not have."
             ),
-            "Enter the password.",
+            "Enter the password; if it is there, the server is not one of this account's and does not get it.",
         ),
         FailureKind::Network { step, detail } => network_words(*step, detail),
         FailureKind::NoCommonMedia { offered, wanted } => of(

@@ -271,6 +271,14 @@ impl ClientRequest {
         }
     }
 
+    /// Its owner waits no longer: it ends as silent, wherever it is.
+    pub fn give_up(&mut self, _now: Instant) {
+        if let Some(attempt) = &self.attempt {
+            let path = *attempt.destination.path();
+            self.finish(RequestResult::Failed(RequestFailure::Silent { path }));
+        }
+    }
+
     /// The next thing to do, if any.
     pub fn poll_output(&mut self) -> Option<ClientRequestOutput> {
         self.outputs.pop_front()
@@ -467,6 +475,7 @@ impl ClientRequest {
             .as_ref()
             .map(|template| template.value(way.destination.path()));
         let mut request = self.dressed(contact.as_deref(), *context.cseq);
+        self.exchange.goes_to(way.destination.path().remote);
         context
             .authenticator
             .authorize(&mut request, &mut self.exchange, context.tokens);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Method, NameAddr, Request, Response, StatusCode, Uri};
 
-use crate::auth::{Authenticator, Credentials};
+use crate::auth::{Authenticator, Credentials, Home};
 use crate::client::{
     ClientContext, ClientRequest, ClientRequestOutput, Draft, RequestFailure, RequestResult,
 };
@@ -32,6 +32,8 @@ pub struct OptionsConfig {
     pub transport: Option<Transport>,
     /// Passwords.
     pub credentials: Vec<Credentials>,
+    /// Whose challenges they answer.
+    pub home: Home,
     /// What we say that we can do.
     pub capabilities: Capabilities,
     /// Timer values.
@@ -96,7 +98,7 @@ impl Options {
                 call_id: tokens.call_id(),
                 local_tag: tokens.tag(),
             },
-            authenticator: Authenticator::new(config.credentials.clone()),
+            authenticator: Authenticator::at_home(config.credentials.clone(), config.home.clone()),
             cseq: tokens.cseq(),
             tokens,
             config,
@@ -129,6 +131,10 @@ impl Options {
         }
         match outcome {
             Ok(paths) => {
+                if let Some(home) = self.authenticator.home_mut() {
+                    let hop = self.config.route.as_ref().unwrap_or(&self.config.target);
+                    home.learn(hop, &paths);
+                }
                 let draft = self.draft();
                 let destinations = paths.into_iter().map(Destination::Path).collect();
                 let mut context = ClientContext {
@@ -168,6 +174,23 @@ impl Options {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.outbox.begin_input();
         self.with_request(|request, context| request.handle_timeout(now, context));
+    }
+
+    /// Its owner waits no longer: what would be told at the end of all patience is told now.
+    pub fn give_up(&mut self, now: Instant) {
+        self.outbox.begin_input();
+        match &mut self.step {
+            Step::Resolving => {
+                self.step = Step::Done;
+                let error = ResolveError::NoAnswer;
+                self.outbox.event(OptionsEvent::Unresolved(error));
+            }
+            Step::Requesting(request) => {
+                request.give_up(now);
+                self.drain_request();
+            }
+            Step::Idle | Step::Done => {}
+        }
     }
 
     /// The next thing to do; see [`crate`] for the contract.
@@ -268,7 +291,7 @@ pub fn answer_options(
     request: &Request,
     busy: bool,
     capabilities: &Capabilities,
-    tokens: &mut Tokens,
+    tokens: &Tokens,
 ) -> Response {
     let status = if busy {
         StatusCode::BUSY_HERE

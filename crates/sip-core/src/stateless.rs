@@ -96,7 +96,8 @@ pub fn response(request: &Request, status: StatusCode, to_tag: Option<&str>) -> 
     response
 }
 
-/// A refusal outside any dialog, or the answer to OPTIONS: the bare response with a fresh To tag
+/// A refusal outside any dialog, or the answer to OPTIONS: the bare response with a To tag that is
+/// the same for each repeat of the request as long as `tokens` have the same seed (RFC 3261 §8.2.7),
 /// and the headers that its status calls for: Allow with 405, Unsupported with 420, Accept with
 /// 415, all of them with the 200 to OPTIONS.
 ///
@@ -105,9 +106,19 @@ pub fn respond_statelessly(
     request: &Request,
     status: StatusCode,
     capabilities: &Capabilities,
-    tokens: &mut Tokens,
+    tokens: &Tokens,
 ) -> Response {
-    let mut response = response(request, status, Some(&tokens.tag()));
+    let of = |name: HeaderName| request.headers.get(name).unwrap_or_default();
+    let via = request.headers.via_top().ok();
+    let tag = tokens.tag_of(&[
+        via.as_ref()
+            .and_then(|via| via.branch())
+            .unwrap_or_default(),
+        of(HeaderName::CallId),
+        of(HeaderName::From),
+        of(HeaderName::CSeq),
+    ]);
+    let mut response = response(request, status, Some(&tag));
     let headers = &mut response.headers;
     match status.code() {
         200 if request.method == Method::Options => capabilities.write_all(headers),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 /// The randomness of one object. Its owner draws it from the operating system; a test writes it
@@ -60,6 +61,23 @@ impl Tokens {
     /// A From or To tag of 64 random bits (RFC 3261 §19.3 wants at least 32).
     pub fn tag(&mut self) -> String {
         self.hex(8)
+    }
+
+    /// A tag of 64 bits that is the same each time for the same words, and that nobody without the
+    /// seed can foresee: for answers without a transaction, whose repeats have to carry the same
+    /// one (RFC 3261 §8.2.7).
+    pub fn tag_of(&self, words: &[&str]) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.0.get_seed());
+        for word in words {
+            hash.update((word.len() as u64).to_be_bytes());
+            hash.update(word.as_bytes());
+        }
+        let mut tag = String::with_capacity(16);
+        for byte in hash.finalize().iter().take(8) {
+            tag.push_str(&format!("{byte:02x}"));
+        }
+        tag
     }
 
     /// A Call-ID of 128 random bits, without a host: that would tell an address.

@@ -480,13 +480,13 @@ impl Exchange {
 
     fn answer(&mut self, request: &Request, status: StatusCode) -> Fate {
         let response =
-            stateless::respond_statelessly(request, status, &self.capabilities, &mut self.tokens);
+            stateless::respond_statelessly(request, status, &self.capabilities, &self.tokens);
         Fate::Answer(Box::new(response))
     }
 
     fn refuse(&mut self, request: &Request, inbound: &Inbound, status: StatusCode) {
         let response =
-            stateless::respond_statelessly(request, status, &self.capabilities, &mut self.tokens);
+            stateless::respond_statelessly(request, status, &self.capabilities, &self.tokens);
         self.send_response(inbound, &response);
     }
 

@@ -22,7 +22,10 @@ pub(super) struct MediaLeg {
     negotiator: Negotiator,
     /// The peer's offer, while the user has not answered.
     kept_offer: Option<Vec<u8>>,
-    /// Bound when the call begins, so that the offer can name the port; taken by the stream.
+    /// The address that the peer is to send to.
+    local: IpAddr,
+    /// Bound when the first description of ours is due, which names the port, and not while a call
+    /// only rings: whoever floods us with calls takes no sockets. Taken by the stream.
     sockets: Option<(UdpSocket, UdpSocket)>,
     agreed: Option<Negotiated>,
     stream: Option<Arc<StreamHandle>>,
@@ -33,14 +36,12 @@ pub(super) struct MediaLeg {
 }
 
 impl DialogState {
-    /// Binds the ports and gets ready to offer or answer.
-    pub(super) fn open_media(&mut self, local: IpAddr) -> Result<(), String> {
-        let (rtp, rtcp) = media::socket::bind_pair(local, self.shared.media_ports.clone())
-            .map_err(|e| format!("no media port can be opened on {local}: {e}"))?;
-        let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
+    /// Gets ready to look at offers.
+    pub(super) fn prepare_media(&mut self, local: IpAddr) {
         let negotiator = Negotiator::new(LocalMedia {
             address: local,
-            port,
+            // Until the ports are bound; no description is shown to anybody before that.
+            port: 9,
             codecs: self.identity.codecs.clone(),
             ptime_ms: PTIME_MS,
             telephone_event: true,
@@ -50,13 +51,30 @@ impl DialogState {
         self.media = Some(MediaLeg {
             negotiator,
             kept_offer: None,
-            sockets: Some((rtp, rtcp)),
+            local,
+            sockets: None,
             agreed: None,
             stream: None,
             watcher: None,
             held: false,
             held_before: false,
         });
+    }
+
+    /// Binds the ports, if they are not yet: from here on there can be offers and answers of ours.
+    pub(super) fn bind_media(&mut self) -> Result<(), String> {
+        let Some(media) = &mut self.media else {
+            return Ok(());
+        };
+        if media.sockets.is_some() || media.stream.is_some() {
+            return Ok(());
+        }
+        let local = media.local;
+        let (rtp, rtcp) = media::socket::bind_pair(local, self.shared.media_ports.clone())
+            .map_err(|e| format!("no media port can be opened on {local}: {e}"))?;
+        let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
+        media.negotiator.set_address(local, port);
+        media.sockets = Some((rtp, rtcp));
         Ok(())
     }
 }

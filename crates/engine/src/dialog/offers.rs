@@ -170,6 +170,12 @@ impl DialogState {
 
     /// Answers the call with our description: an answer to the caller's offer, or our own offer.
     pub(super) async fn answer_with_media(&mut self, myself: &ActorRef<DialogMsg>) {
+        if let Err(detail) = self.bind_media() {
+            self.refuse(StatusCode::SERVICE_UNAVAILABLE);
+            self.note("media", detail.clone());
+            let failure = Failure::new(FailureKind::NotPossible { detail });
+            return self.finish(Some(failure), Outcome::Failed);
+        }
         let Some(media) = &mut self.media else { return };
         let body = match media.take_offer() {
             Some(offer) => media.answer(&offer),

@@ -267,3 +267,33 @@ async fn an_ended_call_can_be_put_away_and_stays_away() {
     assert!(house.engine.snapshot().calls.is_empty());
     house.close().await;
 }
+
+#[tokio::test]
+async fn an_invite_that_comes_in_stands_in_the_record_as_that_of_whoever_is_called() {
+    let mut house = House::open().await;
+    house.dial("bob", "sip:alice@alpha.test").await;
+    house.until_ringing().await;
+    let alice = house.id_of("alice");
+    let accounts = house
+        .until("the INVITE is recorded", |s| {
+            let came = |r: &&model::TraceRecord| {
+                matches!(&r.body, model::TraceBody::Sip { sent: false, bytes, .. }
+                    if bytes.starts_with(b"INVITE "))
+            };
+            let found: Vec<_> = s
+                .trace
+                .iter()
+                .filter(came)
+                .map(|r| r.account.clone())
+                .collect();
+            (!found.is_empty()).then_some(found)
+        })
+        .await;
+    assert!(
+        accounts
+            .iter()
+            .all(|account| *account == Some(alice.clone())),
+        "{accounts:?}"
+    );
+    house.close().await;
+}

@@ -96,12 +96,22 @@ impl House {
 
     /// An engine with these accounts and nothing else.
     pub(super) async fn start(given: Vec<GivenTenant>, media: CallMedia) -> Self {
-        let config = EngineConfig {
+        Self::start_with(given, media, |_| {}).await
+    }
+
+    /// The same with more to be set.
+    pub(super) async fn start_with(
+        given: Vec<GivenTenant>,
+        media: CallMedia,
+        change: impl FnOnce(&mut EngineConfig),
+    ) -> Self {
+        let mut config = EngineConfig {
             use_settings: false,
             given,
             media,
             ..EngineConfig::default()
         };
+        change(&mut config);
         let engine = Engine::start(config).await.expect("the engine starts");
         let events = engine.subscribe(None);
         Self {

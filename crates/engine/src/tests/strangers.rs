@@ -156,6 +156,38 @@ async fn a_scanner_never_rings_and_gets_one_cheap_answer() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_hears_the_same_again_and_makes_no_second_call() {
+    let (house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let demanding = dan.says("INVITE", 4, None, SDP).replacen(
+        "Max-Forwards: 70\r\n",
+        "Max-Forwards: 70\r\nRequire: moon\r\n",
+        1,
+    );
+    for (code, text) in [
+        (200, dan.says("OPTIONS", 1, None, "")),
+        (405, dan.says("BREW", 2, None, "")),
+        (481, dan.says("CANCEL", 3, None, "")),
+        (420, demanding),
+    ] {
+        let mut tags = Vec::new();
+        for _ in 0..3 {
+            dan.send(at, &text).await;
+            let response = dan.final_response().await;
+            assert_eq!(response.status.code(), code);
+            tags.push(to_tag(&response));
+        }
+        assert!(
+            tags.iter().all(|tag| *tag == tags[0]),
+            "RFC 3261 §8.2.7: {code} with {tags:?}"
+        );
+    }
+    let state = house.engine.snapshot();
+    assert!(state.calls.len() <= 1, "{:?}", state.calls);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn garbage_and_floods_are_counted_and_harm_nobody() {
     let (mut house, at) = carol(tone()).await;
     let dan = Peer::bind().await;

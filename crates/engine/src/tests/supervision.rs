@@ -289,3 +289,26 @@ async fn children_that_end_as_they_should_end_nothing_else() {
     assert_eq!(house.engine.hub.read(failed), 0, "nothing failed");
     house.close().await;
 }
+
+#[tokio::test]
+async fn a_root_that_fails_says_so_to_every_client_and_ends_the_calls() {
+    let mut house = House::open().await;
+    let mut late = house.engine.subscribe(None);
+    let echo = house.dial("alice", "echo").await;
+    house.until_state(echo, CallState::Connected).await;
+    house.tell_phone(PhoneMsg::Crash);
+    house.until_notice("The engine failed inside").await;
+    let stopped = |event: &model::Event| (*event == model::Event::Stopped).then_some(());
+    house.until_event("it has stopped", stopped).await;
+    let ended = house.call(echo);
+    assert_eq!(ended.state, CallState::Ended);
+    assert!(matches!(
+        ended.failure.map(|f| f.what),
+        Some(FailureKind::Internal { .. })
+    ));
+    let told = async { while late.next().await != model::Event::Stopped {} };
+    tokio::time::timeout(std::time::Duration::from_secs(5), told)
+        .await
+        .expect("one who has not looked for a while is told too");
+    house.close().await;
+}

@@ -262,6 +262,8 @@ enum Handler {
     Owner(Owner),
     /// The owner is being started; what comes meanwhile is kept for it.
     Starting(Vec<Delivery>),
+    /// Nobody takes it; its repeats hear the same.
+    Refused(StatusCode),
 }
 
 impl Actor for TransportActor {
@@ -337,11 +339,12 @@ impl Actor for TransportActor {
                 inbound,
                 status,
             } => {
-                // Its repeats are answered the same way.
-                if let Some(key) = ServerKey::of(&request) {
-                    state.requests.remove(&key);
+                let handler = ServerKey::of(&request).and_then(|key| state.requests.get_mut(&key));
+                if let Some(handler) = handler {
+                    *handler = Handler::Refused(status);
                 }
-                state.refuse(*request, inbound, status);
+                let account = state.called_account(&request, &inbound.path);
+                state.refuse(*request, inbound, status, account);
             }
             TransportMsg::Release(id) => {
                 state.release(id);
@@ -394,9 +397,9 @@ impl TransportState {
                 });
                 // Keepalives and stray line ends are no news.
                 if bytes.iter().any(|b| !b.is_ascii_whitespace() && *b != 0) {
-                    self.record(wall, false, path, &bytes, None);
+                    self.record(wall, false, path, &bytes, None, None);
                     if let Some(response) = error.answer() {
-                        self.answer_statelessly(flow, path, &response.to_bytes());
+                        self.answer_statelessly(flow, path, &response.to_bytes(), None);
                     }
                 }
                 return;
@@ -410,7 +413,14 @@ impl TransportState {
             self.connections.on_response(&branch);
         }
         let owner = self.owner_of(&message);
-        self.record(wall, false, path, &bytes, owner.as_ref());
+        let called = match (&message, &owner) {
+            (Message::Request(request), None) => self.new_call_for(request, &path),
+            _ => None,
+        };
+        // A new call is in the record as that of whoever is called.
+        let account = owner.as_ref().map(|o| &o.account).or(called.as_ref());
+        let call = owner.as_ref().and_then(|o| o.call);
+        self.record(wall, false, path, &bytes, account.cloned(), call);
         let inbound = Inbound { flow, path };
         match (message, owner) {
             (message, Some(owner)) => {
@@ -425,7 +435,7 @@ impl TransportState {
                     &mut c.stray_responses
                 });
             }
-            (Message::Request(request), None) => self.on_new_request(request, inbound, at),
+            (Message::Request(request), None) => self.on_new_request(request, inbound, at, called),
         }
     }
 
@@ -480,31 +490,44 @@ impl TransportState {
         self.owners.get(&key).cloned()
     }
 
-    fn on_new_request(&mut self, request: Request, inbound: Inbound, at: Instant) {
-        let server_key = ServerKey::of(&request);
-        if let Some(Handler::Starting(kept)) = server_key
-            .as_ref()
-            .and_then(|key| self.requests.get_mut(key))
-        {
-            if kept.len() < PENDING_PER_OWNER {
-                let message = Box::new(Message::Request(request));
-                kept.push(Delivery::Message {
-                    message,
-                    inbound,
-                    at,
-                });
-            }
-            return;
-        }
+    /// Whom a request calls that begins a call: an INVITE outside any dialog, in good order.
+    fn new_call_for(&self, request: &Request, path: &Path) -> Option<AccountId> {
         let is_call = request.method == Method::Invite
             && request.headers.to().is_ok_and(|to| to.tag().is_none())
-            && validate_request(&request).is_ok();
-        let account = if is_call {
-            self.called_account(&request, &inbound.path)
-        } else {
-            None
-        };
-        let Some(account) = account else {
+            && validate_request(request).is_ok();
+        is_call.then(|| self.called_account(request, path))?
+    }
+
+    fn on_new_request(
+        &mut self,
+        request: Request,
+        inbound: Inbound,
+        at: Instant,
+        called: Option<AccountId>,
+    ) {
+        let server_key = ServerKey::of(&request);
+        let handler = server_key
+            .as_ref()
+            .and_then(|key| self.requests.get_mut(key));
+        match handler {
+            Some(Handler::Starting(kept)) => {
+                if kept.len() < PENDING_PER_OWNER {
+                    let message = Box::new(Message::Request(request));
+                    kept.push(Delivery::Message {
+                        message,
+                        inbound,
+                        at,
+                    });
+                }
+                return;
+            }
+            Some(Handler::Refused(status)) if request.method == Method::Invite => {
+                let status = *status;
+                return self.refuse(request, inbound, status, called);
+            }
+            _ => {}
+        }
+        let Some(account) = called else {
             return self.turn_away(request, inbound);
         };
         if let Some(key) = server_key {
@@ -529,15 +552,21 @@ impl TransportState {
             Ok(()) => stateless::verdict_for_stray(&request, &self.capabilities),
         };
         if let Some(status) = status {
-            self.refuse(request, inbound, status);
+            self.refuse(request, inbound, status, None);
         }
     }
 
-    fn refuse(&mut self, mut request: Request, inbound: Inbound, status: StatusCode) {
+    fn refuse(
+        &mut self,
+        mut request: Request,
+        inbound: Inbound,
+        status: StatusCode,
+        account: Option<AccountId>,
+    ) {
         dispatch::mark_received(&mut request, &inbound);
         let response =
-            stateless::respond_statelessly(&request, status, &self.capabilities, &mut self.tokens);
-        self.answer_statelessly(inbound.flow, inbound.path, &response.to_bytes());
+            stateless::respond_statelessly(&request, status, &self.capabilities, &self.tokens);
+        self.answer_statelessly(inbound.flow, inbound.path, &response.to_bytes(), account);
     }
 
     /// The account a new request is for: the one whose Contact it names, or whose address it names
@@ -564,7 +593,7 @@ impl TransportState {
             let kept = match self.requests.get_mut(&server_key) {
                 Some(handler) => match std::mem::replace(handler, Handler::Owner(owner.clone())) {
                     Handler::Starting(kept) => kept,
-                    Handler::Owner(_) => Vec::new(),
+                    Handler::Owner(_) | Handler::Refused(_) => Vec::new(),
                 },
                 None => {
                     self.remember(server_key, Handler::Owner(owner.clone()), now());
@@ -617,7 +646,7 @@ impl TransportState {
                 Some(Handler::Owner(_)) => {
                     self.request_order.push_back((since + SERVER_KEY_LIFE, key));
                 }
-                Some(Handler::Starting(_)) => {
+                Some(Handler::Starting(_) | Handler::Refused(_)) => {
                     self.requests.remove(&key);
                 }
                 None => {}
@@ -640,7 +669,15 @@ impl TransportState {
             }
             Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes)),
         };
-        self.record(crate::wall(), true, path, &transmit.bytes, Some(from));
+        let account = Some(from.account.clone());
+        self.record(
+            crate::wall(),
+            true,
+            path,
+            &transmit.bytes,
+            account,
+            from.call,
+        );
         if let Err(error) = result {
             unsent(from, &transmit.bytes, error);
         }
@@ -716,14 +753,20 @@ impl TransportState {
         Ok(paths)
     }
 
-    fn answer_statelessly(&mut self, flow: FlowId, path: Path, bytes: &[u8]) {
+    fn answer_statelessly(
+        &mut self,
+        flow: FlowId,
+        path: Path,
+        bytes: &[u8],
+        account: Option<AccountId>,
+    ) {
         // Nobody waits for the outcome of a stateless answer.
         let _ = if path.transport.is_reliable() {
             self.connections.answer(flow, bytes)
         } else {
             self.sockets.send(Some(flow), path, bytes)
         };
-        self.record(crate::wall(), true, path, bytes, None);
+        self.record(crate::wall(), true, path, bytes, account, None);
     }
 
     /// Counts what went by, and says so at 1, 2, 4, 8 …: a flood must not fill the record.
@@ -748,14 +791,22 @@ impl TransportState {
         }
     }
 
-    fn record(&self, time: Timestamp, sent: bool, path: Path, bytes: &[u8], owner: Option<&Owner>) {
+    fn record(
+        &self,
+        time: Timestamp,
+        sent: bool,
+        path: Path,
+        bytes: &[u8],
+        account: Option<AccountId>,
+        call: Option<CallId>,
+    ) {
         self.args.recorder.cast(RecorderMsg::Wire(Wire {
             time,
             sent,
             path,
             bytes: Arc::from(bytes),
-            account: owner.map(|o| o.account.clone()),
-            call: owner.and_then(|o| o.call),
+            account,
+            call,
         }));
     }
 }

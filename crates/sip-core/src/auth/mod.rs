@@ -1,13 +1,15 @@
 //! Digest authentication (RFC 3261 §22, RFC 7616, RFC 8760): [`Authenticator`] answers
-//! challenges, [`server`] makes and checks them.
+//! challenges, [`server`] makes and checks them. [`Home`] says whose challenges are answered.
 
 mod challenge;
 mod digest;
+mod home;
 pub mod server;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use sip_message::{HeaderName, Request, Response};
 use thiserror::Error;
@@ -15,6 +17,7 @@ use zeroize::Zeroizing;
 
 pub use challenge::Challenge;
 pub use digest::{Algorithm, Qop};
+pub use home::Home;
 
 use crate::tokens::Tokens;
 use challenge::parse_schemes;
@@ -30,7 +33,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Credentials for whatever realm asks.
+    /// Credentials for whatever realm asks, as far as the [`Home`] lets it.
     pub fn new(username: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             realm: None,
@@ -39,7 +42,8 @@ impl Credentials {
         }
     }
 
-    /// The same for one realm only. It goes before credentials for any realm.
+    /// The same for one realm only, whoever asks in its name. It goes before credentials for any
+    /// realm.
     pub fn for_realm(self, realm: impl Into<String>) -> Self {
         Self {
             realm: Some(realm.into()),
@@ -70,7 +74,7 @@ pub enum AuthError {
         /// Schemes and algorithms offered, `Bearer`, `Digest SHA3-256`; empty when none were.
         offered: String,
     },
-    /// There are no credentials for this realm.
+    /// There are no credentials for this realm, or not for whoever asks in its name.
     #[error("no password for realm {realm}")]
     NoCredentials {
         /// The realm that asked.
@@ -100,14 +104,16 @@ const MOST_REALMS: usize = 16;
 
 /// Answers challenges for one object. It remembers the challenge of each realm, so that the
 /// requests that follow carry credentials at once, with the nonce count going up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Authenticator {
     credentials: Vec<Credentials>,
     sessions: Vec<Session>,
+    /// Whose challenges are answered; `None` where all requests go to the account's own servers.
+    home: Option<Home>,
 }
 
 /// The last challenge of one realm and how often it was answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Session {
     challenge: Challenge,
     nonce_count: u32,
@@ -119,6 +125,8 @@ struct Session {
 pub struct Exchange {
     rounds: u8,
     attempts: Vec<Attempt>,
+    /// Where the request went last.
+    peer: Option<SocketAddr>,
 }
 
 /// What this request showed to one realm.
@@ -135,17 +143,45 @@ struct Attempt {
 }
 
 impl Authenticator {
-    /// Answers with these credentials.
+    /// Answers with these credentials, whoever asks: for requests that go to the account's own
+    /// servers and nowhere else, like REGISTER.
     pub fn new(credentials: Vec<Credentials>) -> Self {
         Self {
             credentials,
             sessions: Vec::new(),
+            home: None,
         }
+    }
+
+    /// Answers with these credentials, as far as `home` says that they are for whoever asks.
+    pub fn at_home(credentials: Vec<Credentials>, home: Home) -> Self {
+        Self {
+            home: Some(home),
+            ..Self::new(credentials)
+        }
+    }
+
+    /// Whose challenges are answered; `None` where all are.
+    pub fn home(&self) -> Option<&Home> {
+        self.home.as_ref()
+    }
+
+    /// Whose challenges are answered, to teach it; `None` where all are.
+    pub fn home_mut(&mut self) -> Option<&mut Home> {
+        self.home.as_mut()
     }
 
     /// Takes other credentials and forgets what servers said about the old ones.
     pub fn set_credentials(&mut self, credentials: Vec<Credentials>) {
-        *self = Self::new(credentials);
+        self.credentials = credentials;
+        self.sessions.clear();
+    }
+
+    /// The realms that have asked so far.
+    pub fn realms(&self) -> impl Iterator<Item = &str> {
+        self.sessions
+            .iter()
+            .map(|session| session.challenge.realm.as_str())
     }
 
     /// Takes a 401 or 407. `Ok`: send the request again, [`Self::authorize`]d anew, with a new
@@ -171,7 +207,7 @@ impl Authenticator {
         }
         // First everything that forbids a retry: half an answer only costs a round trip.
         for challenge in &challenges {
-            self.credentials_for(&challenge.realm)?;
+            self.credentials_for(&challenge.realm, exchange.peer)?;
             exchange.check(challenge)?;
         }
         for challenge in challenges {
@@ -181,7 +217,9 @@ impl Authenticator {
     }
 
     /// Puts credentials for all known realms into the request, in place of older ones, one
-    /// header for each. Before the first challenge it does nothing.
+    /// header for each. Before the first challenge it does nothing. Where the request goes the
+    /// exchange has been told ([`Exchange::goes_to`]): strangers do not get what our own servers
+    /// asked for.
     pub fn authorize(
         &mut self,
         request: &mut Request,
@@ -192,14 +230,18 @@ impl Authenticator {
         request.headers.remove(HeaderName::ProxyAuthorization);
         let uri = request.uri.to_string();
         for index in 0..self.sessions.len() {
-            let Some(session) = self.sessions.get_mut(index) else {
-                break;
+            let realm = self.sessions.get(index).map(|s| &s.challenge.realm);
+            let entitled =
+                realm.is_some_and(|realm| self.credentials_for(realm, exchange.peer).is_ok());
+            let Some(session) = self.sessions.get_mut(index).filter(|_| entitled) else {
+                continue;
             };
             session.nonce_count = session.nonce_count.saturating_add(1);
             let Some(session) = self.sessions.get(index) else {
                 break;
             };
-            let Ok(credentials) = self.credentials_for(&session.challenge.realm) else {
+            let realm = &session.challenge.realm;
+            let Ok(credentials) = self.credentials_for(realm, exchange.peer) else {
                 continue;
             };
             let value = session.answer(credentials, request, &uri, &tokens.nonce());
@@ -218,14 +260,23 @@ impl Authenticator {
         !self.sessions.is_empty()
     }
 
-    fn credentials_for(&self, realm: &str) -> Result<&Credentials, AuthError> {
+    /// The credentials that `peer` gets when it asks in the name of `realm`.
+    fn credentials_for(
+        &self,
+        realm: &str,
+        peer: Option<SocketAddr>,
+    ) -> Result<&Credentials, AuthError> {
         let of_realm = |wanted: Option<&str>| {
             self.credentials
                 .iter()
                 .find(|credentials| credentials.realm.as_deref() == wanted)
         };
+        let entitled = match &self.home {
+            None => true,
+            Some(home) => home.has_realm(realm) || peer.is_some_and(|peer| home.is_at(peer)),
+        };
         of_realm(Some(realm))
-            .or_else(|| of_realm(None))
+            .or_else(|| of_realm(None).filter(|_| entitled))
             .ok_or_else(|| AuthError::NoCredentials {
                 realm: realm.to_owned(),
             })
@@ -295,6 +346,11 @@ impl Session {
 }
 
 impl Exchange {
+    /// Says where the request goes, before it is authorized for that: a challenge comes from there.
+    pub fn goes_to(&mut self, peer: SocketAddr) {
+        self.peer = Some(peer);
+    }
+
     /// Whether another try for this challenge can help.
     fn check(&mut self, challenge: &Challenge) -> Result<(), AuthError> {
         let realm = challenge.realm.clone();

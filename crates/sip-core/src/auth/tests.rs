@@ -1,11 +1,12 @@
 //! Challenges and answers between the two halves, and against peers that misbehave.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Message, Method, Request, Response, StatusCode, Uri};
 
 use super::server::{Verdict, Verifier};
-use super::{Algorithm, AuthError, Authenticator, Credentials, Exchange};
+use super::{Algorithm, AuthError, Authenticator, Credentials, Exchange, Home};
 use crate::tokens::{Seed, Tokens};
 
 fn register() -> Request {
@@ -452,4 +453,54 @@ fn outstanding_nonces_are_bounded() {
         verifier.challenge(now, false);
     }
     assert_eq!(verifier.nonces(), 4096);
+}
+
+#[test]
+fn what_our_own_servers_asked_for_is_not_shown_to_strangers() {
+    let ours = SocketAddr::from(([192, 0, 2, 1], 5060));
+    let stranger = SocketAddr::from(([192, 0, 2, 66], 5060));
+    let mut home = Home::new(vec![Uri::parse("sip:example.com").unwrap()]);
+    home.add_address(ours);
+    let mut client = Client::new(Vec::new());
+    client.authenticator = Authenticator::at_home(vec![Credentials::new("alice", "w")], home);
+    client.exchange.goes_to(ours);
+    let challenge = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\"";
+    client.take(407, &[challenge]).unwrap();
+    assert_eq!(
+        client.values().len(),
+        1,
+        "a realm unlike the domain is fine"
+    );
+    client.exchange = Exchange::default();
+    client.exchange.goes_to(stranger);
+    assert!(client.values().is_empty());
+    assert_eq!(
+        client.take(401, &[challenge]),
+        Err(AuthError::NoCredentials {
+            realm: "pbx".to_owned()
+        })
+    );
+}
+
+#[test]
+fn a_server_is_known_by_host_and_port_in_any_writing() {
+    let uri = |text: &str| Uri::parse(text).unwrap();
+    let home = Home::new(vec![uri("sip:Example.com"), uri("sips:pbx.example.org")]);
+    for ours in [
+        "sip:example.com",
+        "sip:bob@EXAMPLE.com.",
+        "sip:example.com:5060;lr",
+        "sip:pbx.example.org:5061",
+    ] {
+        assert!(home.is_server(&uri(ours)), "{ours}");
+    }
+    for strange in [
+        "sip:example.org",
+        "sip:example.com:5070",
+        "sip:example.com.evil.test",
+        "sip:example.com@evil.test",
+        "tel:+123",
+    ] {
+        assert!(!home.is_server(&uri(strange)), "{strange}");
+    }
 }

@@ -34,7 +34,7 @@ impl Call {
     ) -> Result<Self, Rejection> {
         mark_received(&mut request, &inbound);
         let mut tokens = Tokens::new(seed);
-        let refuse = |tokens: &mut Tokens, request: &Request, status, why: &str| Rejection {
+        let refuse = |tokens: &Tokens, request: &Request, status, why: &str| Rejection {
             response: Box::new(respond_statelessly(
                 request,
                 status,
@@ -45,7 +45,7 @@ impl Call {
             why: why.to_owned(),
         };
         if let Some((status, why)) = unfit(&request, &config.capabilities) {
-            return Err(refuse(&mut tokens, &request, status, why));
+            return Err(refuse(&tokens, &request, status, why));
         }
         let too_short = config
             .session_timer
@@ -61,7 +61,7 @@ impl Call {
         let dialog = Dialog::from_request(&request, &tag, tokens.cseq());
         let (Some(dialog), Some(key)) = (dialog, ServerKey::of(&request)) else {
             let why = "an INVITE without the headers every request has";
-            return Err(refuse(&mut tokens, &request, StatusCode::BAD_REQUEST, why));
+            return Err(refuse(&tokens, &request, StatusCode::BAD_REQUEST, why));
         };
         let owner = OwnerKey {
             call_id: dialog.id().call_id.clone(),

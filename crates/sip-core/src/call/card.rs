@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use super::{Call, CallConfig, EndKind, Phase, Role};
+use crate::auth::Home;
 use crate::dialog::Dialog;
 use crate::dispatch::OwnerKey;
 use crate::path::Inbound;
@@ -16,6 +17,7 @@ pub struct ByeCard {
     dialog: Dialog,
     source: Option<Inbound>,
     role: Role,
+    home: Home,
 }
 
 impl ByeCard {
@@ -37,6 +39,10 @@ impl ByeCard {
     #[must_use]
     pub fn into_bye(self, now: Instant, config: CallConfig, seed: &Seed) -> Call {
         let owner = self.owner_key();
+        let config = CallConfig {
+            home: self.home,
+            ..config
+        };
         let mut call = Call::new(config, seed, self.role, owner);
         let mut dialog = self.dialog;
         dialog.set_local_cseq(dialog.local_cseq().saturating_add(CSEQ_ROOM));
@@ -71,6 +77,7 @@ impl Call {
             dialog: self.dialog.clone()?,
             source: self.source,
             role: self.role,
+            home: self.authenticator.home().cloned().unwrap_or_default(),
         })
     }
 }

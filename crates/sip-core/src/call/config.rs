@@ -7,7 +7,7 @@ use sip_message::{Method, NameAddr, Uri};
 
 use super::timer::SessionTimer;
 use super::{reliable, timer};
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Home};
 use crate::path::Transport;
 use crate::stateless::Capabilities;
 use crate::timers::Timers;
@@ -29,6 +29,8 @@ pub struct CallConfig {
     pub transport: Option<Transport>,
     /// The account's login, if there is one.
     pub credentials: Option<Credentials>,
+    /// Whose challenges the login answers; nobody's unless told.
+    pub home: Home,
     /// Our methods, extensions, body types and name. Without `100rel` among the extensions no provisional answer is
     /// reliable, either way.
     pub capabilities: Capabilities,
@@ -65,6 +67,7 @@ impl CallConfig {
             route: Vec::new(),
             transport: None,
             credentials: None,
+            home: Home::default(),
             capabilities,
             extra_headers: Vec::new(),
             ring_limit: Some(Duration::from_secs(180)),

@@ -68,6 +68,12 @@ impl Call {
             Err(error) => (Vec::new(), Fault::Unresolved(error)),
         };
         let destinations = self.in_order(&paths);
+        if let (Some(home), Some(task)) = (
+            self.authenticator.home_mut(),
+            self.clients.iter().find(|task| task.id == task_id),
+        ) {
+            home.learn(&task.hop, &paths);
+        }
         if !paths.is_empty() {
             self.known_way = Some((hop, destinations.clone()));
         }
@@ -317,6 +323,7 @@ impl Call {
         let mut request = task.request.clone();
         // The ACK to a 2xx has its INVITE's credentials already.
         if request.method != Method::Ack {
+            task.exchange.goes_to(destination.path().remote);
             self.authenticator
                 .authorize(&mut request, &mut task.exchange, &mut self.tokens);
         }
@@ -543,7 +550,8 @@ impl Call {
 
 /// The login of an account, ready for challenges.
 pub(super) fn authenticator(config: &CallConfig) -> Authenticator {
-    Authenticator::new(config.credentials.clone().into_iter().collect())
+    let credentials = config.credentials.clone().into_iter().collect();
+    Authenticator::at_home(credentials, config.home.clone())
 }
 
 /// Whether a response asks for a login.

@@ -163,12 +163,12 @@ fn strays_get_the_answer_that_rfc_3261_8_2_gives() {
 #[test]
 fn stateless_answers_carry_what_their_status_calls_for() {
     let capabilities = Capabilities::default();
-    let mut tokens = Tokens::new(&Seed::from_number(1));
-    let mut answer = |method: &str, code: u16| {
+    let tokens = Tokens::new(&Seed::from_number(1));
+    let answer = |method: &str, code: u16| {
         let mut request = request(method, VIA, "");
         request.headers.push(HeaderName::Require, "moon");
         let status = StatusCode::new(code).unwrap();
-        respond_statelessly(&request, status, &capabilities, &mut tokens)
+        respond_statelessly(&request, status, &capabilities, &tokens)
     };
     let options = answer("OPTIONS", 200);
     let allow = options.headers.get(HeaderName::Allow).unwrap();
@@ -183,6 +183,28 @@ fn stateless_answers_carry_what_their_status_calls_for() {
         answer("INVITE", 420).headers.get(HeaderName::Unsupported),
         Some("moon")
     );
+}
+
+#[test]
+fn a_repeated_request_gets_the_same_to_tag_and_another_one_another() {
+    let capabilities = Capabilities::default();
+    let tag = |seed: u64, method: &str, via: &str| {
+        let response = respond_statelessly(
+            &request(method, via, ""),
+            StatusCode::NOT_FOUND,
+            &capabilities,
+            &Tokens::new(&Seed::from_number(seed)),
+        );
+        let to = response.headers.to().unwrap();
+        to.tag().expect("RFC 3261 §8.2.6.2").to_owned()
+    };
+    let first = tag(1, "INVITE", VIA);
+    assert_eq!(first.len(), 16);
+    assert_eq!(tag(1, "INVITE", VIA), first, "RFC 3261 §8.2.7");
+    assert_ne!(tag(1, "OPTIONS", VIA), first, "another CSeq");
+    let other = VIA.replace("z9hG4bK", "z9hG4bKx");
+    assert_ne!(tag(1, "INVITE", &other), first, "another branch");
+    assert_ne!(tag(2, "INVITE", VIA), first, "another process");
 }
 
 #[test]

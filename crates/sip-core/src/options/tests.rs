@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode, Uri};
 
 use super::{Options, OptionsConfig, OptionsEvent, answer_options};
-use crate::auth::Credentials;
+use crate::auth::{AuthError, Credentials, Home};
 use crate::client::RequestFailure;
 use crate::output::Output;
 use crate::path::{Destination, FlowId, Inbound, Path, ResolveError, ResolveId, Transport};
@@ -32,12 +32,18 @@ struct Bench {
 
 impl Bench {
     fn asked() -> Self {
+        Self::asked_by("sip:example.com")
+    }
+
+    /// Asked by somebody whose server is this.
+    fn asked_by(home: &str) -> Self {
         let config = OptionsConfig {
             target: Uri::parse("sip:bob@example.com").unwrap(),
             from: NameAddr::parse("<sip:alice@example.com>").unwrap(),
             route: None,
             transport: None,
             credentials: vec![Credentials::new("alice", "wonder")],
+            home: Home::new(vec![Uri::parse(home).unwrap()]),
             capabilities: Capabilities::default(),
             timers: Timers::default(),
         };
@@ -181,15 +187,57 @@ fn a_second_asking_asks_nothing() {
 fn being_asked_we_say_what_we_can_or_that_we_are_busy() {
     let request = Bench::sent().sent[0].1.clone();
     let capabilities = Capabilities::default();
-    let mut tokens = Tokens::new(&Seed::from_number(1));
-    let ok = answer_options(&request, false, &capabilities, &mut tokens);
+    let tokens = Tokens::new(&Seed::from_number(1));
+    let ok = answer_options(&request, false, &capabilities, &tokens);
     assert_eq!(ok.status.code(), 200);
     assert!(ok.headers.has(HeaderName::Allow) && ok.headers.has(HeaderName::Accept));
-    let busy = answer_options(&request, true, &capabilities, &mut tokens);
+    let busy = answer_options(&request, true, &capabilities, &tokens);
     assert_eq!(busy.status.code(), 486);
     let mut demanding = request;
     demanding.headers.push(HeaderName::Require, "moon");
-    let refused = answer_options(&demanding, false, &capabilities, &mut tokens);
+    let refused = answer_options(&demanding, false, &capabilities, &tokens);
     assert_eq!(refused.status.code(), 420);
     assert_eq!(refused.headers.get(HeaderName::Unsupported), Some("moon"));
+}
+
+#[test]
+fn a_stranger_that_challenges_gets_no_credentials() {
+    let mut bench = Bench::asked_by("sip:example.org");
+    bench.resolve(Ok(vec![udp()]));
+    let challenge = r#"Digest realm="example.com", nonce="n", qop="auth""#;
+    bench.answer(401, Some((HeaderName::WwwAuthenticate, challenge)));
+    assert_eq!(bench.sent.len(), 1, "asked once and not again");
+    assert!(matches!(
+        bench.events.last(),
+        Some(OptionsEvent::Failed(RequestFailure::Auth {
+            error: AuthError::NoCredentials { .. },
+            ..
+        }))
+    ));
+}
+
+#[test]
+fn an_owner_who_waits_no_longer_gets_the_reason_so_far() {
+    let mut bench = Bench::sent();
+    bench.options.give_up(bench.now);
+    bench.drain();
+    assert!(matches!(
+        bench.events.as_slice(),
+        [OptionsEvent::Failed(RequestFailure::Silent { path })] if *path == udp()
+    ));
+    assert!(bench.options.is_drained());
+    assert_eq!(bench.deadline, None);
+    // And nothing after that, whatever comes.
+    bench.options.give_up(bench.now);
+    bench.drain();
+    bench.answer(200, None);
+    assert_eq!(bench.events.len(), 1);
+
+    let mut unknown = Bench::asked();
+    unknown.options.give_up(unknown.now);
+    unknown.drain();
+    assert!(matches!(
+        unknown.events.as_slice(),
+        [OptionsEvent::Unresolved(ResolveError::NoAnswer)]
+    ));
 }

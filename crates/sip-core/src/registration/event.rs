@@ -52,6 +52,8 @@ pub struct Registered {
     pub contact: String,
     /// Service-Route values, for the Route of our requests (RFC 3608).
     pub service_route: Vec<String>,
+    /// Realms that asked for a login on the way and took it.
+    pub realms: Vec<String>,
     /// P-Associated-URI values: further addresses that are ours (RFC 7315).
     pub associated: Vec<String>,
     /// Whether the registrar keeps to the flow (RFC 5626 §6).

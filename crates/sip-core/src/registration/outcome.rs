@@ -153,6 +153,7 @@ impl Registration {
                 mapped,
                 contact: contact.to_owned(),
                 service_route: answer::values(&answered.response, HeaderName::ServiceRoute),
+                realms: self.authenticator.realms().map(str::to_owned).collect(),
                 associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
                 outbound: self.reg_id().is_some() && answer::requires_outbound(&answered.response),
                 flow_timer: answer::seconds(&answered.response, HeaderName::FlowTimer),

@@ -247,3 +247,81 @@ fn a_cancelled_call_does_not_log_in() {
     assert_eq!(heard(&net, server, "INVITE").len(), 1);
     assert_all_gone(&mut net, &[alice]);
 }
+
+/// Alice, whose server is this one, calls Bob.
+fn calling_from(home: Home) -> (Net, NodeId, NodeId) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let server = add_script(&mut net, BOB);
+    act(&mut net, alice, |phone, _| {
+        login(&mut phone.config);
+        phone.config.home = home;
+    });
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    (net, alice, server)
+}
+
+fn somewhere_else() -> Home {
+    Home::new(vec![Uri::parse("sip:example.com").unwrap()])
+}
+
+#[test]
+fn a_stranger_that_is_called_straight_gets_no_credentials() {
+    let (mut net, alice, server) = calling_from(somewhere_else());
+    challenge(&mut net, server, "INVITE", "n1");
+    let realm = REALM.to_owned();
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::PasswordMissing { realm })
+    );
+    assert_eq!(heard(&net, server, "INVITE").len(), 1);
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_stranger_in_the_dialog_gets_no_credentials_either() {
+    let (mut net, alice, server) = calling_from(somewhere_else());
+    accept(&mut net, server, "INVITE");
+    for (method, verb) in [("INFO", 0), ("INVITE", 1), ("BYE", 2)] {
+        act(&mut net, alice, |phone, now| match verb {
+            0 => phone.call().info(now, "text/plain", b"x".to_vec()),
+            1 => phone.call().reoffer(now, OFFER.to_vec()),
+            _ => phone.call().hang_up(now),
+        })
+        .unwrap();
+        wait(&mut net, 10);
+        let before = heard(&net, server, method).len();
+        challenge(&mut net, server, method, "n1");
+        assert_eq!(heard(&net, server, method).len(), before, "{method}");
+    }
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_realm_that_the_account_signed_in_to_is_answered_to_whoever_asks() {
+    let mut home = somewhere_else();
+    home.add_realm(REALM);
+    let (mut net, alice, server) = calling_from(home);
+    challenge(&mut net, server, "INVITE", "n1");
+    assert!(
+        last(&net, server, "INVITE")
+            .headers
+            .has(HeaderName::Authorization)
+    );
+    accept(&mut net, server, "INVITE");
+    assert!(phone(&net, alice).established());
+}
+
+#[test]
+fn a_server_that_was_met_under_another_name_is_still_ours() {
+    let mut home = somewhere_else();
+    home.add_address(BOB.parse().unwrap());
+    let (mut net, _, server) = calling_from(home);
+    challenge(&mut net, server, "INVITE", "n1");
+    assert!(
+        last(&net, server, "INVITE")
+            .headers
+            .has(HeaderName::Authorization)
+    );
+}

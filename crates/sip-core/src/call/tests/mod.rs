@@ -21,7 +21,7 @@ use sip_message::{HeaderName, Message, NameAddr, Request, Response, Uri};
 use testkit::{NodeId, Outbox, Packet, World};
 
 use super::{Call, CallConfig, CallEvent, EndKind, EndReason};
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Home};
 use crate::dispatch::response_owner;
 use crate::output::Output;
 use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, Transport, TransportError};
@@ -251,6 +251,7 @@ pub(super) fn config(address: &str, user: &str) -> CallConfig {
 
 pub(super) fn login(config: &mut CallConfig) {
     config.credentials = Some(Credentials::new("alice", "secret"));
+    config.home = Home::new(vec![Uri::parse("sip:192.0.2.2").unwrap()]);
 }
 
 pub(super) fn inbound(local: SocketAddr, remote: SocketAddr) -> Inbound {

@@ -1,0 +1,149 @@
+//! Who gets an answer to a challenge, and who does not.
+
+use std::net::SocketAddr;
+
+use model::{AccountSettings, CallState, Command, Event, FailureKind, RegistrationState};
+use secrecy::SecretString;
+use sip_message::{HeaderName, Method, Request};
+
+use super::house::{House, PASSWORD, tenant, tone};
+use super::peer::{Peer, answer, free_addr};
+use crate::GivenAccount;
+
+/// Carol, with a password.
+async fn carol(change: impl Fn(&mut AccountSettings)) -> House {
+    let mut settings = AccountSettings::new("sip:carol@carol.test");
+    settings.register = false;
+    settings.bind = Some(free_addr().to_string());
+    change(&mut settings);
+    let given = GivenAccount {
+        settings,
+        password: Some(SecretString::from(PASSWORD)),
+    };
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    house
+        .until("carol is there", |s| s.accounts.first().map(|_| ()))
+        .await;
+    house
+}
+
+/// Asks for a login in this realm.
+async fn challenge(peer: &Peer, to: SocketAddr, request: &Request, code: u16, realm: &str) {
+    let (line, name) = if code == 407 {
+        ("407 Proxy Authentication Required", "Proxy-Authenticate")
+    } else {
+        ("401 Unauthorized", "WWW-Authenticate")
+    };
+    let more = format!("{name}: Digest realm=\"{realm}\", nonce=\"n1\", qop=\"auth\"\r\n");
+    peer.send(to, &answer(request, line, &more, "")).await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_is_called_and_wants_a_password_gets_none() {
+    let mut house = carol(|_| {}).await;
+    for code in [401, 407] {
+        let dan = Peer::bind().await;
+        let out = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+        let (invite, from) = dan.request(Method::Invite).await;
+        challenge(&dan, from, &invite, code, "trap").await;
+        dan.request(Method::Ack).await;
+        let ended = house.until_state(out, CallState::Ended).await;
+        let failure = ended.failure.expect("it says why");
+        assert_eq!(
+            failure.what,
+            FailureKind::PasswordMissing {
+                realm: "trap".to_owned()
+            }
+        );
+        let sentence = failure.sentence();
+        assert!(
+            sentence.contains("password for “trap”, which this account does not have"),
+            "{sentence}"
+        );
+    }
+    assert_eq!(house.count_messages(true, "uthorization:"), 0);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_is_asked_what_it_can_gets_no_password_either() {
+    let mut house = carol(|_| {}).await;
+    let dan = Peer::bind().await;
+    house.engine.send(Command::SendOptions {
+        account: house.id_of("carol"),
+        target: format!("sip:dan@{}", dan.local),
+    });
+    let (options, from) = dan.request(Method::Options).await;
+    challenge(&dan, from, &options, 401, "trap").await;
+    let failure = house
+        .until_event("it is told", |event| match event {
+            Event::OptionsAnswered { failure, .. } => failure.clone(),
+            _ => None,
+        })
+        .await;
+    assert!(matches!(failure.what, FailureKind::PasswordMissing { .. }));
+    assert_eq!(house.count_messages(true, "uthorization:"), 0);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn our_own_proxy_gets_its_answer_whatever_its_realm_is_called() {
+    let proxy = Peer::bind().await;
+    let at = proxy.local;
+    let mut house = carol(move |settings| settings.proxy = Some(format!("sip:{at};lr"))).await;
+    let out = house.dial("carol", "dan").await;
+    let (invite, from) = proxy.request(Method::Invite).await;
+    challenge(&proxy, from, &invite, 407, "asterisk").await;
+    let (invite, from) = proxy.request(Method::Invite).await;
+    let login = invite.headers.get(HeaderName::ProxyAuthorization);
+    assert!(
+        login.is_some_and(|login| login.contains("realm=\"asterisk\"")),
+        "{login:?}"
+    );
+    proxy
+        .send(from, &answer(&invite, "486 Busy Here", "", ""))
+        .await;
+    house.until_state(out, CallState::Ended).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_realm_that_let_us_in_is_known_wherever_it_asks() {
+    let registrar = Peer::bind().await;
+    let at = registrar.local;
+    let mut house = carol(move |settings| {
+        settings.register = true;
+        settings.registrar = Some(format!("sip:{at}"));
+    })
+    .await;
+    let (first, from) = registrar.request(Method::Register).await;
+    challenge(&registrar, from, &first, 401, "pbx").await;
+    let (second, from) = registrar.request(Method::Register).await;
+    let contact = second.headers.get(HeaderName::Contact).expect("a Contact");
+    let granted = format!("Contact: {contact}\r\n");
+    registrar
+        .send(from, &answer(&second, "200 OK", &granted, ""))
+        .await;
+    house
+        .until("she is signed in", |s| {
+            let registered = |a: &model::AccountView| a.state == RegistrationState::Registered;
+            s.accounts.iter().any(registered).then_some(())
+        })
+        .await;
+    let dan = Peer::bind().await;
+    let out = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    challenge(&dan, from, &invite, 401, "pbx").await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    assert!(invite.headers.has(HeaderName::Authorization));
+    // The same peer has other realms too, and they are not ours.
+    let more = "WWW-Authenticate: Digest realm=\"trap\", nonce=\"n2\", qop=\"auth\"\r\n";
+    dan.send(from, &answer(&invite, "401 Unauthorized", more, ""))
+        .await;
+    let ended = house.until_state(out, CallState::Ended).await;
+    assert!(matches!(
+        ended.failure.map(|f| f.what),
+        Some(FailureKind::PasswordMissing { .. })
+    ));
+    house.close().await;
+}

@@ -1,0 +1,105 @@
+//! Whose servers and realms an account's password is for.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use sip_message::{Scheme, Uri};
+
+use crate::path::Path;
+
+/// How many addresses of our own servers are remembered; the oldest give way.
+const MOST_ADDRESSES: usize = 64;
+/// How many realms are remembered.
+const MOST_REALMS: usize = 16;
+
+/// The servers that an account belongs to, and the realms that are known to be theirs.
+///
+/// Anybody can challenge a request that reaches them, and whoever gets a digest answer can guess
+/// passwords against it at leisure. So a challenge is answered only when it comes from a place
+/// where one of these servers was found, or names a realm in which the account has a login for
+/// certain. The default has neither: nobody gets an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    servers: Vec<Uri>,
+    addresses: VecDeque<SocketAddr>,
+    realms: Vec<String>,
+}
+
+impl Home {
+    /// The account's own servers, as next hops: registrar, outbound proxy, Service-Route, and the
+    /// domain of its address.
+    #[must_use]
+    pub fn new(servers: Vec<Uri>) -> Self {
+        Self {
+            servers,
+            ..Self::default()
+        }
+    }
+
+    /// One more server of the account.
+    pub fn add_server(&mut self, server: Uri) {
+        self.servers.push(server);
+    }
+
+    /// An address at which one of the servers was met: a registrar answered from it.
+    pub fn add_address(&mut self, address: SocketAddr) {
+        if self.addresses.contains(&address) {
+            return;
+        }
+        if self.addresses.len() >= MOST_ADDRESSES {
+            self.addresses.pop_front();
+        }
+        self.addresses.push_back(address);
+    }
+
+    /// A realm in which the account has its login, whoever asks: one that a registration was
+    /// granted in, or that a person has named.
+    pub fn add_realm(&mut self, realm: impl Into<String>) {
+        let realm = realm.into();
+        if self.realms.len() < MOST_REALMS && !self.realms.contains(&realm) {
+            self.realms.push(realm);
+        }
+    }
+
+    /// Takes note of where a next hop was found (RFC 3263); that of a stranger teaches nothing.
+    pub fn learn(&mut self, hop: &Uri, paths: &[Path]) {
+        if self.is_server(hop) {
+            paths.iter().for_each(|path| self.add_address(path.remote));
+        }
+    }
+
+    /// Whether a next hop is one of the servers: the same host and port.
+    #[must_use]
+    pub fn is_server(&self, hop: &Uri) -> bool {
+        let same = |server: &Uri| {
+            let host = |uri: &Uri| {
+                let text = uri.host.to_string().to_ascii_lowercase();
+                text.trim_end_matches('.').to_owned()
+            };
+            host(server) == host(hop) && port(server) == port(hop)
+        };
+        self.servers.iter().any(same)
+    }
+
+    /// Whether one of the servers was found or met at this address.
+    #[must_use]
+    pub fn is_at(&self, address: SocketAddr) -> bool {
+        self.addresses.contains(&address)
+    }
+
+    /// Whether the account has its login in this realm for certain.
+    #[must_use]
+    pub fn has_realm(&self, realm: &str) -> bool {
+        self.realms.iter().any(|known| known == realm)
+    }
+}
+
+/// The port that a URI means (RFC 3261 §19.1.2).
+fn port(uri: &Uri) -> u16 {
+    let secure = uri.scheme == Scheme::Sips
+        || uri
+            .params
+            .get("transport")
+            .is_some_and(|transport| transport.eq_ignore_ascii_case("tls"));
+    uri.port.unwrap_or(if secure { 5061 } else { 5060 })
+}
