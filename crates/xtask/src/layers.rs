@@ -33,6 +33,7 @@ const LAYERS: &[Layer] = &[
     free("audio", &["media"]),
     free("trace", &["model", "sip-message"]),
     free("settings", &["model"]),
+    free("wire", &["sip-message", "sip-core"]),
     free(
         "engine",
         &[
@@ -47,12 +48,13 @@ const LAYERS: &[Layer] = &[
             "model",
             "trace",
             "settings",
+            "wire",
         ],
     ),
     free("control", &["model"]),
     free(
         "switchboard",
-        &["sip-message", "sip-core", "sdp", "rtp", "codecs"],
+        &["sip-message", "sip-core", "sdp", "rtp", "codecs", "wire"],
     ),
     free("ui", &["model", "trace"]),
     free(
@@ -123,11 +125,17 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("keyring", &["settings"]),
     ("keyring-core", &["settings"]),
     ("audiopus", &["codecs"]),
-    ("tokio", &["engine", "control", "switchboard", "app"]),
-    ("socket2", &["media", "engine", "switchboard"]),
+    (
+        "tokio",
+        &["wire", "engine", "control", "switchboard", "app"],
+    ),
+    ("socket2", &["media", "wire", "engine", "switchboard"]),
     ("hickory-resolver", &["engine"]),
-    ("rustls", &["engine", "switchboard"]),
-    ("tokio-rustls", &["engine", "switchboard"]),
+    ("rustls", &["wire"]),
+    ("rustls-webpki", &["wire"]),
+    ("rustls-native-certs", &["wire"]),
+    ("tokio-rustls", &["wire"]),
+    ("tokio-tungstenite", &["wire"]),
 ];
 
 /// What pure crates do not contain outside their tests. They get time, randomness and bytes from

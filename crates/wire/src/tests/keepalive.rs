@@ -1,0 +1,202 @@
+//! Pings, pongs and STUN.
+
+use super::*;
+use crate::stun::{Binding, TransactionId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+const OFTEN: Duration = Duration::from_millis(50);
+
+fn impatient() -> Limits {
+    Limits {
+        pong: Duration::from_millis(300),
+        stun_first: Duration::from_millis(5),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_ping_gets_one_pong_between_messages() {
+    let mut side = Side::new(Limits::of_a_server());
+    let addr = side.listen(Door::Tcp);
+    let mut peer = TcpStream::connect(addr).await.expect("connected");
+    let mut bytes = request("a", 5);
+    bytes.extend(b"\r\n\r\n");
+    bytes.extend(request("b", 0));
+    peer.write_all(&bytes).await.expect("written");
+    assert_eq!(side.arrived().await.bytes, request("a", 5));
+    assert_eq!(side.arrived().await.bytes, request("b", 0));
+    let mut pong = [0; 2];
+    peer.read_exact(&mut pong).await.expect("a pong");
+    assert_eq!(&pong, b"\r\n");
+}
+
+#[tokio::test]
+async fn two_wires_keep_each_other_alive_on_every_transport() {
+    let authority = Authority::new("Lab");
+    let tls = server(&authority.issue_for("pbx.example"));
+    let towards = towards("pbx.example", &authority.pem());
+    for door in [Door::Tcp, Door::Tls(tls.clone()), Door::Ws, Door::Wss(tls)] {
+        let transport = door.transport();
+        let mut there = Side::new(impatient());
+        let mut here = Side::new(impatient());
+        let addr = there.listen(door);
+        let flow = here
+            .wire
+            .send(&to(transport, addr), &towards, &request("a", 0))
+            .expect("sent");
+        here.wire.keep_alive(flow, Some(OFTEN));
+        let flow_there = there.arrived().await.flow;
+        there.wire.keep_alive(flow_there, Some(OFTEN));
+        here.up().await;
+        // Several times the patience: had one pong been missed, the flow would have failed.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert!(here.events.try_recv().is_err(), "{transport}");
+        assert!(there.events.try_recv().is_err(), "{transport}");
+        here.wire
+            .send(&to(transport, addr), &towards, &request("b", 0))
+            .expect("sent");
+        assert_eq!(there.arrived().await.flow, flow_there);
+    }
+}
+
+#[tokio::test]
+async fn a_ping_without_pong_fails_the_flow() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let addr = listener.local_addr().expect("bound");
+    let mut here = Side::new(impatient());
+    let flow = here
+        .wire
+        .send(
+            &to(Transport::Tcp, addr),
+            &Towards::default(),
+            &request("a", 0),
+        )
+        .expect("sent");
+    here.wire.keep_alive(flow, Some(OFTEN));
+    let (mut peer, _) = listener.accept().await.expect("connected");
+    let heard = Heard::default();
+    let reading = heard.clone();
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_024];
+        while let Ok(length @ 1..) = peer.read(&mut buffer).await {
+            reading.push(buffer.get(..length).unwrap_or_default());
+        }
+    });
+    let closed = here.closed().await;
+    assert_eq!(closed.error, Error::FlowFailed);
+    assert!(
+        heard.text().ends_with("\r\n\r\n\r\n\r\n"),
+        "one ping was sent"
+    );
+}
+
+#[tokio::test]
+async fn a_keepalive_can_be_ended() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let addr = listener.local_addr().expect("bound");
+    let mut here = Side::new(impatient());
+    let flow = here
+        .wire
+        .send(
+            &to(Transport::Tcp, addr),
+            &Towards::default(),
+            &request("a", 0),
+        )
+        .expect("sent");
+    let (_peer, _) = listener.accept().await.expect("connected");
+    here.up().await;
+    here.wire.keep_alive(flow, Some(Duration::from_millis(400)));
+    here.wire.keep_alive(flow, None);
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    assert!(here.events.try_recv().is_err(), "no ping, no failure");
+}
+
+#[tokio::test]
+async fn stun_requests_are_answered_by_servers_only() {
+    let server_side = Side::new(Limits::of_a_server());
+    let (_, addr) = server_side.datagrams();
+    let (_, client_addr) = Side::new(Limits::default()).datagrams();
+    let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let id = TransactionId([9; 12]);
+    let ask = Binding::Request(id).to_bytes();
+    peer.send_to(&ask, client_addr).await.expect("sent");
+    peer.send_to(&ask, addr).await.expect("sent");
+    let mut buffer = [0; 100];
+    let (length, from) = peer.recv_from(&mut buffer).await.expect("an answer");
+    assert_eq!(from, addr);
+    let mapped = peer.local_addr().ok();
+    assert_eq!(
+        Binding::read(buffer.get(..length).unwrap_or_default()),
+        Some(Binding::Success(id, mapped))
+    );
+}
+
+#[tokio::test]
+async fn stun_tells_where_we_are_seen() {
+    let server_side = Side::new(Limits::of_a_server());
+    let (_, addr) = server_side.datagrams();
+    let mut here = Side::new(impatient());
+    let (flow, local) = here.datagrams();
+    here.wire
+        .keep_alive_datagrams(flow, addr, Some(Keepalive::Stun(OFTEN)));
+    match here.event().await {
+        Event::Mapped {
+            flow: told,
+            remote,
+            mapped,
+        } => assert_eq!((told, remote, mapped), (flow, addr, local)),
+        other => panic!("{other:?}"),
+    }
+    // The same again is no news, and no failure.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(here.events.try_recv().is_err());
+    drop(server_side);
+    match here.event().await {
+        Event::FlowFailed { flow: told, remote } => assert_eq!((told, remote), (flow, addr)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_somebody_else_is_none() {
+    let asked = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let other = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let mut here = Side::new(impatient());
+    let (flow, local) = here.datagrams();
+    let remote = asked.local_addr().expect("bound");
+    here.wire
+        .keep_alive_datagrams(flow, remote, Some(Keepalive::Stun(OFTEN)));
+    let mut buffer = [0; 100];
+    let (length, _) = asked.recv_from(&mut buffer).await.expect("a request");
+    let Some(Binding::Request(id)) = Binding::read(buffer.get(..length).unwrap_or_default()) else {
+        panic!("no request");
+    };
+    let lie = Binding::Success(id, "192.0.2.1:1".parse().ok()).to_bytes();
+    other.send_to(&lie, local).await.expect("sent");
+    match here.event().await {
+        Event::FlowFailed { .. } => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn line_ends_keep_a_way_open_and_are_no_messages() {
+    let mut there = Side::new(Limits::of_a_server());
+    let (_, addr) = there.datagrams();
+    let here = Side::new(Limits::default());
+    let (flow, _) = here.datagrams();
+    let witness = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let every = Some(Keepalive::Crlf(OFTEN));
+    let remote = witness.local_addr().expect("bound");
+    here.wire.keep_alive_datagrams(flow, remote, every);
+    here.wire.keep_alive_datagrams(flow, addr, every);
+    let mut buffer = [0; 100];
+    for _ in 0..3 {
+        let (length, _) = witness.recv_from(&mut buffer).await.expect("a keepalive");
+        assert_eq!(buffer.get(..length), Some(b"\r\n\r\n".as_slice()));
+    }
+    witness.send_to(&request("a", 0), addr).await.expect("sent");
+    assert_eq!(there.arrived().await.bytes, request("a", 0));
+    assert!(there.events.try_recv().is_err());
+}

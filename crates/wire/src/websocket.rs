@@ -1,0 +1,158 @@
+//! SIP over WebSocket (RFC 7118): the upgrade with subprotocol `sip`, on both sides.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::{self, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::error::{Error, WebSocketError};
+use crate::limits::Limits;
+use crate::tls::tls_error;
+
+/// The subprotocol (RFC 7118 §4.1).
+const SIP: &str = "sip";
+/// What is read at a time.
+const READ_BUFFER: usize = 8 * 1024;
+/// How many protocols a client may offer that are looked at.
+const OFFERS: usize = 32;
+
+/// Asks the server for a WebSocket. `host` is the domain that was asked for, if one was.
+pub(crate) async fn connect<S>(
+    stream: S,
+    host: Option<&str>,
+    remote: SocketAddr,
+    resource: &str,
+    secure: bool,
+    limits: &Limits,
+) -> Result<WebSocketStream<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = request(host, remote, resource, secure)
+        .map_err(|e| Error::Unusable(format!("no WebSocket can be asked for: {e}")))?;
+    let asking = tokio_tungstenite::client_async_with_config(request, stream, Some(config(limits)));
+    patiently(limits.handshake, asking).await.map(|(ws, _)| ws)
+}
+
+/// Answers a client that asks for a WebSocket: with 400 when it does not want SIP on it.
+pub(crate) async fn accept<S>(stream: S, limits: &Limits) -> Result<WebSocketStream<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // The type is the library's own.
+    #[allow(clippy::result_large_err)]
+    let choose = |request: &Request, mut response: Response| {
+        let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
+        let wants_sip = offers
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .take(OFFERS)
+            .any(|offer| offer.trim().eq_ignore_ascii_case(SIP));
+        if wants_sip {
+            let chosen = HeaderValue::from_static(SIP);
+            response
+                .headers_mut()
+                .insert(SEC_WEBSOCKET_PROTOCOL, chosen);
+            return Ok(response);
+        }
+        let mut refusal = ErrorResponse::new(Some("subprotocol \"sip\" is required\n".to_owned()));
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        Err(refusal)
+    };
+    let accepting =
+        tokio_tungstenite::accept_hdr_async_with_config(stream, choose, Some(config(limits)));
+    patiently(limits.handshake, accepting).await
+}
+
+fn request(
+    host: Option<&str>,
+    remote: SocketAddr,
+    resource: &str,
+    secure: bool,
+) -> Result<http::Request<()>, http::Error> {
+    let (scheme, usual_port) = if secure { ("wss", 443) } else { ("ws", 80) };
+    let authority = match host {
+        Some(host) if remote.port() == usual_port => host.to_owned(),
+        Some(host) => format!("{host}:{}", remote.port()),
+        // Scope ids are for this machine only.
+        None => SocketAddr::new(remote.ip(), remote.port()).to_string(),
+    };
+    http::Request::builder()
+        .uri(format!("{scheme}://{authority}{resource}"))
+        .header("Host", authority)
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", generate_key())
+        .header(SEC_WEBSOCKET_PROTOCOL, SIP)
+        .body(())
+}
+
+fn config(limits: &Limits) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(limits.queued_octets.saturating_add(2 * limits.message))
+        .max_message_size(Some(limits.message))
+        .max_frame_size(Some(limits.message))
+}
+
+async fn patiently<T>(
+    patience: Duration,
+    handshake: impl Future<Output = Result<T, WsError>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(patience, handshake).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(of_handshake(&error)),
+        Err(_) => Err(WebSocketError::TimedOut.into()),
+    }
+}
+
+fn of_handshake(error: &WsError) -> Error {
+    Error::WebSocket(match error {
+        WsError::Http(response) => WebSocketError::Status {
+            status: response.status().as_u16(),
+            phrase: response
+                .status()
+                .canonical_reason()
+                .unwrap_or_default()
+                .to_owned(),
+        },
+        WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
+            WebSocketError::SubprotocolMissing
+        }
+        WsError::Protocol(ProtocolError::HandshakeIncomplete) => {
+            WebSocketError::Handshake("the other side closed the connection".to_owned())
+        }
+        WsError::Protocol(ProtocolError::HttparseError(_)) => {
+            WebSocketError::Handshake("the other side does not speak HTTP".to_owned())
+        }
+        WsError::Io(error) => match tls_error(error, false) {
+            Some(error) => return error.into(),
+            None => WebSocketError::Handshake(error.to_string()),
+        },
+        other => WebSocketError::Handshake(other.to_string()),
+    })
+}
+
+/// Why a WebSocket that was up is no more.
+pub(crate) fn of_flow(error: &WsError) -> Error {
+    match error {
+        WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Error::Closed,
+        WsError::Io(error) => {
+            tls_error(error, false).map_or_else(|| Error::of_flow(error), Error::from)
+        }
+        WsError::WriteBufferFull(_) => Error::SlowReader,
+        other => Error::Unframed(other.to_string()),
+    }
+}
