@@ -529,6 +529,9 @@ impl DialogState {
             CallEvent::Established => self.on_established(),
             CallEvent::ReofferFailed { status } => self.on_reoffer_failed(status),
             CallEvent::Info { content_type, body } => self.on_info(&content_type, &body),
+            CallEvent::Refer { .. } => {}
+            // Nobody can ask for it: REFER is not among the methods that we allow.
+            CallEvent::ReferRequested(request) => self.on_refer(request.id),
             CallEvent::Redirected { contacts } => {
                 let places: Vec<_> = contacts.iter().map(|c| c.uri.to_string()).collect();
                 self.note(

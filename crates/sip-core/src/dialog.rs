@@ -299,6 +299,13 @@ impl DialogSet {
             .find(|dialog| dialog.id.remote_tag == remote_tag)
     }
 
+    /// The dialog with this tag of the peer, to look at.
+    pub fn find(&self, remote_tag: &str) -> Option<&Dialog> {
+        self.dialogs
+            .iter()
+            .find(|dialog| dialog.id.remote_tag == remote_tag)
+    }
+
     /// Takes the dialog with this tag of the peer out of the set.
     pub fn take(&mut self, remote_tag: &str) -> Option<Dialog> {
         let index = self

@@ -1,6 +1,6 @@
 //! Offers and answers: what the call brings goes to `sdp`, what `sdp` says goes to the stream.
 
-use model::{CallState, Failure, FailureKind, Outcome};
+use model::{CallState, Direction, Failure, FailureKind, Outcome};
 use ractor::ActorRef;
 use sip_message::StatusCode;
 
@@ -11,7 +11,8 @@ use crate::wake::now;
 impl DialogState {
     /// The peer offers. The first offer waits for the user; a later one is answered at once.
     pub(super) async fn on_offer(&mut self, myself: &ActorRef<DialogMsg>, body: Vec<u8>) {
-        if self.view.state.is_up() {
+        // A call of ours has made its offer: what the peer offers before it takes the call is a change, too.
+        if self.view.state.is_up() || self.view.direction == Direction::Outgoing {
             return self.answer_reoffer(myself, &body).await;
         }
         let Some(media) = &mut self.media else {

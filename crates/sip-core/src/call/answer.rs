@@ -7,6 +7,7 @@ use sip_message::{HeaderName, Method, NameAddr, Request, StatusCode, validate_re
 use super::ack::Unacked;
 use super::body::session_description;
 use super::reliable::Reliable;
+use super::replace::is_contradictory;
 use super::serve::without_body;
 use super::task::{ServerMachine, ServerTask, TaskId};
 use super::{
@@ -273,6 +274,12 @@ fn unfit(request: &Request, ours: &Capabilities) -> Option<(StatusCode, &'static
         return Some((
             StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
             "an INVITE within a dialog that does not exist",
+        ));
+    }
+    if is_contradictory(&request.headers) {
+        return Some((
+            StatusCode::BAD_REQUEST,
+            "an INVITE that is to replace or join more than one call",
         ));
     }
     if !ours.unsupported(request).is_empty() {

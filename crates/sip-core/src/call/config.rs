@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use sip_message::{Method, NameAddr, Uri};
+use sip_message::{Method, NameAddr, Replaces, Uri};
 
+use super::refer::NO_SUBSCRIPTION;
 use super::timer::SessionTimer;
 use super::{reliable, timer};
 use crate::auth::{Credentials, Home};
@@ -38,6 +39,12 @@ pub struct CallConfig {
     pub extra_headers: Vec<(String, String)>,
     /// How long it may ring, either way. 3 minutes unless changed; `None` for ever.
     pub ring_limit: Option<Duration>,
+    /// The call that this one is to take the place of at the far end (RFC 3891): an attended transfer, a pickup.
+    pub replaces: Option<Replaces>,
+    /// The call that this one is to join at the far end (RFC 3911).
+    pub join: Option<Replaces>,
+    /// Who asked us to make this call (RFC 3892).
+    pub referred_by: Option<NameAddr>,
     /// What we want of session timers (RFC 4028). Without `timer` among the extensions there are none.
     pub session_timer: SessionTimer,
     /// T1, T2 and T4.
@@ -71,9 +78,30 @@ impl CallConfig {
             capabilities,
             extra_headers: Vec::new(),
             ring_limit: Some(Duration::from_secs(180)),
+            replaces: None,
+            join: None,
+            referred_by: None,
             session_timer: SessionTimer::default(),
             timers: Timers::default(),
         }
+    }
+
+    /// The same for an owner that carries out transfers: REFER and NOTIFY are allowed, Replaces and Refer-Sub are
+    /// understood. Without it a REFER is answered 405, and an INVITE that requires Replaces 420.
+    #[must_use]
+    pub fn with_transfers(mut self) -> Self {
+        for method in [Method::Refer, Method::Notify] {
+            if !self.capabilities.allows(&method) {
+                self.capabilities.allow.push(method);
+            }
+        }
+        for option in ["replaces", NO_SUBSCRIPTION] {
+            let tags = &mut self.capabilities.supported;
+            if !tags.iter().any(|tag| tag == option) {
+                tags.push(option.to_owned());
+            }
+        }
+        self
     }
 
     /// The same, to call this peer.

@@ -34,6 +34,7 @@ impl Call {
         let patience = self.config.timers.patience();
         self.deadlines
             .set(CallTimer::Forget, now + patience * FORGET_AFTER);
+        self.transfers_after_end(now);
         self.answer_what_waits(now);
         for task in &mut self.clients {
             if task.is_invite() && task.is_open() && task.give_up_at.is_none() {
@@ -94,15 +95,26 @@ impl Call {
 
     /// Dialogs are kept as long as anything in them runs.
     pub(super) fn forget_finished(&mut self) {
-        if self.clients.is_empty() && self.servers.is_empty() && self.unacked.is_empty() {
+        let quiet = self.clients.is_empty() && self.servers.is_empty() && self.unacked.is_empty();
+        if quiet && self.transfers.is_empty() {
             self.forget_all();
         }
+    }
+
+    /// Time to forget the call, unless a transfer is reported still: each of these has an end of its own.
+    pub(super) fn forget_in_time(&mut self, now: Instant) {
+        if self.transfers.is_empty() {
+            return self.forget_all();
+        }
+        let again = now + self.config.timers.patience() * FORGET_AFTER;
+        self.deadlines.set(CallTimer::Forget, again);
     }
 
     pub(super) fn forget_all(&mut self) {
         self.clients.clear();
         self.servers.clear();
         self.unacked.clear();
+        self.transfers.clear();
         self.early.clear();
         self.early_answers.clear();
         self.given_up.clear();

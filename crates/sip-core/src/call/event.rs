@@ -1,10 +1,11 @@
 //! What a call tells its owner, and why it ended.
 
+use super::refer::{ReferId, ReferProgress, ReferRequest};
 use crate::dialog::DialogId;
 use sip_message::{NameAddr, StatusCode};
 use std::net::SocketAddr;
 
-/// Something the owner of a call wants to know. After [`CallEvent::Ended`] there is no other.
+/// Something the owner of a call wants to know. After [`CallEvent::Ended`] there is no other but [`CallEvent::Refer`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallEvent {
     /// A peer has the INVITE (100, or the first answer of any kind).
@@ -48,6 +49,17 @@ pub enum CallEvent {
         /// Its body.
         body: Vec<u8>,
     },
+    /// How a transfer goes that we asked for with [`super::Call::refer`]. Also told after [`CallEvent::Ended`]; one
+    /// `Done` for each.
+    Refer {
+        /// Which.
+        id: ReferId,
+        /// How it goes.
+        progress: ReferProgress,
+    },
+    /// The peer asks us to call somebody: [`super::Call::accept_refer`] or [`super::Call::reject_refer`]. Undecided
+    /// for 10 s it is answered 202 in our name, and the decision goes out as a report.
+    ReferRequested(Box<ReferRequest>),
     /// A 3xx: where else the peer may be reached, best first. [`CallEvent::Ended`] follows.
     Redirected {
         /// The Contacts of the answer.

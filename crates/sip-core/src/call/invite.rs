@@ -69,6 +69,21 @@ impl Call {
         }
         self.describe_ourselves(headers, true);
         self.ask_for_timer(headers);
+        let (replaces, join) = (&self.config.replaces, &self.config.join);
+        let wishes = [
+            (HeaderName::Replaces, "replaces", replaces),
+            (HeaderName::Join, "join", join),
+        ];
+        for (name, option, wish) in wishes {
+            if let Some(wish) = wish {
+                // A peer that does not know it would take the call for a new one, and ring.
+                headers.push(HeaderName::Require, option);
+                headers.push(name, wish);
+            }
+        }
+        if let Some(by) = &self.config.referred_by {
+            headers.push(HeaderName::ReferredBy, by);
+        }
         for (name, value) in &self.config.extra_headers {
             headers.push(name.as_str(), value);
         }

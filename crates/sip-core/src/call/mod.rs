@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Transactions are values in here, so CANCEL, ACK, forks and glare all meet in one place and cannot race.
-//! [`CallEvent::Ended`] comes once and last. The object then lives on until [`Call::is_drained`], to answer repeats,
+//! [`CallEvent::Ended`] comes once and last, but for the reports of a transfer that outlives the session
+//! ([`CallEvent::Refer`]). The object then lives on until [`Call::is_drained`], to answer repeats,
 //! to acknowledge and end forks that answer late, and to bring its BYE or CANCEL home.
 //!
 //! What a peer does wrong is repaired where that is safe, and told as [`CallEvent::Notice`].
@@ -33,8 +34,11 @@ mod event;
 mod info;
 mod invite;
 mod modify;
+mod notify;
 mod progress;
+mod refer;
 mod reliable;
+mod replace;
 mod send;
 mod serve;
 mod task;
@@ -53,10 +57,13 @@ use thiserror::Error;
 pub use card::ByeCard;
 pub use config::CallConfig;
 pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
+pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
+pub use replace::Fit;
 pub use timer::{SessionInterval, SessionTimer};
 
 use self::ack::Unacked;
 use self::modify::Reoffer;
+use self::refer::Transfers;
 use self::reliable::{Reliable, Taken};
 use self::task::{ClientTask, ServerTask, TaskId, Way};
 use self::timer::Session;
@@ -126,6 +133,8 @@ pub struct Call {
     given_up: Vec<(String, Request)>,
     /// The provisional answer that goes out again each minute.
     provisional: Option<Response>,
+    /// REFERs both ways and their subscriptions, which outlive the session.
+    transfers: Transfers,
     /// What our CANCEL or BYE says of its reason (RFC 3326).
     farewell: Option<Reason>,
     /// The BYE waits for the ACK to our 2xx (RFC 3261 §15).
@@ -305,6 +314,7 @@ impl Call {
         self.give_up_due(now);
         self.repeat_unacked(now);
         self.repeat_reliable(now);
+        self.refer_due(now);
         while let Some((timer, _)) = self.deadlines.pop_due(now) {
             self.on_timer(now, timer);
         }
@@ -352,6 +362,7 @@ impl Call {
             && self.clients.is_empty()
             && self.servers.is_empty()
             && self.unacked.is_empty()
+            && self.transfers.is_empty()
             && self.out.is_empty()
     }
 
@@ -361,15 +372,17 @@ impl Call {
         self.ignored
     }
 
-    /// How much it holds: our requests, the peer's requests, dialogs, unacknowledged answers. All return to zero.
+    /// How much it holds: our requests, the peer's requests, dialogs, unacknowledged answers, transfers. All return to
+    /// zero.
     #[must_use]
-    pub fn counts(&self) -> [usize; 4] {
+    pub fn counts(&self) -> [usize; 5] {
         let dialogs = self.early.len() + usize::from(self.dialog.is_some());
         [
             self.clients.len(),
             self.servers.len(),
             dialogs,
             self.unacked.len(),
+            self.transfers.len(),
         ]
     }
 
@@ -412,6 +425,7 @@ impl Call {
             invitation: None,
             given_up: Vec::new(),
             provisional: None,
+            transfers: Transfers::default(),
             farewell: None,
             bye_held: false,
             last_task: 0,
@@ -471,7 +485,7 @@ impl Call {
             CallTimer::UpdateAgain => self.try_update_again(now),
             CallTimer::Refresh => self.refresh(now),
             CallTimer::SessionEnd => self.session_expired(now),
-            CallTimer::Forget => self.forget_all(),
+            CallTimer::Forget => self.forget_in_time(now),
         }
     }
 
@@ -483,6 +497,7 @@ impl Call {
             .deadlines
             .next()
             .into_iter()
+            .chain(self.transfers.deadline())
             .chain(self.reliable.deadline());
         clients.chain(servers).chain(unacked).chain(own).min()
     }

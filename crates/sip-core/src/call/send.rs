@@ -158,6 +158,12 @@ impl Call {
             Purpose::Invite => self.on_invite_response(now, id, response),
             Purpose::Reinvite { .. } => self.on_reinvite_response(now, id, response),
             Purpose::Update { .. } => self.on_update_response(now, id, &response),
+            Purpose::Refer { id: transfer } => {
+                self.on_refer_response(now, id, transfer, &response);
+            }
+            Purpose::Notify { id: transfer, last } => {
+                self.on_notify_response(now, id, transfer, last, &response);
+            }
             Purpose::Bye | Purpose::Info | Purpose::Cancel | Purpose::Prack { .. } => {
                 self.on_plain_response(now, id, &response);
             }
@@ -409,6 +415,14 @@ impl Call {
                 self.finish(id);
                 self.notice("a PRACK did not reach the peer");
             }
+            Purpose::Refer { id: transfer } => {
+                self.finish(id);
+                self.refer_not_carried(transfer);
+            }
+            Purpose::Notify { id: transfer, .. } => {
+                self.finish(id);
+                self.notify_not_carried(transfer);
+            }
             Purpose::Bye | Purpose::Cancel => self.finish(id),
         }
     }
@@ -578,7 +592,10 @@ fn stamp(config: &CallConfig, request: &mut Request, path: &Path, branch: &str) 
     let mut headers = Headers::new();
     headers.push(HeaderName::Via, path.via_value(branch));
     let sips = request.uri.scheme == Scheme::Sips;
-    let with_contact = matches!(request.method, Method::Invite | Method::Update);
+    let with_contact = matches!(
+        request.method,
+        Method::Invite | Method::Update | Method::Refer | Method::Notify
+    );
     for field in request.headers.iter() {
         headers.push(field.name(), field.value());
         if *field.name() == HeaderName::CSeq && with_contact {

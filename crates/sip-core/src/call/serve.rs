@@ -60,7 +60,7 @@ impl Call {
                 "a request with a missing To tag was taken, since Call-ID and From tag fit",
             );
         }
-        if self.phase == Phase::Ended && request.method != Method::Bye {
+        if self.phase == Phase::Ended && !self.serves_after_end(&request.method) {
             return self.respond(
                 now,
                 id,
@@ -90,7 +90,8 @@ impl Call {
         if !unsupported.is_empty() {
             return self.refuse_extensions(now, id, &unsupported);
         }
-        if !self.config.capabilities.allows(&request.method) {
+        let report = request.method == Method::Notify && self.transfers.has_asked();
+        if !report && !self.config.capabilities.allows(&request.method) {
             return self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None);
         }
         if let (Method::Invite | Method::Update, Some(minimum)) = (
@@ -107,6 +108,8 @@ impl Call {
             Method::Prack => self.on_prack(now, id, &request),
             Method::Update => self.on_update(now, id, &request, &remote_tag),
             Method::Info => self.on_info(now, id, request),
+            Method::Refer => self.on_refer(now, id, &request),
+            Method::Notify => self.on_notify(now, id, &request),
             Method::Options => self.on_options(now, id),
             _ => self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None),
         }
@@ -190,7 +193,10 @@ impl Call {
         let headers = &mut response.headers;
         let opens_dialog =
             request.method == Method::Invite && status.code() > 100 && status.code() < 300;
-        let refreshes = request.method == Method::Update && status.is_success();
+        let refreshes = matches!(
+            request.method,
+            Method::Update | Method::Refer | Method::Notify
+        ) && status.is_success();
         if opens_dialog {
             // RFC 3261 §12.1.1.
             for route in request.headers.get_all(HeaderName::RecordRoute) {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use sip_message::{Method, Request, Response, Uri};
 
+use super::refer::ReferId;
 use super::send::over_tcp;
 use crate::auth::Exchange;
 use crate::path::{Destination, Inbound, ResolveError, ResolveId, Transport, TransportError};
@@ -42,6 +43,15 @@ pub(super) enum Purpose {
         offer: Option<Vec<u8>>,
         tag: String,
         refresh: bool,
+    },
+    /// A REFER of ours.
+    Refer {
+        id: ReferId,
+    },
+    /// The report of a transfer, and whether it is the last one.
+    Notify {
+        id: ReferId,
+        last: bool,
     },
     /// The acknowledgement of a reliable provisional answer: of which early dialog, and its RSeq.
     Prack {
