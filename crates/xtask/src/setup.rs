@@ -195,7 +195,8 @@ const APT_RUN: &str =
     "libegl1 libgl1 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0";
 const APT_TEST: &str = "xvfb xdotool imagemagick mesa-vulkan-drivers dbus-daemon gnome-keyring \
     pulseaudio pulseaudio-utils libasound2-plugins sox espeak-ng \
-    kamailio baresip-core sip-tester sqlite3 openssl iproute2 python3 procps";
+    kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-presence-modules \
+    baresip-core sip-tester sqlite3 openssl iproute2 python3 procps";
 
 const DNF_BUILD: &str =
     "gcc gcc-c++ make pkgconf-pkg-config cmake clang clang-devel alsa-lib-devel";
@@ -203,7 +204,8 @@ const DNF_RUN: &str = "libglvnd-egl libglvnd-glx libX11 libX11-xcb libXcursor li
     libxkbcommon-x11 mesa-dri-drivers";
 const DNF_TEST: &str = "xorg-x11-server-Xvfb xdotool ImageMagick mesa-vulkan-drivers dbus-daemon \
     gnome-keyring pulseaudio pulseaudio-utils alsa-plugins-pulseaudio sox espeak-ng \
-    kamailio baresip sipp sqlite openssl iproute python3 procps-ng";
+    kamailio kamailio-tls kamailio-websocket kamailio-presence \
+    baresip sipp sqlite openssl iproute python3 procps-ng";
 
 const BREW_BUILD: &str = "cmake pkgconf llvm";
 const BREW_TEST: &str = "sox espeak-ng kamailio baresip sipp";

@@ -1,12 +1,13 @@
 //! kamailio: a registrar and proxy that others wrote, serving `north.test` and `south.test`.
 
 use std::fs;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::folder::Folder;
-use super::process::Process;
+use super::process::{self, Process};
 use super::program::{Account, SOON};
 use super::{ports, until};
 
@@ -14,6 +15,9 @@ use super::{ports, until};
 pub(crate) struct Kamailio {
     process: Process,
     pub(crate) port: u16,
+    tls_port: u16,
+    /// Who vouches for its certificate.
+    ca: PathBuf,
 }
 
 impl Kamailio {
@@ -23,11 +27,20 @@ impl Kamailio {
 
     /// One that grants registrations for so many seconds at most.
     pub(crate) fn granting(folder: &Folder, longest_s: u32) -> Self {
-        let port = ports::free();
+        let (port, tls_port) = (ports::free(), ports::free());
         let run = folder.inner("kamailio");
+        let ca = certificates(&run);
+        let tls = format!(
+            "[server:default]\nmethod = TLSv1.2+\nverify_certificate = no\nrequire_certificate = no\n\
+             private_key = {0}/server.key\ncertificate = {0}/server.pem\n",
+            run.display()
+        );
+        fs::write(run.join("tls.cfg"), tls).expect("settings can be written");
         let settings = include_str!("kamailio.cfg")
             .replace("@MODULES@", &modules())
             .replace("@LONGEST@", &longest_s.to_string())
+            .replace("@RUN@", &run.display().to_string())
+            .replace("@TLSPORT@", &tls_port.to_string())
             .replace("@PORT@", &port.to_string());
         let path = run.join("kamailio.cfg");
         fs::write(&path, settings).expect("settings can be written");
@@ -45,24 +58,63 @@ impl Kamailio {
             process.assert_alive();
             is_alive(port).then_some(())
         });
-        Self { process, port }
+        Self {
+            process,
+            port,
+            tls_port,
+            ca,
+        }
     }
 
     /// An account of ours here. `user@north.test` or `user@south.test`, reached by `transport`.
     pub(crate) fn account(&self, address: &str, transport: &str) -> Account {
-        let port = self.port;
-        Account::new(
+        self.account_at(address, transport, IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// An account that reaches it at `host`, one of the two loopback addresses.
+    pub(crate) fn account_at(&self, address: &str, transport: &str, host: IpAddr) -> Account {
+        let port = match transport {
+            "tls" | "wss" => self.tls_port,
+            _ => self.port,
+        };
+        let proxy = SocketAddr::new(host, port);
+        let account = Account::new(
             format!("sip:{address}"),
             &format!(
-                "--proxy sip:127.0.0.1:{port};transport={transport};lr --transport {transport} --bind 127.0.0.1:0"
+                "--proxy sip:{proxy};transport={transport};lr --transport {transport} --bind {}",
+                SocketAddr::new(host, 0)
             ),
-        )
+        );
+        match transport {
+            "tls" | "wss" => account.with(&format!("--tls-ca {}", self.ca.display())),
+            _ => account,
+        }
     }
 
     /// What it wrote about the requests it saw.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
+}
+
+/// Makes an authority and a certificate for both loopback addresses; gives the authority's file.
+fn certificates(run: &Path) -> PathBuf {
+    let openssl = |args: &str| {
+        let mut command = Command::new("openssl");
+        command.current_dir(run).args(args.split_whitespace());
+        process::output(&mut command);
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(&format!(
+        "req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority.test \
+         -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign"
+    ));
+    openssl(&format!(
+        "req -x509 {key} -keyout server.key -out server.pem -subj /CN=north.test -CA ca.pem -CAkey ca.key \
+         -addext basicConstraints=critical,CA:FALSE \
+         -addext subjectAltName=URI:sip:north.test,DNS:north.test,DNS:south.test,IP:127.0.0.1,IP:::1"
+    ));
+    run.join("ca.pem")
 }
 
 /// Where the distribution keeps the modules.
