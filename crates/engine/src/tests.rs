@@ -1,6 +1,7 @@
 //! The actors with real mailboxes and real sockets on the loopback interface.
 
 mod calls;
+mod closed_ports;
 mod farewells;
 mod house;
 mod limits;

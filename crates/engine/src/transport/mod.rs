@@ -18,6 +18,7 @@ mod limit;
 mod resolve;
 mod sockets;
 mod stream;
+mod unreachable;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -43,6 +44,7 @@ use self::resolve::Resolver;
 pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;
 use self::stream::Connections;
+use self::unreachable::{Unanswered, Undelivered};
 use crate::recorder::{RecorderMsg, Wire};
 use crate::shared::Service;
 use crate::tenant::TenantMsg;
@@ -69,6 +71,8 @@ fn next_flow() -> FlowId {
 pub(crate) enum TransportMsg {
     /// Bytes arrived; a permit is held until they are handled.
     Received(Received),
+    /// A datagram of ours found nobody; a permit is held as for what was received.
+    Undelivered(Undelivered, OwnedSemaphorePermit),
     /// A connection that we opened is up or failed, or any connection ended.
     Stream(stream::StreamEvent),
     /// Send this.
@@ -245,6 +249,7 @@ pub(crate) struct TransportState {
     sockets: Sockets,
     connections: Connections,
     resolver: Resolver,
+    unanswered: Unanswered<Owner>,
     limiter: SourceLimiter,
     owners: HashMap<OwnerKey, Owner>,
     /// The local tags under each Call-ID of `owners`: one, or two when both ends are ours.
@@ -280,6 +285,7 @@ impl Actor for TransportActor {
             sockets: Sockets::new(myself.clone(), args.sockets.clone(), PERMITS),
             connections: Connections::new(myself.clone(), PERMITS),
             resolver: Resolver::new(args.hosts.clone()),
+            unanswered: Unanswered::default(),
             limiter: SourceLimiter::default(),
             owners: HashMap::new(),
             tags_of: HashMap::new(),
@@ -301,6 +307,10 @@ impl Actor for TransportActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             TransportMsg::Received(received) => state.on_received(received),
+            TransportMsg::Undelivered(undelivered, permit) => {
+                state.on_undelivered(undelivered);
+                drop(permit);
+            }
             TransportMsg::Stream(event) => state.on_stream(event),
             TransportMsg::Send { from, transmit } => state.on_send(&from, transmit),
             TransportMsg::Resolve {
@@ -406,11 +416,14 @@ impl TransportState {
             }
         };
         self.forget_old_requests(at);
-        if path.transport.is_reliable()
-            && matches!(message, Message::Response(_))
+        if matches!(message, Message::Response(_))
             && let Some(branch) = branch_of(&message)
         {
-            self.connections.on_response(&branch);
+            if path.transport.is_reliable() {
+                self.connections.on_response(&branch);
+            } else {
+                self.unanswered.on_answered(&branch);
+            }
         }
         let owner = self.owner_of(&message);
         let called = match (&message, &owner) {
@@ -670,6 +683,10 @@ impl TransportState {
             Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes)),
         };
         let account = Some(from.account.clone());
+        if !path.transport.is_reliable() && result.is_ok() {
+            self.unanswered
+                .on_sent(now(), path.remote, &transmit.bytes, from);
+        }
         self.record(
             crate::wall(),
             true,
@@ -681,6 +698,23 @@ impl TransportState {
         if let Err(error) = result {
             unsent(from, &transmit.bytes, error);
         }
+    }
+
+    /// A request found nobody, and nobody else has answered it.
+    fn on_undelivered(&mut self, undelivered: Undelivered) {
+        let Some(owner) = self.unanswered.take(&undelivered) else {
+            return;
+        };
+        let Undelivered { to, branch, error } = undelivered;
+        self.args.recorder.cast(RecorderMsg::Note {
+            time: crate::wall(),
+            topic: "transport",
+            text: format!("a request to {to} found nobody: {error}"),
+            account: Some(owner.account.clone()),
+            call: owner.call,
+            sip_call_id: None,
+        });
+        owner.deliver(Delivery::Unsent { branch, error });
     }
 
     fn on_stream(&mut self, event: stream::StreamEvent) {

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ractor::ActorRef;
 use sip_core::{FlowId, Path, Transport, TransportError};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::stream::{self, Connections};
-use super::{Received, TransportMsg, next_flow, transport_error};
+use super::{Received, TransportMsg, next_flow, transport_error, unreachable};
 use crate::wake::now;
 
 /// The largest datagram there is.
@@ -172,9 +173,13 @@ impl Sockets {
         else {
             return Err(TransportError::Closed);
         };
-        match SockRef::from(&*bound.socket).send_to(bytes, &path.remote.into()) {
+        let send = || SockRef::from(&*bound.socket).send_to(bytes, &path.remote.into());
+        // What is reported here may be about a datagram to somebody else: the second word counts.
+        let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        let sent = send().or_else(|error| if waits(&error) { Err(error) } else { send() });
+        match sent {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if waits(&error) => {
                 self.crowded_out += 1;
                 Ok(())
             }
@@ -210,6 +215,8 @@ fn open_udp(bind: SocketAddr) -> io::Result<UdpSocket> {
     }
     // The kernel may grant less; that is no reason to fail.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    // Where that is not to be had, the timers decide.
+    let _ = unreachable::listen(&socket, bind.is_ipv6());
     socket.set_nonblocking(true)?;
     socket.bind(&bind.into())?;
     UdpSocket::from_std(socket.into())
@@ -236,9 +243,14 @@ async fn read(
 ) {
     let mut buffer = vec![0_u8; DATAGRAM];
     loop {
-        // An ICMP error for something sent earlier shows up here; the transaction's timer deals with
-        // it, and the socket is as good as before.
-        let Ok((length, remote)) = socket.recv_from(&mut buffer).await else {
+        let Ok(ready) = socket.ready(Interest::READABLE | Interest::ERROR).await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        if ready.is_error() && !tell_undelivered(&socket, &actor, &permits) {
+            return;
+        }
+        let Ok((length, remote)) = socket.try_recv_from(&mut buffer) else {
             tokio::task::yield_now().await;
             continue;
         };
@@ -271,4 +283,28 @@ async fn read(
             return;
         }
     }
+}
+
+/// Tells the actor what was heard of datagrams that did not arrive. Answers whether it still listens.
+fn tell_undelivered(
+    socket: &UdpSocket,
+    actor: &ActorRef<TransportMsg>,
+    permits: &Arc<Semaphore>,
+) -> bool {
+    let mut found = Vec::new();
+    // Whatever comes after this makes the socket ready anew.
+    let _ = socket.try_io(Interest::ERROR, || {
+        found = unreachable::take(socket);
+        Err::<(), _>(io::ErrorKind::WouldBlock.into())
+    });
+    for undelivered in found {
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+            continue;
+        };
+        let message = TransportMsg::Undelivered(undelivered, permit);
+        if actor.cast(message).is_err() {
+            return false;
+        }
+    }
+    true
 }
