@@ -19,7 +19,7 @@ use model::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
-use sip_core::call::{Call, CallConfig, CallEvent, EndKind};
+use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, EndKind};
 use sip_core::dispatch::ServerKey;
 use sip_core::stateless::Capabilities;
 use sip_core::{Inbound, Path, ResolveError, ResolveId};
@@ -27,12 +27,12 @@ use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode, Ur
 
 use self::media_leg::MediaLeg;
 use crate::account::AccountFacts;
+use crate::cards::{Card, Cards};
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
-use crate::tenant::TenantMsg;
 use crate::transport::{Delivery, Owner, TransportMsg};
 use crate::wake::{Wake, now};
 use crate::{failures, wall};
@@ -91,7 +91,6 @@ pub(crate) struct DialogActor;
 /// What a [`DialogActor`] is started with.
 pub(crate) struct DialogArgs {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) tenant: ActorRef<TenantMsg>,
     pub(crate) tenant_id: TenantId,
     pub(crate) account: AccountId,
     pub(crate) settings: AccountSettings,
@@ -100,6 +99,7 @@ pub(crate) struct DialogArgs {
     pub(crate) facts: AccountFacts,
     pub(crate) transport: ActorRef<TransportMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
+    pub(crate) cards: Cards,
     pub(crate) id: CallId,
     pub(crate) start: Start,
 }
@@ -126,7 +126,6 @@ pub(crate) enum Start {
 
 pub(crate) struct DialogState {
     shared: Arc<Shared>,
-    tenant: ActorRef<TenantMsg>,
     settings: AccountSettings,
     identity: Identity,
     transport: ActorRef<TransportMsg>,
@@ -138,8 +137,9 @@ pub(crate) struct DialogState {
     view: CallView,
     wake: Wake,
     questions: Questions,
-    /// What the tenant's card was drawn from: CSeq and target of the dialog.
-    card: Option<(u32, String)>,
+    cards: Cards,
+    /// What the present card was drawn from.
+    card: CardStamp,
     /// Whether the user wants the call held; carried out as soon as the call can.
     hold_wanted: bool,
     stream_budget: Budget,
@@ -316,13 +316,13 @@ impl DialogState {
             view,
             wake: Wake::default(),
             questions: Questions::default(),
-            card: None,
+            cards: args.cards,
+            card: CardStamp::None,
             hold_wanted: false,
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,
             shared: args.shared,
-            tenant: args.tenant,
             settings: args.settings,
             identity: args.identity,
             transport: args.transport,
@@ -486,7 +486,7 @@ impl DialogState {
                 }
             }
         }
-        self.send_card();
+        self.draw_card();
     }
 
     /// Polls the call dry. Every verb is followed by this before the next one.
@@ -600,24 +600,21 @@ impl DialogState {
         }
     }
 
-    /// Gives the tenant what it needs to end the call should this actor fail.
-    fn send_card(&mut self) {
+    /// Leaves what it takes to end the call should this actor fail, or its tenant. Drawn anew when
+    /// the old card would not do; the CSeq of a BYE leaves room for what the card does not know.
+    fn draw_card(&mut self) {
         let Phase::Calling(call) = &self.phase else {
             return;
         };
-        let card = call.bye_card();
-        // Drawn anew whenever something was said in the dialog; the CSeq of the BYE leaves room for
-        // what the card does not know.
-        let drawn_from = card.as_ref().and(call.dialog()).map(|dialog| {
-            let target = dialog.next_hop().to_string();
-            (dialog.local_cseq(), target)
-        });
-        if drawn_from != self.card {
-            self.card = drawn_from;
-            let _ = self.tenant.cast(TenantMsg::Card {
-                call: self.view.id,
-                card: card.map(Box::new),
+        let stamp = call.card_stamp();
+        if stamp != self.card {
+            self.card = stamp;
+            let account = self.view.account.clone();
+            let card = call.bye_card().map(|bye| Card {
+                account,
+                bye: Box::new(bye),
             });
+            self.cards.put(self.view.id, card);
         }
     }
 

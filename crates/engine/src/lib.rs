@@ -20,16 +20,17 @@
 //! | Child fails | Budget | Then |
 //! |---|---|---|
 //! | StreamActor | 1 in 10 s | media goes on; past it the figures are missing, the call goes on |
-//! | DialogActor | none | the call ends as *internal*; the tenant sends the BYE from the dialog's card |
+//! | DialogActor | none | the call ends as *internal*; the tenant sends CANCEL, 500 or BYE from the dialog's card |
 //! | AccountActor | 3 in 60 s, with back-off and spread | *degraded*, manual retry; calls go on |
 //! | TransportActor | 3 in 15 s | accounts sign in again on the new one, which has the ports of the old; calls keep their dialogs |
 //! | RecorderActor, StoreActor | 3 in 15 s | what was in their mailboxes is lost; past it nothing is kept |
 //! | DevicesActor | 3 in 15 s | calls go on with a null device and a visible warning |
-//! | TenantActor | 3 in 60 s | that tenant only; past it it is *degraded* |
+//! | TenantActor | 3 in 60 s | that tenant only, and the next one ends its calls from their cards; past it it is *degraded* |
 //!
 //! What clients see of all this is [`model::Event`]s, folded and fanned out by the [`Hub`].
 
 mod account;
+mod cards;
 mod devices;
 mod dialog;
 mod drive;

@@ -9,7 +9,7 @@ use model::{AccountId, Event, Failure};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::Timers;
 use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
-use sip_core::dispatch::OwnerKey;
+use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::options::{Options, OptionsConfig, OptionsEvent};
 use sip_message::{Message, Uri};
 
@@ -65,6 +65,8 @@ pub(crate) struct OneShotState {
     args: Asker,
     owner: Owner,
     key: OwnerKey,
+    /// The INVITE that it refuses, if it does.
+    server_key: Option<ServerKey>,
     request: Running,
     questions: Questions,
     wake: Wake,
@@ -97,6 +99,10 @@ impl Actor for OneShotActor {
         let owner = Owner::new(&myself, args.account.clone(), None, OneShotMsg::Delivered);
         let at = now();
         let seed = args.shared.seed();
+        let server_key = match &args.task {
+            Task::Ask { .. } => None,
+            Task::Farewell { card } => card.server_key(),
+        };
         let (request, key, typed) = match args.task {
             Task::Ask { target, typed } => {
                 let config = OptionsConfig {
@@ -135,6 +141,7 @@ impl Actor for OneShotActor {
             args: asker,
             owner,
             key,
+            server_key,
             request,
             questions: Questions::default(),
             wake: Wake::default(),
@@ -183,7 +190,7 @@ impl OneShotState {
     fn claim(&self) {
         let _ = self.args.transport.cast(TransportMsg::Claim {
             key: self.key.clone(),
-            server_key: None,
+            server_key: self.server_key.clone(),
             owner: self.owner.clone(),
         });
     }

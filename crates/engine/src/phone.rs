@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::shared::{CallMedia, Ringing, Shared, random_u64};
 use crate::store::{StoreActor, StoreArgs, StoreMsg};
 use crate::supervise::Budget;
-use crate::tenant::{AccountSpec, TenantActor, TenantArgs, TenantMsg};
+use crate::tenant::{AccountSpec, Kept, TenantActor, TenantArgs, TenantMsg};
 use crate::wake::now;
 use crate::{DRAINED, wall};
 
@@ -87,6 +87,7 @@ struct TenantChild {
     actor: Option<ActorRef<TenantMsg>>,
     budget: Budget,
     removed: bool,
+    kept: Kept,
 }
 
 impl Actor for PhoneActor {
@@ -584,10 +585,13 @@ impl PhoneState {
             colour: tenant.colour,
             degraded: false,
         };
+        let kept = self.tenants.get(id).map(|child| child.kept.clone());
+        let kept = kept.unwrap_or_default();
         let args = TenantArgs {
             shared: Arc::clone(&self.shared),
             view,
             accounts,
+            kept: kept.clone(),
         };
         let actor = match Actor::spawn_linked(None, TenantActor, args, myself.get_cell()).await {
             Ok((actor, _)) => Some(actor),
@@ -606,6 +610,7 @@ impl PhoneState {
                 actor: None,
                 budget: Budget::tenant(),
                 removed: false,
+                kept,
             });
         child.actor = actor;
     }
@@ -649,6 +654,10 @@ impl PhoneState {
             return;
         };
         let again = child.budget.take(now());
+        if !again {
+            // Nobody would read from its sockets.
+            child.kept.sockets = Default::default();
+        }
         // A tenant that failed took its calls with it.
         let of_tenant = |call: &CallView| call.tenant == id;
         self.shared.fail_calls(of_tenant, "the tenant's own actor");

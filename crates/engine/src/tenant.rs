@@ -14,11 +14,11 @@ use model::{
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
-use sip_core::call::ByeCard;
 use sip_core::{Inbound, TransportError};
 use sip_message::{Request, StatusCode};
 
 use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg};
+use crate::cards::{Card, Cards};
 use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start};
 use crate::identity::Identity;
 use crate::oneshot::{OneShotActor, OneShotArgs, OneShotMsg, Task};
@@ -74,11 +74,6 @@ pub(crate) enum TenantMsg {
         bind: SocketAddr,
         result: Result<(), TransportError>,
     },
-    /// What it takes to end a call whose actor has failed.
-    Card {
-        call: CallId,
-        card: Option<Box<ByeCard>>,
-    },
     /// An account learned something.
     AccountFacts {
         account: AccountId,
@@ -129,6 +124,16 @@ pub(crate) struct TenantArgs {
     pub(crate) shared: Arc<Shared>,
     pub(crate) view: TenantView,
     pub(crate) accounts: Vec<AccountSpec>,
+    pub(crate) kept: Kept,
+}
+
+/// What a tenant leaves to the one that takes its place when it fails.
+#[derive(Clone, Default)]
+pub(crate) struct Kept {
+    /// The goodbyes of its calls.
+    pub(crate) cards: Cards,
+    /// The ports that those calls name.
+    pub(crate) sockets: KeptSockets,
 }
 
 pub(crate) struct TenantState {
@@ -136,11 +141,11 @@ pub(crate) struct TenantState {
     view: TenantView,
     recorder: Arc<Service<RecorderMsg>>,
     transport: ActorRef<TransportMsg>,
-    sockets: KeptSockets,
+    kept: Kept,
     transport_budget: Budget,
     recorder_budget: Budget,
     accounts: HashMap<AccountId, Account>,
-    calls: HashMap<CallId, Leg>,
+    calls: HashMap<CallId, ActorRef<DialogMsg>>,
     one_shots: Vec<ActorRef<OneShotMsg>>,
     leaving: bool,
     /// Set when all is said and only its arrival is waited for.
@@ -158,12 +163,6 @@ struct Account {
     next: Option<Box<AccountSpec>>,
 }
 
-struct Leg {
-    account: AccountId,
-    actor: ActorRef<DialogMsg>,
-    card: Option<Box<ByeCard>>,
-}
-
 impl Actor for TenantActor {
     type Msg = TenantMsg;
     type State = TenantState;
@@ -178,6 +177,7 @@ impl Actor for TenantActor {
             shared,
             view,
             accounts,
+            kept,
         } = args;
         shared.hub.publish(Event::Tenant {
             tenant: view.clone(),
@@ -191,14 +191,13 @@ impl Actor for TenantActor {
             .await?
             .0;
         let recorder = Arc::new(Service::new(recorder));
-        let sockets = KeptSockets::default();
-        let transport = start_transport(&myself, &shared, &recorder, &sockets).await?;
+        let transport = start_transport(&myself, &shared, &recorder, &kept.sockets).await?;
         let mut state = TenantState {
             shared,
             view,
             recorder,
             transport,
-            sockets,
+            kept,
             transport_budget: Budget::service(),
             recorder_budget: Budget::service(),
             accounts: HashMap::new(),
@@ -210,6 +209,7 @@ impl Actor for TenantActor {
         for spec in accounts {
             state.put_account(&myself, spec).await;
         }
+        state.end_what_was_left(&myself).await;
         Ok(state)
     }
 
@@ -256,11 +256,6 @@ impl Actor for TenantActor {
                 }
                 if let Some(actor) = state.account_actor(&account) {
                     let _ = actor.cast(AccountMsg::Listens(result));
-                }
-            }
-            TenantMsg::Card { call, card } => {
-                if let Some(leg) = state.calls.get_mut(&call) {
-                    leg.card = card;
                 }
             }
             TenantMsg::AccountFacts { account, facts } => {
@@ -339,7 +334,7 @@ impl TenantState {
             Command::MuteCall { call, muted } => self.tell(call, DialogMsg::Mute(muted)),
             Command::SendDtmf { call, digits } => self.tell(call, DialogMsg::Digits(digits)),
             Command::DismissCall { call } => match self.calls.get(&call) {
-                Some(leg) => drop(leg.actor.cast(DialogMsg::Dismiss)),
+                Some(leg) => drop(leg.cast(DialogMsg::Dismiss)),
                 // Its actor is drained and gone; the view is all there is.
                 None => self.shared.hub.publish(Event::CallRemoved { call }),
             },
@@ -361,7 +356,7 @@ impl TenantState {
 
     fn tell(&self, call: CallId, message: DialogMsg) {
         if let Some(leg) = self.calls.get(&call) {
-            let _ = leg.actor.cast(message);
+            let _ = leg.cast(message);
         }
     }
 
@@ -488,7 +483,7 @@ impl TenantState {
         }
         let args = DialogArgs {
             shared: Arc::clone(&self.shared),
-            tenant: myself.clone(),
+            cards: self.kept.cards.clone(),
             tenant_id: self.view.id.clone(),
             account: account.clone(),
             settings: entry.spec.settings.clone(),
@@ -502,14 +497,7 @@ impl TenantState {
         };
         match Actor::spawn_linked(None, DialogActor, args, myself.get_cell()).await {
             Ok((actor, _)) => {
-                self.calls.insert(
-                    id,
-                    Leg {
-                        account: account.clone(),
-                        actor,
-                        card: None,
-                    },
-                );
+                self.calls.insert(id, actor);
             }
             Err(error) => self.note(
                 "supervision",
@@ -632,13 +620,15 @@ impl TenantState {
         if let Some(id) = self
             .calls
             .iter()
-            .find(|(_, leg)| leg.actor.get_id() == who)
+            .find(|(_, leg)| leg.get_id() == who)
             .map(|(id, _)| *id)
         {
-            if let Some(leg) = self.calls.remove(&id)
+            if self.calls.remove(&id).is_some()
                 && let Some(error) = error
             {
-                self.on_dialog_failed(myself, id, leg, &error).await;
+                self.on_dialog_failed(myself, id, &error).await;
+            } else {
+                self.kept.cards.put(id, None);
             }
             return;
         }
@@ -660,17 +650,26 @@ impl TenantState {
         }
     }
 
+    /// Calls of a tenant that failed, whose place this one takes.
+    async fn end_what_was_left(&mut self, myself: &ActorRef<TenantMsg>) {
+        for (id, card) in self.kept.cards.take_all() {
+            let text = format!("call {id} went down with its tenant; the peer is told");
+            self.note("supervision", text);
+            self.say_goodbye(myself, card).await;
+        }
+    }
+
+    async fn say_goodbye(&mut self, myself: &ActorRef<TenantMsg>, card: Card) {
+        let task = Task::Farewell { card: card.bye };
+        let args = self.one_shot_args(&card.account, task);
+        self.start_one_shot(myself, args).await;
+    }
+
     /// The call ends as internal, and the peer is told from the card.
-    async fn on_dialog_failed(
-        &mut self,
-        myself: &ActorRef<TenantMsg>,
-        id: CallId,
-        leg: Leg,
-        error: &str,
-    ) {
+    async fn on_dialog_failed(&mut self, myself: &ActorRef<TenantMsg>, id: CallId, error: &str) {
         self.note(
             "supervision",
-            format!("call {id} failed inside ({error}); the peer is told with a BYE"),
+            format!("call {id} failed inside ({error}); the peer is told"),
         );
         self.shared.live.remove(id);
         self.shared.release_devices(id);
@@ -689,9 +688,8 @@ impl TenantState {
                 call: Box::new(view),
             });
         }
-        if let Some(card) = leg.card {
-            let args = self.one_shot_args(&leg.account, Task::Farewell { card });
-            self.start_one_shot(myself, args).await;
+        if let Some(card) = self.kept.cards.take(id) {
+            self.say_goodbye(myself, card).await;
         }
     }
 
@@ -789,16 +787,14 @@ impl TenantState {
     }
 
     async fn restart_transport(&mut self, myself: &ActorRef<TenantMsg>) {
-        match start_transport(myself, &self.shared, &self.recorder, &self.sockets).await {
+        match start_transport(myself, &self.shared, &self.recorder, &self.kept.sockets).await {
             Ok(transport) => {
                 self.transport = transport;
                 for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
                     let _ = actor.cast(AccountMsg::TransportReplaced(self.transport.clone()));
                 }
                 for leg in self.calls.values() {
-                    let _ = leg
-                        .actor
-                        .cast(DialogMsg::TransportReplaced(self.transport.clone()));
+                    let _ = leg.cast(DialogMsg::TransportReplaced(self.transport.clone()));
                 }
                 for actor in &self.one_shots {
                     let _ = actor.cast(OneShotMsg::TransportReplaced(self.transport.clone()));
@@ -838,7 +834,7 @@ impl TenantState {
     fn leave(&mut self, myself: &ActorRef<TenantMsg>) {
         self.leaving = true;
         for leg in self.calls.values() {
-            let _ = leg.actor.cast(DialogMsg::End);
+            let _ = leg.cast(DialogMsg::End);
         }
         for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
             let _ = actor.cast(AccountMsg::Leave { shown: true });

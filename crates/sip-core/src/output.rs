@@ -29,7 +29,7 @@ pub enum Output<E> {
 
 /// The outputs that wait to be polled, with the check that they are. Every top-level object
 /// holds one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outbox<E> {
     queue: VecDeque<Output<E>>,
     /// Whether the last poll answered with the deadline.

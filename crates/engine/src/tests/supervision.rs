@@ -2,7 +2,10 @@
 
 use model::{CallId, CallState, Command, FailureKind, RegistrationState};
 
-use super::house::House;
+use sip_message::Method;
+
+use super::house::{House, tone};
+use super::peer::{Peer, SDP, answer, carol, to_tag};
 use crate::phone::PhoneMsg;
 use crate::tenant::Child;
 
@@ -66,7 +69,7 @@ async fn a_dialog_that_fails_ends_its_call_only_and_the_peer_gets_a_bye() {
         let peer = house.until_state(theirs, CallState::Ended).await;
         assert_eq!(peer.failure, None, "the peer was told with a BYE");
     }
-    house.until_notes("the peer is told with a BYE", 2).await;
+    house.until_notes("the peer is told", 2).await;
     still_heard(&mut house, other_out).await;
     still_a_dialog(&mut house, other_out, other_into).await;
     house.close().await;
@@ -310,5 +313,85 @@ async fn a_root_that_fails_says_so_to_every_client_and_ends_the_calls() {
     tokio::time::timeout(std::time::Duration::from_secs(5), told)
         .await
         .expect("one who has not looked for a while is told too");
+    house.close().await;
+}
+
+/// Carol calls dan, dan rings, and carol's actor fails with this: dan hears a CANCEL.
+async fn cancelled_after(house: &mut House, fail: impl Fn(&House, CallId)) {
+    let dan = Peer::bind().await;
+    let out = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    dan.send(from, &answer(&invite, "180 Ringing", "", ""))
+        .await;
+    house.until_state(out, CallState::Ringing).await;
+    fail(house, out);
+    let (cancel, from) = dan.request(Method::Cancel).await;
+    assert_eq!(
+        cancel.headers.via_top().map(|via| via.to_string()),
+        invite.headers.via_top().map(|via| via.to_string()),
+        "RFC 3261 §9.1: it is that INVITE's"
+    );
+    dan.send(from, &answer(&cancel, "200 OK", "", "")).await;
+    let refusal = answer(&invite, "487 Request Terminated", "", "");
+    dan.send(from, &refusal).await;
+    dan.request(Method::Ack).await;
+    let ended = house.until_state(out, CallState::Ended).await;
+    assert!(ended.failure.is_some(), "it says that it failed inside");
+}
+
+/// Dan calls carol, she rings, and her actor fails with this: dan hears a 500, and again when he
+/// repeats himself.
+async fn refused_after(house: &mut House, at: std::net::SocketAddr, fail: impl Fn(&House, CallId)) {
+    let dan = Peer::bind().await;
+    let invite = dan.says("INVITE", 1, None, SDP);
+    dan.send(at, &invite).await;
+    let into = house.until_ringing().await;
+    let calls = house.engine.snapshot().calls.len();
+    fail(house, into);
+    let refusal = dan.final_response().await;
+    assert_eq!(refusal.status.code(), 500);
+    dan.send(at, &invite).await;
+    assert_eq!(
+        dan.final_response().await,
+        refusal,
+        "and nothing rings anew"
+    );
+    let ack = dan.says("ACK", 1, Some(&to_tag(&refusal)), "");
+    let ack = ack.replace("z9hG4bK-ACK-1", "z9hG4bK-INVITE-1");
+    dan.send(at, &ack).await;
+    house.until_state(into, CallState::Ended).await;
+    assert_eq!(house.engine.snapshot().calls.len(), calls);
+}
+
+#[tokio::test]
+async fn a_dialog_that_fails_before_the_answer_tells_its_peer_too() {
+    let (mut house, at) = carol(tone()).await;
+    let fail = |house: &House, call: CallId| house.crash("carol", Child::Dialog(call));
+    cancelled_after(&mut house, fail).await;
+    refused_after(&mut house, at, fail).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_peers_of_a_tenant_that_failed_hear_of_it() {
+    let (mut house, at) = carol(tone()).await;
+    let fail = |house: &House, _: CallId| house.crash("carol", Child::Tenant);
+    cancelled_after(&mut house, fail).await;
+    refused_after(&mut house, at, fail).await;
+    // And one whose call is up.
+    let dan = Peer::bind().await;
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&dan.final_response().await);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(call, CallState::Connected).await;
+    fail(&house, call);
+    let (bye, from) = dan.request(Method::Bye).await;
+    assert_eq!(from, at, "from the port that the call has");
+    let from_header = bye.headers.from().expect("a From");
+    assert_eq!(from_header.tag(), Some(tag.as_str()));
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(call, CallState::Ended).await;
     house.close().await;
 }

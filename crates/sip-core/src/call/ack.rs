@@ -12,7 +12,7 @@ use crate::path::Transmit;
 use crate::timers::Timers;
 
 /// A 2xx of ours that waits for its ACK and is repeated until then (RFC 3261 §13.3.1.4).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Unacked {
     /// Of the INVITE: the ACK has the same number.
     pub(super) cseq: u32,

@@ -54,7 +54,7 @@ use std::time::Instant;
 use sip_message::{Reason, Request, Response};
 use thiserror::Error;
 
-pub use card::ByeCard;
+pub use card::{ByeCard, CardStamp};
 pub use config::CallConfig;
 pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
 pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
@@ -78,6 +78,9 @@ use crate::tokens::{Seed, Tokens};
 use crate::transaction::ServerOutput;
 
 /// One call. See the [module](self).
+///
+/// A copy speaks with the same branches: it is for [`ByeCard`], which draws others, and for nobody else.
+#[derive(Clone)]
 pub struct Call {
     config: CallConfig,
     tokens: Tokens,

@@ -97,7 +97,7 @@ pub struct ReferRequest {
 }
 
 /// A REFER of ours, from its sending to the end of its subscription.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) id: ReferId,
     /// CSeq numbers under which it went out: a login makes a second one.
@@ -115,7 +115,7 @@ pub(super) struct Asked {
 }
 
 /// A REFER of the peer, from its arrival to our last NOTIFY.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Taken {
     pub(super) id: ReferId,
     /// Its CSeq number, which names the subscription (RFC 3515 §2.4.6).
@@ -134,7 +134,7 @@ pub(super) struct Taken {
 }
 
 /// All transfers of a call.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Transfers {
     pub(super) asked: Vec<Asked>,
     pub(super) taken: Vec<Taken>,

@@ -70,7 +70,7 @@ pub(super) enum Cancel {
 }
 
 /// One of our requests, on one path after the other until a peer answers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ClientTask {
     pub(super) id: TaskId,
     pub(super) purpose: Purpose,
@@ -97,7 +97,7 @@ pub(super) struct ClientTask {
 }
 
 /// The paths of a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Way {
     /// The transport side was asked.
     Asked(ResolveId),
@@ -106,7 +106,7 @@ pub(super) enum Way {
 }
 
 /// A request on one path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Attempt {
     pub(super) branch: String,
     pub(super) destination: Destination,
@@ -116,7 +116,7 @@ pub(super) struct Attempt {
 }
 
 /// The transaction of an attempt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Machine {
     Invite(Box<ClientInvite>),
     Other(Box<ClientNonInvite>),
@@ -288,7 +288,7 @@ impl Attempt {
 }
 
 /// A request of the peer, from its arrival until its repeats have ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ServerTask {
     pub(super) id: TaskId,
     pub(super) key: ServerKey,
@@ -299,7 +299,7 @@ pub(super) struct ServerTask {
 }
 
 /// The transaction of a peer's request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum ServerMachine {
     Invite(Box<ServerInvite>),
     Other(Box<ServerNonInvite>),

@@ -77,7 +77,7 @@ pub struct SessionInterval {
 }
 
 /// What a call knows of its session timer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     agreed: Option<Agreed>,
     /// The largest Min-SE that anybody named in this call; 0 for none.

@@ -28,7 +28,7 @@ use crate::path::TransportError;
 use crate::timers::{Deadlines, Timer, Timers};
 
 /// A request other than INVITE and ACK sent by us, until its final response.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientNonInvite {
     state: State,
     method: Method,

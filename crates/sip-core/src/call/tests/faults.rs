@@ -409,17 +409,82 @@ fn a_call_whose_owner_died_is_ended_from_its_card() {
     assert_all_gone(&mut net, &[alice, bob]);
 }
 
+/// The owner of this call dies, and its card takes over.
+fn die(net: &mut Net, node: NodeId) {
+    let call = phone(net, node).call.as_ref().unwrap();
+    let card = call.bye_card().expect("something was said");
+    assert_eq!(&card.owner_key(), call.owner_key());
+    act(net, node, |phone, now| {
+        let config = phone.config.clone();
+        phone.events.clear();
+        phone.call = Some(card.into_bye(now, config, &Seed::from_number(78)));
+    });
+    wait(net, 50);
+}
+
 #[test]
-fn a_call_without_confirmed_dialog_has_no_card() {
-    let (net, alice, ..) = calling(Some(OFFER));
-    assert!(
-        phone(&net, alice)
-            .call
-            .as_ref()
-            .unwrap()
-            .bye_card()
-            .is_none()
+fn a_call_that_rings_there_when_its_owner_dies_is_cancelled_from_its_card() {
+    let (mut net, alice, bob, invite) = calling(Some(OFFER));
+    let ringing = response(&invite, 180, "b");
+    say(&mut net, bob, ALICE, ringing.to_bytes());
+    wait(&mut net, 10);
+    die(&mut net, alice);
+    let cancel = last(&net, bob, "CANCEL");
+    assert_eq!(
+        cancel.headers.get(HeaderName::Via),
+        invite.headers.get(HeaderName::Via),
+        "RFC 3261 §9.1"
     );
+    say(&mut net, bob, ALICE, response(&cancel, 200, "b").to_bytes());
+    say(&mut net, bob, ALICE, response(&invite, 487, "b").to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, bob, "ACK").len(), 1);
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_call_that_nobody_heard_of_yet_when_its_owner_dies_is_cancelled_as_soon_as_somebody_does() {
+    let (mut net, alice, bob, invite) = calling(Some(OFFER));
+    die(&mut net, alice);
+    assert!(heard(&net, bob, "CANCEL").is_empty(), "RFC 3261 §9.1");
+    say(&mut net, bob, ALICE, response(&invite, 180, "b").to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, bob, "CANCEL").len(), 1);
+    // The peer has picked up meanwhile: it is acknowledged, and told goodbye.
+    let ok = answer(&invite, 200, "b", "sip:bob@192.0.2.2", ANSWER);
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, bob, "ACK").len(), 1);
+    let bye = last(&net, bob, "BYE");
+    say(&mut net, bob, ALICE, response(&bye, 200, "b").to_bytes());
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_call_that_rings_here_when_its_owner_dies_is_refused_from_its_card() {
+    let mut net = Net::new(6);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_phone(&mut net, BOB, "bob");
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 50);
+    act(&mut net, bob, |phone, now| phone.call().ring(now, None)).unwrap();
+    wait(&mut net, 50);
+    let card = phone(&net, bob).call.as_ref().unwrap().bye_card().unwrap();
+    assert!(card.server_key().is_some(), "for repeats and the CANCEL");
+    die(&mut net, bob);
+    assert!(matches!(
+        phone(&net, alice).ended(),
+        Some(EndKind::Status { code: 500, .. })
+    ));
+    assert_all_gone(&mut net, &[alice, bob]);
+}
+
+#[test]
+fn a_call_of_which_nothing_is_on_the_wire_has_no_card() {
+    let (mut net, alice, ..) = calling(Some(OFFER));
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    let call = phone(&net, alice).call.as_ref().unwrap();
+    assert!(call.bye_card().is_none(), "it has ended");
 }
 
 #[test]
