@@ -528,7 +528,9 @@ impl DialogState {
             CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
             CallEvent::Established => self.on_established(),
             CallEvent::ReofferFailed { status } => self.on_reoffer_failed(status),
-            CallEvent::Info { content_type, body } => self.on_info(&content_type, &body),
+            CallEvent::Info {
+                content_type, body, ..
+            } => self.on_info(&content_type, &body),
             CallEvent::Refer { .. } => {}
             // Nobody can ask for it: REFER is not among the methods that we allow.
             CallEvent::ReferRequested(request) => self.on_refer(request.id),

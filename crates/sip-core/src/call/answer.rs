@@ -70,6 +70,7 @@ impl Call {
         };
         let mut call = Self::new(config, &tokens.seed(), Role::Callee, owner);
         call.source = Some(inbound);
+        call.learn(&request.headers);
         call.take_invite(now, &request, inbound, key, dialog);
         call.settle(now);
         Ok(call)

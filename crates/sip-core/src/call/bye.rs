@@ -32,7 +32,17 @@ impl Call {
         Ok(())
     }
 
-    /// The same, and the BYE says why (RFC 3326).
+    /// [`Call::hang_up`], and the CANCEL or BYE says why (RFC 3326), like 200 "Call completed elsewhere" for phones that
+    /// ring beside the one that was taken.
+    ///
+    /// # Errors
+    /// [`WrongState::Phase`] when it has ended.
+    pub fn hang_up_because(&mut self, now: Instant, reason: Reason) -> Result<(), WrongState> {
+        self.farewell = Some(reason);
+        self.hang_up(now)
+    }
+
+    /// [`Call::leave`], and the BYE says why.
     pub(super) fn leave_because(&mut self, now: Instant, cause: u16, text: &str) {
         self.farewell = Some(Reason::new("SIP", cause, text));
         self.leave(now);

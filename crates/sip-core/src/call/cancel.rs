@@ -55,6 +55,7 @@ impl Call {
     fn send_cancel(&mut self, now: Instant, id: TaskId) {
         let timers = self.config.timers;
         let cancel_id = self.next_task();
+        let farewell = self.farewell.clone();
         let Some(task) = self.client(id) else { return };
         let hop = task.hop.clone();
         let Some(Attempt {
@@ -66,7 +67,10 @@ impl Call {
         else {
             return;
         };
-        let request = machine.cancel_request();
+        let mut request = machine.cancel_request();
+        if let Some(reason) = farewell {
+            request.headers.push(HeaderName::Reason, reason);
+        }
         let (branch, destination) = (branch.clone(), *destination);
         task.cancel = Cancel::Sent;
         // RFC 3261 §9.1: without a final answer 64·T1 after the CANCEL the INVITE counts as cancelled.

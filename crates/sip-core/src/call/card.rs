@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use sip_message::StatusCode;
 
+use super::session_id::SessionIds;
 use super::task::{ClientTask, Machine, Purpose};
 use super::{Call, CallConfig, EndKind, Phase, Role};
 use crate::auth::Home;
@@ -34,6 +35,7 @@ struct Talking {
     source: Option<Inbound>,
     role: Role,
     home: Home,
+    session_ids: SessionIds,
 }
 
 /// From what a card was drawn. As long as it is the same, so is the card.
@@ -119,6 +121,7 @@ fn end_dialog(now: Instant, talking: Talking, config: CallConfig, seed: &Seed) -
         source,
         role,
         home,
+        session_ids,
     } = talking;
     let id = dialog.id();
     let owner = OwnerKey {
@@ -128,6 +131,7 @@ fn end_dialog(now: Instant, talking: Talking, config: CallConfig, seed: &Seed) -
     let mut call = Call::new(CallConfig { home, ..config }, seed, role, owner);
     dialog.set_local_cseq(dialog.local_cseq().saturating_add(CSEQ_ROOM));
     call.source = source;
+    call.session_ids = session_ids;
     call.phase = Phase::Talking;
     call.dialog = Some(dialog);
     call.leave(now);
@@ -163,6 +167,7 @@ impl Call {
                 dialog: self.dialog.clone()?,
                 source: self.source,
                 role: self.role,
+                session_ids: self.session_ids.clone(),
                 home: self.authenticator.home().cloned().unwrap_or_default(),
             })))),
         }

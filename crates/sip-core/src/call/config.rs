@@ -35,7 +35,8 @@ pub struct CallConfig {
     /// Our methods, extensions, body types and name. Without `100rel` among the extensions no provisional answer is
     /// reliable, either way.
     pub capabilities: Capabilities,
-    /// Headers of our own for the INVITE or its answers, as (name, value).
+    /// Headers of our own for the INVITE or its answers, as (name, value). Those whose names begin with `X-` go with
+    /// every other request of the call, too.
     pub extra_headers: Vec<(String, String)>,
     /// How long it may ring, either way. 3 minutes unless changed; `None` for ever.
     pub ring_limit: Option<Duration>,
@@ -45,6 +46,21 @@ pub struct CallConfig {
     pub join: Option<Replaces>,
     /// Who asked us to make this call (RFC 3892).
     pub referred_by: Option<NameAddr>,
+    /// To call without telling who: an anonymous From and `Privacy: id` (RFC 3323, RFC 3325 §9.3).
+    pub anonymous: bool,
+    /// Who we are, for a proxy that asserts identities (P-Preferred-Identity, RFC 3325 §9.2): it shows this, or tells
+    /// it to nobody where the call is anonymous.
+    pub preferred_identity: Option<NameAddr>,
+    /// Whether P-Asserted-Identity of calls that come in is to be believed: they come from the account's own server.
+    pub trusts_first_hop: bool,
+    /// How many redirections (3xx) the user may follow ([`super::Call::follow`]). 0, as unless changed: a 3xx ends the
+    /// call at once.
+    pub redirections: u8,
+    /// Info Packages (RFC 6086) whose INFO we take. INFO of no package is always taken.
+    pub info_packages: Vec<String>,
+    /// Our half of the Session-ID (RFC 7989), 32 hexadecimal digits, for a call that goes on from another one. `None`
+    /// for a new one.
+    pub session_id: Option<String>,
     /// What we want of session timers (RFC 4028). Without `timer` among the extensions there are none.
     pub session_timer: SessionTimer,
     /// T1, T2 and T4.
@@ -81,6 +97,12 @@ impl CallConfig {
             replaces: None,
             join: None,
             referred_by: None,
+            anonymous: false,
+            preferred_identity: None,
+            trusts_first_hop: false,
+            redirections: 0,
+            info_packages: Vec::new(),
+            session_id: None,
             session_timer: SessionTimer::default(),
             timers: Timers::default(),
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use sip_message::StatusCode;
 
 use super::modify::Reoffer;
+use super::redirect::Redirection;
 use super::reliable::Reliable;
 use super::task::{Cancel, Purpose, TaskId};
 use super::timer::Session;
@@ -28,6 +29,7 @@ impl Call {
         self.update_again = Again::default();
         self.session = Session::default();
         self.described = None;
+        self.redirection = Redirection::default();
         self.ringing = None;
         self.provisional = None;
         self.deadlines.clear_all();

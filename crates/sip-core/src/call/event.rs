@@ -44,7 +44,9 @@ pub enum CallEvent {
     },
     /// The peer sent an INFO (RFC 6086), already answered with 200.
     Info {
-        /// Its Content-Type as sent; empty when there was none.
+        /// The Info Package it belongs to (RFC 6086); `None` for an INFO of the old kind.
+        package: Option<String>,
+        /// Its Content-Type as sent; empty when there was none. Digits are read by [`super::InfoDigit::parse`].
         content_type: String,
         /// Its body.
         body: Vec<u8>,
@@ -60,7 +62,8 @@ pub enum CallEvent {
     /// The peer asks us to call somebody: [`super::Call::accept_refer`] or [`super::Call::reject_refer`]. Undecided
     /// for 10 s it is answered 202 in our name, and the decision goes out as a report.
     ReferRequested(Box<ReferRequest>),
-    /// A 3xx: where else the peer may be reached, best first. [`CallEvent::Ended`] follows.
+    /// A 3xx: where else the peer may be reached, best first. [`super::Call::follow`] goes there, where
+    /// [`super::CallConfig::redirections`] allows it; else [`CallEvent::Ended`] follows.
     Redirected {
         /// The Contacts of the answer.
         contacts: Vec<NameAddr>,

@@ -19,6 +19,34 @@ impl Call {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<(), WrongState> {
+        self.send_info(now, None, content_type, body)
+    }
+
+    /// Sends an INFO of an Info Package (RFC 6086).
+    ///
+    /// # Errors
+    /// As [`Call::info`], and [`WrongState::NotTaken`] for a package that the peer does not take.
+    pub fn info_of_package(
+        &mut self,
+        now: Instant,
+        package: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<(), WrongState> {
+        let mut taken = self.peer_packages.iter();
+        if !taken.any(|other| other.eq_ignore_ascii_case(package)) {
+            return Err(WrongState::NotTaken);
+        }
+        self.send_info(now, Some(package), content_type, body)
+    }
+
+    fn send_info(
+        &mut self,
+        now: Instant,
+        package: Option<&str>,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<(), WrongState> {
         let phase = self.phase;
         let Some(dialog) = self.present_dialog() else {
             return Err(WrongState::Phase(phase));
@@ -27,17 +55,38 @@ impl Call {
         let hop = dialog.next_hop().clone();
         self.out.begin_input();
         self.name_ourselves(&mut request.headers);
-        request
-            .headers
-            .push(HeaderName::ContentType, content_type.to_owned());
-        request.body = body;
+        if let Some(package) = package {
+            // RFC 6086 §4.2.1 and §8.2.
+            request.headers.push(HeaderName::InfoPackage, package);
+            request
+                .headers
+                .push(HeaderName::ContentDisposition, "Info-Package");
+        }
+        if !body.is_empty() {
+            request.set_body(content_type, body);
+        }
         self.send(now, Purpose::Info, request, &hop);
         self.settle(now);
         Ok(())
     }
 
+    /// The Info Packages that the peer says it takes (RFC 6086 §5).
+    #[must_use]
+    pub fn peer_packages(&self) -> &[String] {
+        &self.peer_packages
+    }
+
     /// An INFO of the peer.
     pub(super) fn on_info(&mut self, now: Instant, id: TaskId, info: Request) {
+        let package = info.headers.info_package().ok();
+        let package = package.map(|package| package.package);
+        let known = |package: &String| {
+            let mut ours = self.config.info_packages.iter();
+            ours.any(|own| own.eq_ignore_ascii_case(package))
+        };
+        if package.as_ref().is_some_and(|package| !known(package)) {
+            return self.refuse_package(now, id);
+        }
         self.respond(now, id, StatusCode::OK, None);
         let content_type = info
             .headers
@@ -45,9 +94,20 @@ impl Call {
             .unwrap_or_default()
             .to_owned();
         self.event(CallEvent::Info {
+            package,
             content_type,
             body: info.body,
         });
+    }
+
+    /// 469 with the packages that we take (RFC 6086 §4.2.2).
+    fn refuse_package(&mut self, now: Instant, id: TaskId) {
+        let ours = self.config.info_packages.join(", ");
+        let status = StatusCode::new(469).unwrap_or(StatusCode::BAD_REQUEST);
+        if let Some(mut response) = self.answer_to(id, status, None) {
+            response.headers.push(HeaderName::RecvInfo, ours);
+            self.respond_with(now, id, response);
+        }
     }
 
     /// An INFO of ours was refused.

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use sip_message::{HeaderName, Headers, Method, NameAddr, Request, Response, StatusCode, Uri};
+use sip_message::{
+    HeaderName, Headers, Host, Method, NameAddr, Request, Response, StatusCode, Uri,
+};
 
 use super::body::session_description;
 use super::reliable::OPTION;
@@ -49,8 +51,16 @@ impl Call {
     }
 
     /// The INVITE without what depends on the path (RFC 3261 §8.1.1).
-    fn invite_request(&mut self, remote: &NameAddr, cseq: u32, offer: Option<Vec<u8>>) -> Request {
-        let mut from = self.config.local.clone();
+    pub(super) fn invite_request(
+        &mut self,
+        remote: &NameAddr,
+        cseq: u32,
+        offer: Option<Vec<u8>>,
+    ) -> Request {
+        let mut from = match self.config.anonymous {
+            true => anonymous(),
+            false => self.config.local.clone(),
+        };
         from.set_tag(&self.owner.local_tag);
         let mut to = remote.clone();
         to.params.remove("tag");
@@ -81,6 +91,12 @@ impl Call {
                 headers.push(name, wish);
             }
         }
+        if self.config.anonymous {
+            headers.push(HeaderName::Privacy, "id");
+        }
+        if let Some(identity) = &self.config.preferred_identity {
+            headers.push(HeaderName::PPreferredIdentity, identity);
+        }
         if let Some(by) = &self.config.referred_by {
             headers.push(HeaderName::ReferredBy, by);
         }
@@ -105,6 +121,10 @@ impl Call {
             .collect();
         if !supported.is_empty() {
             headers.push(HeaderName::Supported, supported.join(", "));
+        }
+        if !self.config.info_packages.is_empty() {
+            // RFC 6086 §5.2.
+            headers.push(HeaderName::RecvInfo, self.config.info_packages.join(", "));
         }
         if !ours.user_agent.is_empty() {
             headers.push(HeaderName::UserAgent, &ours.user_agent);
@@ -281,15 +301,14 @@ impl Call {
         } else {
             self.status_kind(&response)
         };
+        let request = self.client(id).map(|task| task.request.clone());
         self.finish(id);
-        if response.status.is_redirect() {
+        if let (true, Some(request)) = (response.status.is_redirect(), request) {
             let contacts = response
                 .headers
                 .list::<NameAddr>(HeaderName::Contact)
                 .unwrap_or_default();
-            self.event(CallEvent::Redirected {
-                contacts: by_preference(contacts),
-            });
+            return self.on_redirected(now, request, by_preference(contacts), kind);
         }
         self.end(now, kind);
     }
@@ -300,6 +319,12 @@ pub(super) fn to_tag(response: &Response) -> String {
     let to = response.headers.to().ok();
     to.and_then(|to| to.tag().map(str::to_owned))
         .unwrap_or_default()
+}
+
+/// Nobody (RFC 3323 §4.1.1.3).
+fn anonymous() -> NameAddr {
+    let host = Host::Name("anonymous.invalid".to_owned());
+    NameAddr::new(Uri::sip(host).with_user("anonymous")).with_display("Anonymous")
 }
 
 /// A proxy of ours as Route: loose routing, unless it was configured otherwise.

@@ -26,9 +26,11 @@ mod ack;
 mod answer;
 mod body;
 mod bye;
+mod caller;
 mod cancel;
 mod card;
 mod config;
+mod digit;
 mod end;
 mod event;
 mod info;
@@ -36,11 +38,13 @@ mod invite;
 mod modify;
 mod notify;
 mod progress;
+mod redirect;
 mod refer;
 mod reliable;
 mod replace;
 mod send;
 mod serve;
+mod session_id;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -54,8 +58,10 @@ use std::time::Instant;
 use sip_message::{Reason, Request, Response};
 use thiserror::Error;
 
+pub use caller::CallerInfo;
 pub use card::{ByeCard, CardStamp};
 pub use config::CallConfig;
+pub use digit::InfoDigit;
 pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
 pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
 pub use replace::Fit;
@@ -63,8 +69,10 @@ pub use timer::{SessionInterval, SessionTimer};
 
 use self::ack::Unacked;
 use self::modify::Reoffer;
+use self::redirect::Redirection;
 use self::refer::Transfers;
 use self::reliable::{Reliable, Taken};
+use self::session_id::SessionIds;
 use self::task::{ClientTask, ServerTask, TaskId, Way};
 use self::timer::Session;
 use self::update::Again;
@@ -138,6 +146,14 @@ pub struct Call {
     provisional: Option<Response>,
     /// REFERs both ways and their subscriptions, which outlive the session.
     transfers: Transfers,
+    /// A 3xx that waits for the user's choice, and those followed before.
+    redirection: Redirection,
+    /// The call's name on all its legs.
+    session_ids: SessionIds,
+    /// `X-` headers of the peer.
+    peer_headers: Vec<(String, String)>,
+    /// Info Packages that the peer takes.
+    peer_packages: Vec<String>,
     /// What our CANCEL or BYE says of its reason (RFC 3326).
     farewell: Option<Reason>,
     /// The BYE waits for the ACK to our 2xx (RFC 3261 §15).
@@ -211,6 +227,8 @@ enum CallTimer {
     RepeatProvisional,
     /// Our re-INVITE may be tried again (RFC 3261 §14.1).
     Reoffer,
+    /// The user did not choose among the contacts of a 3xx.
+    Redirected,
     /// The same for our UPDATE (RFC 3311 §5.3).
     UpdateAgain,
     /// Half of the session interval is over and the refresh is ours (RFC 4028 §10).
@@ -236,6 +254,9 @@ pub enum WrongState {
     /// No offer waits for an answer.
     #[error("no session description is owed")]
     NothingDue,
+    /// Not one of the things to choose from.
+    #[error("this cannot be chosen")]
+    Choice,
     /// The status is not of the kind that this verb sends.
     #[error("status {0} cannot be sent here")]
     Status(u16),
@@ -263,6 +284,7 @@ impl Call {
     pub fn handle_request(&mut self, now: Instant, request: Request, inbound: Inbound) {
         self.out.begin_input();
         self.source = Some(inbound);
+        self.learn(&request.headers);
         self.serve(now, request, inbound);
         self.settle(now);
     }
@@ -278,6 +300,7 @@ impl Call {
             Some(attempt) => {
                 self.source = Some(inbound);
                 attempt.handle_response(now, &response);
+                self.learn(&response.headers);
             }
             None => self.on_stray_response(now, &response, inbound),
         }
@@ -394,7 +417,8 @@ impl Call {
             Role::Caller => Phase::Calling,
             Role::Callee => Phase::Ringing,
         };
-        let tokens = Tokens::new(seed);
+        let mut tokens = Tokens::new(seed);
+        let session_ids = SessionIds::new(config.session_id.as_deref(), &mut tokens);
         let authenticator = send::authenticator(&config);
         let mut call = Self {
             config,
@@ -429,6 +453,10 @@ impl Call {
             given_up: Vec::new(),
             provisional: None,
             transfers: Transfers::default(),
+            redirection: Redirection::default(),
+            session_ids,
+            peer_headers: Vec::new(),
+            peer_packages: Vec::new(),
             farewell: None,
             bye_held: false,
             last_task: 0,
@@ -485,6 +513,7 @@ impl Call {
             CallTimer::RepeatProvisional => self.repeat_provisional(now),
             // The deadline has gone from the table: that is what start_reoffer looks at.
             CallTimer::Reoffer => {}
+            CallTimer::Redirected => self.redirection_over(now),
             CallTimer::UpdateAgain => self.try_update_again(now),
             CallTimer::Refresh => self.refresh(now),
             CallTimer::SessionEnd => self.session_expired(now),
@@ -552,7 +581,8 @@ impl Call {
         match self.phase {
             Phase::Talking | Phase::Ringing => self.dialog.as_mut(),
             Phase::Calling => {
-                let (_, tag) = self.told.clone()?;
+                // RFC 6228: after a 199 that early dialog is gone.
+                let (_, tag) = self.told.clone().filter(|(code, _)| *code != 199)?;
                 self.early.find_mut(&tag)
             }
             Phase::Ended => None,

@@ -109,6 +109,10 @@ impl Call {
             return;
         }
         self.note_early_dialog(id, response, &tag);
+        if response.status.code() == 199 {
+            // RFC 6228: that fork has come to nothing; what it said early is no answer any more.
+            self.early_answers.retain(|(known, _)| *known != tag);
+        }
         match self.order_of(now, response, &tag) {
             Order::Ignore => {}
             Order::Next(rseq) => {

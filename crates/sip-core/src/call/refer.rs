@@ -309,11 +309,13 @@ impl Call {
             let header = ("Replaces".to_owned(), replaces.to_string());
             to.uri.headers.push(header);
         }
-        let mut by = self.config.local.clone();
-        by.params.remove("tag");
         self.describe_ourselves(&mut request.headers, false);
         request.headers.push(HeaderName::ReferTo, bracketed(&to));
-        request.headers.push(HeaderName::ReferredBy, bracketed(&by));
+        if !self.config.anonymous {
+            let mut by = self.config.local.clone();
+            by.params.remove("tag");
+            request.headers.push(HeaderName::ReferredBy, bracketed(&by));
+        }
         if !told {
             request.headers.push(HeaderName::ReferSub, "false");
         }

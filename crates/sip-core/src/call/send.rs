@@ -28,6 +28,10 @@ impl Call {
         hop: &Uri,
     ) -> TaskId {
         let id = self.next_task();
+        let mut request = request;
+        if !matches!(purpose, Purpose::Invite | Purpose::Ack { .. }) {
+            self.write_own_headers(&mut request.headers);
+        }
         let way = self.way_to(hop);
         let known = matches!(way, Way::Known(_));
         self.clients.push(ClientTask {
@@ -327,6 +331,7 @@ impl Call {
         };
         let branch = self.tokens.branch();
         let mut request = task.request.clone();
+        self.session_ids.write(&mut request.headers);
         // The ACK to a 2xx has its INVITE's credentials already.
         if request.method != Method::Ack {
             task.exchange.goes_to(destination.path().remote);

@@ -215,6 +215,10 @@ impl Call {
                 );
             }
         }
+        if (opens_dialog || refreshes) && !self.config.info_packages.is_empty() {
+            headers.push(HeaderName::RecvInfo, self.config.info_packages.join(", "));
+        }
+        self.session_ids.write(headers);
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.push(HeaderName::Allow, self.config.capabilities.allow_value());
         }

@@ -295,7 +295,8 @@ fn hop_request(invite: &Request, method: Method, to: Option<&str>) -> Request {
     }
     let number = from.cseq().map_or(0, |cseq| cseq.number);
     headers.push(HeaderName::CSeq, format!("{number} {method}"));
-    let mut repeated = vec![HeaderName::Route];
+    // RFC 7989 §6: they belong to the same call.
+    let mut repeated = vec![HeaderName::Route, HeaderName::SessionId];
     if method == Method::Ack {
         repeated.extend([HeaderName::Authorization, HeaderName::ProxyAuthorization]);
     }

@@ -413,6 +413,7 @@ fn headers_stand_in_the_usual_order() {
             "Session-Expires",
             "X-Room",
             "Content-Type",
+            "Session-ID",
             "Content-Length",
         ],
         "and no header can be forged by a value"

@@ -566,6 +566,7 @@ fn an_info_and_a_bye_before_the_ack_are_taken() {
     say(&mut net, bob, ALICE, info.to_bytes());
     wait(&mut net, 10);
     let told = CallEvent::Info {
+        package: None,
         content_type: "application/dtmf-relay".to_owned(),
         body: info.body.clone(),
     };
