@@ -131,7 +131,7 @@ fn a_nil_or_broken_session_id_is_not_learned_and_a_given_one_is_used() {
         add_script(&mut net, BOB),
     );
     act(&mut net, alice, |phone, _| {
-        phone.config.session_id = Some(PEER.to_owned())
+        phone.config.session_id = Some(PEER.to_owned());
     });
     dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
     wait(&mut net, 10);
@@ -278,7 +278,7 @@ fn what_an_invite_says_beside_the_call_is_read() {
     assert_eq!(info.subject.as_deref(), Some("lunch"));
     assert_eq!(info.own_headers, [("X-Room".to_owned(), "42".to_owned())]);
     act(&mut net, alice, |phone, _| {
-        phone.call().config.trusts_first_hop = true
+        phone.call().config.trusts_first_hop = true;
     });
     let info = phone(&net, alice)
         .call

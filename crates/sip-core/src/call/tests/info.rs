@@ -162,7 +162,7 @@ fn an_info_of_a_package_goes_only_to_who_takes_it() {
 fn an_info_of_an_unknown_package_gets_469_with_what_we_take() {
     let (mut net, alice, bob) = calls_script();
     act(&mut net, alice, |phone, _| {
-        phone.call().config.info_packages = vec!["poker".to_owned()]
+        phone.call().config.info_packages = vec!["poker".to_owned()];
     });
     let first = last(&net, bob, "INVITE");
     for (cseq, package, code) in [(1, "chess", 469), (2, "Poker", 200)] {

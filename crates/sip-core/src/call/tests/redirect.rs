@@ -12,7 +12,7 @@ fn calling(to: &str, redirections: u8) -> (Net, NodeId, NodeId) {
         add_script(&mut net, BOB),
     );
     act(&mut net, alice, |phone, _| {
-        phone.config.redirections = redirections
+        phone.config.redirections = redirections;
     });
     dial(&mut net, alice, to, Some(OFFER));
     wait(&mut net, 10);

@@ -1,10 +1,11 @@
 //! Random users on a random network: whatever they do, each call ends once and leaves nothing behind.
 
 use proptest::prelude::*;
-use sip_message::StatusCode;
-use testkit::{Chance, Link};
+use sip_message::{Method, StatusCode};
+use testkit::{Chance, Fate, Link};
 
 use super::*;
+use crate::call::{InfoDigit, ReferProgress};
 
 /// What a user tries; most of it does not fit most states.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,15 @@ enum Verb {
     AcceptOffer,
     RejectOffer,
     Info,
-    Wait(u16),
+    Digit,
+    Update(bool),
+    Refer(bool),
+    AcceptRefer,
+    RejectRefer,
+    ReportRefer(u16),
+    Redirect,
+    Follow,
+    Wait(u32),
 }
 
 fn verbs() -> impl Strategy<Value = Vec<(bool, Verb)>> {
@@ -31,9 +40,18 @@ fn verbs() -> impl Strategy<Value = Vec<(bool, Verb)>> {
         4 => Just(Verb::Reoffer),
         5 => Just(Verb::AcceptOffer),
         1 => Just(Verb::RejectOffer),
-        2 => Just(Verb::Info),
-        8 => (0u16..3000).prop_map(Verb::Wait),
-        1 => (3000u16..40_000).prop_map(Verb::Wait),
+        1 => Just(Verb::Info),
+        1 => Just(Verb::Digit),
+        2 => any::<bool>().prop_map(Verb::Update),
+        2 => any::<bool>().prop_map(Verb::Refer),
+        2 => Just(Verb::AcceptRefer),
+        1 => Just(Verb::RejectRefer),
+        2 => prop_oneof![Just(180), Just(200), Just(486)].prop_map(Verb::ReportRefer),
+        1 => Just(Verb::Redirect),
+        1 => Just(Verb::Follow),
+        8 => (0u32..3000).prop_map(Verb::Wait),
+        1 => (3000u32..40_000).prop_map(Verb::Wait),
+        1 => (40_000u32..200_000).prop_map(Verb::Wait),
     ];
     prop::collection::vec((any::<bool>(), verb), 0..40)
 }
@@ -42,6 +60,11 @@ fn verbs() -> impl Strategy<Value = Vec<(bool, Verb)>> {
 fn attempt(phone: &mut Phone, now: Instant, verb: Verb) {
     let Some(call) = &mut phone.call else { return };
     let status = |code| StatusCode::new(code).unwrap();
+    let elsewhere = NameAddr::parse("<sip:carol@192.0.2.2>").unwrap();
+    let wanted = phone.events.iter().rev().find_map(|event| match event {
+        CallEvent::ReferRequested(request) => Some(request.id),
+        _ => None,
+    });
     let _ = match verb {
         Verb::Ring => call.ring(now, None),
         Verb::Progress => call.progress(now, status(183), Some(ANSWER.to_vec())),
@@ -52,8 +75,85 @@ fn attempt(phone: &mut Phone, now: Instant, verb: Verb) {
         Verb::AcceptOffer => call.accept_offer(now, ANSWER.to_vec()),
         Verb::RejectOffer => call.reject_offer(now, status(488)),
         Verb::Info => call.info(now, "text/plain", b"x".to_vec()),
+        Verb::Digit => {
+            let digit = InfoDigit {
+                digit: '5',
+                duration: None,
+            };
+            call.send_digit(now, digit)
+        }
+        Verb::Update(offer) => call.update(now, offer.then(|| OFFER.to_vec())),
+        Verb::Refer(true) => call.refer(now, &elsewhere, None).map(|_| ()),
+        Verb::Refer(false) => call.refer_untold(now, &elsewhere, None).map(|_| ()),
+        Verb::AcceptRefer => wanted.map_or(Ok(()), |id| call.accept_refer(now, id)),
+        Verb::RejectRefer => {
+            wanted.map_or(Ok(()), |id| call.reject_refer(now, id, status(603)))
+        }
+        Verb::ReportRefer(code) => {
+            wanted.map_or(Ok(()), |id| call.report_refer(now, id, status(code)))
+        }
+        Verb::Redirect => call.redirect(now, &elsewhere),
+        Verb::Follow => call.follow(now, 0),
         Verb::Wait(_) => return,
     };
+}
+
+/// Two phones that can do all there is, with session timers that run out within a test.
+fn able(net: &mut Net) -> (NodeId, NodeId) {
+    let ids = (
+        add_phone(net, ALICE, "alice"),
+        add_phone(net, BOB, "bob"),
+    );
+    for id in [ids.0, ids.1] {
+        act(net, id, |phone, _| {
+            phone.config = phone.config.clone().with_transfers();
+            phone.config.redirections = 2;
+            phone.config.session_timer.interval = Some(Duration::from_secs(90));
+        });
+    }
+    ids
+}
+
+/// After any life: nothing is left once the last subscription has run out, each 2xx that arrived was acknowledged,
+/// each transfer asked for came to one end.
+fn assert_sound(net: &mut Net, ids: &[NodeId]) {
+    // The time of a subscription, and that of its last report.
+    net.run_for(Duration::from_secs(2 * 600));
+    assert_all_gone(net, ids);
+    for id in ids {
+        let mut asked = Vec::new();
+        let mut done = Vec::new();
+        for event in &phone(net, *id).events {
+            if let CallEvent::Refer { id, progress } = event {
+                let list = match progress {
+                    ReferProgress::Done(_) => &mut done,
+                    _ => &mut asked,
+                };
+                list.push(*id);
+            }
+        }
+        for (at, id) in done.iter().enumerate() {
+            assert!(!done[..at].contains(id), "a transfer ends once");
+        }
+        assert!(asked.iter().all(|id| done.contains(id)), "and it ends");
+    }
+    let sent = net.trace();
+    for (at, traced) in sent.iter().enumerate() {
+        let Ok(Message::Response(ok)) = Message::parse(&traced.packet.payload) else {
+            continue;
+        };
+        let cseq = ok.headers.cseq().unwrap();
+        let arrived = matches!(traced.fate, Fate::Carried { copies } if copies > 0);
+        if !arrived || !ok.status.is_success() || cseq.method != Method::Invite {
+            continue;
+        }
+        let acknowledged = sent[at..].iter().any(|later| {
+            later.packet.from == traced.packet.to
+                && matches!(Message::parse(&later.packet.payload), Ok(Message::Request(ack))
+                    if ack.method == Method::Ack && ack.headers.cseq().unwrap().number == cseq.number)
+        });
+        assert!(acknowledged, "a 2xx without ACK");
+    }
 }
 
 /// One run: everything sent, and what both users were told.
@@ -65,10 +165,7 @@ fn run(
 ) -> (Vec<testkit::Traced<Vec<u8>>>, Vec<CallEvent>) {
     let mut net = Net::new(seed);
     net.set_link(link);
-    let (alice, bob) = (
-        add_phone(&mut net, ALICE, "alice"),
-        add_phone(&mut net, BOB, "bob"),
-    );
+    let (alice, bob) = able(&mut net);
     dial(
         &mut net,
         alice,
@@ -97,7 +194,7 @@ fn run(
         attempt(phone, now, Verb::HangUp);
     });
     // A BYE held for its ACK, then its own 64·T1, then the peer's repeats.
-    assert_all_gone(&mut net, &[alice, bob]);
+    assert_sound(&mut net, &[alice, bob]);
     let mut told = phone(&net, alice).events.clone();
     told.extend_from_slice(&phone(&net, bob).events);
     (net.trace().to_vec(), told)
@@ -130,7 +227,7 @@ proptest! {
     #[test]
     fn messages_turned_upside_down_never_panic(seed in any::<u64>(), verbs in verbs()) {
         let mut net = Net::new(seed);
-        let (alice, bob) = (add_phone(&mut net, ALICE, "alice"), add_phone(&mut net, BOB, "bob"));
+        let (alice, bob) = able(&mut net);
         dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
         let mut chance = Chance::new(seed);
         for (first, verb) in &verbs {
@@ -153,13 +250,14 @@ proptest! {
         }
         wait(&mut net, 33_000);
         act(&mut net, bob, |phone, now| attempt(phone, now, Verb::HangUp));
+        net.run_for(Duration::from_secs(2 * 600));
         assert_all_gone(&mut net, &[alice, bob]);
     }
 }
 
 /// Swaps a word of the message for another one that stands elsewhere in SIP, or one byte for any.
 fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
-    const WORDS: [(&str, &str); 12] = [
+    const WORDS: [(&str, &str); 24] = [
         ("INVITE", "BYE"),
         ("ACK", "BYE"),
         ("200", "487"),
@@ -172,12 +270,24 @@ fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
         ("Contact", "Kontakt"),
         ("CSeq: ", "CSeq: 4"),
         ("branch=z9hG4bK", "branch=z9hG4bKx"),
+        ("INVITE", "UPDATE"),
+        ("INVITE", "REFER"),
+        ("INFO", "NOTIFY"),
+        ("REFER", "NOTIFY"),
+        ("NOTIFY", "INVITE"),
+        ("202", "200"),
+        ("200", "422"),
+        ("Session-Expires: ", "Session-Expires: 4"),
+        ("refresher=uas", "refresher=uac"),
+        ("active", "terminated"),
+        ("refer;id=", "refer;id=9"),
+        ("expires=", "expires=0"),
     ];
     let Ok(mut text) = String::from_utf8(bytes.clone()) else {
         return;
     };
     if chance.hits(800) {
-        let (from, to) = WORDS[chance.below(12) as usize];
+        let (from, to) = WORDS[chance.below(24) as usize];
         text = text.replace(from, to);
         *bytes = text.into_bytes();
     } else if !bytes.is_empty() {
