@@ -23,6 +23,11 @@ impl Call {
         }
         self.event(CallEvent::Ended(EndReason::new(kind)));
         self.phase = Phase::Ended;
+        if let (Due::OurAnswerInAck { cseq, .. }, Some(dialog)) = (&self.due, self.dialog.clone()) {
+            // Nobody answers the offer of the 2xx any more. It gets its ACK all the same.
+            let cseq = *cseq;
+            self.acknowledge(now, &dialog, cseq, None, false);
+        }
         self.due = Due::Nothing;
         self.reoffer = Reoffer::default();
         self.reliable = Reliable::default();

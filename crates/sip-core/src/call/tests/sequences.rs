@@ -86,9 +86,7 @@ fn attempt(phone: &mut Phone, now: Instant, verb: Verb) {
         Verb::Refer(true) => call.refer(now, &elsewhere, None).map(|_| ()),
         Verb::Refer(false) => call.refer_untold(now, &elsewhere, None).map(|_| ()),
         Verb::AcceptRefer => wanted.map_or(Ok(()), |id| call.accept_refer(now, id)),
-        Verb::RejectRefer => {
-            wanted.map_or(Ok(()), |id| call.reject_refer(now, id, status(603)))
-        }
+        Verb::RejectRefer => wanted.map_or(Ok(()), |id| call.reject_refer(now, id, status(603))),
         Verb::ReportRefer(code) => {
             wanted.map_or(Ok(()), |id| call.report_refer(now, id, status(code)))
         }
@@ -100,10 +98,7 @@ fn attempt(phone: &mut Phone, now: Instant, verb: Verb) {
 
 /// Two phones that can do all there is, with session timers that run out within a test.
 fn able(net: &mut Net) -> (NodeId, NodeId) {
-    let ids = (
-        add_phone(net, ALICE, "alice"),
-        add_phone(net, BOB, "bob"),
-    );
+    let ids = (add_phone(net, ALICE, "alice"), add_phone(net, BOB, "bob"));
     for id in [ids.0, ids.1] {
         act(net, id, |phone, _| {
             phone.config = phone.config.clone().with_transfers();
@@ -147,12 +142,31 @@ fn assert_sound(net: &mut Net, ids: &[NodeId]) {
         if !arrived || !ok.status.is_success() || cseq.method != Method::Invite {
             continue;
         }
-        let acknowledged = sent[at..].iter().any(|later| {
-            later.packet.from == traced.packet.to
-                && matches!(Message::parse(&later.packet.payload), Ok(Message::Request(ack))
-                    if ack.method == Method::Ack && ack.headers.cseq().unwrap().number == cseq.number)
-        });
-        assert!(acknowledged, "a 2xx without ACK");
+        // RFC 3261 §17.1.1.2: after Timer B nobody is there to hear it; the callee ends that by itself.
+        let request = |traced: &testkit::Traced<Vec<u8>>, method: Method| {
+            matches!(Message::parse(&traced.packet.payload), Ok(Message::Request(request))
+                if request.method == method && request.headers.cseq().unwrap().number == cseq.number)
+        };
+        let invited = sent[..at]
+            .iter()
+            .find(|before| {
+                before.packet.from == traced.packet.to && request(before, Method::Invite)
+            })
+            .expect("a response has a request");
+        if traced.at > invited.at + Duration::from_secs(31) {
+            continue;
+        }
+        let acknowledged = sent[at..]
+            .iter()
+            .any(|later| later.packet.from == traced.packet.to && request(later, Method::Ack));
+        assert!(
+            acknowledged,
+            "a 2xx without ACK at {:?}: {:#?}",
+            traced.at,
+            sent.iter()
+                .map(|traced| format!("{:?} {:?} {}", traced.at, traced.fate, line(&traced.packet)))
+                .collect::<Vec<_>>()
+        );
     }
 }
 
