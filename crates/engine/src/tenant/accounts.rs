@@ -1,0 +1,162 @@
+//! Accounts: started, given new settings, signed out, and started again when they fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{AccountId, AccountView, Event, Failure, FailureKind, RegistrationState};
+use ractor::{Actor, ActorRef};
+
+use super::{Account, AccountSpec, TenantMsg, TenantState};
+use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg};
+use crate::supervise::Budget;
+use crate::wake::now;
+use crate::wall;
+
+/// How long a failed account rests before its first restart; doubled with each.
+const ACCOUNT_REST: Duration = Duration::from_millis(500);
+/// How long signing out may hold up new settings.
+const SIGN_OUT: Duration = Duration::from_secs(2);
+
+impl TenantState {
+    pub(super) fn account_actor(&self, id: &AccountId) -> Option<&ActorRef<AccountMsg>> {
+        self.accounts
+            .get(id)
+            .and_then(|account| account.actor.as_ref())
+    }
+
+    /// A new account starts; an old one signs out first and then starts anew.
+    pub(super) async fn put_account(&mut self, myself: &ActorRef<TenantMsg>, spec: AccountSpec) {
+        let id = spec.id.clone();
+        match self.accounts.get_mut(&id) {
+            Some(Account {
+                actor: Some(actor),
+                next,
+                ..
+            }) => {
+                *next = Some(Box::new(spec));
+                let _ = actor.cast(AccountMsg::Leave { shown: true });
+                let old = actor.clone();
+                myself.send_after(SIGN_OUT, move || TenantMsg::StopAccount(old));
+            }
+            _ => {
+                let account = Account {
+                    spec,
+                    actor: None,
+                    facts: AccountFacts::default(),
+                    budget: Budget::account(),
+                    removed: false,
+                    next: None,
+                };
+                self.accounts.insert(id.clone(), account);
+                self.start_account(myself, &id).await;
+            }
+        }
+    }
+
+    pub(super) async fn start_account(&mut self, myself: &ActorRef<TenantMsg>, id: &AccountId) {
+        let Some(account) = self.accounts.get_mut(id).filter(|a| a.actor.is_none()) else {
+            return;
+        };
+        let args = AccountArgs {
+            shared: Arc::clone(&self.shared),
+            tenant: myself.clone(),
+            tenant_id: self.view.id.clone(),
+            id: id.clone(),
+            settings: account.spec.settings.clone(),
+            identity: account.spec.identity.clone(),
+            password: account.spec.password.clone(),
+            transport: self.transport.clone(),
+            recorder: self.recorder.clone(),
+        };
+        match Actor::spawn_linked(None, AccountActor, args, myself.get_cell()).await {
+            Ok((actor, _)) => account.actor = Some(actor),
+            Err(error) => {
+                let detail = error.to_string();
+                self.show_degraded(id, &detail);
+            }
+        }
+    }
+
+    pub(super) fn remove_account(&mut self, id: &AccountId) {
+        let Some(account) = self.accounts.get_mut(id) else {
+            return;
+        };
+        account.removed = true;
+        match &account.actor {
+            Some(actor) => drop(actor.cast(AccountMsg::Leave { shown: false })),
+            None => drop(self.accounts.remove(id)),
+        }
+        self.shared.hub.publish(Event::AccountRemoved {
+            account: id.clone(),
+        });
+    }
+
+    pub(super) async fn on_account_ended(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        id: &AccountId,
+        error: Option<String>,
+    ) {
+        let Some(account) = self.accounts.get_mut(id) else {
+            return;
+        };
+        account.actor = None;
+        if account.removed {
+            self.accounts.remove(id);
+            return;
+        }
+        if let Some(next) = account.next.take() {
+            account.spec = *next;
+            account.facts = AccountFacts::default();
+            return self.start_account(myself, id).await;
+        }
+        let Some(error) = error.filter(|_| !self.leaving) else {
+            return;
+        };
+        if account.budget.take(now()) {
+            // Spread by the name, so that accounts that failed together do not return together.
+            let spread =
+                Duration::from_millis(id.as_str().bytes().map(u64::from).sum::<u64>() % 250);
+            let rest =
+                ACCOUNT_REST * 2_u32.pow(account.budget.taken().saturating_sub(1).min(6)) + spread;
+            self.note(
+                "supervision",
+                format!("account {id} failed inside ({error}) and is started again"),
+            );
+            let again = id.clone();
+            myself.send_after(rest, move || TenantMsg::RestartAccount(again));
+        } else {
+            self.show_degraded(id, &error);
+        }
+    }
+
+    pub(super) fn show_degraded(&self, id: &AccountId, error: &str) {
+        self.note(
+            "supervision",
+            format!("account {id} failed too often ({error}) and rests until you retry"),
+        );
+        let Some(account) = self.accounts.get(id) else {
+            return;
+        };
+        let failure = Failure::new(FailureKind::Internal {
+            detail: "the account's own actor".to_owned(),
+        })
+        .registering();
+        let view = AccountView {
+            id: id.clone(),
+            tenant: self.view.id.clone(),
+            settings: account.spec.settings.clone(),
+            state: RegistrationState::Degraded,
+            since: wall(),
+            expires_at: None,
+            retry_at: None,
+            target: None,
+            mapped: None,
+            round_trip_ms: None,
+            failure: Some(failure),
+        };
+        self.shared.hub.publish(Event::Account {
+            account: Box::new(view),
+        });
+    }
+}

@@ -1,0 +1,265 @@
+//! Calls and questions: begun, turned away, and ended for those who cannot.
+
+use std::sync::Arc;
+
+use model::{
+    AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, Outcome,
+};
+use ractor::{Actor, ActorRef};
+use sip_message::StatusCode;
+
+use super::{TenantMsg, TenantState};
+use crate::cards::Card;
+use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start};
+use crate::oneshot::{OneShotActor, OneShotArgs, Task};
+use crate::transport::TransportMsg;
+use crate::{dialog, wall};
+
+/// Calls of one tenant that are going on, theirs and ours: each has two sockets.
+const LIVE_CALLS: usize = 256;
+/// Calls of one account that may ring here at once; whoever comes after them hears busy.
+const RINGING_CALLS: usize = 64;
+/// Calls of one tenant with those that have ended and wait 64·T1 for repeats.
+const CALLS: usize = 4_096;
+/// Why a call is not begun.
+const TOO_MANY: &str = "there are as many calls as this phone carries at a time";
+
+impl TenantState {
+    pub(super) fn tell(&self, call: CallId, message: DialogMsg) {
+        if let Some(leg) = self.calls.get(&call) {
+            let _ = leg.cast(message);
+        }
+    }
+
+    pub(super) async fn place_call(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        call: CallId,
+        account: &AccountId,
+        typed: String,
+        headers: &[String],
+    ) {
+        let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
+            let failure = Failure::new(FailureKind::Internal {
+                detail: "the account cannot be used".to_owned(),
+            });
+            return self
+                .shared
+                .publish_still_call(&self.view.id, account, call, &typed, failure);
+        };
+        let headers = headers
+            .iter()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+            .collect();
+        match entry.spec.identity.target(&typed) {
+            Ok(target) => {
+                self.start_call(myself, call, account, Start::Outgoing { target, headers })
+                    .await;
+            }
+            Err(detail) => {
+                let failure = Failure::new(FailureKind::BadTarget { detail });
+                self.shared
+                    .publish_still_call(&self.view.id, account, call, &typed, failure);
+            }
+        }
+    }
+
+    pub(super) async fn start_call(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        id: CallId,
+        account: &AccountId,
+        start: Start,
+    ) {
+        let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return self.turn_away(id, account, start, "the account is leaving", status);
+        };
+        if let Some(status) = self.too_many(account, &start) {
+            return self.turn_away(id, account, start, TOO_MANY, status);
+        }
+        let args = DialogArgs {
+            shared: Arc::clone(&self.shared),
+            cards: self.kept.cards.clone(),
+            tenant_id: self.view.id.clone(),
+            account: account.clone(),
+            settings: entry.spec.settings.clone(),
+            identity: entry.spec.identity.clone(),
+            password: entry.spec.password.clone(),
+            facts: entry.facts.clone(),
+            transport: self.transport.clone(),
+            recorder: self.recorder.clone(),
+            id,
+            start,
+        };
+        match Actor::spawn_linked(None, DialogActor, args, myself.get_cell()).await {
+            Ok((actor, _)) => {
+                self.calls.insert(id, actor);
+            }
+            Err(error) => self.note(
+                "supervision",
+                format!("call {id} could not be started: {error}"),
+            ),
+        }
+    }
+
+    /// What a caller hears when there is no room for one more call.
+    pub(super) fn too_many(&self, account: &AccountId, start: &Start) -> Option<StatusCode> {
+        let (live, ringing) = self.shared.hub.read(|state| {
+            let ours = state
+                .calls
+                .iter()
+                .filter(|c| c.tenant == self.view.id && c.state.is_live());
+            let rings = |c: &&CallView| {
+                c.account == *account && c.direction == Direction::Incoming && !c.state.is_up()
+            };
+            (ours.clone().count(), ours.filter(rings).count())
+        });
+        let incoming = matches!(start, Start::Incoming { .. });
+        if live >= LIVE_CALLS || self.calls.len() >= CALLS {
+            Some(StatusCode::SERVICE_UNAVAILABLE)
+        } else if incoming && ringing >= RINGING_CALLS {
+            Some(StatusCode::BUSY_HERE)
+        } else {
+            None
+        }
+    }
+
+    /// A call that is not begun: the caller gets an answer, the user a reason.
+    pub(super) fn turn_away(
+        &self,
+        id: CallId,
+        account: &AccountId,
+        start: Start,
+        why: &str,
+        status: StatusCode,
+    ) {
+        self.note("call", format!("a call was turned away: {why}"));
+        match start {
+            Start::Outgoing { target, .. } => {
+                let failure = Failure::new(FailureKind::NotPossible {
+                    detail: why.to_owned(),
+                });
+                let target = target.to_string();
+                self.shared
+                    .publish_still_call(&self.view.id, account, id, &target, failure);
+            }
+            Start::Incoming {
+                request, inbound, ..
+            } => {
+                let _ = self.transport.cast(TransportMsg::TurnAway {
+                    request,
+                    inbound,
+                    status,
+                });
+            }
+        }
+    }
+
+    pub(super) async fn ask(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        account: AccountId,
+        typed: String,
+    ) {
+        let Some(entry) = self.accounts.get(&account) else {
+            return;
+        };
+        match entry.spec.identity.target(&typed) {
+            Ok(target) => {
+                let args = self.one_shot_args(&account, Task::Ask { target, typed });
+                self.start_one_shot(myself, args).await;
+            }
+            Err(detail) => self.shared.hub.publish(Event::OptionsAnswered {
+                account,
+                target: typed,
+                status: None,
+                round_trip_ms: None,
+                allow: Vec::new(),
+                server: None,
+                failure: Some(Failure::new(FailureKind::BadTarget { detail })),
+            }),
+        }
+    }
+
+    pub(super) fn one_shot_args(&self, account: &AccountId, task: Task) -> Option<OneShotArgs> {
+        let entry = self.accounts.get(account)?;
+        Some(OneShotArgs {
+            shared: Arc::clone(&self.shared),
+            account: account.clone(),
+            identity: entry.spec.identity.clone(),
+            config: dialog::call_config(
+                &self.shared,
+                &entry.spec.identity,
+                &entry.facts,
+                entry.spec.password.as_ref(),
+            ),
+            transport: self.transport.clone(),
+            task,
+        })
+    }
+
+    pub(super) async fn start_one_shot(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        args: Option<OneShotArgs>,
+    ) {
+        let Some(args) = args else { return };
+        match Actor::spawn_linked(None, OneShotActor, args, myself.get_cell()).await {
+            Ok((actor, _)) => self.one_shots.push(actor),
+            Err(error) => self.note(
+                "supervision",
+                format!("a request could not be started: {error}"),
+            ),
+        }
+    }
+
+    /// Calls of a tenant that failed, whose place this one takes.
+    pub(super) async fn end_what_was_left(&mut self, myself: &ActorRef<TenantMsg>) {
+        for (id, card) in self.kept.cards.take_all() {
+            let text = format!("call {id} went down with its tenant; the peer is told");
+            self.note("supervision", text);
+            self.say_goodbye(myself, card).await;
+        }
+    }
+
+    pub(super) async fn say_goodbye(&mut self, myself: &ActorRef<TenantMsg>, card: Card) {
+        let task = Task::Farewell { card: card.bye };
+        let args = self.one_shot_args(&card.account, task);
+        self.start_one_shot(myself, args).await;
+    }
+
+    /// The call ends as internal, and the peer is told from the card.
+    pub(super) async fn on_dialog_failed(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        id: CallId,
+        error: &str,
+    ) {
+        self.note(
+            "supervision",
+            format!("call {id} failed inside ({error}); the peer is told"),
+        );
+        self.shared.live.remove(id);
+        self.shared.release_devices(id);
+        let view = self
+            .shared
+            .hub
+            .read(|s| s.calls.iter().find(|c| c.id == id).cloned());
+        if let Some(mut view) = view.filter(|v| v.state != CallState::Ended) {
+            view.state = CallState::Ended;
+            view.ended_at = Some(wall());
+            view.failure = Some(Failure::new(FailureKind::Internal {
+                detail: "the call's own actor".to_owned(),
+            }));
+            self.shared.file(&view, Outcome::Failed);
+            self.shared.hub.publish(Event::Call {
+                call: Box::new(view),
+            });
+        }
+        if let Some(card) = self.kept.cards.take(id) {
+            self.say_goodbye(myself, card).await;
+        }
+    }
+}
