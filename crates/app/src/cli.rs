@@ -325,9 +325,16 @@ pub(crate) enum TraceFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct SwitchboardArgs {
-    /// Where to listen, e.g. udp:127.0.0.1:5060 (may be repeated; default: UDP and TCP on port 5060)
+    /// Where to listen, e.g. udp:127.0.0.1:5060, also tcp, tls, ws and wss (may be repeated;
+    /// default: UDP and TCP on port 5060)
     #[arg(long, value_name = "TRANSPORT:IP:PORT")]
     pub(crate) listen: Vec<String>,
+    /// The certificate for TLS and WSS, as PEM (default: one is made and its fingerprint printed)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Users and their passwords as TOML (default: everybody may register)
     #[arg(long, value_name = "FILE")]
     pub(crate) users: Option<PathBuf>,

@@ -1,10 +1,11 @@
 //! `tipring switchboard`: a registrar and proxy with test numbers, usable without any file.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::json;
-use switchboard::{Config, Hosts, NUMBERS, Switchboard, Users, parse_listen};
+use switchboard::{Config, Hosts, Identity, NUMBERS, Switchboard, Users, parse_listen};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::Outcome;
@@ -20,6 +21,11 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
         for (transport, addr) in switchboard.local_addrs() {
             let object = json!({"event": "listening", "transport": transport.as_str(), "address": addr.to_string()});
             report.own(object, || format!("listening on {transport} {addr}"));
+        }
+        if let Some(certificate) = switchboard.certificate() {
+            let fingerprint = certificate.fingerprint.to_string();
+            let object = json!({"event": "certificate", "sha256": fingerprint, "self_signed": certificate.self_signed});
+            report.own(object, || format!("certificate SHA-256 {fingerprint}"));
         }
         if !common.json {
             for (name, digits, what) in NUMBERS {
@@ -62,6 +68,10 @@ fn config(args: &SwitchboardArgs) -> anyhow::Result<Config> {
     if let Some(file) = &args.hosts {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
         config.hosts = Hosts::parse(&text)?;
+    }
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let read = |file: &PathBuf| std::fs::read(file).with_context(|| file.display().to_string());
+        config.certificate = Some(Identity::from_pem(&read(certificate)?, &read(key)?)?);
     }
     config.log.clone_from(&args.log);
     if let Some(realm) = &args.realm {

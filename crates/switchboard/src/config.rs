@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use sip_core::Transport;
 use thiserror::Error;
+use wire::Identity;
 
 /// What a switchboard is started with.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub log: Option<PathBuf>,
     /// Realm of the logins.
     pub realm: String,
+    /// What callers by TLS and WSS are shown; without it one is made at the start.
+    pub certificate: Option<Identity>,
 }
 
 /// Who may use a switchboard.
@@ -67,20 +70,19 @@ impl Config {
             hosts: Hosts::default(),
             log: None,
             realm: "switchboard".to_owned(),
+            certificate: None,
         }
     }
 }
 
-/// Reads `udp:127.0.0.1:5060`.
+/// Reads `udp:127.0.0.1:5060`, or the same with `tcp`, `tls`, `ws` or `wss`.
 ///
 /// # Errors
-/// When it is not a transport this build has, with an address and a port.
+/// When it is not a transport with an address and a port.
 pub fn parse_listen(text: &str) -> Result<(Transport, SocketAddr), ConfigError> {
-    let parsed = text.split_once(':').and_then(|(transport, addr)| {
-        let transport =
-            Transport::parse(transport).filter(|t| matches!(t, Transport::Udp | Transport::Tcp))?;
-        Some((transport, addr.parse().ok()?))
-    });
+    let parsed = text
+        .split_once(':')
+        .and_then(|(transport, addr)| Some((Transport::parse(transport)?, addr.parse().ok()?)));
     parsed.ok_or_else(|| ConfigError::Listen(text.to_owned()))
 }
 
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn listening_takes_a_transport_this_build_has() {
+    fn listening_takes_a_transport_with_an_address() {
         assert!(matches!(
             parse_listen("udp:127.0.0.1:5060"),
             Ok((Transport::Udp, _))
@@ -179,8 +181,15 @@ mod tests {
             parse_listen("TCP:[::1]:5060"),
             Ok((Transport::Tcp, _))
         ));
+        for (text, transport) in [
+            ("tls:127.0.0.1:5061", Transport::Tls),
+            ("ws:127.0.0.1:80", Transport::Ws),
+            ("wss:[::1]:443", Transport::Wss),
+        ] {
+            assert!(matches!(parse_listen(text), Ok((t, _)) if t == transport));
+        }
         for bad in [
-            "tls:127.0.0.1:5061",
+            "sctp:127.0.0.1:5061",
             "127.0.0.1:5060",
             "udp:localhost:5060",
             "",

@@ -21,5 +21,6 @@ mod tests;
 
 pub use config::{Config, ConfigError, Hosts, Users, parse_listen};
 pub use location::{Aor, Binding, Location, Refusal, Update};
-pub use net::{Happening, StartError, Switchboard};
+pub use net::{Happening, ShownCertificate, StartError, Switchboard};
 pub use numbers::{NUMBERS, Number};
+pub use wire::{Identity, TlsError};

@@ -6,34 +6,27 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use sip_core::{Destination, FlowId, Inbound, Path, Seed, Transport, TransportError};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use sip_core::{Destination, Inbound, Path, Seed, Transport, TransportError};
 use sip_message::Message;
-use sip_message::framer::{Frame, StreamFramer};
 use thiserror::Error;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use wire::{
+    Closed, Door, Event, Fingerprint, Identity, Limits, ServerTls, TlsError, Towards, Wire,
+};
 
 use crate::config::Config;
 use crate::exchange::{Action, Exchange, LineId};
 use crate::line::Line;
 
-/// Messages between the sockets and the exchange at any time; more are dropped (UDP) or wait (TCP).
-const INPUTS: usize = 4_096;
-/// Connections at a time.
-const CONNECTIONS: usize = 1_024;
-/// Messages waiting for one connection.
-const WRITE_QUEUE: usize = 256;
-/// How long a connection may take to come up.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an idle exchange sleeps at most.
 const LONG: Duration = Duration::from_secs(3_600);
 /// How often the idle are looked for.
 const LOOK: Duration = Duration::from_secs(10);
-/// How long a connection by which no message has ever come may stay.
-const UNPROVEN: Duration = Duration::from_secs(32);
 /// For how many looks a line may hear nothing (half an hour) before its caller is taken for dead.
 const SILENT_LOOKS: u32 = 180;
 /// How often a free port for both UDP and TCP is looked for.
@@ -59,6 +52,9 @@ pub enum StartError {
     /// The log file.
     #[error("the log file cannot be written: {0}")]
     Log(io::Error),
+    /// The certificate.
+    #[error("TLS cannot be served: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// A running switchboard. Dropping it stops it.
@@ -66,21 +62,33 @@ pub struct Switchboard {
     local: Vec<(Transport, SocketAddr)>,
     happenings: broadcast::Sender<Happening>,
     counts: mpsc::Sender<oneshot::Sender<[usize; 3]>>,
-    tasks: Vec<JoinHandle<()>>,
+    certificate: Option<ShownCertificate>,
+    /// Owns the wire, which ends with it.
+    task: JoinHandle<()>,
+}
+
+/// The certificate that callers by TLS and WSS are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// Its fingerprint, to be compared by people.
+    pub fingerprint: Fingerprint,
+    /// The certificate in PEM when it was made at the start, for those who want to trust it by file.
+    pub self_signed: Option<String>,
 }
 
 impl Drop for Switchboard {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.task.abort();
     }
 }
 
 impl Switchboard {
     /// Binds, and serves from then on. A port of zero becomes a free one, the same for UDP and TCP
-    /// when both ask for zero at the same address.
+    /// when both ask for zero at the same address. For TLS and WSS without a certificate one is made,
+    /// which nobody but itself vouches for.
     ///
     /// # Errors
-    /// When an address cannot be used or the log cannot be written.
+    /// When an address cannot be used, the log cannot be written, or the certificate is none.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let log = match &config.log {
             Some(path) => Some(
@@ -94,7 +102,7 @@ impl Switchboard {
             None => None,
         };
         // Nothing runs before everything is bound: what fails leaves nothing behind.
-        let mut bound = bind_all(&config.listen).await;
+        let mut bound = bind_all(&config.listen);
         for _ in 1..PORT_TRIES {
             // A port that was free for UDP may be taken for TCP; another one may not.
             match &bound {
@@ -103,29 +111,34 @@ impl Switchboard {
                         && !config.listen.iter().any(|(_, asked)| asked == addr) => {}
                 _ => break,
             }
-            bound = bind_all(&config.listen).await;
+            bound = bind_all(&config.listen);
         }
-        let (inputs, queue) = mpsc::channel(INPUTS);
-        let mut tasks = Vec::new();
-        let mut sockets = Vec::new();
-        let mut local = Vec::new();
-        for (index, bound) in bound?.into_iter().enumerate() {
+        let bound = bound?;
+        let local: Vec<(Transport, SocketAddr)> = bound.iter().map(Bound::local).collect();
+        let (tls, certificate) = if local.iter().any(|(transport, _)| transport.is_secure()) {
+            let (tls, certificate) = server_tls(config.certificate.as_ref(), &local)?;
+            (Some(tls), Some(certificate))
+        } else {
+            (None, None)
+        };
+        let (inputs, queue) = mpsc::unbounded_channel();
+        let sink = move |event| inputs.send(event).is_ok();
+        let wire = Wire::new(Limits::of_a_server(), Arc::new(sink));
+        for bound in bound {
             match bound {
                 Bound::Udp(socket, addr) => {
-                    let socket = Arc::new(socket);
-                    let flow = FlowId((index as u64 + 1) << 32);
-                    local.push((Transport::Udp, addr));
-                    tasks.push(tokio::spawn(read_datagrams(
-                        Arc::clone(&socket),
-                        flow,
-                        addr,
-                        inputs.clone(),
-                    )));
-                    sockets.push((flow, addr, socket));
+                    wire.serve_datagrams(Arc::new(socket)).map_err(|source| {
+                        StartError::Listen {
+                            transport: Transport::Udp,
+                            addr,
+                            source,
+                        }
+                    })?;
                 }
-                Bound::Tcp(listener, addr) => {
-                    local.push((Transport::Tcp, addr));
-                    tasks.push(tokio::spawn(accept(listener, inputs.clone())));
+                Bound::Listener(transport, listener, _) => {
+                    if let Some(door) = door(transport, tls.as_ref()) {
+                        wire.serve(Arc::new(listener), door);
+                    }
                 }
             }
         }
@@ -143,21 +156,23 @@ impl Switchboard {
         let (counts, count_queue) = mpsc::channel(4);
         let served = Served {
             exchange,
-            sockets,
-            connections: HashMap::new(),
-            next_flow: 1,
-            inputs,
+            wire,
             lines: HashMap::new(),
             happenings: happenings.clone(),
             log,
         };
-        tasks.push(tokio::spawn(served.run(queue, count_queue)));
         Ok(Self {
             local,
             happenings,
             counts,
-            tasks,
+            certificate,
+            task: tokio::spawn(served.run(queue, count_queue)),
         })
+    }
+
+    /// What callers by TLS and WSS are shown, when it listens for them.
+    pub fn certificate(&self) -> Option<&ShownCertificate> {
+        self.certificate.as_ref()
     }
 
     /// Where it listens, with the ports it got.
@@ -180,17 +195,26 @@ impl Switchboard {
 
 enum Bound {
     Udp(UdpSocket, SocketAddr),
-    Tcp(TcpListener, SocketAddr),
+    Listener(Transport, TcpListener, SocketAddr),
+}
+
+impl Bound {
+    fn local(&self) -> (Transport, SocketAddr) {
+        match self {
+            Self::Udp(_, at) => (Transport::Udp, *at),
+            Self::Listener(transport, _, at) => (*transport, *at),
+        }
+    }
 }
 
 /// Binds all that is asked for; a zero port is the one that an earlier zero at the same address got.
-async fn bind_all(listen: &[(Transport, SocketAddr)]) -> Result<Vec<Bound>, StartError> {
+fn bind_all(listen: &[(Transport, SocketAddr)]) -> Result<Vec<Bound>, StartError> {
     let mut all: Vec<Bound> = Vec::new();
     for (transport, asked) in listen {
         let transport = *transport;
         let mut addr = *asked;
-        let same_ip = |bound: &Bound| match (bound, transport) {
-            (Bound::Udp(_, at), Transport::Tcp) | (Bound::Tcp(_, at), Transport::Udp) => {
+        let same_ip = |bound: &Bound| match (bound.local(), transport) {
+            ((Transport::Udp, at), Transport::Tcp) | ((Transport::Tcp, at), Transport::Udp) => {
                 (at.ip() == asked.ip()).then_some(at.port())
             }
             _ => None,
@@ -205,45 +229,75 @@ async fn bind_all(listen: &[(Transport, SocketAddr)]) -> Result<Vec<Bound>, Star
         };
         all.push(match transport {
             Transport::Udp => {
-                let socket = bind_udp(addr).map_err(error)?;
+                let socket = wire::open_udp(addr).map_err(error)?;
                 let at = socket.local_addr().map_err(error)?;
                 Bound::Udp(socket, at)
             }
             _ => {
-                let listener = TcpListener::bind(addr).await.map_err(error)?;
+                let listener = wire::open_listener(addr).map_err(error)?;
                 let at = listener.local_addr().map_err(error)?;
-                Bound::Tcp(listener, at)
+                Bound::Listener(transport, listener, at)
             }
         });
     }
     Ok(all)
 }
 
-/// What the sockets bring.
-enum Input {
-    Message {
-        bytes: Vec<u8>,
-        inbound: Inbound,
-    },
-    Accepted {
-        stream: TcpStream,
-        remote: SocketAddr,
-        local: SocketAddr,
-    },
-    Ended {
-        flow: FlowId,
-        /// What still waited to be written.
-        unsent: Vec<Vec<u8>>,
-        error: TransportError,
-    },
+/// What a listener speaks; `None` for what is no connection.
+fn door(transport: Transport, tls: Option<&ServerTls>) -> Option<Door> {
+    match transport {
+        Transport::Udp => None,
+        Transport::Tcp => Some(Door::Tcp),
+        Transport::Ws => Some(Door::Ws),
+        Transport::Tls => tls.cloned().map(Door::Tls),
+        Transport::Wss => tls.cloned().map(Door::Wss),
+    }
+}
+
+/// TLS with the given certificate, or with one made for the addresses at hand.
+fn server_tls(
+    given: Option<&Identity>,
+    local: &[(Transport, SocketAddr)],
+) -> Result<(ServerTls, ShownCertificate), TlsError> {
+    let (identity, self_signed) = match given {
+        Some(identity) => (identity.clone(), None),
+        None => {
+            let (identity, pem) = make_certificate(local)?;
+            (identity, Some(pem))
+        }
+    };
+    let tls = ServerTls::new(&identity, None)?;
+    let shown = ShownCertificate {
+        fingerprint: tls.fingerprint(),
+        self_signed,
+    };
+    Ok((tls, shown))
+}
+
+fn make_certificate(local: &[(Transport, SocketAddr)]) -> Result<(Identity, String), TlsError> {
+    let failed = |e: rcgen::Error| TlsError::Setup(format!("no certificate can be made: {e}"));
+    let mut params = CertificateParams::new(["localhost".to_owned()]).map_err(failed)?;
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Tipring switchboard");
+    let mut ips: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
+    ips.extend(local.iter().map(|(_, addr)| addr.ip()));
+    ips.sort_unstable();
+    ips.dedup();
+    let listed = ips.into_iter().filter(|ip| !ip.is_unspecified());
+    params
+        .subject_alt_names
+        .extend(listed.map(SanType::IpAddress));
+    let key = KeyPair::generate().map_err(failed)?;
+    let pem = params.self_signed(&key).map_err(failed)?.pem();
+    let identity = Identity::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes())?;
+    Ok((identity, pem))
 }
 
 struct Served {
     exchange: Exchange,
-    sockets: Vec<(FlowId, SocketAddr, Arc<UdpSocket>)>,
-    connections: HashMap<FlowId, Connection>,
-    next_flow: u64,
-    inputs: mpsc::Sender<Input>,
+    wire: Wire,
     lines: HashMap<LineId, (Line, Heard)>,
     happenings: broadcast::Sender<Happening>,
     log: Option<File>,
@@ -256,25 +310,10 @@ struct Heard {
     silent: u32,
 }
 
-struct Connection {
-    remote: SocketAddr,
-    /// Whether a whole message has come by it, and when something came last.
-    proven: bool,
-    last: Instant,
-    writer: mpsc::Sender<Vec<u8>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Served {
     async fn run(
         mut self,
-        mut queue: mpsc::Receiver<Input>,
+        mut queue: mpsc::UnboundedReceiver<Event>,
         mut counts: mpsc::Receiver<oneshot::Sender<[usize; 3]>>,
     ) {
         let mut looks = tokio::time::interval(LOOK);
@@ -282,8 +321,8 @@ impl Served {
         loop {
             let deadline = self.exchange.deadline().unwrap_or_else(|| now() + LONG);
             tokio::select! {
-                input = queue.recv() => match input {
-                    Some(input) => self.on_input(input).await,
+                event = queue.recv() => match event {
+                    Some(event) => self.on_event(event).await,
                     None => return,
                 },
                 () = tokio::time::sleep_until(deadline.into()) => self.exchange.handle_timeout(now()),
@@ -294,11 +333,9 @@ impl Served {
         }
     }
 
-    /// Ends connections that never brought a message, and calls of which nothing is heard.
+    /// Ends calls of which nothing is heard.
     fn look_for_the_idle(&mut self) {
         let now = now();
-        self.connections
-            .retain(|_, c| c.proven || now.saturating_duration_since(c.last) < UNPROVEN);
         let mut dead = Vec::new();
         for (id, (line, heard)) in &mut self.lines {
             let packets = line.heard();
@@ -317,31 +354,15 @@ impl Served {
         }
     }
 
-    /// Makes room for another connection: the one that has been quiet for the longest time goes,
-    /// one that never brought a message before one that did.
-    fn make_room(&mut self) {
-        if self.connections.len() < CONNECTIONS {
-            return;
-        }
-        let quietest = self
-            .connections
-            .iter()
-            .min_by_key(|(_, c)| (c.proven, c.last));
-        if let Some(flow) = quietest.map(|(flow, _)| *flow) {
-            self.connections.remove(&flow);
-            self.exchange.handle_flow_closed(flow);
-        }
-    }
-
-    async fn on_input(&mut self, input: Input) {
-        match input {
-            Input::Message { bytes, inbound } => {
-                if let Some(connection) = self.connections.get_mut(&inbound.flow) {
-                    connection.proven = true;
-                    connection.last = now();
-                }
-                self.write_log("from", &inbound.path, &bytes).await;
-                match Message::parse(&bytes) {
+    async fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Arrived(arrived) => {
+                self.write_log("from", &arrived.path, &arrived.bytes).await;
+                let inbound = Inbound {
+                    flow: arrived.flow,
+                    path: arrived.path,
+                };
+                match Message::parse(&arrived.bytes) {
                     Ok(message) => self.exchange.handle_message(now(), message, inbound),
                     Err(error) => {
                         if let Some(response) = error.answer() {
@@ -350,30 +371,23 @@ impl Served {
                     }
                 }
             }
-            Input::Accepted {
-                stream,
-                remote,
-                local,
-            } => {
-                self.make_room();
-                let path = Path {
-                    transport: Transport::Tcp,
-                    remote,
-                    local,
-                };
-                self.add_connection(path, false, async move { Ok(stream) });
-            }
-            Input::Ended {
-                flow,
-                unsent,
-                error,
-            } => {
-                self.connections.remove(&flow);
-                self.exchange.handle_flow_closed(flow);
-                for branch in unsent.iter().filter_map(|bytes| branch_of(bytes)) {
-                    self.exchange.handle_transport_error(now(), &branch, &error);
-                }
-            }
+            Event::Closed(closed) => self.on_closed(&closed),
+            // Nobody is kept alive from here: phones do that.
+            Event::Up { .. } | Event::FlowFailed { .. } | Event::Mapped { .. } => {}
+        }
+    }
+
+    fn on_closed(&mut self, closed: &Closed) {
+        if !closed.was_up {
+            // Why a phone does not get through is news to whoever runs this.
+            let line = format!("{}: {}", closed.path, closed.error);
+            let _ = self.happenings.send(Happening(line));
+        }
+        self.exchange.handle_flow_closed(closed.flow);
+        let error = TransportError::from(&closed.error);
+        let lost = closed.unheard.iter().chain(&closed.unsent);
+        for branch in lost.filter_map(|bytes| branch_of(bytes)) {
+            self.exchange.handle_transport_error(now(), &branch, &error);
         }
     }
 
@@ -435,103 +449,15 @@ impl Served {
     async fn send(&mut self, destination: Destination, bytes: &[u8]) {
         let path = *destination.path();
         self.write_log("to", &path, bytes).await;
-        let result = match destination {
-            Destination::Flow { id, path } if path.transport == Transport::Udp => {
-                let socket = self
-                    .sockets
-                    .iter()
-                    .find(|(flow, ..)| *flow == id)
-                    .map(|(.., s)| Arc::clone(s));
-                send_datagram(socket, path.remote, bytes).await
-            }
-            Destination::Path(path) if path.transport == Transport::Udp => {
-                let fits = |local: &SocketAddr| {
-                    local.port() == path.local.port() && local.is_ipv4() == path.remote.is_ipv4()
-                };
-                let exact = self.sockets.iter().find(|(_, l, _)| *l == path.local);
-                let socket = exact
-                    .or_else(|| self.sockets.iter().find(|(_, local, _)| fits(local)))
-                    .map(|(.., s)| Arc::clone(s));
-                send_datagram(socket, path.remote, bytes).await
-            }
-            Destination::Flow { id, path } => self.send_on(Some(id), path, bytes),
-            Destination::Path(path) => self.send_on(None, path, bytes),
-        };
-        if let Err(error) = result
+        // Who answers a TLS connection of ours cannot be checked: names are not known here. Phones
+        // are reached by the connections that they opened.
+        let sent = self.wire.send(&destination, &Towards::default(), bytes);
+        if let Err(error) = sent
             && let Some(branch) = branch_of(bytes)
         {
+            let error = TransportError::from(&error);
             self.exchange.handle_transport_error(now(), &branch, &error);
         }
-    }
-
-    /// On the flow while it lives, else on any connection to the same peer, else on a new one.
-    fn send_on(
-        &mut self,
-        flow: Option<FlowId>,
-        path: Path,
-        bytes: &[u8],
-    ) -> Result<(), TransportError> {
-        let flow = flow
-            .filter(|flow| self.connections.contains_key(flow))
-            .or_else(|| {
-                self.connections
-                    .iter()
-                    .find(|(_, c)| c.remote == path.remote)
-                    .map(|(f, _)| *f)
-            });
-        let flow = match flow {
-            Some(flow) => flow,
-            None => {
-                self.make_room();
-                let remote = path.remote;
-                self.add_connection(path, true, async move {
-                    tokio::time::timeout(CONNECT_PATIENCE, TcpStream::connect(remote))
-                        .await
-                        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                })
-            }
-        };
-        let connection = self.connections.get(&flow).ok_or(TransportError::Closed)?;
-        let sent = connection.writer.try_send(bytes.to_vec());
-        if sent.is_err() {
-            // A peer that lets its queue run full does not read any more.
-            self.connections.remove(&flow);
-            self.exchange.handle_flow_closed(flow);
-        }
-        sent.map_err(|_| TransportError::Closed)
-    }
-
-    fn add_connection(
-        &mut self,
-        path: Path,
-        proven: bool,
-        stream: impl Future<Output = io::Result<TcpStream>> + Send + 'static,
-    ) -> FlowId {
-        let flow = FlowId(self.next_flow);
-        self.next_flow += 1;
-        let (writer, queue) = mpsc::channel(WRITE_QUEUE);
-        let inputs = self.inputs.clone();
-        let task = tokio::spawn(async move {
-            let (unsent, error) = carry(stream.await, flow, path, queue, &inputs).await;
-            let _ = inputs
-                .send(Input::Ended {
-                    flow,
-                    unsent,
-                    error,
-                })
-                .await;
-        });
-        self.connections.insert(
-            flow,
-            Connection {
-                remote: path.remote,
-                proven,
-                last: now(),
-                writer,
-                task,
-            },
-        );
-        flow
     }
 
     async fn write_log(&mut self, direction: &str, path: &Path, bytes: &[u8]) {
@@ -583,197 +509,13 @@ fn branch_of(bytes: &[u8]) -> Option<String> {
         .map(str::to_owned)
 }
 
-async fn send_datagram(
-    socket: Option<Arc<UdpSocket>>,
-    remote: SocketAddr,
-    bytes: &[u8],
-) -> Result<(), TransportError> {
-    let socket = socket.ok_or(TransportError::Closed)?;
-    socket
-        .send_to(bytes, remote)
-        .await
-        .map(drop)
-        .map_err(|e| transport_error(&e))
-}
-
-fn transport_error(error: &io::Error) -> TransportError {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => TransportError::Refused,
-        io::ErrorKind::TimedOut => TransportError::TimedOut,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            TransportError::Unreachable
-        }
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionAborted => TransportError::Closed,
-        _ => TransportError::Other(error.to_string()),
-    }
-}
-
-fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(addr),
-        socket2::Type::DGRAM,
-        Some(socket2::Protocol::UDP),
-    )?;
-    // Two hundred phones may speak at once while the exchange is busy with another.
-    let _ = socket.set_recv_buffer_size(4 * 1024 * 1024);
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-async fn read_datagrams(
-    socket: Arc<UdpSocket>,
-    flow: FlowId,
-    bound: SocketAddr,
-    inputs: mpsc::Sender<Input>,
-) {
-    let mut buffer = vec![0_u8; 65_535];
-    loop {
-        let Ok((length, remote)) = socket.recv_from(&mut buffer).await else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let Some(bytes) = buffer
-            .get(..length)
-            .filter(|b| b.iter().any(|b| !b.is_ascii_whitespace()))
-        else {
-            continue;
-        };
-        let ip = if bound.ip().is_unspecified() {
-            source_ip(remote)
-        } else {
-            bound.ip()
-        };
-        let path = Path {
-            transport: Transport::Udp,
-            remote,
-            local: SocketAddr::new(ip, bound.port()),
-        };
-        let input = Input::Message {
-            bytes: bytes.to_vec(),
-            inbound: Inbound { flow, path },
-        };
-        // When the exchange cannot keep up, the senders' timers are the queue.
-        let _ = inputs.try_send(input);
-    }
-}
-
-async fn accept(listener: TcpListener, inputs: mpsc::Sender<Input>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, remote)) => {
-                let Ok(local) = stream.local_addr() else {
-                    continue;
-                };
-                if inputs
-                    .send(Input::Accepted {
-                        stream,
-                        remote,
-                        local,
-                    })
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
-/// Carries one connection until it ends: the message that could not be written, and why it ended.
-async fn carry(
-    stream: io::Result<TcpStream>,
-    flow: FlowId,
-    path: Path,
-    mut queue: mpsc::Receiver<Vec<u8>>,
-    inputs: &mpsc::Sender<Input>,
-) -> (Vec<Vec<u8>>, TransportError) {
-    let stream = match stream {
-        Ok(stream) => stream,
-        Err(error) => return (rest_of(queue, None), transport_error(&error)),
-    };
-    let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
-    let (pongs, mut pong_queue) = mpsc::channel::<()>(1);
-    let read = async {
-        let mut framer = StreamFramer::default();
-        let mut chunk = vec![0_u8; 16 * 1024];
-        loop {
-            let length = match reader.read(&mut chunk).await {
-                Ok(0) => return TransportError::Closed,
-                Ok(length) => length,
-                Err(error) => return transport_error(&error),
-            };
-            framer.push(chunk.get(..length).unwrap_or_default());
-            loop {
-                match framer.poll() {
-                    Ok(Some(Frame::Message(bytes))) => {
-                        let input = Input::Message {
-                            bytes,
-                            inbound: Inbound { flow, path },
-                        };
-                        if inputs.send(input).await.is_err() {
-                            return TransportError::Closed;
-                        }
-                    }
-                    Ok(Some(Frame::Ping)) => drop(pongs.try_send(())),
-                    Ok(Some(Frame::Pong)) => {}
-                    Ok(None) => break,
-                    Err(error) => return TransportError::Other(error.to_string()),
-                }
-            }
-        }
-    };
-    let mut unwritten = None;
-    let write = async {
-        loop {
-            let bytes = tokio::select! {
-                message = queue.recv() => match message {
-                    Some(bytes) => bytes,
-                    None => return TransportError::Closed,
-                },
-                Some(()) = pong_queue.recv() => b"\r\n".to_vec(),
-            };
-            let bytes = unwritten.insert(bytes);
-            if let Err(error) = writer.write_all(bytes).await {
-                return transport_error(&error);
-            }
-            unwritten = None;
-        }
-    };
-    let error = tokio::select! {
-        error = read => error,
-        error = write => error,
-    };
-    (rest_of(queue, unwritten), error)
-}
-
-/// Everything that was not written, in order; nothing more can be queued from then on.
-fn rest_of(mut queue: mpsc::Receiver<Vec<u8>>, first: Option<Vec<u8>>) -> Vec<Vec<u8>> {
-    queue.close();
-    let mut rest: Vec<Vec<u8>> = first.into_iter().collect();
-    while let Ok(bytes) = queue.try_recv() {
-        rest.push(bytes);
-    }
-    rest
-}
-
-/// The address the system would send from, found by connecting a socket that never sends.
+/// The address the system would send from.
 fn source_ip(remote: SocketAddr) -> IpAddr {
-    let any: SocketAddr = if remote.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let found = std::net::UdpSocket::bind(any).and_then(|socket| {
-        socket.connect(remote)?;
-        socket.local_addr()
-    });
-    found.map_or(any.ip(), |addr| addr.ip())
+    match wire::local_toward(remote) {
+        Ok(local) => local.ip(),
+        Err(_) if remote.is_ipv4() => Ipv4Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }
 
 fn now() -> Instant {

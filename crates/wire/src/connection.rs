@@ -9,11 +9,12 @@
 //! ```
 //! Each transport takes those of the steps that it has.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ use crate::wire::{Arrived, Closed, Event, Room, Shared};
 const READ_CHUNK: usize = 8 * 1024;
 /// How long the last words on a connection may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Requests without any sign of life since that are kept; of older ones the timers tell.
+const UNHEARD: usize = 64;
 const PING: &[u8] = b"\r\n\r\n";
 const PONG: &[u8] = b"\r\n";
 
@@ -162,6 +165,8 @@ pub(crate) struct Connection {
     life: Arc<Life>,
     arrived: Arc<Semaphore>,
     keepalive: watch::Receiver<Option<Duration>>,
+    /// What was written since the peer was last heard.
+    unheard: Mutex<VecDeque<Vec<u8>>>,
 }
 
 /// What a connection is told, apart from it so that both can be used at once.
@@ -200,6 +205,7 @@ impl Connection {
                 shared.limits.arrived_octets.min(Semaphore::MAX_PERMITS),
             )),
             keepalive: keepalive_end,
+            unheard: Mutex::default(),
         };
         let orders = Orders {
             queue: queue_end,
@@ -240,6 +246,7 @@ impl Connection {
             was_up: course.was_up,
             error,
             unsent,
+            unheard: self.unheard().drain(..).collect(),
         }));
     }
 
@@ -301,6 +308,11 @@ impl Connection {
     fn on_heard(&self) {
         let now = self.shared.clock_ms();
         self.life.last_ms.store(now, Ordering::Relaxed);
+        self.unheard().clear();
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long the peer may bring nothing from now on; `None` is for ever.
@@ -339,8 +351,19 @@ impl Connection {
         }))
     }
 
-    fn on_written(&self, octets: usize) {
-        self.life.queued.fetch_sub(octets, Ordering::AcqRel);
+    fn on_written(&self, course: &mut Course) {
+        let Some(bytes) = course.unwritten.take() else {
+            return;
+        };
+        self.life.queued.fetch_sub(bytes.len(), Ordering::AcqRel);
+        // Whoever misses a response asks again, and an ACK is not waited for.
+        if !bytes.starts_with(b"SIP/2.0 ") && !bytes.starts_with(b"ACK ") {
+            let mut unheard = self.unheard();
+            if unheard.len() >= UNHEARD {
+                unheard.pop_front();
+            }
+            unheard.push_back(bytes);
+        }
     }
 
     fn error_of(error: &io::Error) -> Error {
@@ -359,7 +382,9 @@ impl Connection {
         let (reader, mut writer) = tokio::io::split(stream);
         let pulse = Pulse::default();
         let beat = Beat::new(self.keepalive.clone(), self.shared.limits.pong);
+        // What the peer said comes before what is to be said to it: above all that it is gone.
         let (error, last_words) = tokio::select! {
+            biased;
             ended = self.read_stream(reader, &pulse) => ended,
             error = self.write_stream(&mut writer, queue, &pulse, beat, course) => (error, None),
         };
@@ -429,6 +454,8 @@ impl Connection {
                 // From the first octet of a message, however slowly the others drip in.
                 begun.get_or_insert(at);
             }
+            // The other half has its turn, however much the peer sends.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -456,7 +483,6 @@ impl Connection {
                     None => return Error::Dismissed,
                 },
             };
-            let length = bytes.len();
             let unwritten = if is_message {
                 &*course.unwritten.insert(bytes)
             } else {
@@ -467,10 +493,7 @@ impl Connection {
                 writer.flush().await
             };
             match tokio::time::timeout(self.shared.limits.write, writing).await {
-                Ok(Ok(())) if is_message => {
-                    course.unwritten = None;
-                    self.on_written(length);
-                }
+                Ok(Ok(())) if is_message => self.on_written(course),
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Self::error_of(&error),
                 Err(_) => return Error::SlowReader,
@@ -492,6 +515,7 @@ impl Connection {
         let pulse = Pulse::default();
         let beat = Beat::new(self.keepalive.clone(), self.shared.limits.pong);
         let error = tokio::select! {
+            biased;
             error = self.read_websocket(reader, meter, &pulse) => error,
             error = self.write_websocket(&mut writer, queue, &pulse, beat, course) => error,
         };
@@ -557,6 +581,7 @@ impl Connection {
             if !self.bring(bytes.into(), at.into_std()).await {
                 return Error::Dismissed;
             }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -569,32 +594,25 @@ impl Connection {
         course: &mut Course,
     ) -> Error {
         loop {
-            let (message, octets) = tokio::select! {
+            let message = tokio::select! {
                 biased;
                 due = beat.due(pulse) => match due {
                     Due::Ping => {
                         pulse.expect();
-                        (Message::Ping(Bytes::new()), None)
+                        Message::Ping(Bytes::new())
                     }
                     Due::Failed => return Error::FlowFailed,
                 },
                 message = queue.recv() => match message {
-                    Some(bytes) => {
-                        let length = bytes.len();
-                        let bytes = Bytes::from(course.unwritten.insert(bytes).clone());
-                        (framed(bytes), Some(length))
-                    }
+                    Some(bytes) => framed(Bytes::from(course.unwritten.insert(bytes).clone())),
                     None => return Error::Dismissed,
                 },
             };
             match tokio::time::timeout(self.shared.limits.write, writer.send(message)).await {
-                Ok(Ok(())) => {}
+                // After a ping there is nothing to take off the list.
+                Ok(Ok(())) => self.on_written(course),
                 Ok(Err(error)) => return websocket::of_flow(&error),
                 Err(_) => return Error::SlowReader,
-            }
-            if let Some(octets) = octets {
-                course.unwritten = None;
-                self.on_written(octets);
             }
         }
     }

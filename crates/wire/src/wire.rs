@@ -112,8 +112,11 @@ pub struct Closed {
     pub was_up: bool,
     /// Why.
     pub error: Error,
-    /// What was handed over and not written, in order. What was written may be lost all the same.
+    /// What was handed over and not written, in order.
     pub unsent: Vec<Vec<u8>>,
+    /// The last requests that were written, and after which nothing came any more: a connection that
+    /// its peer has just closed takes them, and nobody reads them.
+    pub unheard: Vec<Vec<u8>>,
 }
 
 /// How to keep a way of datagrams open.

@@ -316,12 +316,10 @@ impl Exchange {
     }
 }
 
-/// The transport that a URI asks for, of those that we have.
+/// The transport that a URI asks for.
 fn transport_of(uri: &Uri) -> Option<Transport> {
     match uri.params.get("transport") {
-        Some(word) => {
-            Transport::parse(word).filter(|t| matches!(t, Transport::Udp | Transport::Tcp))
-        }
+        Some(word) => Transport::parse(word),
         None => Some(Transport::Udp),
     }
 }

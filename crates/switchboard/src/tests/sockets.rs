@@ -1,5 +1,8 @@
 //! The sockets, on loopback.
 
+use std::sync::Arc;
+
+use sip_core::Destination;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -31,10 +34,18 @@ async fn start() -> (Switchboard, SocketAddr) {
     (board, at)
 }
 
-/// A phone by UDP or TCP.
+/// A phone by UDP, TCP, or what the wire brings beyond them.
 enum Wire {
     Udp(UdpSocket),
     Tcp(TcpStream, StreamFramer),
+    Wired(Wired),
+}
+
+struct Wired {
+    wire: wire::Wire,
+    events: tokio::sync::mpsc::UnboundedReceiver<wire::Event>,
+    destination: Destination,
+    towards: wire::Towards,
 }
 
 impl Wire {
@@ -49,18 +60,44 @@ impl Wire {
         Self::Tcp(stream, StreamFramer::default())
     }
 
+    /// By TLS, WS or WSS; the certificate is trusted by file.
+    fn wired(transport: Transport, board: &Switchboard) -> Self {
+        let listens = |(t, _): &&(Transport, SocketAddr)| *t == transport;
+        let remote = board.local_addrs().iter().find(listens).expect("listens").1;
+        let shown = board.certificate().and_then(|c| c.self_signed.clone());
+        let roots = wire::Roots::Pem(shown.expect("made at the start").into_bytes());
+        let tls = wire::ClientTls::new(&roots, wire::Remembered::default(), None);
+        let (sender, events) = tokio::sync::mpsc::unbounded_channel();
+        let sink = move |event| sender.send(event).is_ok();
+        Self::Wired(Wired {
+            wire: wire::Wire::new(wire::Limits::default(), Arc::new(sink)),
+            events,
+            destination: Destination::Path(sip_core::Path {
+                transport,
+                remote,
+                local: addr("127.0.0.1:5060"),
+            }),
+            towards: wire::Towards {
+                domain: Some("localhost".to_owned()),
+                tls: Some(Arc::new(tls.expect("a client"))),
+                resource: None,
+            },
+        })
+    }
+
     fn local(&self) -> SocketAddr {
         match self {
-            Self::Udp(socket) => socket.local_addr(),
-            Self::Tcp(stream, _) => stream.local_addr(),
+            Self::Udp(socket) => socket.local_addr().expect("an address"),
+            Self::Tcp(stream, _) => stream.local_addr().expect("an address"),
+            Self::Wired(wired) => wired.destination.path().local,
         }
-        .expect("an address")
     }
 
     fn transport(&self) -> &'static str {
         match self {
             Self::Udp(_) => "UDP",
             Self::Tcp(..) => "TCP",
+            Self::Wired(wired) => wired.destination.transport().via_token(),
         }
     }
 
@@ -68,6 +105,10 @@ impl Wire {
         match self {
             Self::Udp(socket) => drop(socket.send(bytes).await.expect("sent")),
             Self::Tcp(stream, _) => stream.write_all(bytes).await.expect("sent"),
+            Self::Wired(wired) => {
+                let sent = wired.wire.send(&wired.destination, &wired.towards, bytes);
+                assert!(sent.is_ok(), "{sent:?}");
+            }
         }
     }
 
@@ -88,6 +129,16 @@ impl Wire {
                     let length = length.expect("soon").expect("bytes");
                     assert!(length > 0, "the connection is open");
                     framer.push(&buffer[..length]);
+                }
+                Self::Wired(wired) => {
+                    let event = timeout(SOON, wired.events.recv()).await;
+                    match event.expect("soon").expect("it lives") {
+                        wire::Event::Arrived(arrived) => {
+                            return Message::parse(&arrived.bytes).expect("a message");
+                        }
+                        wire::Event::Up { .. } => {}
+                        other => panic!("{other:?}"),
+                    }
                 }
             }
         }
@@ -253,6 +304,139 @@ fn register_and_echo_by_udp_and_by_tcp() {
             assert_eq!(wire.answer().await.status.code(), 200);
         }
         assert_eq!(board.counts().await.expect("it runs")[2], 2);
+    });
+}
+
+/// A switchboard that listens by every transport.
+async fn start_everywhere() -> Switchboard {
+    let mut config = Config::open_at(addr("127.0.0.1:0"));
+    for transport in [Transport::Tls, Transport::Ws, Transport::Wss] {
+        config.listen.push((transport, addr("127.0.0.1:0")));
+    }
+    Switchboard::start(config).await.expect("it starts")
+}
+
+#[test]
+fn register_and_echo_by_tls_and_websocket() {
+    run(async {
+        let board = start_everywhere().await;
+        for (n, transport) in [Transport::Tls, Transport::Ws, Transport::Wss]
+            .into_iter()
+            .enumerate()
+        {
+            let mut wire = Wire::wired(transport, &board);
+            let user = format!("u{n}");
+            assert_eq!(wire.register(&user).await.status.code(), 200);
+            let at = board.local_addrs()[0].1;
+            let (ok, agreed, media) = call(&mut wire, at, "echo", n).await;
+            let line = agreed.remote.expect("an address");
+            let (_, payload) = echo(&media, line, 1).await;
+            assert_eq!(payload, [1; 160]);
+            let bye = within(&wire, &ok, "BYE", 2);
+            wire.send(bye.as_bytes()).await;
+            assert_eq!(wire.answer().await.status.code(), 200);
+        }
+        assert_eq!(board.counts().await.expect("it runs")[2], 3);
+    });
+}
+
+#[test]
+fn a_browser_is_called_by_the_connection_it_opened() {
+    run(async {
+        let board = start_everywhere().await;
+        let at = board.local_addrs()[0].1;
+        let mut browser = Wire::wired(Transport::Wss, &board);
+        // Nobody can find such a name (RFC 7118 §5, RFC 5626), and nobody needs to.
+        let register = Ask {
+            method: "REGISTER",
+            uri: "sip:board.test",
+            from: "<sip:bob@board.test>;tag=t",
+            to: "<sip:bob@board.test>",
+            via: "df7jal23ls0d.invalid",
+            transport: "WSS",
+            headers: "Contact: <sip:bob@df7jal23ls0d.invalid;transport=ws>\r\n",
+            ..Ask::default()
+        };
+        browser.send(register.text().as_bytes()).await;
+        assert_eq!(browser.answer().await.status.code(), 200);
+        let mut caller = Wire::udp(at).await;
+        let via = caller.local().to_string();
+        let invite = Ask {
+            via: &via,
+            headers: &format!("Contact: <sip:me@{via}>\r\n"),
+            branch: "z9hG4bKbrowser",
+            ..Ask::default()
+        };
+        caller.send(invite.text().as_bytes()).await;
+        let Message::Request(request) = browser.receive().await else {
+            panic!("a call was expected");
+        };
+        assert_eq!(
+            request.uri.to_string(),
+            "sip:bob@df7jal23ls0d.invalid;transport=ws"
+        );
+        let routes = request.headers.record_routes().expect("readable");
+        let ways: Vec<_> = routes
+            .iter()
+            .map(|r| r.uri.params.get("transport"))
+            .collect();
+        assert_eq!(ways, [Some("wss"), Some("udp")]);
+        let vias = request.headers.get_all(HeaderName::Via);
+        let vias: String = vias.map(|via| format!("Via: {via}\r\n")).collect();
+        let header = |name| request.headers.get(name).unwrap_or_default();
+        let busy = format!(
+            "SIP/2.0 486 Busy Here\r\n{vias}From: {}\r\nTo: {};tag=b\r\nCall-ID: {}\r\n\
+             CSeq: {}\r\nContent-Length: 0\r\n\r\n",
+            header(HeaderName::From),
+            header(HeaderName::To),
+            header(HeaderName::CallId),
+            header(HeaderName::CSeq),
+        );
+        browser.send(busy.as_bytes()).await;
+        assert_eq!(caller.answer().await.status.code(), 486);
+    });
+}
+
+#[test]
+fn a_certificate_is_made_once_and_only_where_it_is_needed() {
+    run(async {
+        let (plain, _) = start().await;
+        assert_eq!(plain.certificate(), None);
+        let (one, two) = (start_everywhere().await, start_everywhere().await);
+        let (one, two) = (one.certificate(), two.certificate());
+        assert_ne!(one.map(|c| c.fingerprint), two.map(|c| c.fingerprint));
+        // With a certificate of one's own, that one is shown.
+        let mut config = Config::open_at(addr("127.0.0.1:0"));
+        config.listen.push((Transport::Tls, addr("127.0.0.1:0")));
+        let made = rcgen::generate_simple_self_signed(["pbx.test".to_owned()]).expect("made");
+        let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let own = wire::Identity::from_pem(pem.as_bytes(), key.as_bytes()).expect("readable");
+        let fingerprint = own.fingerprint();
+        config.certificate = Some(own);
+        let board = Switchboard::start(config).await.expect("it starts");
+        let shown = board.certificate().expect("it has one");
+        assert_eq!(
+            (shown.fingerprint, &shown.self_signed),
+            (fingerprint, &None)
+        );
+    });
+}
+
+#[test]
+fn where_a_phone_is_seen_is_told_by_stun() {
+    run(async {
+        let (_board, at) = start().await;
+        let phone = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let id = wire::stun::TransactionId([3; 12]);
+        let ask = wire::stun::Binding::Request(id).to_bytes();
+        phone.send_to(&ask, at).await.expect("sent");
+        let mut buffer = [0_u8; 100];
+        let length = timeout(SOON, phone.recv(&mut buffer)).await;
+        let length = length.expect("soon").expect("an answer");
+        assert_eq!(
+            wire::stun::Binding::read(&buffer[..length]),
+            Some(wire::stun::Binding::Success(id, phone.local_addr().ok()))
+        );
     });
 }
 

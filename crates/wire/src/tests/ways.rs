@@ -1,6 +1,7 @@
 //! Messages over every transport.
 
 use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// There, back on the same flow, and again on the same connection.
 async fn check(transport: Transport, bind: &str) {
@@ -171,6 +172,35 @@ async fn what_was_not_written_comes_back_with_the_reason() {
     assert_eq!(closed.unsent, [one, two]);
     assert!(!closed.was_up && !closed.accepted);
     assert_eq!(client.wire.connections(), 0);
+}
+
+#[tokio::test]
+async fn what_nobody_can_have_answered_comes_back_too() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a listener");
+    let addr = listener.local_addr().expect("bound");
+    let mut client = Side::new(Limits::default());
+    let destination = to(Transport::Tcp, addr);
+    let (one, two) = (request("one", 0), request("two", 0));
+    let answer = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let sent = client.wire.send(&destination, &Towards::default(), &one);
+    assert!(sent.is_ok(), "{sent:?}");
+    let (mut peer, _) = listener.accept().await.expect("connected");
+    let mut buffer = vec![0; one.len()];
+    peer.read_exact(&mut buffer).await.expect("the first");
+    peer.write_all(answer).await.expect("answered");
+    client.up().await;
+    assert!(matches!(client.event().await, Event::Arrived(_)));
+    for bytes in [answer.as_slice(), &two] {
+        let sent = client.wire.send(&destination, &Towards::default(), bytes);
+        assert!(sent.is_ok(), "{sent:?}");
+    }
+    let mut buffer = vec![0; answer.len() + two.len()];
+    peer.read_exact(&mut buffer).await.expect("the second");
+    drop(peer);
+    let closed = client.closed().await;
+    assert_eq!((closed.unsent.len(), closed.unheard), (0, vec![two]));
 }
 
 #[tokio::test]
