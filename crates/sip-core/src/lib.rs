@@ -36,6 +36,7 @@ pub mod locate;
 pub mod options;
 pub mod output;
 pub mod path;
+pub mod refresh;
 pub mod registration;
 pub mod stateless;
 pub mod timers;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sip_message::{HeaderName, NameAddr, Response, Uri};
 
 use super::BoundContact;
+use crate::refresh::seconds;
 
 /// Our binding among those that the registrar lists.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -128,21 +129,6 @@ fn find_own<'a>(
     [How::Uri, How::Instance, How::User]
         .into_iter()
         .find_map(|how| by(how).map(|own| (own, how)))
-}
-
-/// A header of whole seconds; parameters and comments behind the number (Retry-After) are cut.
-pub(super) fn seconds(response: &Response, name: HeaderName) -> Option<Duration> {
-    let value = response.headers.get(name)?.trim();
-    let end = value
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(value.len());
-    let number: u32 = value.get(..end)?.parse().ok()?;
-    Some(Duration::from_secs(u64::from(number)))
-}
-
-/// Retry-After (RFC 3261 §20.33).
-pub(super) fn retry_after(response: &Response) -> Option<Duration> {
-    seconds(response, HeaderName::RetryAfter)
 }
 
 /// How the server sees us: `received` and `rport` of our Via as it came back (RFC 3581 §4). What

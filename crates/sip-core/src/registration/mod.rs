@@ -34,7 +34,7 @@ use crate::client::ClientRequest;
 use crate::dispatch::OwnerKey;
 use crate::output::{Outbox, Output};
 use crate::path::{Destination, FlowId, Inbound, Path, ResolveError, ResolveId, TransportError};
-use crate::timers::Deadlines;
+use crate::refresh::{Backoff, Due, Refresher};
 use crate::tokens::{Seed, Tokens};
 
 pub use answer::mapped_address;
@@ -57,8 +57,7 @@ pub struct Registration {
     operation: Option<Operation>,
     /// The binding that the registrar holds as far as we know.
     binding: Option<Binding>,
-    /// What to ask for: the configured time until a 423 raises it.
-    expires: Duration,
+    refresher: Refresher,
     mapping: Mapping,
     /// Set once the first hop has said that it cannot keep to flows (439).
     outbound_refused: bool,
@@ -66,12 +65,9 @@ pub struct Registration {
     bound_contact: Option<String>,
     /// Set when the present operation is to be followed by another REGISTER.
     again: bool,
-    /// Failures in a row.
-    failures: u32,
     /// Flows lost in a row, each soon after the answer that came on it.
     quick_losses: u32,
     resolve_counter: u64,
-    deadlines: Deadlines<Due>,
     outbox: Outbox<RegistrationEvent>,
 }
 
@@ -80,8 +76,6 @@ pub struct Registration {
 struct Operation {
     purpose: Purpose,
     step: Step,
-    /// Whether Min-Expires was followed already (RFC 3261 §10.2.8: once is enough).
-    raised: bool,
 }
 
 #[derive(Debug)]
@@ -114,13 +108,6 @@ impl Binding {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Refresh,
-    Retry,
-    Expiry,
-}
-
 /// Flows that die sooner than this after the answer, twice in a row, count as failures, so that a
 /// server which accepts and hangs up is not called in a tight loop.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
@@ -138,7 +125,7 @@ impl Registration {
             contact_user: config.contact_user.clone().unwrap_or(random_user),
             authenticator: Authenticator::new(config.credentials.clone()),
             cseq: tokens.cseq(),
-            expires: config.expires,
+            refresher: Refresher::new(config.expires, Backoff::default()),
             key,
             tokens,
             config,
@@ -149,10 +136,8 @@ impl Registration {
             outbound_refused: false,
             bound_contact: None,
             again: false,
-            failures: 0,
             quick_losses: 0,
             resolve_counter: 0,
-            deadlines: Deadlines::default(),
             outbox: Outbox::default(),
         }
     }
@@ -162,7 +147,7 @@ impl Registration {
     pub fn register(&mut self, now: Instant) {
         self.outbox.begin_input();
         self.wanted = true;
-        self.failures = 0;
+        self.refresher.forgive();
         self.register_soon(now);
     }
 
@@ -171,8 +156,7 @@ impl Registration {
         self.outbox.begin_input();
         self.wanted = false;
         self.again = false;
-        self.deadlines.clear(Due::Refresh);
-        self.deadlines.clear(Due::Retry);
+        self.refresher.begin();
         match &self.operation {
             // Nothing was sent yet, so there is nothing to undo.
             Some(operation)
@@ -200,8 +184,7 @@ impl Registration {
         if self.operation.is_some() {
             return false;
         }
-        self.deadlines.clear(Due::Refresh);
-        self.deadlines.clear(Due::Retry);
+        self.refresher.begin();
         self.begin(now, Purpose::Clear);
         true
     }
@@ -224,8 +207,8 @@ impl Registration {
         };
         // Once may be a change of network, which must not keep us waiting.
         if self.quick_losses >= 2 && self.operation.is_none() {
-            self.deadlines.clear(Due::Refresh);
-            self.failures = self.quick_losses - 2;
+            self.refresher.begin();
+            self.refresher.set_failures(self.quick_losses - 2);
             self.retry_later(now, Trouble::FlowLost, None);
         } else {
             self.register_soon(now);
@@ -278,7 +261,7 @@ impl Registration {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.outbox.begin_input();
         self.with_request(now, |request, context| request.handle_timeout(now, context));
-        while let Some((due, _)) = self.deadlines.pop_due(now) {
+        while let Some(due) = self.refresher.pop_due(now) {
             match due {
                 Due::Refresh | Due::Retry => self.register_soon(now),
                 Due::Expiry => self.binding = None,
@@ -295,7 +278,7 @@ impl Registration {
             }) => request.deadline(),
             _ => None,
         };
-        let deadline = [of_request, self.deadlines.next()]
+        let deadline = [of_request, self.refresher.deadline()]
             .into_iter()
             .flatten()
             .min();

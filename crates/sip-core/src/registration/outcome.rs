@@ -6,31 +6,19 @@ use sip_message::{HeaderName, StatusCode};
 
 use super::answer::{self, mapped_address};
 use super::{
-    Binding, Due, Operation, Purpose, Refusal, Registered, Registration, RegistrationEvent, Step,
-    Trouble,
+    Binding, Operation, Purpose, Refusal, Registered, Registration, RegistrationEvent, Trouble,
 };
 use crate::auth::AuthError;
 use crate::client::{Answered, RequestFailure};
-use crate::path::{Destination, ResolveId};
+use crate::path::Destination;
+use crate::refresh::{is_for_good, retry_after, seconds};
 
 /// The status with which a proxy says that it cannot keep to flows (RFC 5626 §11.6).
 const FIRST_HOP_LACKS_OUTBOUND: u16 = 439;
 
-/// The first wait after a failure; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(5);
-/// The longest wait after a failure that names none itself.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
-/// A Retry-After beyond this is cut: the account would look dead.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// A Min-Expires beyond this is not followed.
-const LONGEST_MIN_EXPIRES: Duration = Duration::from_secs(7 * 24 * 3600);
-
 impl Registration {
     pub(super) fn on_answer(&mut self, now: Instant, answered: &Answered) {
-        let Some(Operation {
-            purpose, raised, ..
-        }) = self.operation.take()
-        else {
+        let Some(Operation { purpose, .. }) = self.operation.take() else {
             return;
         };
         let status = answered.response.status;
@@ -47,7 +35,7 @@ impl Registration {
             }
             Purpose::Register if status.is_success() => self.on_registered(now, answered),
             // RFC 3261 §10.2.8.
-            Purpose::Register if status == StatusCode::INTERVAL_TOO_BRIEF && !raised => {
+            Purpose::Register if status == StatusCode::INTERVAL_TOO_BRIEF => {
                 self.on_interval_too_brief(now, answered);
             }
             // RFC 5626 §11.6: somebody on the way cannot keep to flows; then without.
@@ -78,7 +66,7 @@ impl Registration {
                     phrase: answered.response.reason.clone(),
                     path: answered.path,
                 };
-                self.on_trouble(now, what, answer::retry_after(&answered.response));
+                self.on_trouble(now, what, retry_after(&answered.response));
             }
         }
     }
@@ -122,25 +110,23 @@ impl Registration {
         if let Some(text) = found.notice {
             self.notice(text);
         }
-        let granted = found.granted.unwrap_or(self.expires);
+        let granted = found.granted.unwrap_or(self.refresher.asked());
         if granted.is_zero() {
             self.binding = None;
-            self.deadlines.clear(Due::Expiry);
+            self.refresher.lapse();
             let what = Trouble::NothingGranted {
                 path: answered.path,
             };
             self.on_trouble(now, what, None);
             return;
         }
-        self.failures = 0;
         self.bound_contact = Some(contact.to_owned());
         self.binding = Some(Binding {
             flow: Some(answered.inbound.flow),
             path: answered.path,
             since: now,
         });
-        self.deadlines.set(Due::Expiry, now + granted);
-        let refresh_in = self.refresh_after(granted);
+        let refresh_in = self.refresher.granted(now, granted, &mut self.tokens);
         let mapped = mapped_address(&answered.response);
         let [public_gruu, temporary_gruu] = found.gruus;
         self.outbox
@@ -156,7 +142,7 @@ impl Registration {
                 realms: self.authenticator.realms().map(str::to_owned).collect(),
                 associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
                 outbound: self.reg_id().is_some() && answer::requires_outbound(&answered.response),
-                flow_timer: answer::seconds(&answered.response, HeaderName::FlowTimer),
+                flow_timer: seconds(&answered.response, HeaderName::FlowTimer),
                 public_gruu,
                 temporary_gruu,
                 other_bindings: found.others,
@@ -166,52 +152,43 @@ impl Registration {
             self.begin(now, Purpose::Unregister);
             return;
         }
-        self.deadlines.set(Due::Refresh, now + refresh_in);
         if self.learn_mapping(answered, mapped) {
             self.register_soon(now);
         }
     }
 
     pub(super) fn on_interval_too_brief(&mut self, now: Instant, answered: &Answered) {
-        let minimum = answer::seconds(&answered.response, HeaderName::MinExpires);
-        match minimum {
-            Some(minimum) if minimum > self.expires && minimum <= LONGEST_MIN_EXPIRES => {
-                self.notice(format!(
-                    "the registrar wants at least {} s, asking for that",
-                    minimum.as_secs()
-                ));
-                self.expires = minimum;
-                if !self.wanted {
-                    self.on_gone(now);
-                    return;
-                }
-                self.operation = Some(Operation {
-                    purpose: Purpose::Register,
-                    step: Step::Resolving(ResolveId(0)),
-                    raised: true,
-                });
-                let destination = Destination::Flow {
-                    id: answered.inbound.flow,
-                    path: answered.path,
-                };
-                self.send_to(now, Purpose::Register, vec![destination]);
-            }
-            _ => self.on_refused(
+        if !self.refresher.raise(&answered.response) {
+            self.on_refused(
                 now,
                 Refusal::Status {
                     status: answered.response.status,
                     phrase: answered.response.reason.clone(),
                     path: answered.path,
                 },
-            ),
+            );
+            return;
         }
+        self.notice(format!(
+            "the registrar wants at least {} s, asking for that",
+            self.refresher.asked().as_secs()
+        ));
+        if !self.wanted {
+            self.on_gone(now);
+            return;
+        }
+        let destination = Destination::Flow {
+            id: answered.inbound.flow,
+            path: answered.path,
+        };
+        self.send_to(now, Purpose::Register, vec![destination]);
     }
 
     pub(super) fn on_refused(&mut self, now: Instant, refusal: Refusal) {
         self.operation = None;
         self.binding = None;
         self.bound_contact = None;
-        self.deadlines.clear_all();
+        self.refresher.stop();
         if !self.wanted {
             self.on_gone(now);
             return;
@@ -243,14 +220,7 @@ impl Registration {
         what: Trouble,
         retry_after: Option<Duration>,
     ) {
-        let backoff = self.next_backoff();
-        // RFC 3261 §20.33: not sooner than asked; a little spread, for we are not alone.
-        let asked = retry_after.map(|asked| {
-            let asked = asked.min(LONGEST_RETRY_AFTER);
-            asked + asked.mul_f64(0.1 * self.tokens.fraction())
-        });
-        let retry_in = asked.map_or(backoff, |asked| asked.max(backoff));
-        self.deadlines.set(Due::Retry, now + retry_in);
+        let retry_in = self.refresher.failed(now, retry_after, &mut self.tokens);
         self.outbox
             .event(RegistrationEvent::Failed { what, retry_in });
     }
@@ -260,7 +230,7 @@ impl Registration {
         self.operation = None;
         self.binding = None;
         self.bound_contact = None;
-        self.deadlines.clear_all();
+        self.refresher.stop();
         self.outbox.event(RegistrationEvent::Unregistered);
         if self.wanted || self.again {
             self.again = false;
@@ -268,34 +238,7 @@ impl Registration {
         }
     }
 
-    /// Half to the whole of a time that doubles with each failure (as RFC 5626 §4.5, with a
-    /// shorter start, because a person is waiting).
-    pub(super) fn next_backoff(&mut self) -> Duration {
-        let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(16));
-        self.failures = self.failures.saturating_add(1);
-        doubled
-            .min(LONGEST_BACKOFF)
-            .mul_f64(0.5 + 0.5 * self.tokens.fraction())
-    }
-
-    /// Four fifths to nine tenths of the granted time: early enough for a lost REGISTER to be
-    /// repeated, spread so that accounts registered together do not stay together.
-    pub(super) fn refresh_after(&mut self, granted: Duration) -> Duration {
-        granted.mul_f64(0.8 + 0.1 * self.tokens.fraction())
-    }
-
     pub(super) fn notice(&mut self, text: String) {
         self.outbox.event(RegistrationEvent::Notice(text));
-    }
-}
-
-/// Whether the answer would be the same next time. What may pass by itself: timeouts, overload,
-/// a proxy that lost its flow (430), 480, 494, and the 5xx that speak of the present.
-fn is_for_good(status: StatusCode) -> bool {
-    match status.code() {
-        408 | 413 | 425 | 429 | 430 | 480 | 482 | 483 | 486 | 487 | 491 | 494 => false,
-        501 | 505 | 513 | 555 => true,
-        500..=599 => false,
-        _ => true,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use sip_message::{HeaderName, Method, Request, Uri};
 
 use super::mapping::Mapping;
-use super::{Due, Operation, Purpose, Registration, RegistrationEvent, Step};
+use super::{Operation, Purpose, Registration, RegistrationEvent, Step};
 use crate::client::{
     ClientContext, ClientRequest, ClientRequestOutput, ContactTemplate, Draft, RequestResult,
 };
@@ -13,8 +13,6 @@ use crate::path::{Destination, Path, ResolveId};
 
 impl Registration {
     pub(super) fn register_soon(&mut self, now: Instant) {
-        self.deadlines.clear(Due::Refresh);
-        self.deadlines.clear(Due::Retry);
         match &self.operation {
             None => self.begin(now, Purpose::Register),
             Some(operation) => self.again = operation.purpose != Purpose::Register,
@@ -22,6 +20,7 @@ impl Registration {
     }
 
     pub(super) fn begin(&mut self, now: Instant, purpose: Purpose) {
+        self.refresher.begin();
         if purpose == Purpose::Register {
             self.outbox.event(RegistrationEvent::Trying);
         }
@@ -39,7 +38,6 @@ impl Registration {
         self.operation = Some(Operation {
             purpose,
             step: Step::Resolving(id),
-            raised: false,
         });
         let next_hop = self.config.route.as_ref().unwrap_or(&self.config.registrar);
         self.outbox
@@ -70,10 +68,6 @@ impl Registration {
         purpose: Purpose,
         destinations: Vec<Destination>,
     ) {
-        let raised = self
-            .operation
-            .as_ref()
-            .is_some_and(|operation| operation.raised);
         if let Some(local) = destinations.first().map(|first| first.path().local)
             && self.mapping.local != Some(local)
         {
@@ -94,7 +88,6 @@ impl Registration {
         self.operation = Some(Operation {
             purpose,
             step: Step::Requesting(Box::new(request)),
-            raised,
         });
         self.drain_request(now);
     }
@@ -107,7 +100,7 @@ impl Registration {
         uri.password = None;
         uri.headers.clear();
         let expires = match purpose {
-            Purpose::Register => self.expires.as_secs(),
+            Purpose::Register => self.refresher.asked().as_secs(),
             Purpose::Unregister | Purpose::Clear => 0,
         };
         let mut request = Request::new(Method::Register, uri);
