@@ -32,6 +32,8 @@ pub mod call;
 pub mod client;
 pub mod dialog;
 pub mod dispatch;
+mod errand;
+pub mod events;
 pub mod locate;
 pub mod options;
 pub mod output;

@@ -163,6 +163,11 @@ impl Refresher {
         }
     }
 
+    /// The operation that begins follows a Min-Expires, and does so only once.
+    pub(crate) fn hold_raised(&mut self) {
+        self.raised = true;
+    }
+
     /// It did not work. Answers in how long the next try is due: the back-off, and not sooner than
     /// the server asked (RFC 3261 §20.33).
     pub fn failed(

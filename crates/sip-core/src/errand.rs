@@ -1,0 +1,189 @@
+//! One request of ours with the question for its paths before it: what subscriptions,
+//! publications, messages and notifications send.
+//!
+//! ```text
+//!   Resolving ── paths ──► Requesting ──► Done
+//!       └── none found ───────────────────►┘
+//! ```
+
+use std::time::Instant;
+
+use sip_message::Response;
+
+use crate::client::{
+    Answered, ClientContext, ClientRequest, ClientRequestOutput, Draft, RequestFailure,
+    RequestResult,
+};
+use crate::path::{Destination, Inbound, Path, ResolveError, ResolveId, Transmit, TransportError};
+
+/// A request from the question for its paths to its end.
+#[derive(Debug)]
+pub(crate) struct Errand(Step);
+
+#[derive(Debug)]
+enum Step {
+    Resolving {
+        id: ResolveId,
+        draft: Box<Draft>,
+        /// Gone first, when its path is among those found.
+        prefer: Option<Destination>,
+    },
+    Requesting(Box<ClientRequest>),
+    Unresolved(ResolveError),
+    Over,
+}
+
+/// What an errand wants done.
+#[derive(Debug)]
+pub(crate) enum ErrandOutput {
+    Transmit(Transmit),
+    Notice(String),
+    /// The one end of it.
+    Done(ErrandEnd),
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) enum ErrandEnd {
+    Answered(Box<Answered>),
+    Failed(RequestFailure),
+    Unresolved(ResolveError),
+}
+
+impl Errand {
+    /// Waits for the paths asked for under this id.
+    pub(crate) fn resolving(id: ResolveId, draft: Draft, prefer: Option<Destination>) -> Self {
+        Self(Step::Resolving {
+            id,
+            draft: Box::new(draft),
+            prefer,
+        })
+    }
+
+    /// Goes along these destinations.
+    pub(crate) fn along(
+        now: Instant,
+        draft: Draft,
+        destinations: Vec<Destination>,
+        context: &mut ClientContext<'_>,
+    ) -> Self {
+        let request = ClientRequest::new(now, draft, destinations, context);
+        Self(Step::Requesting(Box::new(request)))
+    }
+
+    /// Takes the answer to a question for paths. False when it was somebody else's.
+    pub(crate) fn handle_resolved(
+        &mut self,
+        now: Instant,
+        id: ResolveId,
+        outcome: Result<Vec<Path>, ResolveError>,
+        context: &mut ClientContext<'_>,
+    ) -> bool {
+        match &self.0 {
+            Step::Resolving { id: wanted, .. } if *wanted == id => {}
+            _ => return false,
+        }
+        if let Step::Resolving { draft, prefer, .. } = std::mem::replace(&mut self.0, Step::Over) {
+            self.0 = match outcome {
+                Ok(paths) => {
+                    let destinations = in_order(paths, prefer);
+                    let request = ClientRequest::new(now, *draft, destinations, context);
+                    Step::Requesting(Box::new(request))
+                }
+                Err(error) => Step::Unresolved(error),
+            };
+        }
+        true
+    }
+
+    /// Takes a response. Answers whether it was this request's.
+    pub(crate) fn handle_response(
+        &mut self,
+        now: Instant,
+        response: &Response,
+        inbound: &Inbound,
+        context: &mut ClientContext<'_>,
+    ) -> bool {
+        match &mut self.0 {
+            Step::Requesting(request) => request.handle_response(now, response, inbound, context),
+            _ => false,
+        }
+    }
+
+    /// Takes the news that what had this branch could not be sent. Answers whether it was ours.
+    pub(crate) fn handle_transport_error(
+        &mut self,
+        now: Instant,
+        branch: &str,
+        error: &TransportError,
+        context: &mut ClientContext<'_>,
+    ) -> bool {
+        match &mut self.0 {
+            Step::Requesting(request) => {
+                request.handle_transport_error(now, branch, error.clone(), context)
+            }
+            _ => false,
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut ClientContext<'_>) {
+        if let Step::Requesting(request) = &mut self.0 {
+            request.handle_timeout(now, context);
+        }
+    }
+
+    /// The next thing to do, if any.
+    pub(crate) fn poll_output(&mut self) -> Option<ErrandOutput> {
+        match &mut self.0 {
+            Step::Requesting(request) => loop {
+                return Some(match request.poll_output()? {
+                    ClientRequestOutput::Transmit(transmit) => ErrandOutput::Transmit(transmit),
+                    ClientRequestOutput::Provisional(_) => continue,
+                    ClientRequestOutput::Notice(text) => ErrandOutput::Notice(text),
+                    ClientRequestOutput::Done(result) => {
+                        self.0 = Step::Over;
+                        ErrandOutput::Done(match result {
+                            RequestResult::Answered(answered) => ErrandEnd::Answered(answered),
+                            RequestResult::Failed(failure) => ErrandEnd::Failed(failure),
+                        })
+                    }
+                });
+            },
+            Step::Unresolved(_) => match std::mem::replace(&mut self.0, Step::Over) {
+                Step::Unresolved(error) => Some(ErrandOutput::Done(ErrandEnd::Unresolved(error))),
+                _ => None,
+            },
+            Step::Resolving { .. } | Step::Over => None,
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.0 {
+            Step::Requesting(request) => request.deadline(),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing was sent yet, so that there is nothing to undo.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.0, Step::Resolving { .. })
+    }
+}
+
+/// The paths in their order, but for the known flow, which goes first when it leads along one of
+/// them.
+fn in_order(paths: Vec<Path>, prefer: Option<Destination>) -> Vec<Destination> {
+    let known = prefer.filter(|known| paths.contains(known.path()));
+    let known_path = known.map(|known| *known.path());
+    known
+        .into_iter()
+        .chain(
+            paths
+                .into_iter()
+                .filter(|path| Some(*path) != known_path)
+                .map(Destination::Path),
+        )
+        .collect()
+}

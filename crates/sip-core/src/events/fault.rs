@@ -1,0 +1,114 @@
+//! What keeps a request of the event kind from its aim.
+
+use std::time::Duration;
+
+use sip_message::StatusCode;
+use thiserror::Error;
+
+use crate::auth::AuthError;
+use crate::client::{Answered, RequestFailure};
+use crate::errand::ErrandEnd;
+use crate::path::{Path, ResolveError};
+use crate::refresh::{is_for_good, retry_after};
+
+/// Why a subscription, a publication or a message did not come about or did not last.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// Somebody answered no.
+    #[error("{code} {phrase}: {path}", code = .status.code())]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// Its phrase.
+        phrase: String,
+        /// Who said it.
+        path: Path,
+        /// When to ask again at the earliest, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The notifier ended the subscription, with its reason (RFC 6665 §4.1.3).
+    #[error("the notifier ended the subscription: {}", .reason.as_deref().unwrap_or("without a reason"))]
+    Terminated {
+        /// `deactivated`, `rejected`, `noresource`, …; `None` when none was given.
+        reason: Option<String>,
+    },
+    /// The notifier accepted and then told nothing (RFC 6665 §4.1.2.4, Timer N).
+    #[error("the subscription was accepted and no notification came")]
+    NoNotify,
+    /// It was not renewed before its time was over.
+    #[error("the granted time is over")]
+    Expired,
+    /// The server keeps it for no time at all.
+    #[error("granted for no time: {path}")]
+    NothingGranted {
+        /// Who said so.
+        path: Path,
+    },
+    /// The answer lacks what it must have.
+    #[error("the answer has no {missing}: {path}")]
+    Incomplete {
+        /// The header missing.
+        missing: &'static str,
+        /// Who answered.
+        path: Path,
+    },
+    /// Nobody answered, no path carried the request, or a challenge cannot be answered.
+    #[error(transparent)]
+    Request(#[from] RequestFailure),
+    /// The way there was not found.
+    #[error(transparent)]
+    Unresolved(#[from] ResolveError),
+}
+
+impl Fault {
+    /// Whether another try would end the same.
+    pub fn is_for_good(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => is_for_good(*status),
+            Self::Request(RequestFailure::Auth { error, .. }) => {
+                !matches!(error, AuthError::TooOften { .. })
+            }
+            Self::Terminated { .. }
+            | Self::NoNotify
+            | Self::Expired
+            | Self::NothingGranted { .. }
+            | Self::Incomplete { .. }
+            | Self::Request(_)
+            | Self::Unresolved(_) => false,
+        }
+    }
+
+    /// The status, where it was one.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// When the server wants to be asked again at the earliest.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn of_answer(answered: &Answered) -> Self {
+        Self::Status {
+            status: answered.response.status,
+            phrase: answered.response.reason.clone(),
+            path: answered.path,
+            retry_after: retry_after(&answered.response),
+        }
+    }
+}
+
+/// The answer, good or bad, or why there is none.
+pub(crate) fn answer_of(end: ErrandEnd) -> Result<Box<Answered>, Fault> {
+    match end {
+        ErrandEnd::Answered(answered) => Ok(answered),
+        ErrandEnd::Failed(failure) => Err(Fault::Request(failure)),
+        ErrandEnd::Unresolved(error) => Err(Fault::Unresolved(error)),
+    }
+}
