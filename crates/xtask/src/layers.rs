@@ -23,6 +23,7 @@ const LAYERS: &[Layer] = &[
         &["sip-message"],
         &["md-5", "sha2", "rand_chacha", "thiserror", "zeroize"],
     ),
+    pure("event-bodies", &[], &["quick-xml", "thiserror"]),
     pure("sdp", &[], &["sdp-types", "thiserror"]),
     pure("rtp", &[], &["rtp-types", "rtcp-types", "thiserror"]),
     pure("nat", &[], &["thiserror"]),
@@ -39,6 +40,7 @@ const LAYERS: &[Layer] = &[
         &[
             "sip-message",
             "sip-core",
+            "event-bodies",
             "sdp",
             "rtp",
             "nat",
@@ -54,7 +56,15 @@ const LAYERS: &[Layer] = &[
     free("control", &["model"]),
     free(
         "switchboard",
-        &["sip-message", "sip-core", "sdp", "rtp", "codecs", "wire"],
+        &[
+            "sip-message",
+            "sip-core",
+            "event-bodies",
+            "sdp",
+            "rtp",
+            "codecs",
+            "wire",
+        ],
     ),
     free("ui", &["model", "trace"]),
     free(

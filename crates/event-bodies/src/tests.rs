@@ -1,0 +1,4 @@
+//! Bodies from the RFCs, from the field, and from people who mean no good.
+
+mod bodies;
+mod hostile;
