@@ -332,6 +332,9 @@ impl AccountState {
                 self.view.retry_at = Some(crate::after(wall(), retry_in));
                 self.fail(failures::trouble(&what), RegistrationState::Silent);
             }
+            RegistrationEvent::Bindings(bindings) => {
+                self.note(format!("the registrar lists {} bindings", bindings.len()));
+            }
             RegistrationEvent::Unregistered => {
                 self.view.expires_at = None;
                 self.view.retry_at = None;

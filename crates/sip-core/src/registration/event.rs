@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sip_message::StatusCode;
+use sip_message::{StatusCode, Uri};
 use thiserror::Error;
 
 use crate::auth::AuthError;
@@ -27,6 +27,10 @@ pub enum RegistrationEvent {
         /// In how long the next try comes.
         retry_in: Duration,
     },
+    /// The bindings under our address of record, as asked for by
+    /// [`fetch_bindings`](super::Registration::fetch_bindings) or left after
+    /// [`remove_binding`](super::Registration::remove_binding).
+    Bindings(Vec<BoundContact>),
     /// Signed out, or given up at our own wish.
     Unregistered,
     /// Something a person may want to know: a peer's fault repaired, a path changed.
@@ -68,6 +72,23 @@ pub struct Registered {
     pub other_bindings: usize,
     /// All bindings that the registrar lists, ours among them.
     pub bindings: Vec<BoundContact>,
+}
+
+impl Registered {
+    /// The Contact to offer in requests that make dialogs, where another than that of the path is
+    /// better: our lasting GRUU (RFC 5627 §4.4), else the binding with `ob` where the registrar
+    /// keeps to the flow (RFC 5626 §4.3).
+    pub fn contact_for_dialogs(&self) -> Option<Uri> {
+        if let Some(gruu) = &self.public_gruu {
+            return Uri::parse(gruu).ok();
+        }
+        if !self.outbound {
+            return None;
+        }
+        let mut uri = Uri::parse(&self.contact).ok()?;
+        uri.params.set_flag("ob");
+        Some(uri)
+    }
 }
 
 /// One binding in the registrar's list.

@@ -19,6 +19,7 @@
 mod answer;
 mod config;
 mod event;
+mod flows;
 mod mapping;
 mod outcome;
 mod send;
@@ -40,6 +41,7 @@ use crate::tokens::{Seed, Tokens};
 pub use answer::mapped_address;
 pub use config::RegistrationConfig;
 pub use event::{BoundContact, Refusal, Registered, RegistrationEvent, Trouble};
+pub use flows::{FlowEvent, FlowSet};
 use mapping::Mapping;
 pub(crate) use send::route_value;
 
@@ -65,6 +67,8 @@ pub struct Registration {
     bound_contact: Option<String>,
     /// Set when the present operation is to be followed by another REGISTER.
     again: bool,
+    /// The binding of somebody else that [`Purpose::Remove`] removes.
+    to_remove: Option<String>,
     /// Flows lost in a row, each soon after the answer that came on it.
     quick_losses: u32,
     resolve_counter: u64,
@@ -90,6 +94,17 @@ enum Purpose {
     Unregister,
     /// Removes the bindings of everybody under our address of record.
     Clear,
+    /// Asks what bindings there are (RFC 3261 §10.2.3).
+    Fetch,
+    /// Removes one binding of somebody else (RFC 3261 §10.2.2).
+    Remove,
+}
+
+impl Purpose {
+    /// Whether the account's own registration is no part of it.
+    fn is_aside(self) -> bool {
+        matches!(self, Self::Fetch | Self::Remove)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +151,7 @@ impl Registration {
             outbound_refused: false,
             bound_contact: None,
             again: false,
+            to_remove: None,
             quick_losses: 0,
             resolve_counter: 0,
             outbox: Outbox::default(),
@@ -157,6 +173,14 @@ impl Registration {
         self.wanted = false;
         self.again = false;
         self.refresher.begin();
+        // Who asks about the list and leaves before the answer does without it.
+        if self
+            .operation
+            .as_ref()
+            .is_some_and(|o| o.purpose.is_aside())
+        {
+            self.operation = None;
+        }
         match &self.operation {
             // Nothing was sent yet, so there is nothing to undo.
             Some(operation)
@@ -187,6 +211,44 @@ impl Registration {
         self.refresher.begin();
         self.begin(now, Purpose::Clear);
         true
+    }
+
+    /// Asks the registrar what bindings there are under our address of record, those of other
+    /// phones included, and changes none of them (RFC 3261 §10.2.3). They are told as
+    /// [`RegistrationEvent::Bindings`]. While something else is on its way it does nothing and
+    /// answers false.
+    pub fn fetch_bindings(&mut self, now: Instant) -> bool {
+        self.outbox.begin_input();
+        if self.operation.is_some() {
+            return false;
+        }
+        self.begin(now, Purpose::Fetch);
+        true
+    }
+
+    /// Removes one binding of somebody else under our address of record (RFC 3261 §10.2.2), named
+    /// as the registrar lists it. What is left is told as [`RegistrationEvent::Bindings`]. Our own
+    /// is not removed this way. While something else is on its way it does nothing and answers
+    /// false.
+    pub fn remove_binding(&mut self, now: Instant, uri: &str) -> bool {
+        self.outbox.begin_input();
+        let own = self.bound_contact.as_deref() == Some(uri);
+        if self.operation.is_some() || own || sip_message::Uri::parse(uri).is_err() {
+            return false;
+        }
+        self.to_remove = Some(uri.to_owned());
+        self.begin(now, Purpose::Remove);
+        true
+    }
+
+    /// Sets how long to wait after failures, e.g. as RFC 5626 §4.5 has it for one flow of several.
+    pub fn set_backoff(&mut self, backoff: Backoff) {
+        self.refresher.set_backoff(backoff);
+    }
+
+    /// The path of the binding that stands.
+    pub fn bound_path(&self) -> Option<Path> {
+        self.binding.as_ref().map(|binding| binding.path)
     }
 
     /// The transport layer lost a flow. If our binding is on it, it is made anew at once.

@@ -6,7 +6,8 @@ use sip_message::{HeaderName, StatusCode};
 
 use super::answer::{self, mapped_address};
 use super::{
-    Binding, Operation, Purpose, Refusal, Registered, Registration, RegistrationEvent, Trouble,
+    Binding, BoundContact, Operation, Purpose, Refusal, Registered, Registration,
+    RegistrationEvent, Trouble,
 };
 use crate::auth::AuthError;
 use crate::client::{Answered, RequestFailure};
@@ -23,6 +24,19 @@ impl Registration {
         };
         let status = answered.response.status;
         match purpose {
+            Purpose::Fetch | Purpose::Remove => {
+                if status.is_success() {
+                    let bindings = self.listed(answered);
+                    self.outbox.event(RegistrationEvent::Bindings(bindings));
+                } else {
+                    let phrase = &answered.response.reason;
+                    let code = status.code();
+                    self.notice(format!(
+                        "asking for the bindings was answered {code} {phrase}"
+                    ));
+                }
+                self.after_aside(now);
+            }
             Purpose::Unregister | Purpose::Clear => {
                 if !status.is_success() {
                     let phrase = &answered.response.reason;
@@ -85,6 +99,10 @@ impl Registration {
                 error,
             } => match self.operation.take().map(|operation| operation.purpose) {
                 Some(Purpose::Unregister | Purpose::Clear) => self.on_gone(now),
+                Some(Purpose::Fetch | Purpose::Remove) => {
+                    self.notice(format!("asking for the bindings: {error}"));
+                    self.after_aside(now);
+                }
                 _ => self.on_refused(
                     now,
                     Refusal::Auth {
@@ -96,6 +114,23 @@ impl Registration {
             },
             _ => self.on_trouble(now, Trouble::Request(failure), None),
         }
+    }
+
+    /// What waited for an operation that had nothing to do with our own binding.
+    fn after_aside(&mut self, now: Instant) {
+        if std::mem::take(&mut self.again) && self.wanted {
+            self.register_soon(now);
+        }
+    }
+
+    fn listed(&self, answered: &Answered) -> Vec<BoundContact> {
+        answer::own_binding(
+            &answered.response,
+            self.bound_contact.as_deref().unwrap_or_default(),
+            self.config.instance_id.as_deref(),
+            &self.contact_user,
+        )
+        .bindings
     }
 
     pub(super) fn on_registered(&mut self, now: Instant, answered: &Answered) {
@@ -205,6 +240,10 @@ impl Registration {
         retry_after: Option<Duration>,
     ) {
         let purpose = self.operation.take().map(|operation| operation.purpose);
+        if purpose.is_some_and(Purpose::is_aside) {
+            self.notice(format!("asking for the bindings: {what}"));
+            return self.after_aside(now);
+        }
         let leaving = matches!(purpose, Some(Purpose::Unregister | Purpose::Clear));
         if !self.wanted || leaving {
             self.notice(format!("signing out: {what}"));

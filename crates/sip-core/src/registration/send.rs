@@ -20,7 +20,9 @@ impl Registration {
     }
 
     pub(super) fn begin(&mut self, now: Instant, purpose: Purpose) {
-        self.refresher.begin();
+        if !purpose.is_aside() {
+            self.refresher.begin();
+        }
         if purpose == Purpose::Register {
             self.outbox.event(RegistrationEvent::Trying);
         }
@@ -101,7 +103,7 @@ impl Registration {
         uri.headers.clear();
         let expires = match purpose {
             Purpose::Register => self.refresher.asked().as_secs(),
-            Purpose::Unregister | Purpose::Clear => 0,
+            Purpose::Unregister | Purpose::Clear | Purpose::Fetch | Purpose::Remove => 0,
         };
         let mut request = Request::new(Method::Register, uri);
         let headers = &mut request.headers;
@@ -131,13 +133,18 @@ impl Registration {
         let bound = self
             .bound_contact
             .as_deref()
-            .filter(|_| purpose != Purpose::Clear);
+            .filter(|_| matches!(purpose, Purpose::Register | Purpose::Unregister));
         if let Some(outdated) =
             bound.filter(|bound| path.is_some_and(|path| contact.uri_text(path) != **bound))
         {
             headers.push(HeaderName::Contact, format!("<{outdated}>;expires=0"));
         }
-        headers.push(HeaderName::Expires, expires.to_string());
+        if let (Purpose::Remove, Some(uri)) = (purpose, &self.to_remove) {
+            headers.push(HeaderName::Contact, format!("<{uri}>;expires=0"));
+        }
+        if purpose != Purpose::Fetch {
+            headers.push(HeaderName::Expires, expires.to_string());
+        }
         // RFC 3327 §5.1: proxies may put themselves into the way.
         let mut supported = vec!["path"];
         supported.extend(reg_id.map(|_| "outbound"));
@@ -151,7 +158,7 @@ impl Registration {
         }
         Draft {
             request,
-            contact: (purpose != Purpose::Clear).then_some(contact),
+            contact: matches!(purpose, Purpose::Register | Purpose::Unregister).then_some(contact),
         }
     }
 

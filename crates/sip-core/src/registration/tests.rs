@@ -1,5 +1,6 @@
 //! A registration against a registrar made of answers, in virtual time.
 
+mod cases;
 mod networks;
 mod operations;
 mod sequences;

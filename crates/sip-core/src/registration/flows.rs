@@ -1,0 +1,200 @@
+//! Several flows of one instance to one registrar (RFC 5626): each a registration of its own with
+//! its `reg-id`, kept apart so that one server or network path may fail without the account being
+//! gone.
+
+use std::time::Instant;
+
+use sip_message::Response;
+
+use super::{Registration, RegistrationConfig, RegistrationEvent};
+use crate::dispatch::{OwnerKey, response_owner};
+use crate::output::Output;
+use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, TransportError};
+use crate::refresh::Backoff;
+use crate::tokens::{Seed, Tokens};
+
+/// The flows of one account. Used as a [`Registration`] is.
+#[derive(Debug)]
+pub struct FlowSet {
+    flows: Vec<Registration>,
+    /// Where the next poll goes on.
+    polled: usize,
+    deadline: Option<Instant>,
+}
+
+/// What happened on which flow.
+#[derive(Clone, Debug)]
+pub struct FlowEvent {
+    /// Its `reg-id`, counted from 1.
+    pub reg_id: u32,
+    /// What.
+    pub event: RegistrationEvent,
+}
+
+/// Flows of one account at most; RFC 5626 §4.2.1 asks for two.
+const MOST_FLOWS: usize = 4;
+
+impl FlowSet {
+    /// As many flows as there are proxies to reach the registrar by (the outbound-proxy-set of RFC
+    /// 5626 §4.2); with the same proxy given twice, the second flow takes another of its addresses
+    /// where there is one.
+    pub fn new(config: &RegistrationConfig, proxies: &[sip_message::Uri], seed: &Seed) -> Self {
+        let mut tokens = Tokens::new(seed);
+        let several = proxies.len() > 1;
+        let flows = (1..).zip(proxies.iter().take(MOST_FLOWS));
+        let flows = flows
+            .map(|(reg_id, proxy)| {
+                let config = RegistrationConfig {
+                    reg_id: Some(reg_id),
+                    route: Some(proxy.clone()),
+                    ..config.clone()
+                };
+                let mut flow = Registration::new(config, &tokens.seed());
+                if several {
+                    flow.set_backoff(Backoff::ALL_FLOWS_FAILED);
+                }
+                flow
+            })
+            .collect();
+        Self {
+            flows,
+            polled: 0,
+            deadline: None,
+        }
+    }
+
+    /// Registers on all flows; see [`Registration::register`].
+    pub fn register(&mut self, now: Instant) {
+        self.each(|flow| flow.register(now));
+    }
+
+    /// Signs out on all flows; see [`Registration::unregister`].
+    pub fn unregister(&mut self, now: Instant) {
+        self.each(|flow| flow.unregister(now));
+    }
+
+    /// A flow is gone; see [`Registration::flow_lost`].
+    pub fn flow_lost(&mut self, now: Instant, lost: FlowId) {
+        self.each(|flow| flow.flow_lost(now, lost));
+    }
+
+    /// Takes the answer to a [`Output::Resolve`]. Paths on which another flow stands go last: two
+    /// flows to one server fail together.
+    pub fn handle_resolved(
+        &mut self,
+        now: Instant,
+        id: ResolveId,
+        outcome: Result<Vec<Path>, ResolveError>,
+    ) {
+        let (index, id) = self.inner(id);
+        let taken: Vec<Path> = self
+            .flows
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+            .filter_map(|(_, flow)| flow.bound_path())
+            .collect();
+        let outcome = outcome.map(|paths| {
+            let (last, mut first): (Vec<Path>, Vec<Path>) = paths
+                .into_iter()
+                .partition(|path| taken.iter().any(|taken| taken.remote == path.remote));
+            first.extend(last);
+            first
+        });
+        if let Some(flow) = self.flows.get_mut(index) {
+            flow.handle_resolved(now, id, outcome);
+        }
+        self.polled = 0;
+    }
+
+    /// Takes a response; one that belongs to nothing on its way is dropped.
+    pub fn handle_response(&mut self, now: Instant, response: &Response, inbound: &Inbound) {
+        let owner = response_owner(response);
+        let flow = self
+            .flows
+            .iter_mut()
+            .find(|flow| Some(flow.owner_key()) == owner);
+        if let Some(flow) = flow {
+            flow.handle_response(now, response, inbound);
+        }
+        self.polled = 0;
+    }
+
+    /// Takes the news that what had this branch could not be sent.
+    pub fn handle_transport_error(&mut self, now: Instant, branch: &str, error: TransportError) {
+        self.each(|flow| flow.handle_transport_error(now, branch, error.clone()));
+    }
+
+    /// Does what is due. Too early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.each(|flow| flow.handle_timeout(now));
+    }
+
+    /// The next thing to do; see [`crate`] for the contract.
+    pub fn poll_output(&mut self) -> Output<FlowEvent> {
+        if self.polled == 0 {
+            self.deadline = None;
+        }
+        let count = u64::try_from(self.flows.len()).unwrap_or(1);
+        while let Some(flow) = self.flows.get_mut(self.polled) {
+            let index = u64::try_from(self.polled).unwrap_or(0);
+            match flow.poll_output() {
+                Output::Transmit(transmit) => return Output::Transmit(transmit),
+                Output::Resolve { id, uri, transport } => {
+                    let id = ResolveId(id.0.saturating_mul(count).saturating_add(index));
+                    return Output::Resolve { id, uri, transport };
+                }
+                Output::Event(event) => {
+                    self.learn();
+                    let reg_id = u32::try_from(index).unwrap_or(0).saturating_add(1);
+                    return Output::Event(FlowEvent { reg_id, event });
+                }
+                Output::Deadline(deadline) => {
+                    self.deadline = [self.deadline, deadline].into_iter().flatten().min();
+                    self.polled += 1;
+                }
+            }
+        }
+        Output::Deadline(self.deadline)
+    }
+
+    /// Under which responses find its flows.
+    pub fn owner_keys(&self) -> Vec<OwnerKey> {
+        self.flows.iter().map(Registration::owner_key).collect()
+    }
+
+    /// How many of the flows stand.
+    pub fn standing(&self) -> usize {
+        self.flows.iter().filter(|f| f.is_registered()).count()
+    }
+
+    /// Whether all flows are off and nothing runs any more.
+    pub fn is_drained(&self) -> bool {
+        self.flows.iter().all(Registration::is_drained)
+    }
+
+    fn each(&mut self, act: impl FnMut(&mut Registration)) {
+        self.flows.iter_mut().for_each(act);
+        self.polled = 0;
+    }
+
+    /// RFC 5626 §4.5: who still has a flow takes more time to make another one.
+    fn learn(&mut self) {
+        if self.flows.len() < 2 {
+            return;
+        }
+        let backoff = if self.standing() == 0 {
+            Backoff::ALL_FLOWS_FAILED
+        } else {
+            Backoff::ANOTHER_FLOW_WORKS
+        };
+        self.flows.iter_mut().for_each(|f| f.set_backoff(backoff));
+    }
+
+    /// Whose question an answer belongs to.
+    fn inner(&self, id: ResolveId) -> (usize, ResolveId) {
+        let count = u64::try_from(self.flows.len().max(1)).unwrap_or(1);
+        let index = usize::try_from(id.0 % count).unwrap_or(0);
+        (index, ResolveId(id.0 / count))
+    }
+}
