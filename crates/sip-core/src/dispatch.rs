@@ -9,6 +9,11 @@
 //! ```
 //!
 //! Inside the owner, transactions match strictly by branch and method.
+//!
+//! A NOTIFY carries the From tag of its SUBSCRIBE as To tag, also when it comes before the answer
+//! (RFC 6665 §4.4.1), so the key of a [`crate::events::Subscription`] finds it from the first
+//! SUBSCRIBE on; one without a To tag belongs to nothing. MESSAGE, PUBLISH and a first SUBSCRIBE
+//! are new requests for an account.
 
 #[cfg(test)]
 mod tests;

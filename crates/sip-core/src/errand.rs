@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use sip_message::Response;
+use sip_message::{Response, Uri};
 
 use crate::client::{
     Answered, ClientContext, ClientRequest, ClientRequestOutput, Draft, RequestFailure,
@@ -24,6 +24,8 @@ pub(crate) struct Errand(Step);
 enum Step {
     Resolving {
         id: ResolveId,
+        /// The next hop asked for.
+        hop: Box<Uri>,
         draft: Box<Draft>,
         /// Gone first, when its path is among those found.
         prefer: Option<Destination>,
@@ -52,9 +54,15 @@ pub(crate) enum ErrandEnd {
 
 impl Errand {
     /// Waits for the paths asked for under this id.
-    pub(crate) fn resolving(id: ResolveId, draft: Draft, prefer: Option<Destination>) -> Self {
+    pub(crate) fn resolving(
+        id: ResolveId,
+        hop: &Uri,
+        draft: Draft,
+        prefer: Option<Destination>,
+    ) -> Self {
         Self(Step::Resolving {
             id,
+            hop: Box::new(hop.clone()),
             draft: Box::new(draft),
             prefer,
         })
@@ -83,9 +91,15 @@ impl Errand {
             Step::Resolving { id: wanted, .. } if *wanted == id => {}
             _ => return false,
         }
-        if let Step::Resolving { draft, prefer, .. } = std::mem::replace(&mut self.0, Step::Over) {
+        if let Step::Resolving {
+            hop, draft, prefer, ..
+        } = std::mem::replace(&mut self.0, Step::Over)
+        {
             self.0 = match outcome {
                 Ok(paths) => {
+                    if let Some(home) = context.authenticator.home_mut() {
+                        home.learn(&hop, &paths);
+                    }
                     let destinations = in_order(paths, prefer);
                     let request = ClientRequest::new(now, *draft, destinations, context);
                     Step::Requesting(Box::new(request))

@@ -14,6 +14,8 @@ pub struct Capabilities {
     pub supported: Vec<String>,
     /// Body types understood.
     pub accept: Vec<String>,
+    /// Event packages understood (RFC 6665 §8.2.2).
+    pub allow_events: Vec<String>,
     /// Value of Server and User-Agent; none is sent when empty.
     pub user_agent: String,
 }
@@ -32,12 +34,45 @@ impl Default for Capabilities {
             ],
             supported: Vec::new(),
             accept: vec!["application/sdp".to_owned()],
+            allow_events: Vec::new(),
             user_agent: String::new(),
         }
     }
 }
 
 impl Capabilities {
+    /// The same for who takes text messages (RFC 3428) and hands them to a person.
+    #[must_use]
+    pub fn with_messages(mut self) -> Self {
+        self.add(&[Method::Message], &["text/plain", "message/cpim"]);
+        self
+    }
+
+    /// The same for who subscribes to these packages (RFC 6665 §8.2.2) and reads these bodies.
+    #[must_use]
+    pub fn with_events(mut self, packages: &[&str], bodies: &[&str]) -> Self {
+        self.add(&[Method::Notify], bodies);
+        add_words(&mut self.allow_events, packages);
+        self
+    }
+
+    /// The same for who lets others subscribe to these packages.
+    #[must_use]
+    pub fn with_notifier(mut self, packages: &[&str]) -> Self {
+        self.add(&[Method::Subscribe], &[]);
+        add_words(&mut self.allow_events, packages);
+        self
+    }
+
+    fn add(&mut self, methods: &[Method], bodies: &[&str]) {
+        for method in methods {
+            if !self.allows(method) {
+                self.allow.push(method.clone());
+            }
+        }
+        add_words(&mut self.accept, bodies);
+    }
+
     /// Whether requests with this method are answered by something else than 405.
     pub fn allows(&self, method: &Method) -> bool {
         self.allow.contains(method)
@@ -71,7 +106,7 @@ impl Capabilities {
         methods.join(", ")
     }
 
-    /// Adds Allow, Accept and Supported, as in the 200 to OPTIONS.
+    /// Adds Allow, Accept, Supported and Allow-Events, as in the 200 to OPTIONS.
     pub fn write_all(&self, headers: &mut Headers) {
         headers.push(HeaderName::Allow, self.allow_value());
         if !self.accept.is_empty() {
@@ -79,6 +114,9 @@ impl Capabilities {
         }
         // RFC 3261 §20.37: an empty Supported says "nothing", which is more than not saying it.
         headers.push(HeaderName::Supported, self.supported.join(", "));
+        if !self.allow_events.is_empty() {
+            headers.push(HeaderName::AllowEvents, self.allow_events.join(", "));
+        }
     }
 }
 
@@ -123,6 +161,12 @@ pub fn respond_statelessly(
     match status.code() {
         200 if request.method == Method::Options => capabilities.write_all(headers),
         405 => headers.push(HeaderName::Allow, capabilities.allow_value()),
+        489 if !capabilities.allow_events.is_empty() => {
+            headers.push(
+                HeaderName::AllowEvents,
+                capabilities.allow_events.join(", "),
+            );
+        }
         415 => headers.push(HeaderName::Accept, capabilities.accept.join(", ")),
         420 => headers.push(
             HeaderName::Unsupported,
@@ -138,13 +182,15 @@ pub fn respond_statelessly(
 
 /// What to answer to a request that belongs to nobody, `None` for an ACK (RFC 3261 §8.2).
 ///
-/// Known and harmless: OPTIONS gets 200. Inside a dialog that does not exist (any more), or a
+/// Known and harmless: OPTIONS gets 200. A NOTIFY of no subscription: 481. Inside a dialog that does not exist (any more), or a
 /// CANCEL of nothing: 481. A method we never heard of: 405. Else the address is not ours: 404.
 pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Option<StatusCode> {
     let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
     let status = match &request.method {
         Method::Ack => return None,
         Method::Cancel => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+        // RFC 6665 §4.1.3: it belongs to a subscription, or to nothing.
+        Method::Notify => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
         _ if in_dialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
         method if !capabilities.allows(method) => StatusCode::METHOD_NOT_ALLOWED,
         _ if !capabilities.unsupported(request).is_empty() => StatusCode::BAD_EXTENSION,
@@ -152,4 +198,44 @@ pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Opti
         _ => StatusCode::NOT_FOUND,
     };
     Some(status)
+}
+
+/// Requests that belonged to nobody: answered from themselves alone, with nothing kept but how many
+/// there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    /// NOTIFYs of no subscription.
+    pub notifies: u64,
+    /// Others within dialogs that do not exist.
+    pub in_dialogs: u64,
+    /// Everything else.
+    pub others: u64,
+}
+
+impl Strays {
+    /// The answer, counted; `None` for an ACK.
+    pub fn answer(
+        &mut self,
+        request: &Request,
+        capabilities: &Capabilities,
+        tokens: &Tokens,
+    ) -> Option<Response> {
+        let status = verdict_for_stray(request, capabilities)?;
+        let count = match status {
+            _ if request.method == Method::Notify => &mut self.notifies,
+            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST => &mut self.in_dialogs,
+            _ => &mut self.others,
+        };
+        *count = count.saturating_add(1);
+        Some(respond_statelessly(request, status, capabilities, tokens))
+    }
+}
+
+/// Adds the words that are not there yet.
+fn add_words(to: &mut Vec<String>, words: &[&str]) {
+    for word in words {
+        if !to.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+            to.push((*word).to_owned());
+        }
+    }
 }

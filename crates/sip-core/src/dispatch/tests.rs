@@ -4,7 +4,7 @@ use sip_message::{HeaderName, Message, Method, Request, StatusCode};
 
 use super::{OwnerKey, RequestClass, ServerKey, mark_received, request_owner, response_owner};
 use crate::path::{FlowId, Inbound, Path, Transport};
-use crate::stateless::{Capabilities, respond_statelessly, response, verdict_for_stray};
+use crate::stateless::{Capabilities, Strays, respond_statelessly, response, verdict_for_stray};
 use crate::tokens::{Seed, Tokens};
 
 fn request(method: &str, via: &str, to_tag: &str) -> Request {
@@ -216,4 +216,92 @@ fn a_100_has_no_to_tag_and_an_existing_tag_stays() {
     let ok = response(&bye, StatusCode::OK, Some("new"));
     assert_eq!(ok.headers.to().unwrap().tag(), Some("old"));
     assert_eq!(ok.headers.cseq().unwrap().method, Method::Bye);
+}
+
+#[test]
+fn a_notify_finds_its_subscription_by_the_tag_of_the_subscribe() {
+    let subscribed = OwnerKey {
+        call_id: "c".to_owned(),
+        local_tag: "ours".to_owned(),
+    };
+    let notify = request("NOTIFY", VIA, ";tag=ours");
+    assert_eq!(
+        RequestClass::of(&notify),
+        RequestClass::InDialog(subscribed, key("NOTIFY", VIA))
+    );
+    for method in ["MESSAGE", "PUBLISH", "SUBSCRIBE"] {
+        assert_eq!(
+            RequestClass::of(&request(method, VIA, "")),
+            RequestClass::Initial(key(method, VIA))
+        );
+    }
+}
+
+#[test]
+fn ten_thousand_notifies_without_a_subscription_leave_nothing_but_their_number() {
+    let tokens = Tokens::new(&Seed::from_number(1));
+    let phone = Capabilities::default();
+    let mut strays = Strays::default();
+    for number in 0..10_000 {
+        let tag = if number % 2 == 0 { ";tag=x" } else { "" };
+        let via = format!("{VIA}{number}");
+        let answer = strays
+            .answer(&request("NOTIFY", &via, tag), &phone, &tokens)
+            .expect("an answer");
+        assert_eq!(answer.status.code(), 481);
+    }
+    assert_eq!(
+        strays,
+        Strays {
+            notifies: 10_000,
+            ..Strays::default()
+        }
+    );
+    let _ = strays.answer(&request("BYE", VIA, ";tag=x"), &phone, &tokens);
+    let _ = strays.answer(&request("OPTIONS", VIA, ""), &phone, &tokens);
+    assert_eq!((strays.in_dialogs, strays.others), (1, 1));
+    assert_eq!(
+        strays.answer(&request("ACK", VIA, ""), &phone, &tokens),
+        None
+    );
+}
+
+/// RFC 3261 §11.2, RFC 6665 §8.2.2.
+#[test]
+fn only_what_is_built_in_is_said() {
+    let tokens = Tokens::new(&Seed::from_number(1));
+    let options = request("OPTIONS", VIA, "");
+    let said = |capabilities: &Capabilities, name: HeaderName| {
+        let answer = respond_statelessly(&options, StatusCode::OK, capabilities, &tokens);
+        answer.headers.get(name).map(str::to_owned)
+    };
+    let plain = Capabilities::default();
+    assert_eq!(said(&plain, HeaderName::AllowEvents), None);
+    assert!(!said(&plain, HeaderName::Allow).unwrap().contains("MESSAGE"));
+    let whole = Capabilities::default()
+        .with_messages()
+        .with_events(
+            &["dialog", "message-summary"],
+            &["application/dialog-info+xml"],
+        )
+        .with_notifier(&["dialog"])
+        .with_messages();
+    assert_eq!(
+        said(&whole, HeaderName::AllowEvents).as_deref(),
+        Some("dialog, message-summary")
+    );
+    assert_eq!(
+        said(&whole, HeaderName::Accept).as_deref(),
+        Some("application/sdp, text/plain, message/cpim, application/dialog-info+xml")
+    );
+    let allow = said(&whole, HeaderName::Allow).unwrap();
+    assert!(
+        allow.ends_with("INFO, MESSAGE, NOTIFY, SUBSCRIBE"),
+        "{allow}"
+    );
+    let bad = respond_statelessly(&options, StatusCode::BAD_EVENT, &whole, &tokens);
+    assert_eq!(
+        bad.headers.get(HeaderName::AllowEvents),
+        Some("dialog, message-summary")
+    );
 }

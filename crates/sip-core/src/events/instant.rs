@@ -13,7 +13,7 @@ pub use incoming::{MessageRefusal, ReceivedMessage, answer_message, read_message
 
 use super::fault::answer_of;
 use super::{Fault, outside_dialogs};
-use crate::auth::{Authenticator, Credentials};
+use crate::auth::{Authenticator, Credentials, Home};
 use crate::client::{ClientContext, Draft};
 use crate::dispatch::OwnerKey;
 use crate::errand::{Errand, ErrandEnd, ErrandOutput};
@@ -40,6 +40,8 @@ pub struct MessageConfig {
     pub body: Vec<u8>,
     /// Passwords.
     pub credentials: Vec<Credentials>,
+    /// Whose challenges they answer.
+    pub home: Home,
     /// Value of User-Agent; none is sent when empty.
     pub user_agent: String,
     /// Timer values.
@@ -57,6 +59,7 @@ impl MessageConfig {
             content_type: "text/plain;charset=UTF-8".to_owned(),
             body: text.as_bytes().to_vec(),
             credentials: Vec::new(),
+            home: Home::default(),
             user_agent: String::new(),
             timers: Timers::default(),
         }
@@ -126,7 +129,7 @@ impl InstantMessage {
                 call_id: tokens.call_id(),
                 local_tag: tokens.tag(),
             },
-            authenticator: Authenticator::new(config.credentials.clone()),
+            authenticator: Authenticator::at_home(config.credentials.clone(), config.home.clone()),
             cseq: tokens.cseq(),
             tokens,
             config,
@@ -162,7 +165,9 @@ impl InstantMessage {
             contact: None,
         };
         let next_hop = config.route.first().unwrap_or(&config.to.uri).clone();
-        self.step = Step::Going(Box::new(Errand::resolving(QUESTION, draft, None)));
+        self.step = Step::Going(Box::new(Errand::resolving(
+            QUESTION, &next_hop, draft, None,
+        )));
         self.outbox
             .resolve(QUESTION, next_hop, self.config.transport);
     }

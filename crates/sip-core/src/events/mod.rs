@@ -1,12 +1,13 @@
 //! Events between user agents (RFC 6665, and peers of RFC 3265): [`Subscription`] asks to be told
-//! of somebody's state, [`Publication`] hands ours to a server that tells it on (RFC 3903), and
-//! [`InstantMessage`] says a sentence (RFC 3428).
+//! of somebody's state, [`Notifier`] tells ours, [`Publication`] hands ours to a server that tells it
+//! on (RFC 3903), and [`InstantMessage`] says a sentence (RFC 3428).
 //!
 //! What the states mean stands in the bodies, which are bytes here.
 
 pub(crate) mod answers;
 mod fault;
 mod instant;
+mod notifier;
 mod publication;
 mod subscription;
 
@@ -15,6 +16,7 @@ pub use instant::{
     InstantMessage, MessageConfig, MessageEvent, MessageRefusal, ReceivedMessage, answer_message,
     read_message,
 };
+pub use notifier::{Notifier, NotifierConfig, NotifierEnd, NotifierEvent};
 pub use publication::{Publication, PublicationConfig, PublicationEvent};
 pub use subscription::{
     Forks, LegId, LegState, Notified, Subscription, SubscriptionConfig, SubscriptionEnd,

@@ -283,9 +283,9 @@ impl Publication {
         self.resolve_counter += 1;
         let id = ResolveId(self.resolve_counter);
         let draft = self.draft(purpose);
-        self.operation = Some((purpose, Errand::resolving(id, draft, self.way)));
         let target = &self.config.entity.uri;
         let next_hop = self.config.route.first().unwrap_or(target).clone();
+        self.operation = Some((purpose, Errand::resolving(id, &next_hop, draft, self.way)));
         self.outbox.resolve(id, next_hop, self.config.transport);
     }
 

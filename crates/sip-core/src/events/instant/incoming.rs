@@ -172,7 +172,7 @@ pub fn answer_message(
     request: &Request,
     outcome: Result<(), MessageRefusal>,
     capabilities: &Capabilities,
-    tokens: &mut Tokens,
+    tokens: &Tokens,
 ) -> Response {
     let status = outcome.map_or_else(MessageRefusal::status, |()| StatusCode::OK);
     let mut response = stateless::respond_statelessly(request, status, capabilities, tokens);

@@ -8,7 +8,7 @@ use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode};
 use super::{
     InstantMessage, MessageConfig, MessageEvent, MessageRefusal, answer_message, read_message,
 };
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Home};
 use crate::client::RequestFailure;
 use crate::events::Fault;
 use crate::output::Output;
@@ -45,6 +45,7 @@ impl Bench {
             text,
         );
         config.credentials = vec![Credentials::new("alice", "wonder")];
+        config.home = Home::new(vec![sip_message::Uri::parse("sip:example.com").unwrap()]);
         Self {
             now: Instant::now(),
             message: InstantMessage::new(config, &Seed::from_number(1)),
@@ -276,15 +277,10 @@ fn what_we_cannot_show_is_refused_with_what_we_can() {
             MessageRefusal::TooLarge,
         ),
     ];
-    let mut tokens = Tokens::new(&Seed::from_number(1));
+    let tokens = Tokens::new(&Seed::from_number(1));
     for (request, refusal) in cases {
         assert_eq!(read_message(&request, 4096), Err(refusal));
-        let response = answer_message(
-            &request,
-            Err(refusal),
-            &Capabilities::default(),
-            &mut tokens,
-        );
+        let response = answer_message(&request, Err(refusal), &Capabilities::default(), &tokens);
         assert_eq!(response.status, refusal.status());
         if refusal == MessageRefusal::UnknownKind {
             assert_eq!(
@@ -299,7 +295,7 @@ fn what_we_cannot_show_is_refused_with_what_we_can() {
         read_message(&packed, 4096),
         Err(MessageRefusal::UnknownKind)
     );
-    let ok = answer_message(&packed, Ok(()), &Capabilities::default(), &mut tokens);
+    let ok = answer_message(&packed, Ok(()), &Capabilities::default(), &tokens);
     assert_eq!(ok.status, StatusCode::OK);
     assert!(!ok.headers.has(HeaderName::Contact));
 }

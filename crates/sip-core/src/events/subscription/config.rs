@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sip_message::{Event, NameAddr, Uri};
 
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Home};
 use crate::dispatch::OwnerKey;
 use crate::events::Fault;
 use crate::path::Transport;
@@ -39,6 +39,8 @@ pub struct SubscriptionConfig {
     pub largest_body: usize,
     /// Passwords.
     pub credentials: Vec<Credentials>,
+    /// Whose challenges they answer.
+    pub home: Home,
     /// Value of User-Agent; none is sent when empty.
     pub user_agent: String,
     /// Timer values.
@@ -63,6 +65,7 @@ impl SubscriptionConfig {
             forks: Forks::First,
             largest_body: 64 * 1024,
             credentials: Vec::new(),
+            home: Home::default(),
             user_agent: String::new(),
             timers: Timers::default(),
         }

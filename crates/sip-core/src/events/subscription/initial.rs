@@ -47,7 +47,7 @@ impl Subscription {
         let next_hop = config.route.first().unwrap_or(&config.target).clone();
         let draft = self.dressed(request, self.refresher.asked());
         let id = self.next_question();
-        self.initial = Some(Errand::resolving(id, draft, None));
+        self.initial = Some(Errand::resolving(id, &next_hop, draft, None));
         self.outbox.resolve(id, next_hop, self.config.transport);
     }
 

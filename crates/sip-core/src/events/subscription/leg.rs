@@ -104,7 +104,7 @@ impl Subscription {
         let (next_hop, way) = (leg.dialog.next_hop().clone(), leg.way);
         let draft = self.dressed(request, expires);
         if let Some(leg) = self.leg_mut(id) {
-            leg.errand = Some((purpose, Errand::resolving(question, draft, way)));
+            leg.errand = Some((purpose, Errand::resolving(question, &next_hop, draft, way)));
         }
         self.outbox
             .resolve(question, next_hop, self.config.transport);

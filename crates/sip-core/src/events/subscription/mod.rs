@@ -100,7 +100,7 @@ impl Subscription {
                 local_tag: tokens.tag(),
             },
             key_used: false,
-            authenticator: Authenticator::new(config.credentials.clone()),
+            authenticator: Authenticator::at_home(config.credentials.clone(), config.home.clone()),
             cseq: tokens.cseq(),
             tokens,
             wanted: false,

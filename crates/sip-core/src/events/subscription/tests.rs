@@ -9,7 +9,7 @@ use sip_message::{Event, HeaderName, Message, Method, NameAddr, Request, StatusC
 use super::{
     Forks, LegState, Subscription, SubscriptionConfig, SubscriptionEnd, SubscriptionEvent,
 };
-use crate::auth::Credentials;
+use crate::auth::{Credentials, Home};
 use crate::events::Fault;
 use crate::output::Output;
 use crate::path::{
@@ -24,6 +24,7 @@ fn config() -> SubscriptionConfig {
     SubscriptionConfig {
         accept: vec!["application/dialog-info+xml".to_owned()],
         credentials: vec![Credentials::new("alice", "wonder")],
+        home: Home::new(vec![Uri::parse("sip:example.com").unwrap()]),
         ..SubscriptionConfig::new(target, from, "alice-1", Event::new("dialog"))
     }
 }
@@ -327,6 +328,23 @@ fn a_challenge_is_answered_and_the_next_server_tried() {
     bench.grant(600);
     bench.notify("n1", "active;expires=600");
     assert!(bench.subscription.is_standing());
+}
+
+#[test]
+fn strangers_get_no_login() {
+    let mut bench = Bench::subscribed(SubscriptionConfig {
+        target: Uri::parse("sip:bob@stranger.example").unwrap(),
+        ..config()
+    });
+    bench.answer(
+        401,
+        &[(
+            HeaderName::WwwAuthenticate,
+            "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"",
+        )],
+    );
+    assert_eq!(bench.sent.len(), 1);
+    assert!(matches!(bench.ended(), Some(SubscriptionEnd::Refused(_))));
 }
 
 #[test]
