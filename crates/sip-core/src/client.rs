@@ -476,6 +476,8 @@ impl ClientRequest {
             .map(|template| template.value(way.destination.path()));
         let mut request = self.dressed(contact.as_deref(), *context.cseq);
         self.exchange.goes_to(way.destination.path().remote);
+        self.exchange
+            .set_secure(way.destination.transport().is_secure());
         context
             .authenticator
             .authorize(&mut request, &mut self.exchange, context.tokens);

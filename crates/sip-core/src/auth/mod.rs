@@ -1,6 +1,7 @@
 //! Digest authentication (RFC 3261 §22, RFC 7616, RFC 8760): [`Authenticator`] answers
 //! challenges, [`server`] makes and checks them. [`Home`] says whose challenges are answered.
 
+mod bearer;
 mod challenge;
 mod digest;
 mod home;
@@ -15,6 +16,7 @@ use sip_message::{HeaderName, Request, Response};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use bearer::BearerChallenge;
 pub use challenge::Challenge;
 pub use digest::{Algorithm, Qop};
 pub use home::Home;
@@ -30,15 +32,30 @@ pub struct Credentials {
     realm: Option<String>,
     username: String,
     secret: Zeroizing<String>,
+    /// Whether the secret is a bearer token and no password.
+    is_token: bool,
 }
 
 impl Credentials {
+    /// A token to show to servers that ask for one (RFC 8898), over secure transports only; `None`
+    /// when it is none that can stand in a header.
+    pub fn bearer(token: impl Into<String>) -> Option<Self> {
+        let token = Zeroizing::new(token.into());
+        bearer::is_token(&token).then(|| Self {
+            realm: None,
+            username: String::new(),
+            secret: token,
+            is_token: true,
+        })
+    }
+
     /// Credentials for whatever realm asks, as far as the [`Home`] lets it.
     pub fn new(username: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             realm: None,
             username: username.into(),
             secret: Zeroizing::new(secret.into()),
+            is_token: false,
         }
     }
 
@@ -108,6 +125,10 @@ const MOST_REALMS: usize = 16;
 pub struct Authenticator {
     credentials: Vec<Credentials>,
     sessions: Vec<Session>,
+    /// Realms that asked for a token and are shown it, and whether a proxy asked in their name.
+    bearers: Vec<(bool, String)>,
+    /// What was last asked for in the way of tokens.
+    token_wanted: Option<BearerChallenge>,
     /// Whose challenges are answered; `None` where all requests go to the account's own servers.
     home: Option<Home>,
 }
@@ -127,6 +148,10 @@ pub struct Exchange {
     attempts: Vec<Attempt>,
     /// Where the request went last.
     peer: Option<SocketAddr>,
+    /// Whether nobody can read along there.
+    secure: bool,
+    /// Who was shown a token.
+    shown: Vec<(bool, String)>,
 }
 
 /// What this request showed to one realm.
@@ -149,6 +174,8 @@ impl Authenticator {
         Self {
             credentials,
             sessions: Vec::new(),
+            bearers: Vec::new(),
+            token_wanted: None,
             home: None,
         }
     }
@@ -175,6 +202,13 @@ impl Authenticator {
     pub fn set_credentials(&mut self, credentials: Vec<Credentials>) {
         self.credentials = credentials;
         self.sessions.clear();
+        self.bearers.clear();
+    }
+
+    /// The last challenge that asked for a token: where one can be had, and what was wrong with the
+    /// one shown.
+    pub fn token_wanted(&self) -> Option<&BearerChallenge> {
+        self.token_wanted.as_ref()
     }
 
     /// The realms that have asked so far.
@@ -195,14 +229,16 @@ impl Authenticator {
         response: &Response,
         exchange: &mut Exchange,
     ) -> Result<(), AuthError> {
-        let (challenges, offered) = strongest_per_realm(response);
-        let Some(first) = challenges.first() else {
+        let (mut challenges, offered) = strongest_per_realm(response);
+        let bearers = self.bearers_to_show(response, exchange, &mut challenges)?;
+        let digest = challenges.first().map(|first| &first.realm);
+        let Some(first) = digest.or(bearers.first().map(|(_, realm)| realm)) else {
             return Err(AuthError::NothingKnown { offered });
         };
         exchange.rounds = exchange.rounds.saturating_add(1);
         if exchange.rounds > MOST_ROUNDS {
             return Err(AuthError::TooOften {
-                realm: first.realm.clone(),
+                realm: first.clone(),
             });
         }
         // First everything that forbids a retry: half an answer only costs a round trip.
@@ -211,9 +247,51 @@ impl Authenticator {
             exchange.check(challenge)?;
         }
         for challenge in challenges {
+            self.bearers
+                .retain(|(proxy, realm)| *proxy != challenge.proxy || *realm != challenge.realm);
             self.remember(challenge);
         }
+        for bearer in bearers {
+            self.sessions
+                .retain(|s| s.challenge.proxy != bearer.0 || s.challenge.realm != bearer.1);
+            if !self.bearers.contains(&bearer) && self.bearers.len() < MOST_REALMS {
+                self.bearers.push(bearer);
+            }
+        }
         Ok(())
+    }
+
+    /// Who gets a token. Whoever does is asked for no password; whoever has seen it in vain is
+    /// answered with a password, if that was asked for, too.
+    fn bearers_to_show(
+        &mut self,
+        response: &Response,
+        exchange: &Exchange,
+        challenges: &mut Vec<Challenge>,
+    ) -> Result<Vec<(bool, String)>, AuthError> {
+        let mut to_show = Vec::new();
+        for bearer in bearer::challenges(response) {
+            let (proxy, realm) = (bearer.proxy, bearer.realm.clone());
+            self.token_wanted = Some(bearer);
+            let same = |challenge: &Challenge| challenge.proxy == proxy && challenge.realm == realm;
+            if self.token_for(&realm, exchange).is_none() {
+                continue;
+            }
+            if !exchange.shown.contains(&(proxy, realm.clone())) {
+                challenges.retain(|challenge| !same(challenge));
+                to_show.push((proxy, realm));
+            } else if !challenges.iter().any(same) {
+                return Err(AuthError::Refused { realm });
+            }
+        }
+        Ok(to_show)
+    }
+
+    /// The token for who asks in the name of `realm`, where nobody can read along (RFC 8898 §2).
+    fn token_for(&self, realm: &str, exchange: &Exchange) -> Option<&Credentials> {
+        self.choose(realm, exchange.peer, true)
+            .ok()
+            .filter(|_| exchange.secure)
     }
 
     /// Puts credentials for all known realms into the request, in place of older ones, one
@@ -253,6 +331,23 @@ impl Authenticator {
             request.headers.push(name, value);
             exchange.sent(session);
         }
+        for (proxy, realm) in &self.bearers {
+            let Some(token) = self.token_for(realm, exchange) else {
+                continue;
+            };
+            let name = if *proxy {
+                HeaderName::ProxyAuthorization
+            } else {
+                HeaderName::Authorization
+            };
+            request
+                .headers
+                .push(name, format!("Bearer {}", token.secret.as_str()));
+            let shown = (*proxy, realm.clone());
+            if !exchange.shown.contains(&shown) {
+                exchange.shown.push(shown);
+            }
+        }
     }
 
     /// Whether a realm has asked so far.
@@ -266,10 +361,19 @@ impl Authenticator {
         realm: &str,
         peer: Option<SocketAddr>,
     ) -> Result<&Credentials, AuthError> {
+        self.choose(realm, peer, false)
+    }
+
+    fn choose(
+        &self,
+        realm: &str,
+        peer: Option<SocketAddr>,
+        token: bool,
+    ) -> Result<&Credentials, AuthError> {
         let of_realm = |wanted: Option<&str>| {
-            self.credentials
-                .iter()
-                .find(|credentials| credentials.realm.as_deref() == wanted)
+            self.credentials.iter().find(|credentials| {
+                credentials.is_token == token && credentials.realm.as_deref() == wanted
+            })
         };
         let entitled = match &self.home {
             None => true,
@@ -349,6 +453,11 @@ impl Exchange {
     /// Says where the request goes, before it is authorized for that: a challenge comes from there.
     pub fn goes_to(&mut self, peer: SocketAddr) {
         self.peer = Some(peer);
+    }
+
+    /// Says whether nobody can read along there; without that no token is shown.
+    pub fn set_secure(&mut self, secure: bool) {
+        self.secure = secure;
     }
 
     /// Whether another try for this challenge can help.

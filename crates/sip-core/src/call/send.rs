@@ -335,6 +335,8 @@ impl Call {
         // The ACK to a 2xx has its INVITE's credentials already.
         if request.method != Method::Ack {
             task.exchange.goes_to(destination.path().remote);
+            task.exchange
+                .set_secure(destination.transport().is_secure());
             self.authenticator
                 .authorize(&mut request, &mut task.exchange, &mut self.tokens);
         }
