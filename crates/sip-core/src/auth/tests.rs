@@ -124,7 +124,7 @@ fn each_algorithm_and_protection_passes_our_own_verifier() {
 }
 
 #[test]
-fn the_strongest_known_of_several_wins_and_unknown_ones_are_skipped() {
+fn case_16_the_strongest_known_of_several_wins_and_unknown_ones_are_skipped() {
     let mut client = Client::alice();
     client
         .take(
@@ -152,7 +152,7 @@ fn comma_joined_challenges_are_read_like_separate_ones() {
 }
 
 #[test]
-fn every_realm_is_answered_in_a_header_of_its_own_with_its_own_credentials() {
+fn case_17_every_realm_is_answered_in_a_header_of_its_own_with_its_own_credentials() {
     let mut client = Client::new(vec![
         Credentials::new("anybody", "x"),
         Credentials::new("proxy-user", "y").for_realm("proxy"),
@@ -253,7 +253,7 @@ fn a_remembered_nonce_that_expired_may_be_refused_once_without_the_word_stale() 
 }
 
 #[test]
-fn ever_new_realms_do_not_make_an_endless_loop() {
+fn case_15_ever_new_realms_do_not_make_an_endless_loop() {
     let mut client = Client::alice();
     let mut rounds = 0;
     while client

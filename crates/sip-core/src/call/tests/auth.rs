@@ -40,7 +40,7 @@ fn number(request: &Request) -> u32 {
 }
 
 #[test]
-fn a_401_after_100_and_180_is_answered_with_credentials() {
+fn case_18_a_401_after_100_and_180_is_answered_with_credentials() {
     let (mut net, alice, server) = calling(true);
     let first = last(&net, server, "INVITE");
     for code in [100, 180] {
@@ -80,7 +80,7 @@ fn a_401_after_100_and_180_is_answered_with_credentials() {
 }
 
 #[test]
-fn the_ack_to_a_401_has_its_own_invites_number_and_branch() {
+fn case_20_the_ack_to_a_401_has_its_own_invites_number_and_branch() {
     let (mut net, _, server) = calling(true);
     let first = last(&net, server, "INVITE");
     challenge(&mut net, server, "INVITE", "n1");
@@ -105,7 +105,7 @@ fn the_ack_to_a_401_has_its_own_invites_number_and_branch() {
 }
 
 #[test]
-fn the_dialog_counts_on_from_the_number_after_the_retry() {
+fn case_20_the_dialog_counts_on_from_the_number_after_the_retry() {
     let (mut net, alice, server) = calling(true);
     challenge(&mut net, server, "INVITE", "n1");
     accept(&mut net, server, "INVITE");
@@ -203,7 +203,7 @@ fn a_missing_password_ends_the_call_with_the_realm() {
 }
 
 #[test]
-fn a_refusal_of_one_request_says_nothing_about_the_next() {
+fn case_19_a_refusal_of_one_request_says_nothing_about_the_next() {
     let (mut net, alice, server) = calling(true);
     accept(&mut net, server, "INVITE");
     act(&mut net, alice, |phone, now| {

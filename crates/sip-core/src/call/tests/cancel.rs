@@ -6,7 +6,7 @@ use super::peer::{answer, answers, calling, follow, heard, invite, last, respons
 use super::*;
 
 #[test]
-fn a_cancel_is_held_until_a_provisional_answer_and_the_invite_goes_on_repeating() {
+fn case_10_a_cancel_is_held_until_a_provisional_answer_and_the_invite_goes_on_repeating() {
     let (mut net, alice, proxy, request) = calling(Some(OFFER));
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_eq!(phone(&net, alice).ended(), Some(&EndKind::WeHungUp));
@@ -48,7 +48,7 @@ fn a_held_cancel_that_never_gets_an_answer_ends_with_timer_b() {
 }
 
 #[test]
-fn a_held_cancel_that_meets_a_2xx_becomes_ack_and_bye() {
+fn case_10_a_held_cancel_that_meets_a_2xx_becomes_ack_and_bye() {
     let (mut net, alice, proxy, request) = calling(Some(OFFER));
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     say(
@@ -66,7 +66,7 @@ fn a_held_cancel_that_meets_a_2xx_becomes_ack_and_bye() {
 }
 
 #[test]
-fn a_cancel_that_crosses_the_2xx_ends_with_ack_and_bye() {
+fn case_11_a_cancel_that_crosses_the_2xx_ends_with_ack_and_bye() {
     let mut net = Net::new(1);
     let (alice, bob) = (
         add_phone(&mut net, ALICE, "alice"),
@@ -118,7 +118,7 @@ fn a_cancel_that_crosses_the_2xx_ends_with_ack_and_bye() {
 }
 
 #[test]
-fn a_200_to_cancel_without_a_487_is_given_up_after_64_t1() {
+fn case_12_a_200_to_cancel_without_a_487_is_given_up_after_64_t1() {
     let (mut net, alice, proxy, request) = calling(Some(OFFER));
     say(
         &mut net,
@@ -143,7 +143,7 @@ fn a_200_to_cancel_without_a_487_is_given_up_after_64_t1() {
 }
 
 #[test]
-fn a_cancel_has_the_via_the_uri_and_the_route_of_its_invite() {
+fn case_13_a_cancel_has_the_via_the_uri_and_the_route_of_its_invite() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let proxy = add_script(&mut net, BOB);
@@ -196,7 +196,7 @@ fn a_cancel_has_the_via_the_uri_and_the_route_of_its_invite() {
 }
 
 #[test]
-fn a_repeated_cancel_gets_the_same_200() {
+fn case_14_a_repeated_cancel_gets_the_same_200() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);

@@ -10,7 +10,7 @@ fn dialogs(net: &Net, id: NodeId) -> usize {
 }
 
 #[test]
-fn a_100_with_a_tag_makes_no_dialog() {
+fn case_42_a_100_with_a_tag_makes_no_dialog() {
     let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(
         &mut net,
@@ -33,7 +33,7 @@ fn a_100_with_a_tag_makes_no_dialog() {
 }
 
 #[test]
-fn an_18x_without_tag_makes_no_dialog_and_is_told() {
+fn case_42_an_18x_without_tag_makes_no_dialog_and_is_told() {
     let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(&mut net, bob, ALICE, response(&request, 180, "").to_bytes());
     wait(&mut net, 10);
@@ -49,7 +49,7 @@ fn an_18x_without_tag_makes_no_dialog_and_is_told() {
 }
 
 #[test]
-fn an_18x_without_contact_makes_a_dialog() {
+fn case_42_an_18x_without_contact_makes_a_dialog() {
     let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(
         &mut net,
@@ -66,7 +66,7 @@ fn an_18x_without_contact_makes_a_dialog() {
 }
 
 #[test]
-fn a_2xx_without_to_tag_is_handled_once() {
+fn case_42_a_2xx_without_to_tag_is_handled_once() {
     let (mut net, alice, bob, request) = calling(Some(OFFER));
     let ok = answer(&request, 200, "", "sip:bob@192.0.2.2", ANSWER);
     for _ in 0..3 {
@@ -362,7 +362,7 @@ fn requests_to_a_private_contact_go_to_where_the_peer_was_heard() {
 }
 
 #[test]
-fn byes_that_cross_are_both_answered() {
+fn case_45_byes_that_cross_are_both_answered() {
     let (mut net, alice, bob) = talking(4);
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     act(&mut net, bob, |phone, now| phone.call().hang_up(now)).unwrap();

@@ -14,7 +14,7 @@ fn tag_of(request: &Request) -> String {
 }
 
 #[test]
-fn each_fork_that_answers_gets_its_own_ack_and_the_losers_a_bye_behind_it() {
+fn case_1_each_fork_that_answers_gets_its_own_ack_and_the_losers_a_bye_behind_it() {
     let (mut net, alice, proxy, request) = calling(Some(OFFER));
     for (tag, contact) in [
         ("desk", "sip:desk@192.0.2.2"),

@@ -70,7 +70,7 @@ fn a_refused_change_leaves_the_call_as_it_was() {
 }
 
 #[test]
-fn both_ends_change_at_once_and_both_get_there() {
+fn case_33_both_ends_change_at_once_and_both_get_there() {
     // RFC 3665 has no such flow; RFC 3261 §14.1 and §14.2.
     let (mut net, alice, bob) = talking(3);
     let began = net.elapsed();
@@ -130,7 +130,7 @@ fn both_ends_change_at_once_and_both_get_there() {
 }
 
 #[test]
-fn the_waits_after_a_491_keep_to_the_intervals_of_the_rfc() {
+fn case_33_the_waits_after_a_491_keep_to_the_intervals_of_the_rfc() {
     for seed in 0..40 {
         let mut net = Net::new(seed);
         let alice = add_phone(&mut net, ALICE, "alice");
@@ -174,7 +174,7 @@ fn the_waits_after_a_491_keep_to_the_intervals_of_the_rfc() {
 }
 
 #[test]
-fn an_invite_while_ours_is_out_gets_491() {
+fn case_33_an_invite_while_ours_is_out_gets_491() {
     let (mut net, alice, bob) = calls_script();
     act(&mut net, alice, |phone, now| {
         phone.call().reoffer(now, HOLD.to_vec())
@@ -205,7 +205,7 @@ fn an_invite_while_ours_is_out_gets_491() {
 }
 
 #[test]
-fn a_second_invite_before_the_answer_to_the_first_gets_500_and_retry_after() {
+fn case_33_a_second_invite_before_the_answer_to_the_first_gets_500_and_retry_after() {
     let (mut net, alice, bob, request, to) = called_by_script();
     say(
         &mut net,
@@ -238,7 +238,7 @@ fn a_second_invite_before_the_answer_to_the_first_gets_500_and_retry_after() {
 }
 
 #[test]
-fn no_reinvite_goes_out_before_the_ack_of_the_invite_before() {
+fn case_33_no_reinvite_goes_out_before_the_ack_of_the_invite_before() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
@@ -300,7 +300,7 @@ fn a_reoffer_that_still_waits_is_replaced() {
 }
 
 #[test]
-fn a_caller_without_offer_takes_ours_and_answers_in_the_ack() {
+fn case_34_a_caller_without_offer_takes_ours_and_answers_in_the_ack() {
     let mut net = Net::new(1);
     let (alice, bob) = (
         add_phone(&mut net, ALICE, "alice"),
@@ -345,7 +345,7 @@ fn a_caller_without_offer_takes_ours_and_answers_in_the_ack() {
 }
 
 #[test]
-fn an_ack_that_owes_an_answer_and_has_none_ends_the_call_with_bye() {
+fn case_34_an_ack_that_owes_an_answer_and_has_none_ends_the_call_with_bye() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
@@ -403,7 +403,7 @@ fn a_2xx_without_the_answer_it_owes_is_acknowledged_and_ended() {
 }
 
 #[test]
-fn the_first_answer_of_an_early_dialog_wins() {
+fn case_36_the_first_answer_of_an_early_dialog_wins() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
@@ -437,7 +437,7 @@ fn the_first_answer_of_an_early_dialog_wins() {
 }
 
 #[test]
-fn only_an_accepted_change_moves_the_target() {
+fn case_40_only_an_accepted_change_moves_the_target() {
     let (mut net, alice, bob, request, to) = called_by_script();
     let mut refused = offer_from(&request, &to, "two", 8, HOLD);
     refused
@@ -477,7 +477,7 @@ fn only_an_accepted_change_moves_the_target() {
 }
 
 #[test]
-fn the_2xx_to_our_change_moves_the_target_and_a_refusal_does_not() {
+fn case_40_the_2xx_to_our_change_moves_the_target_and_a_refusal_does_not() {
     let (mut net, alice, bob) = calls_script();
     for (code, contact) in [(488, "sip:wrong@192.0.2.2"), (200, "sip:right@192.0.2.2")] {
         act(&mut net, alice, |phone, now| {
@@ -542,7 +542,7 @@ fn an_update_without_offer_moves_the_target_and_one_with_offer_is_answered() {
 }
 
 #[test]
-fn an_info_and_a_bye_before_the_ack_are_taken() {
+fn case_41_an_info_and_a_bye_before_the_ack_are_taken() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
@@ -593,7 +593,7 @@ fn an_info_and_a_bye_before_the_ack_are_taken() {
 }
 
 #[test]
-fn a_lower_number_gets_500_and_a_jump_is_legal() {
+fn case_41_a_lower_number_gets_500_and_a_jump_is_legal() {
     let (mut net, alice, bob, request, to) = called_by_script();
     for (branch, number, expected) in [("a", 4000, 200), ("b", 3999, 500), ("c", 4001, 200)] {
         let mut info = follow(&request, &to, "INFO", branch, number);
@@ -650,7 +650,7 @@ fn options_and_unknown_methods_within_the_call_are_answered_truthfully() {
 }
 
 #[test]
-fn a_transport_error_on_a_reinvite_keeps_the_call() {
+fn case_30_a_transport_error_on_a_reinvite_keeps_the_call() {
     let (mut net, alice, bob) = talking(9);
     act(&mut net, alice, |phone, _| {
         phone.closed.push(BOB.parse().unwrap());

@@ -112,7 +112,7 @@ fn each_fork_has_its_own_order_of_reliable_answers() {
 }
 
 #[test]
-fn gaps_are_dropped_and_repeats_are_acknowledged_again_without_an_event() {
+fn case_8_gaps_are_dropped_and_repeats_are_acknowledged_again_without_an_event() {
     let (mut net, alice, bob, request) = calling(Some(OFFER));
     say(&mut net, bob, ALICE, reliable(&request, 183, "b", 10, b""));
     wait(&mut net, 10);

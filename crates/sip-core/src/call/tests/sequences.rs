@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use sip_message::{Method, StatusCode};
 use testkit::{Chance, Fate, Link};
 
+use super::peer::say;
 use super::*;
 use crate::call::{InfoDigit, ReferProgress};
 
@@ -218,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_call_ends_once_and_leaves_nothing(
+    fn case_45_every_call_ends_once_and_leaves_nothing(
         seed in any::<u64>(),
         late in any::<bool>(),
         loss in 0u32..500,
@@ -307,5 +308,201 @@ fn damage(bytes: &mut Vec<u8>, chance: &mut Chance) {
     } else if !bytes.is_empty() {
         let at = chance.below(u32::try_from(bytes.len()).unwrap()) as usize;
         bytes[at] = u8::try_from(chance.below(256)).unwrap();
+    }
+}
+
+/// What a peer says that keeps to no rule but the syntax.
+#[derive(Clone, Debug)]
+enum Said {
+    Request {
+        method: usize,
+        tag: usize,
+        step: u32,
+        body: usize,
+        headers: Vec<usize>,
+    },
+    /// To the last request with this method.
+    Response {
+        method: usize,
+        code: u16,
+        tag: usize,
+        body: usize,
+        headers: Vec<usize>,
+    },
+    User(Verb),
+}
+
+const METHODS: [&str; 12] = [
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "UPDATE",
+    "PRACK",
+    "INFO",
+    "REFER",
+    "NOTIFY",
+    "SUBSCRIBE",
+    "OPTIONS",
+    "MESSAGE",
+];
+const TAGS: [&str; 6] = ["b", "b", "b", "c", "d", ""];
+const BODIES: [(&str, &[u8]); 4] = [
+    ("", b""),
+    ("application/sdp", b"v=0 anything"),
+    ("message/sipfrag", b"SIP/2.0 180 Ringing\r\n"),
+    ("message/sipfrag", b"SIP/2.0 200 OK\r\n"),
+];
+const HEADERS: [(&str, &str); 24] = [
+    ("Require", "100rel"),
+    ("RSeq", "1"),
+    ("RSeq", "2"),
+    ("RAck", "1 1 INVITE"),
+    ("Supported", "timer, 100rel, norefersub"),
+    ("Session-Expires", "1;refresher=uas"),
+    ("Session-Expires", "90;refresher=uac"),
+    ("Session-Expires", "4294967295"),
+    ("Min-SE", "4294967295"),
+    ("Min-SE", "100"),
+    ("Allow", "INVITE, UPDATE, REFER, NOTIFY"),
+    ("Allow", "INVITE"),
+    ("Refer-To", "<sip:carol@192.0.2.3>"),
+    ("Refer-Sub", "false"),
+    ("Event", "refer"),
+    ("Event", "presence"),
+    ("Subscription-State", "active;expires=4294967295"),
+    ("Subscription-State", "terminated;reason=timeout"),
+    ("Retry-After", "0"),
+    ("Info-Package", "poker"),
+    ("Session-ID", "a2f5c3d4e5f60718293a4b5c6d7e8f90"),
+    ("Record-Route", "<sip:192.0.2.2;lr>"),
+    ("Reason", "SIP;cause=200"),
+    ("Contact", "<sip:carol@192.0.2.2>, <sip:dave@192.0.2.2>"),
+];
+
+fn said() -> impl Strategy<Value = Vec<Said>> {
+    let headers = || prop::collection::vec(0..HEADERS.len(), 0..5);
+    let code = prop_oneof![
+        Just(100u16),
+        Just(180),
+        Just(183),
+        Just(199),
+        Just(200),
+        Just(202),
+        Just(302),
+        Just(401),
+        Just(408),
+        Just(422),
+        Just(481),
+        Just(486),
+        Just(491),
+        Just(500),
+        Just(503),
+        Just(603)
+    ];
+    let one = prop_oneof![
+        4 => (0..METHODS.len(), 0..TAGS.len(), 0u32..3, 0..BODIES.len(), headers()).prop_map(
+            |(method, tag, step, body, headers)| Said::Request { method, tag, step, body, headers }
+        ),
+        6 => (0..METHODS.len(), code, 0..TAGS.len(), 0..BODIES.len(), headers()).prop_map(
+            |(method, code, tag, body, headers)| Said::Response { method, code, tag, body, headers }
+        ),
+        4 => verbs().prop_filter_map("a verb", |verbs| verbs.first().map(|(_, verb)| Said::User(*verb))),
+    ];
+    prop::collection::vec(one, 0..40)
+}
+
+/// Begins as it should: the call is taken and acknowledged.
+fn establish(net: &mut Net, alice: NodeId, carol: NodeId, calls: bool) {
+    if calls {
+        let invite = super::peer::last(net, carol, "INVITE");
+        let mut ok = super::peer::answer(&invite, 200, "b", "sip:carol@192.0.2.3", ANSWER);
+        add_headers(&mut ok.headers, &[6, 10]);
+        say(net, carol, ALICE, ok.to_bytes());
+    } else {
+        user(net, alice, |call, now| call.answer(now, ANSWER.to_vec()));
+        wait(net, 10);
+        let ok = super::peer::answers(net, carol, "INVITE").pop().unwrap();
+        let to = ok.headers.get(HeaderName::To).unwrap();
+        let invite = super::peer::invite(net, carol, ALICE, "first", 7, OFFER);
+        let ack = super::peer::follow(&invite, to, "ACK", "ack", 7);
+        say(net, carol, ALICE, ack.to_bytes());
+    }
+    wait(net, 10);
+    assert!(phone(net, alice).established());
+}
+
+fn set_type(headers: &mut sip_message::Headers, body: usize) {
+    headers.remove(HeaderName::ContentType);
+    if body > 0 {
+        headers.push(HeaderName::ContentType, BODIES[body].0);
+    }
+}
+
+fn add_headers(headers: &mut sip_message::Headers, wanted: &[usize]) {
+    for index in wanted {
+        let (name, value) = HEADERS[*index];
+        headers.push(HeaderName::from(name), value);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn case_45_a_peer_that_keeps_to_no_rule_leaves_nothing_behind(
+        calls in any::<bool>(),
+        up in any::<bool>(),
+        said in said(),
+    ) {
+        let mut net = Net::new(1);
+        let (alice, _) = able(&mut net);
+        let carol = add_script(&mut net, CAROL);
+        if calls {
+            dial(&mut net, alice, "sip:carol@192.0.2.3", Some(OFFER));
+        } else {
+            let invite = super::peer::invite(&net, carol, ALICE, "first", 7, OFFER);
+            say(&mut net, carol, ALICE, invite.to_bytes());
+        }
+        wait(&mut net, 10);
+        if up {
+            establish(&mut net, alice, carol, calls);
+        }
+        let mut number = 7;
+        for (at, what) in said.iter().enumerate() {
+            match what {
+                Said::User(Verb::Wait(ms)) => wait(&mut net, u64::from(*ms)),
+                Said::User(verb) => act(&mut net, alice, |phone, now| attempt(phone, now, *verb)),
+                Said::Request { method, tag, step, body, headers } => {
+                    number += step;
+                    let Some(id) = phone(&net, alice).call.as_ref().map(|call| call.owner_key().clone()) else { break };
+                    let from = if calls { TAGS[*tag] } else { "scripttag" };
+                    let mut request = super::peer::invite(&net, carol, ALICE, &format!("x{at}"), number, BODIES[*body].1);
+                    request.method = Method::parse(METHODS[*method]).unwrap();
+                    let own = &mut request.headers;
+                    own.set(HeaderName::CSeq, format!("{number} {}", METHODS[*method]));
+                    own.set(HeaderName::CallId, id.call_id);
+                    own.set(HeaderName::From, format!("<sip:carol@192.0.2.3>;tag={from}"));
+                    own.set(HeaderName::To, format!("<sip:alice@192.0.2.1>;tag={}", id.local_tag));
+                    set_type(own, *body);
+                    add_headers(own, headers);
+                    say(&mut net, carol, ALICE, request.to_bytes());
+                }
+                Said::Response { method, code, tag, body, headers } => {
+                    let Some(request) = super::peer::heard(&net, carol, METHODS[*method]).pop() else { continue };
+                    let contact = "sip:carol@192.0.2.3";
+                    let mut response = super::peer::answer(&request, *code, TAGS[*tag], contact, BODIES[*body].1);
+                    set_type(&mut response.headers, *body);
+                    add_headers(&mut response.headers, headers);
+                    say(&mut net, carol, ALICE, response.to_bytes());
+                }
+            }
+            wait(&mut net, 10);
+        }
+        act(&mut net, alice, |phone, now| attempt(phone, now, Verb::HangUp));
+        let told = phone(&net, alice);
+        prop_assert!(told.call.is_none() || told.ended().is_some());
+        net.run_for(Duration::from_secs(2 * 600));
+        assert_all_gone(&mut net, &[alice]);
     }
 }

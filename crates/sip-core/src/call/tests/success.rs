@@ -73,7 +73,7 @@ fn ack_is_resent_for_each_2xx() {
 }
 
 #[test]
-fn a_repeated_2xx_gets_the_ack_of_its_own_invite_after_a_reoffer() {
+fn case_2_a_repeated_2xx_gets_the_ack_of_its_own_invite_after_a_reoffer() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
@@ -115,7 +115,7 @@ fn a_repeated_2xx_gets_the_ack_of_its_own_invite_after_a_reoffer() {
 }
 
 #[test]
-fn a_2xx_is_repeated_from_t1_to_t2_until_64_t1_and_then_ended_by_bye() {
+fn case_3_a_2xx_is_repeated_from_t1_to_t2_until_64_t1_and_then_ended_by_bye() {
     let (mut net, alice, bob, ..) = script_calls(OFFER);
     let began = net.elapsed();
     wait(&mut net, 32_000);
@@ -138,7 +138,7 @@ fn a_2xx_is_repeated_from_t1_to_t2_until_64_t1_and_then_ended_by_bye() {
 }
 
 #[test]
-fn an_ack_that_comes_at_once_stops_the_2xx() {
+fn case_4_an_ack_that_comes_at_once_stops_the_2xx() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
@@ -214,7 +214,7 @@ fn the_2xx_stops_with_its_ack_also_when_acks_are_lost_first() {
 }
 
 #[test]
-fn swapped_acks_of_two_quick_reinvites_stop_each_its_own_2xx() {
+fn case_5_swapped_acks_of_two_quick_reinvites_stop_each_its_own_2xx() {
     let (mut net, alice, bob, request, ok) = script_calls(OFFER);
     say(
         &mut net,
@@ -266,7 +266,7 @@ fn swapped_acks_of_two_quick_reinvites_stop_each_its_own_2xx() {
 }
 
 #[test]
-fn an_invite_repeated_after_its_2xx_is_absorbed() {
+fn case_6_an_invite_repeated_after_its_2xx_is_absorbed() {
     let (mut net, alice, bob, request, ok) = script_calls(OFFER);
     say(
         &mut net,
@@ -289,7 +289,7 @@ fn an_invite_repeated_after_its_2xx_is_absorbed() {
 }
 
 #[test]
-fn the_last_provisional_answer_is_sent_again_for_a_repeated_invite() {
+fn case_7_the_last_provisional_answer_is_sent_again_for_a_repeated_invite() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
@@ -309,7 +309,7 @@ fn the_last_provisional_answer_is_sent_again_for_a_repeated_invite() {
 }
 
 #[test]
-fn the_ack_goes_where_its_own_2xx_says_and_not_where_the_180_said() {
+fn case_9_the_ack_goes_where_its_own_2xx_says_and_not_where_the_180_said() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
