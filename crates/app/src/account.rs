@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use engine::GivenAccount;
@@ -15,19 +16,14 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     let Some(aor) = &args.aor else {
         return Ok(None);
     };
-    if matches!(
-        args.transport,
-        Some(TransportWord::Tls | TransportWord::Ws | TransportWord::Wss)
-    ) || args.tls_ca.is_some()
-        || args.tls_cert.is_some()
-    {
-        bail!("this build speaks SIP over udp and tcp only");
-    }
     let mut settings = AccountSettings::new(aor.clone());
     settings.auth_user.clone_from(&args.auth_user);
     settings.registrar.clone_from(&args.registrar);
     settings.proxy.clone_from(&args.proxy);
     settings.transport = args.transport.map(transport);
+    settings.tls_ca = args.tls_ca.as_deref().map(file_name);
+    settings.tls_cert = args.tls_cert.as_deref().map(file_name);
+    settings.tls_key = args.tls_key.as_deref().map(file_name);
     settings.bind.clone_from(&args.bind);
     settings.register = !args.no_register;
     settings.headers.clone_from(&args.header);
@@ -62,6 +58,10 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         None => None,
     };
     Ok(Some(GivenAccount { settings, password }))
+}
+
+fn file_name(file: &Path) -> String {
+    file.display().to_string()
 }
 
 fn transport(word: TransportWord) -> Transport {

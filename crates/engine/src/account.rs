@@ -210,6 +210,7 @@ impl AccountState {
             owner: &self.owner,
             transport: &self.args.transport,
             bind: self.args.identity.bind,
+            tls: self.args.identity.tls.as_ref(),
         };
         self.questions.ask_again(&outlet);
         let wanted = matches!(
@@ -301,6 +302,7 @@ impl AccountState {
                 owner: &self.owner,
                 transport: &self.args.transport,
                 bind: self.args.identity.bind,
+                tls: self.args.identity.tls.as_ref(),
             };
             let deadline = drive::drain(
                 || self.registration.poll_output(),

@@ -354,6 +354,7 @@ impl DialogState {
             owner: &self.owner,
             transport: &self.transport,
             bind: self.identity.bind,
+            tls: self.identity.tls.as_ref(),
         };
         self.questions
             .ask(&outlet, FIRST_LOOK_UP, next_hop, self.identity.transport);
@@ -428,6 +429,7 @@ impl DialogState {
             owner: &self.owner,
             transport: &self.transport,
             bind: self.identity.bind,
+            tls: self.identity.tls.as_ref(),
         };
         self.questions.ask_again(&outlet);
     }
@@ -498,6 +500,7 @@ impl DialogState {
             owner: &self.owner,
             transport: &self.transport,
             bind: self.identity.bind,
+            tls: self.identity.tls.as_ref(),
         };
         drive::drain(
             || call.poll_output(),

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ractor::ActorRef;
 use sip_core::{Output, ResolveId, Transport};
 use sip_message::Uri;
+use wire::ClientTls;
 
 use crate::transport::{Owner, TransportMsg};
 
@@ -16,6 +18,8 @@ pub(crate) struct Outlet<'a> {
     pub(crate) transport: &'a ActorRef<TransportMsg>,
     /// The local address that the account is bound to.
     pub(crate) bind: Option<SocketAddr>,
+    /// How the account is a client of TLS, where its settings say so.
+    pub(crate) tls: Option<&'a Arc<ClientTls>>,
 }
 
 impl Outlet<'_> {
@@ -27,6 +31,7 @@ impl Outlet<'_> {
             uri: question.uri.clone(),
             transport: question.transport,
             bind: self.bind,
+            tls: self.tls.cloned(),
         });
     }
 }

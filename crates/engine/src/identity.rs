@@ -1,6 +1,7 @@
 //! What an account's settings mean to the protocol.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use model::AccountSettings;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,6 +9,7 @@ use sip_core::Transport;
 use sip_core::auth::{Credentials, Home};
 use sip_message::{NameAddr, Uri};
 use thiserror::Error;
+use wire::{ClientTls, Remembered, Roots};
 
 use crate::account::AccountFacts;
 use crate::names;
@@ -27,6 +29,9 @@ pub enum IdentityError {
     /// The local address.
     #[error("“{0}” is not a local address; it looks like 192.0.2.10:5060")]
     Bind(String),
+    /// The files for TLS.
+    #[error("TLS cannot be used: {0}")]
+    Tls(String),
     /// An extra header.
     #[error("“{0}” is not a header; it looks like X-Room: 42")]
     Header(String),
@@ -51,7 +56,37 @@ pub(crate) struct Identity {
     pub(crate) contact_user: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) codecs: Vec<sdp::Codec>,
+    /// How to be a client of TLS, when the settings name files for that.
+    pub(crate) tls: Option<Arc<ClientTls>>,
     auth_user: String,
+}
+
+/// What the settings say about TLS; `None` leaves it to the roots of the system.
+fn client_tls(settings: &AccountSettings) -> Result<Option<Arc<ClientTls>>, IdentityError> {
+    if settings.tls_ca.is_none() && settings.tls_cert.is_none() && settings.tls_key.is_none() {
+        return Ok(None);
+    }
+    let read = |file: &str| {
+        std::fs::read(file).map_err(|error| IdentityError::Tls(format!("{file}: {error}")))
+    };
+    let refused = |error: wire::TlsError| IdentityError::Tls(error.to_string());
+    let roots = match &settings.tls_ca {
+        Some(file) => Roots::Pem(read(file)?),
+        None => Roots::Platform,
+    };
+    let own = match (&settings.tls_cert, &settings.tls_key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => {
+            let own = wire::Identity::from_pem(&read(certificate)?, &read(key)?);
+            Some(own.map_err(refused)?)
+        }
+        _ => {
+            let text = "a certificate needs its key, and a key its certificate";
+            return Err(IdentityError::Tls(text.to_owned()));
+        }
+    };
+    let tls = ClientTls::new(&roots, Remembered::default(), own.as_ref()).map_err(refused)?;
+    Ok(Some(Arc::new(tls)))
 }
 
 impl Identity {
@@ -111,6 +146,7 @@ impl Identity {
             contact_user: format!("{user}-{secret:08x}"),
             headers,
             codecs,
+            tls: client_tls(settings)?,
             auth_user: settings.auth_user.clone().unwrap_or(user),
         })
     }

@@ -202,6 +202,7 @@ impl OneShotState {
             owner: &self.owner,
             transport: &self.args.transport,
             bind: self.args.identity.bind,
+            tls: self.args.identity.tls.as_ref(),
         };
         self.questions.ask_again(&outlet);
     }
@@ -263,6 +264,7 @@ impl OneShotState {
             owner: &self.owner,
             transport: &self.args.transport,
             bind: self.args.identity.bind,
+            tls: self.args.identity.tls.as_ref(),
         };
         let deadline = match &mut self.request {
             Running::Ask(options, events) => {

@@ -9,5 +9,6 @@ mod logins;
 mod mid_call;
 mod peer;
 mod registering;
+mod secure;
 mod strangers;
 mod supervision;

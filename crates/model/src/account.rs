@@ -78,6 +78,16 @@ pub struct AccountSettings {
     pub proxy: Option<String>,
     /// Transport; `None` means: whatever DNS and the URI say.
     pub transport: Option<Transport>,
+    /// File of authorities in PEM whose word is taken for a server's certificate, instead of those
+    /// that the operating system trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca: Option<String>,
+    /// File of our own certificate in PEM, for servers that want one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<String>,
+    /// File of its private key in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<String>,
     /// Local address to bind, `IP:PORT`; `None` means: any address and port.
     pub bind: Option<String>,
     /// Whether to register. Off for trunks that know our address.

@@ -10,6 +10,8 @@ use crate::strings;
 /// What was typed, as text.
 #[derive(Default)]
 pub struct AccountForm {
+    /// Files for TLS that the form does not show and keeps: authorities, certificate, key.
+    pub tls_files: [Option<String>; 3],
     /// The account that is edited; `None` is a new one.
     pub editing: Option<AccountId>,
     /// Whose account a new one becomes.
@@ -127,6 +129,7 @@ impl AccountForm {
             expires: s.expires_s.to_string(),
             codecs: s.codecs.join(", "),
             headers: s.headers.join("; "),
+            tls_files: [s.tls_ca.clone(), s.tls_cert.clone(), s.tls_key.clone()],
             srtp: s.srtp,
             dtmf: s.dtmf,
             register: s.register,
@@ -235,6 +238,9 @@ impl AccountForm {
             registrar: uri(&self.registrar),
             proxy: uri(&self.proxy),
             transport: self.transport,
+            tls_ca: self.tls_files[0].clone(),
+            tls_cert: self.tls_files[1].clone(),
+            tls_key: self.tls_files[2].clone(),
             bind: some(&self.bind),
             register: self.register,
             expires_s: self.expires.trim().parse().ok()?,

@@ -31,7 +31,8 @@ const REST: Duration = Duration::from_millis(100);
 /// is gone must not lead to another one.
 static FLOWS: AtomicU64 = AtomicU64::new(1);
 
-fn next_flow() -> FlowId {
+/// A name for a flow that no other has or will have, for those who own sockets beside a [`Wire`].
+pub fn next_flow() -> FlowId {
     FlowId(FLOWS.fetch_add(1, Ordering::Relaxed))
 }
 

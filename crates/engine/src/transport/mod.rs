@@ -24,7 +24,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{AccountId, CallId, Timestamp};
@@ -37,6 +36,7 @@ use sip_core::{
 };
 use sip_message::{HeaderName, Message, Method, Request, StatusCode, Uri, validate_request};
 use tokio::sync::OwnedSemaphorePermit;
+use wire::{ClientTls, Remembered, Roots, Towards};
 
 use self::limit::SourceLimiter;
 pub use self::resolve::HostTable;
@@ -54,18 +54,12 @@ use crate::wake::now;
 const PERMITS: usize = 2_048;
 /// How long the key of a handled request is remembered: 64·T1, after which no repeat can come.
 const SERVER_KEY_LIFE: Duration = Duration::from_secs(33);
+/// What WebSocket servers are asked for: some insist on it, the others take anything.
+const WEBSOCKET_RESOURCE: &str = "/ws";
 /// Keys of requests remembered at a time.
 const SERVER_KEYS: usize = 16_384;
 /// Messages kept for an owner that is being started.
 const PENDING_PER_OWNER: usize = 8;
-
-/// Flows are counted over all transports and never named twice: what a call remembers of a flow that
-/// is gone must not lead to another one.
-static FLOWS: AtomicU64 = AtomicU64::new(1);
-
-fn next_flow() -> FlowId {
-    FlowId(FLOWS.fetch_add(1, Ordering::Relaxed))
-}
 
 /// What a [`TransportActor`] can be told.
 pub(crate) enum TransportMsg {
@@ -74,7 +68,7 @@ pub(crate) enum TransportMsg {
     /// A datagram of ours found nobody; a permit is held as for what was received.
     Undelivered(Undelivered, OwnedSemaphorePermit),
     /// A connection that we opened is up or failed, or any connection ended.
-    Stream(stream::StreamEvent),
+    Stream(wire::Event),
     /// Send this.
     Send {
         /// Who sends, to be told when it cannot be sent.
@@ -94,6 +88,8 @@ pub(crate) enum TransportMsg {
         transport: Option<Transport>,
         /// The local address its account is bound to.
         bind: Option<SocketAddr>,
+        /// How its account is a client of TLS, where it has settings for that.
+        tls: Option<Arc<ClientTls>>,
     },
     /// Places were found (from the task that `Resolve` started).
     Resolved {
@@ -103,6 +99,8 @@ pub(crate) enum TransportMsg {
         id: ResolveId,
         /// The local address its account is bound to.
         bind: Option<SocketAddr>,
+        /// For which domain, and how.
+        towards: Towards,
         /// What was found.
         result: Result<Vec<resolve::Target>, ResolveError>,
     },
@@ -140,7 +138,13 @@ pub(crate) struct Received {
     pub(crate) at: Instant,
     pub(crate) wall: Timestamp,
     /// Given back when the message has been handled.
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) _room: Held,
+}
+
+/// The room that a message takes until it has been handled.
+pub(crate) enum Held {
+    Datagram(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit),
+    Stream(#[expect(dead_code, reason = "held, not looked at")] wire::Room),
 }
 
 /// How an account can be called.
@@ -248,6 +252,9 @@ pub(crate) struct TransportState {
     args: TransportArgs,
     sockets: Sockets,
     connections: Connections,
+    /// Whom a way leads to, by whoever asked for it.
+    names: HashMap<(ActorId, SocketAddr), Towards>,
+    system_tls: Option<Arc<ClientTls>>,
     resolver: Resolver,
     unanswered: Unanswered<Owner>,
     limiter: SourceLimiter,
@@ -283,7 +290,9 @@ impl Actor for TransportActor {
     ) -> Result<Self::State, ActorProcessingErr> {
         Ok(TransportState {
             sockets: Sockets::new(myself.clone(), args.sockets.clone(), PERMITS),
-            connections: Connections::new(myself.clone(), PERMITS),
+            connections: Connections::new(myself.clone()),
+            names: HashMap::new(),
+            system_tls: None,
             resolver: Resolver::new(args.hosts.clone()),
             unanswered: Unanswered::default(),
             limiter: SourceLimiter::default(),
@@ -319,14 +328,17 @@ impl Actor for TransportActor {
                 uri,
                 transport,
                 bind,
+                tls,
             } => {
                 let resolver = state.resolver.clone();
+                let towards = state.towards(&uri, tls);
                 tokio::spawn(async move {
                     let result = resolver.resolve(&uri, transport).await;
                     let _ = myself.cast(TransportMsg::Resolved {
                         owner,
                         id,
                         bind,
+                        towards,
                         result,
                     });
                 });
@@ -335,9 +347,10 @@ impl Actor for TransportActor {
                 owner,
                 id,
                 bind,
+                towards,
                 result,
             } => {
-                state.on_resolved(&owner, id, bind, result);
+                state.on_resolved(&owner, id, bind, towards, result);
             }
             TransportMsg::Claim {
                 key,
@@ -393,7 +406,7 @@ impl TransportState {
             bytes,
             at,
             wall,
-            permit: _permit,
+            _room,
         } = received;
         if !self.limiter.admit(path.remote.ip(), at) {
             let what = "messages beyond what one source may send";
@@ -624,6 +637,7 @@ impl TransportState {
     }
 
     fn release(&mut self, id: ActorId) {
+        self.names.retain(|(owner, _), _| *owner != id);
         let tags_of = &mut self.tags_of;
         self.owners.retain(|key, owner| {
             let stays = owner.id != id;
@@ -669,14 +683,19 @@ impl TransportState {
 
     fn on_send(&mut self, from: &Owner, transmit: Transmit) {
         let (path, result) = match transmit.destination {
-            Destination::Flow { id, path } if path.transport.is_reliable() => (
-                path,
-                self.connections.send(Some(id), path, &transmit.bytes, from),
-            ),
-            Destination::Path(path) if path.transport.is_reliable() => (
-                path,
-                self.connections.send(None, path, &transmit.bytes, from),
-            ),
+            destination if destination.transport().is_reliable() => {
+                let path = *destination.path();
+                let known = self.names.get(&(from.id, path.remote)).cloned();
+                // A way that was not asked for: back to where a request came from.
+                let towards = known.unwrap_or_else(|| Towards {
+                    tls: self.default_tls(path.transport),
+                    ..Towards::default()
+                });
+                let sent = self
+                    .connections
+                    .send(&destination, &towards, &transmit.bytes, from);
+                (path, sent)
+            }
             Destination::Flow { id, path } => {
                 (path, self.sockets.send(Some(id), path, &transmit.bytes))
             }
@@ -717,8 +736,43 @@ impl TransportState {
         owner.deliver(Delivery::Unsent { branch, error });
     }
 
-    fn on_stream(&mut self, event: stream::StreamEvent) {
-        for lost in self.connections.on_event(event) {
+    fn on_stream(&mut self, event: wire::Event) {
+        let closed = match event {
+            wire::Event::Arrived(arrived) => {
+                return self.on_received(Received {
+                    flow: arrived.flow,
+                    path: arrived.path,
+                    bytes: arrived.bytes,
+                    at: arrived.at,
+                    wall: crate::wall(),
+                    _room: Held::Stream(arrived.room),
+                });
+            }
+            wire::Event::Up {
+                path,
+                secured: Some(secured),
+                ..
+            } => {
+                let shown = secured.certificate.map(|shown| shown.to_string());
+                let shown = shown.unwrap_or_else(|| "nobody".to_owned());
+                let text = format!(
+                    "{path} is {} with {}: {shown}",
+                    secured.version, secured.cipher
+                );
+                return self.note(text);
+            }
+            wire::Event::Closed(closed) => closed,
+            // Datagrams have their sockets beside the wire.
+            wire::Event::Up { .. }
+            | wire::Event::FlowFailed { .. }
+            | wire::Event::Mapped { .. } => {
+                return;
+            }
+        };
+        if closed.error != wire::Error::Closed {
+            self.note(format!("{}: {}", closed.path, closed.error));
+        }
+        for lost in self.connections.on_closed(&closed) {
             match lost {
                 stream::Loss::Unsent {
                     owner,
@@ -742,13 +796,53 @@ impl TransportState {
         owner: &Owner,
         id: ResolveId,
         bind: Option<SocketAddr>,
+        towards: Towards,
         result: Result<Vec<resolve::Target>, ResolveError>,
     ) {
         let result = match result {
             Ok(targets) => self.paths(targets, bind),
             Err(error) => Err(error),
         };
+        for path in result.iter().flatten() {
+            if path.transport.is_reliable() {
+                self.names.insert((owner.id, path.remote), towards.clone());
+            }
+        }
         owner.deliver(Delivery::Resolved { id, result });
+    }
+
+    /// The domain that is asked for, and how to be a client of TLS there.
+    fn towards(&mut self, uri: &Uri, tls: Option<Arc<ClientTls>>) -> Towards {
+        let scheme_or_word = uri.params.get("transport").and_then(Transport::parse);
+        let secure = scheme_or_word.unwrap_or(Transport::Tls);
+        Towards {
+            domain: uri.sip_host().map(ToString::to_string),
+            tls: tls.or_else(|| self.default_tls(secure)),
+            resource: Some(WEBSOCKET_RESOURCE.to_owned()),
+        }
+    }
+
+    /// TLS by the roots of the system, read when it is first needed.
+    fn default_tls(&mut self, transport: Transport) -> Option<Arc<ClientTls>> {
+        if !transport.is_secure() {
+            return None;
+        }
+        if self.system_tls.is_none() {
+            let made = ClientTls::new(&Roots::Platform, Remembered::default(), None);
+            self.system_tls = made.ok().map(Arc::new);
+        }
+        self.system_tls.clone()
+    }
+
+    fn note(&self, text: String) {
+        self.args.recorder.cast(RecorderMsg::Note {
+            time: crate::wall(),
+            topic: "transport",
+            text,
+            account: None,
+            call: None,
+            sip_call_id: None,
+        });
     }
 
     /// Targets with the local address that leads there; those that no way leads to are left out.
@@ -760,13 +854,6 @@ impl TransportState {
         let mut paths = Vec::new();
         let mut trouble = None;
         for target in targets {
-            match target.transport {
-                Transport::Udp | Transport::Tcp => {}
-                other => {
-                    trouble = Some(format!("transport {} is not available", other.as_str()));
-                    continue;
-                }
-            }
             match self
                 .sockets
                 .local_for(target.addr, bind, &mut self.connections)
@@ -796,7 +883,7 @@ impl TransportState {
     ) {
         // Nobody waits for the outcome of a stateless answer.
         let _ = if path.transport.is_reliable() {
-            self.connections.answer(flow, bytes)
+            self.connections.answer(flow, &path, bytes)
         } else {
             self.sockets.send(Some(flow), path, bytes)
         };

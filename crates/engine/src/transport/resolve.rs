@@ -123,13 +123,18 @@ impl Resolver {
         let wanted: &[Transport] = match asked {
             Some(Transport::Udp) => &[Transport::Udp],
             Some(Transport::Tcp) => &[Transport::Tcp],
+            Some(Transport::Tls) => &[Transport::Tls],
+            // WebSocket has no services of its own (RFC 7118 §4).
             Some(_) => &[],
-            None if secure => &[],
+            None if secure => &[Transport::Tls],
             None => &[Transport::Udp, Transport::Tcp],
         };
         let mut targets = Vec::new();
         for transport in wanted {
-            let service = format!("_sip._{}.{name}.", transport.as_str());
+            let service = match transport {
+                Transport::Tls => format!("_sips._tcp.{name}."),
+                _ => format!("_sip._{}.{name}.", transport.as_str()),
+            };
             let Ok(Ok(lookup)) = tokio::time::timeout(SRV_PATIENCE, dns.srv_lookup(service)).await
             else {
                 continue;

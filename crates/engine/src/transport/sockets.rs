@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::stream::{self, Connections};
-use super::{Received, TransportMsg, next_flow, transport_error, unreachable};
+use super::stream::Connections;
+use super::{Held, Received, TransportMsg, transport_error, unreachable};
 use crate::wake::now;
 
 /// The largest datagram there is.
@@ -131,7 +131,7 @@ impl Sockets {
             let Pair { udp: socket, tcp } = self.kept.pair(bind)?;
             let local = socket.local_addr()?;
             connections.accept_from(tcp);
-            let flow = next_flow();
+            let flow = wire::next_flow();
             let reader = tokio::spawn(read(
                 Arc::clone(&socket),
                 flow,
@@ -193,7 +193,7 @@ fn open_pair(bind: SocketAddr) -> io::Result<Pair> {
     for _ in 0..PORT_TRIES {
         let udp = open_udp(bind)?;
         let port = udp.local_addr()?.port();
-        match stream::open_listener(SocketAddr::new(bind.ip(), port)) {
+        match wire::open_listener(SocketAddr::new(bind.ip(), port)) {
             Ok(tcp) => {
                 return Ok(Pair {
                     udp: Arc::new(udp),
@@ -277,7 +277,7 @@ async fn read(
             bytes: bytes.to_vec(),
             at,
             wall: crate::wall(),
-            permit,
+            _room: Held::Datagram(permit),
         };
         if actor.cast(TransportMsg::Received(received)).is_err() {
             return;

@@ -77,6 +77,12 @@ struct FileAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     transport: Option<Transport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls_ca: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls_cert: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     bind: Option<String>,
     #[serde(default = "yes")]
     register: bool,
@@ -345,6 +351,9 @@ impl From<FileAccount> for Account {
                     Transport::Ws => model::Transport::Ws,
                     Transport::Wss => model::Transport::Wss,
                 }),
+                tls_ca: file.tls_ca,
+                tls_cert: file.tls_cert,
+                tls_key: file.tls_key,
                 bind: file.bind,
                 register: file.register,
                 expires_s: file.expires_s,
@@ -384,6 +393,9 @@ impl From<&Account> for FileAccount {
                 model::Transport::Ws => Transport::Ws,
                 model::Transport::Wss => Transport::Wss,
             }),
+            tls_ca: settings.tls_ca,
+            tls_cert: settings.tls_cert,
+            tls_key: settings.tls_key,
             bind: settings.bind,
             register: settings.register,
             expires_s: settings.expires_s,

@@ -590,6 +590,8 @@ pub(super) fn contact_value(config: &CallConfig, path: &Path, sips: bool) -> Str
         // RFC 5630 §5.1: a sips request wants a sips Contact, and TLS goes without saying then.
         (true, _) => format!("<sips:{user}@{local}>"),
         (false, Transport::Udp) => format!("<sip:{user}@{local}>"),
+        // RFC 7118 §5.2: `ws` also names the secure kind, as in the Contact that is registered.
+        (false, Transport::Wss) => format!("<sip:{user}@{local};transport=ws>"),
         (false, transport) => format!("<sip:{user}@{local};transport={transport}>"),
     }
 }
