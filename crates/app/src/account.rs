@@ -17,7 +17,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         return Ok(None);
     };
     let mut settings = AccountSettings::new(aor.clone());
-    settings.auth_user.clone_from(&args.auth_user);
+    settings.auth_user = args.auth_user.clone().map(Into::into);
     settings.registrar.clone_from(&args.registrar);
     settings.proxy.clone_from(&args.proxy);
     settings.transport = args.transport.map(transport);

@@ -88,7 +88,7 @@ impl Run<'_> {
             if let Some(digits) = &self.args.dtmf_send {
                 let command = Command::SendDtmf {
                     call: call.id,
-                    digits: digits.replace(',', ""),
+                    digits: digits.replace(',', "").into(),
                 };
                 self.due.push((now + BEFORE_DIGITS, command));
             }

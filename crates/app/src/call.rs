@@ -73,7 +73,7 @@ impl Run<'_> {
         self.started += 1;
         session.engine.send(Command::PlaceCall {
             account: session.account.clone(),
-            target: self.args.target.clone(),
+            target: self.args.target.as_str().into(),
             headers: Vec::new(),
         });
     }
@@ -124,7 +124,10 @@ impl Run<'_> {
             match due {
                 Due::HangUp(call) => session.engine.send(Command::EndCall { call }),
                 Due::Digits(call, digits) => {
-                    session.engine.send(Command::SendDtmf { call, digits });
+                    session.engine.send(Command::SendDtmf {
+                        call,
+                        digits: digits.into(),
+                    });
                 }
             }
         }

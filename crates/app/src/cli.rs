@@ -30,6 +30,9 @@ pub(crate) struct Common {
     /// Log more (twice: everything); logs go to stderr
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Write callers, numbers and addresses into the logs as they are, not as ****5910@example.com
+    #[arg(long, global = true)]
+    pub(crate) log_identities: bool,
 }
 
 /// The subcommands.

@@ -116,7 +116,7 @@ fn account(user: &str, domain: &str, password: &str, switchboard: SocketAddr) ->
     if let Some(first) = name.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    settings.display_name = name;
+    settings.display_name = name.into();
     settings.proxy = Some(format!("sip:{switchboard};lr"));
     GivenAccount {
         settings,
@@ -217,7 +217,7 @@ impl Stage {
         let known = self.engine.snapshot().calls.len();
         self.engine.send(Command::PlaceCall {
             account,
-            target: target.to_owned(),
+            target: target.into(),
             headers: Vec::new(),
         });
         self.until("the call was not made", |stage| {

@@ -22,7 +22,7 @@ pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome
         let from = session.account.clone();
         session.engine.send(Command::SendOptions {
             account: from,
-            target: args.target.clone(),
+            target: args.target.as_str().into(),
         });
         let outcome = loop {
             let Event::OptionsAnswered {

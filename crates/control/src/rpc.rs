@@ -246,8 +246,8 @@ mod tests {
         let commands = [
             Command::PlaceCall {
                 account: AccountId::new("alice"),
-                target: "600".to_owned(),
-                headers: vec!["X-A: b".to_owned()],
+                target: "600".into(),
+                headers: vec!["X-A: b".into()],
             },
             Command::AddAccount {
                 tenant: Some(TenantId::new("acme")),

@@ -397,7 +397,7 @@ impl AccountState {
     /// The one place where the state changes.
     fn enter(&mut self, state: RegistrationState) {
         if self.view.state != state {
-            tracing::info!(account = %self.args.id, from = ?self.view.state, to = ?state, "registration");
+            tracing::info!(account = ?self.args.id, from = ?self.view.state, to = ?state, "registration");
             self.note(format!(
                 "the registration was {} and is {}",
                 names::registration(self.view.state),

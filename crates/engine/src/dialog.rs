@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, Direction, Event, Failure,
-    FailureKind, MediaStats, Outcome, Party, TenantId,
+    FailureKind, MediaStats, Outcome, Party, Private, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -53,7 +53,7 @@ pub(crate) enum DialogMsg {
     /// Cut the microphone off, or connect it.
     Mute(bool),
     /// Send digits.
-    Digits(String),
+    Digits(Private),
     /// The user has put the ended call away.
     Dismiss,
     /// The transport brought something.
@@ -185,7 +185,7 @@ impl Actor for DialogActor {
             DialogMsg::End => state.on_end(),
             DialogMsg::Hold(hold) => state.on_hold(hold),
             DialogMsg::Mute(muted) => state.on_mute(muted),
-            DialogMsg::Digits(digits) => state.on_digits(&digits),
+            DialogMsg::Digits(digits) => state.on_digits(digits.reveal()),
             DialogMsg::Dismiss => state.on_dismiss(),
             DialogMsg::Delivered(delivery) => state.on_delivery(delivery),
             DialogMsg::Wake(generation) => {
@@ -274,7 +274,7 @@ impl DialogState {
                 Direction::Outgoing,
                 Party {
                     display: None,
-                    uri: target.to_string(),
+                    uri: target.to_string().into(),
                 },
             ),
             Start::Incoming { request, .. } => (Direction::Incoming, caller(request)),
@@ -294,8 +294,8 @@ impl DialogState {
             ended_at: None,
             codec: None,
             secured: false,
-            dtmf_sent: String::new(),
-            dtmf_received: String::new(),
+            dtmf_sent: Private::default(),
+            dtmf_received: Private::default(),
             stats: None,
             failure: None,
             last_status: None,
@@ -681,12 +681,12 @@ impl DialogState {
 fn caller(request: &Request) -> Party {
     match request.headers.from() {
         Ok(from) => Party {
-            display: from.display.clone(),
-            uri: from.uri.to_string(),
+            display: from.display.clone().map(Into::into),
+            uri: from.uri.to_string().into(),
         },
         Err(_) => Party {
             display: None,
-            uri: "sip:anonymous@anonymous.invalid".to_owned(),
+            uri: "sip:anonymous@anonymous.invalid".into(),
         },
     }
 }

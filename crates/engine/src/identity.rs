@@ -1,5 +1,6 @@
 //! What an account's settings mean to the protocol.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::account::AccountFacts;
 use crate::names;
 
 /// Settings that cannot be used, and what a good value looks like.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 pub enum IdentityError {
     /// The address of record.
     #[error("“{0}” is not a SIP address; it looks like sip:alice@example.com")]
@@ -40,8 +41,15 @@ pub enum IdentityError {
     Codec(String),
 }
 
+/// The sentence as it may stand in a log: what was typed is masked.
+impl fmt::Debug for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&model::for_log(&self.to_string()))
+    }
+}
+
 /// An account as the protocol sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Identity {
     /// What From says, without a tag.
     pub(crate) from: NameAddr,
@@ -59,6 +67,14 @@ pub(crate) struct Identity {
     /// How to be a client of TLS, when the settings name files for that.
     pub(crate) tls: Option<Arc<ClientTls>>,
     auth_user: String,
+}
+
+/// The address of record, masked.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = model::Identity::new(self.from.uri.to_string());
+        f.debug_tuple("Identity").field(&address).finish()
+    }
 }
 
 /// What the settings say about TLS; `None` leaves it to the roots of the system.
@@ -93,8 +109,8 @@ impl Identity {
     /// Reads the settings; `secret` makes the Contact hard to guess and stays the same for an
     /// account as long as the program runs.
     pub(crate) fn new(settings: &AccountSettings, secret: u32) -> Result<Self, IdentityError> {
-        let aor =
-            parse_aor(&settings.aor).ok_or_else(|| IdentityError::Aor(settings.aor.clone()))?;
+        let aor = parse_aor(settings.aor.reveal())
+            .ok_or_else(|| IdentityError::Aor(settings.aor.reveal().to_owned()))?;
         let registrar = match settings.registrar.as_deref() {
             Some(text) => {
                 parse_host_uri(text).ok_or_else(|| IdentityError::Registrar(text.to_owned()))?
@@ -130,7 +146,7 @@ impl Identity {
             })
             .collect::<Result<_, _>>()?;
         let user = aor.user.clone().unwrap_or_default();
-        let display = Some(settings.display_name.clone()).filter(|d| !d.is_empty());
+        let display = Some(settings.display_name.reveal().to_owned()).filter(|d| !d.is_empty());
         // The domain of an address of record has no port of its own unless one was typed.
         let mut address = aor.clone();
         address.params = Default::default();
@@ -147,7 +163,10 @@ impl Identity {
             headers,
             codecs,
             tls: client_tls(settings)?,
-            auth_user: settings.auth_user.clone().unwrap_or(user),
+            auth_user: settings
+                .auth_user
+                .as_ref()
+                .map_or(user, |name| name.reveal().to_owned()),
         })
     }
 
@@ -373,7 +392,7 @@ mod tests {
                 .expect_err("the settings are bad")
                 .to_string()
         };
-        assert!(with(|s| s.aor = "example.com".to_owned()).contains("sip:alice@example.com"));
+        assert!(with(|s| s.aor = "example.com".into()).contains("sip:alice@example.com"));
         assert!(with(|s| s.bind = Some("nowhere".to_owned())).contains("192.0.2.10:5060"));
         assert!(with(|s| s.headers = vec!["X-A: 1\r\nVia: x".to_owned()]).contains("X-Room: 42"));
         assert!(with(|s| s.headers = vec!["call-id: 42".to_owned()]).contains("X-Room: 42"));

@@ -455,8 +455,8 @@ fn keep_only(settings: &mut Settings, name: &str) {
         tenant.accounts.retain(|account| {
             account.id.as_str() == name
                 || account.settings.label == name
-                || account.settings.aor == name
-                || bare(&account.settings.aor) == name
+                || account.settings.aor == *name
+                || bare(account.settings.aor.reveal()) == name
         });
     }
     settings
@@ -476,7 +476,7 @@ fn add_given(
             .tenants
             .push(settings::Tenant::new(id.clone(), tenant.name, colour));
         for account in tenant.accounts {
-            let account_id = settings.fresh_account_id(&account.settings.aor);
+            let account_id = settings.fresh_account_id(account.settings.aor.reveal());
             if let Some(entry) = settings.tenant_mut(&id) {
                 entry
                     .accounts

@@ -52,7 +52,7 @@ pub(crate) enum Task {
         /// Whom.
         target: Uri,
         /// What was typed, to answer with.
-        typed: String,
+        typed: model::Identity,
     },
     /// Hang up for an actor that cannot.
     Farewell {
@@ -77,7 +77,7 @@ struct Asker {
     account: AccountId,
     identity: Identity,
     transport: ActorRef<TransportMsg>,
-    typed: String,
+    typed: model::Identity,
 }
 
 /// The protocol object of the task.
@@ -126,7 +126,7 @@ impl Actor for OneShotActor {
                 (
                     Running::Farewell(Box::new(call), VecDeque::new()),
                     key,
-                    String::new(),
+                    model::Identity::default(),
                 )
             }
         };

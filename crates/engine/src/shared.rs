@@ -10,7 +10,7 @@ use std::time::Duration;
 use media::{PumpHandle, Sink, Source, StreamCounters};
 use model::{
     AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, HistoryEntry,
-    Levels, Outcome, Party, TenantId,
+    Levels, Outcome, Party, Private, TenantId,
 };
 use ractor::{ActorCell, ActorId, ActorRef, Message};
 use sip_core::Seed;
@@ -195,7 +195,7 @@ impl Shared {
         tenant: &TenantId,
         account: &AccountId,
         id: CallId,
-        target: &str,
+        target: &model::Identity,
         failure: Failure,
     ) {
         let now = wall();
@@ -206,7 +206,7 @@ impl Shared {
             direction: Direction::Outgoing,
             remote: Party {
                 display: None,
-                uri: target.to_owned(),
+                uri: target.clone(),
             },
             state: CallState::Ended,
             held_by_us: false,
@@ -217,8 +217,8 @@ impl Shared {
             ended_at: Some(now),
             codec: None,
             secured: false,
-            dtmf_sent: String::new(),
-            dtmf_received: String::new(),
+            dtmf_sent: Private::default(),
+            dtmf_received: Private::default(),
             stats: None,
             failure: Some(failure),
             last_status: None,

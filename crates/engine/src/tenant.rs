@@ -49,8 +49,8 @@ pub(crate) enum TenantMsg {
     PlaceCall {
         call: CallId,
         account: AccountId,
-        target: String,
-        headers: Vec<String>,
+        target: model::Identity,
+        headers: Vec<model::Private>,
     },
     /// An INVITE reached one of the accounts.
     NewCall {
@@ -382,7 +382,7 @@ impl TenantState {
     }
 
     fn note(&self, topic: &'static str, text: String) {
-        tracing::info!(tenant = %self.view.id, topic, text);
+        tracing::info!(tenant = %self.view.id, topic, text = %model::for_log(&text));
         self.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic,

@@ -1,8 +1,11 @@
 //! Tenants and accounts, as settings and as the view shows them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Failure, TenantId, Timestamp};
+use crate::privacy::for_log;
+use crate::{AccountId, Failure, Identity, Private, TenantId, Timestamp};
 
 /// How SIP travels (RFC 3261 §18, RFC 7118).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,17 +64,17 @@ pub enum DtmfMode {
 }
 
 /// What a person sets for an account. The password is not here: it lives in the secret store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccountSettings {
     /// The account's name in lists; empty means: show the address of record.
     pub label: String,
     /// Address of record, `sip:user@domain`.
-    pub aor: String,
+    pub aor: Identity,
     /// Display name that is sent in From.
-    pub display_name: String,
+    pub display_name: Private,
     /// User name for digest when it differs from the user part of the address.
-    pub auth_user: Option<String>,
+    pub auth_user: Option<Identity>,
     /// Registrar URI; `None` means: the domain of the address of record.
     pub registrar: Option<String>,
     /// Outbound proxy as a URI, e.g. `sip:proxy.example.com:5061;transport=tls;lr`.
@@ -106,7 +109,7 @@ pub struct AccountSettings {
 
 impl AccountSettings {
     /// Settings of a new account with everything but the address at its default.
-    pub fn new(aor: impl Into<String>) -> Self {
+    pub fn new(aor: impl Into<Identity>) -> Self {
         Self {
             aor: aor.into(),
             register: true,
@@ -114,6 +117,27 @@ impl AccountSettings {
             codecs: ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec(),
             ..Self::default()
         }
+    }
+}
+
+/// Without the account's name and the values of its headers.
+impl fmt::Debug for AccountSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uri = |text: &Option<String>| text.as_deref().map(|t| for_log(t).into_owned());
+        f.debug_struct("AccountSettings")
+            .field("aor", &self.aor)
+            .field("auth_user", &self.auth_user)
+            .field("registrar", &uri(&self.registrar))
+            .field("proxy", &uri(&self.proxy))
+            .field("transport", &self.transport)
+            .field("bind", &self.bind)
+            .field("register", &self.register)
+            .field("expires_s", &self.expires_s)
+            .field("srtp", &self.srtp)
+            .field("codecs", &self.codecs)
+            .field("dtmf", &self.dtmf)
+            .field("headers", &self.headers.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,7 +206,7 @@ impl AccountView {
     /// What to call the account in a list: its label, or the address without the scheme.
     pub fn title(&self) -> &str {
         if self.settings.label.is_empty() {
-            let aor = self.settings.aor.as_str();
+            let aor = self.settings.aor.reveal();
             aor.strip_prefix("sip:")
                 .or_else(|| aor.strip_prefix("sips:"))
                 .unwrap_or(aor)

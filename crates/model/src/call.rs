@@ -1,8 +1,10 @@
 //! Calls and their history as the view shows them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, CallId, Failure, MediaStats, TenantId, Timestamp};
+use crate::{AccountId, CallId, Failure, Identity, MediaStats, Private, TenantId, Timestamp};
 
 /// Who started the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,21 +20,20 @@ pub enum Direction {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Party {
     /// Display name, when one was sent.
-    pub display: Option<String>,
+    pub display: Option<Private>,
     /// The address, as a URI without angle brackets.
-    pub uri: String,
+    pub uri: Identity,
 }
 
 impl Party {
     /// The shortest name a person recognises: display name, else user part, else the whole URI.
     pub fn title(&self) -> &str {
-        if let Some(display) = self.display.as_deref().filter(|d| !d.trim().is_empty()) {
+        let display = self.display.as_ref().map(Private::reveal);
+        if let Some(display) = display.filter(|d| !d.trim().is_empty()) {
             return display;
         }
-        let rest = self
-            .uri
-            .split_once(':')
-            .map_or(self.uri.as_str(), |(_, rest)| rest);
+        let uri = self.uri.reveal();
+        let rest = uri.split_once(':').map_or(uri, |(_, rest)| rest);
         match rest.split_once('@') {
             Some((user, _)) if !user.is_empty() => user,
             _ => rest,
@@ -106,9 +107,9 @@ pub struct CallView {
     /// Whether media is encrypted in both directions.
     pub secured: bool,
     /// Digits sent so far.
-    pub dtmf_sent: String,
+    pub dtmf_sent: Private,
     /// Digits received so far.
-    pub dtmf_received: String,
+    pub dtmf_received: Private,
     /// Last second's media figures.
     pub stats: Option<MediaStats>,
     /// How it ended, once it has: also for good ends (`FailureKind::None`-like ends leave it empty).
@@ -136,7 +137,7 @@ pub enum Outcome {
 }
 
 /// One line of the call history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// Row number in the history.
     pub id: i64,
@@ -162,6 +163,24 @@ pub struct HistoryEntry {
     pub sip_call_id: String,
 }
 
+/// Without the sentence, which may quote what was typed.
+impl fmt::Debug for HistoryEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HistoryEntry")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("account", &self.account)
+            .field("direction", &self.direction)
+            .field("remote", &self.remote)
+            .field("started_at", &self.started_at)
+            .field("talk_ms", &self.talk_ms)
+            .field("outcome", &self.outcome)
+            .field("status", &self.status)
+            .field("sip_call_id", &self.sip_call_id)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Party;
@@ -169,8 +188,8 @@ mod tests {
     #[test]
     fn a_party_is_called_by_the_shortest_name_that_says_who() {
         let party = |display: Option<&str>, uri: &str| Party {
-            display: display.map(str::to_owned),
-            uri: uri.to_owned(),
+            display: display.map(Into::into),
+            uri: uri.into(),
         };
         assert_eq!(party(Some("Bob"), "sip:bob@example.com").title(), "Bob");
         assert_eq!(party(Some("  "), "sip:bob@example.com").title(), "bob");

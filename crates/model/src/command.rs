@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AccountSettings, CallId, DeviceId, Preferences, TenantId};
+use crate::{
+    AccountId, AccountSettings, CallId, DeviceId, Identity, Preferences, Private, TenantId,
+};
 
 /// A password on its way to the secret store. Prints as `Password(…)`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,10 +100,10 @@ pub enum Command {
         /// With which account.
         account: AccountId,
         /// A number, a name at the account's domain, `user@host`, or a `sip:`/`tel:` URI.
-        target: String,
+        target: Identity,
         /// Headers for this call only, `Name: value`.
         #[serde(default)]
-        headers: Vec<String>,
+        headers: Vec<Private>,
     },
     /// Answer an incoming call. Other calls that are up are held first.
     AnswerCall {
@@ -142,7 +144,7 @@ pub enum Command {
         /// Which call.
         call: CallId,
         /// `0`–`9`, `*`, `#`, `A`–`D`; other characters are passed over.
-        digits: String,
+        digits: Private,
     },
     /// Put an ended call away.
     DismissCall {
@@ -154,7 +156,7 @@ pub enum Command {
         /// With which account.
         account: AccountId,
         /// Whom to ask; written like the target of a call.
-        target: String,
+        target: Identity,
     },
     /// Choose a sound device.
     ChooseDevice {

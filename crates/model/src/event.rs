@@ -1,10 +1,12 @@
 //! Everything the engine can tell.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, TenantId,
-    TenantView, Timestamp, TraceRecord,
+    AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, Identity,
+    TenantId, TenantView, Timestamp, TraceRecord, for_log,
 };
 
 /// Everything the program can tell a client.
@@ -90,7 +92,7 @@ pub enum Event {
         /// Who asked.
         account: AccountId,
         /// Whom.
-        target: String,
+        target: Identity,
         /// Status and phrase of the answer.
         status: Option<(u16, String)>,
         /// Round trip in milliseconds.
@@ -112,7 +114,7 @@ pub enum Event {
 }
 
 /// Something a person should know that has no place of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// When.
     pub time: Timestamp,
@@ -122,6 +124,18 @@ pub struct Notice {
     pub tenant: Option<TenantId>,
     /// What happened and what goes on, in a sentence or two.
     pub text: String,
+}
+
+/// The sentence as it may stand in a log.
+impl fmt::Debug for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notice")
+            .field("time", &self.time)
+            .field("level", &self.level)
+            .field("tenant", &self.tenant)
+            .field("text", &for_log(&self.text))
+            .finish()
+    }
 }
 
 /// How loud a [`Notice`] is.

@@ -3,7 +3,11 @@
 //! Two rules hold everywhere. A SIP status stands only where a peer sent one: silence, DNS, TCP and
 //! the machine's own troubles are named as what they are. And whoever said no is named.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use crate::for_log;
 
 /// The step on the way to a server that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,7 +30,7 @@ pub enum NetworkStep {
 }
 
 /// What kind of thing went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FailureKind {
     /// A peer answered with a final status that is not a success.
@@ -92,7 +96,7 @@ pub enum FailureKind {
 }
 
 /// A failure with everything a person needs: what, who, why, what next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What went wrong.
     #[serde(flatten)]
@@ -103,6 +107,20 @@ pub struct Failure {
     pub registering: bool,
     /// What the server added: Reason, Warning, Retry-After, as sent.
     pub remark: Option<String>,
+}
+
+/// As a sentence that may stand in a log: details quote what was typed and what peers said.
+impl fmt::Debug for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Failure::new(self.clone()), f)
+    }
+}
+
+/// As a sentence that may stand in a log.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({})", for_log(&self.sentence()))
+    }
 }
 
 impl Failure {

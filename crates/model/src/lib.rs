@@ -32,7 +32,9 @@ pub use event::{
 };
 pub use failure::{Failure, FailureKind, NetworkStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};
-pub use privacy::mask_identity;
+pub use privacy::{
+    Identity, Private, for_log, identities_are_shown, mask_identity, mask_sentence, show_identities,
+};
 pub use quality::{Levels, MediaStats};
 pub use time::Timestamp;
 pub use trace::{TraceBody, TraceRecord};

@@ -1,4 +1,197 @@
 //! How an identity is written where it might be kept or shared.
+//!
+//! Who calls whom stands in an [`Identity`]; what a person typed for nobody else's eyes stands in a
+//! [`Private`]. Both print masked, so nothing that is made of them can tell by accident: a log line, a
+//! panic, an assertion, the `Debug` of a whole snapshot. The text itself is had with `reveal()` alone,
+//! which the window, the flight recorder, the settings and the wire call. JSON carries it as it is: the
+//! standard output and the control socket are the user's own.
+//!
+//! Machines are not persons: hosts and IP addresses stay readable, here as in `****5910@192.0.2.1`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! masked_text {
+    ($(#[$doc:meta])* $name:ident, $mask:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text as it stands.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text itself: for the user's eyes, the settings, the flight recorder and the wire.
+            pub fn reveal(&self) -> &str {
+                &self.0
+            }
+
+            /// The text itself, to be changed in place.
+            pub fn reveal_mut(&mut self) -> &mut String {
+                &mut self.0
+            }
+
+            /// The text itself, with nothing around it any more.
+            pub fn into_revealed(self) -> String {
+                self.0
+            }
+
+            /// Whether there is no text.
+            pub fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match identities_are_shown() {
+                    true => f.write_str(&self.0),
+                    false => f.write_str($mask(&self.0).as_ref()),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, f)
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, text: &str) -> bool {
+                self.0 == text
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, text: &&str) -> bool {
+                self.0 == *text
+            }
+        }
+    };
+}
+
+masked_text! {
+    /// Who somebody is to the network: an address of record, a number, what was typed to call them.
+    /// Prints as `****5910@telefonica.de`, see [`mask_identity`].
+    Identity,
+    mask_identity
+}
+masked_text! {
+    /// Text of which nothing may be seen in a log: a display name, digits typed in a call, a header of
+    /// one's own. Prints as `****`, whatever its length.
+    Private,
+    hidden
+}
+
+fn hidden(text: &str) -> &'static str {
+    if text.is_empty() { "" } else { "****" }
+}
+
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Lets identities print as they are, for the whole process: what the user asks for with
+/// `--log-identities`, and nothing else ever does.
+pub fn show_identities(shown: bool) {
+    SHOWN.store(shown, Ordering::Relaxed);
+}
+
+/// Whether identities print as they are, see [`show_identities`].
+pub fn identities_are_shown() -> bool {
+    SHOWN.load(Ordering::Relaxed)
+}
+
+/// A sentence as it may stand in a log: masked, unless the user asked for more.
+pub fn for_log(sentence: &str) -> Cow<'_, str> {
+    if identities_are_shown() {
+        Cow::Borrowed(sentence)
+    } else {
+        Cow::Owned(mask_sentence(sentence))
+    }
+}
+
+/// A sentence with the people in it hidden.
+///
+/// What stands in quotation marks was said or typed by somebody and goes, but for the end and the host
+/// of an address; so does everything with an `@`, every SIP or tel URI and every number of five digits
+/// or more that is no IP address. A bare name cannot be told from a word: our sentences quote theirs.
+///
+/// ```
+/// assert_eq!(
+///     model::mask_sentence("\u{201c}bob@acme.test\u{201d} is no address, said 192.0.2.1:50600."),
+///     "\u{201c}***@acme.test\u{201d} is no address, said 192.0.2.1:50600."
+/// );
+/// ```
+pub fn mask_sentence(sentence: &str) -> String {
+    let mut masked = String::with_capacity(sentence.len());
+    let mut rest = sentence;
+    while let Some((before, open, quoted, close, after)) = next_quoted(rest) {
+        mask_words(before, &mut masked);
+        masked.push(open);
+        match is_address(quoted) {
+            true => masked.push_str(&mask_identity(quoted)),
+            false => masked.push_str(hidden(quoted)),
+        }
+        masked.push(close);
+        rest = after;
+    }
+    mask_words(rest, &mut masked);
+    masked
+}
+
+/// The first quotation: what is before it, its marks with what is between, what is after it.
+fn next_quoted(text: &str) -> Option<(&str, char, &str, char, &str)> {
+    let (at, open) = text
+        .char_indices()
+        .find(|(_, c)| matches!(c, '\u{201c}' | '"' | '`'))?;
+    let close = if open == '\u{201c}' { '\u{201d}' } else { open };
+    let (before, from) = text.split_at(at);
+    let inner = from.strip_prefix(open)?;
+    // A quotation that does not end goes to the end.
+    let (quoted, after) = inner.split_once(close).unwrap_or((inner, ""));
+    Some((before, open, quoted, close, after))
+}
+
+fn mask_words(text: &str, masked: &mut String) {
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let core = piece.trim_matches(|c: char| c.is_whitespace() || ".,;:!?()<>[]'".contains(c));
+        let number = |c: char| c.is_ascii_digit() || "+-./()#*".contains(c);
+        let digits = core.bytes().filter(u8::is_ascii_digit).count();
+        let machine = core.parse::<IpAddr>().is_ok() || core.parse::<SocketAddr>().is_ok();
+        let is_number = digits >= 5 && core.chars().all(number) && !machine;
+        if core.is_empty() || !(is_number || is_address(core)) {
+            masked.push_str(piece);
+            continue;
+        }
+        let (before, after) = piece.split_once(core).unwrap_or((piece, ""));
+        masked.push_str(before);
+        masked.push_str(&mask_identity(core));
+        masked.push_str(after);
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.contains('@') || !split_scheme(text).0.is_empty()
+}
 
 /// An identity with its person hidden: `****5910@telefonica.de`.
 ///
@@ -14,8 +207,9 @@ pub fn mask_identity(identity: &str) -> String {
     let (scheme, rest) = split_scheme(identity);
     let (user, host) = match rest.rfind('@') {
         Some(at) => (&rest[..at], &rest[at..]),
-        // A URI without a user part names a machine, which is not a person.
-        None if scheme.starts_with("sip") => ("", rest),
+        // A URI without a user part names a machine, which is not a person; `sip:+4930123456`, with
+        // no host that is one, still does.
+        None if is_sip(scheme) && rest.contains(['.', ':', '[']) => ("", rest),
         None => (rest, ""),
     };
     // A password in the user part is a secret, not an identity: it goes whole.
@@ -28,6 +222,12 @@ pub fn mask_identity(identity: &str) -> String {
     masked.extend(user.chars().skip(length - shown));
     masked.push_str(host);
     masked
+}
+
+fn is_sip(scheme: &str) -> bool {
+    scheme
+        .get(..3)
+        .is_some_and(|s| s.eq_ignore_ascii_case("sip"))
 }
 
 fn split_scheme(identity: &str) -> (&str, &str) {
@@ -44,7 +244,54 @@ fn split_scheme(identity: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::mask_identity;
+    use super::{Identity, Private, mask_identity, mask_sentence};
+
+    #[test]
+    fn an_identity_prints_masked_and_is_revealed_on_request() {
+        let identity = Identity::new("sip:12345910@telefonica.de");
+        assert_eq!(identity.to_string(), "sip:****5910@telefonica.de");
+        assert_eq!(format!("{identity:?}"), "sip:****5910@telefonica.de");
+        assert_eq!(
+            format!("{:?}", Some(&identity)),
+            "Some(sip:****5910@telefonica.de)"
+        );
+        let name = Private::new("Alice Liddell");
+        assert_eq!(format!("{name} {name:?}"), "**** ****");
+        assert_eq!(name.reveal(), "Alice Liddell");
+        assert_eq!(Private::default().to_string(), "");
+    }
+
+    #[test]
+    fn sentences_lose_their_people_and_keep_their_machines() {
+        for (said, logged) in [
+            (
+                "no answer from udp:192.0.2.1:50600",
+                "no answer from udp:192.0.2.1:50600",
+            ),
+            (
+                "[2001:db8::1]:50600 and 192.0.2.1:50600 are silent",
+                "[2001:db8::1]:50600 and 192.0.2.1:50600 are silent",
+            ),
+            (
+                "call from <sip:alice.jones@example.com>, busy",
+                "call from <sip:*******ones@example.com>, busy",
+            ),
+            (
+                "alice.jones@example.com (+4930123456).",
+                "*******ones@example.com (*******3456).",
+            ),
+            ("sip:+4930123456 has no host", "sip:*******3456 has no host"),
+            (
+                "\u{201c}X-Pin: 4711\u{201d} is not a header; X-Room: 42 is",
+                "\u{201c}****\u{201d} is not a header; X-Room: 42 is",
+            ),
+            ("it is inside 'é' of `alicé`", "it is inside 'é' of `****`"),
+            ("called \"Alice", "called \"****\""),
+            ("", ""),
+        ] {
+            assert_eq!(mask_sentence(said), logged);
+        }
+    }
 
     #[test]
     fn the_last_four_characters_and_the_domain_stay() {
@@ -80,5 +327,7 @@ mod tests {
             mask_identity("sip:pbx.example.com:5060"),
             "sip:pbx.example.com:5060"
         );
+        assert_eq!(mask_identity("sip:[2001:db8::1]"), "sip:[2001:db8::1]");
+        assert_eq!(mask_identity("sip:+4930123456"), "sip:*******3456");
     }
 }

@@ -1,10 +1,11 @@
 //! One entry of the flight recorder.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, CallId, TenantId, Timestamp, Transport};
+use crate::{AccountId, CallId, TenantId, Timestamp, Transport, for_log};
 
 /// One thing that happened: a SIP message, or an event inside the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub struct TraceRecord {
 }
 
 /// What a [`TraceRecord`] holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TraceBody {
     /// A SIP message as it was on the wire, or what was meant to be one.
@@ -51,6 +52,38 @@ pub enum TraceBody {
         /// Call-ID it belongs to, when there is one.
         sip_call_id: Option<String>,
     },
+}
+
+/// Without the message, which is full of people; the recorder and its exports have it.
+impl fmt::Debug for TraceBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sip {
+                sent,
+                transport,
+                local,
+                peer,
+                bytes,
+            } => f
+                .debug_struct("Sip")
+                .field("sent", sent)
+                .field("transport", transport)
+                .field("local", local)
+                .field("peer", peer)
+                .field("bytes", &bytes.len())
+                .finish(),
+            Self::Note {
+                topic,
+                text,
+                sip_call_id,
+            } => f
+                .debug_struct("Note")
+                .field("topic", topic)
+                .field("text", &for_log(text))
+                .field("sip_call_id", sip_call_id)
+                .finish(),
+        }
+    }
 }
 
 impl TraceBody {

@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 /// The facts of one message. What could not be read is empty or `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The layer that objects first; `None` where the message is valid.
     pub layer: Option<Layer>,
@@ -147,7 +147,7 @@ impl Facts {
 }
 
 /// One Via.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ViaFacts {
     /// The transport, as sent.
     pub transport: String,
@@ -176,7 +176,7 @@ impl From<&Via> for ViaFacts {
 }
 
 /// One From, To or Contact.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AddressFacts {
     /// The display name.
     pub display: Option<String>,

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::view::{announced_length, find_line_end};
 
 /// What a stream delivers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
     /// The octets of one message, start line to body, to be read with [`crate::Message::parse`].
     Message(Vec<u8>),
@@ -32,7 +32,7 @@ pub struct FramerError(pub ParseError);
 
 /// Cuts a stream into messages and keepalives. However the octets are split on their way, the
 /// frames are the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct StreamFramer {
     limits: Limits,
     buffer: Vec<u8>,

@@ -14,14 +14,14 @@ mod typed;
 ///
 /// Values are text without folds. A field that came from a peer remembers the octets it was sent
 /// in, as long as nobody replaces it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Headers {
     fields: Vec<Field>,
     touched: bool,
 }
 
 /// One header field.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Field {
     name: HeaderName,
     value: String,

@@ -20,6 +20,7 @@ mod header_name;
 mod headers;
 mod host;
 mod limits;
+mod masked;
 mod message;
 mod method;
 mod name_addr;

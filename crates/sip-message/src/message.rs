@@ -26,7 +26,7 @@ pub enum Message {
 }
 
 /// A request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -40,7 +40,7 @@ pub struct Request {
 }
 
 /// A response.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Response {
     /// The status code.
     pub status: StatusCode,
@@ -54,7 +54,7 @@ pub struct Response {
 }
 
 /// How a received message was written, as far as its parts do not tell.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Wire {
     /// The start line, where it is not as we would write it.
     start_line: Option<Box<[u8]>>,

@@ -12,7 +12,7 @@ use crate::value::{Value, read_whole};
 
 /// `name-addr` or `addr-spec`, with the header's parameters (RFC 3261 §20.10, §25.1). Always
 /// written with angle brackets, so that the parameters cannot be taken for the URI's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NameAddr {
     /// The display name, without quotes and escapes.
     pub display: Option<String>,
@@ -107,7 +107,7 @@ impl<'a> Value<'a> for NameAddr {
 }
 
 /// An address as borrowed from a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NameAddrView<'a> {
     display: Display<'a>,
     /// The address.
@@ -116,7 +116,7 @@ pub struct NameAddrView<'a> {
     pub params: ParamsView<'a>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Display<'a> {
     None,
     Quoted(&'a [u8]),

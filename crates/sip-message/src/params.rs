@@ -8,10 +8,10 @@ use crate::scan::{STRICT_URI_PARAM, Scan, TOKEN, URI_PARAM, VALUE, ascii, is, un
 
 /// Parameters in the order they were sent. Names are compared without regard to case; a value
 /// stands without its quotes. Equality is structural, but for the quotes that were not needed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Params(Vec<Param>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Param {
     name: String,
     value: Option<String>,
@@ -209,7 +209,7 @@ impl From<ParamsView<'_>> for Params {
 }
 
 /// One parameter as borrowed from a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ParamView<'a> {
     /// The name, as sent.
     pub name: &'a str,
@@ -301,7 +301,7 @@ pub(crate) fn read_escaped<'a>(scan: &mut Scan<'a>, class: u16) -> Result<&'a st
 }
 
 /// Parameters as borrowed from a message; already checked, read again on each look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ParamsView<'a> {
     raw: &'a [u8],
     in_uri: bool,

@@ -56,7 +56,7 @@ impl fmt::Display for Scheme {
 /// The derived equality is structural: it tells whether two values are written alike. Whether two
 /// URIs *mean* the same is [`Uri::equivalent`], which is not an equivalence relation (a parameter
 /// that only one of them has is mostly ignored) and so is not `PartialEq`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Uri {
     /// The scheme.
     pub scheme: Scheme,
@@ -313,7 +313,7 @@ impl From<UriView<'_>> for Uri {
 }
 
 /// A URI as borrowed from a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct UriView<'a> {
     /// The whole URI, as sent.
     pub raw: &'a [u8],

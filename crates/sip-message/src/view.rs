@@ -17,7 +17,7 @@ use crate::via::ViaView;
 /// A message whose parts are known by position in the received octets.
 ///
 /// Finding the parts allocates nothing. Values are read when they are asked for, each time anew.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MessageView<'a> {
     bytes: &'a [u8],
     start: StartLineView<'a>,
@@ -28,7 +28,7 @@ pub struct MessageView<'a> {
 }
 
 /// The first line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum StartLineView<'a> {
     /// A request line.
     Request {
@@ -47,7 +47,7 @@ pub enum StartLineView<'a> {
 }
 
 /// One header line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HeaderView<'a> {
     code: u8,
     /// The name, as sent; empty where the line is no header field.
@@ -72,7 +72,7 @@ impl HeaderView<'_> {
 }
 
 /// Where one line is. Small, since a message has room for many: offsets count from the line.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 struct Span {
     line: u32,
     length: u16,
@@ -81,7 +81,7 @@ struct Span {
     code: u8,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Index {
     spans: [Span; Limits::MOST_HEADERS],
     length: usize,

@@ -2,6 +2,7 @@
 //! numbers are those of our list of cases.
 
 use proptest::prelude::*;
+use sip_message::framer::{Frame, StreamFramer};
 use sip_message::{
     Challenge, Fault, HeaderError, HeaderName, Limits, Message, MessageView, Method, NameAddr,
     Request, Response, SerializeError, StatusCode, Uri, Via, facts, validate_request,
@@ -37,6 +38,148 @@ fn case_25_ipv6_literals_are_written_in_brackets() {
     via.set_received(address);
     assert_eq!(Via::parse(&via.to_string()), Ok(via.clone()));
     assert_eq!(via.received(), Some(address));
+    let mut request = Request::new(Method::Register, Uri::sip(address.into()));
+    request.headers.push(HeaderName::Via, &via);
+    let contact = NameAddr::new(Uri::sip(address.into()).with_user("ada").with_port(5080));
+    request.headers.push(HeaderName::Contact, contact);
+    let written = String::from_utf8(request.to_bytes()).expect("is text");
+    assert!(written.starts_with("REGISTER sip:[2001:db8::7] SIP/2.0\r\n"));
+    assert!(
+        written.contains("\r\nVia: SIP/2.0/TCP [2001:db8::7];"),
+        "{written}"
+    );
+    assert!(written.contains("\r\nContact: <sip:ada@[2001:db8::7]:5080>\r\n"));
+    for bare in [
+        "sip:ada@2001:db8::7",
+        "sip:2001:db8::7",
+        "sip:ada@[2001:db8::7",
+    ] {
+        assert!(Uri::parse(bare).is_err(), "{bare}");
+    }
+    assert!(Via::parse("SIP/2.0/UDP 2001:db8::7;branch=z9hG4bK1").is_err());
+    // A received address stands without brackets with many peers; both are read.
+    for received in ["2001:db8::7", "[2001:db8::7]"] {
+        let text = format!("SIP/2.0/UDP a.example;branch=z9hG4bK1;received={received}");
+        assert_eq!(
+            Via::parse(&text).expect("is a Via").received(),
+            Some(address)
+        );
+    }
+}
+
+/// A stream that has everything a careless framer trips over: a body of line ends, a fold, a compact
+/// length, an empty body, and keepalives between the messages.
+const STREAM: [&[u8]; 6] = [
+    b"MESSAGE sip:b@lab.example SIP/2.0\r\nSubject: a\r\n b\r\nContent-Length: 12\r\n\r\n\r\n\r\n\r\r\n\nhi\r\n",
+    b"\r\n\r\n",
+    b"OPTIONS sip:b@lab.example SIP/2.0\r\nl: 0\r\n\r\n",
+    b"SIP/2.0 200 OK\r\nl : 4\r\n\r\n\r\n\r\n",
+    b"\r\n",
+    b"BYE sip:b@lab.example SIP/2.0\r\nl: 0\r\n\r\n",
+];
+
+/// What comes out of [`STREAM`] when it arrives in these parts.
+fn framed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let mut framer = StreamFramer::new();
+    let mut frames = Vec::new();
+    for part in parts {
+        framer.push(part);
+        while let Some(frame) = framer.poll().expect("can be framed") {
+            frames.push(match frame {
+                Frame::Message(octets) => octets,
+                Frame::Ping => b"\r\n\r\n".to_vec(),
+                Frame::Pong => b"\r\n".to_vec(),
+            });
+        }
+    }
+    assert_eq!(framer.buffered(), 0, "nothing is left behind");
+    frames
+}
+
+/// Case 26: a message split at CR, at LF, within its body of line ends, octet for octet.
+#[test]
+fn case_26_a_stream_is_framed_alike_octet_by_octet_and_at_each_split() {
+    let stream = STREAM.concat();
+    assert_eq!(framed([stream.as_slice()]), STREAM);
+    assert_eq!(framed(stream.chunks(1)), STREAM);
+    for split in 0..=stream.len() {
+        let (one, two) = stream.split_at(split);
+        assert_eq!(framed([one, two]), STREAM, "split at {split}");
+    }
+    for message in STREAM.iter().filter(|part| part.len() > 4) {
+        let parsed = Message::parse(message).expect("what was framed is a message");
+        assert_eq!(parsed.to_bytes(), *message);
+    }
+}
+
+/// Case 27: several messages in a segment, pings split, a line end too many behind a body.
+#[test]
+fn case_27_segments_hold_what_they_hold_wherever_a_ping_is_cut() {
+    let [message, ping, options, ok, spare, bye] = STREAM;
+    let mixed = [
+        options, ping, bye, spare, message, spare, ok, ping, ping, options,
+    ];
+    let stream = mixed.concat();
+    for (split, _) in stream.iter().enumerate() {
+        let (one, two) = stream.split_at(split);
+        let (half, rest) = two.split_at(two.len() / 2);
+        assert_eq!(framed([one, half, rest]), mixed, "split at {split}");
+    }
+}
+
+/// Case 43: commas and brackets in quotes, semicolons in the user part, no space before `<`, `;lrx`, and
+/// the order of routes, all in one message.
+#[test]
+fn case_43_quotes_brackets_and_semicolons_delimit_only_where_they_do() {
+    let text = "INVITE sip:ben;day=tue@lab.example;lr SIP/2.0\r\nVia: SIP/2.0/UDP a.example;branch=z9hG4bK1\r\n\
+        Route: <sip:p1.example;lrx>,<sip:p2.example;lr>\r\nFrom: \"Dewdney, Ada <sip:x@y>\"<sip:ada@lab.example>;tag=1\r\n\
+        Route: \"a,b\" <sip:p3.example;lr=on>\r\nTo: Ben<sip:ben;day=tue@lab.example>\r\n\
+        Contact: <sip:ada@192.0.2.1>;+sip.instance=\"<urn:uuid:1>\";q=0.5 , \"\\\"<\" <sip:b@192.0.2.2;x=1>;q=0.1\r\n\
+        Call-ID: 1\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n";
+    let Message::Request(request) = Message::parse(text.as_bytes()).expect("parses") else {
+        panic!("is a request");
+    };
+    assert_eq!(validate_request(&request), Ok(()));
+    assert_eq!(request.uri.user.as_deref(), Some("ben;day=tue"));
+    let headers = &request.headers;
+    let from = headers.from().expect("From");
+    assert_eq!(from.display.as_deref(), Some("Dewdney, Ada <sip:x@y>"));
+    assert_eq!(
+        (from.uri.to_string().as_str(), from.tag()),
+        ("sip:ada@lab.example", Some("1"))
+    );
+    let to = headers.to().expect("To");
+    assert_eq!(to.display.as_deref(), Some("Ben"));
+    assert_eq!(
+        (to.uri.user.as_deref(), to.params.len()),
+        (Some("ben;day=tue"), 0)
+    );
+    let routes = headers.routes().expect("Route");
+    let hops: Vec<_> = routes
+        .iter()
+        .map(|route| (route.uri.host.to_string(), route.uri.is_loose_router()))
+        .collect();
+    let hop = |host: &str, loose| (host.to_owned(), loose);
+    assert_eq!(
+        hops,
+        [
+            hop("p1.example", false),
+            hop("p2.example", true),
+            hop("p3.example", true)
+        ]
+    );
+    assert_eq!(routes[2].display.as_deref(), Some("a,b"));
+    let contacts = headers.contacts().expect("Contact");
+    let found: Vec<_> = contacts
+        .iter()
+        .map(|contact| (contact.display.as_deref(), contact.params.get("q")))
+        .collect();
+    assert_eq!(found, [(None, Some("0.5")), (Some("\"<"), Some("0.1"))]);
+    assert_eq!(
+        contacts[0].params.get("+sip.instance"),
+        Some("<urn:uuid:1>")
+    );
+    assert_eq!(request.to_bytes(), text.as_bytes());
 }
 
 /// Case 42: what a peer leaves out in a provisional or final answer is missing, and no more.
@@ -82,6 +225,35 @@ fn case_44_hostile_values_are_faults_of_one_header() {
     );
     assert_eq!(request.body, b"--x\0\r");
     assert_eq!(request.to_bytes(), text.as_bytes());
+}
+
+/// Case 44: each of them cut off at each octet, and with each octet made NUL, is an answer or an error.
+#[test]
+fn case_44_a_message_cut_anywhere_or_with_nul_anywhere_harms_nothing() {
+    let text = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP [2001:db8::1]:5060\r\nFrom: \"a\\\"b\" <sip:a@b>;tag=1\r\n\
+        To: <sip:a@b?x=%41>\r\nCall-ID: 1\r\nCSeq: 4294967295 INVITE\r\nContact: <sip:a@b>;q=0.5\r\n\
+        WWW-Authenticate: Digest realm=\"b\", nonce=\"n\"\r\nContent-Type: multipart/mixed;boundary=\"x\"\r\n\
+        Content-Length: 29\r\n\r\n--x\r\n\r\nv=0\r\ns=\0-\r\n--x\r\nhalf";
+    let whole = facts(text, true);
+    assert_eq!(whole.method.as_deref(), Some("INVITE"));
+    for end in 0..text.len() {
+        let (cut, _) = text.split_at(end);
+        assert!(
+            facts(cut, true).layer.is_some(),
+            "cut at {end} it is not whole"
+        );
+        facts(cut, false);
+    }
+    for at in 0..text.len() {
+        let mut bytes = text.to_vec();
+        bytes[at] = 0;
+        facts(&bytes, true);
+        if let Ok(message) = Message::parse(&bytes) {
+            let written = message.to_bytes();
+            let again = Message::parse(&written).expect("what was written can be read");
+            assert_eq!(again.to_bytes(), written, "NUL at {at}");
+        }
+    }
 }
 
 fn options() -> Request {

@@ -1,6 +1,7 @@
 //! What a switchboard is started with.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -27,13 +28,23 @@ pub struct Config {
 }
 
 /// Who may use a switchboard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum Users {
     /// Everybody, by any name.
     #[default]
     Open,
     /// These, by their passwords.
     List(HashMap<String, String>),
+}
+
+/// How many there are: names and passwords are nobody's business.
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("Open"),
+            Self::List(users) => write!(f, "List({})", users.len()),
+        }
+    }
 }
 
 /// A static host table.
@@ -56,9 +67,9 @@ pub enum ConfigError {
         /// What it says.
         text: String,
     },
-    /// The user file.
+    /// The user file. What is wrong with it without the line itself, which may hold a password.
     #[error("the user file cannot be read: {0}")]
-    Users(#[from] toml::de::Error),
+    Users(String),
 }
 
 impl Config {
@@ -97,7 +108,9 @@ impl Users {
         struct File {
             users: HashMap<String, String>,
         }
-        Ok(Self::List(toml::from_str::<File>(text)?.users))
+        let file: File =
+            toml::from_str(text).map_err(|error| ConfigError::Users(error.message().to_owned()))?;
+        Ok(Self::List(file.users))
     }
 
     /// The password of a user.
@@ -205,5 +218,16 @@ mod tests {
         assert_eq!(users.password("alice").as_deref(), Some("one"));
         assert!(users.knows("+4930") && !users.knows("bob"));
         assert!(Users::from_toml("alice = 1").is_err());
+        let error = Users::from_toml("[users]\nalice = s3cret\n").expect_err("quotes are missing");
+        for told in [
+            error.to_string(),
+            format!("{error:?}"),
+            format!("{users:?}"),
+        ] {
+            assert!(
+                !told.contains("s3cret") && !told.contains("alice"),
+                "{told}"
+            );
+        }
     }
 }

@@ -110,6 +110,7 @@ impl AccountForm {
     /// A form with an account's settings; Advanced is open when something there is not the default.
     pub fn edit(account: &AccountView) -> Self {
         let s = &account.settings;
+        let aor = s.aor.reveal();
         let plain = AccountSettings {
             label: s.label.clone(),
             display_name: s.display_name.clone(),
@@ -118,10 +119,10 @@ impl AccountForm {
         Self {
             editing: Some(account.id.clone()),
             tenant: Some(account.tenant.clone()),
-            address: s.aor.strip_prefix("sip:").unwrap_or(&s.aor).to_owned(),
+            address: aor.strip_prefix("sip:").unwrap_or(aor).to_owned(),
             label: s.label.clone(),
-            display_name: s.display_name.clone(),
-            auth_user: s.auth_user.clone().unwrap_or_default(),
+            display_name: s.display_name.reveal().to_owned(),
+            auth_user: s.auth_user.clone().unwrap_or_default().into_revealed(),
             registrar: s.registrar.clone().unwrap_or_default(),
             proxy: s.proxy.clone().unwrap_or_default(),
             transport: s.transport,
@@ -232,9 +233,9 @@ impl AccountForm {
         };
         let settings = Box::new(AccountSettings {
             label: self.label.trim().to_owned(),
-            aor: self.aor()?,
-            display_name: self.display_name.trim().to_owned(),
-            auth_user: some(&self.auth_user),
+            aor: self.aor()?.into(),
+            display_name: self.display_name.trim().into(),
+            auth_user: some(&self.auth_user).map(Into::into),
             registrar: uri(&self.registrar),
             proxy: uri(&self.proxy),
             transport: self.transport,

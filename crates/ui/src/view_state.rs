@@ -75,7 +75,7 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptionsAnswer {
     /// Whom was asked.
-    pub target: String,
+    pub target: model::Identity,
     /// Status and phrase of the answer.
     pub status: Option<(u16, String)>,
     /// Round trip in milliseconds.
@@ -345,8 +345,8 @@ mod tests {
                 codec: None,
                 secured: false,
                 media_peer: None,
-                dtmf_sent: String::new(),
-                dtmf_received: String::new(),
+                dtmf_sent: model::Private::default(),
+                dtmf_received: model::Private::default(),
                 stats: None,
                 failure: None,
                 last_status: None,

@@ -144,13 +144,13 @@ impl DialogState {
                     }
                 }
             }
-            push_digit(&mut self.view.dtmf_sent, digit);
+            push_digit(self.view.dtmf_sent.reveal_mut(), digit);
         }
         self.publish();
     }
 
     pub(super) fn on_digit_heard(&mut self, digit: char, duration_ms: Option<u32>) {
-        push_digit(&mut self.view.dtmf_received, digit);
+        push_digit(self.view.dtmf_received.reveal_mut(), digit);
         self.publish();
         self.shared.hub.publish(Event::Dtmf {
             call: self.view.id,

@@ -54,7 +54,7 @@ impl PhoneState {
         settings: AccountSettings,
         password: Option<Password>,
     ) {
-        let id = self.settings.fresh_account_id(&settings.aor);
+        let id = self.settings.fresh_account_id(settings.aor.reveal());
         let secret = self.contact_secret(&id);
         let identity = match Identity::new(&settings, secret) {
             Ok(identity) => identity,

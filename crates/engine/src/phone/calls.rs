@@ -7,7 +7,12 @@ use crate::shared::CallMedia;
 use crate::tenant::TenantMsg;
 
 impl PhoneState {
-    pub(super) fn place_call(&mut self, account: AccountId, target: String, headers: Vec<String>) {
+    pub(super) fn place_call(
+        &mut self,
+        account: AccountId,
+        target: model::Identity,
+        headers: Vec<model::Private>,
+    ) {
         let call = self.shared.next_call();
         let Some(tenant) = self
             .settings

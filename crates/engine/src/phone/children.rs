@@ -31,7 +31,7 @@ impl PhoneState {
                 Err(error) => {
                     self.notice(
                         NoticeLevel::Error,
-                        format!("Account {}: {error}.", account.id),
+                        format!("Account “{}”: {error}.", account.id.as_str()),
                     );
                 }
             }

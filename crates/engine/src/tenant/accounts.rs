@@ -121,7 +121,10 @@ impl TenantState {
                 ACCOUNT_REST * 2_u32.pow(account.budget.taken().saturating_sub(1).min(6)) + spread;
             self.note(
                 "supervision",
-                format!("account {id} failed inside ({error}) and is started again"),
+                format!(
+                    "account “{}” failed inside ({error}) and is started again",
+                    id.as_str()
+                ),
             );
             let again = id.clone();
             myself.send_after(rest, move || TenantMsg::RestartAccount(again));
@@ -133,7 +136,10 @@ impl TenantState {
     pub(super) fn show_degraded(&self, id: &AccountId, error: &str) {
         self.note(
             "supervision",
-            format!("account {id} failed too often ({error}) and rests until you retry"),
+            format!(
+                "account “{}” failed too often ({error}) and rests until you retry",
+                id.as_str()
+            ),
         );
         let Some(account) = self.accounts.get(id) else {
             return;

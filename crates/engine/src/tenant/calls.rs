@@ -36,8 +36,8 @@ impl TenantState {
         myself: &ActorRef<TenantMsg>,
         call: CallId,
         account: &AccountId,
-        typed: String,
-        headers: &[String],
+        typed: model::Identity,
+        headers: &[model::Private],
     ) {
         let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
             let failure = Failure::new(FailureKind::Internal {
@@ -49,10 +49,10 @@ impl TenantState {
         };
         let headers = headers
             .iter()
-            .filter_map(|line| line.split_once(':'))
+            .filter_map(|line| line.reveal().split_once(':'))
             .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
             .collect();
-        match entry.spec.identity.target(&typed) {
+        match entry.spec.identity.target(typed.reveal()) {
             Ok(target) => {
                 self.start_call(myself, call, account, Start::Outgoing { target, headers })
                     .await;
@@ -141,7 +141,7 @@ impl TenantState {
                 let failure = Failure::new(FailureKind::NotPossible {
                     detail: why.to_owned(),
                 });
-                let target = target.to_string();
+                let target = target.to_string().into();
                 self.shared
                     .publish_still_call(&self.view.id, account, id, &target, failure);
             }
@@ -161,12 +161,12 @@ impl TenantState {
         &mut self,
         myself: &ActorRef<TenantMsg>,
         account: AccountId,
-        typed: String,
+        typed: model::Identity,
     ) {
         let Some(entry) = self.accounts.get(&account) else {
             return;
         };
-        match entry.spec.identity.target(&typed) {
+        match entry.spec.identity.target(typed.reveal()) {
             Ok(target) => {
                 let args = self.one_shot_args(&account, Task::Ask { target, typed });
                 self.start_one_shot(myself, args).await;

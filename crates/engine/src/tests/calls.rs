@@ -213,7 +213,7 @@ async fn fifty_calls_at_once_all_carry_sound() {
     for _ in 0..50 {
         house.engine.send(Command::PlaceCall {
             account: account.clone(),
-            target: "echo".to_owned(),
+            target: "echo".into(),
             headers: Vec::new(),
         });
     }
@@ -253,7 +253,7 @@ async fn an_ended_call_can_be_put_away_and_stays_away() {
         .await;
     house.engine.send(Command::SendOptions {
         account: house.id_of("alice"),
-        target: "echo".to_owned(),
+        target: "echo".into(),
     });
     let status = house
         .until_event("the OPTIONS is answered", |event| match event {

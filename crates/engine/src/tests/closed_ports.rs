@@ -53,7 +53,7 @@ async fn a_registration_and_a_question_at_a_closed_port_fail_at_once() {
     let begun = Instant::now();
     house.engine.send(Command::SendOptions {
         account: house.id_of("alice"),
-        target: "dan".to_owned(),
+        target: "dan".into(),
     });
     let failure = house
         .until_event("the question is answered", |event| match event {

@@ -198,7 +198,7 @@ impl House {
             .read(|s| {
                 s.accounts
                     .iter()
-                    .find(|a| a.settings.aor.contains(&part))
+                    .find(|a| a.settings.aor.reveal().contains(&part))
                     .cloned()
             })
             .expect("there is this account")
@@ -221,7 +221,7 @@ impl House {
         let newest = self.newest();
         self.engine.send(Command::PlaceCall {
             account,
-            target: target.to_owned(),
+            target: target.into(),
             headers: Vec::new(),
         });
         self.until("the call is shown", |s| {
@@ -314,7 +314,7 @@ impl House {
         let mut lines: Vec<String> = state
             .accounts
             .iter()
-            .map(|a| format!("{}: {:?} {:?}", a.settings.aor, a.state, a.failure))
+            .map(|a| format!("{}: {:?} {:?}", a.settings.aor.reveal(), a.state, a.failure))
             .collect();
         lines.extend(state.calls.iter().map(|c| {
             format!(

@@ -115,7 +115,7 @@ async fn a_question_to_a_silent_server_ends_when_its_time_is_up() {
     let begun = Instant::now();
     house.engine.send(Command::SendOptions {
         account: house.id_of("carol"),
-        target: "dan".to_owned(),
+        target: "dan".into(),
     });
     silent.request(Method::Options).await;
     let failure = house

@@ -71,7 +71,7 @@ async fn a_stranger_who_is_asked_what_it_can_gets_no_password_either() {
     let dan = Peer::bind().await;
     house.engine.send(Command::SendOptions {
         account: house.id_of("carol"),
-        target: format!("sip:dan@{}", dan.local),
+        target: format!("sip:dan@{}", dan.local).into(),
     });
     let (options, from) = dan.request(Method::Options).await;
     challenge(&dan, from, &options, 401, "trap").await;

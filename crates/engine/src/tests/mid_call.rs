@@ -102,7 +102,7 @@ async fn digits_arrive_both_ways_as_events_and_as_info() {
         for (from, to) in [(out, into), (into, out)] {
             house.engine.send(Command::SendDtmf {
                 call: from,
-                digits: "1x2#*a".to_owned(),
+                digits: "1x2#*a".into(),
             });
             until_digits(&mut house, to, "12#*A").await;
             assert_eq!(house.call(from).dtmf_sent, "12#*A", "{mode:?}");
@@ -126,7 +126,7 @@ async fn changing_an_account_leaves_its_calls_alone() {
     let mut house = House::open().await;
     let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
     let mut settings = house.account("alice").settings;
-    settings.display_name = "Alice the Second".to_owned();
+    settings.display_name = "Alice the Second".into();
     house.engine.send(Command::UpdateAccount {
         account: house.id_of("alice"),
         settings: Box::new(settings),

@@ -148,7 +148,7 @@ pub(crate) enum Held {
 }
 
 /// How an account can be called.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Reachable {
     pub(crate) account: AccountId,
     /// The user part of the Contact we register: whoever knows it was told by our registrar.

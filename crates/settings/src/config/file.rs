@@ -339,9 +339,9 @@ impl From<FileAccount> for Account {
             id: AccountId::new(file.id),
             settings: AccountSettings {
                 label: file.label,
-                aor: file.aor,
-                display_name: file.display_name,
-                auth_user: file.auth_user,
+                aor: file.aor.into(),
+                display_name: file.display_name.into(),
+                auth_user: file.auth_user.map(Into::into),
                 registrar: file.registrar,
                 proxy: file.proxy,
                 transport: file.transport.map(|transport| match transport {
@@ -379,11 +379,11 @@ impl From<&Account> for FileAccount {
     fn from(account: &Account) -> Self {
         let settings = account.settings.clone();
         Self {
-            id: account.id.to_string(),
+            id: account.id.as_str().to_owned(),
             label: settings.label,
-            aor: settings.aor,
-            display_name: settings.display_name,
-            auth_user: settings.auth_user,
+            aor: settings.aor.into_revealed(),
+            display_name: settings.display_name.into_revealed(),
+            auth_user: settings.auth_user.map(model::Identity::into_revealed),
             registrar: settings.registrar,
             proxy: settings.proxy,
             transport: settings.transport.map(|transport| match transport {

@@ -14,7 +14,7 @@ fn sample() -> Settings {
     let mut settings = Settings::default();
     let mut tenant = Tenant::new(TenantId::new("acme"), "ACME Ltd", 2);
     let mut account = AccountSettings::new("sip:alice@acme.example");
-    account.display_name = "Alice \"the\" Ä \u{1F4DE}".to_owned();
+    account.display_name = "Alice \"the\" Ä \u{1F4DE}".into();
     account.transport = Some(model::Transport::Wss);
     account.headers = vec!["X-Room: 4.17".to_owned()];
     tenant

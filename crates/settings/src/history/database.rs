@@ -268,8 +268,8 @@ fn insert(connection: &mut Connection, entries: &[HistoryEntry]) -> rusqlite::Re
                 entry.tenant.as_str(),
                 entry.account.as_str(),
                 direction_word(entry.direction),
-                entry.remote.display,
-                entry.remote.uri,
+                entry.remote.display.as_ref().map(model::Private::reveal),
+                entry.remote.uri.reveal(),
                 entry.started_at.0,
                 i64::try_from(entry.talk_ms).unwrap_or(i64::MAX),
                 outcome_word(entry.outcome),
@@ -296,7 +296,7 @@ fn select(connection: &Connection, filter: &HistoryFilter) -> rusqlite::Result<V
         wish("tenant = ?", tenant.to_string().into());
     }
     if let Some(account) = &filter.account {
-        wish("account = ?", account.to_string().into());
+        wish("account = ?", account.as_str().to_owned().into());
     }
     if let Some(outcome) = filter.outcome {
         wish("outcome = ?", outcome_word(outcome).to_owned().into());
@@ -349,8 +349,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<HistoryEntry>> {
         account: AccountId::new(row.get::<_, String>("account")?),
         direction,
         remote: Party {
-            display: row.get("display")?,
-            uri: row.get("uri")?,
+            display: row.get::<_, Option<String>>("display")?.map(Into::into),
+            uri: row.get::<_, String>("uri")?.into(),
         },
         started_at: Timestamp(row.get("started_at")?),
         talk_ms: u64::try_from(row.get::<_, i64>("talk_ms")?).unwrap_or(0),

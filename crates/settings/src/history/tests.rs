@@ -9,8 +9,8 @@ fn call(tenant: &str, account: &str, uri: &str, outcome: Outcome, at: i64) -> Hi
         account: AccountId::new(account),
         direction: Direction::Outgoing,
         remote: Party {
-            display: Some("Bob Builder".to_owned()),
-            uri: uri.to_owned(),
+            display: Some("Bob Builder".into()),
+            uri: uri.into(),
         },
         started_at: Timestamp(at),
         talk_ms: 61_000,

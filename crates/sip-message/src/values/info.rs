@@ -107,7 +107,7 @@ impl<'a> Value<'a> for Mode {
 }
 
 /// User-to-User (RFC 7433): octets for the other side's application.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UserToUser {
     /// The data, a token or the inside of a quoted string.
     pub data: String,
@@ -239,7 +239,7 @@ fn read_comment(scan: &mut Scan<'_>) -> Result<String, Fault> {
 }
 
 /// Warning (RFC 3261 §20.43).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Warning {
     /// Three digits; 3xx are about the session description.
     pub code: u16,

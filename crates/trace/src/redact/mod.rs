@@ -155,7 +155,7 @@ impl Redactor {
         };
         let account = record.account.as_ref();
         TraceRecord {
-            account: account.map(|id| AccountId::new(self.everywhere(id.to_string()))),
+            account: account.map(|id| AccountId::new(self.everywhere(id.as_str().to_owned()))),
             body,
             ..record.clone()
         }

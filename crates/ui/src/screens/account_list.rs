@@ -298,8 +298,13 @@ pub(crate) fn update(
     let words: Vec<String> = filter.split_whitespace().map(str::to_lowercase).collect();
     let matches = |account: &AccountView, tenant: &str| {
         words.is_empty() || {
-            let text =
-                format!("{} {} {}", account.title(), account.settings.aor, tenant).to_lowercase();
+            let text = format!(
+                "{} {} {}",
+                account.title(),
+                account.settings.aor.reveal(),
+                tenant
+            )
+            .to_lowercase();
             words.iter().all(|w| text.contains(w))
         }
     };

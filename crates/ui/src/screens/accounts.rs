@@ -100,8 +100,8 @@ fn details(
         Align::Min,
     );
     let under = match tenant {
-        Some(tenant) => format!("{}  ·  {}", tenant.name, account.settings.aor),
-        None => account.settings.aor.clone(),
+        Some(tenant) => format!("{}  ·  {}", tenant.name, account.settings.aor.reveal()),
+        None => account.settings.aor.reveal().to_owned(),
     };
     let cut = text_in(ui.painter(), bottom, &under, t.body(), t.muted, Align::Min);
     let response = ui.interact(
@@ -357,14 +357,11 @@ fn server(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window, acco
     let mut bar = Bar::new(ui, t.px(28.0), 8.0);
     let ask = Button::new(Kind::Quiet, strings::ASK_SERVER).tip(strings::ASK_SERVER_TIP);
     if bar.button_right(ui, &t, ask).clicked() {
-        let domain = account
-            .settings
-            .aor
-            .rsplit_once('@')
-            .map_or(account.settings.aor.as_str(), |(_, host)| host);
+        let aor = account.settings.aor.reveal();
+        let domain = aor.rsplit_once('@').map_or(aor, |(_, host)| host);
         kit.send(Command::SendOptions {
             account: account.id.clone(),
-            target: format!("sip:{domain}"),
+            target: format!("sip:{domain}").into(),
         });
         window.options_asked = Some((account.id.clone(), kit.live.now));
     }

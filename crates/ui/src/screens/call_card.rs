@@ -194,7 +194,7 @@ fn announce(ui: &Ui, id: egui::Id, at_once: bool) {
 /// The address and the account of a call in one line.
 fn under_title(data: &Data, call: &CallView) -> String {
     let mut parts = Vec::new();
-    let address = super::dial::short_target(&call.remote.uri);
+    let address = super::dial::short_target(call.remote.uri.reveal());
     if address != call.remote.title() {
         parts.push(address.to_owned());
     }
@@ -338,8 +338,8 @@ fn quality(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
 fn tones(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     let t = &kit.t;
     for (name, digits) in [
-        (strings::SENT_TONES, &call.dtmf_sent),
-        (strings::RECEIVED_TONES, &call.dtmf_received),
+        (strings::SENT_TONES, call.dtmf_sent.reveal()),
+        (strings::RECEIVED_TONES, call.dtmf_received.reveal()),
     ] {
         if digits.is_empty() {
             continue;

@@ -80,7 +80,7 @@ pub(crate) fn place_call(kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
     };
     kit.send(Command::PlaceCall {
         account,
-        target,
+        target: target.into(),
         headers: Vec::new(),
     });
     window.dial.clear();
@@ -93,7 +93,7 @@ pub(crate) fn recall(data: &Data, window: &mut Window) {
         .iter()
         .find(|h| h.direction == model::Direction::Outgoing);
     if let Some(last) = last {
-        window.dial = short_target(&last.remote.uri).to_owned();
+        window.dial = short_target(last.remote.uri.reveal()).to_owned();
         if data.account(&last.account).is_some() {
             window.dial_account = Some(last.account.clone());
         }
@@ -147,7 +147,7 @@ pub(crate) fn press(kit: &mut Kit<'_>, call: Option<&CallView>, window: &mut Win
     match call.filter(|c| c.state.is_up()) {
         Some(call) => kit.send(Command::SendDtmf {
             call: call.id,
-            digits: digit.to_string(),
+            digits: digit.to_string().into(),
         }),
         None => window.dial.push(digit),
     }

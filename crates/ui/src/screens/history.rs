@@ -1,7 +1,7 @@
 //! Finished calls.
 
 use egui::{Align, Key, Rect, Role, Sense, Ui, Vec2, WidgetInfo};
-use model::{Command, Direction, HistoryEntry, Outcome};
+use model::{Command, Direction, HistoryEntry, Outcome, Private};
 
 use super::account_list::two_lines;
 use super::{Bar, Kit, Room, call_card, dial, part};
@@ -185,8 +185,8 @@ fn contains(data: &Data, entry: &HistoryEntry, words: &[String]) -> bool {
     let account = data.account(&entry.account).map_or("", |a| a.title());
     let text = format!(
         "{} {} {account} {}",
-        entry.remote.display.as_deref().unwrap_or(""),
-        entry.remote.uri,
+        entry.remote.display.as_ref().map_or("", Private::reveal),
+        entry.remote.uri.reveal(),
         entry.sentence.as_deref().unwrap_or(""),
     )
     .to_lowercase();
@@ -424,7 +424,7 @@ fn line(
 fn party(ui: &Ui, rect: Rect, kit: &Kit<'_>, entry: &HistoryEntry) {
     let t = &kit.t;
     let title = entry.remote.title();
-    let address = dial::short_target(&entry.remote.uri);
+    let address = dial::short_target(entry.remote.uri.reveal());
     if title == address {
         text_in(ui.painter(), rect, title, t.body(), t.text, Align::Min);
         return;
@@ -505,7 +505,7 @@ pub(crate) fn recent(
         let spoken = format!("{}, {word}, {when}", entry.remote.title());
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &spoken));
         if response.clicked() {
-            window.dial = dial::short_target(&entry.remote.uri).to_owned();
+            window.dial = dial::short_target(entry.remote.uri.reveal()).to_owned();
             if data.account(&entry.account).is_some() {
                 window.dial_account = Some(entry.account.clone());
             }

@@ -63,7 +63,7 @@ fn commands(harness: &mut Shown) -> Vec<Command> {
 fn place(account: &str, target: &str) -> Command {
     Command::PlaceCall {
         account: AccountId::new(account),
-        target: target.to_owned(),
+        target: target.into(),
         headers: Vec::new(),
     }
 }
@@ -206,7 +206,7 @@ fn digits_are_tones_in_a_call_and_the_number_without_one() {
     harness.get_by_label("5").click();
     let tone = |digits: &str| Command::SendDtmf {
         call: CallId(1),
-        digits: digits.to_owned(),
+        digits: digits.into(),
     };
     assert_eq!(commands(&mut harness), [tone("5")]);
     harness.event(egui::Event::Text("#".to_owned()));

@@ -67,7 +67,7 @@ fn harbour() -> Party {
 fn in_call(theme: ThemeChoice) -> Snapshot {
     let mut snapshot = base(theme);
     let mut one = call(1, "a1", "acme", bob(), CallState::Connected);
-    one.dtmf_sent = "1234#".to_owned();
+    one.dtmf_sent = "1234#".into();
     let held = call(2, "n1", "north", harbour(), CallState::Held);
     snapshot.calls = vec![held, one];
     snapshot
@@ -285,7 +285,7 @@ fn account_registered_with_an_answer_to_options() {
         &mut state,
         Event::OptionsAnswered {
             account: AccountId::new("a1"),
-            target: "sip:acme.example".to_owned(),
+            target: "sip:acme.example".into(),
             status: Some((200, "OK".to_owned())),
             round_trip_ms: Some(21.7),
             allow: [

@@ -199,8 +199,8 @@ fn device(id: &str, name: &str) -> DeviceView {
 
 pub(crate) fn party(display: &str, uri: &str) -> Party {
     Party {
-        display: Some(display.to_owned()).filter(|d| !d.is_empty()),
-        uri: uri.to_owned(),
+        display: Some(display).filter(|d| !d.is_empty()).map(Into::into),
+        uri: uri.into(),
     }
 }
 
@@ -374,8 +374,8 @@ pub(crate) fn call(
         codec: up.then(|| "opus/48000".to_owned()),
         secured: up,
         media_peer: up.then(|| "192.0.2.77:40208".to_owned()),
-        dtmf_sent: String::new(),
-        dtmf_received: String::new(),
+        dtmf_sent: model::Private::default(),
+        dtmf_received: model::Private::default(),
         stats: up.then_some(MediaStats {
             sent: 12_190,
             received: 12_166,
