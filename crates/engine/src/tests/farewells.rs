@@ -192,3 +192,96 @@ async fn passwords_stand_in_no_log_no_event_and_no_debug_output() {
     }
     house.close().await;
 }
+
+#[tokio::test]
+async fn callers_and_numbers_stand_in_no_log_and_no_debug_output() {
+    let listener = Listener::default();
+    let log = Arc::clone(&listener.0);
+    let _guard = tracing::subscriber::set_default(listener);
+    let config = switchboard::Config::open_at((std::net::Ipv4Addr::LOCALHOST, 0).into());
+    let switchboard = switchboard::Switchboard::start(config).await;
+    let switchboard = switchboard.expect("a port is free");
+    let (_, addr) = switchboard.local_addrs()[0];
+    let named = |settings: &mut model::AccountSettings| {
+        settings.display_name = "Tarleton".into();
+        settings.label = "Tarleton at home".to_owned();
+        settings.headers = vec!["X-Room: the-secret-room".to_owned()];
+    };
+    let given = vec![
+        tenant(
+            "Alpha",
+            vec![account("sip:quentin.tarleton@alpha.test", addr, named)],
+        ),
+        tenant(
+            "Beta",
+            vec![account("sip:4915712345910@beta.test", addr, named)],
+        ),
+    ];
+    let given_printed = format!("{given:?}");
+    let mut house = House::start(given, tone()).await;
+    house.until_registered(2).await;
+    let (out, into) = house
+        .talk("quentin.tarleton", "sip:4915712345910@beta.test")
+        .await;
+    house.engine.send(Command::SendDtmf {
+        call: out,
+        digits: "735190264".into(),
+    });
+    house.end(out);
+    house.until_state(into, CallState::Ended).await;
+    let wrong = house
+        .dial("quentin.tarleton", "sip:quentin.tarleton@[nowhere")
+        .await;
+    house.until_state(wrong, CallState::Ended).await;
+    house.engine.send(Command::SendOptions {
+        account: house.id_of("quentin.tarleton"),
+        target: "4915712345910".into(),
+    });
+    house
+        .until_event("the question is answered", |event| {
+            matches!(event, Event::OptionsAnswered { .. }).then_some(())
+        })
+        .await;
+    let mut settings = Box::new(house.account("quentin.tarleton").settings);
+    settings.aor = "quentin tarleton".into();
+    house.engine.send(Command::UpdateAccount {
+        account: house.id_of("quentin.tarleton"),
+        settings,
+        password: None,
+    });
+    house.until_notice("quentin tarleton").await;
+    let events = format!("{:?}", house.seen);
+    let snapshot = format!("{:?}", house.engine.snapshot());
+    house.close().await;
+    let log = log.lock().expect("nobody panics here").clone();
+    assert!(log.contains("registration"), "the log was heard");
+    assert!(events.contains("****5910@"), "masked as promised");
+    for (text, place) in [
+        (&given_printed, "settings"),
+        (&events, "events"),
+        (&snapshot, "snapshot"),
+        (&log, "log"),
+    ] {
+        for seed in [
+            "quentin",
+            "arleton",
+            "491571234",
+            "735190264",
+            "secret-room",
+            PASSWORD,
+        ] {
+            let lower = text.to_lowercase();
+            let found = lower.split_once(seed).map(|(before, _)| {
+                before
+                    .chars()
+                    .rev()
+                    .take(120)
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .rev()
+                    .collect::<String>()
+            });
+            assert_eq!(found, None, "{seed} stands in the {place}, behind this");
+        }
+    }
+}
