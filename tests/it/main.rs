@@ -15,5 +15,6 @@ mod hold;
 mod hostile;
 mod kamailio;
 mod load;
+mod privacy;
 mod tenants;
 mod window;
