@@ -24,7 +24,9 @@ use sip_message::{HeaderName, Request, Response, StatusCode};
 use thiserror::Error;
 
 use crate::auth::{AuthError, Authenticator, Exchange};
+use crate::locate::{Fault, Tried};
 use crate::path::{Destination, Inbound, Path, Transmit, Transport, TransportError};
+use crate::refresh::retry_after;
 use crate::timers::Timers;
 use crate::tokens::Tokens;
 use crate::transaction::{ClientNonInvite, ClientOutput};
@@ -173,6 +175,10 @@ pub struct ClientRequest {
     /// The present attempt; `None` once done.
     attempt: Option<Attempt>,
     outputs: VecDeque<ClientRequestOutput>,
+    /// Servers that failed and were not told yet.
+    tried: VecDeque<Tried>,
+    /// How long one server may be silent while there is another one.
+    patience: Option<Duration>,
     ignored: u32,
 }
 
@@ -193,6 +199,8 @@ struct Attempt {
     contact: Option<String>,
     started: Instant,
     sendings: u32,
+    /// Whether the server has said anything: then it is there, and may take its time.
+    heard: bool,
 }
 
 /// Above this a request does not go by UDP (RFC 3261 §18.1.1).
@@ -218,10 +226,20 @@ impl ClientRequest {
             exchange: Exchange::default(),
             attempt: None,
             outputs: VecDeque::new(),
+            tried: VecDeque::new(),
+            patience: None,
             ignored: 0,
         };
         request.try_next(now, RequestFailure::NoPath, context);
         request
+    }
+
+    /// The same, with a limit to the silence of one server while there is another to try. Without it
+    /// each may take 64·T1 (Timer F).
+    #[must_use]
+    pub fn with_patience(mut self, patience: Option<Duration>) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Takes a response. Answers whether it belongs to the present attempt.
@@ -269,6 +287,16 @@ impl ClientRequest {
             attempt.transaction.handle_timeout(now);
             self.drain_transaction(now, None, context);
         }
+        if self.next_server_due().is_some_and(|due| due <= now)
+            && let Some(attempt) = self.attempt.take()
+        {
+            self.on_silence(now, &attempt, context);
+        }
+    }
+
+    /// A server that failed, to be told to whoever keeps the list of them.
+    pub fn poll_tried(&mut self) -> Option<Tried> {
+        self.tried.pop_front()
     }
 
     /// Its owner waits no longer: it ends as silent, wherever it is.
@@ -286,9 +314,18 @@ impl ClientRequest {
 
     /// When to call [`Self::handle_timeout`].
     pub fn deadline(&self) -> Option<Instant> {
-        self.attempt
-            .as_ref()
-            .and_then(|attempt| attempt.transaction.deadline())
+        let attempt = self.attempt.as_ref()?;
+        let deadlines = [attempt.transaction.deadline(), self.next_server_due()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// When to leave a silent server for the next one.
+    fn next_server_due(&self) -> Option<Instant> {
+        let attempt = self.attempt.as_ref()?;
+        let patience = self.patience.filter(|_| !self.untried.is_empty())?;
+        (!attempt.heard)
+            .then(|| attempt.started.checked_add(patience))
+            .flatten()
     }
 
     /// Whether it has ended. Late repeats of its answer belong to nobody and may be dropped.
@@ -331,6 +368,7 @@ impl ClientRequest {
                         }));
                 }
                 ClientOutput::Deliver(response) if response.status.is_provisional() => {
+                    attempt.heard = true;
                     self.outputs
                         .push_back(ClientRequestOutput::Provisional(response));
                 }
@@ -340,9 +378,9 @@ impl ClientRequest {
                     }
                 }
                 ClientOutput::TimedOut => {
-                    let path = *attempt.destination.path();
-                    self.attempt = None;
-                    self.try_next(now, RequestFailure::Silent { path }, context);
+                    if let Some(attempt) = self.attempt.take() {
+                        self.on_silence(now, &attempt, context);
+                    }
                 }
                 ClientOutput::TransportFailed(error) => {
                     if let Some(attempt) = self.attempt.take() {
@@ -354,6 +392,17 @@ impl ClientRequest {
         }
     }
 
+    fn on_silence(&mut self, now: Instant, attempt: &Attempt, context: &mut ClientContext<'_>) {
+        let path = *attempt.destination.path();
+        self.failed(attempt, Fault::Silence);
+        self.try_next(now, RequestFailure::Silent { path }, context);
+    }
+
+    fn failed(&mut self, attempt: &Attempt, fault: Fault) {
+        let path = *attempt.way.destination.path();
+        self.tried.push_back(Tried { path, fault });
+    }
+
     fn on_final(
         &mut self,
         now: Instant,
@@ -363,6 +412,10 @@ impl ClientRequest {
         context: &mut ClientContext<'_>,
     ) {
         let path = *attempt.destination.path();
+        if response.status == StatusCode::SERVICE_UNAVAILABLE {
+            let retry_after = retry_after(&response);
+            self.failed(&attempt, Fault::Unavailable { retry_after });
+        }
         match response.status {
             // RFC 3261 §22.2 and §22.3.
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
@@ -449,7 +502,10 @@ impl ClientRequest {
                 };
                 self.start(now, way, context);
             }
-            _ => self.try_next(now, RequestFailure::Transport { path, error }, context),
+            _ => {
+                self.failed(attempt, Fault::Transport(error.clone()));
+                self.try_next(now, RequestFailure::Transport { path, error }, context);
+            }
         }
     }
 
@@ -507,6 +563,7 @@ impl ClientRequest {
             contact,
             started: now,
             sendings: 0,
+            heard: false,
         });
         self.drain_transaction(now, None, context);
     }

@@ -2,6 +2,7 @@
 
 use super::refer::{ReferId, ReferProgress, ReferRequest};
 use crate::dialog::DialogId;
+use crate::locate::Tried;
 use sip_message::{NameAddr, StatusCode};
 use std::net::SocketAddr;
 
@@ -70,6 +71,8 @@ pub enum CallEvent {
     },
     /// The call is over. The object still has to live until it is drained.
     Ended(EndReason),
+    /// A server failed, whatever comes of the request elsewhere.
+    Tried(Tried),
     /// A peer's fault was repaired or something was ignored; a sentence for the timeline. Holds no identities.
     Notice(String),
 }

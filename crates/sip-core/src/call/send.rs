@@ -7,12 +7,14 @@ use std::time::Instant;
 use sip_message::{HeaderName, Headers, Method, Request, Response, Scheme, StatusCode, Uri};
 
 use super::task::{Attempt, Cancel, ClientTask, Fault, Machine, Purpose, TaskId, Way};
-use super::{Call, CallConfig, EndKind, NetworkFault};
+use super::{Call, CallConfig, CallEvent, EndKind, NetworkFault};
 use crate::auth::{AuthError, Authenticator, Exchange};
 use crate::client::LARGEST_ON_UDP;
+use crate::locate::{self, Tried};
 use crate::path::{
     Destination, Path, ResolveError, ResolveId, Transmit, Transport, TransportError,
 };
+use crate::refresh::retry_after;
 use crate::transaction::{ClientInvite, ClientNonInvite, ClientOutput};
 
 /// How many answered attempts of one request are kept for repeats of their answers.
@@ -153,8 +155,12 @@ impl Call {
         };
         let destination = attempt.destination;
         attempt.answered |= response.status.is_final();
-        if response.status == StatusCode::SERVICE_UNAVAILABLE && self.has_other_path(id) {
-            return self.attempt_failed(now, id, Fault::Unavailable(Box::new(response)));
+        if response.status == StatusCode::SERVICE_UNAVAILABLE {
+            let fault = Fault::Unavailable(Box::new(response.clone()));
+            if self.has_other_path(id) {
+                return self.attempt_failed(now, id, fault);
+            }
+            self.tell_tried(destination, &fault);
         }
         self.prefer(&hop, destination);
         let Some(task) = self.client(id) else { return };
@@ -291,6 +297,10 @@ impl Call {
         }
         if let Some(failed) = failed {
             self.rest(&hop, failed);
+            // A server that has no TCP for what is large is as good as before.
+            if back.is_none() {
+                self.tell_tried(failed, &fault);
+            }
         }
         if let Some(next) = next {
             self.notice(&format!("{}, trying {}", words(&fault), next.path()));
@@ -527,6 +537,20 @@ impl Call {
             destinations.retain(|other| *other != destination);
             destinations.push(destination);
         }
+    }
+
+    /// Tells which server failed, to whoever keeps the list of them.
+    fn tell_tried(&mut self, destination: Destination, fault: &Fault) {
+        let fault = match fault {
+            Fault::Silence => locate::Fault::Silence,
+            Fault::Transport(error) => locate::Fault::Transport(error.clone()),
+            Fault::Unavailable(response) => locate::Fault::Unavailable {
+                retry_after: retry_after(response),
+            },
+            Fault::Unresolved(_) => return,
+        };
+        let path = *destination.path();
+        self.event(CallEvent::Tried(Tried { path, fault }));
     }
 
     /// Paths as destinations: on the flow that the peer used where that leads the same way, and with that flow as the

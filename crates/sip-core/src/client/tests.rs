@@ -9,6 +9,7 @@ use super::{
     RequestFailure, RequestResult,
 };
 use crate::auth::{AuthError, Authenticator, Credentials};
+use crate::locate::Fault;
 use crate::path::{Destination, FlowId, Inbound, Path, Transport, TransportError};
 use crate::stateless;
 use crate::timers::Timers;
@@ -391,4 +392,83 @@ fn contacts_put_brackets_round_ipv6_and_keep_to_the_family_of_the_path() {
         template.value(&path(1, Transport::Udp)),
         "<sip:me@198.51.100.1:1024>"
     );
+}
+
+// ---- Patience ----
+
+fn impatient(hosts: &[u8]) -> Bench {
+    let mut bench = Bench::udp(hosts);
+    bench.request = bench.request.with_patience(Some(Duration::from_secs(6)));
+    bench
+}
+
+fn tried(bench: &mut Bench) -> Vec<(String, Fault)> {
+    std::iter::from_fn(|| bench.request.poll_tried())
+        .map(|tried| (tried.path.remote.ip().to_string(), tried.fault))
+        .collect()
+}
+
+#[test]
+fn a_silent_server_is_left_early_while_there_is_another_and_the_last_has_timer_f() {
+    let mut bench = impatient(&[1, 2]);
+    bench.wait(5_999);
+    assert_eq!(bench.last().0.path().remote.ip().to_string(), "192.0.2.1");
+    bench.wait(1);
+    assert_eq!(bench.last().0.path().remote.ip().to_string(), "192.0.2.2");
+    assert_eq!(
+        tried(&mut bench),
+        [("192.0.2.1".to_owned(), Fault::Silence)]
+    );
+    bench.wait(31_999);
+    assert!(bench.result.is_empty());
+    bench.wait(1);
+    assert!(matches!(bench.failure(), RequestFailure::Silent { .. }));
+    assert_eq!(
+        tried(&mut bench),
+        [("192.0.2.2".to_owned(), Fault::Silence)]
+    );
+}
+
+#[test]
+fn a_server_that_said_anything_may_take_its_time() {
+    let mut bench = impatient(&[1, 2]);
+    bench.answer(100);
+    bench.wait(20_000);
+    assert_eq!(bench.last().0.path().remote.ip().to_string(), "192.0.2.1");
+    bench.wait(12_000);
+    assert_eq!(bench.last().0.path().remote.ip().to_string(), "192.0.2.2");
+}
+
+#[test]
+fn servers_that_failed_are_told_with_the_reason() {
+    let mut bench = Bench::udp(&[1, 2, 3]);
+    bench.answer_with(503, Some((HeaderName::RetryAfter, "120 (busy)")));
+    bench.fail(TransportError::Refused);
+    // The last one's 503 is the answer, and told too.
+    bench.answer(503);
+    assert_eq!(bench.answered().response.status.code(), 503);
+    let unavailable = |seconds: Option<u64>| Fault::Unavailable {
+        retry_after: seconds.map(Duration::from_secs),
+    };
+    assert_eq!(
+        tried(&mut bench),
+        [
+            ("192.0.2.1".to_owned(), unavailable(Some(120))),
+            (
+                "192.0.2.2".to_owned(),
+                Fault::Transport(TransportError::Refused)
+            ),
+            ("192.0.2.3".to_owned(), unavailable(None)),
+        ]
+    );
+}
+
+#[test]
+fn a_server_without_tcp_for_what_is_large_has_not_failed() {
+    let to = Destination::Path(path(1, Transport::Udp));
+    let mut bench = Bench::new(vec![to], 2_000);
+    assert_eq!(bench.last().0.transport(), Transport::Tcp);
+    bench.fail(TransportError::Refused);
+    bench.answer(200);
+    assert_eq!(tried(&mut bench), []);
 }

@@ -40,6 +40,9 @@ pub struct RegistrationConfig {
     /// §4 tells it in the response's Via). Only done on UDP: on a connection it is the
     /// connection that counts and not its address.
     pub rewrite_contact: bool,
+    /// How long one server may be silent while there is another to try; 64·T1 (Timer F) when
+    /// `None`, and for the last one always.
+    pub patience: Option<Duration>,
     /// Timer values.
     pub timers: Timers,
 }
@@ -61,6 +64,7 @@ impl RegistrationConfig {
             credentials: Vec::new(),
             user_agent: String::new(),
             rewrite_contact: true,
+            patience: Some(Duration::from_secs(6)),
             timers: Timers::default(),
         }
     }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::auth::AuthError;
 use crate::client::RequestFailure;
+use crate::locate::Tried;
 use crate::path::{FlowId, Path, ResolveError};
 
 /// What the owner of a registration learns.
@@ -33,6 +34,8 @@ pub enum RegistrationEvent {
     Bindings(Vec<BoundContact>),
     /// Signed out, or given up at our own wish.
     Unregistered,
+    /// A server failed, whatever comes of the REGISTER elsewhere.
+    Tried(Tried),
     /// Something a person may want to know: a peer's fault repaired, a path changed.
     Notice(String),
 }

@@ -69,6 +69,9 @@ pub struct Registration {
     again: bool,
     /// The binding of somebody else that [`Purpose::Remove`] removes.
     to_remove: Option<String>,
+    /// Set when the next REGISTER is to try the servers as they are told, and not where the binding
+    /// stands first.
+    in_order: bool,
     /// Flows lost in a row, each soon after the answer that came on it.
     quick_losses: u32,
     resolve_counter: u64,
@@ -152,6 +155,7 @@ impl Registration {
             bound_contact: None,
             again: false,
             to_remove: None,
+            in_order: false,
             quick_losses: 0,
             resolve_counter: 0,
             outbox: Outbox::default(),
@@ -165,6 +169,17 @@ impl Registration {
         self.wanted = true;
         self.refresher.forgive();
         self.register_soon(now);
+    }
+
+    /// A server that is better than the present one may be tried again: registers now, on the paths
+    /// in the order in which they are told. The present binding stands until another takes its
+    /// place. Nothing happens without a binding, or while something is on its way.
+    pub fn fail_back(&mut self, now: Instant) {
+        self.outbox.begin_input();
+        if self.wanted && self.binding.is_some() && self.operation.is_none() {
+            self.in_order = true;
+            self.register_soon(now);
+        }
     }
 
     /// Signs out. If a REGISTER is on its way, its end is awaited first.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use sip_message::{HeaderName, Method, Request, Uri};
 
 use super::mapping::Mapping;
-use super::{Operation, Purpose, Registration, RegistrationEvent, Step};
+use super::{Binding, Operation, Purpose, Registration, RegistrationEvent, Step};
 use crate::client::{
     ClientContext, ClientRequest, ClientRequestOutput, ContactTemplate, Draft, RequestResult,
 };
@@ -46,21 +46,24 @@ impl Registration {
             .resolve(id, next_hop.clone(), self.config.transport);
     }
 
-    /// Sends to the paths in their order; where the binding stands already, its flow first.
-    pub(super) fn send(&mut self, now: Instant, purpose: Purpose, paths: Vec<Path>) {
-        let mut destinations: Vec<Destination> = Vec::new();
-        if let Some(binding) = &self.binding
-            && paths.contains(&binding.path)
+    /// Sends to the paths in their order; where the binding stands already, its flow first, unless
+    /// a better server is to have it now.
+    pub(super) fn send(&mut self, now: Instant, purpose: Purpose, mut paths: Vec<Path>) {
+        let bound = self.binding.as_ref().map(Binding::destination);
+        let in_order = std::mem::take(&mut self.in_order);
+        if let Some(at) = bound
+            .filter(|_| !in_order)
+            .and_then(|bound| paths.iter().position(|path| path == bound.path()))
         {
-            destinations.push(binding.destination());
+            let path = paths.remove(at);
+            paths.insert(0, path);
         }
-        let known = destinations.first().map(|first| *first.path());
-        destinations.extend(
-            paths
-                .into_iter()
-                .filter(|path| Some(*path) != known)
-                .map(Destination::Path),
-        );
+        let destination = |path| {
+            bound
+                .filter(|bound| *bound.path() == path)
+                .unwrap_or(Destination::Path(path))
+        };
+        let destinations = paths.into_iter().map(destination).collect();
         self.send_to(now, purpose, destinations);
     }
 
@@ -86,7 +89,8 @@ impl Registration {
             cseq: &mut self.cseq,
             timers: &self.config.timers,
         };
-        let request = ClientRequest::new(now, draft, destinations, &mut context);
+        let request = ClientRequest::new(now, draft, destinations, &mut context)
+            .with_patience(self.config.patience);
         self.operation = Some(Operation {
             purpose,
             step: Step::Requesting(Box::new(request)),
@@ -203,6 +207,9 @@ impl Registration {
             else {
                 return;
             };
+            while let Some(tried) = request.poll_tried() {
+                self.outbox.event(RegistrationEvent::Tried(tried));
+            }
             match request.poll_output() {
                 None => return,
                 Some(ClientRequestOutput::Transmit(transmit)) => self.outbox.transmit(transmit),

@@ -13,6 +13,7 @@ use sip_message::{HeaderName, Message, NameAddr, Request, Response, StatusCode, 
 use super::{Refusal, Registered, Registration, RegistrationConfig, RegistrationEvent, Trouble};
 use crate::auth::{AuthError, Credentials};
 use crate::dispatch::mark_received;
+use crate::locate::{Fault, Tried};
 use crate::output::Output;
 use crate::path::{
     Destination, FlowId, Inbound, Path, ResolveError, ResolveId, Transport, TransportError,
@@ -120,6 +121,15 @@ impl Bench {
     fn unregister(&mut self) {
         self.registration.unregister(self.now);
         self.settle();
+    }
+
+    fn fail_back(&mut self) {
+        self.registration.fail_back(self.now);
+        self.settle();
+    }
+
+    fn last_path(&self) -> Path {
+        *self.sent.last().expect("something was sent").0.path()
     }
 
     fn lose(&mut self, flow: FlowId) {
@@ -582,6 +592,71 @@ fn the_next_server_is_tried_when_one_is_dead() {
     bench.fail(TransportError::Refused);
     bench.grant(60);
     assert_eq!(bench.last_registered().path, second);
+}
+
+#[test]
+fn a_silent_server_is_left_after_six_seconds_for_the_next_one_and_told() {
+    let mut bench = Bench::new(config());
+    let second = path("192.0.2.2:5060", "10.0.0.5:40000", Transport::Udp);
+    bench.paths = Ok(vec![udp(), second]);
+    bench.register();
+    let started = bench.now;
+    while bench.last_path() == udp() {
+        let next = bench.deadline.expect("something is due");
+        bench.wait(next.saturating_duration_since(bench.now));
+    }
+    assert_eq!(bench.now.duration_since(started), s(6));
+    bench.grant(60);
+    assert_eq!(bench.last_registered().path, second);
+    let told = bench.events.iter().find_map(|event| match event {
+        RegistrationEvent::Tried(tried) => Some(tried.clone()),
+        _ => None,
+    });
+    let fault = Fault::Silence;
+    assert_eq!(told, Some(Tried { path: udp(), fault }));
+}
+
+#[test]
+fn a_refresh_stays_with_its_server_and_a_fail_back_goes_in_the_order_told() {
+    let mut bench = Bench::new(config());
+    let second = path("192.0.2.2:5060", "10.0.0.5:40000", Transport::Udp);
+    bench.paths = Ok(vec![udp(), second]);
+    bench.register();
+    bench.fail(TransportError::Refused);
+    bench.grant(60);
+    bench.refresh();
+    let bound = Destination::Flow {
+        id: FLOW,
+        path: second,
+    };
+    assert_eq!(bench.sent.last().map(|(to, _)| *to), Some(bound));
+    bench.grant(60);
+
+    // Still dead: back on the flow that stands.
+    bench.fail_back();
+    assert_eq!(bench.last_path(), udp());
+    bench.fail(TransportError::Refused);
+    assert_eq!(bench.sent.last().map(|(to, _)| *to), Some(bound));
+    bench.grant(60);
+    assert_eq!(bench.last_registered().path, second);
+
+    bench.fail_back();
+    bench.grant(60);
+    assert_eq!(bench.last_registered().path, udp());
+}
+
+#[test]
+fn a_fail_back_without_binding_or_beside_something_else_does_nothing() {
+    let mut bench = Bench::new(config());
+    bench.fail_back();
+    assert_eq!(bench.sent.len(), 0);
+    bench.register();
+    bench.fail_back();
+    bench.grant(60);
+    assert_eq!(bench.sent.len(), 1);
+    bench.unregister();
+    bench.fail_back();
+    assert_eq!(bench.sent.len(), 2);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use sip_message::StatusCode;
 
 use super::peer::{answer, answered, answers, calling, follow, heard, invite, last, response, say};
 use super::*;
+use crate::locate;
+use crate::path::TransportError;
 
 fn dialogs(net: &Net, id: NodeId) -> usize {
     phone(net, id).call.as_ref().unwrap().counts()[2]
@@ -289,6 +291,24 @@ fn the_invite_goes_to_the_next_path_on_a_closed_port_on_503_and_on_silence() {
     );
     wait(&mut net, 10);
     assert!(phone(&net, alice).established());
+    let tried: Vec<_> = phone(&net, alice)
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            CallEvent::Tried(tried) => Some((tried.path.remote.to_string(), tried.fault.clone())),
+            _ => None,
+        })
+        .collect();
+    let refused = locate::Fault::Transport(TransportError::Refused);
+    let unavailable = locate::Fault::Unavailable { retry_after: None };
+    assert_eq!(
+        tried,
+        [
+            ("192.0.2.9:5060".to_owned(), refused),
+            (BOB.to_owned(), unavailable),
+            (CAROL.to_owned(), locate::Fault::Silence),
+        ]
+    );
     // The server that answered is asked first from now on, without a new question.
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     wait(&mut net, 10);
