@@ -16,5 +16,6 @@ mod hostile;
 mod kamailio;
 mod load;
 mod privacy;
+mod servers;
 mod tenants;
 mod window;

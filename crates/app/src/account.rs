@@ -1,11 +1,11 @@
 //! An account named or given in place on the command line.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use engine::GivenAccount;
+use engine::{GivenAccount, Naming};
 use model::{AccountSettings, DtmfMode, SrtpPolicy, Transport};
 use secrecy::SecretString;
 
@@ -74,8 +74,23 @@ fn transport(word: TransportWord) -> Transport {
     }
 }
 
-/// The host table that the arguments give.
-pub(crate) fn hosts(args: &AccountArgs) -> anyhow::Result<HashMap<String, Vec<IpAddr>>> {
+/// The names and name servers that the arguments give.
+pub(crate) fn naming(args: &AccountArgs) -> anyhow::Result<Naming> {
+    let server = |text: &String| {
+        let addr = text.parse::<SocketAddr>();
+        addr.or_else(|_| text.parse::<IpAddr>().map(|ip| (ip, DNS_PORT).into()))
+            .with_context(|| format!("“{text}” is no name server; it looks like 192.0.2.53:53"))
+    };
+    Ok(Naming {
+        hosts: hosts(args)?,
+        dns_servers: args.dns.iter().map(server).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+/// Where name servers listen.
+const DNS_PORT: u16 = 53;
+
+fn hosts(args: &AccountArgs) -> anyhow::Result<HashMap<String, Vec<IpAddr>>> {
     let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
     for entry in &args.host {
         let (name, ip) = entry

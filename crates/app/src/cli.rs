@@ -114,6 +114,9 @@ pub(crate) struct AccountArgs {
     /// A host name with its address for this run, e.g. pbx.test=192.0.2.1 (may be repeated)
     #[arg(long, value_name = "NAME=IP")]
     pub(crate) host: Vec<String>,
+    /// A name server to ask in place of the system's, IP or IP:PORT (may be repeated)
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub(crate) dns: Vec<String>,
 }
 
 /// `--transport`

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use engine::{
-    CallMedia, Engine, EngineConfig, EngineHandle, GivenAccount, GivenTenant, Sink, Source,
+    CallMedia, Engine, EngineConfig, EngineHandle, GivenAccount, GivenTenant, Naming, Sink, Source,
     Subscription,
 };
 use model::{AccountSettings, CallState, CallView, Command, Event, RegistrationState};
@@ -104,7 +104,10 @@ impl Demo {
         EngineConfig {
             use_settings: false,
             given: self.given.clone(),
-            hosts: self.hosts.clone(),
+            naming: Naming {
+                hosts: self.hosts.clone(),
+                ..Naming::default()
+            },
             ..EngineConfig::default()
         }
     }

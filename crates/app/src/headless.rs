@@ -39,7 +39,7 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
                 .into_iter()
                 .collect(),
             media: call_media(&args.audio, args.echo)?,
-            hosts: account::hosts(&args.account)?,
+            naming: account::naming(&args.account)?,
             passphrase: passphrase(),
             ..EngineConfig::default()
         };

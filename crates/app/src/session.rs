@@ -110,7 +110,7 @@ impl Session {
         args: &AccountArgs,
         mut config: EngineConfig,
     ) -> anyhow::Result<Self> {
-        config.hosts = account::hosts(args)?;
+        config.naming = account::naming(args)?;
         config.passphrase = passphrase();
         config.use_settings = false;
         let mut named = None;

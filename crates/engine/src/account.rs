@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{AccountId, AccountSettings, AccountView, Event, Failure, RegistrationState, TenantId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::SecretString;
+use sip_core::Path;
 use sip_core::registration::{Registered, Registration, RegistrationConfig, RegistrationEvent};
 use sip_message::{Message, NameAddr};
 
@@ -105,7 +106,7 @@ impl Actor for AccountActor {
         myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let owner = Owner::new(&myself, args.id.clone(), None, AccountMsg::Delivered);
+        let owner = Owner::new(&myself, args.id.clone(), None, AccountMsg::Delivered).registering();
         let registration = Registration::new(config(&args), &args.shared.seed());
         let view = AccountView {
             id: args.id.clone(),
@@ -119,6 +120,7 @@ impl Actor for AccountActor {
             mapped: None,
             round_trip_ms: None,
             failure: None,
+            targets: Vec::new(),
         };
         let mut state = AccountState {
             owner,
@@ -292,6 +294,13 @@ impl AccountState {
                     .handle_transport_error(now(), &branch, error);
             }
             Delivery::FlowLost(flow) => self.registration.flow_lost(now(), flow),
+            Delivery::Targets(targets) => {
+                if self.view.targets != targets {
+                    self.view.targets = targets;
+                    self.publish();
+                }
+            }
+            Delivery::BetterServer => self.registration.fail_back(now()),
         }
     }
 
@@ -338,9 +347,13 @@ impl AccountState {
                 self.note(format!("the registrar lists {} bindings", bindings.len()));
             }
             RegistrationEvent::Unregistered => {
+                self.tell_home(None);
                 self.view.expires_at = None;
                 self.view.retry_at = None;
                 self.enter(RegistrationState::Off);
+            }
+            RegistrationEvent::Tried(tried) => {
+                let _ = self.args.transport.cast(TransportMsg::Tried(tried));
             }
             RegistrationEvent::Notice(text) => self.note(text),
         }
@@ -348,6 +361,7 @@ impl AccountState {
 
     fn on_registered(&mut self, registered: Registered) {
         let path = registered.path;
+        self.tell_home(Some(path));
         self.view.expires_at = Some(crate::after(wall(), registered.granted));
         self.view.retry_at = None;
         self.view.target = Some(path.to_string());
@@ -373,6 +387,12 @@ impl AccountState {
             facts,
         });
         self.enter(RegistrationState::Registered);
+    }
+
+    /// Tells the transport which server holds the registration: it takes the calls first.
+    fn tell_home(&self, path: Option<Path>) {
+        let owner = self.owner.clone();
+        let _ = self.args.transport.cast(TransportMsg::Home { owner, path });
     }
 
     fn fail(&mut self, failure: Failure, state: RegistrationState) {
@@ -425,6 +445,9 @@ fn config(args: &AccountArgs) -> RegistrationConfig {
     config.contact_user = Some(identity.contact_user.clone());
     config.route.clone_from(&identity.proxy);
     config.transport = identity.transport;
+    if let Some(patience) = args.shared.failover.patience {
+        config.patience = Some(patience);
+    }
     config.expires = Duration::from_secs(u64::from(args.settings.expires_s));
     config.instance_id = Some(args.shared.instance_id.clone());
     config.credentials = identity

@@ -472,7 +472,7 @@ impl DialogState {
                 call.handle_transport_error(now(), &branch, error);
             }
             // Requests find another connection by themselves.
-            Delivery::FlowLost(_) => {}
+            Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer => {}
         }
     }
 
@@ -515,6 +515,9 @@ impl DialogState {
         let over = self.view.state == CallState::Ended;
         match event {
             CallEvent::Notice(text) => self.note("call", text),
+            CallEvent::Tried(tried) => {
+                let _ = self.transport.cast(TransportMsg::Tried(tried));
+            }
             _ if over => {}
             CallEvent::Trying => {}
             CallEvent::Progress { status, reason, .. } => {

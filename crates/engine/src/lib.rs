@@ -73,7 +73,7 @@ use thiserror::Error;
 pub use self::hub::{Hub, Subscription};
 pub use self::identity::IdentityError;
 pub use self::shared::CallMedia;
-pub use self::transport::HostTable;
+pub use self::transport::{HostTable, Naming};
 pub use media::{Sink, Source, wav};
 
 use self::devices::{DevicesActor, DevicesArgs};
@@ -106,6 +106,25 @@ fn after(time: Timestamp, wait: Duration) -> Timestamp {
     )
 }
 
+/// A wall-clock time some way back.
+fn before(time: Timestamp, ago: Duration) -> Timestamp {
+    Timestamp(
+        time.0
+            .saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
+    )
+}
+
+/// How servers that fail are left and gone back to. `None` is the usual time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failover {
+    /// How long a registrar may be silent while there is another: 6 s.
+    pub patience: Option<Duration>,
+    /// How long a server that failed rests at first, doubled with each further failure: 30 s.
+    pub first_rest: Option<Duration>,
+    /// How long it rests at most: 10 min.
+    pub longest_rest: Option<Duration>,
+}
+
 /// How an engine is started.
 pub struct EngineConfig {
     /// Where settings, secrets, history and traces are; `None` keeps everything in memory.
@@ -119,8 +138,10 @@ pub struct EngineConfig {
     pub given: Vec<GivenTenant>,
     /// Where the sound of calls comes from and goes to.
     pub media: CallMedia,
-    /// Names with fixed addresses, asked before DNS.
-    pub hosts: HostTable,
+    /// How names are found.
+    pub naming: Naming,
+    /// How servers that fail are left and gone back to.
+    pub failover: Failover,
     /// Passphrase of the vault, where there is no keystore.
     pub passphrase: Option<SecretString>,
     /// Ports that media may use.
@@ -140,7 +161,8 @@ impl Default for EngineConfig {
             only_account: None,
             given: Vec::new(),
             media: CallMedia::default(),
-            hosts: HostTable::new(),
+            naming: Naming::default(),
+            failover: Failover::default(),
             passphrase: None,
             media_ports: MEDIA_PORTS,
             ring_limit: None,
@@ -251,7 +273,8 @@ impl Engine {
             capabilities: dialog::capabilities(),
             instance_id: instance_id(config.folders.as_ref()),
             cname: format!("{:016x}@tipring.invalid", shared::random_u64()),
-            hosts: config.hosts,
+            naming: config.naming,
+            failover: config.failover,
             trace_dir: config.folders.as_ref().map(Folders::trace_dir),
             media_ports: config.media_ports,
             call_media: config.media,

@@ -19,8 +19,8 @@ use sip_core::stateless::Capabilities;
 use crate::devices::DevicesMsg;
 use crate::hub::Hub;
 use crate::store::StoreMsg;
-use crate::transport::HostTable;
-use crate::wall;
+use crate::transport::Naming;
+use crate::{Failover, wall};
 
 /// What every actor of one engine has at hand. Nothing in it changes, but what is behind a lock or
 /// an atomic of its own.
@@ -35,7 +35,8 @@ pub(crate) struct Shared {
     /// `urn:uuid:…`, the same for all registrations of this installation (RFC 5626 §4.1).
     pub(crate) instance_id: String,
     pub(crate) cname: String,
-    pub(crate) hosts: HostTable,
+    pub(crate) naming: Naming,
+    pub(crate) failover: Failover,
     pub(crate) trace_dir: Option<PathBuf>,
     pub(crate) media_ports: RangeInclusive<u16>,
     pub(crate) call_media: CallMedia,

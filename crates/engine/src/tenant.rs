@@ -29,7 +29,7 @@ use crate::oneshot::OneShotMsg;
 use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
-use crate::transport::{KeptSockets, TransportMsg};
+use crate::transport::{KeptSockets, Naming, TransportMsg};
 use crate::{DRAINED, wall};
 
 /// How long the last words of a tenant may take to leave its connections, and their answers to come.
@@ -113,6 +113,8 @@ pub(crate) struct TenantActor;
 #[derive(Clone)]
 pub(crate) struct TenantArgs {
     pub(crate) shared: Arc<Shared>,
+    /// How its names are found.
+    pub(crate) naming: Naming,
     pub(crate) view: TenantView,
     pub(crate) accounts: Vec<AccountSpec>,
     pub(crate) kept: Kept,
@@ -129,6 +131,7 @@ pub(crate) struct Kept {
 
 pub(crate) struct TenantState {
     shared: Arc<Shared>,
+    naming: Naming,
     view: TenantView,
     recorder: Arc<Service<RecorderMsg>>,
     transport: ActorRef<TransportMsg>,
@@ -166,6 +169,7 @@ impl Actor for TenantActor {
     ) -> Result<Self::State, ActorProcessingErr> {
         let TenantArgs {
             shared,
+            naming,
             view,
             accounts,
             kept,
@@ -182,9 +186,11 @@ impl Actor for TenantActor {
             .await?
             .0;
         let recorder = Arc::new(Service::new(recorder));
-        let transport = start_transport(&myself, &shared, &recorder, &kept.sockets).await?;
+        let transport =
+            start_transport(&myself, &shared, &naming, &recorder, &kept.sockets).await?;
         let mut state = TenantState {
             shared,
+            naming,
             view,
             recorder,
             transport,

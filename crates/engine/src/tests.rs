@@ -10,5 +10,6 @@ mod mid_call;
 mod peer;
 mod registering;
 mod secure;
+mod servers;
 mod strangers;
 mod supervision;

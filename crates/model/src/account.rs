@@ -200,6 +200,46 @@ pub struct AccountView {
     pub round_trip_ms: Option<f32>,
     /// Why it is refused, silent or degraded.
     pub failure: Option<Failure>,
+    /// The servers behind its registrar or proxy, in the order in which the domain wants them tried;
+    /// empty before they were looked for.
+    #[serde(default)]
+    pub targets: Vec<TargetView>,
+}
+
+/// What is known of one server of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetView {
+    /// Transport and address, `udp:192.0.2.1:5060`.
+    pub address: String,
+    /// The name whose address this is.
+    pub host: String,
+    /// SRV priority, lower is better.
+    pub priority: u16,
+    /// SRV weight.
+    pub weight: u16,
+    /// Whether it is used, works, or rests.
+    pub state: TargetState,
+    /// Since when; absent when it was never tried.
+    pub since: Option<Timestamp>,
+    /// The end of its rest, if it rests.
+    pub until: Option<Timestamp>,
+    /// Why it failed last, unless it worked since.
+    pub reason: Option<String>,
+}
+
+/// What is known of a server now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// Nothing that still counts.
+    #[default]
+    Untried,
+    /// It holds the registration.
+    InUse,
+    /// It answered when it was asked last.
+    Working,
+    /// It failed and is left alone for a while.
+    Resting,
 }
 
 impl AccountView {

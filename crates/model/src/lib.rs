@@ -22,7 +22,8 @@ mod time;
 mod trace;
 
 pub use account::{
-    AccountSettings, AccountView, DtmfMode, RegistrationState, SrtpPolicy, TenantView, Transport,
+    AccountSettings, AccountView, DtmfMode, RegistrationState, SrtpPolicy, TargetState, TargetView,
+    TenantView, Transport,
 };
 pub use call::{CallState, CallView, Direction, HistoryEntry, Outcome, Party};
 pub use command::{Command, DeviceRole, Password};

@@ -323,6 +323,7 @@ mod tests {
                 mapped: None,
                 round_trip_ms: None,
                 failure: None,
+                targets: Vec::new(),
             }),
         }
     }

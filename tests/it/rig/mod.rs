@@ -3,6 +3,7 @@
 pub(crate) mod baresip;
 pub(crate) mod control;
 pub(crate) mod desktop;
+pub(crate) mod dns;
 pub(crate) mod folder;
 pub(crate) mod kamailio;
 pub(crate) mod ports;

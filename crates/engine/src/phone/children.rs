@@ -44,8 +44,17 @@ impl PhoneState {
         };
         let kept = self.tenants.get(id).map(|child| child.kept.clone());
         let kept = kept.unwrap_or_default();
+        // What was said for this run comes before what is kept.
+        let mut naming = self.shared.naming.clone();
+        for (name, ips) in tenant.hosts {
+            naming.hosts.entry(name).or_insert(ips);
+        }
+        if naming.dns_servers.is_empty() {
+            naming.dns_servers = tenant.dns_servers;
+        }
         let args = TenantArgs {
             shared: Arc::clone(&self.shared),
+            naming,
             view,
             accounts,
             kept: kept.clone(),

@@ -160,6 +160,7 @@ impl TenantState {
             mapped: None,
             round_trip_ms: None,
             failure: Some(failure),
+            targets: Vec::new(),
         };
         self.shared.hub.publish(Event::Account {
             account: Box::new(view),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use model::Event;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use sip_core::locate::RestTimes;
 
 use super::{TenantMsg, TenantState};
+use crate::Failover;
 use crate::account::AccountMsg;
 use crate::dialog::DialogMsg;
 use crate::oneshot::OneShotMsg;
 use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
 use crate::shared::{Service, Shared};
-use crate::transport::{KeptSockets, TransportActor, TransportArgs, TransportMsg};
+use crate::transport::{KeptSockets, Naming, TransportActor, TransportArgs, TransportMsg};
 use crate::wake::now;
 
 impl TenantState {
@@ -93,7 +95,15 @@ impl TenantState {
     }
 
     pub(super) async fn restart_transport(&mut self, myself: &ActorRef<TenantMsg>) {
-        match start_transport(myself, &self.shared, &self.recorder, &self.kept.sockets).await {
+        match start_transport(
+            myself,
+            &self.shared,
+            &self.naming,
+            &self.recorder,
+            &self.kept.sockets,
+        )
+        .await
+        {
             Ok(transport) => {
                 self.transport = transport;
                 for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
@@ -138,9 +148,18 @@ impl TenantState {
     }
 }
 
+fn rests(failover: &Failover) -> RestTimes {
+    let usual = RestTimes::default();
+    RestTimes {
+        first: failover.first_rest.unwrap_or(usual.first),
+        longest: failover.longest_rest.unwrap_or(usual.longest),
+    }
+}
+
 pub(super) async fn start_transport(
     myself: &ActorRef<TenantMsg>,
     shared: &Arc<Shared>,
+    naming: &Naming,
     recorder: &Arc<Service<RecorderMsg>>,
     sockets: &KeptSockets,
 ) -> Result<ActorRef<TransportMsg>, ActorProcessingErr> {
@@ -148,7 +167,8 @@ pub(super) async fn start_transport(
         tenant: myself.clone(),
         recorder: recorder.clone(),
         sockets: sockets.clone(),
-        hosts: shared.hosts.clone(),
+        naming: naming.clone(),
+        rests: rests(&shared.failover),
         capabilities: shared.capabilities.clone(),
         seed: shared.stateless.clone(),
     };

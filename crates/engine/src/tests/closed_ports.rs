@@ -79,7 +79,7 @@ async fn the_next_address_of_a_name_is_tried_at_once() {
     let mut house = House::start_with(given, tone(), |config| {
         let both = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST];
         let both = both.map(IpAddr::V4).to_vec();
-        config.hosts.insert("pair.test".to_owned(), both);
+        config.naming.hosts.insert("pair.test".to_owned(), both);
     })
     .await;
     house

@@ -15,6 +15,7 @@
 //! Contact it names. What matches nothing gets one cheap answer and is counted.
 
 mod limit;
+mod places;
 mod resolve;
 mod sockets;
 mod stream;
@@ -26,9 +27,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{AccountId, CallId, Timestamp};
+use model::{AccountId, CallId, TargetView, Timestamp};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::dispatch::{self, OwnerKey, ServerKey};
+use sip_core::locate::{NextHop, RestTimes, Target, Tried};
 use sip_core::stateless::{self, Capabilities};
 use sip_core::{
     Destination, FlowId, Inbound, Path, ResolveError, ResolveId, Seed, Tokens, Transmit, Transport,
@@ -39,17 +41,26 @@ use tokio::sync::OwnedSemaphorePermit;
 use wire::{ClientTls, Remembered, Roots, Towards};
 
 use self::limit::SourceLimiter;
-pub use self::resolve::HostTable;
+use self::places::Places;
 use self::resolve::Resolver;
+pub use self::resolve::{HostTable, Naming};
 pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;
 use self::stream::Connections;
 use self::unreachable::{Unanswered, Undelivered};
 use crate::recorder::{RecorderMsg, Wire};
-use crate::shared::Service;
+use crate::shared::{self, Service};
 use crate::tenant::TenantMsg;
-use crate::wake::now;
+use crate::wake::{Wake, now};
 
+/// What we speak, best first where a domain has no order of its own.
+const TRANSPORTS: [Transport; 5] = [
+    Transport::Udp,
+    Transport::Tcp,
+    Transport::Tls,
+    Transport::Ws,
+    Transport::Wss,
+];
 /// Messages between the sockets and the actor at any time.
 const PERMITS: usize = 2_048;
 /// How long the key of a handled request is remembered: 64·T1, after which no repeat can come.
@@ -102,8 +113,19 @@ pub(crate) enum TransportMsg {
         /// For which domain, and how.
         towards: Towards,
         /// What was found.
-        result: Result<Vec<resolve::Target>, ResolveError>,
+        search: resolve::Search,
     },
+    /// A server failed somebody's request.
+    Tried(Tried),
+    /// A server holds an account's registration, or none does any more.
+    Home {
+        /// Whose.
+        owner: Owner,
+        /// Where it answered from.
+        path: Option<Path>,
+    },
+    /// A server's rest may be over.
+    Wake(u64),
     /// This owner takes what carries this key.
     Claim {
         /// Call-ID and local tag.
@@ -170,6 +192,8 @@ pub(crate) struct Owner {
     pub(crate) account: AccountId,
     /// For the record: the call they belong to, if they do.
     pub(crate) call: Option<CallId>,
+    /// Whether it is an account's registration.
+    registers: bool,
     deliver: Arc<dyn Fn(Delivery) -> bool + Send + Sync>,
 }
 
@@ -188,7 +212,16 @@ impl Owner {
             id,
             account,
             call,
+            registers: false,
             deliver,
+        }
+    }
+
+    /// The same, for an account's registration.
+    pub(crate) fn registering(self) -> Self {
+        Self {
+            registers: true,
+            ..self
         }
     }
 
@@ -220,6 +253,10 @@ pub(crate) enum Delivery {
     },
     /// A connection is gone.
     FlowLost(FlowId),
+    /// What is known of the account's servers has changed.
+    Targets(Vec<TargetView>),
+    /// A server that the domain likes better can be tried again.
+    BetterServer,
 }
 
 /// Owns the sockets of one tenant.
@@ -230,7 +267,8 @@ pub(crate) struct TransportArgs {
     pub(crate) tenant: ActorRef<TenantMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
     pub(crate) sockets: KeptSockets,
-    pub(crate) hosts: HostTable,
+    pub(crate) naming: Naming,
+    pub(crate) rests: RestTimes,
     pub(crate) capabilities: Capabilities,
     pub(crate) seed: Seed,
 }
@@ -257,6 +295,8 @@ pub(crate) struct TransportState {
     system_tls: Option<Arc<ClientTls>>,
     resolver: Resolver,
     unanswered: Unanswered<Owner>,
+    places: Places,
+    wake: Wake,
     limiter: SourceLimiter,
     owners: HashMap<OwnerKey, Owner>,
     /// The local tags under each Call-ID of `owners`: one, or two when both ends are ours.
@@ -293,8 +333,10 @@ impl Actor for TransportActor {
             connections: Connections::new(myself.clone()),
             names: HashMap::new(),
             system_tls: None,
-            resolver: Resolver::new(args.hosts.clone()),
             unanswered: Unanswered::default(),
+            resolver: Resolver::new(&args.naming, &shared::seed()),
+            places: Places::new(args.rests),
+            wake: Wake::default(),
             limiter: SourceLimiter::default(),
             owners: HashMap::new(),
             tags_of: HashMap::new(),
@@ -332,14 +374,21 @@ impl Actor for TransportActor {
             } => {
                 let resolver = state.resolver.clone();
                 let towards = state.towards(&uri, tls);
+                let hop = NextHop::new(&uri, transport);
                 tokio::spawn(async move {
-                    let result = resolver.resolve(&uri, transport).await;
+                    let search = match hop {
+                        Ok(hop) => resolver.search(hop, &TRANSPORTS, bind).await,
+                        Err(error) => resolve::Search {
+                            result: Err(error),
+                            notices: Vec::new(),
+                        },
+                    };
                     let _ = myself.cast(TransportMsg::Resolved {
                         owner,
                         id,
                         bind,
                         towards,
-                        result,
+                        search,
                     });
                 });
             }
@@ -348,9 +397,24 @@ impl Actor for TransportActor {
                 id,
                 bind,
                 towards,
-                result,
+                search,
             } => {
-                state.on_resolved(&owner, id, bind, towards, result);
+                state.on_resolved(&owner, id, bind, towards, search);
+                state.arm(&myself);
+            }
+            TransportMsg::Tried(tried) => {
+                state.places.on_tried(now(), &tried);
+                state.arm(&myself);
+            }
+            TransportMsg::Home { owner, path } => {
+                state.places.on_home(now(), &owner, path);
+                state.arm(&myself);
+            }
+            TransportMsg::Wake(generation) => {
+                if state.wake.is_current(generation) {
+                    state.places.on_wake(now());
+                    state.arm(&myself);
+                }
             }
             TransportMsg::Claim {
                 key,
@@ -371,6 +435,7 @@ impl Actor for TransportActor {
             }
             TransportMsg::Release(id) => {
                 state.release(id);
+                state.places.forget(id);
                 state
                     .requests
                     .retain(|_, handler| !matches!(handler, Handler::Owner(o) if o.id == id));
@@ -797,10 +862,23 @@ impl TransportState {
         id: ResolveId,
         bind: Option<SocketAddr>,
         towards: Towards,
-        result: Result<Vec<resolve::Target>, ResolveError>,
+        search: resolve::Search,
     ) {
-        let result = match result {
-            Ok(targets) => self.paths(targets, bind),
+        for text in search.notices {
+            self.args.recorder.cast(RecorderMsg::Note {
+                time: crate::wall(),
+                topic: "transport",
+                text,
+                account: Some(owner.account.clone()),
+                call: owner.call,
+                sip_call_id: None,
+            });
+        }
+        let result = match search.result {
+            Ok(located) => {
+                let targets = self.places.on_found(now(), owner, located.targets);
+                self.paths(targets, bind)
+            }
             Err(error) => Err(error),
         };
         for path in result.iter().flatten() {
@@ -845,10 +923,16 @@ impl TransportState {
         });
     }
 
+    /// Wakes up for the end of the next rest.
+    fn arm(&mut self, myself: &ActorRef<TransportMsg>) {
+        let deadline = self.places.deadline(now());
+        self.wake.arm(deadline, myself, TransportMsg::Wake);
+    }
+
     /// Targets with the local address that leads there; those that no way leads to are left out.
     fn paths(
         &mut self,
-        targets: Vec<resolve::Target>,
+        targets: Vec<Target>,
         bind: Option<SocketAddr>,
     ) -> Result<Vec<Path>, ResolveError> {
         let mut paths = Vec::new();

@@ -3,7 +3,8 @@
 //! These types are the file and nothing else: a field of [`model`] may change its name tomorrow, a key
 //! here may not without a migration. `rest` catches what this version does not know.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 
 use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,10 @@ struct FileTenant {
     name: String,
     #[serde(default)]
     colour: u8,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dns_servers: Vec<SocketAddr>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    hosts: BTreeMap<String, Vec<IpAddr>>,
     #[serde(default)]
     accounts: Vec<FileAccount>,
     #[serde(flatten)]
@@ -315,6 +320,8 @@ impl From<FileTenant> for Tenant {
             id: TenantId::new(tenant.id),
             name: tenant.name,
             colour: tenant.colour,
+            dns_servers: tenant.dns_servers,
+            hosts: tenant.hosts,
             accounts: tenant.accounts.into_iter().map(Account::from).collect(),
             unknown: tenant.rest,
         }
@@ -327,6 +334,8 @@ impl From<&Tenant> for FileTenant {
             id: tenant.id.to_string(),
             name: tenant.name.clone(),
             colour: tenant.colour,
+            dns_servers: tenant.dns_servers.clone(),
+            hosts: tenant.hosts.clone(),
             accounts: tenant.accounts.iter().map(FileAccount::from).collect(),
             rest: tenant.unknown.clone(),
         }

@@ -8,9 +8,10 @@
 mod file;
 mod migrations;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId};
@@ -41,6 +42,10 @@ pub struct Tenant {
     pub name: String,
     /// Index into the theme's tenant colours.
     pub colour: u8,
+    /// Name servers to ask in place of the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Names with fixed addresses, asked before DNS.
+    pub hosts: BTreeMap<String, Vec<IpAddr>>,
     /// Its accounts, in the order of the list.
     pub accounts: Vec<Account>,
     unknown: toml::Table,
@@ -132,6 +137,8 @@ impl Tenant {
             id,
             name: name.into(),
             colour,
+            dns_servers: Vec::new(),
+            hosts: BTreeMap::new(),
             accounts: Vec::new(),
             unknown: toml::Table::new(),
         }

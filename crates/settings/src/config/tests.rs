@@ -13,6 +13,9 @@ fn load(name: &str, text: &str) -> (PathBuf, Loaded) {
 fn sample() -> Settings {
     let mut settings = Settings::default();
     let mut tenant = Tenant::new(TenantId::new("acme"), "ACME Ltd", 2);
+    tenant.dns_servers = vec!["192.0.2.53:53".parse().unwrap()];
+    let ips = ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap());
+    tenant.hosts.insert("pbx.lab".to_owned(), ips.to_vec());
     let mut account = AccountSettings::new("sip:alice@acme.example");
     account.display_name = "Alice \"the\" Ä \u{1F4DE}".into();
     account.transport = Some(model::Transport::Wss);
@@ -34,6 +37,27 @@ fn what_is_saved_is_what_is_loaded() {
     let loaded = Settings::load(&dir);
     assert_eq!(loaded.problems, []);
     assert_eq!(loaded.settings, settings);
+}
+
+#[test]
+fn a_tenants_names_and_name_servers_are_read_as_a_person_writes_them() {
+    let text = r#"
+version = 2
+[[tenants]]
+id = "lab"
+name = "Lab"
+dns_servers = ["192.0.2.53:5353"]
+[tenants.hosts]
+"pbx.lab" = ["192.0.2.7"]
+"#;
+    let (_, loaded) = load("names", text);
+    assert_eq!(loaded.problems, []);
+    let tenant = &loaded.settings.tenants[0];
+    assert_eq!(tenant.dns_servers, ["192.0.2.53:5353".parse().unwrap()]);
+    assert_eq!(
+        tenant.hosts.get("pbx.lab").map(Vec::as_slice),
+        Some(["192.0.2.7".parse().unwrap()].as_slice())
+    );
 }
 
 #[test]

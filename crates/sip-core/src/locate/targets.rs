@@ -192,30 +192,34 @@ impl Targets {
         }
     }
 
-    /// A server answered.
-    pub fn worked(&mut self, now: Instant, server: Server) {
-        match self.known.get_mut(&server) {
-            Some(known) if known.rest.is_none() => {}
-            _ => self.learn(
+    /// A server answered. Tells whether that is news.
+    pub fn worked(&mut self, now: Instant, server: Server) -> bool {
+        let is_news = self
+            .known
+            .get(&server)
+            .is_none_or(|known| known.rest.is_some());
+        if is_news {
+            self.learn(
                 server,
                 Known {
                     since: now,
                     failures: 0,
                     rest: None,
                 },
-            ),
+            );
         }
+        is_news
     }
 
     /// A server failed: it rests. One that rests already is not pushed further away by requests
-    /// that were on their way when it failed.
-    pub fn failed(&mut self, now: Instant, server: Server, fault: &Fault) {
+    /// that were on their way when it failed. Tells whether anything changed.
+    pub fn failed(&mut self, now: Instant, server: Server, fault: &Fault) -> bool {
         if !fault.is_of_the_server() {
-            return;
+            return false;
         }
         let before = self.known.get(&server);
         if before.is_some_and(|known| known.rests_at(now)) {
-            return;
+            return false;
         }
         let failures = before.map_or(0, |known| known.failures).saturating_add(1);
         let doubled = self
@@ -237,6 +241,7 @@ impl Targets {
                 rest: now.checked_add(rest).map(|until| (until, fault.why())),
             },
         );
+        true
     }
 
     /// Forgets everything: another network, another truth.

@@ -85,6 +85,7 @@ pub(crate) fn account(
         mapped: registered.then(|| "198.51.100.23:49210".to_owned()),
         round_trip_ms: registered.then_some(18.4),
         failure: None,
+        targets: Vec::new(),
     }
 }
 

@@ -196,8 +196,12 @@ proptest! {
             now += Duration::from_secs(wait);
             let server: Server = target(n).server();
             match what {
-                0 => targets.worked(now, server),
-                1 => targets.failed(now, server, &Fault::Silence),
+                0 => {
+                    targets.worked(now, server);
+                }
+                1 => {
+                    targets.failed(now, server, &Fault::Silence);
+                }
                 _ => {
                     let retry_after = Some(Duration::from_secs(wait * 100));
                     targets.failed(now, server, &Fault::Unavailable { retry_after });
