@@ -27,6 +27,8 @@ pub enum NetworkStep {
     Tls,
     /// The local address or port could not be used.
     Bind,
+    /// An address was found, and no transport or local address that leads to it.
+    NoTransport,
 }
 
 /// What kind of thing went wrong.
@@ -45,7 +47,8 @@ pub enum FailureKind {
         /// Where the request went.
         asked: Option<String>,
     },
-    /// It rang and nobody picked up, or our own time to ring ran out.
+    /// Our own time to ring ran out. Whether the other phone rang is not said: nothing may have come
+    /// but a 100.
     NotPickedUp,
     /// The login was refused although credentials were given.
     PasswordRefused {
@@ -218,7 +221,7 @@ fn words(failure: &Failure) -> Words {
         ),
         FailureKind::NotPickedUp => of(
             "No answer",
-            "The other phone rang and nobody picked up.",
+            "Nobody picked up in the time the call had to ring.",
             "Try again later.",
         ),
         FailureKind::PasswordRefused { realm } => of(
@@ -304,7 +307,12 @@ fn network_words(step: NetworkStep, detail: &str) -> Words {
         NetworkStep::Bind => (
             "Local port not usable",
             "This machine did not give us the local address or port",
-            "Choose another port, or end the program that uses it.",
+            "Choose another address or port, or end the program that uses it.",
+        ),
+        NetworkStep::NoTransport => (
+            "No usable transport",
+            "The transport or the local address of this account leads to no address of the server",
+            "Check the transport and the local address.",
         ),
     };
     let detail = if detail.is_empty() {
@@ -321,6 +329,11 @@ fn network_words(step: NetworkStep, detail: &str) -> Words {
 
 fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
     let (title, cause, next) = match code {
+        300..=399 if registering => (
+            "Registrar has moved",
+            "The server wants this account to sign in elsewhere",
+            "Enter the new server with the account, or ask the provider for it.",
+        ),
         300..=399 => (
             "Moved",
             "The other side can be reached elsewhere",
@@ -341,15 +354,20 @@ fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
             "The account may not dial this number: dial plan, credit, or caller id",
             "Try another account.",
         ),
-        404 if registering => (
+        404 | 604 if registering => (
             "Account unknown",
-            "The server does not know this user",
-            "Check the user name and the domain.",
+            "The server does not know this user. Retries are paused",
+            "Check the user name and the domain, then retry.",
         ),
         404 | 604 => (
             "Number unknown",
             "The server knows nobody by this number or name",
             "Check the number.",
+        ),
+        405 | 501 if registering => (
+            "No registrar there",
+            "The server does not take registrations",
+            "Check the registrar's address, or sign in without registering.",
         ),
         405 | 501 => (
             "Not supported there",
@@ -378,8 +396,8 @@ fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
         ),
         423 => (
             "Interval too short",
-            "The server wants longer registrations; raised by itself",
-            "",
+            "The server wants longer registrations, and refused also the time that it had named itself",
+            "Enter a longer time with the account, or ask the provider.",
         ),
         481 => (
             "Server lost this call",
@@ -478,6 +496,70 @@ mod tests {
             assert!(!failure.title().is_empty());
             assert!(failure.explanation().contains(&format!("({code} Phrase)")));
             assert_eq!(failure.code(), Some(code));
+        }
+    }
+
+    #[test]
+    fn a_registration_that_is_refused_says_what_to_change() {
+        for (code, phrase, title, word) in [
+            (
+                302,
+                "Moved Temporarily",
+                "Registrar has moved",
+                "sign in elsewhere",
+            ),
+            (403, "Forbidden", "Server refuses this account", "said no"),
+            (
+                404,
+                "Not Found",
+                "Account unknown",
+                "does not know this user",
+            ),
+            (
+                405,
+                "Method Not Allowed",
+                "No registrar there",
+                "registrations",
+            ),
+            (
+                423,
+                "Interval Too Brief",
+                "Interval too short",
+                "refused also",
+            ),
+        ] {
+            let failure = status(code, phrase).registering();
+            assert_eq!(failure.title(), title);
+            let sentence = failure.sentence();
+            assert!(sentence.contains(word), "{sentence}");
+            assert!(!failure.next_step().is_empty(), "{sentence}");
+            // Nothing was dialled: words about calls would mislead.
+            for wrong in ["call", "Call", "number", "dial", "raised by itself"] {
+                assert!(!sentence.contains(wrong), "{wrong} in: {sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_limit_does_not_claim_that_a_phone_rang() {
+        let sentence = Failure::new(FailureKind::NotPickedUp).sentence();
+        assert!(!sentence.contains("rang"), "{sentence}");
+        assert!(sentence.contains("Nobody picked up"), "{sentence}");
+    }
+
+    #[test]
+    fn a_local_address_that_cannot_be_used_is_no_matter_of_names() {
+        for step in [NetworkStep::Bind, NetworkStep::NoTransport] {
+            let sentence = Failure::new(FailureKind::Network {
+                step,
+                detail: "this machine has no such address".to_owned(),
+            })
+            .sentence();
+            assert!(sentence.contains("local address"), "{sentence}");
+            assert!(sentence.contains("has no such address"), "{sentence}");
+            for wrong in ["Name", "spelling", "DNS"] {
+                assert!(!sentence.contains(wrong), "{wrong} in: {sentence}");
+            }
         }
     }
 
