@@ -9,6 +9,8 @@ pub struct Folders {
     data: PathBuf,
     runtime: PathBuf,
     standard: bool,
+    /// Whether only traces are written.
+    traces_only: bool,
 }
 
 impl Folders {
@@ -20,6 +22,7 @@ impl Folders {
             runtime: config.clone(),
             config,
             standard: false,
+            traces_only: false,
         }
     }
 
@@ -35,7 +38,17 @@ impl Folders {
                 .unwrap_or_else(|| dirs.data_local_dir())
                 .to_owned(),
             standard: true,
+            traces_only: false,
         })
+    }
+
+    /// The same for a run that only records here. It has an instance id of its own: with that of the
+    /// phone that lives here a registrar would take it for that phone, and signing out would sign out
+    /// both (RFC 5626 §4.1).
+    #[must_use]
+    pub fn for_traces_only(mut self) -> Self {
+        self.traces_only = true;
+        self
     }
 
     /// The folder that holds `settings.toml`, for [`crate::Settings::load`].
@@ -66,6 +79,9 @@ impl Folders {
     /// Names this installation towards registrars (RFC 5626 §4.1): what an earlier run kept, else
     /// `fresh`, which is kept for the next one. Where nothing can be written it is `fresh` each time.
     pub fn instance_id(&self, fresh: impl FnOnce() -> String) -> String {
+        if self.traces_only {
+            return fresh();
+        }
         let path = self.data.join("instance");
         if let Ok(text) = std::fs::read_to_string(&path) {
             let text = text.trim();
@@ -107,6 +123,19 @@ mod tests {
         ] {
             assert!(path.starts_with("/somewhere/else"), "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_run_that_only_records_is_another_phone() {
+        let dir = crate::config::scratch("traces-only");
+        let id = |digit: &str| format!("urn:uuid:{}", digit.repeat(36));
+        let folders = Folders::at(&*dir);
+        assert_eq!(folders.instance_id(|| id("1")), id("1"));
+        assert_eq!(folders.instance_id(|| id("2")), id("1"));
+        let recording = folders.clone().for_traces_only();
+        assert_eq!(recording.instance_id(|| id("3")), id("3"));
+        assert_eq!(recording.trace_dir(), folders.trace_dir());
+        assert_eq!(folders.instance_id(|| id("4")), id("1"));
     }
 
     #[test]

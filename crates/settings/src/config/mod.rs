@@ -372,24 +372,24 @@ fn parse(text: &str) -> Result<Parsed, Problem> {
 
 /// Copies a broken file aside, once for each content, and says where it is.
 fn keep_broken(path: &Path, bytes: &[u8]) -> String {
-    for n in 1..1000 {
-        let aside = atomic::numbered(path, "broken", n);
-        match fs::read(&aside) {
-            Ok(kept) if kept == bytes => return format!(" It is kept as {}.", name(&aside)),
-            Ok(_) => {}
-            Err(_) => {
-                // A disk too full for a copy still has room for a rename.
-                let kept = atomic::write(&aside, bytes).is_ok() || fs::rename(path, &aside).is_ok();
-                return if kept {
-                    format!(" It is kept as {}.", name(&aside))
-                } else {
-                    " It could not be copied aside and is overwritten by the next change."
-                        .to_owned()
-                };
-            }
-        }
+    // Copies may have been deleted in between: all are looked at before a new one is made.
+    let copies = || (1..1000).map(|n| atomic::numbered(path, "broken", n));
+    let is_copy = |aside: &PathBuf| {
+        let length = fs::metadata(aside).is_ok_and(|meta| meta.len() == bytes.len() as u64);
+        length && fs::read(aside).is_ok_and(|kept| kept == bytes)
+    };
+    if let Some(aside) = copies().find(is_copy) {
+        return format!(" It is kept as {}.", name(&aside));
     }
-    String::new()
+    let Some(aside) = atomic::free_name_beside(path, "broken") else {
+        return String::new();
+    };
+    // A disk too full for a copy still has room for a rename.
+    if atomic::write(&aside, bytes).is_ok() || fs::rename(path, &aside).is_ok() {
+        format!(" It is kept as {}.", name(&aside))
+    } else {
+        " It could not be copied aside and is overwritten by the next change.".to_owned()
+    }
 }
 
 fn keep_old_version(path: &Path, text: &str, version: i64, problems: &mut Vec<Problem>) {
@@ -449,13 +449,33 @@ fn fresh_id(words: &str, fallback: &str, taken: impl Fn(&str) -> bool) -> String
     }
 }
 
-/// A folder of its own for one test, empty.
+/// A folder of its own for one test, empty; gone when this is dropped.
 #[cfg(test)]
-pub(crate) fn scratch(name: &str) -> PathBuf {
+pub(crate) struct Scratch(PathBuf);
+
+#[cfg(test)]
+pub(crate) fn scratch(name: &str) -> Scratch {
     let dir = std::env::temp_dir().join(format!("tipring-settings-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).unwrap();
-    dir
+    Scratch(dir)
+}
+
+#[cfg(test)]
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to tidy up.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 const FILE: &str = "settings.toml";

@@ -3,7 +3,7 @@ use super::*;
 const V1: &str = include_str!("../../tests/data/v1.toml");
 const V2: &str = include_str!("../../tests/data/v2.toml");
 
-fn load(name: &str, text: &str) -> (PathBuf, Loaded) {
+fn load(name: &str, text: &str) -> (Scratch, Loaded) {
     let dir = scratch(name);
     fs::write(dir.join(FILE), text).unwrap();
     let loaded = Settings::load(&dir);
@@ -131,6 +131,23 @@ fn the_same_broken_file_is_copied_once_and_another_one_gets_its_own_name() {
         fs::read_to_string(dir.join("settings.broken-2.toml")).unwrap(),
         "version = ["
     );
+}
+
+#[test]
+fn a_copy_is_found_again_when_an_older_one_was_deleted() {
+    let (dir, _) = load("broken-gap", "version = ");
+    fs::write(dir.join(FILE), "version = [").unwrap();
+    Settings::load(&dir);
+    fs::remove_file(dir.join("settings.broken-1.toml")).unwrap();
+    let loaded = Settings::load(&dir);
+    assert!(
+        loaded.problems[0]
+            .sentence
+            .ends_with("kept as settings.broken-2.toml."),
+        "{}",
+        loaded.problems[0]
+    );
+    assert!(!dir.join("settings.broken-1.toml").exists());
 }
 
 #[test]

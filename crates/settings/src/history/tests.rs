@@ -38,7 +38,8 @@ fn times(history: &History, filter: HistoryFilter) -> Vec<i64> {
 
 #[test]
 fn what_was_filed_is_read_back_whole_and_survives_a_restart() {
-    let path = scratch("history-restart").join("data/history.sqlite");
+    let dir = scratch("history-restart");
+    let path = dir.join("data/history.sqlite");
     let history = History::open(&path);
     let filed = history.add(answered(5)).unwrap();
     assert_eq!(filed.id, 1);
@@ -53,7 +54,8 @@ fn what_was_filed_is_read_back_whole_and_survives_a_restart() {
 #[test]
 fn nobody_else_may_read_the_history() {
     use std::os::unix::fs::PermissionsExt;
-    let path = scratch("history-mode").join("own/history.sqlite");
+    let dir = scratch("history-mode");
+    let path = dir.join("own/history.sqlite");
     let history = History::open(&path);
     history.add(answered(1)).unwrap();
     history.flush().unwrap();
@@ -169,7 +171,8 @@ fn a_damaged_database_is_moved_aside_and_a_new_one_begun() {
 
 #[test]
 fn torn_pages_inside_are_found_at_the_start() {
-    let path = scratch("history-torn").join("history.sqlite");
+    let dir = scratch("history-torn");
+    let path = dir.join("history.sqlite");
     let history = History::open(&path);
     for at in 0..500 {
         history.add(answered(at)).unwrap();
@@ -188,7 +191,8 @@ fn torn_pages_inside_are_found_at_the_start() {
 
 #[test]
 fn a_history_of_a_newer_tipring_is_left_alone() {
-    let path = scratch("history-newer").join("history.sqlite");
+    let dir = scratch("history-newer");
+    let path = dir.join("history.sqlite");
     let newer = rusqlite::Connection::open(&path).unwrap();
     newer.execute_batch("PRAGMA user_version = 7").unwrap();
     drop(newer);
@@ -203,7 +207,8 @@ fn a_history_of_a_newer_tipring_is_left_alone() {
 
 #[test]
 fn a_full_disk_moves_the_history_into_memory_with_a_sentence() {
-    let path = scratch("history-full").join("history.sqlite");
+    let dir = scratch("history-full");
+    let path = dir.join("history.sqlite");
     let (mut database, trouble) = Database::open(&path);
     assert_eq!(trouble, None);
     let entry = |id| HistoryEntry { id, ..answered(id) };

@@ -1,6 +1,6 @@
 use super::keystore::Keystore;
 use super::*;
-use crate::config::scratch;
+use crate::config::{Scratch, scratch};
 use std::sync::Condvar;
 use std::time::Instant;
 
@@ -11,6 +11,8 @@ struct Fake {
     absent: bool,
     locked: bool,
     hangs: Option<Arc<(Mutex<bool>, Condvar)>>,
+    /// Goes with the store.
+    _dir: Option<Scratch>,
 }
 
 impl Fake {
@@ -59,14 +61,15 @@ impl Keystore for Fake {
 }
 
 fn store(name: &str, fake: Fake, passphrase: Option<&str>) -> (SecretStore, Arc<Fake>) {
-    let fake = Arc::new(fake);
+    let dir = scratch(name);
+    let file = dir.join("secrets.vault");
+    let fake = Arc::new(Fake {
+        _dir: Some(dir),
+        ..fake
+    });
     let guarded = Guarded::new(fake.clone(), Duration::from_millis(50));
     let passphrase = passphrase.map(SecretString::from);
-    let store = SecretStore::with_keystore(
-        Some(guarded),
-        scratch(name).join("secrets.vault"),
-        passphrase.as_ref(),
-    );
+    let store = SecretStore::with_keystore(Some(guarded), file, passphrase.as_ref());
     (store, fake)
 }
 
@@ -181,7 +184,7 @@ fn a_keystore_that_hangs_costs_one_deadline_and_one_thread() {
 #[test]
 fn the_real_keystore_is_asked_without_a_panic_whatever_this_machine_has() {
     let dir = scratch("system");
-    let mut options = SecretOptions::new(&Folders::at(&dir));
+    let mut options = SecretOptions::new(&Folders::at(&*dir));
     options.passphrase = Some("phrase".into());
     let store = SecretStore::open(options);
     let (tenant, account) = ids();

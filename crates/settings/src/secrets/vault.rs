@@ -334,7 +334,8 @@ mod tests {
 
     #[test]
     fn what_was_put_in_comes_out_with_the_passphrase_and_only_with_it() {
-        let path = sample(&scratch("vault-open"));
+        let dir = scratch("vault-open");
+        let path = sample(&dir);
         let vault = Vault::open_or_create(&path, &phrase("correct horse")).unwrap();
         let password = vault.password("acme/alice").unwrap();
         assert_eq!(password.expose_secret(), "s3cret-of-alice");
@@ -358,7 +359,8 @@ mod tests {
 
     #[test]
     fn each_write_has_its_own_nonce() {
-        let path = sample(&scratch("vault-nonce"));
+        let dir = scratch("vault-nonce");
+        let path = sample(&dir);
         let nonce = || fs::read(&path).unwrap()[HEADER - NONCE..HEADER].to_vec();
         let before = nonce();
         let mut vault = Vault::open_or_create(&path, &phrase("correct horse")).unwrap();
@@ -368,7 +370,8 @@ mod tests {
 
     #[test]
     fn every_flipped_byte_and_every_cut_is_noticed() {
-        let path = sample(&scratch("vault-hostile"));
+        let dir = scratch("vault-hostile");
+        let path = sample(&dir);
         let good = fs::read(&path).unwrap();
         let open = |bytes: &[u8]| Vault::open(&path, bytes, &phrase("correct horse"));
         assert!(open(&good).is_ok());
