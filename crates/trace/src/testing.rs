@@ -1,6 +1,6 @@
 //! Records for tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::{AccountId, TenantId, Timestamp, TraceBody, TraceRecord, Transport};
@@ -49,12 +49,29 @@ pub(crate) fn note(id: u64, at_ms: i64, topic: &str, text: &str) -> TraceRecord 
     }
 }
 
-/// A folder of its own for one test, empty.
-pub(crate) fn scratch(name: &str) -> PathBuf {
+/// A folder of its own for one test, empty; gone when this is dropped.
+pub(crate) struct Scratch(PathBuf);
+
+pub(crate) fn scratch(name: &str) -> Scratch {
     let dir = std::env::temp_dir().join(format!("tipring-trace-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
-    dir
+    Scratch(dir)
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to tidy up.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Records of anything, and of almost SIP, for property tests.

@@ -21,7 +21,8 @@
 //! | `since:` `until:` | a time in UTC, `2026-01-31T12:00:00Z` or a part of it from the left |
 //! | `text:` or a bare word | anywhere in the message or note |
 //!
-//! Upper and lower case are alike.
+//! Upper and lower case are alike, and `key=value` is the same as `key:value`. Text with either sign in
+//! it stands in quotation marks: `"branch=z9hG4bK1"`.
 
 mod parse;
 mod select;

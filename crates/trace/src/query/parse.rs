@@ -28,7 +28,7 @@ enum Piece {
     Or,
     And,
     Not,
-    /// `key:value` or a bare value.
+    /// `key:value`, `key=value` or a bare value.
     Term(Option<String>, String),
 }
 
@@ -171,7 +171,7 @@ fn word(chars: &mut Chars<'_>) -> Result<Piece, QueryError> {
                 word = quoted_word(chars, at)?;
                 quoted = true;
             }
-            ':' if key.is_none() && !quoted && is_key(&word) => {
+            ':' | '=' if key.is_none() && !quoted && is_key(&word) => {
                 key = Some(word.to_ascii_lowercase());
                 word.clear();
                 chars.next();
@@ -215,8 +215,14 @@ fn is_key(word: &str) -> bool {
 
 fn term(at: usize, key: Option<&str>, value: &str) -> Result<Term, QueryError> {
     if value.is_empty() {
-        let what = key.map_or("the quotation", |_| "the key");
-        return Err(error(at, format!("there is nothing after {what}")));
+        return Err(match key {
+            None => error(at, "there is nothing in the quotation"),
+            Some(key) if is_known(key) => error(
+                at,
+                format!("there is nothing after the key \u{201c}{key}\u{201d}"),
+            ),
+            Some(key) => unknown(at, key),
+        });
     }
     let word = value.to_ascii_lowercase();
     let wrong = |expected: &str| {
@@ -282,12 +288,22 @@ fn term(at: usize, key: Option<&str>, value: &str) -> Result<Term, QueryError> {
             None => return wrong("a time like 2026-01-31T12:00"),
         },
         Some(key) => {
-            return Err(error(
-                at,
-                format!("there is no key \u{201c}{key}\u{201d}; the keys are {KEYS}"),
-            ));
+            return Err(unknown(at, key));
         }
     })
+}
+
+fn is_known(key: &str) -> bool {
+    KEYS.split(", ").any(|known| known == key)
+}
+
+fn unknown(at: usize, key: &str) -> QueryError {
+    error(
+        at,
+        format!(
+            "there is no key \u{201c}{key}\u{201d}; the keys are {KEYS}; text with : or = in it stands in quotation marks"
+        ),
+    )
 }
 
 /// `404`, `4xx`, `40x`, `400-499`.

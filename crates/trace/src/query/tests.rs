@@ -180,10 +180,39 @@ fn the_index_follows_a_log_that_loses_its_oldest() {
     assert_eq!(index.summary(3, &record(8)).id, 8);
 }
 
+#[test]
+fn an_equals_sign_stands_for_a_colon() {
+    for (one, other) in [
+        ("method=INVITE", "method:INVITE"),
+        ("code=4xx number=\"12 3\"", "code:4xx number:\"12 3\""),
+        ("not dir=in", "not dir:in"),
+    ] {
+        assert_eq!(Query::parse(one), Query::parse(other), "{one}");
+    }
+    let text = Query::parse("\"branch=z9hG4bK\"").unwrap();
+    assert_eq!(text, Query::parse("text:\"branch=z9hG4bK\"").unwrap());
+}
+
+#[test]
+fn a_key_without_a_value_and_one_that_is_not_known_are_named() {
+    for (query, named) in [
+        ("method:", "after the key \u{201c}method\u{201d}"),
+        ("from=\"\"", "after the key \u{201c}from\u{201d}"),
+        ("metod:INVITE", "no key \u{201c}metod\u{201d}"),
+        ("metod=INVITE", "no key \u{201c}metod\u{201d}"),
+        ("metod:", "no key \u{201c}metod\u{201d}"),
+    ] {
+        let error = Query::parse(query).unwrap_err().to_string();
+        assert!(error.contains(named), "{query}: {error}");
+    }
+    let error = Query::parse("metod=INVITE").unwrap_err().to_string();
+    assert!(error.contains("method, code, call"), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_query_or_an_error_and_never_a_panic(
-        text in "[a-zA-Z:\"() xX0-9é!*-]{0,60}",
+        text in "[a-zA-Z:=\"() xX0-9é!*-]{0,60}",
         records in any_records(),
     ) {
         match Query::parse(&text) {

@@ -149,13 +149,23 @@ impl Segments {
     }
 
     fn begin(&mut self) -> io::Result<Open> {
-        let path = self.dir.join(format!("{:08}.trace", self.next_number));
-        self.next_number = self.next_number.saturating_add(1);
         let mut options = OpenOptions::new();
         options.append(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path)?;
+        let mut tries = 0;
+        let (path, file) = loop {
+            let path = self.dir.join(format!("{:08}.trace", self.next_number));
+            self.next_number = self.next_number.saturating_add(1);
+            match options.open(&path) {
+                Ok(file) => break (path, file),
+                // Another program records here too and was faster: several commands may run at once.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < OTHERS => {
+                    tries += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        };
         Ok(Open {
             segment: Segment {
                 path,
@@ -198,6 +208,9 @@ const BUFFER: usize = 64 << 10;
 
 /// Each run begins a segment: short runs make many small ones.
 const MOST_SEGMENTS: usize = 512;
+
+/// Segments that others may have begun since we looked.
+const OTHERS: usize = 1000;
 
 /// No file of ours is longer; one that is was not written by us.
 const SEGMENT_LIMIT: u64 = 64 << 20;

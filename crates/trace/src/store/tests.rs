@@ -195,3 +195,22 @@ proptest! {
         format::read(&[&format::MAGIC[..], &garbage].concat(), &tenant());
     }
 }
+
+#[test]
+fn two_programs_record_side_by_side() {
+    let dir = scratch("two");
+    let mut one = Recorder::open(tenant(), Some(&dir));
+    let mut other = Recorder::open(tenant(), Some(&dir));
+    for recorder in [&mut one, &mut other] {
+        let record = sip(
+            1,
+            1_000,
+            true,
+            &message("OPTIONS sip:a@b SIP/2.0", "OPTIONS", 1),
+        );
+        recorder.record(record.time, None, None, record.body);
+        recorder.flush();
+        assert_eq!(recorder.take_trouble(), None);
+    }
+    assert_eq!(read_stored(&dir, &tenant(), u64::MAX).unwrap().len(), 2);
+}
