@@ -19,13 +19,17 @@ pub struct Config {
     pub users: Users,
     /// Names that stand for addresses.
     pub hosts: Hosts,
-    /// File that gets every message.
+    /// File that gets every message. At [`LOG_BYTES`] it is moved to the same name with `.1` behind, in
+    /// the place of the one that was moved before, and begun anew.
     pub log: Option<PathBuf>,
     /// Realm of the logins.
     pub realm: String,
     /// What callers by TLS and WSS are shown; without it one is made at the start.
     pub certificate: Option<Identity>,
 }
+
+/// Bytes of a log file, about; with the one before it there are twice as many.
+pub const LOG_BYTES: u64 = 16 << 20;
 
 /// Who may use a switchboard.
 #[derive(Clone, Default)]
@@ -67,9 +71,19 @@ pub enum ConfigError {
         /// What it says.
         text: String,
     },
-    /// The user file. What is wrong with it without the line itself, which may hold a password.
-    #[error("the user file cannot be read: {0}")]
-    Users(String),
+    /// The user file.
+    #[error("{}the user file is not a table [users] of names and passwords: {reason}", line_words(*.line))]
+    Users {
+        /// Which line, from 1, when there is one to name.
+        line: Option<usize>,
+        /// What is wrong there.
+        reason: String,
+    },
+}
+
+fn line_words(line: Option<usize>) -> String {
+    line.map(|line| format!("line {line}: "))
+        .unwrap_or_default()
 }
 
 impl Config {
@@ -108,9 +122,16 @@ impl Users {
         struct File {
             users: HashMap<String, String>,
         }
-        let file: File =
-            toml::from_str(text).map_err(|error| ConfigError::Users(error.message().to_owned()))?;
-        Ok(Self::List(file.users))
+        match toml::from_str::<File>(text) {
+            Ok(file) => Ok(Self::List(file.users)),
+            Err(error) => {
+                let lines = |end| text.bytes().take(end).filter(|b| *b == b'\n').count();
+                Err(ConfigError::Users {
+                    line: error.span().map(|span| 1 + lines(span.start)),
+                    reason: error.message().trim().replace('\n', ", "),
+                })
+            }
+        }
     }
 
     /// The password of a user.

@@ -12,6 +12,7 @@ mod config;
 mod exchange;
 mod line;
 mod location;
+mod log;
 mod net;
 mod numbers;
 mod proxy;
@@ -19,7 +20,7 @@ mod registrar;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, ConfigError, Hosts, Users, parse_listen};
+pub use config::{Config, ConfigError, Hosts, LOG_BYTES, Users, parse_listen};
 pub use location::{Aor, Binding, Location, Refusal, Update};
 pub use net::{Happening, ShownCertificate, StartError, Switchboard};
 pub use numbers::{NUMBERS, Number};

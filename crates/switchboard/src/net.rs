@@ -10,8 +10,6 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use sip_core::{Destination, Inbound, Path, Seed, Transport, TransportError};
 use sip_message::Message;
 use thiserror::Error;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -19,9 +17,10 @@ use wire::{
     Closed, Door, Event, Fingerprint, Identity, Limits, ServerTls, TlsError, Towards, Wire,
 };
 
-use crate::config::Config;
+use crate::config::{Config, LOG_BYTES};
 use crate::exchange::{Action, Exchange, LineId};
 use crate::line::Line;
+use crate::log::Log;
 
 /// How long an idle exchange sleeps at most.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -50,8 +49,13 @@ pub enum StartError {
         source: io::Error,
     },
     /// The log file.
-    #[error("the log file cannot be written: {0}")]
-    Log(io::Error),
+    #[error("the log file {} cannot be written: {source}", .path.display())]
+    Log {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The certificate.
     #[error("TLS cannot be served: {0}")]
     Tls(#[from] TlsError),
@@ -91,14 +95,13 @@ impl Switchboard {
     /// When an address cannot be used, the log cannot be written, or the certificate is none.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let log = match &config.log {
-            Some(path) => Some(
-                File::options()
-                    .create(true)
-                    .append(true)
-                    .open(path)
-                    .await
-                    .map_err(StartError::Log)?,
-            ),
+            Some(path) => match Log::open(path, LOG_BYTES).await {
+                Ok(log) => Some(log),
+                Err(source) => {
+                    let path = path.clone();
+                    return Err(StartError::Log { path, source });
+                }
+            },
             None => None,
         };
         // Nothing runs before everything is bound: what fails leaves nothing behind.
@@ -300,7 +303,7 @@ struct Served {
     wire: Wire,
     lines: HashMap<LineId, (Line, Heard)>,
     happenings: broadcast::Sender<Happening>,
-    log: Option<File>,
+    log: Option<Log>,
 }
 
 /// How many packets a line had heard at the last look, and for how many looks it has been so.
@@ -470,8 +473,7 @@ impl Served {
         text.extend_from_slice(&without_secrets(bytes));
         text.push(b'\n');
         // A full disk ends the log and nothing else.
-        let written = log.write_all(&text).await;
-        if written.is_err() || log.flush().await.is_err() {
+        if log.write(&text).await.is_err() {
             self.log = None;
             let _ = self
                 .happenings
