@@ -249,7 +249,8 @@ mod loopback {
 
         #[tokio::test]
         async fn the_token_opens_the_door_and_nothing_else_does() {
-            let path = crate::server::tests::scratch("loopback").join("control");
+            let dir = crate::server::tests::scratch("loopback");
+            let path = dir.join("control");
             let door = Door::open(&path).unwrap();
             let (accepted, connected) = tokio::join!(door.accept(), connect(&path));
             assert!(accepted.is_ok() && connected.is_ok());

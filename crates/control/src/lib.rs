@@ -13,8 +13,9 @@
 //! ```
 //!
 //! Methods are the commands of [`model::Command`] in snake_case with their fields as parameters by
-//! name, and three more: `ping`, `snapshot` (answers with a [`model::Snapshot`]) and `events`. A client
-//! that reads too slowly is told with `resync` how many events it missed and asks for a `snapshot`.
+//! name, and four more: `ping`, `snapshot` (answers with a [`model::Snapshot`]), `show_window` (brings the
+//! window to the front, and answers `{"window":false}` where there is none) and `events`. A client that
+//! reads too slowly is told with `resync` how many events it missed and asks for a `snapshot`.
 //!
 //! The socket is for its owner alone: mode 0600 where there are Unix sockets, a port of the loopback
 //! interface with a random token in a file elsewhere. Whoever connects may do all that the window may.

@@ -11,6 +11,8 @@ pub enum Request {
     Command(Box<Command>),
     /// Tell everything. The result is a [`model::Snapshot`].
     Snapshot,
+    /// Bring the window to the front. The result says with `window` whether there is one.
+    ShowWindow,
 }
 
 /// Why a request failed, as JSON-RPC says it.
@@ -162,6 +164,7 @@ fn asked(method: String, params: Map<String, Value>) -> Result<Asked, RpcError> 
         "ping" => Some(Asked::Ping),
         "events" => Some(Asked::Events),
         "snapshot" => Some(Asked::Of(Request::Snapshot)),
+        "show_window" => Some(Asked::Of(Request::ShowWindow)),
         _ => None,
     };
     match own {

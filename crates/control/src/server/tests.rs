@@ -10,15 +10,33 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::{Client, ClientError, Notification};
 
-/// A folder of its own for one test, empty.
-pub(crate) fn scratch(name: &str) -> PathBuf {
+/// A folder of its own for one test, empty; gone when this is dropped.
+pub(crate) struct Scratch(PathBuf);
+
+pub(crate) fn scratch(name: &str) -> Scratch {
     let dir = std::env::temp_dir().join(format!("trc-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
-    dir
+    Scratch(dir)
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is the system's to tidy up.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 struct Running {
+    _dir: Scratch,
     path: PathBuf,
     publisher: Publisher,
     task: JoinHandle<()>,
@@ -26,7 +44,8 @@ struct Running {
 }
 
 fn start(name: &str, limits: Limits) -> Running {
-    let path = scratch(name).join("run/control.sock");
+    let dir = scratch(name);
+    let path = dir.join("run/control.sock");
     let server = Server::bind_with(&path, limits).unwrap();
     let publisher = server.publisher();
     let handled = Arc::new(AtomicUsize::new(0));
@@ -35,6 +54,7 @@ fn start(name: &str, limits: Limits) -> Running {
         count.fetch_add(1, Ordering::SeqCst);
         async move {
             match request {
+                Request::ShowWindow => Ok(json!({"window": false})),
                 Request::Snapshot => Ok(serde_json::to_value(Snapshot::default()).unwrap()),
                 Request::Command(command) => match *command {
                     Command::Shutdown => Err(RpcError::new(RpcError::BUSY, "not now")),
@@ -45,6 +65,7 @@ fn start(name: &str, limits: Limits) -> Running {
         }
     }));
     Running {
+        _dir: dir,
         path,
         publisher,
         task,
@@ -75,6 +96,8 @@ async fn a_client_asks_and_is_answered() {
     let mut client = Client::connect(&running.path).await.unwrap();
     let (method, params) = crate::method_and_params(&Command::EndCall { call: CallId(7) }).unwrap();
     assert_eq!(client.call(&method, params).await.unwrap(), Value::Null);
+    let shown = client.call("show_window", Map::new()).await.unwrap();
+    assert_eq!(shown, json!({"window": false}));
     let snapshot = client.call("snapshot", Map::new()).await.unwrap();
     let snapshot: Snapshot = serde_json::from_value(snapshot).unwrap();
     assert_eq!(snapshot, Snapshot::default());
@@ -278,7 +301,8 @@ async fn a_second_program_finds_the_first() {
 
 #[tokio::test]
 async fn a_socket_left_by_a_program_that_died_is_replaced() {
-    let path = scratch("stale").join("control.sock");
+    let dir = scratch("stale");
+    let path = dir.join("control.sock");
     // What a killed process leaves: a socket nobody listens on and a lock nobody holds.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     std::fs::write(path.with_file_name("control.sock.lock"), b"").unwrap();
@@ -301,7 +325,8 @@ async fn the_socket_is_for_its_owner_alone() {
 
 #[tokio::test]
 async fn a_path_that_does_not_fit_is_said() {
-    let path = scratch("long").join("x".repeat(120));
+    let dir = scratch("long");
+    let path = dir.join("x".repeat(120));
     assert!(matches!(
         Server::bind(&path),
         Err(BindError::PathTooLong(_))
