@@ -25,7 +25,7 @@ pub use account_form::{AccountForm, Faults};
 pub use screens::{TraceWindow, show};
 pub use shortcuts::{Deed, Entry, TABLE as SHORTCUTS};
 pub use theme::{Palette, Theme, install};
-pub use trace_log::{TRACE_RECORDS, TraceLog};
+pub use trace_log::{TRACE_BYTES, TRACE_RECORDS, TraceLog};
 pub use view_state::{Data, HISTORY_LINES, OptionsAnswer, Phase, ViewState, apply};
 pub use window::{FocusWish, HistoryFilter, OutcomeFilter, Question, Screen, Window};
 

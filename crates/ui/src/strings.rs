@@ -209,8 +209,12 @@ pub(crate) fn trace_hidden(n: &str) -> String {
     }
 }
 
-pub(crate) fn messages(n: &str) -> String {
-    format!("{n} shown")
+pub(crate) fn messages(n: &str, has_older: bool) -> String {
+    if has_older {
+        format!("{n} shown; older ones are on disk")
+    } else {
+        format!("{n} shown")
+    }
 }
 
 // Accounts screen

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use model::{TenantId, TraceRecord};
+use model::{TenantId, TraceBody, TraceRecord};
 use trace::{Summary, summary};
 
 /// Most records that are kept here; the recorder keeps the rest.
 pub const TRACE_RECORDS: usize = 100_000;
+/// Most bytes of messages and notes that are kept here: large ones leave sooner.
+pub const TRACE_BYTES: usize = 64 << 20;
 
 /// Records in the order in which they came. Each has a number that stays the same while older ones
 /// leave.
@@ -15,6 +17,8 @@ pub struct TraceLog {
     entries: VecDeque<Entry>,
     first: u64,
     generation: u64,
+    bytes: usize,
+    has_older: bool,
 }
 
 /// A record and what lists show of it, read once.
@@ -64,20 +68,35 @@ impl TraceLog {
         self.generation
     }
 
+    /// Whether some had to leave for newer ones: the recorder still has them.
+    pub fn has_older(&self) -> bool {
+        self.has_older
+    }
+
     pub(crate) fn extend(&mut self, records: impl IntoIterator<Item = TraceRecord>) {
-        self.entries.extend(records.into_iter().map(|record| Entry {
-            summary: summary(&record),
-            record,
-        }));
-        let surplus = self.entries.len().saturating_sub(TRACE_RECORDS);
-        self.entries.drain(..surplus);
-        self.first += surplus as u64;
+        for record in records {
+            self.bytes = self.bytes.saturating_add(bytes_of(&record));
+            self.entries.push_back(Entry {
+                summary: summary(&record),
+                record,
+            });
+            while self.entries.len() > TRACE_RECORDS || self.bytes > TRACE_BYTES {
+                let Some(oldest) = self.entries.pop_front() else {
+                    break;
+                };
+                self.bytes = self.bytes.saturating_sub(bytes_of(&oldest.record));
+                self.first += 1;
+                self.has_older = true;
+            }
+        }
     }
 
     pub(crate) fn clear(&mut self) {
         self.first = self.end();
         self.entries.clear();
         self.generation += 1;
+        self.bytes = 0;
+        self.has_older = false;
     }
 
     pub(crate) fn forget_tenant(&mut self, tenant: &TenantId) {
@@ -85,5 +104,14 @@ impl TraceLog {
         self.entries.retain(|e| e.record.tenant != *tenant);
         self.first = end;
         self.generation += 1;
+        self.bytes = self.entries.iter().map(|e| bytes_of(&e.record)).sum();
+    }
+}
+
+/// What of a record has no fixed size.
+fn bytes_of(record: &TraceRecord) -> usize {
+    match &record.body {
+        TraceBody::Sip { bytes, .. } => bytes.len(),
+        TraceBody::Note { text, .. } => text.len(),
     }
 }

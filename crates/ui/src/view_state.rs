@@ -496,6 +496,35 @@ mod tests {
         assert_eq!(state.data.trace.end(), most + 10);
     }
 
+    #[test]
+    fn the_trace_holds_so_many_bytes_and_says_when_older_ones_had_to_leave() {
+        let large = |id| TraceRecord {
+            body: TraceBody::Sip {
+                sent: false,
+                transport: model::Transport::Udp,
+                local: String::new(),
+                peer: String::new(),
+                bytes: std::sync::Arc::from(vec![b'x'; 64 << 10]),
+            },
+            ..note("t", id)
+        };
+        let fit = (crate::TRACE_BYTES / (64 << 10)) as u64;
+        let mut state = folded([Event::Trace {
+            records: (0..fit).map(large).collect(),
+        }]);
+        assert_eq!(state.data.trace.len() as u64, fit);
+        assert!(!state.data.trace.has_older());
+        apply(
+            &mut state,
+            Event::Trace {
+                records: (fit..fit + 5).map(large).collect(),
+            },
+        );
+        assert_eq!(state.data.trace.len() as u64, fit);
+        assert_eq!(state.data.trace.first(), 5);
+        assert!(state.data.trace.has_older());
+    }
+
     const TRACE_RECORDS_U64: u64 = crate::TRACE_RECORDS as u64;
 
     #[test]

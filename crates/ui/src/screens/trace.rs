@@ -361,7 +361,10 @@ fn tools(ui: &mut Ui, kit: &Kit<'_>, data: &Data, window: &mut Window) {
         response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &words));
         response.on_hover_text(&words);
     } else if !compact {
-        let words = strings::messages(&format::count(window.trace.shown().len()));
+        let words = strings::messages(
+            &format::count(window.trace.shown().len()),
+            data.trace.has_older(),
+        );
         text_in(
             ui.painter(),
             bar.rest(),
