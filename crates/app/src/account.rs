@@ -1,6 +1,7 @@
 //! An account named or given in place on the command line.
 
 use std::collections::HashMap;
+use std::env::VarError;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -51,8 +52,13 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     engine::check_account(&settings)?;
     let password = match &args.password_env {
         Some(name) => {
-            let value = std::env::var(name)
-                .with_context(|| format!("the environment variable {name} holds no password"))?;
+            let value = match std::env::var(name) {
+                Ok(value) => value,
+                Err(VarError::NotPresent) => bail!("the environment variable {name} is not set"),
+                Err(VarError::NotUnicode(_)) => {
+                    bail!("the environment variable {name} holds no text in UTF-8")
+                }
+            };
             Some(SecretString::from(value))
         }
         None => None,
@@ -96,9 +102,9 @@ fn hosts(args: &AccountArgs) -> anyhow::Result<HashMap<String, Vec<IpAddr>>> {
         let (name, ip) = entry
             .split_once('=')
             .with_context(|| format!("“{entry}” is no host; it looks like pbx.test=192.0.2.1"))?;
-        let ip = ip
-            .parse()
-            .with_context(|| format!("“{ip}” is no IP address"))?;
+        let Ok(ip) = ip.parse() else {
+            bail!("“{ip}” is no IP address; a host looks like pbx.test=192.0.2.1");
+        };
         hosts.entry(name.to_owned()).or_default().push(ip);
     }
     Ok(hosts)

@@ -1,25 +1,23 @@
 //! `tipring answer`: waits for calls, and answers or declines them.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use model::{CallId, CallState, CallView, Command, Direction, Event};
 use serde_json::json;
 use tokio::time::sleep_until;
 
 use crate::Outcome;
+use crate::call::digits_due;
 use crate::cli::{AnswerArgs, Common};
 use crate::session::{Session, call_media, interrupted, runtime};
-
-/// How long after the answer digits are sent: the peer has to be listening.
-const BEFORE_DIGITS: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome> {
     let media = call_media(&args.audio, args.echo)?;
     runtime()?.block_on(async {
         let mut session = Session::start(common, &args.account, media).await?;
-        if !session.registered().await {
-            session.finish().await;
+        if !session.registered(None).await {
+            session.give_up().await;
             return Ok(Outcome::Failed);
         }
         session.report.own(json!({"event": "waiting", "account": session.account}), || "waiting for calls".to_owned());
@@ -86,11 +84,7 @@ impl Run<'_> {
                     .push((now + talk, Command::EndCall { call: call.id }));
             }
             if let Some(digits) = &self.args.dtmf_send {
-                let command = Command::SendDtmf {
-                    call: call.id,
-                    digits: digits.replace(',', "").into(),
-                };
-                self.due.push((now + BEFORE_DIGITS, command));
+                self.due.extend(digits_due(call.id, digits, now));
             }
         }
         if call.state == CallState::Ended && self.ending.insert(call.id) {

@@ -23,12 +23,12 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
     runtime()?.block_on(async {
         let config = EngineConfig { media, ring_limit: args.ring_for, ..EngineConfig::default() };
         let mut session = Session::start_with(common, &args.account, config).await?;
-        if !session.registered().await {
-            session.finish().await;
+        if !session.registered(args.ring_for).await {
+            session.give_up().await;
             return Ok(Outcome::Failed);
         }
         let mut run = Run { args, calls: HashMap::new(), due: Vec::new(), started: 0, ended: 0, good: 0 };
-        let mut pace = interval(Duration::from_secs_f64(1.0 / args.rate.clamp(0.01, 1_000.0)));
+        let mut pace = interval(Duration::from_secs_f64(1.0 / args.rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         while run.ended < args.count {
             let next_due = run.due.iter().map(|(at, _)| *at).min();
@@ -51,7 +51,7 @@ struct Run<'a> {
     args: &'a CallArgs,
     calls: HashMap<CallId, Progress>,
     /// What is to be done, and when.
-    due: Vec<(Instant, Due)>,
+    due: Vec<(Instant, Command)>,
     started: u32,
     ended: u32,
     good: u32,
@@ -61,11 +61,6 @@ struct Run<'a> {
 struct Progress {
     connected: bool,
     ended: bool,
-}
-
-enum Due {
-    HangUp(CallId),
-    Digits(CallId, String),
 }
 
 impl Run<'_> {
@@ -98,7 +93,8 @@ impl Run<'_> {
         if call.state.is_up() && !progress.connected {
             progress.connected = true;
             if let Some(talk) = self.args.talk {
-                self.due.push((now + talk, Due::HangUp(call.id)));
+                self.due
+                    .push((now + talk, Command::EndCall { call: call.id }));
             }
             if let Some(digits) = &self.args.dtmf_send {
                 self.due.extend(digits_due(call.id, digits, now));
@@ -120,32 +116,28 @@ impl Run<'_> {
             .into_iter()
             .partition(|(at, _)| *at <= now);
         self.due = later;
-        for (_, due) in ready {
-            match due {
-                Due::HangUp(call) => session.engine.send(Command::EndCall { call }),
-                Due::Digits(call, digits) => {
-                    session.engine.send(Command::SendDtmf {
-                        call,
-                        digits: digits.into(),
-                    });
-                }
-            }
-        }
+        ready
+            .into_iter()
+            .for_each(|(_, command)| session.engine.send(command));
     }
 }
 
-/// Digits with their pauses as things to do.
-fn digits_due(call: CallId, digits: &str, connected: Instant) -> Vec<(Instant, Due)> {
+/// Digits with their pauses as commands to send.
+pub(crate) fn digits_due(
+    call: CallId,
+    digits: &str,
+    connected: Instant,
+) -> Vec<(Instant, Command)> {
     let mut at = connected + BEFORE_DIGITS;
     let mut due = Vec::new();
-    for part in digits.split_inclusive(',') {
-        let wait = part.ends_with(',');
-        let part = part.trim_end_matches(',');
-        if !part.is_empty() {
-            due.push((at, Due::Digits(call, part.to_owned())));
-            at += DIGIT_TIME * u32::try_from(part.chars().count()).unwrap_or(u32::MAX);
+    for part in digits.split_inclusive([',', 'p', 'P']) {
+        let bare = part.trim_end_matches([',', 'p', 'P']);
+        if !bare.is_empty() {
+            let digits = bare.to_owned();
+            due.push((at, Command::SendDtmf { call, digits }));
+            at += DIGIT_TIME * u32::try_from(bare.chars().count()).unwrap_or(u32::MAX);
         }
-        if wait {
+        if bare.len() < part.len() {
             at += DIGIT_PAUSE;
         }
     }
@@ -159,7 +151,7 @@ mod tests {
     #[test]
     fn a_comma_waits_among_digits() {
         let start = Instant::now();
-        let due = digits_due(CallId(1), "12,,3", start);
+        let due = digits_due(CallId(1), "12,p3", start);
         let times: Vec<_> = due
             .iter()
             .map(|(at, _)| (*at - start).as_millis())
@@ -168,7 +160,7 @@ mod tests {
         let parts: Vec<_> = due
             .iter()
             .map(|(_, d)| match d {
-                Due::Digits(_, digits) => digits.as_str(),
+                Command::SendDtmf { digits, .. } => digits.as_str(),
                 _ => "",
             })
             .collect();

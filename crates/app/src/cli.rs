@@ -198,7 +198,7 @@ pub(crate) struct CtlArgs {
 pub(crate) struct RegisterArgs {
     #[command(flatten)]
     pub(crate) account: AccountArgs,
-    /// Stay registered so long (default: until interrupted); a server that says nothing for so long is not waited for
+    /// Stay registered so long, and give up when that takes longer or 2s (default: until interrupted)
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) stay: Option<Duration>,
 }
@@ -214,20 +214,20 @@ pub(crate) struct CallArgs {
     /// Hang up so long after the answer (default: until the peer hangs up, or interrupted)
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) talk: Option<Duration>,
-    /// Give up when nobody answers for so long
+    /// Give up when nobody answers for so long, also when signing in takes that long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ring_for: Option<Duration>,
-    /// Digits to send once connected; `,` waits half a second
-    #[arg(long, value_name = "DIGITS")]
+    /// Digits to send once connected: 0-9, *, #, A-D; `,` or `p` waits half a second
+    #[arg(long, value_name = "DIGITS", value_parser = digits)]
     pub(crate) dtmf_send: Option<String>,
     /// Send back what is heard
     #[arg(long)]
     pub(crate) echo: bool,
     /// Make so many calls
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
     /// Start so many calls a second
-    #[arg(long, value_name = "R", default_value_t = 10.0)]
+    #[arg(long, value_name = "R", default_value_t = 10.0, value_parser = rate)]
     pub(crate) rate: f64,
 }
 
@@ -244,7 +244,7 @@ pub(crate) struct AnswerArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
     pub(crate) after: Duration,
     /// End after so many calls
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: Option<u32>,
     /// Send back what is heard
     #[arg(long)]
@@ -252,8 +252,8 @@ pub(crate) struct AnswerArgs {
     /// Hang up so long after the answer (default: until the peer hangs up)
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) talk: Option<Duration>,
-    /// Digits to send once connected; `,` waits half a second
-    #[arg(long, value_name = "DIGITS")]
+    /// Digits to send once connected: 0-9, *, #, A-D; `,` or `p` waits half a second
+    #[arg(long, value_name = "DIGITS", value_parser = digits)]
     pub(crate) dtmf_send: Option<String>,
 }
 
@@ -263,8 +263,8 @@ pub(crate) struct OptionsArgs {
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) account: AccountArgs,
-    /// Wait so long for the answer (default: 32 s)
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    /// Wait so long for the answer (default: 32s)
+    #[arg(long = "for", alias = "timeout", value_name = "TIME", value_parser = duration)]
     pub(crate) limit: Option<Duration>,
 }
 
@@ -311,7 +311,7 @@ pub(crate) enum TraceVerb {
 /// Which records.
 #[derive(Debug, Args)]
 pub(crate) struct TraceSelection {
-    /// Only what matches, e.g. 'method:INVITE code:4xx account:alice'
+    /// Only what matches, e.g. 'method:INVITE code:4xx account:alice'; = may stand for :
     #[arg(long, value_name = "EXPR", default_value = "")]
     pub(crate) filter: String,
     /// Only of this tenant, by name or id
@@ -347,7 +347,7 @@ pub(crate) struct SwitchboardArgs {
     /// Host names and their addresses, one `name ip[:port]` a line
     #[arg(long, value_name = "FILE")]
     pub(crate) hosts: Option<PathBuf>,
-    /// Write every message to this file
+    /// Write every message to this file; at 16 MB it becomes FILE.1, of which there is one
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// Realm of the logins
@@ -378,6 +378,27 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "that is too long".to_owned())
 }
 
+/// Digits that a telephone can send, and pauses among them.
+fn digits(text: &str) -> Result<String, String> {
+    let known =
+        |c: &char| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d' | ',' | 'p' | 'P');
+    match text.chars().find(|c| !known(c)) {
+        Some(c) => Err(format!(
+            "“{c}” is no digit; there are 0-9, *, # and A-D, and , or p for a pause"
+        )),
+        None if text.is_empty() => Err("there is no digit".to_owned()),
+        None => Ok(text.to_ascii_uppercase()),
+    }
+}
+
+/// Calls a second.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.01..=1_000.0).contains(&rate) => Ok(rate),
+        _ => Err("expected a number of calls a second between 0.01 and 1000".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,6 +424,24 @@ mod tests {
             "99999999999999999999999h",
         ] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_digit_that_no_telephone_has_is_named() {
+        assert_eq!(digits("12,p#*d"), Ok("12,P#*D".to_owned()));
+        for (text, named) in [("12x3", "“x”"), ("1 2", "“ ”"), ("٣", "“٣”")] {
+            let error = digits(text).expect_err(text);
+            assert!(error.contains(named), "{error}");
+        }
+        assert!(digits("").is_err());
+    }
+
+    #[test]
+    fn rates_are_numbers_that_can_be_kept() {
+        assert_eq!(rate("2.5"), Ok(2.5));
+        for bad in ["nan", "inf", "0", "-1", "1e9", "x"] {
+            assert!(rate(bad).is_err(), "{bad}");
         }
     }
 

@@ -2,8 +2,9 @@
 //! the window opens on it; without one the same calls run here and their ladder is printed.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use engine::{
@@ -18,6 +19,12 @@ use crate::cli::Common;
 use crate::report::quality_line;
 use crate::session::runtime;
 use crate::{Outcome, window};
+
+/// Prints a line; a reader that has gone away ends the printing, not the calls.
+fn print(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
 
 /// An organisation of the demonstration.
 struct Organisation {
@@ -44,9 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the calls talk.
 const TALK: Duration = Duration::from_secs(3);
 
-pub(crate) fn run(common: &Common) -> anyhow::Result<Outcome> {
+pub(crate) fn run(common: &Common, started: Instant) -> anyhow::Result<Outcome> {
     if window::has_display() {
-        return window::run(common, true);
+        return window::run(common, true, started);
     }
     runtime()?.block_on(without_window())
 }
@@ -151,7 +158,7 @@ struct Stage {
 
 impl Stage {
     async fn play(&mut self) -> anyhow::Result<()> {
-        println!("Signing in three accounts of two organisations at the built-in switchboard …");
+        print("Signing in three accounts of two organisations at the built-in switchboard …");
         self.until("the accounts did not sign in", |stage| {
             let accounts = stage.engine.snapshot().accounts;
             let registered = accounts
@@ -162,11 +169,11 @@ impl Stage {
         })
         .await?;
         for account in self.engine.snapshot().accounts {
-            println!(
+            print(&format!(
                 "  {} is registered at {}",
                 account.title(),
                 account.target.as_deref().unwrap_or("?")
-            );
+            ));
         }
         let echo = self.call("alice@", "echo", false).await?;
         self.print_ladder(&echo).await;
@@ -178,16 +185,19 @@ impl Stage {
             .failure
             .as_ref()
             .context("the busy number was not busy")?;
-        println!(
+        print(&format!(
             "\nA call to “busy” fails, and says why:\n  {}",
             failure.sentence()
-        );
+        ));
         Ok(())
     }
 
     /// Calls, answers at the other end where that is one of ours, talks, and hangs up.
     async fn call(&mut self, from: &str, target: &str, answer: bool) -> anyhow::Result<CallView> {
-        println!("\n{} calls {target} …", from.trim_end_matches('@'));
+        print(&format!(
+            "\n{} calls {target} …",
+            from.trim_end_matches('@')
+        ));
         let placed = self.place(from, target).await?;
         if answer {
             let ringing = self
@@ -272,11 +282,11 @@ impl Stage {
             .collect();
         records.sort_by_key(|record| record.time);
         let ladder = trace::ladder::layout(&records);
-        println!(
-            "{}",
-            trace::ladder::text::render(&ladder, &trace::ladder::text::TextOptions::default())
-        );
-        println!("{}", quality_line(call));
+        print(&trace::ladder::text::render(
+            &ladder,
+            &trace::ladder::text::TextOptions::default(),
+        ));
+        print(&quality_line(call));
     }
 
     /// Waits for events until something is so.

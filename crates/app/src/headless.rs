@@ -1,10 +1,11 @@
 //! `tipring headless`: the engine without a window, for scripts and services.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use control::{Publisher, Request, RpcError, Server};
+use control::{BindError, Publisher, Request, RpcError, Server};
+use eframe::egui;
 use engine::{CommandSender, Engine, EngineConfig, EngineHandle, GivenTenant, Hub};
 use model::{Event, TraceRecord};
 use serde_json::{Value, json};
@@ -27,7 +28,15 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
             _ => Some(folders(common)?),
         };
         let socket = socket_path(args.control.clone(), folders.as_ref())?;
-        let server = Server::bind(&socket)?;
+        let server = match Server::bind(&socket) {
+            Ok(server) => server,
+            Err(BindError::AlreadyRunning) => anyhow::bail!(
+                "Tipring is already running with these settings; `tipring ctl` asks it, and --config DIR starts another one beside it"
+            ),
+            Err(error) => return Err(error.into()),
+        };
+        // An account given in place leaves nothing but what was recorded of it.
+        let folders = folders.or_else(|| Folders::standard().map(Folders::for_traces_only));
         let config = EngineConfig {
             use_settings: given.is_none(),
             folders,
@@ -44,7 +53,7 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
             ..EngineConfig::default()
         };
         let engine = Engine::start(config).await?;
-        let _serving = serve(&engine, server);
+        let _serving = serve(&engine, server, Show::Nothing);
         let mut events = engine.subscribe(None);
         let mut report = Report::new(common);
         report.own(json!({"event": "listening", "control": socket}), || {
@@ -87,13 +96,44 @@ impl Drop for Serving {
     }
 }
 
+/// What a second start brings to the front.
+#[derive(Clone)]
+pub(crate) enum Show {
+    /// There is no window.
+    Nothing,
+    /// The window, once it is open.
+    Window(Arc<OnceLock<egui::Context>>),
+}
+
+impl Show {
+    /// Brings the window to the front; answers whether there is one.
+    fn now(&self) -> bool {
+        let Self::Window(context) = self else {
+            return false;
+        };
+        // One that is not open yet is about to come to the front by itself.
+        if let Some(context) = context.get() {
+            for command in [
+                egui::ViewportCommand::Visible(true),
+                egui::ViewportCommand::Minimized(false),
+                egui::ViewportCommand::Focus,
+            ] {
+                context.send_viewport_cmd(command);
+            }
+            context.request_repaint();
+        }
+        true
+    }
+}
+
 /// Serves other clients beside the window or instead of it.
-pub(crate) fn serve(engine: &EngineHandle, server: Server) -> Serving {
+pub(crate) fn serve(engine: &EngineHandle, server: Server, show: Show) -> Serving {
     let publisher = server.publisher();
     let (hub, sender) = (engine.hub(), engine.sender());
     let events = tokio::spawn(forward(engine.hub(), publisher));
     let requests = tokio::spawn(
-        server.serve(move |request| answer(request, Arc::clone(&hub), sender.clone())),
+        server
+            .serve(move |request| answer(request, Arc::clone(&hub), sender.clone(), show.clone())),
     );
     Serving(vec![events, requests])
 }
@@ -122,12 +162,18 @@ fn mask(records: &mut [TraceRecord]) {
     }
 }
 
-async fn answer(request: Request, hub: Arc<Hub>, sender: CommandSender) -> Result<Value, RpcError> {
+async fn answer(
+    request: Request,
+    hub: Arc<Hub>,
+    sender: CommandSender,
+    show: Show,
+) -> Result<Value, RpcError> {
     match request {
         Request::Command(command) => {
             sender.send(*command);
             Ok(Value::Null)
         }
+        Request::ShowWindow => Ok(json!({"window": show.now()})),
         Request::Snapshot => {
             let mut snapshot = hub.snapshot();
             mask(&mut snapshot.trace);

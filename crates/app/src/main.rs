@@ -21,8 +21,10 @@ mod sip_parse;
 mod switchboard;
 mod trace_cmd;
 mod window;
+mod words;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
@@ -37,6 +39,7 @@ pub(crate) enum Outcome {
 }
 
 fn main() -> ExitCode {
+    let started = Instant::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -47,21 +50,21 @@ fn main() -> ExitCode {
         }
     };
     logging::start(&cli);
-    match run(cli) {
+    match run(cli, started) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("tipring: {error:#}");
+            eprintln!("tipring: {}", words::sentence(&error));
             ExitCode::from(2)
         }
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<Outcome> {
+fn run(cli: Cli, started: Instant) -> anyhow::Result<Outcome> {
     let common = cli.common;
     match cli.verb {
-        None => window::run(&common, false),
-        Some(Verb::Demo) => demo::run(&common),
+        None => window::run(&common, false, started),
+        Some(Verb::Demo) => demo::run(&common, started),
         Some(Verb::Headless(args)) => headless::run(&common, &args),
         Some(Verb::Ctl(args)) => ctl::run(&common, &args),
         Some(Verb::Register(args)) => register::run(&common, &args),

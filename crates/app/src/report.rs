@@ -2,7 +2,7 @@
 //!
 //! Names and fields are part of the command-line contract.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 
 use model::{
@@ -13,14 +13,17 @@ use serde_json::{Value, json};
 
 use crate::cli::Common;
 
+/// More than a snapshot tells again.
+const NOTICES: usize = 64;
+
 /// Prints what is new.
 pub(crate) struct Report {
     json: bool,
     sip: bool,
     registrations: HashMap<model::AccountId, (RegistrationState, Option<Timestamp>)>,
     calls: HashMap<CallId, Told>,
-    /// Time of the newest notice that was printed.
-    noticed: Option<Timestamp>,
+    /// The newest notices that were printed.
+    noticed: VecDeque<Notice>,
     /// What was last said of the sound.
     sound: Option<String>,
 }
@@ -41,7 +44,7 @@ impl Report {
             sip: common.sip,
             registrations: HashMap::new(),
             calls: HashMap::new(),
-            noticed: None,
+            noticed: VecDeque::new(),
             sound: None,
         }
     }
@@ -70,14 +73,14 @@ impl Report {
     }
 
     fn notice(&mut self, notice: &Notice) {
-        if self
-            .noticed
-            .as_ref()
-            .is_some_and(|last| *last >= notice.time)
-        {
+        // After a gap all are told again. Two may have come in the same microsecond.
+        if self.noticed.contains(notice) {
             return;
         }
-        self.noticed = Some(notice.time);
+        if self.noticed.len() >= NOTICES {
+            self.noticed.pop_front();
+        }
+        self.noticed.push_back(notice.clone());
         let object = json!({"event": "notice", "level": notice.level, "text": notice.text});
         self.print(object, || notice.text.clone());
     }

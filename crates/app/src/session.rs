@@ -7,15 +7,19 @@ use engine::{
     CallMedia, Engine, EngineConfig, EngineHandle, GivenTenant, Sink, Source, Subscription,
 };
 use model::{AccountId, AccountView, Command, Event, RegistrationState};
+use serde_json::json;
 use settings::Folders;
 use tokio::runtime::Runtime;
 
 use crate::account;
 use crate::cli::{AccountArgs, AudioArgs, AudioWord, Common};
 use crate::report::Report;
+use crate::words;
 
 /// How long an engine may take to hang up and sign out.
 const FAREWELL: Duration = Duration::from_secs(6);
+/// The same when nobody answers, or everything has been said already.
+const SHORT_FAREWELL: Duration = Duration::from_millis(500);
 
 /// An engine, its listener, and what is printed of it.
 pub(crate) struct Session {
@@ -59,8 +63,7 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
     let source = match (&args.play, echo, null) {
         (_, true, _) => Source::Echo,
         (Some(file), _, _) => {
-            let samples = engine::wav::load(file)
-                .with_context(|| format!("{} cannot be played", file.display()))?;
+            let samples = engine::wav::load(file)?;
             Source::File {
                 samples,
                 looped: args.looped,
@@ -72,6 +75,13 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
     let sink = match (&args.record, null) {
         (Some(file), _) => {
             // Better said before the call than found out after it.
+            if file.is_dir() {
+                bail!("{} is a folder; --record takes a file", file.display());
+            }
+            if file.exists() {
+                let write = std::fs::OpenOptions::new().write(true).open(file);
+                write.map_err(|error| words::of_file(file, &error))?;
+            }
             let folder = file
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());
@@ -115,10 +125,13 @@ impl Session {
         config.use_settings = false;
         let mut named = None;
         match account::given(args)? {
-            // An account given in place needs no settings and leaves none behind; what was said is
-            // recorded where a folder was named.
+            // An account given in place needs no settings and leaves none behind. What was said is
+            // recorded all the same, where `tipring trace` looks for it.
             Some(given) => {
-                config.folders = common.config.clone().map(Folders::at);
+                config.folders = match &common.config {
+                    Some(dir) => Some(Folders::at(dir.clone())),
+                    None => Folders::standard().map(Folders::for_traces_only),
+                };
                 config.given.push(GivenTenant {
                     name: "command line".to_owned(),
                     accounts: vec![given],
@@ -156,8 +169,27 @@ impl Session {
         })
     }
 
-    /// Waits until the account is registered (`true`), or is not going to be.
-    pub(crate) async fn registered(&mut self) -> bool {
+    /// Waits until the account is registered (`true`), or is not going to be: at most so long, which
+    /// is said when it is over.
+    pub(crate) async fn registered(&mut self, limit: Option<Duration>) -> bool {
+        let Some(limit) = limit else {
+            return self.settle().await;
+        };
+        match tokio::time::timeout(limit, self.settle()).await {
+            Ok(registered) => registered,
+            Err(_) => {
+                let text = format!(
+                    "The account is not registered after {}: the server has not answered yes or no.",
+                    spoken(limit)
+                );
+                let object = json!({"event": "notice", "level": "error", "text": text});
+                self.report.own(object, || text.clone());
+                false
+            }
+        }
+    }
+
+    async fn settle(&mut self) -> bool {
         let snapshot = self.engine.snapshot();
         let current = snapshot
             .accounts
@@ -187,11 +219,29 @@ impl Session {
     }
 
     /// Hangs up, signs out, and reports what happens meanwhile; recordings are complete afterwards.
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(self) {
+        self.finish_within(FAREWELL).await;
+    }
+
+    /// The same when nobody is there to take leave of.
+    pub(crate) async fn give_up(self) {
+        self.finish_within(SHORT_FAREWELL).await;
+    }
+
+    async fn finish_within(mut self, patience: Duration) {
         self.engine.send(Command::Shutdown);
         let farewell = async { while self.next().await != Event::Stopped {} };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        self.engine.shutdown(FAREWELL).await;
+        let _ = tokio::time::timeout(patience, farewell).await;
+        self.engine.shutdown(SHORT_FAREWELL).await;
+    }
+}
+
+/// A time as a person says it.
+pub(crate) fn spoken(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{} s", time.as_millis() as f64 / 1000.0)
     }
 }
 

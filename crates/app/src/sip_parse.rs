@@ -9,6 +9,7 @@ use sip_message::{AddressFacts, Facts, Kind, ViaFacts, facts, stream_facts};
 
 use crate::Outcome;
 use crate::cli::{SipArgs, SipVerb};
+use crate::words::reason;
 
 /// A file larger than this is no SIP message, whatever is in it.
 const FILE_LIMIT: u64 = 64 * 1024 * 1024;
@@ -32,9 +33,15 @@ pub(crate) fn run(args: &SipArgs) -> anyhow::Result<Outcome> {
         };
         for facts in &found {
             all_valid &= facts.is_valid();
-            if writeln!(out, "{}", object(file, facts)).is_err() {
+            match writeln!(out, "{}", object(file, facts)) {
+                Ok(()) => {}
                 // The reader has seen enough.
-                return Ok(Outcome::Done);
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                    return Ok(Outcome::Done);
+                }
+                Err(error) => {
+                    anyhow::bail!("standard output cannot be written: {}", reason(&error))
+                }
             }
         }
     }

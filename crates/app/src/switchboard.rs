@@ -12,6 +12,7 @@ use crate::Outcome;
 use crate::cli::{Common, SwitchboardArgs};
 use crate::report::Report;
 use crate::session::{interrupted, runtime};
+use crate::words;
 
 pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Outcome> {
     let config = config(args)?;
@@ -62,12 +63,12 @@ fn config(args: &SwitchboardArgs) -> anyhow::Result<Config> {
             .collect::<Result<_, _>>()?;
     }
     if let Some(file) = &args.users {
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        config.users = Users::from_toml(&text)?;
+        let text = std::fs::read_to_string(file).map_err(|error| words::of_file(file, &error))?;
+        config.users = Users::from_toml(&text).with_context(|| file.display().to_string())?;
     }
     if let Some(file) = &args.hosts {
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        config.hosts = Hosts::parse(&text)?;
+        let text = std::fs::read_to_string(file).map_err(|error| words::of_file(file, &error))?;
+        config.hosts = Hosts::parse(&text).with_context(|| file.display().to_string())?;
     }
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
         let read = |file: &PathBuf| std::fs::read(file).with_context(|| file.display().to_string());

@@ -1,6 +1,5 @@
 //! `tipring trace`: looks into the flight recorder of a settings folder, also while Tipring runs.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -13,6 +12,7 @@ use crate::Outcome;
 use crate::cli::{Common, TraceArgs, TraceFormat, TraceSelection, TraceVerb};
 use crate::report::printable;
 use crate::session::folders;
+use crate::words;
 
 /// What is read of each tenant, newest first.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -47,19 +47,19 @@ pub(crate) fn run(common: &Common, args: &TraceArgs) -> anyhow::Result<Outcome> 
     } else {
         printable(&text)
     };
-    // A reader that has seen enough is no failure.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    words::print(text.as_bytes())?;
     Ok(Outcome::Done)
 }
 
 /// The records that are asked for, of all tenants, oldest first.
 fn select(folders: &Folders, selection: &TraceSelection) -> anyhow::Result<Vec<TraceRecord>> {
-    let query = Query::parse(&selection.filter).context("the filter cannot be read")?;
+    let query = Query::parse(&selection.filter).context("--filter cannot be read")?;
     let dir = folders.trace_dir();
     let mut records = Vec::new();
     for tenant in tenants(folders, &dir, selection.tenant.as_deref())? {
         records.extend(
-            store::read_stored(&dir, &tenant, MOST_BYTES)?
+            store::read_stored(&dir, &tenant, MOST_BYTES)
+                .map_err(|error| words::of_file(&dir, &error))?
                 .into_iter()
                 .filter(|record| {
                     query.is_empty() || query.matches(&trace::summary(record), record)
@@ -71,7 +71,7 @@ fn select(folders: &Folders, selection: &TraceSelection) -> anyhow::Result<Vec<T
 }
 
 fn tenants(folders: &Folders, dir: &Path, wanted: Option<&str>) -> anyhow::Result<Vec<TenantId>> {
-    let mut stored = store::stored_tenants(dir)?;
+    let mut stored = store::stored_tenants(dir).map_err(|error| words::of_file(dir, &error))?;
     if let Some(wanted) = wanted {
         let settings = Settings::load(folders.config()).settings;
         let by_name = settings

@@ -1,33 +1,45 @@
 //! The window: eframe's side of `ui`, and what it and the engine say to each other.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use control::Client;
 use eframe::egui;
 use engine::{Engine, EngineConfig, EngineHandle, Subscription};
 use model::{CallId, Event, Levels, Notice, NoticeLevel, Preferences, Timestamp};
+use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 use ui::{Action, Live, ViewState};
 
 use crate::Outcome;
 use crate::cli::Common;
 use crate::demo::Demo;
-use crate::headless::{Serving, serve};
+use crate::headless::{Serving, Show, serve};
 use crate::session::{folders, passphrase, runtime};
 
 /// Size of a first start, in points.
 const WIDE: [f32; 2] = [1100.0, 700.0];
 /// The smallest size that is designed for.
 const COMPACT: [f32; 2] = [360.0, 560.0];
+/// How long a running Tipring may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long hanging up and signing out may take when the window is closed.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Opens the window and stays until it is closed.
-pub(crate) fn run(common: &Common, demo: bool) -> anyhow::Result<Outcome> {
+pub(crate) fn run(common: &Common, demo: bool, began: Instant) -> anyhow::Result<Outcome> {
+    if !has_display() {
+        bail!(
+            "there is no display for the window (DISPLAY and WAYLAND_DISPLAY are empty); `tipring headless` runs without one"
+        );
+    }
     let runtime = runtime()?;
-    let started = runtime.block_on(start(common, demo))?;
+    let Some(started) = runtime.block_on(start(common, demo))? else {
+        return Ok(Outcome::Done);
+    };
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_title("Tipring")
@@ -39,7 +51,10 @@ pub(crate) fn run(common: &Common, demo: bool) -> anyhow::Result<Outcome> {
     eframe::run_native(
         "Tipring",
         options,
-        Box::new(move |creation| Ok(Box::new(App::new(&creation.egui_ctx, runtime, started)))),
+        Box::new(move |creation| {
+            let app = App::new(&creation.egui_ctx, runtime, started, began);
+            Ok(Box::new(app))
+        }),
     )
     .map_err(|error| anyhow::anyhow!("the window does not open: {error}"))?;
     Ok(Outcome::Done)
@@ -60,26 +75,33 @@ struct Started {
     engine: EngineHandle,
     demo: Option<Demo>,
     _serving: Option<Serving>,
+    /// Where a second start finds the window.
+    front: Arc<OnceLock<egui::Context>>,
     notices: Vec<Notice>,
 }
 
-async fn start(common: &Common, demo: bool) -> anyhow::Result<Started> {
+/// Starts what runs behind the window; nothing when another window with these settings is there.
+async fn start(common: &Common, demo: bool) -> anyhow::Result<Option<Started>> {
+    let front = Arc::new(OnceLock::new());
     if demo {
         let demo = Demo::start().await?;
         let engine = Engine::start(demo.engine_config()).await?;
-        return Ok(Started {
+        return Ok(Some(Started {
             engine,
             demo: Some(demo),
             _serving: None,
+            front,
             notices: Vec::new(),
-        });
+        }));
     }
     let folders = folders(common)?;
     // A second window on the same settings would undo what the first one saves.
-    let server = match control::Server::bind(&folders.control_socket()) {
+    let socket = folders.control_socket();
+    let server = match control::Server::bind(&socket) {
         Ok(server) => Ok(server),
-        Err(error @ control::BindError::AlreadyRunning) => {
-            return Err(error).context("open the window that is there");
+        Err(control::BindError::AlreadyRunning) => {
+            show_the_other(&socket).await?;
+            return Ok(None);
         }
         Err(error) => Err(error.to_string()),
     };
@@ -91,7 +113,7 @@ async fn start(common: &Common, demo: bool) -> anyhow::Result<Started> {
     let engine = Engine::start(config).await?;
     let mut notices = Vec::new();
     let serving = match server {
-        Ok(server) => Some(serve(&engine, server)),
+        Ok(server) => Some(serve(&engine, server, Show::Window(Arc::clone(&front)))),
         Err(why) => {
             notices.push(Notice {
                 time: now(),
@@ -102,12 +124,32 @@ async fn start(common: &Common, demo: bool) -> anyhow::Result<Started> {
             None
         }
     };
-    Ok(Started {
+    Ok(Some(Started {
         engine,
         demo: None,
         _serving: serving,
+        front,
         notices,
-    })
+    }))
+}
+
+/// Asks the program that runs with the same settings to come to the front, and says so.
+async fn show_the_other(socket: &Path) -> anyhow::Result<()> {
+    let asking = async {
+        let mut client = Client::connect(socket).await?;
+        client.call("show_window", Map::new()).await
+    };
+    let answer = tokio::time::timeout(PATIENCE, asking)
+        .await
+        .map_err(|_| anyhow::anyhow!("Tipring is already running, and does not answer"))?
+        .context("Tipring is already running, and its window could not be shown")?;
+    if answer.get("window") != Some(&Value::Bool(true)) {
+        bail!(
+            "Tipring is already running with these settings, without a window; end it first (`tipring ctl shutdown`), or give another folder with --config"
+        );
+    }
+    println!("Tipring is already running; its window was brought to the front.");
+    Ok(())
 }
 
 struct App {
@@ -116,10 +158,14 @@ struct App {
     events: Subscription,
     state: ViewState,
     installed: Preferences,
+    /// When the program began, until the first frame is drawn.
+    began: Option<Instant>,
 }
 
 impl App {
-    fn new(context: &egui::Context, runtime: Runtime, started: Started) -> Self {
+    fn new(context: &egui::Context, runtime: Runtime, started: Started, began: Instant) -> Self {
+        // Nobody else sets it.
+        let _ = started.front.set(context.clone());
         let wake = context.clone();
         let events = started
             .engine
@@ -141,6 +187,7 @@ impl App {
             events,
             state,
             installed,
+            began: Some(began),
         }
     }
 
@@ -181,6 +228,7 @@ impl App {
                 engine,
                 demo: Some(demo),
                 _serving: None,
+                front: Arc::new(OnceLock::new()),
                 notices: Vec::new(),
             })
         });
@@ -233,6 +281,9 @@ impl eframe::App for App {
         actions
             .into_iter()
             .for_each(|action| self.act(&context, action));
+        if let Some(began) = self.began.take() {
+            tracing::debug!(target: "window", "the first frame is drawn {} ms after the start", began.elapsed().as_millis());
+        }
         if let Some(wait) = ui::next_repaint(&self.state) {
             context.request_repaint_after(wait);
         }
