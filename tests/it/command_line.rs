@@ -1,14 +1,17 @@
 //! The command line is a contract: exit status, one JSON object per line, words for people on stderr.
 
 use std::io::Write;
+use std::net::UdpSocket;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
+use crate::rig::desktop::Screen;
 use crate::rig::folder::Folder;
 use crate::rig::kamailio::Kamailio;
-use crate::rig::program::{self, Program};
-use crate::rig::seconds;
+use crate::rig::process::Process;
+use crate::rig::program::{self, Program, SOON, is};
+use crate::rig::{seconds, switchboard, until};
 
 #[test]
 fn nonsense_is_a_usage_error() {
@@ -118,11 +121,289 @@ fn the_demo_runs_without_a_display_and_prints_its_ladder() {
     }
 }
 
+/// What is typed, the exit status, and what stderr must name.
+const FAULTS: &[(&str, i32, &str)] = &[
+    ("call 600 @A --play missing.wav", 2, "missing.wav"),
+    ("call 600 @A --play .", 2, "cannot be played"),
+    ("call 600 @A --audio null --record .", 2, "is a folder"),
+    (
+        "call 600 @A --audio null --record no/where.wav",
+        2,
+        "no folder no",
+    ),
+    ("call 600 @A --account alice", 2, "cannot be used with"),
+    ("call 600 --account nobody", 2, "nobody"),
+    ("call 600 @A --host pbx", 2, "pbx.test=192.0.2.1"),
+    ("call 600 @A --host pbx=here", 2, "here"),
+    ("call 600 @A --header X-Room", 2, "X-Room: 42"),
+    ("call 600 @A --codecs gsm", 2, "gsm"),
+    ("call 600 @A --count 0", 2, "0 is not in 1"),
+    ("call 600 @A --rate nan", 2, "calls a second"),
+    ("call 600 @A --dtmf-send 12x3", 2, "“x” is no digit"),
+    ("answer @A --dtmf-send 1-2", 2, "“-” is no digit"),
+    ("register @A --tls-ca missing.pem", 2, "udp and tcp only"),
+    ("register @A --bind nowhere", 2, "nowhere"),
+    (
+        "register @A --password-env TIPRING_NO_SUCH",
+        2,
+        "TIPRING_NO_SUCH is not set",
+    ),
+    (
+        "switchboard --listen tls:127.0.0.1:5061",
+        2,
+        "tls:127.0.0.1:5061",
+    ),
+    (
+        "switchboard --listen udp:127.0.0.1:@TAKEN",
+        2,
+        "another program uses it",
+    ),
+    (
+        "switchboard --listen udp:192.0.2.1:5060",
+        2,
+        "no such address",
+    ),
+    (
+        "switchboard --users missing.toml",
+        2,
+        "missing.toml: there is no such file",
+    ),
+    ("switchboard --users @JUNK", 2, "line 1"),
+    ("switchboard --hosts .", 2, "a file is needed"),
+    ("switchboard --hosts @JUNK", 2, "line 1"),
+    (
+        "switchboard --listen udp:127.0.0.1:0 --log .",
+        2,
+        "a file is needed",
+    ),
+    (
+        "switchboard --listen udp:127.0.0.1:0 --log no/where",
+        2,
+        "no/where",
+    ),
+    (
+        "trace list --filter metod:INVITE",
+        2,
+        "no key “metod”; the keys are tenant",
+    ),
+    ("trace list --filter metod=INVITE", 2, "no key “metod”"),
+    ("trace list --filter method:", 2, "after the key “method”"),
+    ("trace list --tenant nobody", 2, "nobody"),
+    ("trace list --config @JUNK", 2, "a file and no folder"),
+    ("headless --config @JUNK", 2, "control socket"),
+    ("headless --control .", 2, "control socket"),
+    ("ctl ping", 2, "not running"),
+    ("ctl ping [1]", 2, "JSON object"),
+    (
+        "sip parse missing.sip",
+        2,
+        "missing.sip: there is no such file",
+    ),
+    ("sip parse .", 2, "a file is needed"),
+    ("", 2, "no display"),
+];
+
+#[test]
+fn a_fault_is_one_sentence_that_says_what_to_look_at() {
+    let folder = Folder::new("faults");
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let taken = (taken.local_addr().expect("it is bound").port(), taken);
+    let junk = folder.inner("home").join("junk");
+    std::fs::write(&junk, "one two three\n").expect("the folder can be written");
+    for (line, code, named) in FAULTS {
+        let line = line
+            .replace("@A", "--aor sip:alice@127.0.0.1:9 --no-register")
+            .replace("@TAKEN", &taken.0.to_string())
+            .replace("@JUNK", &junk.display().to_string());
+        let out = run(&folder, &line, b"");
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(*code), "{line}: {out:?}");
+        assert!(text.contains(named), "{line}: {named} is missing in {text}");
+        assert!(!text.contains("os error"), "{line}: {text}");
+        // Faults of single arguments are told by the parser of the command line, in its own form.
+        let Some(sentence) = text.strip_prefix("tipring: ") else {
+            assert!(text.starts_with("error: "), "{line}: {text}");
+            continue;
+        };
+        assert_eq!(sentence.trim_end().lines().count(), 1, "{line}: {text}");
+        let mut parts: Vec<_> = sentence.trim_end().split(": ").collect();
+        let count = parts.len();
+        parts.sort_unstable();
+        parts.dedup();
+        assert_eq!(parts.len(), count, "{line}: said twice: {text}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_stdout_is_said() {
+    let folder = Folder::new("full");
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has a full disk");
+    let message = folder.join("message.sip");
+    std::fs::write(&message, "OPTIONS sip:a SIP/2.0\r\n\r\n").expect("the folder can be written");
+    let out = program::command(&folder.inner("home"))
+        .args(["sip", "parse"])
+        .arg(&message)
+        .stdin(Stdio::null())
+        .stdout(full)
+        .output()
+        .expect("the program starts");
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(text.contains("the disk is full"), "{text}");
+}
+
+#[test]
+fn limits_hold_with_a_server_that_says_nothing() {
+    let folder = Folder::new("limits");
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let server = silent.local_addr().expect("it is bound");
+    for (line, named) in [
+        ("register @A --for 3s --json", "not registered after 3 s"),
+        ("options sip:bob@@S @A --for 2s --json", "\"options\""),
+        (
+            "call bob @A --no-register --audio null --ring-for 3s --json",
+            "ended",
+        ),
+        (
+            "call bob @A --audio null --ring-for 3s --json",
+            "not registered after 3 s",
+        ),
+    ] {
+        let line = line
+            .replace("@A", "--aor sip:alice@@S --transport udp")
+            .replace("@S", &server.to_string());
+        let start = std::time::Instant::now();
+        let out = run(&folder, &line, b"");
+        let took = start.elapsed();
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert_eq!(out.status.code(), Some(1), "{line}: {out:?}");
+        assert!(text.contains(named), "{line}: {named} is missing in {text}");
+        // The limit, a start, and a farewell to a server that does not take leave.
+        assert!(took < seconds(8), "{line}: {took:?}");
+    }
+}
+
+#[test]
+fn a_broken_settings_file_is_named_with_its_line_and_kept_once() {
+    let folder = Folder::new("broken_settings");
+    let settings = folder.inner("settings");
+    let broken = "version = 2\n\n[preferences\n";
+    std::fs::write(settings.join("settings.toml"), broken).expect("the folder can be written");
+    for round in ["first", "second"] {
+        let mut command = program::command(&folder.inner("home"));
+        command.args(["headless", "--audio", "null", "--json", "--config"]);
+        command.arg(&settings);
+        let mut headless = Program::spawn(&folder, round, &mut command);
+        let notice = headless.wait_for("word of the broken file", SOON, |event| {
+            is(event, "notice") && event["text"].to_string().contains("settings.toml, line 3")
+        });
+        let kept = notice["text"].to_string();
+        assert!(kept.contains("kept as settings.broken-1.toml"), "{kept}");
+        // A window gets the same state when it starts.
+        let told = until("the state of the program", SOON, || {
+            let out = run(
+                &folder,
+                &format!("ctl snapshot --config {}", settings.display()),
+                b"",
+            );
+            out.status.success().then_some(out.stdout)
+        });
+        let state: Value = serde_json::from_slice(&told).expect("it is JSON");
+        let told = state["notices"].to_string();
+        assert!(told.contains("settings.toml, line 3"), "{told}");
+    }
+    let kept = settings.join("settings.broken-1.toml");
+    assert_eq!(std::fs::read_to_string(kept).ok().as_deref(), Some(broken));
+    assert!(!settings.join("settings.broken-2.toml").exists());
+}
+
+#[test]
+fn what_a_single_command_said_is_in_the_trace_afterwards() {
+    let folder = Folder::new("one_shot_trace");
+    let (_switchboard, port) = switchboard::start(&folder);
+    let line = format!("options sip:127.0.0.1:{port} --aor sip:alice@127.0.0.1:{port}");
+    let out = run(&folder, &line, b"");
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    for (filter, count) in [("method=OPTIONS", 2), ("code:200", 1), ("method:INVITE", 0)] {
+        let out = run(
+            &folder,
+            &format!("trace list --json --filter {filter}"),
+            b"",
+        );
+        assert_eq!(out.status.code(), Some(0), "{out:?}");
+        let lines = String::from_utf8_lossy(&out.stdout).lines().count();
+        assert_eq!(lines, count, "{filter}: {out:?}");
+    }
+}
+
+#[test]
+fn a_second_start_says_that_the_first_has_no_window() {
+    let folder = Folder::new("second_headless");
+    let settings = folder.inner("settings");
+    let mut command = program::command(&folder.inner("home"));
+    command.args(["headless", "--audio", "null", "--json", "--config"]);
+    command.arg(&settings);
+    let mut headless = Program::spawn(&folder, "first", &mut command);
+    headless.wait_for("the socket", SOON, |event| is(event, "listening"));
+    for verb in [None, Some("headless")] {
+        let out = program::command(&folder.inner("home"))
+            .args(verb)
+            .arg("--config")
+            .arg(&settings)
+            // No window is opened: nobody listens there.
+            .env("DISPLAY", ":4711")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts");
+        assert_eq!(out.status.code(), Some(2), "{out:?}");
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(text.contains("already running"), "{text}");
+        assert!(
+            verb.is_some() || text.contains("without a window"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_second_start_shows_the_window_that_is_there() {
+    let folder = Folder::new("second_window");
+    let screen = Screen::start(1024, 768);
+    let settings = folder.inner("settings");
+    let window = || {
+        let mut command = program::command(&folder.inner("home"));
+        command
+            .arg("--config")
+            .arg(&settings)
+            .env("DISPLAY", &screen.name)
+            .env("LIBGL_ALWAYS_SOFTWARE", "1");
+        command
+    };
+    let mut first = Process::start("first", &folder, &mut window());
+    screen.focus("Tipring");
+    let out = window()
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("already running"), "{text}");
+    assert!(text.contains("brought to the front"), "{text}");
+    first.assert_alive();
+}
+
 /// Runs a command line, split at blanks, with `input` on stdin.
 fn run(folder: &Folder, line: &str, input: &[u8]) -> Output {
-    let mut command = program::command(&folder.inner("home"));
+    let home = folder.inner("home");
+    let mut command = program::command(&home);
     let mut child = command
         .args(line.split_whitespace())
+        .current_dir(&home)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -158,8 +158,10 @@ struct App {
     events: Subscription,
     state: ViewState,
     installed: Preferences,
-    /// When the program began, until the first frame is drawn.
+    /// When the program began, until it was told how long the first frame took.
     began: Option<Instant>,
+    /// Whether the first frame was put together.
+    drawn: bool,
 }
 
 impl App {
@@ -188,6 +190,7 @@ impl App {
             state,
             installed,
             began: Some(began),
+            drawn: false,
         }
     }
 
@@ -257,6 +260,12 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, context: &egui::Context, _frame: &mut eframe::Frame) {
+        if self.drawn
+            && let Some(began) = self.began.take()
+        {
+            let ms = began.elapsed().as_millis();
+            tracing::debug!(target: "window", "the first frame is drawn, {ms} ms after the start");
+        }
         self.take_events(context);
     }
 
@@ -281,8 +290,10 @@ impl eframe::App for App {
         actions
             .into_iter()
             .for_each(|action| self.act(&context, action));
-        if let Some(began) = self.began.take() {
-            tracing::debug!(target: "window", "the first frame is drawn {} ms after the start", began.elapsed().as_millis());
+        if self.began.is_some() && !self.drawn {
+            self.drawn = true;
+            // What is to be drawn is known now; when it is asked again, it has been drawn.
+            context.request_repaint();
         }
         if let Some(wait) = ui::next_repaint(&self.state) {
             context.request_repaint_after(wait);

@@ -1,30 +1,57 @@
 //! `cargo xtask bench`: what it costs, measured beside others where others can be run.
 
+mod figures;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
+mod mouth;
+#[cfg(target_os = "linux")]
+mod peer;
+#[cfg(target_os = "linux")]
 mod proc;
 
+use self::figures::Figures;
 use crate::shell::{self, Fault, misuse};
 
-/// `cargo xtask bench parse|register|calls|idle|media`.
+/// `cargo xtask bench [parse|register|calls|idle|media]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
+    let mut figures = Figures::default();
     match args.first().map(String::as_str) {
-        Some("parse") => parse(),
-        #[cfg(target_os = "linux")]
-        Some("register") => live::register(),
-        #[cfg(target_os = "linux")]
-        Some("calls") => live::calls(),
-        #[cfg(target_os = "linux")]
-        Some("idle") => live::idle(),
-        #[cfg(target_os = "linux")]
-        Some("media") => live::media(),
-        #[cfg(not(target_os = "linux"))]
-        Some("register" | "calls" | "idle" | "media") => Err(shell::failed(
-            "this is measured through /proc, so on Linux only",
-        )),
-        _ => Err(misuse("bench takes parse, register, calls, idle or media")),
+        Some("parse") => parse()?,
+        None => {
+            for word in ["register", "calls", "idle", "media"] {
+                eprintln!("measuring {word} …");
+                live(word, &mut figures)?;
+            }
+            parse()?;
+            println!();
+        }
+        Some(word @ ("register" | "calls" | "idle" | "media")) => live(word, &mut figures)?,
+        Some(_) => {
+            return Err(misuse(
+                "bench takes parse, register, calls, idle or media, or nothing",
+            ));
+        }
     }
+    figures.print();
+    figures.judge()
+}
+
+#[cfg(target_os = "linux")]
+fn live(word: &str, figures: &mut Figures) -> Result<(), Fault> {
+    match word {
+        "register" => live::register(figures),
+        "calls" => live::calls(figures),
+        "idle" => live::idle(figures),
+        _ => live::media(figures),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn live(_: &str, _: &mut Figures) -> Result<(), Fault> {
+    Err(shell::failed(
+        "this is measured through /proc, so on Linux only",
+    ))
 }
 
 /// Our parser and two others on the same message, in a package with a lock file of its own.

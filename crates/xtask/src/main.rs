@@ -27,9 +27,12 @@ cargo xtask VERB
   layers                      check the arrows between the crates
   features [--write]          check tests/data/features.toml; --write refreshes the README's table
   fuzz [TARGET] [--seconds N] run the fuzz targets (60 seconds each)
+  bench                       all of these figures, as one table
   bench parse                 our parser beside others
   bench register|calls|idle|media
-                              the release program on loopback, measured through /proc";
+                              the release program on loopback, measured through /proc; idle also from
+                              the start to the first frame, media also from mouth to ear and beside
+                              baresip";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

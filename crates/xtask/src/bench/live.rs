@@ -7,47 +7,42 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::bench::figures::Figures;
+use crate::bench::mouth;
+use crate::bench::peer::Peer;
 use crate::bench::proc::Sample;
 use crate::json::Json;
 use crate::shell::{self, Fault, failed};
 
 const ACCOUNTS: usize = 200;
 const CALLS: usize = 50;
+/// Windows opened for one figure.
+const STARTS: usize = 5;
 
 /// 200 accounts sign in at the built-in switchboard.
-pub(crate) fn register() -> Result<(), Fault> {
+pub(crate) fn register(figures: &mut Figures) -> Result<(), Fault> {
     let bench = Bench::start("register")?;
     let before = Sample::of(bench.headless.id())?;
     let (took, after) = bench.register_all(ACCOUNTS)?;
-    println!("{ACCOUNTS} registrations");
-    println!(
-        "  all registered after   {:>8.0} ms",
-        took.as_secs_f64() * 1e3
-    );
-    println!(
-        "  processor time         {:>8.0} ms",
-        after.cpu_since(&before).as_secs_f64() * 1e3
-    );
-    println!("  memory before          {:>8} kB", before.resident_kb);
-    println!("  memory after           {:>8} kB", after.resident_kb);
-    println!(
-        "  an account             {:>8.1} kB",
-        after.resident_kb.saturating_sub(before.resident_kb) as f64 / ACCOUNTS as f64
-    );
+    let group = format!("{ACCOUNTS} registrations");
+    let account = after.resident_kb.saturating_sub(before.resident_kb) as f64 / ACCOUNTS as f64;
+    figures.add(&group, "all registered after", ms(took));
+    figures.add(&group, "processor time", ms(after.cpu_since(&before)));
+    figures.add(&group, "memory before", kb(before.resident_kb));
+    figures.add(&group, "memory after", kb(after.resident_kb));
+    figures.add(&group, "memory an account", format!("{account:.1} kB"));
     sleep(Duration::from_secs(10));
     let rest = Sample::of(bench.headless.id())?;
-    println!(
-        "  processor at rest      {:>8.2} %",
-        rest.cpu_per_cent_since(&after)
-    );
+    figures.add(&group, "processor at rest", percent(&rest, &after));
     Ok(())
 }
 
 /// Fifty echo calls at once.
-pub(crate) fn calls() -> Result<(), Fault> {
+pub(crate) fn calls(figures: &mut Figures) -> Result<(), Fault> {
     let mut bench = Bench::start("calls")?;
     bench.register_all(CALLS)?;
     let before = Sample::of(bench.headless.id())?;
@@ -59,36 +54,23 @@ pub(crate) fn calls() -> Result<(), Fault> {
             &format!(r#"{{"account": {account}, "target": "600"}}"#),
         )?;
     }
-    bench.until(
-        "calls",
-        |call| call.at("state").text() == Some("connected"),
-        CALLS,
-    )?;
+    bench.until("calls", is_connected, CALLS)?;
     let connected = start.elapsed();
     let talk = Sample::of(bench.headless.id())?;
     sleep(Duration::from_secs(15));
     let end = Sample::of(bench.headless.id())?;
-    let stats = bench.stats()?;
-    println!("{CALLS} echo calls");
-    println!(
-        "  all connected after    {:>8.0} ms",
-        connected.as_secs_f64() * 1e3
-    );
-    println!(
-        "  processor              {:>8.1} % of one",
-        end.cpu_per_cent_since(&talk)
-    );
-    println!(
-        "  memory                 {:>8} kB, {} kB before",
-        end.resident_kb, before.resident_kb
-    );
-    println!("  threads                {:>8}", end.threads);
-    print_stats(&stats);
+    let group = format!("{CALLS} echo calls");
+    figures.add(&group, "all connected after", ms(connected));
+    figures.add(&group, "processor", percent(&end, &talk));
+    figures.add(&group, "memory before", kb(before.resident_kb));
+    figures.add(&group, "memory", kb(end.resident_kb));
+    figures.add(&group, "threads", end.threads.to_string());
+    add_stats(figures, &group, &bench.stats()?);
     Ok(())
 }
 
-/// One call with each codec.
-pub(crate) fn media() -> Result<(), Fault> {
+/// One call with each codec: by itself, from mouth to ear, and with baresip beside it.
+pub(crate) fn media(figures: &mut Figures) -> Result<(), Fault> {
     for codec in ["pcmu", "opus"] {
         let mut bench = Bench::start("media")?;
         bench.add_account(0, codec)?;
@@ -100,42 +82,64 @@ pub(crate) fn media() -> Result<(), Fault> {
             "place_call",
             &format!(r#"{{"account": {account}, "target": "600"}}"#),
         )?;
-        bench.until(
-            "calls",
-            |call| call.at("state").text() == Some("connected"),
-            1,
-        )?;
+        bench.until("calls", is_connected, 1)?;
+        let other = match codec {
+            "pcmu" => Some(Peer::call(&fresh_home("baresip")?, bench.port)?),
+            _ => None,
+        };
+        // What it takes to begin a call is another figure.
+        sleep(Duration::from_secs(3));
         let talk = Sample::of(bench.headless.id())?;
-        sleep(Duration::from_secs(20));
+        let other_talk = other.as_ref().map(Peer::sample).transpose()?;
+        sleep(Duration::from_secs(30));
         let end = Sample::of(bench.headless.id())?;
-        println!("one call with {codec}");
-        println!(
-            "  processor              {:>8.2} % of one",
-            end.cpu_per_cent_since(&talk)
-        );
-        println!(
-            "  memory                 {:>8} kB, {} kB before",
-            end.resident_kb, rest.resident_kb
-        );
-        print_stats(&bench.stats()?);
+        let group = format!("one call with {codec}");
+        figures.add(&group, "processor", percent(&end, &talk));
+        figures.add(&group, "memory before", kb(rest.resident_kb));
+        figures.add(&group, "memory", kb(end.resident_kb));
+        if let (Some(other), Some(other_talk)) = (&other, other_talk) {
+            let other_end = other.sample()?;
+            figures.add(
+                &group,
+                "processor of baresip",
+                percent(&other_end, &other_talk),
+            );
+            figures.add(&group, "memory of baresip", kb(other_end.resident_kb));
+            let cpu = end.cpu_per_cent_since(&talk)
+                / other_end.cpu_per_cent_since(&other_talk).max(0.001);
+            let memory = end.resident_kb as f64 / other_end.resident_kb.max(1) as f64;
+            figures.add_with_goal(&group, "processor, ours", (cpu, 1.0), "of baresip\u{2019}s");
+            figures.add(
+                &group,
+                "memory, ours",
+                format!("{memory:.2} of baresip\u{2019}s"),
+            );
+        }
+        add_stats(figures, &group, &bench.stats()?);
+        drop((bench, other));
+        let delay = mouth::to_ear(&build()?, &fresh_home("mouth")?, codec, free_port()?)?;
+        figures.add(&group, "mouth to ear", ms(delay));
     }
     Ok(())
 }
 
-/// The demo's window, untouched for half a minute.
-pub(crate) fn idle() -> Result<(), Fault> {
+/// A window that opens, several times, and the demo's window, untouched for half a minute.
+pub(crate) fn idle(figures: &mut Figures) -> Result<(), Fault> {
     let program = build()?;
     let home = fresh_home("idle")?;
     let (screen, display) = screen()?;
-    let child = command(&program, &home)
-        .arg("demo")
-        .env("DISPLAY", display)
-        .env("LIBGL_ALWAYS_SOFTWARE", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(home.join("window.log"))?)
-        .spawn()?;
-    let mut window = Running(child);
+    let mut times = Vec::new();
+    for round in 0..STARTS {
+        let (_window, took) = window(&program, &home.join(round.to_string()), &display, &[])?;
+        times.push(took);
+    }
+    times.sort();
+    let took = times.get(times.len() / 2).copied().unwrap_or_default();
+    let group = "a window that opens";
+    let first = (took.as_secs_f64() * 1e3, 300.0);
+    figures.add_with_goal(group, "first frame after", first, "ms");
+
+    let (mut window, _) = window(&program, &home, &display, &["demo"])?;
     sleep(Duration::from_secs(10));
     let before = Sample::of(window.id())?;
     sleep(Duration::from_secs(30));
@@ -143,16 +147,64 @@ pub(crate) fn idle() -> Result<(), Fault> {
         return Err(failed("the window ended by itself"));
     }
     let after = Sample::of(window.id())?;
-    println!("a window at rest for 30 s");
-    println!(
-        "  processor              {:>8.2} % of one",
-        after.cpu_per_cent_since(&before)
-    );
-    println!("  memory                 {:>8} kB", after.resident_kb);
-    println!("  its share              {:>8} kB", after.proportional_kb);
-    println!("  threads                {:>8}", after.threads);
+    let group = "a window at rest for 30 s";
+    figures.add(group, "processor", percent(&after, &before));
+    figures.add(group, "memory", kb(after.resident_kb));
+    figures.add(group, "its share of memory", kb(after.proportional_kb));
+    figures.add(group, "threads", after.threads.to_string());
     drop(screen);
     Ok(())
+}
+
+/// Starts a window and waits for its first frame, which it tells in its log.
+fn window(
+    program: &Path,
+    home: &Path,
+    display: &str,
+    args: &[&str],
+) -> Result<(Running, Duration), Fault> {
+    let mut command = command(program, home);
+    command
+        .args(args)
+        .env("DISPLAY", display)
+        .env("LIBGL_ALWAYS_SOFTWARE", "1")
+        .env("TIPRING_LOG", "warn,window=debug")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let start = Instant::now();
+    let mut window = Running(command.spawn()?);
+    let log = window.0.stderr.take().ok_or_else(|| failed("no log"))?;
+    let mut copy = fs::File::create(home.join("window.log"))?;
+    let (sender, told) = mpsc::channel();
+    // Ends with the window.
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            if line.contains("the first frame is drawn") {
+                let _ = sender.send(start.elapsed());
+            }
+            let _ = writeln!(copy, "{line}");
+        }
+    });
+    match told.recv_timeout(Duration::from_secs(30)) {
+        Ok(took) => Ok((window, took)),
+        Err(_) => Err(failed(&format!(
+            "the window drew nothing; see {}",
+            home.join("window.log").display()
+        ))),
+    }
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1e3)
+}
+
+fn kb(amount: u64) -> String {
+    format!("{amount} kB")
+}
+
+fn percent(now: &Sample, earlier: &Sample) -> String {
+    format!("{:.2} % of one", now.cpu_per_cent_since(earlier))
 }
 
 /// A switchboard, and a headless program to measure.
@@ -273,8 +325,12 @@ fn is_registered(account: &Json) -> bool {
     account.at("state").text() == Some("registered")
 }
 
+fn is_connected(call: &Json) -> bool {
+    call.at("state").text() == Some("connected")
+}
+
 /// Medians of what the calls say of themselves.
-fn print_stats(stats: &[Json]) {
+fn add_stats(figures: &mut Figures, group: &str, stats: &[Json]) {
     for name in [
         "sent",
         "received",
@@ -288,15 +344,11 @@ fn print_stats(stats: &[Json]) {
             .iter()
             .filter_map(|stats| stats.at(name).number())
             .collect();
-        if values.is_empty() {
-            continue;
-        }
         values.sort_by(f64::total_cmp);
-        println!(
-            "  {name:<22} {:>8.2} (median of {})",
-            values[values.len() / 2],
-            values.len()
-        );
+        let Some(median) = values.get(values.len() / 2) else {
+            continue;
+        };
+        figures.add(group, name, format!("{median:.2}"));
     }
 }
 
@@ -311,7 +363,7 @@ fn build() -> Result<PathBuf, Fault> {
     Ok(shell::target_dir().join("release/tipring"))
 }
 
-fn command(program: &Path, home: &Path) -> Command {
+pub(crate) fn command(program: &Path, home: &Path) -> Command {
     // A folder that cannot be made shows as the program's own error.
     let _ = fs::create_dir_all(home);
     let mut command = Command::new(program);
@@ -327,7 +379,7 @@ fn command(program: &Path, home: &Path) -> Command {
     command
 }
 
-fn fresh_home(name: &str) -> Result<PathBuf, Fault> {
+pub(crate) fn fresh_home(name: &str) -> Result<PathBuf, Fault> {
     let home = shell::artifacts_dir().join("bench").join(name);
     if home.exists() {
         fs::remove_dir_all(&home)?;
@@ -360,7 +412,7 @@ fn screen() -> Result<(Running, String), Fault> {
     Ok((screen, format!(":{}", number.trim())))
 }
 
-fn free_port() -> Result<u16, Fault> {
+pub(crate) fn free_port() -> Result<u16, Fault> {
     for port in 21_000..31_000 {
         let here = (Ipv4Addr::LOCALHOST, port);
         if UdpSocket::bind(here).is_ok() && TcpListener::bind(here).is_ok() {
@@ -371,10 +423,10 @@ fn free_port() -> Result<u16, Fault> {
 }
 
 /// A process that ends with us.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 }
