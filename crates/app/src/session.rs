@@ -182,7 +182,13 @@ impl Session {
                     "The account is not registered after {}: the server has not answered yes or no.",
                     spoken(limit)
                 );
-                let object = json!({"event": "notice", "level": "error", "text": text});
+                let object = json!({
+                    "event": "registration",
+                    "account": self.account,
+                    "state": "silent",
+                    "code": null,
+                    "reason": text,
+                });
                 self.report.own(object, || text.clone());
                 false
             }

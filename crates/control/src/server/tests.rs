@@ -105,7 +105,7 @@ async fn a_client_asks_and_is_answered() {
     assert!(matches!(refused, ClientError::Refused(error) if error.message == "not now"));
     let unknown = client.call("explode", Map::new()).await.unwrap_err();
     assert!(matches!(unknown, ClientError::Refused(error) if error.code == -32601));
-    assert_eq!(running.handled.load(Ordering::SeqCst), 3);
+    assert_eq!(running.handled.load(Ordering::SeqCst), 4);
 }
 
 #[tokio::test]
