@@ -105,7 +105,8 @@ fn without_a_keystore_the_vault_keeps_passwords_over_a_restart() {
         ..Fake::default()
     };
     let (tenant, account) = ids();
-    let (first, _) = store("vault", absent(), Some("phrase"));
+    // The folder goes with the second of the two.
+    let (first, _folder) = store("vault", absent(), Some("phrase"));
     assert_eq!(first.backend(), Backend::Vault);
     let kept = first.set(&tenant, &account, "pw".into()).unwrap();
     assert_eq!(kept, Backend::Vault);

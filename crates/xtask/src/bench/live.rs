@@ -99,6 +99,7 @@ pub(crate) fn media(figures: &mut Figures) -> Result<(), Fault> {
         figures.add(&group, "memory", kb(end.resident_kb));
         if let (Some(other), Some(other_talk)) = (&other, other_talk) {
             let other_end = other.sample()?;
+            other.assert_talking()?;
             figures.add(
                 &group,
                 "processor of baresip",

@@ -16,7 +16,7 @@ use crate::shell::{Fault, failed};
 
 const RATE_HZ: u32 = 48_000;
 /// Length of the file that is played.
-const SECONDS: usize = 14;
+const SECONDS: u32 = 14;
 /// Where in each second the tone begins.
 const BEGIN_S: f64 = 0.5;
 /// Tones that are left out: a buffer takes some seconds to settle.
@@ -30,7 +30,7 @@ pub(crate) fn to_ear(
     port: u16,
 ) -> Result<Duration, Fault> {
     let said = home.join("tones.wav");
-    fs::write(&said, wav(&tones()))?;
+    fs::write(&said, tones(SECONDS, RATE_HZ))?;
     let start = |name: &str, args: &[&str], aor: &str, bind: &str| -> Result<Running, Fault> {
         let mut command = command(program, &home.join(name));
         command
@@ -121,25 +121,17 @@ fn onsets(samples: &[i16], rate_hz: u32) -> Vec<f64> {
     found
 }
 
-/// A tone of 40 ms in each second.
-fn tones() -> Vec<i16> {
-    let rate = f64::from(RATE_HZ);
-    (0..SECONDS * RATE_HZ as usize)
-        .map(|at| {
-            let time = at as f64 / rate;
-            let inside = time.fract() - BEGIN_S;
-            if (0.0..0.04).contains(&inside) {
-                ((std::f64::consts::TAU * 1_000.0 * inside).sin() * 24_000.0) as i16
-            } else {
-                0
-            }
-        })
-        .collect()
-}
-
-/// A WAV file of one channel.
-fn wav(samples: &[i16]) -> Vec<u8> {
-    let length = samples.len() as u32 * 2;
+/// A WAV file of one channel with a tone of 40 ms in each second.
+pub(crate) fn tones(seconds: u32, rate_hz: u32) -> Vec<u8> {
+    let samples = (0..seconds * rate_hz).map(|at| {
+        let inside = (f64::from(at) / f64::from(rate_hz)).fract() - BEGIN_S;
+        if (0.0..0.04).contains(&inside) {
+            ((std::f64::consts::TAU * 1_000.0 * inside).sin() * 24_000.0) as i16
+        } else {
+            0
+        }
+    });
+    let length = seconds * rate_hz * 2;
     let mut out = Vec::new();
     out.extend_from_slice(b"RIFF");
     out.extend_from_slice(&(36 + length).to_le_bytes());
@@ -147,13 +139,13 @@ fn wav(samples: &[i16]) -> Vec<u8> {
     out.extend_from_slice(&16_u32.to_le_bytes());
     out.extend_from_slice(&1_u16.to_le_bytes());
     out.extend_from_slice(&1_u16.to_le_bytes());
-    out.extend_from_slice(&RATE_HZ.to_le_bytes());
-    out.extend_from_slice(&(RATE_HZ * 2).to_le_bytes());
+    out.extend_from_slice(&rate_hz.to_le_bytes());
+    out.extend_from_slice(&(rate_hz * 2).to_le_bytes());
     out.extend_from_slice(&2_u16.to_le_bytes());
     out.extend_from_slice(&16_u16.to_le_bytes());
     out.extend_from_slice(b"data");
     out.extend_from_slice(&length.to_le_bytes());
-    out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    out.extend(samples.flat_map(i16::to_le_bytes));
     out
 }
 
@@ -191,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_known_shift_is_found_again() {
-        let (rate_hz, said) = read_wav(&wav(&tones())).expect("it is our own");
+        let (rate_hz, said) = read_wav(&tones(SECONDS, RATE_HZ)).expect("it is our own");
         assert_eq!(rate_hz, RATE_HZ);
         for later_ms in [0, 45, 499, 730] {
             let mut heard = vec![0; later_ms * RATE_HZ as usize / 1_000];
