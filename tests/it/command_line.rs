@@ -149,9 +149,9 @@ const FAULTS: &[(&str, i32, &str)] = &[
         "TIPRING_NO_SUCH is not set",
     ),
     (
-        "switchboard --listen tls:127.0.0.1:5061",
+        "switchboard --listen pigeon:127.0.0.1:5061",
         2,
-        "tls:127.0.0.1:5061",
+        "pigeon:127.0.0.1:5061",
     ),
     (
         "switchboard --listen udp:127.0.0.1:@TAKEN",
