@@ -6,7 +6,10 @@
 
 mod media_leg;
 mod offers;
+mod transfer;
 mod verbs;
+
+pub(crate) use self::transfer::Referral;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,13 +22,14 @@ use model::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
-use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, EndKind};
+use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, EndKind, Fit, ReferId};
 use sip_core::dispatch::ServerKey;
 use sip_core::stateless::Capabilities;
 use sip_core::{Inbound, Path, ResolveError, ResolveId};
-use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode, Uri};
+use sip_message::{HeaderName, Message, Method, NameAddr, Replaces, Request, StatusCode, Uri};
 
 use self::media_leg::MediaLeg;
+use self::transfer::Transfers;
 use crate::account::AccountFacts;
 use crate::cards::{Card, Cards};
 use crate::drive::{self, Outlet, Questions};
@@ -33,6 +37,7 @@ use crate::identity::Identity;
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
+use crate::tenant::TenantMsg;
 use crate::transport::{Delivery, Owner, TransportMsg};
 use crate::wake::{Wake, now};
 use crate::{failures, wall};
@@ -54,6 +59,42 @@ pub(crate) enum DialogMsg {
     Mute(bool),
     /// Send digits.
     Digits(Private),
+    /// Ask the peer to call somebody else, or to take the place of a call there.
+    Transfer {
+        /// Whom.
+        target: Box<NameAddr>,
+        /// The call whose place it is to take.
+        replaces: Option<Box<Replaces>>,
+    },
+    /// The peer of that call is to be connected with the peer of this one.
+    Lend(ActorRef<DialogMsg>),
+    /// The user decided about the transfer that the peer asks for.
+    AnswerTransfer(bool),
+    /// The call exists that the peer asked for.
+    Following(CallId),
+    /// How the call goes that the peer asked for.
+    Reported {
+        /// Which asking.
+        refer: ReferId,
+        /// The last answer of the new peer.
+        status: StatusCode,
+    },
+    /// A new call wants the place of this one.
+    MayReplace {
+        /// How it names this one.
+        replaces: Replaces,
+        /// Who wants to know.
+        asker: ActorRef<DialogMsg>,
+    },
+    /// Whether this call may have the place it wants.
+    Fits {
+        /// The call that was asked.
+        old: ActorRef<DialogMsg>,
+        /// What it says.
+        fit: Fit,
+    },
+    /// Another call has taken the place of this one.
+    Replaced,
     /// The user has put the ended call away.
     Dismiss,
     /// The transport brought something.
@@ -99,6 +140,7 @@ pub(crate) struct DialogArgs {
     pub(crate) facts: AccountFacts,
     pub(crate) transport: ActorRef<TransportMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
+    pub(crate) tenant: ActorRef<TenantMsg>,
     pub(crate) cards: Cards,
     pub(crate) id: CallId,
     pub(crate) start: Start,
@@ -112,6 +154,8 @@ pub(crate) enum Start {
         target: Uri,
         /// Headers for this call only.
         headers: Vec<(String, String)>,
+        /// The peer that asked for it.
+        referral: Option<Box<Referral>>,
     },
     /// We are called.
     Incoming {
@@ -121,6 +165,8 @@ pub(crate) enum Start {
         inbound: Inbound,
         /// When it came.
         at: Instant,
+        /// How it names the call whose place it wants, and those that may be meant.
+        place: Option<(Replaces, Vec<ActorRef<DialogMsg>>)>,
     },
 }
 
@@ -130,6 +176,7 @@ pub(crate) struct DialogState {
     identity: Identity,
     transport: ActorRef<TransportMsg>,
     recorder: Arc<Service<RecorderMsg>>,
+    tenant: ActorRef<TenantMsg>,
     owner: Owner,
     phase: Phase,
     events: VecDeque<CallEvent>,
@@ -146,6 +193,7 @@ pub(crate) struct DialogState {
     /// Set when the user has put the call away, which may be before it is drained.
     dismissed: bool,
     filed: bool,
+    transfers: Transfers,
 }
 
 /// What there is of the call.
@@ -186,6 +234,20 @@ impl Actor for DialogActor {
             DialogMsg::Hold(hold) => state.on_hold(hold),
             DialogMsg::Mute(muted) => state.on_mute(muted),
             DialogMsg::Digits(digits) => state.on_digits(digits.reveal()),
+            DialogMsg::Transfer { target, replaces } => {
+                state.on_transfer(*target, replaces.map(|replaces| *replaces));
+            }
+            DialogMsg::Lend(to) => state.on_lend(&to),
+            DialogMsg::AnswerTransfer(accept) => state.on_answer_transfer(&myself, accept),
+            DialogMsg::Following(call) => state.on_following(call),
+            DialogMsg::Reported { refer, status } => {
+                state.on_reported(&myself, refer, status);
+            },
+            DialogMsg::MayReplace { replaces, asker } => {
+                state.on_may_replace(&myself, &replaces, &asker);
+            }
+            DialogMsg::Fits { old, fit } => state.on_fits(&myself, old, fit).await,
+            DialogMsg::Replaced => state.on_replaced(),
             DialogMsg::Dismiss => state.on_dismiss(),
             DialogMsg::Delivered(delivery) => state.on_delivery(delivery),
             DialogMsg::Wake(generation) => {
@@ -301,8 +363,9 @@ impl DialogState {
             last_status: None,
             media_peer: None,
             sip_call_id: String::new(),
+            transfer: None,
         };
-        let config = call_config(
+        let mut config = call_config(
             &args.shared,
             &args.identity,
             &args.facts,
@@ -322,6 +385,8 @@ impl DialogState {
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,
+            transfers: Transfers::default(),
+            tenant: args.tenant,
             shared: args.shared,
             settings: args.settings,
             identity: args.identity,
@@ -330,12 +395,29 @@ impl DialogState {
         };
         state.publish();
         match args.start {
-            Start::Outgoing { target, headers } => state.start_outgoing(config, target, headers),
+            Start::Outgoing {
+                target,
+                headers,
+                referral,
+            } => {
+                if let Some(referral) = referral {
+                    config.replaces = referral.replaces;
+                    config.referred_by = referral.referred_by;
+                    state.report_to(referral.asked_in, referral.refer);
+                }
+                state.start_outgoing(config, target, headers);
+            }
             Start::Incoming {
                 request,
                 inbound,
                 at,
-            } => state.start_incoming(config, *request, inbound, at),
+                place,
+            } => {
+                if let Some((replaces, candidates)) = place {
+                    state.ask_for_place(myself, candidates, &replaces);
+                }
+                state.start_incoming(config, *request, inbound, at);
+            }
         }
         state
     }
@@ -518,10 +600,13 @@ impl DialogState {
             CallEvent::Tried(tried) => {
                 let _ = self.transport.cast(TransportMsg::Tried(tried));
             }
+            // A transfer is told to its end, also when the call is over.
+            CallEvent::Refer { id, progress } => self.on_refer_progress(id, progress),
             _ if over => {}
             CallEvent::Trying => {}
             CallEvent::Progress { status, reason, .. } => {
                 self.view.last_status = Some((status.code(), reason));
+                self.report(status);
                 if self.view.state == CallState::Trying && status == StatusCode::RINGING {
                     self.enter(CallState::Ringing);
                 } else {
@@ -537,9 +622,7 @@ impl DialogState {
             CallEvent::Info {
                 content_type, body, ..
             } => self.on_info(&content_type, &body),
-            CallEvent::Refer { .. } => {}
-            // Nobody can ask for it: REFER is not among the methods that we allow.
-            CallEvent::ReferRequested(request) => self.on_refer(request.id),
+            CallEvent::ReferRequested(request) => self.on_refer_requested(request),
             CallEvent::Redirected { contacts } => {
                 let places: Vec<_> = contacts.iter().map(|c| c.uri.to_string()).collect();
                 self.note(
@@ -558,6 +641,8 @@ impl DialogState {
         self.enter(self.talking_state());
         self.update_tones();
         self.settle_hold();
+        self.report(StatusCode::OK);
+        self.take_place();
     }
 
     fn talking_state(&self) -> CallState {
@@ -595,6 +680,10 @@ impl DialogState {
             self.view.stats = Some(stats);
         }
         self.close_media();
+        self.report(transfer::status_of_end(
+            self.view.state,
+            self.view.last_status.as_ref(),
+        ));
         self.view.failure = failure;
         self.view.ended_at = Some(wall());
         self.enter(CallState::Ended);
@@ -720,6 +809,8 @@ pub(crate) fn capabilities() -> Capabilities {
     let nobody = Uri::parse("sip:anonymous.invalid").expect("the address is written well");
     Capabilities {
         user_agent: concat!("Tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ..CallConfig::new(NameAddr::new(nobody), "").capabilities
+        ..CallConfig::new(NameAddr::new(nobody), "")
+            .with_transfers()
+            .capabilities
     }
 }

@@ -236,6 +236,9 @@ impl PhoneState {
             | Command::HoldCall { call }
             | Command::MuteCall { call, .. }
             | Command::SendDtmf { call, .. }
+            | Command::TransferCall { call, .. }
+            | Command::ConnectCalls { call, .. }
+            | Command::AnswerTransfer { call, .. }
             | Command::DismissCall { call } => self.to_call(call, command),
             Command::Register { account } => self.register(myself, account).await,
             Command::Unregister { ref account } | Command::SendOptions { ref account, .. } => {

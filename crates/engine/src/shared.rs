@@ -225,6 +225,7 @@ impl Shared {
             last_status: None,
             media_peer: None,
             sip_call_id: String::new(),
+            transfer: None,
         };
         self.file(&view, Outcome::Failed);
         self.hub.publish(Event::Call {

@@ -6,6 +6,7 @@
 mod accounts;
 mod calls;
 mod children;
+mod transfers;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,12 +19,12 @@ use model::{
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
 use sip_core::{Inbound, TransportError};
-use sip_message::Request;
+use sip_message::{Request, Uri};
 
 use self::children::start_transport;
 use crate::account::{AccountFacts, AccountMsg};
 use crate::cards::Cards;
-use crate::dialog::{DialogMsg, Start};
+use crate::dialog::{DialogMsg, Referral};
 use crate::identity::Identity;
 use crate::oneshot::OneShotMsg;
 use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
@@ -58,6 +59,12 @@ pub(crate) enum TenantMsg {
         request: Box<Request>,
         inbound: Inbound,
         at: Instant,
+    },
+    /// A peer asked for a call with somebody else, and the user agreed.
+    FollowTransfer {
+        account: AccountId,
+        target: Uri,
+        referral: Box<Referral>,
     },
     /// Whether the transport can listen where an account wants.
     Listens {
@@ -235,13 +242,18 @@ impl Actor for TenantActor {
                 inbound,
                 at,
             } => {
-                let call = state.shared.next_call();
-                let start = Start::Incoming {
-                    request,
-                    inbound,
-                    at,
-                };
-                state.start_call(&myself, call, &account, start).await;
+                state
+                    .take_call(&myself, &account, request, inbound, at)
+                    .await;
+            }
+            TenantMsg::FollowTransfer {
+                account,
+                target,
+                referral,
+            } => {
+                state
+                    .follow_transfer(&myself, &account, target, referral)
+                    .await;
             }
             TenantMsg::Listens {
                 account,
@@ -330,6 +342,11 @@ impl TenantState {
             Command::ResumeCall { call } => self.tell(call, DialogMsg::Hold(false)),
             Command::MuteCall { call, muted } => self.tell(call, DialogMsg::Mute(muted)),
             Command::SendDtmf { call, digits } => self.tell(call, DialogMsg::Digits(digits)),
+            Command::TransferCall { call, target } => self.transfer(call, &target),
+            Command::ConnectCalls { call, other } => self.connect(call, other),
+            Command::AnswerTransfer { call, accept } => {
+                self.tell(call, DialogMsg::AnswerTransfer(accept));
+            }
             Command::DismissCall { call } => match self.calls.get(&call) {
                 Some(leg) => drop(leg.cast(DialogMsg::Dismiss)),
                 // Its actor is drained and gone; the view is all there is.

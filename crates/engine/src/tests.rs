@@ -13,3 +13,4 @@ mod secure;
 mod servers;
 mod strangers;
 mod supervision;
+mod transfers;

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, CallId, Failure, Identity, MediaStats, Private, TenantId, Timestamp};
+use crate::{
+    AccountId, CallId, Failure, Identity, MediaStats, Private, TenantId, Timestamp, Transfer,
+};
 
 /// Who started the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -118,6 +120,9 @@ pub struct CallView {
     pub last_status: Option<(u16, String)>,
     /// Call-ID of the dialog: the link into the trace.
     pub sip_call_id: String,
+    /// The last transfer that was asked for in it, by either side.
+    #[serde(default)]
+    pub transfer: Option<Transfer>,
 }
 
 /// How a finished call is filed.

@@ -146,6 +146,27 @@ pub enum Command {
         /// `0`–`9`, `*`, `#`, `A`–`D`; other characters are passed over.
         digits: Private,
     },
+    /// Ask the peer of a call to call somebody else instead: a blind transfer.
+    TransferCall {
+        /// Which call.
+        call: CallId,
+        /// Whom it is to call; written like the target of a call.
+        target: String,
+    },
+    /// Connect the peers of two calls of one tenant with each other and leave both: an attended transfer.
+    ConnectCalls {
+        /// Whose peer is asked to call the other one.
+        call: CallId,
+        /// Whose peer it is to reach.
+        other: CallId,
+    },
+    /// Decide about the transfer that the peer of a call asks for.
+    AnswerTransfer {
+        /// Which call.
+        call: CallId,
+        /// Whether to call whom it names.
+        accept: bool,
+    },
     /// Put an ended call away.
     DismissCall {
         /// Which call.

@@ -20,6 +20,7 @@ mod privacy;
 mod quality;
 mod time;
 mod trace;
+mod transfer;
 
 pub use account::{
     AccountSettings, AccountView, DtmfMode, RegistrationState, SrtpPolicy, TargetState, TargetView,
@@ -39,3 +40,4 @@ pub use privacy::{
 pub use quality::{Levels, MediaStats};
 pub use time::Timestamp;
 pub use trace::{TraceBody, TraceRecord};
+pub use transfer::{Transfer, TransferState};

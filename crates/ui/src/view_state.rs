@@ -352,6 +352,7 @@ mod tests {
                 failure: None,
                 last_status: None,
                 sip_call_id: String::new(),
+                transfer: None,
             }),
         }
     }

@@ -42,6 +42,10 @@ impl DialogState {
     }
 
     fn ring(&mut self) {
+        // A call that takes the place of another is answered as soon as it may.
+        if self.takes_a_place() {
+            return;
+        }
         if let Phase::Calling(call) = &mut self.phase {
             let done = call.ring(now(), None);
             self.after_verb("ring", done);

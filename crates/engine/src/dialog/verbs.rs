@@ -114,14 +114,6 @@ impl DialogState {
         self.publish();
     }
 
-    /// The peer wants a transfer, which this phone does not carry out yet: no.
-    pub(super) fn on_refer(&mut self, id: sip_core::call::ReferId) {
-        if let Phase::Calling(call) = &mut self.phase {
-            let done = call.reject_refer(now(), id, StatusCode::DECLINE);
-            self.after_verb("refuse a transfer", done);
-        }
-    }
-
     pub(super) fn on_digits(&mut self, digits: &str) {
         let digits: Vec<char> = digits
             .chars()

@@ -54,8 +54,12 @@ impl TenantState {
             .collect();
         match entry.spec.identity.target(typed.reveal()) {
             Ok(target) => {
-                self.start_call(myself, call, account, Start::Outgoing { target, headers })
-                    .await;
+                let start = Start::Outgoing {
+                    target,
+                    headers,
+                    referral: None,
+                };
+                self.start_call(myself, call, account, start).await;
             }
             Err(detail) => {
                 let failure = Failure::new(FailureKind::BadTarget { detail });
@@ -81,6 +85,7 @@ impl TenantState {
         }
         let args = DialogArgs {
             shared: Arc::clone(&self.shared),
+            tenant: myself.clone(),
             cards: self.kept.cards.clone(),
             tenant_id: self.view.id.clone(),
             account: account.clone(),

@@ -391,6 +391,7 @@ pub(crate) fn call(
         failure: None,
         last_status: None,
         sip_call_id: format!("call-{id}@192.0.2.5"),
+        transfer: None,
     }
 }
 

@@ -1,0 +1,370 @@
+//! Calls that become calls with somebody else: transfers, asked for by either side, and INVITEs that take the place of a
+//! call (RFC 3515, RFC 3891, RFC 5589).
+//!
+//! ```text
+//!   blind      user ─► Transfer ─► REFER                          the peer calls, reports, and our call ends
+//!   attended   user ─► Lend (to the other call) ─► Transfer ─► REFER with Replaces
+//!   asked      REFER ─► view: Wanted ─► user ─► tenant: a new call, which reports back with Reported
+//!   replaced   INVITE with Replaces ─► a new call ─► MayReplace (the old) ─► Fits (the new) ─► Replaced (the old)
+//! ```
+
+use std::time::Duration;
+
+use model::{CallState, Party, Transfer, TransferState};
+use ractor::ActorRef;
+use sip_core::call::{Fit, ReferId, ReferOutcome, ReferProgress, ReferRequest, WrongState};
+use sip_message::{NameAddr, Replaces, StatusCode, Uri};
+
+use super::{DialogMsg, DialogState, Phase};
+use crate::tenant::TenantMsg;
+use crate::wake::now;
+
+/// How long a peer that transferred us has to hang up before it is put on hold.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// A call that is made because a peer asked for it.
+pub(crate) struct Referral {
+    /// The call that it was asked in, and the name of the asking there.
+    pub(crate) asked_in: ActorRef<DialogMsg>,
+    pub(crate) refer: ReferId,
+    /// The call at the far end to take the place of.
+    pub(crate) replaces: Option<Replaces>,
+    /// Who asked, to be sent on.
+    pub(crate) referred_by: Option<NameAddr>,
+}
+
+/// What a dialog knows of its transfers.
+#[derive(Default)]
+pub(super) struct Transfers {
+    /// The one that we asked for last.
+    ours: Option<ReferId>,
+    /// The one that the peer asked for and the user has not decided.
+    wanted: Option<Box<ReferRequest>>,
+    /// Who wants to know how this call goes.
+    reports_to: Option<(ActorRef<DialogMsg>, ReferId)>,
+    /// The call that this one takes the place of.
+    place: Place,
+}
+
+#[derive(Default)]
+enum Place {
+    /// A call like any other.
+    #[default]
+    Own,
+    /// Those that have its Call-ID are asked whether they are meant and may be replaced.
+    Asked(Vec<ActorRef<DialogMsg>>),
+    /// It may; the old call ends when this one is up.
+    Granted(ActorRef<DialogMsg>),
+}
+
+impl DialogState {
+    /// Remembers whom to tell how this call goes.
+    pub(super) fn report_to(&mut self, asked_in: ActorRef<DialogMsg>, refer: ReferId) {
+        self.transfers.reports_to = Some((asked_in, refer));
+    }
+
+    /// This call wants the place of one of `candidates`, which are asked. Two have one Call-ID where we are both
+    /// ends of a call.
+    pub(super) fn ask_for_place(
+        &mut self,
+        myself: &ActorRef<DialogMsg>,
+        candidates: Vec<ActorRef<DialogMsg>>,
+        replaces: &Replaces,
+    ) {
+        for candidate in &candidates {
+            let _ = candidate.cast(DialogMsg::MayReplace {
+                replaces: replaces.clone(),
+                asker: myself.clone(),
+            });
+        }
+        self.transfers.place = Place::Asked(candidates);
+    }
+
+    /// Whether this call is to take the place of another one, so that nothing rings for it.
+    pub(super) fn takes_a_place(&self) -> bool {
+        !matches!(self.transfers.place, Place::Own)
+    }
+
+    /// The user asks the peer to call somebody else, or to speak with the peer of another call of ours.
+    pub(super) fn on_transfer(&mut self, target: NameAddr, replaces: Option<Replaces>) {
+        let party = party(&target);
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
+        let asked = call.refer(now(), &target, replaces.as_ref());
+        let state = match asked {
+            Ok(id) => {
+                self.transfers.ours = Some(id);
+                TransferState::Asked
+            }
+            Err(_) => TransferState::Failed,
+        };
+        self.after_verb("transfer", asked.map(drop));
+        self.show(Transfer::Ours {
+            target: party,
+            state,
+            status: None,
+        });
+    }
+
+    /// This call is the one that the peer of `to` is connected with.
+    pub(super) fn on_lend(&mut self, to: &ActorRef<DialogMsg>) {
+        let Phase::Calling(call) = &self.phase else {
+            return;
+        };
+        let (Some(replaces), Some(dialog)) = (call.as_replaces(), call.dialog()) else {
+            return self.note("call", "there is nobody here to connect with".to_owned());
+        };
+        // RFC 5589 §7.3: the contact where it can be reached from anywhere, else the address.
+        let mut target = dialog.remote().clone();
+        if dialog.target().params.has("gr") {
+            target.uri = dialog.target().clone();
+        }
+        target.params.remove("tag");
+        let _ = to.cast(DialogMsg::Transfer {
+            target: Box::new(target),
+            replaces: Some(Box::new(replaces)),
+        });
+    }
+
+    /// How a transfer of ours goes.
+    pub(super) fn on_refer_progress(&mut self, id: ReferId, progress: ReferProgress) {
+        let Some(Transfer::Ours { target, status, .. }) = &self.view.transfer else {
+            return;
+        };
+        if self.transfers.ours != Some(id) {
+            return;
+        }
+        let (target, before) = (target.clone(), status.clone());
+        let (state, status) = match progress {
+            ReferProgress::Accepted => (TransferState::Trying, before),
+            ReferProgress::Progress { status, reason } => {
+                (TransferState::Trying, Some((status.code(), reason)))
+            }
+            ReferProgress::Done(outcome) => {
+                let done = matches!(
+                    &outcome,
+                    ReferOutcome::Answered { status, .. } if status.is_success()
+                ) || outcome == ReferOutcome::Untold;
+                let state = match done {
+                    true => TransferState::Done,
+                    false => TransferState::Failed,
+                };
+                let status = match outcome {
+                    ReferOutcome::Answered { status, reason } => Some((status.code(), reason)),
+                    ReferOutcome::Refused { status } => {
+                        Some((status.code(), status.phrase().to_owned()))
+                    }
+                    ReferOutcome::Untold | ReferOutcome::Lost { .. } | ReferOutcome::Unsent => {
+                        before
+                    }
+                };
+                (state, status)
+            }
+        };
+        let done = state == TransferState::Done;
+        self.note(
+            "call",
+            format!("transfer: {}", said(state, status.as_ref())),
+        );
+        self.show(Transfer::Ours {
+            target,
+            state,
+            status,
+        });
+        // RFC 5589 §6.1: who transfers leaves when the others talk.
+        if done && self.view.state.is_live() {
+            self.on_end();
+        }
+    }
+
+    /// The peer asks us to call somebody: the user decides.
+    pub(super) fn on_refer_requested(&mut self, request: Box<ReferRequest>) {
+        let scheme = request.target.uri.scheme.as_str().to_ascii_lowercase();
+        let refusal = if !matches!(scheme.as_str(), "sip" | "sips" | "tel") {
+            Some(StatusCode::UNSUPPORTED_URI_SCHEME)
+        } else if self.transfers.wanted.is_some() || !self.view.state.is_up() {
+            Some(StatusCode::DECLINE)
+        } else {
+            None
+        };
+        if let Some(status) = refusal {
+            return self.refuse_refer(request.id, status);
+        }
+        self.show(Transfer::Wanted {
+            target: party(&request.target),
+            by: request.referred_by.as_ref().map(party),
+        });
+        self.transfers.wanted = Some(request);
+    }
+
+    /// The user decided about it.
+    pub(super) fn on_answer_transfer(&mut self, myself: &ActorRef<DialogMsg>, accept: bool) {
+        let Some(request) = self.transfers.wanted.take() else {
+            return;
+        };
+        if !accept {
+            self.refuse_refer(request.id, StatusCode::DECLINE);
+            self.view.transfer = None;
+            return self.publish();
+        }
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.accept_refer(now(), request.id);
+            self.after_verb("follow a transfer", done);
+        }
+        let ReferRequest {
+            id,
+            target,
+            replaces,
+            referred_by,
+            ..
+        } = *request;
+        let _ = self.tenant.cast(TenantMsg::FollowTransfer {
+            account: self.view.account.clone(),
+            target: target.uri,
+            referral: Box::new(Referral {
+                asked_in: myself.clone(),
+                refer: id,
+                replaces,
+                referred_by,
+            }),
+        });
+    }
+
+    fn refuse_refer(&mut self, id: ReferId, status: StatusCode) {
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.reject_refer(now(), id, status);
+            self.after_verb("refuse a transfer", done);
+        }
+    }
+
+    /// The new call that the peer asked for exists.
+    pub(super) fn on_following(&mut self, call: model::CallId) {
+        if let Some(transfer) = &self.view.transfer {
+            let target = transfer.target().clone();
+            self.show(Transfer::Following { target, call });
+        }
+    }
+
+    /// How the call goes that the peer asked for.
+    pub(super) fn on_reported(
+        &mut self,
+        myself: &ActorRef<DialogMsg>,
+        id: ReferId,
+        status: StatusCode,
+    ) {
+        if let Phase::Calling(call) = &mut self.phase {
+            match call.report_refer(now(), id, status) {
+                // The peer may have stopped to listen.
+                Ok(()) | Err(WrongState::NothingDue) => self.after_verb("report", Ok(())),
+                Err(error) => self.after_verb("report", Err(error)),
+            }
+        }
+        if status.is_success() && self.view.state.is_up() {
+            // One pair of ears. The peer that sent us on hangs up when it hears of this, and waits on hold if not.
+            myself.send_after(COURTESY, || DialogMsg::Hold(true));
+        }
+    }
+
+    /// Tells whoever asked for this call how it goes.
+    pub(super) fn report(&mut self, status: StatusCode) {
+        let Some((asked_in, refer)) = &self.transfers.reports_to else {
+            return;
+        };
+        let _ = asked_in.cast(DialogMsg::Reported {
+            refer: *refer,
+            status,
+        });
+        if status.is_final() {
+            self.transfers.reports_to = None;
+        }
+    }
+
+    /// A new call wants this one's place.
+    pub(super) fn on_may_replace(
+        &self,
+        myself: &ActorRef<DialogMsg>,
+        replaces: &Replaces,
+        asker: &ActorRef<DialogMsg>,
+    ) {
+        let fit = match &self.phase {
+            Phase::Calling(call) => call.replaced_by(replaces),
+            Phase::Finding(_) | Phase::Over => Fit::Other,
+        };
+        let old = myself.clone();
+        let _ = asker.cast(DialogMsg::Fits { old, fit });
+    }
+
+    /// Whether this call may have the place it wants.
+    pub(super) async fn on_fits(
+        &mut self,
+        myself: &ActorRef<DialogMsg>,
+        old: ActorRef<DialogMsg>,
+        fit: Fit,
+    ) {
+        let Place::Asked(candidates) = &mut self.transfers.place else {
+            return;
+        };
+        candidates.retain(|candidate| candidate.get_id() != old.get_id());
+        let refusal = match fit {
+            Fit::Yes { .. } => {
+                self.transfers.place = Place::Granted(old);
+                // Nobody is asked: the user talks in the old call, or has tried to.
+                return self.on_answer(myself).await;
+            }
+            Fit::Other if !candidates.is_empty() => return,
+            Fit::Other => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            Fit::No(status) => status,
+        };
+        self.on_reject(Some(refusal.code()));
+    }
+
+    /// This call is up: the one whose place it takes ends.
+    pub(super) fn take_place(&mut self) {
+        if let Place::Granted(old) = std::mem::take(&mut self.transfers.place) {
+            let _ = old.cast(DialogMsg::Replaced);
+        }
+    }
+
+    pub(super) fn on_replaced(&mut self) {
+        self.note("call", "another call took the place of this one".to_owned());
+        self.on_end();
+    }
+
+    fn show(&mut self, transfer: Transfer) {
+        self.view.transfer = Some(transfer);
+        self.publish();
+    }
+}
+
+/// How a call ended for whoever asked for it, where no peer said a status.
+pub(super) fn status_of_end(state: CallState, last: Option<&(u16, String)>) -> StatusCode {
+    let said = last.and_then(|(code, _)| StatusCode::new(*code));
+    match said.filter(|status| status.code() >= 300) {
+        Some(status) => status,
+        None if state == CallState::Ringing => StatusCode::TEMPORARILY_UNAVAILABLE,
+        None => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn party(who: &NameAddr) -> Party {
+    let mut uri: Uri = who.uri.clone();
+    uri.headers.clear();
+    Party {
+        display: who.display.clone(),
+        uri: uri.to_string(),
+    }
+}
+
+fn said(state: TransferState, status: Option<&(u16, String)>) -> String {
+    let what = match state {
+        TransferState::Asked => "the peer is asked",
+        TransferState::Trying => "the peer tries",
+        TransferState::Done => "done",
+        TransferState::Failed => "it did not work",
+    };
+    match status {
+        Some((code, phrase)) => format!("{what} ({code} {phrase})"),
+        None => what.to_owned(),
+    }
+}
