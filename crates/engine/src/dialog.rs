@@ -242,7 +242,7 @@ impl Actor for DialogActor {
             DialogMsg::Following(call) => state.on_following(call),
             DialogMsg::Reported { refer, status } => {
                 state.on_reported(&myself, refer, status);
-            },
+            }
             DialogMsg::MayReplace { replaces, asker } => {
                 state.on_may_replace(&myself, &replaces, &asker);
             }
