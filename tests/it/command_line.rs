@@ -141,7 +141,7 @@ const FAULTS: &[(&str, i32, &str)] = &[
     ("call 600 @A --rate nan", 2, "calls a second"),
     ("call 600 @A --dtmf-send 12x3", 2, "“x” is no digit"),
     ("answer @A --dtmf-send 1-2", 2, "“-” is no digit"),
-    ("register @A --tls-ca missing.pem", 2, "udp and tcp only"),
+    ("register @A --tls-ca missing.pem", 2, "missing.pem"),
     ("register @A --bind nowhere", 2, "nowhere"),
     (
         "register @A --password-env TIPRING_NO_SUCH",

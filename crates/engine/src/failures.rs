@@ -153,8 +153,12 @@ fn network(fault: &NetworkFault) -> Failure {
 
 /// A next hop that could not be found.
 pub(crate) fn resolve(error: &ResolveError) -> Failure {
+    let step = match error {
+        ResolveError::Unusable(_) => NetworkStep::NoTransport,
+        _ => NetworkStep::Dns,
+    };
     Failure::new(FailureKind::Network {
-        step: NetworkStep::Dns,
+        step,
         detail: error.to_string(),
     })
 }
