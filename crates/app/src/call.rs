@@ -134,7 +134,13 @@ pub(crate) fn digits_due(
         let bare = part.trim_end_matches([',', 'p', 'P']);
         if !bare.is_empty() {
             let digits = bare.to_owned();
-            due.push((at, Command::SendDtmf { call, digits }));
+            due.push((
+                at,
+                Command::SendDtmf {
+                    call,
+                    digits: digits.into(),
+                },
+            ));
             at += DIGIT_TIME * u32::try_from(bare.chars().count()).unwrap_or(u32::MAX);
         }
         if bare.len() < part.len() {
@@ -160,7 +166,7 @@ mod tests {
         let parts: Vec<_> = due
             .iter()
             .map(|(_, d)| match d {
-                Command::SendDtmf { digits, .. } => digits.as_str(),
+                Command::SendDtmf { digits, .. } => digits.reveal(),
                 _ => "",
             })
             .collect();

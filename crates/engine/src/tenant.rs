@@ -342,7 +342,7 @@ impl TenantState {
             Command::ResumeCall { call } => self.tell(call, DialogMsg::Hold(false)),
             Command::MuteCall { call, muted } => self.tell(call, DialogMsg::Mute(muted)),
             Command::SendDtmf { call, digits } => self.tell(call, DialogMsg::Digits(digits)),
-            Command::TransferCall { call, target } => self.transfer(call, &target),
+            Command::TransferCall { call, target } => self.transfer(call, target.reveal()),
             Command::ConnectCalls { call, other } => self.connect(call, other),
             Command::AnswerTransfer { call, accept } => {
                 self.tell(call, DialogMsg::AnswerTransfer(accept));

@@ -151,7 +151,7 @@ pub enum Command {
         /// Which call.
         call: CallId,
         /// Whom it is to call; written like the target of a call.
-        target: String,
+        target: Private,
     },
     /// Connect the peers of two calls of one tenant with each other and leave both: an attended transfer.
     ConnectCalls {

@@ -351,8 +351,8 @@ fn party(who: &NameAddr) -> Party {
     let mut uri: Uri = who.uri.clone();
     uri.headers.clear();
     Party {
-        display: who.display.clone(),
-        uri: uri.to_string(),
+        display: who.display.clone().map(Into::into),
+        uri: uri.to_string().into(),
     }
 }
 

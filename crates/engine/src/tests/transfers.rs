@@ -11,7 +11,7 @@ async fn until_wanted(house: &mut House, call: CallId) -> String {
         .until("a transfer is asked for", |s| {
             let view = s.calls.iter().find(|c| c.id == call)?;
             match &view.transfer {
-                Some(Transfer::Wanted { target, .. }) => Some(target.uri.clone()),
+                Some(Transfer::Wanted { target, .. }) => Some(target.uri.reveal().to_owned()),
                 _ => None,
             }
         })
@@ -55,7 +55,7 @@ async fn a_blind_transfer_is_followed_and_reported_to_its_end() {
     let (alice, bob) = house.talk("alice", "sip:bob@beta.test").await;
     house.engine.send(Command::TransferCall {
         call: bob,
-        target: "sip:amy@alpha.test".to_owned(),
+        target: "sip:amy@alpha.test".into(),
     });
     assert_eq!(until_wanted(&mut house, alice).await, "sip:amy@alpha.test");
     house.engine.send(Command::AnswerTransfer {
@@ -86,7 +86,7 @@ async fn a_transfer_that_is_declined_or_leads_nowhere_leaves_the_call_as_it_was(
     let (alice, bob) = house.talk("alice", "sip:bob@beta.test").await;
     let ask = |target: &str| Command::TransferCall {
         call: bob,
-        target: target.to_owned(),
+        target: target.into(),
     };
     house.engine.send(ask("sip:amy@alpha.test"));
     until_wanted(&mut house, alice).await;
