@@ -18,4 +18,5 @@ mod load;
 mod privacy;
 mod servers;
 mod tenants;
+mod ways;
 mod window;
