@@ -1,0 +1,66 @@
+//! What goes out, and what becomes known of it.
+
+use sip_core::{Destination, Transmit};
+use wire::Towards;
+
+use super::unreachable::Undelivered;
+use super::{Delivery, Owner, TransportState, unsent};
+use crate::recorder::RecorderMsg;
+use crate::wake::now;
+
+impl TransportState {
+    pub(super) fn on_send(&mut self, from: &Owner, transmit: Transmit) {
+        let (path, result) = match transmit.destination {
+            destination if destination.transport().is_reliable() => {
+                let path = *destination.path();
+                let known = self.names.get(&(from.id, path.remote)).cloned();
+                // A way that was not asked for: back to where a request came from.
+                let towards = known.unwrap_or_else(|| Towards {
+                    tls: self.default_tls(path.transport),
+                    ..Towards::default()
+                });
+                let sent = self
+                    .connections
+                    .send(&destination, &towards, &transmit.bytes, from);
+                (path, sent)
+            }
+            Destination::Flow { id, path } => {
+                (path, self.sockets.send(Some(id), path, &transmit.bytes))
+            }
+            Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes)),
+        };
+        let account = Some(from.account.clone());
+        if !path.transport.is_reliable() && result.is_ok() {
+            self.unanswered
+                .on_sent(now(), path.remote, &transmit.bytes, from);
+        }
+        self.record(
+            crate::wall(),
+            true,
+            path,
+            &transmit.bytes,
+            account,
+            from.call,
+        );
+        if let Err(error) = result {
+            unsent(from, &transmit.bytes, error);
+        }
+    }
+
+    /// A request found nobody, and nobody else has answered it.
+    pub(super) fn on_undelivered(&mut self, undelivered: Undelivered) {
+        let Some(owner) = self.unanswered.take(&undelivered) else {
+            return;
+        };
+        let Undelivered { to, branch, error } = undelivered;
+        self.args.recorder.cast(RecorderMsg::Note {
+            time: crate::wall(),
+            topic: "transport",
+            text: format!("a request to {to} found nobody: {error}"),
+            account: Some(owner.account.clone()),
+            call: owner.call,
+            sip_call_id: None,
+        });
+        owner.deliver(Delivery::Unsent { branch, error });
+    }
+}
