@@ -108,20 +108,12 @@ impl Actor for AccountActor {
     ) -> Result<Self::State, ActorProcessingErr> {
         let owner = Owner::new(&myself, args.id.clone(), None, AccountMsg::Delivered).registering();
         let registration = Registration::new(config(&args), &args.shared.seed());
-        let view = AccountView {
-            id: args.id.clone(),
-            tenant: args.tenant_id.clone(),
-            settings: args.settings.clone(),
-            state: RegistrationState::Off,
-            since: wall(),
-            expires_at: None,
-            retry_at: None,
-            target: None,
-            mapped: None,
-            round_trip_ms: None,
-            failure: None,
-            targets: Vec::new(),
-        };
+        let view = AccountView::new(
+            args.id.clone(),
+            args.tenant_id.clone(),
+            args.settings.clone(),
+            wall(),
+        );
         let mut state = AccountState {
             owner,
             registration,

@@ -192,6 +192,7 @@ mod tests {
                 name: String::new(),
                 colour: 0,
                 degraded: false,
+                bind: None,
             },
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use model::AccountSettings;
+use model::{AccountSettings, LoginKind};
 use secrecy::{ExposeSecret, SecretString};
 use sip_core::Transport;
 use sip_core::auth::{Credentials, Home};
@@ -28,11 +28,20 @@ pub enum IdentityError {
     #[error("“{0}” is not a proxy; it looks like sip:proxy.example.com:5060;transport=tcp;lr")]
     Proxy(String),
     /// The local address.
-    #[error("“{0}” is not a local address; it looks like 192.0.2.10:5060")]
+    #[error(
+        "“{0}” is not a local address or the name of a network interface that has one; it looks like \
+         192.0.2.10:5060 or eth0"
+    )]
     Bind(String),
     /// The files for TLS.
     #[error("TLS cannot be used: {0}")]
     Tls(String),
+    /// The public address.
+    #[error("“{0}” is not a public address; it looks like 198.51.100.7 or 198.51.100.7:5060")]
+    Public(String),
+    /// Somebody to watch.
+    #[error("“{0}” cannot be watched: {1}")]
+    Watched(String, String),
     /// An extra header.
     #[error("“{0}” is not a header; it looks like X-Room: 42")]
     Header(String),
@@ -57,6 +66,10 @@ pub(crate) struct Identity {
     pub(crate) registrar: Uri,
     /// The next hop of everything, when one is set.
     pub(crate) proxy: Option<Uri>,
+    /// Further proxies, each for a flow of its own (RFC 5626 §4.2).
+    pub(crate) more_proxies: Vec<Uri>,
+    /// The address to tell in place of the local one; port 0 is the local port.
+    pub(crate) public: Option<SocketAddr>,
     pub(crate) transport: Option<Transport>,
     pub(crate) bind: Option<SocketAddr>,
     /// The user part of our Contact. Part of it cannot be guessed, so that only those who were told
@@ -67,6 +80,8 @@ pub(crate) struct Identity {
     /// How to be a client of TLS, when the settings name files for that.
     pub(crate) tls: Option<Arc<ClientTls>>,
     auth_user: String,
+    /// Whether the secret is a bearer token.
+    token: bool,
 }
 
 /// The address of record, masked.
@@ -109,6 +124,15 @@ impl Identity {
     /// Reads the settings; `secret` makes the Contact hard to guess and stays the same for an
     /// account as long as the program runs.
     pub(crate) fn new(settings: &AccountSettings, secret: u32) -> Result<Self, IdentityError> {
+        Self::at(settings, secret, None)
+    }
+
+    /// The same, at this local address unless the settings name another.
+    pub(crate) fn at(
+        settings: &AccountSettings,
+        secret: u32,
+        tenant_bind: Option<&str>,
+    ) -> Result<Self, IdentityError> {
         let aor = parse_aor(settings.aor.reveal())
             .ok_or_else(|| IdentityError::Aor(settings.aor.reveal().to_owned()))?;
         let registrar = match settings.registrar.as_deref() {
@@ -121,15 +145,19 @@ impl Identity {
                 ..aor.clone()
             },
         };
-        let proxy = match settings.proxy.as_deref() {
+        let parse_proxy =
+            |text: &String| parse_host_uri(text).ok_or_else(|| IdentityError::Proxy(text.clone()));
+        let proxy = settings.proxy.as_ref().map(parse_proxy).transpose()?;
+        let more_proxies = settings
+            .more_proxies
+            .iter()
+            .map(parse_proxy)
+            .collect::<Result<_, _>>()?;
+        let bind = settings.bind.as_deref().or(tenant_bind);
+        let bind = bind.map(local_address).transpose()?;
+        let public = match settings.public_address.as_deref() {
             Some(text) => {
-                Some(parse_host_uri(text).ok_or_else(|| IdentityError::Proxy(text.to_owned()))?)
-            }
-            None => None,
-        };
-        let bind = match settings.bind.as_deref() {
-            Some(text) => {
-                Some(parse_bind(text).ok_or_else(|| IdentityError::Bind(text.to_owned()))?)
+                Some(parse_bind(text).ok_or_else(|| IdentityError::Public(text.to_owned()))?)
             }
             None => None,
         };
@@ -153,10 +181,13 @@ impl Identity {
         address.headers.clear();
         let mut from = NameAddr::new(address);
         from.display = display;
-        Ok(Self {
+        let identity = Self {
             from,
             registrar,
             proxy,
+            more_proxies,
+            public,
+            token: settings.login == LoginKind::Token,
             transport: settings.transport.map(names::core_transport),
             bind,
             contact_user: format!("{user}-{secret:08x}"),
@@ -167,7 +198,14 @@ impl Identity {
                 .auth_user
                 .as_ref()
                 .map_or(user, |name| name.reveal().to_owned()),
-        })
+        };
+        for watched in &settings.watched {
+            let typed = watched.reveal();
+            if let Err(why) = identity.target(typed) {
+                return Err(IdentityError::Watched(typed.to_owned(), why));
+            }
+        }
+        Ok(identity)
     }
 
     /// User part of the address of record.
@@ -175,8 +213,12 @@ impl Identity {
         self.from.uri.user.as_deref().unwrap_or("")
     }
 
-    /// The name and password to answer challenges with.
+    /// The name and password, or the token, to answer challenges with.
     pub(crate) fn credentials(&self, password: Option<&SecretString>) -> Option<Credentials> {
+        if self.token {
+            return password
+                .and_then(|token| Credentials::bearer(token.expose_secret().to_owned()));
+        }
         password.map(|p| Credentials::new(self.auth_user.clone(), p.expose_secret().to_owned()))
     }
 
@@ -289,6 +331,38 @@ fn parse_host_uri(text: &str) -> Option<Uri> {
     } else {
         Uri::parse(&format!("sip:{text}")).ok()
     }
+}
+
+/// A local address, `IP` or `IP:PORT`, or that of a network interface by its name.
+pub(crate) fn local_address(text: &str) -> Result<SocketAddr, IdentityError> {
+    parse_bind(text)
+        .or_else(|| interface_address(text.trim()))
+        .ok_or_else(|| IdentityError::Bind(text.to_owned()))
+}
+
+/// The first address of an interface, one of IPv4 before one of IPv6. Addresses that mean something on
+/// one link only are left out: they cannot be told to others.
+#[cfg(unix)]
+fn interface_address(name: &str) -> Option<SocketAddr> {
+    let of_interface = nix::ifaddrs::getifaddrs()
+        .ok()?
+        .filter(|interface| interface.interface_name == name)
+        .filter_map(|interface| interface.address);
+    let mut ipv6 = None;
+    for address in of_interface {
+        if let Some(v4) = address.as_sockaddr_in() {
+            return Some(SocketAddr::from((v4.ip(), 0)));
+        }
+        let v6 = address.as_sockaddr_in6().map(|v6| v6.ip());
+        ipv6 = ipv6.or(v6.filter(|ip| !ip.is_unicast_link_local()));
+    }
+    ipv6.map(|ip| SocketAddr::from((ip, 0)))
+}
+
+/// Interfaces have no short names here.
+#[cfg(not(unix))]
+fn interface_address(_: &str) -> Option<SocketAddr> {
+    None
 }
 
 fn parse_bind(text: &str) -> Option<SocketAddr> {

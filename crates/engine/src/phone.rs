@@ -3,6 +3,7 @@
 mod accounts;
 mod calls;
 mod children;
+mod persons;
 mod secrets;
 
 use std::collections::HashMap;
@@ -204,6 +205,7 @@ impl PhoneState {
                 name,
                 colour,
             } => self.update_tenant(&tenant, name, colour),
+            Command::SetTenantBind { tenant, bind } => self.bind_tenant(&tenant, bind),
             Command::RemoveTenant { tenant } => self.remove_tenant(&tenant),
             Command::AddAccount {
                 tenant,
@@ -241,10 +243,24 @@ impl PhoneState {
             | Command::AnswerTransfer { call, .. }
             | Command::DismissCall { call } => self.to_call(call, command),
             Command::Register { account } => self.register(myself, account).await,
-            Command::Unregister { ref account } | Command::SendOptions { ref account, .. } => {
+            Command::Unregister { ref account }
+            | Command::SendOptions { ref account, .. }
+            | Command::ListBindings { ref account }
+            | Command::RemoveBinding { ref account, .. }
+            | Command::ClearBindings { ref account }
+            | Command::SendMessage { ref account, .. } => {
                 let account = account.clone();
                 self.to_account(&account, command);
             }
+            Command::MarkMessagesRead { account } => self.mark_messages_read(&account),
+            Command::ClearMessages { account } => {
+                self.shared.hub.publish(Event::MessagesCleared { account });
+            }
+            Command::SetPresence {
+                account,
+                state,
+                note,
+            } => self.set_presence(account, state, &note),
             Command::ChooseDevice { role, device } => {
                 match role {
                     DeviceRole::Capture => self.settings.devices.capture.clone_from(&device),

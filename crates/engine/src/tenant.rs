@@ -83,6 +83,8 @@ pub(crate) enum TenantMsg {
     RestartAccount(AccountId),
     /// The tenant's name or colour is different.
     Renamed { name: String, colour: u8 },
+    /// The local address of its accounts is another.
+    Bound { bind: Option<String> },
     /// Hang up, sign out, and end.
     Leave,
     /// Goodbyes have had their time.
@@ -278,6 +280,12 @@ impl Actor for TenantActor {
             TenantMsg::Renamed { name, colour } => {
                 state.view.name = name;
                 state.view.colour = colour;
+                state.shared.hub.publish(Event::Tenant {
+                    tenant: state.view.clone(),
+                });
+            }
+            TenantMsg::Bound { bind } => {
+                state.view.bind = bind;
                 state.shared.hub.publish(Event::Tenant {
                     tenant: state.view.clone(),
                 });

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::privacy::for_log;
-use crate::{AccountId, Failure, Identity, Private, TenantId, Timestamp};
+use crate::{
+    AccountId, Failure, Identity, LampView, OwnPresence, Private, TenantId, Timestamp, WaitingView,
+    WatchKind,
+};
 
 /// How SIP travels (RFC 3261 §18, RFC 7118).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,6 +66,25 @@ pub enum DtmfMode {
     Inband,
 }
 
+/// What the secret of an account is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoginKind {
+    /// A password, for digest logins.
+    #[default]
+    Password,
+    /// A bearer token (RFC 8898), shown over TLS only to servers that ask for one.
+    Token,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one_flow() -> u8 {
+    1
+}
+
 /// What a person sets for an account. The password is not here: it lives in the secret store.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -105,6 +127,29 @@ pub struct AccountSettings {
     pub dtmf: DtmfMode,
     /// Headers added to each outgoing INVITE, `Name: value`.
     pub headers: Vec<String>,
+    /// What the account's secret is: a password or a token.
+    pub login: LoginKind,
+    /// Further outbound proxies, by each of which a flow of its own is kept (RFC 5626).
+    pub more_proxies: Vec<String>,
+    /// How many flows to keep to the registrar (RFC 5626), at most 4, and at least as many as there
+    /// are proxies. 0 registers without flows.
+    #[serde(default = "one_flow")]
+    pub flows: u8,
+    /// Whether to ask for an address that reaches this phone from anywhere (GRUU, RFC 5627), and to
+    /// use it in calls.
+    pub gruu: bool,
+    /// The address at which the world reaches us where that is another than the local one, `IP` or
+    /// `IP:PORT`: told in Contact.
+    pub public_address: Option<String>,
+    /// Whether to ask for waiting messages (RFC 3842).
+    #[serde(default = "yes")]
+    pub mwi: bool,
+    /// Whom to watch: numbers, names or addresses, written like the target of a call.
+    pub watched: Vec<Identity>,
+    /// What to ask about them.
+    pub watch: WatchKind,
+    /// Whether our own presence is published (RFC 3903).
+    pub publish_presence: bool,
 }
 
 impl AccountSettings {
@@ -115,6 +160,8 @@ impl AccountSettings {
             register: true,
             expires_s: 600,
             codecs: ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec(),
+            flows: 1,
+            mwi: true,
             ..Self::default()
         }
     }
@@ -137,6 +184,11 @@ impl fmt::Debug for AccountSettings {
             .field("codecs", &self.codecs)
             .field("dtmf", &self.dtmf)
             .field("headers", &self.headers.len())
+            .field("more_proxies", &self.more_proxies.len())
+            .field("flows", &self.flows)
+            .field("mwi", &self.mwi)
+            .field("watched", &self.watched.len())
+            .field("publish_presence", &self.publish_presence)
             .finish_non_exhaustive()
     }
 }
@@ -173,6 +225,10 @@ pub struct TenantView {
     pub colour: u8,
     /// Set while its machinery rests after repeated failures.
     pub degraded: bool,
+    /// The local address of accounts that name none of their own: `IP`, `IP:PORT`, or the name of a
+    /// network interface.
+    #[serde(default)]
+    pub bind: Option<String>,
 }
 
 /// An account as the view shows it.
@@ -204,6 +260,93 @@ pub struct AccountView {
     /// empty before they were looked for.
     #[serde(default)]
     pub targets: Vec<TargetView>,
+    /// How long the registrar granted last, in seconds.
+    #[serde(default)]
+    pub granted_s: Option<u32>,
+    /// When it came to be watched: since then `up_ms` is counted.
+    #[serde(default)]
+    pub watched_since: Timestamp,
+    /// How long it was registered before the present state, in milliseconds.
+    #[serde(default)]
+    pub up_ms: u64,
+    /// Round trips of the newest REGISTERs in milliseconds, oldest first.
+    #[serde(default)]
+    pub round_trips_ms: Vec<f32>,
+    /// What happened to the registration, oldest first; the newest 50.
+    #[serde(default)]
+    pub marks: Vec<RegistrationMark>,
+    /// The flows to the registrar; one for an account that keeps none.
+    #[serde(default)]
+    pub flows: Vec<FlowView>,
+    /// Whether the registrar keeps to the flows (RFC 5626 §6).
+    #[serde(default)]
+    pub outbound: bool,
+    /// The lasting address of this phone, when the registrar gave one (RFC 5627).
+    #[serde(default)]
+    pub public_gruu: Option<Identity>,
+    /// The address of this phone that does not tell whose it is.
+    #[serde(default)]
+    pub temporary_gruu: Option<Identity>,
+    /// Everything that is registered under this address, as the registrar listed it last.
+    #[serde(default)]
+    pub bindings: Vec<BindingView>,
+    /// Waiting messages, once they were told.
+    #[serde(default)]
+    pub waiting: Option<WaitingView>,
+    /// Why waiting messages are not known though they were asked for.
+    #[serde(default)]
+    pub waiting_sentence: Option<String>,
+    /// The watched addresses, in the order of the settings.
+    #[serde(default)]
+    pub lamps: Vec<LampView>,
+    /// Our own presence, where it is published.
+    #[serde(default)]
+    pub presence: Option<OwnPresence>,
+}
+
+/// Something that happened to a registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationMark {
+    /// When.
+    pub time: Timestamp,
+    /// What the registration was from then on.
+    pub state: RegistrationState,
+    /// Why, in a sentence, where there is more to say than the state.
+    pub text: Option<String>,
+}
+
+/// One flow to the registrar (RFC 5626).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowView {
+    /// Its number, counted from 1.
+    pub reg_id: u32,
+    /// The proxy that it leads to, where one is set.
+    pub proxy: Option<String>,
+    /// What it does.
+    pub state: RegistrationState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The server at its other end, `udp:192.0.2.1:5060`.
+    pub target: Option<String>,
+    /// When the granted registration ends.
+    pub expires_at: Option<Timestamp>,
+    /// When the next try is due, if waiting.
+    pub retry_at: Option<Timestamp>,
+    /// How often the server wants to hear of us at least, in seconds (RFC 5626 §5.4).
+    pub flow_timer_s: Option<u32>,
+    /// Why it does not stand.
+    pub failure: Option<Failure>,
+}
+
+/// One binding at the registrar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingView {
+    /// Its URI, as the registrar lists it.
+    pub uri: Identity,
+    /// Whether it is ours.
+    pub own: bool,
+    /// When it ends, when the registrar said so.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What is known of one server of an account.
@@ -243,6 +386,38 @@ pub enum TargetState {
 }
 
 impl AccountView {
+    /// An account of which nothing is known yet.
+    pub fn new(id: AccountId, tenant: TenantId, settings: AccountSettings, now: Timestamp) -> Self {
+        Self {
+            id,
+            tenant,
+            settings,
+            state: RegistrationState::Off,
+            since: now,
+            expires_at: None,
+            retry_at: None,
+            target: None,
+            mapped: None,
+            round_trip_ms: None,
+            failure: None,
+            targets: Vec::new(),
+            granted_s: None,
+            watched_since: now,
+            up_ms: 0,
+            round_trips_ms: Vec::new(),
+            marks: Vec::new(),
+            flows: Vec::new(),
+            outbound: false,
+            public_gruu: None,
+            temporary_gruu: None,
+            bindings: Vec::new(),
+            waiting: None,
+            waiting_sentence: None,
+            lamps: Vec::new(),
+            presence: None,
+        }
+    }
+
     /// What to call the account in a list: its label, or the address without the scheme.
     pub fn title(&self) -> &str {
         if self.settings.label.is_empty() {

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AccountSettings, CallId, DeviceId, Identity, Preferences, Private, TenantId,
+    AccountId, AccountSettings, CallId, DeviceId, Identity, Preferences, PresenceState, Private,
+    TenantId,
 };
 
 /// A password on its way to the secret store. Prints as `Password(…)`.
@@ -57,6 +58,13 @@ pub enum Command {
         /// Index into the theme's tenant colours.
         colour: u8,
     },
+    /// Choose the local address of those accounts of a tenant that name none of their own.
+    SetTenantBind {
+        /// Which tenant.
+        tenant: TenantId,
+        /// `IP`, `IP:PORT`, or the name of a network interface; `None` is any address.
+        bind: Option<String>,
+    },
     /// Remove a tenant with its accounts, secrets and history.
     RemoveTenant {
         /// Which tenant.
@@ -94,6 +102,54 @@ pub enum Command {
     Unregister {
         /// Which account.
         account: AccountId,
+    },
+    /// Ask the registrar for everything that is registered under the account's address; it is shown
+    /// as [`crate::AccountView::bindings`].
+    ListBindings {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Remove one binding of somebody else under the account's address.
+    RemoveBinding {
+        /// Which account.
+        account: AccountId,
+        /// Its URI, as it is listed.
+        uri: Identity,
+    },
+    /// Remove everything that is registered under the account's address, those of other phones
+    /// included; then sign in anew if we were.
+    ClearBindings {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Send a text message; what becomes of it is shown as [`crate::Event::Message`].
+    SendMessage {
+        /// With which account.
+        account: AccountId,
+        /// To whom; written like the target of a call.
+        to: Identity,
+        /// What it says.
+        text: Private,
+    },
+    /// The messages of an account were read.
+    MarkMessagesRead {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Forget the messages of an account.
+    ClearMessages {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Choose what accounts that publish presence tell of their person.
+    SetPresence {
+        /// Which account; `None` is all of them.
+        account: Option<AccountId>,
+        /// What to tell.
+        state: PresenceState,
+        /// A sentence that goes with it; empty for none.
+        #[serde(default)]
+        note: Private,
     },
     /// Call somebody.
     PlaceCall {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, Identity,
-    TenantId, TenantView, Timestamp, TraceRecord, for_log,
+    MessageView, TenantId, TenantView, Timestamp, TraceRecord, for_log,
 };
 
 /// Everything the program can tell a client.
@@ -103,6 +103,16 @@ pub enum Event {
         server: Option<String>,
         /// Why there is no answer.
         failure: Option<Failure>,
+    },
+    /// A text message is new, or more is known of what became of it.
+    Message {
+        /// All of it.
+        message: Box<MessageView>,
+    },
+    /// The messages of an account were forgotten.
+    MessagesCleared {
+        /// Whose.
+        account: AccountId,
     },
     /// Something a person should know.
     Notice {
@@ -218,6 +228,9 @@ pub struct Snapshot {
     pub accounts: Vec<AccountView>,
     /// All calls that were not put away.
     pub calls: Vec<CallView>,
+    /// The newest text messages of all accounts, oldest first.
+    #[serde(default)]
+    pub messages: Vec<MessageView>,
     /// The newest lines of the history, newest first.
     pub history: Vec<HistoryEntry>,
     /// The newest trace records, oldest first.

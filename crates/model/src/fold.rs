@@ -22,11 +22,19 @@ impl Snapshot {
                 self.tenants.retain(|t| t.id != *tenant);
                 self.accounts.retain(|a| a.tenant != *tenant);
                 self.calls.retain(|c| c.tenant != *tenant);
+                self.messages.retain(|m| m.tenant != *tenant);
                 self.history.retain(|h| h.tenant != *tenant);
                 self.trace.retain(|r| r.tenant != *tenant);
             }
             Event::Account { account } => put(&mut self.accounts, account, |a| a.id == account.id),
-            Event::AccountRemoved { account } => self.accounts.retain(|a| a.id != *account),
+            Event::AccountRemoved { account } => {
+                self.accounts.retain(|a| a.id != *account);
+                self.messages.retain(|m| m.account != *account);
+            }
+            Event::Message { message } => message.put_into(&mut self.messages),
+            Event::MessagesCleared { account } => {
+                self.messages.retain(|m| m.account != *account);
+            }
             Event::Call { call } => put(&mut self.calls, call, |c| c.id == call.id),
             Event::CallRemoved { call } => self.calls.retain(|c| c.id != *call),
             Event::History { entry } => {
@@ -81,6 +89,7 @@ mod tests {
                 name: name.to_owned(),
                 colour: 0,
                 degraded: false,
+                bind: None,
             },
         }
     }

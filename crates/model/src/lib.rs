@@ -16,15 +16,17 @@ mod event;
 mod failure;
 mod fold;
 mod ids;
+mod message;
 mod privacy;
 mod quality;
 mod time;
 mod trace;
 mod transfer;
+mod watch;
 
 pub use account::{
-    AccountSettings, AccountView, DtmfMode, RegistrationState, SrtpPolicy, TargetState, TargetView,
-    TenantView, Transport,
+    AccountSettings, AccountView, BindingView, DtmfMode, FlowView, LoginKind, RegistrationMark,
+    RegistrationState, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
 };
 pub use call::{CallState, CallView, Direction, HistoryEntry, Outcome, Party};
 pub use command::{Command, DeviceRole, Password};
@@ -34,6 +36,7 @@ pub use event::{
 };
 pub use failure::{Failure, FailureKind, NetworkStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};
+pub use message::{MessageState, MessageView};
 pub use privacy::{
     Identity, Private, for_log, identities_are_shown, mask_identity, mask_sentence, show_identities,
 };
@@ -41,3 +44,6 @@ pub use quality::{Levels, MediaStats};
 pub use time::Timestamp;
 pub use trace::{TraceBody, TraceRecord};
 pub use transfer::{Transfer, TransferState};
+pub use watch::{
+    LampCall, LampState, LampView, OwnPresence, PresenceState, PresenceView, WaitingView, WatchKind,
+};

@@ -46,6 +46,8 @@ pub struct AccountForm {
     pub dtmf: DtmfMode,
     /// Whether to register.
     pub register: bool,
+    /// Settings that have no field here stay as they are.
+    pub kept: AccountSettings,
     /// Whether the fields beyond address and password are shown.
     pub advanced: bool,
     /// Whether the password is readable.
@@ -103,6 +105,7 @@ impl AccountForm {
             expires: defaults.expires_s.to_string(),
             codecs: defaults.codecs.join(", "),
             register: true,
+            kept: defaults,
             ..Self::default()
         }
     }
@@ -131,6 +134,7 @@ impl AccountForm {
             codecs: s.codecs.join(", "),
             headers: s.headers.join("; "),
             tls_files: [s.tls_ca.clone(), s.tls_cert.clone(), s.tls_key.clone()],
+            kept: s.clone(),
             srtp: s.srtp,
             dtmf: s.dtmf,
             register: s.register,
@@ -249,6 +253,7 @@ impl AccountForm {
             codecs: self.codec_list(),
             dtmf: self.dtmf,
             headers: self.header_list(),
+            ..self.kept.clone()
         });
         let password = Some(Password(self.password.clone())).filter(|p| !p.0.is_empty());
         Some(match &self.editing {

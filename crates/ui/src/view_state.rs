@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use model::{
     AccountId, AccountView, CallId, CallState, CallView, DevicesView, Direction, Event, Failure,
-    HistoryEntry, Notice, NoticeLevel, Preferences, RegistrationState, SecretsView, Snapshot,
-    TenantId, TenantView, Timestamp,
+    HistoryEntry, MessageView, Notice, NoticeLevel, Preferences, RegistrationState, SecretsView,
+    Snapshot, TenantId, TenantView, Timestamp,
 };
 
 use crate::trace_log::TraceLog;
@@ -38,6 +38,8 @@ pub struct Data {
     pub accounts: Vec<AccountView>,
     /// All calls that were not put away, oldest first.
     pub calls: Vec<CallView>,
+    /// Text messages, oldest first.
+    pub messages: Vec<MessageView>,
     /// Finished calls, newest first.
     pub history: Vec<HistoryEntry>,
     /// What was recorded.
@@ -151,6 +153,7 @@ impl Data {
             tenants,
             accounts,
             calls,
+            messages,
             history,
             trace,
             devices,
@@ -162,6 +165,7 @@ impl Data {
         self.tenants = tenants;
         self.accounts = accounts;
         self.calls = calls;
+        self.messages = messages;
         self.history = history;
         self.trace.clear();
         self.trace.extend(trace);
@@ -199,6 +203,7 @@ pub fn apply(state: &mut ViewState, event: Event) {
             data.tenants.retain(|t| t.id != tenant);
             data.accounts.retain(|a| a.tenant != tenant);
             data.calls.retain(|c| c.tenant != tenant);
+            data.messages.retain(|m| m.tenant != tenant);
             data.history.retain(|h| h.tenant != tenant);
             data.trace.forget_tenant(&tenant);
             data.touch_accounts();
@@ -214,6 +219,7 @@ pub fn apply(state: &mut ViewState, event: Event) {
         }
         Event::AccountRemoved { account } => {
             data.accounts.retain(|a| a.id != account);
+            data.messages.retain(|m| m.account != account);
             data.options.remove(&account);
             data.touch_accounts();
         }
@@ -263,6 +269,8 @@ pub fn apply(state: &mut ViewState, event: Event) {
                 },
             );
         }
+        Event::Message { message } => message.put_into(&mut data.messages),
+        Event::MessagesCleared { account } => data.messages.retain(|m| m.account != account),
         Event::Notice { notice } => {
             data.add_notice(notice);
         }
@@ -306,24 +314,20 @@ mod tests {
             name: id.to_uppercase(),
             colour: 0,
             degraded: false,
+            bind: None,
         }
     }
 
     fn account(id: &str, tenant: &str, state: RegistrationState) -> Event {
         Event::Account {
             account: Box::new(AccountView {
-                id: AccountId::new(id),
-                tenant: TenantId::new(tenant),
-                settings: AccountSettings::new(format!("sip:{id}@example.com")),
                 state,
-                since: Timestamp(0),
-                expires_at: None,
-                retry_at: None,
-                target: None,
-                mapped: None,
-                round_trip_ms: None,
-                failure: None,
-                targets: Vec::new(),
+                ..AccountView::new(
+                    AccountId::new(id),
+                    TenantId::new(tenant),
+                    AccountSettings::new(format!("sip:{id}@example.com")),
+                    Timestamp(0),
+                )
             }),
         }
     }

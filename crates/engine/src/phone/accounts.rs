@@ -29,6 +29,51 @@ impl PhoneState {
         }
     }
 
+    /// Accounts that name no local address of their own move to this one.
+    pub(super) fn bind_tenant(&mut self, id: &TenantId, bind: Option<String>) {
+        let bind = bind.filter(|text| !text.trim().is_empty());
+        if let Some(text) = &bind
+            && let Err(error) = crate::identity::local_address(text)
+        {
+            return self.notice(NoticeLevel::Error, error.to_string());
+        }
+        let Some(tenant) = self.settings.tenant_mut(id) else {
+            return;
+        };
+        tenant.bind.clone_from(&bind);
+        let moving: Vec<AccountId> = tenant
+            .accounts
+            .iter()
+            .filter(|account| account.settings.bind.is_none())
+            .map(|account| account.id.clone())
+            .collect();
+        self.to_tenant(id, TenantMsg::Bound { bind });
+        for account in moving {
+            self.put_anew(id, &account);
+        }
+        self.save();
+    }
+
+    /// Starts an account anew with the settings that stand.
+    fn put_anew(&mut self, tenant: &TenantId, id: &AccountId) {
+        let secret = self.contact_secret(id);
+        let Some((entry, account)) = self.settings.account(id) else {
+            return;
+        };
+        let identity = Identity::at(&account.settings, secret, entry.bind.as_deref());
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
+        };
+        let spec = AccountSpec {
+            id: id.clone(),
+            settings: account.settings.clone(),
+            identity,
+            password: self.passwords.get(id).cloned(),
+        };
+        self.to_tenant(tenant, TenantMsg::PutAccount(Box::new(spec)));
+    }
+
     pub(super) fn remove_tenant(&mut self, id: &TenantId) {
         let accounts: Vec<AccountId> = self
             .settings
@@ -56,7 +101,10 @@ impl PhoneState {
     ) {
         let id = self.settings.fresh_account_id(settings.aor.reveal());
         let secret = self.contact_secret(&id);
-        let identity = match Identity::new(&settings, secret) {
+        let owner = tenant.as_ref().and_then(|id| self.settings.tenant(id));
+        let owner = owner.or_else(|| self.settings.tenants.first());
+        let bind = owner.and_then(|tenant| tenant.bind.clone());
+        let identity = match Identity::at(&settings, secret, bind.as_deref()) {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
         };
@@ -93,7 +141,11 @@ impl PhoneState {
         password: Option<Password>,
     ) {
         let secret = self.contact_secret(id);
-        let identity = match Identity::new(&settings, secret) {
+        let bind = self
+            .settings
+            .account(id)
+            .and_then(|(tenant, _)| tenant.bind.clone());
+        let identity = match Identity::at(&settings, secret, bind.as_deref()) {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
         };

@@ -21,7 +21,8 @@ impl PhoneState {
         };
         let mut accounts = Vec::new();
         for account in &tenant.accounts {
-            match Identity::new(&account.settings, self.contact_secret(&account.id)) {
+            let secret = self.contact_secret(&account.id);
+            match Identity::at(&account.settings, secret, tenant.bind.as_deref()) {
                 Ok(identity) => accounts.push(AccountSpec {
                     id: account.id.clone(),
                     settings: account.settings.clone(),
@@ -41,6 +42,7 @@ impl PhoneState {
             name: tenant.name.clone(),
             colour: tenant.colour,
             degraded: false,
+            bind: tenant.bind.clone(),
         };
         let kept = self.tenants.get(id).map(|child| child.kept.clone());
         let kept = kept.unwrap_or_default();

@@ -94,7 +94,8 @@ impl PhoneState {
             let Some((tenant, account)) = self.settings.account(&id) else {
                 continue;
             };
-            let Ok(identity) = Identity::new(&account.settings, secret) else {
+            let bind = tenant.bind.as_deref();
+            let Ok(identity) = Identity::at(&account.settings, secret, bind) else {
                 continue;
             };
             let spec = AccountSpec {

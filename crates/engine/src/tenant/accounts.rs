@@ -148,19 +148,11 @@ impl TenantState {
             detail: "the account's own actor".to_owned(),
         })
         .registering();
+        let settings = account.spec.settings.clone();
         let view = AccountView {
-            id: id.clone(),
-            tenant: self.view.id.clone(),
-            settings: account.spec.settings.clone(),
             state: RegistrationState::Degraded,
-            since: wall(),
-            expires_at: None,
-            retry_at: None,
-            target: None,
-            mapped: None,
-            round_trip_ms: None,
             failure: Some(failure),
-            targets: Vec::new(),
+            ..AccountView::new(id.clone(), self.view.id.clone(), settings, wall())
         };
         self.shared.hub.publish(Event::Account {
             account: Box::new(view),

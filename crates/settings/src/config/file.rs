@@ -56,6 +56,8 @@ struct FileTenant {
     colour: u8,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dns_servers: Vec<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bind: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     hosts: BTreeMap<String, Vec<IpAddr>>,
     #[serde(default)]
@@ -101,6 +103,24 @@ struct FileAccount {
     dtmf: Dtmf,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Login::is_password")]
+    login: Login,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more_proxies: Vec<String>,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    flows: u8,
+    #[serde(default, skip_serializing_if = "is_off")]
+    gruu: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_address: Option<String>,
+    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    mwi: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    watched: Vec<String>,
+    #[serde(default, skip_serializing_if = "Watch::is_calls")]
+    watch: Watch,
+    #[serde(default, skip_serializing_if = "is_off")]
+    publish_presence: bool,
     #[serde(flatten)]
     rest: toml::Table,
 }
@@ -142,6 +162,35 @@ enum Dtmf {
     Rfc4733,
     Info,
     Inband,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Login {
+    #[default]
+    Password,
+    Token,
+}
+
+impl Login {
+    fn is_password(&self) -> bool {
+        matches!(self, Self::Password)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Watch {
+    #[default]
+    Calls,
+    Presence,
+    Both,
+}
+
+impl Watch {
+    fn is_calls(&self) -> bool {
+        matches!(self, Self::Calls)
+    }
 }
 
 impl Default for Window {
@@ -321,6 +370,7 @@ impl From<FileTenant> for Tenant {
             name: tenant.name,
             colour: tenant.colour,
             dns_servers: tenant.dns_servers,
+            bind: tenant.bind,
             hosts: tenant.hosts,
             accounts: tenant.accounts.into_iter().map(Account::from).collect(),
             unknown: tenant.rest,
@@ -335,6 +385,7 @@ impl From<&Tenant> for FileTenant {
             name: tenant.name.clone(),
             colour: tenant.colour,
             dns_servers: tenant.dns_servers.clone(),
+            bind: tenant.bind.clone(),
             hosts: tenant.hosts.clone(),
             accounts: tenant.accounts.iter().map(FileAccount::from).collect(),
             rest: tenant.unknown.clone(),
@@ -378,6 +429,22 @@ impl From<FileAccount> for Account {
                     Dtmf::Inband => model::DtmfMode::Inband,
                 },
                 headers: file.headers,
+                login: match file.login {
+                    Login::Password => model::LoginKind::Password,
+                    Login::Token => model::LoginKind::Token,
+                },
+                more_proxies: file.more_proxies,
+                flows: file.flows,
+                gruu: file.gruu,
+                public_address: file.public_address,
+                mwi: file.mwi,
+                watched: file.watched.into_iter().map(Into::into).collect(),
+                watch: match file.watch {
+                    Watch::Calls => model::WatchKind::Calls,
+                    Watch::Presence => model::WatchKind::Presence,
+                    Watch::Both => model::WatchKind::Both,
+                },
+                publish_presence: file.publish_presence,
             },
             unknown: file.rest,
         }
@@ -420,6 +487,26 @@ impl From<&Account> for FileAccount {
                 model::DtmfMode::Inband => Dtmf::Inband,
             },
             headers: settings.headers,
+            login: match settings.login {
+                model::LoginKind::Password => Login::Password,
+                model::LoginKind::Token => Login::Token,
+            },
+            more_proxies: settings.more_proxies,
+            flows: settings.flows,
+            gruu: settings.gruu,
+            public_address: settings.public_address,
+            mwi: settings.mwi,
+            watched: settings
+                .watched
+                .into_iter()
+                .map(model::Identity::into_revealed)
+                .collect(),
+            watch: match settings.watch {
+                model::WatchKind::Calls => Watch::Calls,
+                model::WatchKind::Presence => Watch::Presence,
+                model::WatchKind::Both => Watch::Both,
+            },
+            publish_presence: settings.publish_presence,
             rest: account.unknown.clone(),
         }
     }
@@ -435,6 +522,23 @@ fn normal_text() -> f32 {
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> u8 {
+    1
+}
+
+// What stands at its default is not written; serde asks by reference.
+fn is_one(number: &u8) -> bool {
+    *number == 1
+}
+
+fn is_on(switch: &bool) -> bool {
+    *switch
+}
+
+fn is_off(switch: &bool) -> bool {
+    !*switch
 }
 
 fn ten_minutes() -> u32 {

@@ -44,6 +44,8 @@ pub struct Tenant {
     pub colour: u8,
     /// Name servers to ask in place of the system's.
     pub dns_servers: Vec<SocketAddr>,
+    /// The local address of accounts that name none of their own, or a network interface.
+    pub bind: Option<String>,
     /// Names with fixed addresses, asked before DNS.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
     /// Its accounts, in the order of the list.
@@ -138,6 +140,7 @@ impl Tenant {
             name: name.into(),
             colour,
             dns_servers: Vec::new(),
+            bind: None,
             hosts: BTreeMap::new(),
             accounts: Vec::new(),
             unknown: toml::Table::new(),

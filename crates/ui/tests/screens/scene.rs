@@ -59,6 +59,7 @@ pub(crate) fn tenant(id: &str, name: &str, colour: u8) -> TenantView {
         name: name.to_owned(),
         colour,
         degraded: false,
+        bind: None,
     }
 }
 
@@ -70,22 +71,18 @@ pub(crate) fn account(
     state: RegistrationState,
 ) -> AccountView {
     let registered = state == RegistrationState::Registered;
+    let settings = AccountSettings {
+        label: label.to_owned(),
+        ..AccountSettings::new(aor)
+    };
+    let since = at("2026-11-20T08:02:11Z");
     AccountView {
-        id: AccountId::new(id),
-        tenant: TenantId::new(tenant),
-        settings: AccountSettings {
-            label: label.to_owned(),
-            ..AccountSettings::new(aor)
-        },
         state,
-        since: at("2026-11-20T08:02:11Z"),
         expires_at: registered.then(|| at("2026-11-20T14:40:30Z")),
-        retry_at: None,
         target: registered.then(|| "udp:192.0.2.17:5060".to_owned()),
         mapped: registered.then(|| "198.51.100.23:49210".to_owned()),
         round_trip_ms: registered.then_some(18.4),
-        failure: None,
-        targets: Vec::new(),
+        ..AccountView::new(AccountId::new(id), TenantId::new(tenant), settings, since)
     }
 }
 
@@ -167,6 +164,7 @@ pub(crate) fn snapshot() -> Snapshot {
         ],
         accounts,
         calls: Vec::new(),
+        messages: Vec::new(),
         history: history(),
         trace: Vec::new(),
         devices: DevicesView {
