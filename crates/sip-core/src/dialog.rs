@@ -285,11 +285,23 @@ impl DialogSet {
 
     /// Adds a dialog. False when the set is full.
     pub fn insert(&mut self, dialog: Dialog) -> bool {
-        if self.dialogs.len() >= Self::LIMIT {
+        if self.is_full() {
             return false;
         }
         self.dialogs.push(dialog);
         true
+    }
+
+    /// Whether no other has room.
+    pub fn is_full(&self) -> bool {
+        self.dialogs.len() >= Self::LIMIT
+    }
+
+    /// The peers' tags, oldest first unless some were taken out.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.dialogs
+            .iter()
+            .map(|dialog| dialog.id.remote_tag.as_str())
     }
 
     /// The dialog with this tag of the peer.

@@ -172,14 +172,19 @@ impl Call {
             unacked.answer_due,
             session_description(&ack.headers, &ack.body),
         ) {
-            (true, Some(body)) => self.event(CallEvent::Answer { body, early: false }),
+            (true, Some(body)) => {
+                self.described = Some(unacked.response.body);
+                self.event(CallEvent::Answer { body, early: false });
+            }
             // RFC 3261 §13.2.1: the answer is due in this ACK.
             (true, None) if unacked.first => {
                 self.leave(now);
                 return self.end(now, EndKind::NoSessionDescription);
             }
+            // RFC 3261 §14.2: the session stays as it was, and our offer is as good as refused (RFC 3264 §8).
             (true, None) => {
                 self.notice("an ACK came without the answer it owes; the session stays as it was");
+                self.event(CallEvent::OfferUnanswered);
             }
             (false, Some(_)) => {
                 self.notice("a session description in an ACK that owes none was ignored");

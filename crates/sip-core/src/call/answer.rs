@@ -191,7 +191,8 @@ impl Call {
         self.due = Due::Nothing;
         let target = self.server(task).map(|task| task.request.headers.clone());
         let cseq = target.as_ref().and_then(|headers| headers.cseq().ok());
-        if !body.is_empty() {
+        // An offer of ours counts when its answer has come.
+        if !body.is_empty() && !answer_due {
             self.described = Some(body.clone());
         }
         let response = self.answer_to(task, StatusCode::OK, Some(body));

@@ -43,6 +43,9 @@ pub enum CallEvent {
         /// What the peer answered; `None` when the request could not be sent or was given up.
         status: Option<StatusCode>,
     },
+    /// Our offer in the 2xx to an INVITE of the peer got no answer in its ACK: it is withdrawn, and the session goes on
+    /// as it was.
+    OfferUnanswered,
     /// The peer sent an INFO (RFC 6086), already answered with 200.
     Info {
         /// The Info Package it belongs to (RFC 6086); `None` for an INFO of the old kind.

@@ -9,7 +9,7 @@ use sip_message::{
 use super::body::session_description;
 use super::reliable::OPTION;
 use super::send::is_challenge;
-use super::task::{Cancel, Purpose, TaskId};
+use super::task::{Cancel, ClientTask, Purpose, TaskId};
 use super::{Call, CallConfig, CallEvent, CallTimer, Due, EndKind, Phase, Role};
 use crate::dialog::{Dialog, request_line};
 use crate::dispatch::OwnerKey;
@@ -228,21 +228,48 @@ impl Call {
         tag: &str,
     ) -> Option<(Dialog, bool)> {
         let early = self.early.take(tag);
-        let full = self.early.len() >= crate::dialog::DialogSet::LIMIT;
         let task = self.client(id)?;
         let offered = !task.request.body.is_empty();
-        let dialog = match early {
-            Some(dialog) => Some(dialog),
-            None if full => None,
-            None => Dialog::from_response(&task.request, response),
-        };
+        let dialog = early.or_else(|| Dialog::from_response(&task.request, response));
         Some((dialog?, offered))
     }
 
-    /// Acknowledges a 2xx that nobody wants and ends its dialog.
+    /// Acknowledges a 2xx that nobody wants and ends its dialog (RFC 3261 §13.2.2.4). Where there are more of them than
+    /// are kept apart, those that are done with make room. The 2xx for which there is none comes again, and then
+    /// another BYE has had its answer.
     fn drop_fork(&mut self, now: Instant, dialog: Dialog, cseq: u32) {
+        let acknowledged = |task: &&ClientTask| matches!(task.purpose, Purpose::Ack { .. });
+        if self.clients.iter().filter(acknowledged).count() >= Self::FORK_LIMIT {
+            self.ignored = self.ignored.saturating_add(1);
+            return;
+        }
+        if self.early.is_full() {
+            self.forget_a_fork();
+        }
         if self.early.insert(dialog.clone()) {
             self.acknowledge(now, &dialog, cseq, None, true);
+        } else {
+            self.ignored = self.ignored.saturating_add(1);
+        }
+    }
+
+    /// Forgets a fork in which nothing is under way. A 2xx of it, should it still come, says all that is needed to
+    /// end it.
+    fn forget_a_fork(&mut self) {
+        let busy = |tag: &str| {
+            self.clients.iter().any(|task| match &task.purpose {
+                Purpose::Ack {
+                    tag: of, then_bye, ..
+                } => of == tag && *then_bye,
+                Purpose::Bye | Purpose::Prack { .. } | Purpose::Update { .. } => {
+                    task.is_open() && to_tag_of(&task.request.headers) == tag
+                }
+                _ => false,
+            })
+        };
+        let idle = self.early.tags().find(|tag| !busy(tag)).map(str::to_owned);
+        if let Some(tag) = idle {
+            self.early.take(&tag);
         }
     }
 
@@ -316,7 +343,11 @@ impl Call {
 
 /// The tag of a response's To, empty when there is none.
 pub(super) fn to_tag(response: &Response) -> String {
-    let to = response.headers.to().ok();
+    to_tag_of(&response.headers)
+}
+
+fn to_tag_of(headers: &Headers) -> String {
+    let to = headers.to().ok();
     to.and_then(|to| to.tag().map(str::to_owned))
         .unwrap_or_default()
 }

@@ -277,6 +277,9 @@ impl Call {
     /// How many requests of the peer are kept at once; past it 503.
     pub const SERVER_LIMIT: usize = 32;
 
+    /// How many forks of our INVITE are acknowledged within 64·T1; the 2xx of others are ignored.
+    pub const FORK_LIMIT: usize = 256;
+
     /// How many requests of ours a peer can make us send at once; past it reliable provisional answers are ignored.
     pub const CLIENT_LIMIT: usize = 64;
 

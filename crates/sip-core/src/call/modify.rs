@@ -293,8 +293,11 @@ impl Call {
 
     /// An INVITE of the peer within the call (RFC 3261 §14.2).
     pub(super) fn on_reinvite(&mut self, now: Instant, id: TaskId, request: &Request) {
-        if self.phase == Phase::Calling || self.clients.iter().any(holds_offer) {
-            // Our own INVITE is out: both ends try again later.
+        if self.phase == Phase::Calling
+            || self.clients.iter().any(holds_offer)
+            || self.given_offer_waits()
+        {
+            // Our own INVITE is out, or an offer of ours in the answer to one: both ends try again later.
             return self.respond(now, id, StatusCode::REQUEST_PENDING, None);
         }
         if self.invite_waits(Some(id)) || self.due != Due::Nothing {

@@ -81,14 +81,18 @@ impl Reliable {
 
     /// Keeps the final answer back while a description of ours is not acknowledged. False: send it now.
     pub(super) fn hold_answer(&mut self, body: &[u8]) -> bool {
-        let wait = self
-            .waiting
-            .as_ref()
-            .is_some_and(Unpracked::has_description);
+        let wait = self.is_describing();
         if wait {
             self.answer = Some(body.to_vec());
         }
         wait
+    }
+
+    /// Whether a description of ours waits for its PRACK.
+    pub(super) fn is_describing(&self) -> bool {
+        self.waiting
+            .as_ref()
+            .is_some_and(Unpracked::has_description)
     }
 
     pub(super) fn is_settled(&self) -> bool {

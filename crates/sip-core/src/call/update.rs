@@ -239,11 +239,11 @@ impl Call {
             return self.accept_update(now, id, None);
         };
         // An offer of ours has no answer yet: both ends try again later.
-        if self.offer_is_out(tag) {
+        if self.offer_is_out(tag) || self.given_offer_waits() {
             return self.respond(now, id, StatusCode::REQUEST_PENDING, None);
         }
         // One of the peer's has none.
-        if self.due != Due::Nothing || !self.unacked_are_settled() {
+        if self.due != Due::Nothing {
             return self.refuse_for_now(now, id);
         }
         self.due = Due::OurAnswer(id);
@@ -294,9 +294,11 @@ impl Call {
             .any(|task| holds_offer(task) && !(of_call(&task.purpose) && answered))
     }
 
-    /// A 2xx of ours that holds an offer waits for the answer in its ACK.
-    fn unacked_are_settled(&self) -> bool {
-        !self.unacked.iter().any(super::ack::Unacked::owes_answer)
+    /// Whether an answer of ours to an INVITE of the peer holds our offer, and the peer's answer has not come: it is
+    /// due in the ACK to a 2xx, and in the PRACK for a reliable provisional answer.
+    pub(super) fn given_offer_waits(&self) -> bool {
+        let in_provisional = matches!(self.due, Due::OurOffer(_)) && self.reliable.is_describing();
+        in_provisional || self.unacked.iter().any(super::ack::Unacked::owes_answer)
     }
 
     fn invite_with_offer_waits(&self) -> bool {

@@ -177,3 +177,77 @@ fn more_forks_than_the_limit_do_not_grow_the_call() {
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_all_gone(&mut net, &[alice]);
 }
+
+#[test]
+fn more_2xx_than_forks_are_kept_apart_are_all_acknowledged_and_ended() {
+    // RFC 3261 §13.2.2.4: each 2xx makes a dialog at its sender, which rings for ever without the BYE.
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
+    for number in 0..40 {
+        let tag = format!("early{number}");
+        let ringing = answer(&request, 180, &tag, "sip:x@192.0.2.2", b"");
+        say(&mut net, proxy, ALICE, ringing.to_bytes());
+    }
+    wait(&mut net, 10);
+    // One of those that found no room among the early ones is the first to answer: it has the call.
+    let tags: Vec<String> = (0..100)
+        .rev()
+        .map(|number| format!("early{number}"))
+        .collect();
+    let mut ended: Vec<String> = Vec::new();
+    // Each repeats its 2xx until its ACK comes.
+    for _ in 0..8 {
+        for tag in &tags {
+            let acked = heard(&net, proxy, "ACK")
+                .iter()
+                .any(|ack| tag_of(ack) == *tag);
+            if !acked {
+                let ok = answer(&request, 200, tag, "sip:x@192.0.2.2", ANSWER);
+                say(&mut net, proxy, ALICE, ok.to_bytes());
+            }
+        }
+        wait(&mut net, 200);
+        for bye in heard(&net, proxy, "BYE") {
+            if !ended.contains(&tag_of(&bye)) {
+                ended.push(tag_of(&bye));
+                say(&mut net, proxy, ALICE, response(&bye, 200, "").to_bytes());
+            }
+        }
+        wait(&mut net, 200);
+    }
+    let acks = heard(&net, proxy, "ACK");
+    for tag in &tags {
+        assert!(
+            acks.iter().any(|ack| tag_of(ack) == *tag),
+            "{tag} has its ACK"
+        );
+    }
+    assert!(phone(&net, alice).established());
+    assert!(
+        !ended.contains(&"early99".to_owned()),
+        "the first one talks on"
+    );
+    assert_eq!(ended.len(), 99, "every other one has its BYE");
+    let counts = phone(&net, alice).call.as_ref().unwrap().counts();
+    assert!(counts[2] <= crate::dialog::DialogSet::LIMIT + 1);
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn a_peer_that_forks_without_end_is_not_answered_without_end() {
+    let (mut net, alice, proxy, request) = calling(Some(OFFER));
+    for number in 0..2000 {
+        let tag = format!("fork{number}");
+        let ok = answer(&request, 200, &tag, "sip:x@192.0.2.2", ANSWER);
+        say(&mut net, proxy, ALICE, ok.to_bytes());
+        wait(&mut net, 5);
+        for bye in heard(&net, proxy, "BYE").iter().rev().take(1) {
+            say(&mut net, proxy, ALICE, response(bye, 200, "").to_bytes());
+        }
+    }
+    let counts = phone(&net, alice).call.as_ref().unwrap().counts();
+    assert!(counts[0] <= Call::FORK_LIMIT + crate::dialog::DialogSet::LIMIT + 2);
+    assert!(phone(&net, alice).established());
+    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    assert_all_gone(&mut net, &[alice]);
+}

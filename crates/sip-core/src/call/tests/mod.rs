@@ -8,6 +8,7 @@ mod forks;
 mod headers;
 mod info;
 mod modify;
+mod open_offers;
 mod peer;
 mod redirect;
 mod refer;
