@@ -241,6 +241,8 @@ impl PhoneState {
             | Command::TransferCall { call, .. }
             | Command::ConnectCalls { call, .. }
             | Command::AnswerTransfer { call, .. }
+            | Command::FollowRedirect { call, .. }
+            | Command::DeclineRedirect { call }
             | Command::DismissCall { call } => self.to_call(call, command),
             Command::Register { account } => self.register(myself, account).await,
             Command::Unregister { ref account }
@@ -248,7 +250,9 @@ impl PhoneState {
             | Command::ListBindings { ref account }
             | Command::RemoveBinding { ref account, .. }
             | Command::ClearBindings { ref account }
-            | Command::SendMessage { ref account, .. } => {
+            | Command::SendMessage { ref account, .. }
+            | Command::Redial { ref account }
+            | Command::PickUp { ref account, .. } => {
                 let account = account.clone();
                 self.to_account(&account, command);
             }

@@ -226,6 +226,8 @@ impl Shared {
             media_peer: None,
             sip_call_id: String::new(),
             transfer: None,
+            redirect: None,
+            details: model::CallDetails::default(),
         };
         self.file(&view, Outcome::Failed);
         self.hub.publish(Event::Call {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::privacy::for_log;
 use crate::{
-    AccountId, Failure, Identity, LampView, OwnPresence, Private, TenantId, Timestamp, WaitingView,
-    WatchKind,
+    AccountId, CallPolicies, Failure, Identity, LampView, OwnPresence, Private, TenantId,
+    Timestamp, WaitingView, WatchKind,
 };
 
 /// How SIP travels (RFC 3261 §18, RFC 7118).
@@ -64,6 +64,8 @@ pub enum DtmfMode {
     Info,
     /// Tones in the audio.
     Inband,
+    /// Telephone events where the peer takes them, else INFO.
+    Auto,
 }
 
 /// What the secret of an account is.
@@ -150,6 +152,8 @@ pub struct AccountSettings {
     pub watch: WatchKind,
     /// Whether our own presence is published (RFC 3903).
     pub publish_presence: bool,
+    /// What it does with calls by itself.
+    pub calls: CallPolicies,
 }
 
 impl AccountSettings {
@@ -189,6 +193,7 @@ impl fmt::Debug for AccountSettings {
             .field("mwi", &self.mwi)
             .field("watched", &self.watched.len())
             .field("publish_presence", &self.publish_presence)
+            .field("calls", &self.calls)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, CallId, Failure, Identity, MediaStats, Private, TenantId, Timestamp, Transfer,
+    AccountId, CallDetails, CallId, Failure, Identity, MediaStats, Private, Redirect, TenantId,
+    Timestamp, Transfer,
 };
 
 /// Who started the call.
@@ -123,6 +124,12 @@ pub struct CallView {
     /// The last transfer that was asked for in it, by either side.
     #[serde(default)]
     pub transfer: Option<Transfer>,
+    /// Where a call of ours was sent instead.
+    #[serde(default)]
+    pub redirect: Option<Redirect>,
+    /// What it says beside itself.
+    #[serde(default)]
+    pub details: CallDetails,
 }
 
 /// How a finished call is filed.

@@ -39,6 +39,17 @@ pub enum DeviceRole {
     Playout,
 }
 
+/// A dialog at another phone, as its dialog-info names it (RFC 4235).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DialogName {
+    /// Its Call-ID.
+    pub call_id: String,
+    /// The tag of the watched phone.
+    pub local_tag: String,
+    /// The tag of whoever it speaks with.
+    pub remote_tag: String,
+}
+
 /// Everything a person, a script or a test can ask. Sent without waiting; the answer is the events
 /// that follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,6 +171,32 @@ pub enum Command {
         /// Headers for this call only, `Name: value`.
         #[serde(default)]
         headers: Vec<Private>,
+    },
+    /// Call whom the account called last.
+    Redial {
+        /// Which account.
+        account: AccountId,
+    },
+    /// Take a call that rings at another phone (RFC 3891).
+    PickUp {
+        /// With which account.
+        account: AccountId,
+        /// The phone that rings; written like the target of a call.
+        target: Identity,
+        /// The call there.
+        dialog: DialogName,
+    },
+    /// Call one of the places that a call of ours was sent to.
+    FollowRedirect {
+        /// Which call.
+        call: CallId,
+        /// Its place among [`crate::Redirect::targets`], from 0.
+        target: u32,
+    },
+    /// Call none of them.
+    DeclineRedirect {
+        /// Which call.
+        call: CallId,
     },
     /// Answer an incoming call. Other calls that are up are held first.
     AnswerCall {

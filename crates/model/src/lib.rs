@@ -11,12 +11,14 @@
 mod account;
 mod call;
 mod command;
+mod details;
 mod device;
 mod event;
 mod failure;
 mod fold;
 mod ids;
 mod message;
+mod policy;
 mod privacy;
 mod quality;
 mod time;
@@ -29,7 +31,8 @@ pub use account::{
     RegistrationState, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
 };
 pub use call::{CallState, CallView, Direction, HistoryEntry, Outcome, Party};
-pub use command::{Command, DeviceRole, Password};
+pub use command::{Command, DeviceRole, DialogName, Password};
+pub use details::{CallDetails, ExtraHeader, Redirect};
 pub use device::{DeviceView, DevicesView};
 pub use event::{
     Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot, ThemeChoice,
@@ -37,6 +40,7 @@ pub use event::{
 pub use failure::{Failure, FailureKind, NetworkStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};
 pub use message::{MessageState, MessageView};
+pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, PrackPolicy, RedirectPolicy};
 pub use privacy::{
     Identity, Private, for_log, identities_are_shown, mask_identity, mask_sentence, show_identities,
 };

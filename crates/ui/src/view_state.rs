@@ -357,6 +357,8 @@ mod tests {
                 last_status: None,
                 sip_call_id: String::new(),
                 transfer: None,
+                redirect: None,
+                details: model::CallDetails::default(),
             }),
         }
     }

@@ -10,6 +10,7 @@ use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId};
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
+use super::calls::FileCalls;
 use super::{Account, DeviceChoices, Problem, Settings, Tenant, Unknown, fresh_id};
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -121,6 +122,8 @@ struct FileAccount {
     watch: Watch,
     #[serde(default, skip_serializing_if = "is_off")]
     publish_presence: bool,
+    #[serde(default, skip_serializing_if = "FileCalls::is_usual")]
+    calls: FileCalls,
     #[serde(flatten)]
     rest: toml::Table,
 }
@@ -162,6 +165,7 @@ enum Dtmf {
     Rfc4733,
     Info,
     Inband,
+    Auto,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -222,7 +226,10 @@ impl File {
             collect(&mut found, &["tenants", &t], &tenant.rest);
             for (a, account) in tenant.accounts.iter().enumerate() {
                 let a = a.to_string();
-                collect(&mut found, &["tenants", &t, "accounts", &a], &account.rest);
+                let at = ["tenants", &t, "accounts", &a];
+                collect(&mut found, &at, &account.rest);
+                let calls = ["tenants", &t, "accounts", &a, "calls"];
+                collect(&mut found, &calls, &account.calls.rest);
             }
         }
         found
@@ -395,6 +402,11 @@ impl From<&Tenant> for FileTenant {
 
 impl From<FileAccount> for Account {
     fn from(file: FileAccount) -> Self {
+        let mut unknown = file.rest;
+        if !file.calls.rest.is_empty() {
+            let rest = toml::Value::Table(file.calls.rest.clone());
+            unknown.insert("calls".to_owned(), rest);
+        }
         Self {
             id: AccountId::new(file.id),
             settings: AccountSettings {
@@ -427,6 +439,7 @@ impl From<FileAccount> for Account {
                     Dtmf::Rfc4733 => model::DtmfMode::Rfc4733,
                     Dtmf::Info => model::DtmfMode::Info,
                     Dtmf::Inband => model::DtmfMode::Inband,
+                    Dtmf::Auto => model::DtmfMode::Auto,
                 },
                 headers: file.headers,
                 login: match file.login {
@@ -445,8 +458,9 @@ impl From<FileAccount> for Account {
                     Watch::Both => model::WatchKind::Both,
                 },
                 publish_presence: file.publish_presence,
+                calls: file.calls.into(),
             },
-            unknown: file.rest,
+            unknown,
         }
     }
 }
@@ -454,6 +468,11 @@ impl From<FileAccount> for Account {
 impl From<&Account> for FileAccount {
     fn from(account: &Account) -> Self {
         let settings = account.settings.clone();
+        let mut rest = account.unknown.clone();
+        let mut calls = FileCalls::from(settings.calls);
+        if let Some(toml::Value::Table(unknown)) = rest.remove("calls") {
+            calls.rest = unknown;
+        }
         Self {
             id: account.id.as_str().to_owned(),
             label: settings.label,
@@ -485,6 +504,7 @@ impl From<&Account> for FileAccount {
                 model::DtmfMode::Rfc4733 => Dtmf::Rfc4733,
                 model::DtmfMode::Info => Dtmf::Info,
                 model::DtmfMode::Inband => Dtmf::Inband,
+                model::DtmfMode::Auto => Dtmf::Auto,
             },
             headers: settings.headers,
             login: match settings.login {
@@ -507,7 +527,8 @@ impl From<&Account> for FileAccount {
                 model::WatchKind::Both => Watch::Both,
             },
             publish_presence: settings.publish_presence,
-            rest: account.unknown.clone(),
+            calls,
+            rest,
         }
     }
 }

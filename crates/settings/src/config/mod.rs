@@ -5,6 +5,7 @@
 //! this version does not know are reported and kept, so that an older Tipring does not strip what a
 //! newer one wrote.
 
+mod calls;
 mod file;
 mod migrations;
 

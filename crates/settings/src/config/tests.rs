@@ -20,6 +20,21 @@ fn sample() -> Settings {
     account.display_name = "Alice \"the\" Ä \u{1F4DE}".into();
     account.transport = Some(model::Transport::Wss);
     account.headers = vec!["X-Room: 4.17".to_owned()];
+    account.calls = model::CallPolicies {
+        redirects: model::RedirectPolicy::Always,
+        session_timers: false,
+        session_expires_s: 600,
+        min_session_expires_s: 120,
+        prack: model::PrackPolicy::Required,
+        early_media: false,
+        do_not_disturb: model::DoNotDisturb::Unavailable,
+        forward_always: Some("sip:door@example.com".into()),
+        forward_busy: Some("601".into()),
+        forward_no_answer: Some("602".into()),
+        forward_after_s: 12,
+        auto_answer: model::AutoAnswer::WhenAsked,
+        most_calls: 2,
+    };
     tenant
         .accounts
         .push(Account::new(AccountId::new("alice"), account));
@@ -152,7 +167,7 @@ fn a_copy_is_found_again_when_an_older_one_was_deleted() {
 
 #[test]
 fn unknown_keys_are_named_with_their_line_and_survive_a_save() {
-    let text = "version = 2\nfuture = 7\n[preferences]\nsparkle = true\n[[tenants]]\nid = \"a\"\nname = \"A\"\nlogo = \"a.svg\"\n[[tenants.accounts]]\nid = \"b\"\naor = \"sip:b@a\"\nwhen = 2026-11-20T10:00:00Z\n";
+    let text = "version = 2\nfuture = 7\n[preferences]\nsparkle = true\n[[tenants]]\nid = \"a\"\nname = \"A\"\nlogo = \"a.svg\"\n[[tenants.accounts]]\nid = \"b\"\naor = \"sip:b@a\"\nwhen = 2026-11-20T10:00:00Z\n[tenants.accounts.calls]\nrobot = true\n";
     let (dir, loaded) = load("unknown", text);
     let named: Vec<_> = loaded
         .problems
@@ -167,8 +182,14 @@ fn unknown_keys_are_named_with_their_line_and_survive_a_save() {
         .collect();
     assert_eq!(
         named,
-        [(2, "future"), (4, "sparkle"), (8, "logo"), (12, "when")]
-            .map(|(line, key)| (line, key.to_owned()))
+        [
+            (2, "future"),
+            (4, "sparkle"),
+            (8, "logo"),
+            (12, "when"),
+            (14, "robot")
+        ]
+        .map(|(line, key)| (line, key.to_owned()))
     );
     loaded.settings.save(&dir).unwrap();
     let saved = fs::read_to_string(dir.join(FILE)).unwrap();
@@ -177,6 +198,7 @@ fn unknown_keys_are_named_with_their_line_and_survive_a_save() {
         "sparkle = true",
         "logo = \"a.svg\"",
         "when = 2026-11-20T10:00:00Z",
+        "robot = true",
     ] {
         assert!(saved.contains(kept), "{kept} is missing in\n{saved}");
     }

@@ -638,7 +638,12 @@ pub(crate) fn advanced(ui: &mut Ui, t: &Theme, form: &mut AccountForm, faults: &
     {
         form.srtp = *policy;
     }
-    let options = [DtmfMode::Rfc4733, DtmfMode::Info, DtmfMode::Inband];
+    let options = [
+        DtmfMode::Rfc4733,
+        DtmfMode::Info,
+        DtmfMode::Inband,
+        DtmfMode::Auto,
+    ];
     let names = options.map(dtmf_words);
     let chosen = options.iter().position(|o| *o == form.dtmf).unwrap_or(0);
     if let Some(mode) = choice(ui, t, strings::DTMF, &names, chosen).and_then(|i| options.get(i)) {
@@ -696,5 +701,6 @@ fn dtmf_words(mode: DtmfMode) -> &'static str {
         DtmfMode::Rfc4733 => "In RTP",
         DtmfMode::Info => "INFO",
         DtmfMode::Inband => "In the audio",
+        DtmfMode::Auto => "As the peer can",
     }
 }

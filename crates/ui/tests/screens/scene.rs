@@ -390,6 +390,8 @@ pub(crate) fn call(
         last_status: None,
         sip_call_id: format!("call-{id}@192.0.2.5"),
         transfer: None,
+        redirect: None,
+        details: model::CallDetails::default(),
     }
 }
 

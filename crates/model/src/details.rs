@@ -1,0 +1,50 @@
+//! What a call says beside itself: who vouches for the caller, by which way it came, and where it might go.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Party, Private};
+
+/// A call of ours that is sent elsewhere (3xx).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// Where the peer may be reached, best first.
+    pub targets: Vec<Party>,
+    /// The one that is called, by its place among them. `None`: the user chooses, with
+    /// [`crate::Command::FollowRedirect`] or [`crate::Command::DeclineRedirect`].
+    pub followed: Option<u32>,
+}
+
+/// A header of the peer that the program has no use for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtraHeader {
+    /// Its name, as sent.
+    pub name: String,
+    /// Its value, as sent.
+    pub value: Private,
+}
+
+/// What a call says beside itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallDetails {
+    /// Whether the account's own server vouches for [`crate::CallView::remote`] (RFC 3325).
+    pub asserted: bool,
+    /// Who the caller says it is, where that is somebody else than the server says.
+    pub claims: Option<Party>,
+    /// Whether the caller wants nobody to know who it is (RFC 3323).
+    pub anonymous: bool,
+    /// Who sent the call on to us, the last one first (RFC 5806, RFC 7044).
+    pub forwarded_by: Vec<Party>,
+    /// Whether the call carries a signed identity (RFC 8224). Its signature is not checked.
+    pub signed: bool,
+    /// What it is about, as the caller says.
+    pub subject: Option<Private>,
+    /// The name of the call on all its legs (RFC 7989): our half, and the peer's behind a slash once it is known.
+    pub session_id: String,
+    /// Call-ID of the dialog whose knowledge the caller shows (RFC 4538).
+    pub target_dialog: Option<String>,
+    /// Headers of the peer that the program has no use for.
+    pub headers: Vec<ExtraHeader>,
+    /// Whether it was taken without a hand.
+    pub auto_answered: bool,
+}

@@ -1,0 +1,147 @@
+//! What an account does with calls by itself.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Private;
+
+/// What to do when a call of ours is sent elsewhere (3xx).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedirectPolicy {
+    /// The user chooses, see [`crate::CallView::redirect`].
+    #[default]
+    Ask,
+    /// The first place is called at once.
+    Always,
+    /// The call has failed.
+    Never,
+}
+
+/// Whether provisional answers are acknowledged (RFC 3262).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrackPolicy {
+    /// Never.
+    Off,
+    /// Where both ends can.
+    #[default]
+    Supported,
+    /// Calls of ours insist on it; a peer that cannot refuses them.
+    Required,
+}
+
+/// What a caller hears at once, whoever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoNotDisturb {
+    /// The phone rings.
+    #[default]
+    Off,
+    /// 486 Busy Here.
+    Busy,
+    /// 480 Temporarily Unavailable.
+    Unavailable,
+}
+
+/// Which calls are taken without a hand. A call that is up is never put aside for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoAnswer {
+    /// None.
+    #[default]
+    Never,
+    /// Those that ask for it: Answer-Mode and Priv-Answer-Mode (RFC 5373), `answer-after` in Call-Info,
+    /// `info=alert-autoanswer` in Alert-Info.
+    WhenAsked,
+    /// All.
+    Always,
+}
+
+/// What an account does with calls by itself.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallPolicies {
+    /// What to do when a call of ours is sent elsewhere.
+    pub redirects: RedirectPolicy,
+    /// Whether sessions are refreshed, so that a call whose peer has vanished ends (RFC 4028).
+    pub session_timers: bool,
+    /// How long a session lasts without a refresh, in seconds. At least 90.
+    pub session_expires_s: u32,
+    /// The shortest such time that we take, in seconds. At least 90.
+    pub min_session_expires_s: u32,
+    /// Whether provisional answers are acknowledged.
+    pub prack: PrackPolicy,
+    /// Whether what comes before the answer is heard: announcements, the network's own ring tone.
+    pub early_media: bool,
+    /// What callers hear instead of a ringing phone.
+    pub do_not_disturb: DoNotDisturb,
+    /// Where all calls are sent; written like the target of a call.
+    pub forward_always: Option<Private>,
+    /// Where calls are sent that find the line busy.
+    pub forward_busy: Option<Private>,
+    /// Where calls are sent that nobody takes.
+    pub forward_no_answer: Option<Private>,
+    /// After how many seconds of ringing nobody takes them.
+    pub forward_after_s: u16,
+    /// Which calls are taken without a hand.
+    pub auto_answer: AutoAnswer,
+    /// How many calls the account carries before it is busy; 0 is no limit.
+    pub most_calls: u16,
+}
+
+impl Default for CallPolicies {
+    fn default() -> Self {
+        Self {
+            redirects: RedirectPolicy::Ask,
+            session_timers: true,
+            session_expires_s: 1800,
+            min_session_expires_s: 90,
+            prack: PrackPolicy::Supported,
+            early_media: true,
+            do_not_disturb: DoNotDisturb::Off,
+            forward_always: None,
+            forward_busy: None,
+            forward_no_answer: None,
+            forward_after_s: 20,
+            auto_answer: AutoAnswer::Never,
+            most_calls: 0,
+        }
+    }
+}
+
+/// Without where calls are sent.
+impl fmt::Debug for CallPolicies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallPolicies")
+            .field("redirects", &self.redirects)
+            .field("session_timers", &self.session_timers)
+            .field("session_expires_s", &self.session_expires_s)
+            .field("min_session_expires_s", &self.min_session_expires_s)
+            .field("prack", &self.prack)
+            .field("early_media", &self.early_media)
+            .field("do_not_disturb", &self.do_not_disturb)
+            .field("forward_always", &self.forward_always.is_some())
+            .field("forward_busy", &self.forward_busy.is_some())
+            .field("forward_no_answer", &self.forward_no_answer.is_some())
+            .field("forward_after_s", &self.forward_after_s)
+            .field("auto_answer", &self.auto_answer)
+            .field("most_calls", &self.most_calls)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_calls_are_sent_does_not_print() {
+        let policies = CallPolicies {
+            forward_always: Some("sip:secretary@example.com".into()),
+            ..CallPolicies::default()
+        };
+        assert!(!format!("{policies:?}").contains("secretary"));
+    }
+}
