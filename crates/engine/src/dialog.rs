@@ -274,9 +274,12 @@ impl Actor for DialogActor {
             }
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
             DialogMsg::MediaNews(news) => state.note("media", news),
+            // A report that was under way when the stream was closed is older than the last figures.
             DialogMsg::Stats(stats) => {
-                state.view.stats = Some(stats);
-                state.publish();
+                if state.media.is_some() {
+                    state.view.stats = Some(stats);
+                    state.publish();
+                }
             }
             #[cfg(test)]
             DialogMsg::Crash => panic!("told to fail"),
@@ -364,6 +367,8 @@ impl DialogState {
             media_peer: None,
             sip_call_id: String::new(),
             transfer: None,
+            redirect: None,
+            details: model::CallDetails::default(),
         };
         let mut config = call_config(
             &args.shared,
@@ -619,6 +624,7 @@ impl DialogState {
             CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
             CallEvent::Established => self.on_established(),
             CallEvent::ReofferFailed { status } => self.on_reoffer_failed(status),
+            CallEvent::OfferUnanswered => self.on_offer_unanswered(),
             CallEvent::Info {
                 content_type, body, ..
             } => self.on_info(&content_type, &body),
@@ -676,9 +682,6 @@ impl DialogState {
 
     /// The call is over for the user; the protocol may still have farewells to repeat.
     fn finish(&mut self, failure: Option<Failure>, outcome: Outcome) {
-        if let Some(stats) = self.media.as_ref().and_then(MediaLeg::stats) {
-            self.view.stats = Some(stats);
-        }
         self.close_media();
         self.report(transfer::status_of_end(
             self.view.state,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{Codec, StreamConfig, StreamCounters, StreamHandle, StreamParameters, TelephoneEvent};
-use model::{CallId, MediaStats};
+use model::{CallId, DtmfMode, MediaStats};
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{LocalMedia, Negotiated, Negotiator, SdpError};
 
@@ -44,7 +44,8 @@ impl DialogState {
             port: 9,
             codecs: self.identity.codecs.clone(),
             ptime_ms: PTIME_MS,
-            telephone_event: true,
+            // Where digits are to be tones, none are agreed on as events.
+            telephone_event: self.settings.dtmf != DtmfMode::Inband,
             // RFC 8866 §5.2 asks for a number that fits 63 bits.
             session_id: crate::shared::random_u64() >> 2,
         });
@@ -134,6 +135,12 @@ impl MediaLeg {
 
     pub(super) fn is_agreed(&self) -> bool {
         self.agreed.is_some()
+    }
+
+    /// Whether the peer takes digits as events in the stream (RFC 4733).
+    pub(super) fn takes_events(&self) -> bool {
+        let events = |agreed: &Negotiated| agreed.telephone_event.is_some();
+        self.agreed.as_ref().is_some_and(events)
     }
 
     pub(super) fn held(&self) -> bool {

@@ -128,6 +128,14 @@ impl DialogState {
         self.enter(self.talking_state());
     }
 
+    /// The peer asked for an offer and did not answer it: it is withdrawn, and what the user wants meanwhile goes out.
+    pub(super) fn on_offer_unanswered(&mut self) {
+        if let Some(media) = &mut self.media {
+            media.rollback();
+        }
+        self.settle_hold();
+    }
+
     /// Brings stream and view in line with what was agreed.
     async fn apply_media(&mut self, myself: &ActorRef<DialogMsg>) {
         let Some(media) = &mut self.media else { return };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use model::{CallState, Direction, DtmfMode, Event, Outcome};
 use ractor::ActorRef;
-use sip_core::call::WrongState;
-use sip_message::StatusCode;
+use sip_core::call::{InfoDigit, WrongState};
+use sip_message::{Method, StatusCode};
 
 use super::media_leg::MediaLeg;
 use super::{DialogMsg, DialogState, Phase};
@@ -121,16 +121,15 @@ impl DialogState {
             .filter(|c| c.is_ascii_digit() || "*#ABCD".contains(*c))
             .collect();
         for digit in digits {
-            match self.settings.dtmf {
-                DtmfMode::Info => {
-                    let body = format!("Signal={digit}\r\nDuration={}\r\n", DIGIT.as_millis())
-                        .into_bytes();
+            match self.digits_by_info() {
+                true => {
                     if let Phase::Calling(call) = &mut self.phase {
-                        let done = call.info(now(), "application/dtmf-relay", body);
+                        let duration = Some(DIGIT);
+                        let done = call.send_digit(now(), InfoDigit { digit, duration });
                         self.after_verb("send a digit", done);
                     }
                 }
-                DtmfMode::Rfc4733 | DtmfMode::Inband => {
+                false => {
                     if let Some(media) = &self.media {
                         media.send_digit(digit, DIGIT);
                     }
@@ -151,44 +150,35 @@ impl DialogState {
         });
     }
 
-    /// `application/dtmf-relay` (`Signal=5`) and `application/dtmf` (`5`).
-    pub(super) fn on_info(&mut self, content_type: &str, body: &[u8]) {
-        let text = String::from_utf8_lossy(body);
-        let kind = content_type
-            .split(';')
-            .next()
-            .unwrap_or("")
-            .trim()
-            .to_ascii_lowercase();
-        let value = |name: &str| {
-            text.lines().find_map(|line| {
-                let (key, value) = line.split_once('=')?;
-                key.trim()
-                    .eq_ignore_ascii_case(name)
-                    .then(|| value.trim().to_owned())
-            })
-        };
-        let (signal, duration_ms) = match kind.as_str() {
-            "application/dtmf-relay" => (
-                value("Signal"),
-                value("Duration").and_then(|d| d.parse().ok()),
-            ),
-            "application/dtmf" => (Some(text.trim().to_owned()), None),
-            _ => (None, None),
-        };
-        let digit = signal.and_then(|s| {
-            let mut chars = s.chars();
-            let first = chars.next()?.to_ascii_uppercase();
-            match (first, chars.next()) {
-                ('1', Some('0')) => Some('*'),
-                ('1', Some('1')) => Some('#'),
-                (digit, None) if digit.is_ascii_digit() || "*#ABCD".contains(digit) => Some(digit),
-                _ => None,
+    /// Whether digits go in INFO requests, and not with the sound.
+    fn digits_by_info(&self) -> bool {
+        match self.settings.dtmf {
+            DtmfMode::Info => true,
+            DtmfMode::Rfc4733 | DtmfMode::Inband => false,
+            DtmfMode::Auto => {
+                let events = self.media.as_ref().is_some_and(MediaLeg::takes_events);
+                let takes_info = match &self.phase {
+                    Phase::Calling(call) => call
+                        .dialog()
+                        .is_some_and(|dialog| dialog.takes(&Method::Info)),
+                    Phase::Finding(_) | Phase::Over => false,
+                };
+                !events && takes_info
             }
-        });
-        match digit {
-            Some(digit) => self.on_digit_heard(digit, duration_ms),
-            None => self.note("call", format!("an INFO of type {kind} was passed over")),
+        }
+    }
+
+    /// The peer sent an INFO: a digit, or something that means nothing here.
+    pub(super) fn on_info(&mut self, content_type: &str, body: &[u8]) {
+        match InfoDigit::parse(content_type, body) {
+            Some(InfoDigit { digit, duration }) => {
+                let duration_ms = duration.and_then(|time| u32::try_from(time.as_millis()).ok());
+                self.on_digit_heard(digit, duration_ms);
+            }
+            None => {
+                let kind = content_type.split(';').next().unwrap_or_default().trim();
+                self.note("call", format!("an INFO of type {kind} was passed over"));
+            }
         }
     }
 
@@ -232,6 +222,8 @@ impl DialogState {
     pub(super) fn close_media(&mut self) {
         self.shared.live.remove(self.view.id);
         if let Some(media) = self.media.take() {
+            // The last second's figures would leave out what came since.
+            self.view.stats = media.stats().or(self.view.stats.take());
             media.close();
         }
     }

@@ -3,6 +3,8 @@
 use model::{CallState, Command, DtmfMode, Event};
 
 use super::house::{House, tone};
+use super::peer::{Peer, SDP, answer, carol, to_tag};
+use sip_message::Method;
 
 /// Waits until this call heard these digits.
 async fn until_digits(house: &mut House, call: model::CallId, digits: &str) {
@@ -167,5 +169,79 @@ async fn a_removed_account_is_gone_for_good_and_its_call_goes_on() {
     assert!(!house.engine.hub.read(shown), "nothing brings it back");
     house.end(out);
     house.until_state(into, CallState::Ended).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_last_figures_of_a_call_are_those_of_its_end_whoever_hangs_up() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for call in [out, into] {
+        house
+            .until("the first packet comes", |s| {
+                let call = s.calls.iter().find(|c| c.id == call)?;
+                call.media_peer.as_ref().map(drop)
+            })
+            .await;
+    }
+    // Sooner than the first report of a second's figures.
+    house.end(out);
+    for call in [out, into] {
+        let ended = house.until_state(call, CallState::Ended).await;
+        let stats = ended.stats.expect("there are figures");
+        assert!(stats.sent > 0 && stats.received > 0, "{stats:?}");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_offer_that_the_peer_leaves_open_breaks_neither_its_changes_nor_hold() {
+    let (mut house, addr) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    peer.send(addr, &peer.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&peer.final_response().await);
+    let tag = Some(tag.as_str());
+    peer.send(addr, &peer.says("ACK", 1, tag, "")).await;
+    house.until_state(call, CallState::Connected).await;
+
+    peer.send(addr, &peer.says("INVITE", 2, tag, "")).await;
+    let offered = peer.final_response().await;
+    assert_eq!(offered.status.code(), 200);
+    assert!(!offered.body.is_empty(), "the offer is ours");
+    peer.send(addr, &peer.says("ACK", 2, tag, "")).await;
+    house
+        .until_notes("an ACK came without the answer it owes", 1)
+        .await;
+
+    // The peer holds and resumes.
+    let hold = SDP.replace("o=- 1 1", "o=- 1 2") + "a=sendonly\r\n";
+    peer.send(addr, &peer.says("INVITE", 3, tag, &hold)).await;
+    assert_eq!(peer.final_response().await.status.code(), 200);
+    peer.send(addr, &peer.says("ACK", 3, tag, "")).await;
+    assert!(house.until_state(call, CallState::Held).await.held_by_peer);
+    let resume = SDP.replace("o=- 1 1", "o=- 1 3");
+    peer.send(addr, &peer.says("INVITE", 4, tag, &resume)).await;
+    assert_eq!(peer.final_response().await.status.code(), 200);
+    peer.send(addr, &peer.says("ACK", 4, tag, "")).await;
+    house.until_state(call, CallState::Connected).await;
+
+    // It leaves another offer open, and the user holds while it is.
+    peer.send(addr, &peer.says("INVITE", 5, tag, "")).await;
+    assert_eq!(peer.final_response().await.status.code(), 200);
+    house.engine.send(Command::HoldCall { call });
+    peer.send(addr, &peer.says("ACK", 5, tag, "")).await;
+    let (held, _) = peer.request(Method::Invite).await;
+    let text = String::from_utf8_lossy(&held.body).into_owned();
+    assert!(text.contains("a=sendonly"), "{text}");
+    let answered = SDP.replace("o=- 1 1", "o=- 1 4") + "a=recvonly\r\n";
+    let more = format!(
+        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
+        peer.local
+    );
+    peer.send(addr, &answer(&held, "200 OK", &more, &answered))
+        .await;
+    assert!(house.until_state(call, CallState::Held).await.held_by_us);
     house.close().await;
 }
