@@ -18,9 +18,11 @@
 #[cfg(test)]
 mod tests;
 
-use sip_message::{HeaderName, Method, Request, Response};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::path::Inbound;
+use sip_message::{HeaderName, Method, Request, Response, Via};
+
+use crate::path::{Inbound, Transport};
 pub use crate::transaction::ServerKey;
 
 /// Names a top-level object: its dialogs, all early ones included, and its requests share it.
@@ -97,4 +99,31 @@ pub fn mark_received(request: &mut Request, inbound: &Inbound) {
         via.set_rport(source.port());
     }
     request.headers.replace_first(HeaderName::Via, via);
+}
+
+/// Where the response to a request goes by datagram that came from `source`, by the topmost Via of
+/// either (RFC 3261 §18.2.2, RFC 3581 §4): to the port it came from when the sender asked for that with
+/// `rport`, else to the port that the Via names, 5060 when it names none; and to the address it came
+/// from.
+///
+/// The address in `maddr` is where the standard sends it instead. Anybody can write anybody's address
+/// there, so only for senders that are known `heeds_maddr` should be set; multicast is never followed.
+pub fn answer_address(via: &Via, source: SocketAddr, heeds_maddr: bool) -> SocketAddr {
+    let named = via.port.filter(|port| *port != 0);
+    let named = named.unwrap_or(Transport::Udp.default_port());
+    let maddr = via.maddr().and_then(|host| host.ip());
+    let is_usable = |ip: &IpAddr| {
+        heeds_maddr
+            && ip.is_ipv4() == source.is_ipv4()
+            && !ip.is_multicast()
+            && !ip.is_unspecified()
+    };
+    if let Some(ip) = maddr.filter(is_usable) {
+        return SocketAddr::new(ip, named);
+    }
+    let mut answer_to = source;
+    if via.rport().is_none() {
+        answer_to.set_port(named);
+    }
+    answer_to
 }

@@ -1,8 +1,12 @@
 //! Who messages are for, and what strays are told.
 
-use sip_message::{HeaderName, Message, Method, Request, StatusCode};
+use std::net::SocketAddr;
 
-use super::{OwnerKey, RequestClass, ServerKey, mark_received, request_owner, response_owner};
+use sip_message::{HeaderName, Message, Method, Request, StatusCode, Via};
+
+use super::{
+    OwnerKey, RequestClass, ServerKey, answer_address, mark_received, request_owner, response_owner,
+};
 use crate::path::{FlowId, Inbound, Path, Transport};
 use crate::stateless::{Capabilities, Strays, respond_statelessly, response, verdict_for_stray};
 use crate::tokens::{Seed, Tokens};
@@ -304,4 +308,40 @@ fn only_what_is_built_in_is_said() {
         bad.headers.get(HeaderName::AllowEvents),
         Some("dialog, message-summary")
     );
+}
+
+#[test]
+fn answers_go_to_the_port_of_the_via_unless_the_source_port_was_asked_for() {
+    let source: SocketAddr = "192.0.2.7:40000".parse().unwrap();
+    let to = |via: &str, heeds_maddr| {
+        let via = Via::parse(&format!("SIP/2.0/UDP {via};branch=z9hG4bKx")).unwrap();
+        answer_address(&via, source, heeds_maddr).to_string()
+    };
+    for (via, address) in [
+        ("192.0.2.7:5070", "192.0.2.7:5070"),
+        ("192.0.2.7", "192.0.2.7:5060"),
+        // RFC 3261 §18.2.2: `received` says where it came from, and so does the socket.
+        ("10.0.0.1:5070;received=192.0.2.7", "192.0.2.7:5070"),
+        ("phone.example.com", "192.0.2.7:5060"),
+        // RFC 3581 §4.
+        ("10.0.0.1:5070;rport", "192.0.2.7:40000"),
+        (
+            "10.0.0.1:5070;rport=40000;received=192.0.2.7",
+            "192.0.2.7:40000",
+        ),
+        ("192.0.2.7:0", "192.0.2.7:5060"),
+        // Somebody else's address, or everybody's.
+        ("192.0.2.7:5070;maddr=198.51.100.1", "192.0.2.7:5070"),
+    ] {
+        assert_eq!(to(via, false), address, "{via}");
+    }
+    for (via, address) in [
+        ("192.0.2.7:5070;maddr=198.51.100.1", "198.51.100.1:5070"),
+        ("192.0.2.7;maddr=198.51.100.1;rport", "198.51.100.1:5060"),
+        ("192.0.2.7:5070;maddr=224.0.1.75", "192.0.2.7:5070"),
+        ("192.0.2.7:5070;maddr=[2001:db8::1]", "192.0.2.7:5070"),
+        ("192.0.2.7:5070;maddr=phone.example.com", "192.0.2.7:5070"),
+    ] {
+        assert_eq!(to(via, true), address, "{via}");
+    }
 }
