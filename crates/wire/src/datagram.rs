@@ -120,7 +120,7 @@ pub(crate) fn same_addr(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 /// The address that a source is counted by: whoever has one address of IPv6 has a whole network.
-pub(crate) fn source_of(ip: IpAddr) -> IpAddr {
+pub fn source_of(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),

@@ -39,7 +39,7 @@ mod wire;
 
 pub use certificate::{Certificate, Fingerprint};
 pub use connection::{Door, Towards};
-pub use datagram::{local_toward, open_listener, open_pair, open_udp};
+pub use datagram::{local_toward, open_listener, open_pair, open_udp, source_of};
 pub use error::{CertificateFault, ConnectError, Error, Step, TlsError, WebSocketError};
 pub use limits::Limits;
 pub use tls::{ClientTls, Identity, Remembered, Roots, Secured, ServerTls};

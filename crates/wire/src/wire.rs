@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub enum Event {
         /// Our address from there.
         mapped: SocketAddr,
     },
+    /// Something was counted that was not told otherwise. Told once until [`Wire::counts`] is asked.
+    Counted,
 }
 
 /// A message that came: a datagram, or what was framed on a stream or in a WebSocket.
@@ -184,6 +186,7 @@ impl Wire {
             dropped: AtomicU64::new(0),
             crowded_out: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            has_news: AtomicBool::new(false),
         }))
     }
 
@@ -331,6 +334,7 @@ impl Wire {
 
     /// What went by without reaching anybody.
     pub fn counts(&self) -> Counts {
+        self.0.has_news.store(false, Ordering::Release);
         Counts {
             dropped: self.0.dropped.load(Ordering::Relaxed),
             crowded_out: self.0.crowded_out.load(Ordering::Relaxed),
@@ -355,7 +359,7 @@ impl Wire {
             .or_else(|| fitting().find(|s| s.bound.port() == path.local.port()))
             .ok_or_else(|| Error::Unusable(format!("no socket is open at {}", path.local)))?;
         if !datagram::send(&socket.socket, path.remote, bytes)? {
-            self.0.crowded_out.fetch_add(1, Ordering::Relaxed);
+            self.0.count(&self.0.crowded_out);
         }
         Ok(socket.flow)
     }
@@ -377,11 +381,20 @@ pub(crate) struct Shared {
     dropped: AtomicU64,
     crowded_out: AtomicU64,
     turned_away: AtomicU64,
+    /// Set while there are counts that nobody has asked for.
+    has_news: AtomicBool,
 }
 
 impl Shared {
     pub(crate) fn tell(&self, event: Event) -> bool {
         (self.sink)(event)
+    }
+
+    fn count(&self, counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+        if !self.has_news.swap(true, Ordering::AcqRel) {
+            self.tell(Event::Counted);
+        }
     }
 
     /// Milliseconds since the wire began.
@@ -425,7 +438,7 @@ impl Shared {
         let is_full = accepted().count() >= this.limits.accepted
             || table.connections.len() >= this.limits.connections;
         if is_crowd || (is_full && !this.displace(&mut table)) {
-            this.turned_away.fetch_add(1, Ordering::Relaxed);
+            this.count(&this.turned_away);
             return;
         }
         let path = Path {
@@ -467,7 +480,7 @@ impl Shared {
         let Some((handle, _)) = quietest.and_then(|flow| table.connections.remove(&flow)) else {
             return false;
         };
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        self.count(&self.turned_away);
         handle.stop(Error::Displaced);
         true
     }
@@ -564,7 +577,7 @@ async fn read_datagrams(
         }
         let Ok(room) = Arc::clone(&shared.datagrams).try_acquire_owned() else {
             // When nobody keeps up, the senders' timers are the queue.
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            shared.count(&shared.dropped);
             continue;
         };
         let local = match last_seen {

@@ -478,3 +478,35 @@ async fn noise_harms_nobody() {
         side.event().await;
     }
 }
+
+#[tokio::test]
+async fn that_connections_are_turned_away_is_told_once_until_somebody_looks() {
+    let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let sink: Sink = std::sync::Arc::new(move |event| {
+        matches!(event, Event::Counted) && sender.send(()).is_ok()
+    });
+    let limits = Limits {
+        accepted_per_source: 0,
+        ..Limits::default()
+    };
+    let wire = Wire::new(limits, sink);
+    let listener = open_listener("127.0.0.1:0".parse().expect("an address")).expect("a listener");
+    let addr = listener.local_addr().expect("bound");
+    wire.serve(std::sync::Arc::new(listener), Door::Tcp);
+    for round in 1..=2 {
+        let mut knocked = Vec::new();
+        for _ in 0..20 {
+            knocked.push(knock(addr).await);
+        }
+        tokio::time::timeout(SOON, events.recv())
+            .await
+            .expect("it is told")
+            .expect("the wire lives");
+        for mut stream in knocked {
+            // Closed without a word.
+            assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+        }
+        assert!(events.try_recv().is_err(), "and told once");
+        assert_eq!(wire.counts().turned_away, round * 20);
+    }
+}
