@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::privacy::for_log;
 use crate::{
     AccountId, CallPolicies, Failure, Identity, LampView, OwnPresence, Private, TenantId,
-    Timestamp, WaitingView, WatchKind,
+    Timestamp, Traffic, WaitingView, WatchKind,
 };
 
 /// How SIP travels (RFC 3261 §18, RFC 7118).
@@ -234,6 +234,9 @@ pub struct TenantView {
     /// network interface.
     #[serde(default)]
     pub bind: Option<String>,
+    /// What went by at its sockets without reaching anybody.
+    #[serde(default)]
+    pub traffic: Traffic,
 }
 
 /// An account as the view shows it.

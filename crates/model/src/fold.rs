@@ -90,6 +90,7 @@ mod tests {
                 colour: 0,
                 degraded: false,
                 bind: None,
+                traffic: crate::Traffic::default(),
             },
         }
     }

@@ -23,6 +23,7 @@ mod privacy;
 mod quality;
 mod time;
 mod trace;
+mod traffic;
 mod transfer;
 mod watch;
 
@@ -47,6 +48,7 @@ pub use privacy::{
 pub use quality::{Levels, MediaStats};
 pub use time::Timestamp;
 pub use trace::{TraceBody, TraceRecord};
+pub use traffic::{LimitedSource, Traffic};
 pub use transfer::{Transfer, TransferState};
 pub use watch::{
     LampCall, LampState, LampView, OwnPresence, PresenceState, PresenceView, WaitingView, WatchKind,

@@ -315,6 +315,7 @@ mod tests {
             colour: 0,
             degraded: false,
             bind: None,
+            traffic: model::Traffic::default(),
         }
     }
 

@@ -43,6 +43,7 @@ impl PhoneState {
             colour: tenant.colour,
             degraded: false,
             bind: tenant.bind.clone(),
+            traffic: model::Traffic::default(),
         };
         let kept = self.tenants.get(id).map(|child| child.kept.clone());
         let kept = kept.unwrap_or_default();

@@ -60,6 +60,7 @@ pub(crate) fn tenant(id: &str, name: &str, colour: u8) -> TenantView {
         colour,
         degraded: false,
         bind: None,
+        traffic: model::Traffic::default(),
     }
 }
 
