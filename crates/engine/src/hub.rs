@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 /// How many events wait for one listener before it is told to start over.
 const QUEUE_LIMIT: usize = 1_024;
 
+/// How many bytes of recorded messages may wait among them.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Ended calls that stay in view until they are put away; the history has them all.
 const ENDED_CALLS: usize = 100;
 
@@ -57,6 +60,8 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
+    /// Bytes of recorded messages in them.
+    bytes: usize,
     /// Set when events were dropped; cleared by handing out a [`Event::Resync`].
     behind: bool,
 }
@@ -101,6 +106,7 @@ impl Hub {
         let queue = Arc::new(Queue {
             waiting: Mutex::new(Waiting {
                 events: VecDeque::new(),
+                bytes: 0,
                 behind: true,
             }),
             arrived: Notify::new(),
@@ -123,10 +129,14 @@ impl Queue {
             if event == Event::Stopped {
                 waiting.events.push_back(event);
             }
-        } else if waiting.events.len() >= QUEUE_LIMIT {
+        } else if waiting.events.len() >= QUEUE_LIMIT
+            || waiting.bytes + recorded(&event) > QUEUE_BYTES
+        {
             waiting.events.clear();
+            waiting.bytes = 0;
             waiting.behind = true;
         } else {
+            waiting.bytes += recorded(&event);
             waiting.events.push_back(event);
         }
     }
@@ -158,7 +168,9 @@ impl Subscription {
                 snapshot: Box::new(inner.state.clone()),
             });
         }
-        waiting.events.pop_front()
+        let event = waiting.events.pop_front()?;
+        waiting.bytes = waiting.bytes.saturating_sub(recorded(&event));
+        Some(event)
     }
 
     /// Waits for the next event.
@@ -174,6 +186,14 @@ impl Subscription {
     }
 }
 
+/// Bytes of recorded messages in an event.
+fn recorded(event: &Event) -> usize {
+    match event {
+        Event::Trace { records } => records.iter().map(|record| record.body.size()).sum(),
+        _ => 0,
+    }
+}
+
 /// A lock that a panicking holder cannot take down with it: what is inside is folded whole or not
 /// at all, so it is good even then.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -183,7 +203,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Notice, NoticeLevel, TenantId, TenantView, Timestamp};
+    use model::{Notice, NoticeLevel, TenantId, TenantView, Timestamp, TraceBody, TraceRecord};
 
     fn tenant(id: usize) -> Event {
         Event::Tenant {
@@ -193,6 +213,7 @@ mod tests {
                 colour: 0,
                 degraded: false,
                 bind: None,
+                traffic: model::Traffic::default(),
             },
         }
     }
@@ -224,6 +245,37 @@ mod tests {
         assert_eq!(snapshot.tenants.len(), QUEUE_LIMIT * 3);
         hub.publish(tenant(0));
         assert_eq!(listener.try_next(), Some(tenant(0)));
+    }
+
+    #[test]
+    fn large_records_do_not_pile_up_for_a_listener_that_does_not_listen() {
+        let hub = Hub::new();
+        let mut listener = hub.subscribe(None);
+        let _ = listener.try_next();
+        let record = |id| TraceRecord {
+            id,
+            time: Timestamp(0),
+            tenant: TenantId::new("t"),
+            account: None,
+            call: None,
+            body: TraceBody::Sip {
+                sent: false,
+                transport: model::Transport::Udp,
+                local: String::new(),
+                peer: String::new(),
+                bytes: vec![0; 1024 * 1024].into(),
+            },
+        };
+        let trace = |id| Event::Trace {
+            records: vec![record(id)],
+        };
+        (0..10).for_each(|id| hub.publish(trace(id)));
+        for id in 0..10 {
+            assert_eq!(listener.try_next(), Some(trace(id)), "so much may wait");
+        }
+        (0..20).for_each(|id| hub.publish(trace(id)));
+        assert!(matches!(listener.try_next(), Some(Event::Resync { .. })));
+        assert_eq!(lock(&listener.queue.waiting).bytes, 0);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::{
@@ -19,6 +20,14 @@ const BATCH: Duration = Duration::from_millis(100);
 
 /// Bytes of messages in memory: what clients look at they keep themselves, and the rest is on disk.
 const MEMORY: usize = 8 * 1024 * 1024;
+
+/// Bytes of messages that are gathered before clients are told: what waits for a slow client is
+/// counted in events.
+const GATHERED: usize = 512 * 1024;
+/// Bytes of messages on their way to the recorder: past it they are left out.
+const UNDER_WAY: usize = 8 * 1024 * 1024;
+/// What a message takes beside its bytes.
+const OVERHEAD: usize = 512;
 
 /// What a [`RecorderActor`] can be told.
 pub(crate) enum RecorderMsg {
@@ -54,6 +63,38 @@ pub(crate) struct Wire {
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) account: Option<AccountId>,
     pub(crate) call: Option<CallId>,
+    /// Given back when it is recorded.
+    pub(crate) _room: Weighed,
+}
+
+/// How much is on its way to a recorder. Its mailbox has no bounds of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    /// Room for a message; `None` when the recorder does not keep up.
+    pub(crate) fn room(&self, octets: usize) -> Option<Weighed> {
+        let octets = octets.saturating_add(OVERHEAD);
+        let before = self.0.fetch_add(octets, Ordering::AcqRel);
+        let room = Weighed {
+            under_way: Arc::clone(&self.0),
+            octets,
+        };
+        (before < UNDER_WAY).then_some(room)
+    }
+}
+
+/// The room of one message.
+#[derive(Debug)]
+pub(crate) struct Weighed {
+    under_way: Arc<AtomicUsize>,
+    octets: usize,
+}
+
+impl Drop for Weighed {
+    fn drop(&mut self) {
+        self.under_way.fetch_sub(self.octets, Ordering::AcqRel);
+    }
 }
 
 /// Owns the recorder of one tenant.
@@ -71,6 +112,9 @@ pub(crate) struct RecorderState {
     args: RecorderArgs,
     recorder: Recorder,
     gathered: Vec<TraceRecord>,
+    gathered_bytes: usize,
+    /// Set while a [`RecorderMsg::Flush`] is to come.
+    flushing: bool,
 }
 
 impl Actor for RecorderActor {
@@ -92,6 +136,8 @@ impl Actor for RecorderActor {
             args,
             recorder,
             gathered: Vec::new(),
+            gathered_bytes: 0,
+            flushing: false,
         };
         let kept = state.recorder.newest(500);
         if !kept.is_empty() {
@@ -136,8 +182,8 @@ impl Actor for RecorderActor {
             #[cfg(test)]
             RecorderMsg::Crash => panic!("told to fail"),
             RecorderMsg::Flush => {
-                let records = std::mem::take(&mut state.gathered);
-                state.args.hub.publish(Event::Trace { records });
+                state.flushing = false;
+                state.hand_out();
                 state.recorder.flush();
                 state.report_trouble();
             }
@@ -165,10 +211,23 @@ impl RecorderState {
         body: TraceBody,
     ) {
         let record = self.recorder.record(time, account, call, body);
-        if self.gathered.is_empty() {
+        if !self.flushing {
+            self.flushing = true;
             myself.send_after(BATCH, || RecorderMsg::Flush);
         }
+        self.gathered_bytes += record.body.size();
         self.gathered.push(record);
+        if self.gathered_bytes >= GATHERED {
+            self.hand_out();
+        }
+    }
+
+    fn hand_out(&mut self) {
+        self.gathered_bytes = 0;
+        let records = std::mem::take(&mut self.gathered);
+        if !records.is_empty() {
+            self.args.hub.publish(Event::Trace { records });
+        }
     }
 
     /// A full or unwritable disk is said once; recording goes on in memory.
@@ -183,5 +242,21 @@ impl RecorderState {
                 },
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_is_bounded_and_given_back() {
+        let under_way = UnderWay::default();
+        let held: Vec<_> = (0..100_000).map_while(|_| under_way.room(1_000)).collect();
+        assert_eq!(held.len(), UNDER_WAY.div_ceil(1_000 + OVERHEAD));
+        assert!(under_way.room(1).is_none());
+        drop(held);
+        assert_eq!(under_way.0.load(Ordering::Acquire), 0);
+        assert!(under_way.room(1).is_some());
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, AccountView, CallId, Command, Event, RegistrationState, TenantView,
+    Traffic,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -81,6 +82,8 @@ pub(crate) enum TenantMsg {
     StopAccount(ActorRef<AccountMsg>),
     /// A failed account has rested.
     RestartAccount(AccountId),
+    /// What went by at the sockets has changed.
+    Traffic(Box<Traffic>),
     /// The tenant's name or colour is different.
     Renamed { name: String, colour: u8 },
     /// The local address of its accounts is another.
@@ -289,6 +292,14 @@ impl Actor for TenantActor {
                 state.shared.hub.publish(Event::Tenant {
                     tenant: state.view.clone(),
                 });
+            }
+            TenantMsg::Traffic(traffic) => {
+                if state.view.traffic != *traffic {
+                    state.view.traffic = *traffic;
+                    state.shared.hub.publish(Event::Tenant {
+                        tenant: state.view.clone(),
+                    });
+                }
             }
             TenantMsg::Leave => state.leave(&myself),
             TenantMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),

@@ -3,6 +3,7 @@
 mod calls;
 mod closed_ports;
 mod farewells;
+mod floods;
 mod house;
 mod limits;
 mod logins;

@@ -14,7 +14,6 @@ use crate::receive::ReceivePath;
 use crate::record::Recorder;
 use crate::resample::Upsampler;
 use crate::send::{Microphone, Prepared, SendPath};
-use crate::shield::{Renewal, Shield};
 use crate::socket::{LONGEST_DATAGRAM, Wire};
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
@@ -41,8 +40,6 @@ pub(crate) struct Change {
     pub(crate) parameters: StreamParameters,
     /// There when the codec is another; holds the old parts when the change comes back.
     pub(crate) parts: Option<Parts>,
-    /// The same with keys that are others.
-    pub(crate) renewal: Renewal,
 }
 
 /// What belongs to one codec.
@@ -72,7 +69,6 @@ impl Scratch {
 pub(crate) struct Stream {
     pub(crate) id: u64,
     pub(crate) wire: Wire,
-    pub(crate) shield: Shield,
     pub(crate) parameters: StreamParameters,
     pub(crate) send: SendPath,
     pub(crate) receive: ReceivePath,
@@ -126,36 +122,26 @@ impl Stream {
     fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8]) {
         let Self {
             wire,
-            shield,
             receive,
             control,
             counters,
             ..
         } = self;
-        let mut take_control = |receive: &mut ReceivePath,
-                                shield: &mut Shield,
-                                datagram: &mut [u8],
-                                from: SocketAddr| {
-            if !receive.peer.may_speak(now, from) {
-                return;
-            }
-            match shield.open_control(datagram, counters) {
-                Some(plain) => {
-                    control.take(now, ntp, plain, from, &mut receive.receiver, counters);
-                }
-                None => counters.dropped.add(1),
+        let mut take_control = |receive: &mut ReceivePath, datagram: &[u8], from: SocketAddr| {
+            if receive.peer.may_speak(now, from) {
+                control.take(now, ntp, datagram, from, &mut receive.receiver, counters);
             }
         };
         wire.receive(buffer, |datagram, from| {
             // RFC 7983 §7: STUN, DTLS and TURN have first bytes that are neither; they are counted as dropped.
             if rtp::looks_like_rtcp(datagram) {
-                take_control(receive, shield, datagram, from);
+                take_control(receive, datagram, from);
             } else {
-                receive.take(now, datagram, from, shield);
+                receive.take(now, datagram, from);
             }
         });
         wire.receive_control(buffer, |datagram, from| {
-            take_control(receive, shield, datagram, from);
+            take_control(receive, datagram, from);
         });
         if let Some(loss) = self.control.take_loss() {
             let percent = (loss * 100.0).clamp(0.0, 100.0) as u8;
@@ -214,7 +200,7 @@ impl Stream {
         if !ready {
             return;
         }
-        if self.shield.seal(packet) && self.wire.send(packet, target) {
+        if self.wire.send(packet, target) {
             self.counters.sent.add(1);
             self.counters.sent_bytes.add(packet.len() as u64);
         } else {
@@ -230,7 +216,6 @@ impl Stream {
             .control
             .poll(now, ntp, &self.send.sender, &mut self.receive.receiver);
         if let Some(report) = report
-            && self.shield.seal_control(report)
             && self.wire.send_control(report, target)
         {
             self.counters.reports_sent.add(1);
@@ -248,7 +233,7 @@ impl Stream {
         let report = self
             .control
             .farewell(now, ntp, &self.send.sender, &mut self.receive.receiver);
-        if self.shield.seal_control(report) && self.wire.send_control(report, target) {
+        if self.wire.send_control(report, target) {
             self.counters.reports_sent.add(1);
         }
     }
@@ -280,7 +265,6 @@ impl Stream {
             std::mem::swap(&mut parts.decoder, &mut self.receive.decoder);
             std::mem::swap(&mut parts.source, &mut self.send.source);
         }
-        self.shield.change(&mut change.renewal);
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);

@@ -5,7 +5,6 @@
 //! clock, a socket or a random number: the session id comes from the caller.
 
 mod codec;
-mod crypto;
 mod description;
 #[cfg(test)]
 mod description_tests;
@@ -16,7 +15,6 @@ mod negotiator;
 mod repair;
 
 pub use codec::{Codec, FormatMap};
-pub use crypto::{CryptoAttribute, CryptoKey, CryptoSuite, Encryption, KeySeed, NegotiatedCrypto};
 pub use description::{SessionDescription, summary};
 pub use direction::Direction;
 pub use error::SdpError;

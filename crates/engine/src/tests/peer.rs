@@ -22,9 +22,12 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) async fn bind() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a port is free");
+        Self::bind_at("127.0.0.1").await
+    }
+
+    /// At another address of this machine, which is another source.
+    pub(super) async fn bind_at(ip: &str) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).await.expect("a port is free");
         let local = socket.local_addr().expect("it is bound");
         Self { socket, local }
     }

@@ -22,6 +22,7 @@ impl TransportState {
                     _room: Held::Stream(arrived.room),
                 });
             }
+            wire::Event::Counted => return self.ask_for_report(),
             wire::Event::Up {
                 path,
                 secured: Some(secured),
@@ -33,7 +34,7 @@ impl TransportState {
                     "{path} is {} with {}: {shown}",
                     secured.version, secured.cipher
                 );
-                return self.note(text);
+                return self.note_connection(text);
             }
             wire::Event::Closed(closed) => closed,
             // Datagrams have their sockets beside the wire.
@@ -43,8 +44,13 @@ impl TransportState {
                 return;
             }
         };
+        if let wire::Error::Unframed(_) = closed.error {
+            self.count("streams that cannot be cut into messages", |c| {
+                &mut c.garbage
+            });
+        }
         if closed.error != wire::Error::Closed {
-            self.note(format!("{}: {}", closed.path, closed.error));
+            self.note_connection(format!("{}: {}", closed.path, closed.error));
         }
         for lost in self.connections.on_closed(&closed) {
             match lost {

@@ -33,6 +33,10 @@ impl TransportState {
         let result = match search.result {
             Ok(located) => {
                 let targets = self.places.on_found(now(), owner, located.targets);
+                if owner.registers {
+                    let servers = targets.iter().map(|target| target.addr.ip());
+                    servers.for_each(|server| self.guard.know_server(server, now()));
+                }
                 self.paths(targets, bind)
             }
             Err(error) => Err(error),

@@ -1,13 +1,14 @@
 //! One tenant's sockets and connections.
 //!
 //! ```text
-//! socket task: receive, stamp the time, hold a permit ──▶ TransportActor: source rate, parse, record,
+//! socket task: receive, stamp the time, ask the guard ──▶ TransportActor: parse, record,
 //!                                                        find the owner ──▶ the owner's mailbox
 //! owner ──Send──▶ TransportActor: flow or path to a socket or connection, record ──▶ wire
 //! ```
 //!
-//! A permit is held from the socket until the actor has handled the message, so the mailbox cannot
-//! grow: when permits run out, datagrams are dropped and counted, and streams wait.
+//! The guard says how much a source may send and holds room from the socket until the actor has
+//! handled the message, so the mailbox cannot grow: past it datagrams are dropped and counted, and
+//! streams wait. What is on its way to the recorder has a budget of its own.
 //!
 //! The actor decides by keys alone. Responses and requests inside a dialog carry the Call-ID and
 //! the local tag of whoever made them ([`OwnerKey`]); repeats, CANCEL and the ACK of a failure carry
@@ -17,7 +18,7 @@
 mod answer;
 mod connect;
 mod find;
-mod limit;
+mod guard;
 mod owners;
 mod places;
 mod receive;
@@ -28,13 +29,13 @@ mod sockets;
 mod stream;
 mod unreachable;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use model::{AccountId, CallId, TargetView, Timestamp};
+use model::{AccountId, CallId, TargetView, Timestamp, Traffic};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::locate::{NextHop, RestTimes, Tried};
@@ -47,15 +48,17 @@ use sip_message::{Message, Request, StatusCode, Uri};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::{ClientTls, Towards};
 
-use self::limit::SourceLimiter;
+use self::guard::Guard;
+use self::owners::Requests;
 use self::places::Places;
+use self::report::Notes;
 use self::resolve::Resolver;
 pub use self::resolve::{HostTable, Naming};
 pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;
 use self::stream::Connections;
 use self::unreachable::{Unanswered, Undelivered};
-use crate::recorder::RecorderMsg;
+use crate::recorder::{RecorderMsg, UnderWay};
 use crate::shared::{self, Service};
 use crate::tenant::TenantMsg;
 use crate::wake::{Wake, now};
@@ -68,23 +71,15 @@ const TRANSPORTS: [Transport; 5] = [
     Transport::Ws,
     Transport::Wss,
 ];
-/// Messages between the sockets and the actor at any time.
-const PERMITS: usize = 2_048;
-/// How long the key of a handled request is remembered: 64·T1, after which no repeat can come.
-const SERVER_KEY_LIFE: Duration = Duration::from_secs(33);
 /// What WebSocket servers are asked for: some insist on it, the others take anything.
 const WEBSOCKET_RESOURCE: &str = "/ws";
-/// Keys of requests remembered at a time.
-const SERVER_KEYS: usize = 16_384;
-/// Messages kept for an owner that is being started.
-const PENDING_PER_OWNER: usize = 8;
 
 /// What a [`TransportActor`] can be told.
 pub(crate) enum TransportMsg {
     /// Bytes arrived; a permit is held until they are handled.
     Received(Received),
-    /// A datagram of ours found nobody; a permit is held as for what was received.
-    Undelivered(Undelivered, OwnedSemaphorePermit),
+    /// A datagram of ours found nobody; room is held as for what was received.
+    Undelivered(Undelivered, Held),
     /// A connection that we opened is up or failed, or any connection ended.
     Stream(wire::Event),
     /// Send this.
@@ -131,6 +126,10 @@ pub(crate) enum TransportMsg {
         /// Where it answered from.
         path: Option<Path>,
     },
+    /// Something was counted at a socket: it is to be told soon.
+    Report,
+    /// It is to be told now.
+    ReportNow,
     /// A server's rest may be over.
     Wake(u64),
     /// This owner takes what carries this key.
@@ -280,21 +279,10 @@ pub(crate) struct TransportArgs {
     pub(crate) seed: Seed,
 }
 
-/// What went by without reaching an owner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
-    /// No SIP at all, or too broken to answer.
-    pub(crate) garbage: u64,
-    /// Requests that belong to nothing of ours.
-    pub(crate) strangers: u64,
-    /// Responses that belong to nothing of ours.
-    pub(crate) stray_responses: u64,
-    /// Messages dropped because their source sends too many.
-    pub(crate) flooded: u64,
-}
-
 pub(crate) struct TransportState {
+    myself: ActorRef<TransportMsg>,
     args: TransportArgs,
+    guard: Arc<Guard>,
     sockets: Sockets,
     connections: Connections,
     /// Whom a way leads to, by whoever asked for it.
@@ -304,25 +292,16 @@ pub(crate) struct TransportState {
     unanswered: Unanswered<Owner>,
     places: Places,
     wake: Wake,
-    limiter: SourceLimiter,
     owners: HashMap<OwnerKey, Owner>,
     /// The local tags under each Call-ID of `owners`: one, or two when both ends are ours.
     tags_of: HashMap<String, Vec<String>>,
-    requests: HashMap<ServerKey, Handler>,
-    request_order: VecDeque<(Instant, ServerKey)>,
+    requests: Requests,
     reachable: HashMap<AccountId, Reachable>,
-    counters: Counters,
+    traffic: Traffic,
+    notes: Notes,
+    under_way: UnderWay,
     capabilities: Capabilities,
     tokens: Tokens,
-}
-
-/// Who handles a request that is not in a dialog yet.
-enum Handler {
-    Owner(Owner),
-    /// The owner is being started; what comes meanwhile is kept for it.
-    Starting(Vec<Delivery>),
-    /// Nobody takes it; its repeats hear the same.
-    Refused(StatusCode),
 }
 
 impl Actor for TransportActor {
@@ -335,22 +314,25 @@ impl Actor for TransportActor {
         myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
+        let guard = Arc::new(Guard::new(now()));
         Ok(TransportState {
-            sockets: Sockets::new(myself.clone(), args.sockets.clone(), PERMITS),
-            connections: Connections::new(myself.clone()),
+            sockets: Sockets::new(myself.clone(), args.sockets.clone(), Arc::clone(&guard)),
+            connections: Connections::new(myself.clone(), Arc::clone(&guard)),
+            guard,
+            myself,
             names: HashMap::new(),
             system_tls: None,
             unanswered: Unanswered::default(),
             resolver: Resolver::new(&args.naming, &shared::seed()),
             places: Places::new(args.rests),
             wake: Wake::default(),
-            limiter: SourceLimiter::default(),
             owners: HashMap::new(),
             tags_of: HashMap::new(),
-            requests: HashMap::new(),
-            request_order: VecDeque::new(),
+            requests: Requests::default(),
             reachable: HashMap::new(),
-            counters: Counters::default(),
+            traffic: Traffic::default(),
+            notes: Notes::new(now()),
+            under_way: UnderWay::default(),
             capabilities: args.capabilities.clone(),
             tokens: Tokens::new(&args.seed),
             args,
@@ -365,9 +347,9 @@ impl Actor for TransportActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             TransportMsg::Received(received) => state.on_received(received),
-            TransportMsg::Undelivered(undelivered, permit) => {
+            TransportMsg::Undelivered(undelivered, room) => {
                 state.on_undelivered(undelivered);
-                drop(permit);
+                drop(room);
             }
             TransportMsg::Stream(event) => state.on_stream(event),
             TransportMsg::Send { from, transmit } => state.on_send(&from, transmit),
@@ -417,6 +399,8 @@ impl Actor for TransportActor {
                 state.places.on_home(now(), &owner, path);
                 state.arm(&myself);
             }
+            TransportMsg::Report => state.report_soon(),
+            TransportMsg::ReportNow => state.report(),
             TransportMsg::Wake(generation) => {
                 if state.wake.is_current(generation) {
                     state.places.on_wake(now());
@@ -433,20 +417,13 @@ impl Actor for TransportActor {
                 inbound,
                 status,
             } => {
-                let handler = ServerKey::of(&request).and_then(|key| state.requests.get_mut(&key));
-                if let Some(handler) = handler {
-                    *handler = Handler::Refused(status);
+                if let Some(key) = ServerKey::of(&request) {
+                    state.requests.refuse(&key, status);
                 }
                 let account = state.called_account(&request, &inbound.path);
                 state.refuse(*request, inbound, status, account);
             }
-            TransportMsg::Release(id) => {
-                state.release(id);
-                state.places.forget(id);
-                state
-                    .requests
-                    .retain(|_, handler| !matches!(handler, Handler::Owner(o) if o.id == id));
-            }
+            TransportMsg::Release(id) => state.release(id),
             TransportMsg::Reachable(reachable) => state.on_reachable(reachable),
             TransportMsg::Unreachable(account) => {
                 state.reachable.remove(&account);
@@ -468,6 +445,9 @@ impl TransportState {
             bind,
             result: listening.map(drop).map_err(|e| transport_error(&e)),
         });
+        for server in reachable.servers.iter().flatten() {
+            self.guard.know_server(*server, now());
+        }
         self.reachable.insert(reachable.account.clone(), reachable);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use model::AccountId;
+use model::{AccountId, Timestamp};
 use sip_core::dispatch::{self, OwnerKey, ServerKey};
-use sip_core::{Inbound, Path};
-use sip_message::{HeaderName, Message, Method, Request, validate_request};
+use sip_core::{FlowId, Inbound, Path};
+use sip_message::{HeaderName, Message, Method, ParseError, Request, StatusCode, validate_request};
 
-use super::{Delivery, Handler, Owner, PENDING_PER_OWNER, Received, TransportState, branch_of};
+use super::owners::Handler;
+use super::{Delivery, Owner, Received, TransportState, branch_of};
 use crate::tenant::TenantMsg;
 
 impl TransportState {
@@ -20,27 +21,11 @@ impl TransportState {
             wall,
             _room,
         } = received;
-        if !self.limiter.admit(path.remote.ip(), at) {
-            let what = "messages beyond what one source may send";
-            return self.count(wall, what, |c| &mut c.flooded);
-        }
         let message = match Message::parse(&bytes) {
             Ok(message) => message,
-            Err(error) => {
-                self.count(wall, "no SIP at all, or too broken to answer", |c| {
-                    &mut c.garbage
-                });
-                // Keepalives and stray line ends are no news.
-                if bytes.iter().any(|b| !b.is_ascii_whitespace() && *b != 0) {
-                    self.record(wall, false, path, &bytes, None, None);
-                    if let Some(response) = error.answer() {
-                        self.answer_statelessly(flow, path, &response.to_bytes(), None);
-                    }
-                }
-                return;
-            }
+            Err(error) => return self.on_broken(flow, path, &bytes, wall, &error),
         };
-        self.forget_old_requests(at);
+        self.requests.forget_old(at);
         if matches!(message, Message::Response(_))
             && let Some(branch) = branch_of(&message)
         {
@@ -69,11 +54,35 @@ impl TransportState {
                 });
             }
             (Message::Response(_), None) => {
-                self.count(wall, "responses that answer nothing here", |c| {
+                self.count("responses that answer nothing here", |c| {
                     &mut c.stray_responses
                 });
             }
             (Message::Request(request), None) => self.on_new_request(request, inbound, at, called),
+        }
+    }
+
+    /// What cannot be read as a whole, but perhaps enough of it for an answer.
+    fn on_broken(
+        &mut self,
+        flow: FlowId,
+        path: Path,
+        bytes: &[u8],
+        wall: Timestamp,
+        error: &ParseError,
+    ) {
+        // Keepalives and stray line ends are no news.
+        if bytes.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
+            return;
+        }
+        if error.kind.status() == StatusCode::MESSAGE_TOO_LARGE {
+            self.count("too large", |c| &mut c.oversized);
+        } else {
+            self.count("no SIP at all, or too broken to answer", |c| &mut c.garbage);
+        }
+        self.record(wall, false, path, bytes, None, None);
+        if let Some(response) = error.answer() {
+            self.answer_a_stranger(flow, path, &response);
         }
     }
 
@@ -83,7 +92,7 @@ impl TransportState {
             Message::Response(response) => dispatch::response_owner(response),
             Message::Request(request) => {
                 if let Some(Handler::Owner(owner)) =
-                    ServerKey::of(request).and_then(|key| self.requests.get(&key))
+                    ServerKey::of(request).and_then(|key| self.requests.handler(&key))
                 {
                     return Some(owner.clone());
                 }
@@ -143,33 +152,64 @@ impl TransportState {
         at: Instant,
         called: Option<AccountId>,
     ) {
-        let server_key = ServerKey::of(&request);
-        let handler = server_key
-            .as_ref()
-            .and_then(|key| self.requests.get_mut(key));
-        match handler {
-            Some(Handler::Starting(kept)) => {
-                if kept.len() < PENDING_PER_OWNER {
-                    let message = Box::new(Message::Request(request));
-                    kept.push(Delivery::Message {
-                        message,
-                        inbound,
-                        at,
-                    });
-                }
+        let Some(key) = ServerKey::of(&request) else {
+            return self.turn_away(request, inbound);
+        };
+        let refused = match self.requests.handler(&key) {
+            Some(Handler::Starting(_)) => {
+                let delivery = Delivery::Message {
+                    message: Box::new(Message::Request(request)),
+                    inbound,
+                    at,
+                };
+                // There is one, so nothing comes back.
+                self.requests.keep(&key, delivery);
                 return;
             }
-            Some(Handler::Refused(status)) if request.method == Method::Invite => {
-                let status = *status;
-                return self.refuse(request, inbound, status, called);
+            Some(Handler::Refused(status)) => Some(*status),
+            Some(Handler::Owner(_)) | None => None,
+        };
+        match (refused, &request.method) {
+            (Some(status), Method::Invite) => return self.refuse(request, inbound, status, called),
+            // It was waited for, and it ends there.
+            (Some(_), Method::Ack) => return,
+            // RFC 3261 §9.2: what it means to cancel is known, and over.
+            (Some(_), Method::Cancel) => {
+                return self.refuse(request, inbound, StatusCode::OK, None);
             }
             _ => {}
         }
-        let Some(account) = called else {
-            return self.turn_away(request, inbound);
-        };
-        if let Some(key) = server_key {
-            self.remember(key, Handler::Starting(Vec::new()), at);
+        match called {
+            Some(account) => self.begin_call(key, request, inbound, at, account),
+            None => self.turn_away(request, inbound),
+        }
+    }
+
+    fn begin_call(
+        &mut self,
+        key: ServerKey,
+        request: Request,
+        inbound: Inbound,
+        at: Instant,
+        account: AccountId,
+    ) {
+        let ip = inbound.path.remote.ip();
+        let source = (wire::source_of(ip), self.guard.standing(ip, at));
+        if self.requests.is_merged(&request, &account) {
+            // RFC 3261 §8.2.2.2: it has forked on its way, and one copy is enough.
+            self.count("requests that came a second time by another way", |c| {
+                &mut c.merged
+            });
+            let status = StatusCode::LOOP_DETECTED;
+            self.requests.refuse_at_once(key, status, source, at);
+            return self.refuse(request, inbound, status, Some(account));
+        }
+        if !self.requests.begin(key, &request, &account, source, at) {
+            self.count("requests refused because too many are known", |c| {
+                &mut c.overloaded
+            });
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return self.refuse(request, inbound, status, Some(account));
         }
         let _ = self.args.tenant.cast(TenantMsg::NewCall {
             account,

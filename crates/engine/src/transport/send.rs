@@ -1,6 +1,7 @@
 //! What goes out, and what becomes known of it.
 
 use sip_core::{Destination, Transmit};
+use sip_message::{Message, Response};
 use wire::Towards;
 
 use super::unreachable::Undelivered;
@@ -24,11 +25,16 @@ impl TransportState {
                     .send(&destination, &towards, &transmit.bytes, from);
                 (path, sent)
             }
-            Destination::Flow { id, path } => {
+            Destination::Flow { id, mut path } => {
+                // What goes out on the flow of a request, and is an answer, goes where its Via says.
+                if let Some(response) = response_in(&transmit.bytes) {
+                    path.remote = self.way_back(&response, path.remote);
+                }
                 (path, self.sockets.send(Some(id), path, &transmit.bytes))
             }
             Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes)),
         };
+        self.guard.know_peer(path.remote.ip(), now());
         let account = Some(from.account.clone());
         if !path.transport.is_reliable() && result.is_ok() {
             self.unanswered
@@ -62,5 +68,16 @@ impl TransportState {
             sip_call_id: None,
         });
         owner.deliver(Delivery::Unsent { branch, error });
+    }
+}
+
+/// The response, when it is one.
+fn response_in(bytes: &[u8]) -> Option<Response> {
+    if !bytes.starts_with(b"SIP/2.0 ") {
+        return None;
+    }
+    match Message::parse(bytes) {
+        Ok(Message::Response(response)) => Some(response),
+        _ => None,
     }
 }

@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 use sip_core::{FlowId, Path, Transport, TransportError};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::guard::{Guard, Standing};
 use super::stream::Connections;
 use super::{Held, Received, TransportMsg, transport_error, unreachable};
 use crate::wake::now;
@@ -21,6 +23,12 @@ use crate::wake::now;
 const DATAGRAM: usize = 65_535;
 /// What the kernel may keep for us while we are busy.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+/// Datagrams read before others have their turn.
+const AT_ONCE: usize = 64;
+/// How long an address that the system sends from is believed.
+const LOCAL_LIFE: Duration = Duration::from_secs(5);
+/// Addresses of peers for which it is remembered.
+const LOCALS: usize = 256;
 /// Ports tried until one is free for both UDP and TCP.
 const PORT_TRIES: usize = 16;
 
@@ -65,11 +73,10 @@ impl KeptSockets {
 /// The datagram sockets of one tenant.
 pub(super) struct Sockets {
     actor: ActorRef<TransportMsg>,
-    permits: Arc<Semaphore>,
+    guard: Arc<Guard>,
     kept: KeptSockets,
     bound: HashMap<Bind, Bound>,
-    /// Datagrams that the kernel had no room for.
-    pub(super) crowded_out: u64,
+    locals: Locals,
 }
 
 struct Bound {
@@ -86,13 +93,13 @@ impl Drop for Bound {
 }
 
 impl Sockets {
-    pub(super) fn new(actor: ActorRef<TransportMsg>, kept: KeptSockets, permits: usize) -> Self {
+    pub(super) fn new(actor: ActorRef<TransportMsg>, kept: KeptSockets, guard: Arc<Guard>) -> Self {
         Self {
             actor,
-            permits: Arc::new(Semaphore::new(permits)),
+            guard,
             kept,
             bound: HashMap::new(),
-            crowded_out: 0,
+            locals: Locals::default(),
         }
     }
 
@@ -112,7 +119,7 @@ impl Sockets {
             Some(asked) if asked.is_ipv4() == target.is_ipv4() && !asked.ip().is_unspecified() => {
                 asked.ip()
             }
-            _ => source_ip(target)?,
+            _ => self.locals.toward(target, now())?,
         };
         Ok(SocketAddr::new(ip, port))
     }
@@ -132,13 +139,15 @@ impl Sockets {
             let local = socket.local_addr()?;
             connections.accept_from(tcp);
             let flow = wire::next_flow();
-            let reader = tokio::spawn(read(
-                Arc::clone(&socket),
+            let reader = Reader {
+                socket: Arc::clone(&socket),
                 flow,
-                local,
-                self.actor.clone(),
-                Arc::clone(&self.permits),
-            ));
+                bound: local,
+                actor: self.actor.clone(),
+                guard: Arc::clone(&self.guard),
+                locals: Locals::default(),
+            };
+            let reader = tokio::spawn(reader.run());
             self.bound.insert(
                 bind,
                 Bound {
@@ -180,7 +189,7 @@ impl Sockets {
         match sent {
             Ok(_) => Ok(()),
             Err(error) if waits(&error) => {
-                self.crowded_out += 1;
+                self.guard.crowded_out.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => Err(transport_error(&error)),
@@ -222,89 +231,122 @@ fn open_udp(bind: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// The address the system would send from, found by connecting a socket that never sends.
-fn source_ip(target: SocketAddr) -> io::Result<IpAddr> {
-    let any: SocketAddr = if target.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let socket = std::net::UdpSocket::bind(any)?;
-    socket.connect(target)?;
-    Ok(socket.local_addr()?.ip())
-}
-
-async fn read(
+/// Whoever reads one socket.
+struct Reader {
     socket: Arc<UdpSocket>,
     flow: FlowId,
     bound: SocketAddr,
     actor: ActorRef<TransportMsg>,
-    permits: Arc<Semaphore>,
-) {
-    let mut buffer = vec![0_u8; DATAGRAM];
-    loop {
-        let Ok(ready) = socket.ready(Interest::READABLE | Interest::ERROR).await else {
+    guard: Arc<Guard>,
+    locals: Locals,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let mut buffer = vec![0_u8; DATAGRAM];
+        loop {
+            let Ok(ready) = self
+                .socket
+                .ready(Interest::READABLE | Interest::ERROR)
+                .await
+            else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            if ready.is_error() && !tell_undelivered(&self.socket, &self.actor, &self.guard) {
+                return;
+            }
+            // Others have their turn, however much comes.
+            for _ in 0..AT_ONCE {
+                let Ok((length, remote)) = self.socket.try_recv_from(&mut buffer) else {
+                    break;
+                };
+                let bytes = buffer.get(..length).unwrap_or_default();
+                if !self.on_datagram(bytes, remote) {
+                    return;
+                }
+            }
             tokio::task::yield_now().await;
-            continue;
-        };
-        if ready.is_error() && !tell_undelivered(&socket, &actor, &permits) {
-            return;
         }
-        let Ok((length, remote)) = socket.try_recv_from(&mut buffer) else {
-            tokio::task::yield_now().await;
-            continue;
-        };
+    }
+
+    /// Brings a datagram to the actor if it may come in. Answers whether the actor still listens.
+    fn on_datagram(&mut self, bytes: &[u8], remote: SocketAddr) -> bool {
+        // Keepalives of others (RFC 5626 §4.4, and zeroes from some routers and phones).
+        if bytes.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
+            return true;
+        }
         let at = now();
-        let Some(bytes) = buffer.get(..length).filter(|b| !b.is_empty()) else {
-            continue;
-        };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            continue;
-        };
-        let ip = if bound.ip().is_unspecified() {
-            source_ip(remote).unwrap_or(bound.ip())
-        } else {
-            bound.ip()
+        let admitted = self.guard.admit(remote.ip(), bytes.len(), at);
+        let room = admitted.and_then(|standing| self.guard.room(standing, bytes.len()));
+        let Some(room) = room else {
+            let news = self.guard.has_news();
+            return !news || self.actor.cast(TransportMsg::Report).is_ok();
         };
         let path = Path {
             transport: Transport::Udp,
             remote,
-            local: SocketAddr::new(ip, bound.port()),
+            local: self.locals.seen_by(remote, self.bound, at),
         };
         let received = Received {
-            flow,
+            flow: self.flow,
             path,
             bytes: bytes.to_vec(),
             at,
             wall: crate::wall(),
-            _room: Held::Datagram(permit),
+            _room: Held::Datagram(room),
         };
-        if actor.cast(TransportMsg::Received(received)).is_err() {
-            return;
+        self.actor.cast(TransportMsg::Received(received)).is_ok()
+    }
+}
+
+/// The addresses that the system sends from, by where it sends to: asking takes a socket each time.
+#[derive(Default)]
+pub(super) struct Locals(HashMap<IpAddr, (IpAddr, Instant)>);
+
+impl Locals {
+    /// The address that a peer at `remote` sees of a socket bound to `bound`, when no router is
+    /// between.
+    fn seen_by(&mut self, remote: SocketAddr, bound: SocketAddr, now: Instant) -> SocketAddr {
+        let ip = if bound.ip().is_unspecified() {
+            self.toward(remote, now).unwrap_or(bound.ip())
+        } else {
+            bound.ip()
+        };
+        SocketAddr::new(ip, bound.port())
+    }
+
+    fn toward(&mut self, remote: SocketAddr, now: Instant) -> io::Result<IpAddr> {
+        let is_young = |at: Instant| now.saturating_duration_since(at) < LOCAL_LIFE;
+        if let Some((local, since)) = self.0.get(&remote.ip())
+            && is_young(*since)
+        {
+            return Ok(*local);
         }
+        let local = wire::local_toward(remote)?.ip();
+        if self.0.len() >= LOCALS {
+            self.0.retain(|_, (_, since)| is_young(*since));
+        }
+        if self.0.len() < LOCALS {
+            self.0.insert(remote.ip(), (local, now));
+        }
+        Ok(local)
     }
 }
 
 /// Tells the actor what was heard of datagrams that did not arrive. Answers whether it still listens.
-fn tell_undelivered(
-    socket: &UdpSocket,
-    actor: &ActorRef<TransportMsg>,
-    permits: &Arc<Semaphore>,
-) -> bool {
+fn tell_undelivered(socket: &UdpSocket, actor: &ActorRef<TransportMsg>, guard: &Guard) -> bool {
     let mut found = Vec::new();
     // Whatever comes after this makes the socket ready anew.
     let _ = socket.try_io(Interest::ERROR, || {
         found = unreachable::take(socket);
         Err::<(), _>(io::ErrorKind::WouldBlock.into())
     });
-    for undelivered in found {
-        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
-            continue;
+    found.into_iter().all(|undelivered| {
+        let Some(room) = guard.room(Standing::Peer, 0) else {
+            return true;
         };
-        let message = TransportMsg::Undelivered(undelivered, permit);
-        if actor.cast(message).is_err() {
-            return false;
-        }
-    }
-    true
+        let message = TransportMsg::Undelivered(undelivered, Held::Datagram(room));
+        actor.cast(message).is_ok()
+    })
 }

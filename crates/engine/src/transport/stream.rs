@@ -11,9 +11,12 @@ use sip_message::Message;
 use tokio::net::TcpListener;
 use wire::{Closed, Door, Limits, Towards, Wire};
 
+use super::guard::Guard;
 use super::{Owner, TransportMsg, branch_of};
 use crate::wake::now;
 
+/// Messages of all connections that have arrived and are not handled yet.
+const ARRIVED: usize = 512;
 /// Requests on one connection that are remembered until they are answered. Only the newest can still
 /// be waited for.
 const HANDED_OVER: usize = 256;
@@ -52,12 +55,36 @@ struct HandedOver {
 }
 
 impl Connections {
-    pub(super) fn new(actor: ActorRef<TransportMsg>) -> Self {
-        let sink = move |event| actor.cast(TransportMsg::Stream(event)).is_ok();
+    pub(super) fn new(actor: ActorRef<TransportMsg>, guard: Arc<Guard>) -> Self {
+        // Called from the tasks that read: what is too much goes no further.
+        let sink = move |event| {
+            let is_too_much = match &event {
+                wire::Event::Arrived(arrived) => {
+                    let source = arrived.path.remote.ip();
+                    guard
+                        .admit(source, arrived.bytes.len(), arrived.at)
+                        .is_none()
+                }
+                _ => false,
+            };
+            if !is_too_much {
+                return actor.cast(TransportMsg::Stream(event)).is_ok();
+            }
+            !guard.has_news() || actor.cast(TransportMsg::Report).is_ok()
+        };
+        let limits = Limits {
+            arrived: ARRIVED,
+            ..Limits::default()
+        };
         Self {
-            wire: Wire::new(Limits::default(), Arc::new(sink)),
+            wire: Wire::new(limits, Arc::new(sink)),
             handed_over: HashMap::new(),
         }
+    }
+
+    /// Connections that were closed at once, or to make room.
+    pub(super) fn turned_away(&self) -> u64 {
+        self.wire.counts().turned_away
     }
 
     /// Accepts connections from now on.
