@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codecs::{CodecKind, EncoderOptions};
+use rtp::srtp::MasterKey;
 
 /// The negotiated codec with its payload types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,17 @@ pub struct TelephoneEvent {
     pub clock_rate_hz: u32,
 }
 
+/// The keys of an encrypted stream. They are wiped when they go, and `Debug` does not show them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// What we protect ours with.
+    pub send: MasterKey,
+    /// What the peer protects its own with.
+    pub receive: MasterKey,
+    /// The name of its key that each packet of the peer carries, empty for none.
+    pub receive_mki: Vec<u8>,
+}
+
 /// What offer and answer decide, and what a re-INVITE may change. Given whole each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamParameters {
@@ -61,6 +73,9 @@ pub struct StreamParameters {
     pub send: bool,
     /// We hear. False while we hold the peer.
     pub receive: bool,
+    /// With keys everything is sent encrypted, and what comes and is not is dropped. A key that stays the
+    /// same goes on; another one takes over with the next packet.
+    pub security: Option<Security>,
 }
 
 impl StreamParameters {
@@ -76,6 +91,7 @@ impl StreamParameters {
             ptime_ms: 20,
             send: true,
             receive: true,
+            security: None,
         }
     }
 }

@@ -104,7 +104,7 @@ impl Control {
         ntp: u64,
         sender: &Sender,
         receiver: &mut Receiver,
-    ) -> Option<&[u8]> {
+    ) -> Option<&mut Vec<u8>> {
         if now < self.schedule.deadline() {
             return None;
         }
@@ -115,7 +115,7 @@ impl Control {
         }
         self.write(now, ntp, sender, receiver, None);
         self.schedule.on_sent(now, self.report.len());
-        (!self.report.is_empty()).then_some(&self.report)
+        (!self.report.is_empty()).then_some(&mut self.report)
     }
 
     /// The last report, with BYE (RFC 3550 §6.3.7).
@@ -125,9 +125,9 @@ impl Control {
         ntp: u64,
         sender: &Sender,
         receiver: &mut Receiver,
-    ) -> &[u8] {
+    ) -> &mut Vec<u8> {
         self.write(now, ntp, sender, receiver, Some(""));
-        &self.report
+        &mut self.report
     }
 
     fn sends(&self, sender: &Sender) -> bool {

@@ -117,8 +117,13 @@ counts! {
     late,
     /// Packets that came twice.
     duplicates,
-    /// Datagrams dropped: no RTP, an unknown payload type, or not from where they should come.
+    /// Datagrams dropped: no RTP, an unknown payload type, or not from where they should come. With those that
+    /// encryption refused.
     dropped,
+    /// Datagrams of an encrypted stream that were not made with the peer's key.
+    not_genuine,
+    /// Datagrams of an encrypted stream that had come before.
+    replayed,
     /// Interarrival jitter in microseconds (RFC 3550 §6.4.1).
     jitter_us,
     /// The last round trip in microseconds, 0 before the first report. Reports are read once a step, so it

@@ -10,7 +10,7 @@ use codecs::{CodecError, CodecKind, Decoder, Encoder, EncoderOptions};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
-use crate::config::{Sink, Source, StreamConfig, StreamEvent, StreamParameters};
+use crate::config::{Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters};
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
@@ -19,6 +19,7 @@ use crate::receive::ReceivePath;
 use crate::record::{Aside, Writing, record};
 use crate::resample::Upsampler;
 use crate::send::{Prepared, SendPath};
+use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::Wire;
 use crate::stream::{Change, Output, Parts, Stream};
 use crate::tone::{Tone, dtmf};
@@ -35,6 +36,9 @@ pub enum MediaError {
     /// The codec cannot be made.
     #[error("codec: {0}")]
     Codec(#[from] CodecError),
+    /// Media cannot be encrypted as was agreed.
+    #[error(transparent)]
+    Key(#[from] UnusableKey),
     /// The character is no key of a telephone.
     #[error("{0:?} is not a key of a telephone")]
     NotADigit(char),
@@ -239,14 +243,20 @@ impl PumpHandle {
         let id = self.shared.next_id.fetch_add(1, Relaxed);
         let sender = rtp::Sender::new(
             config.ssrc,
-            (config.seed >> 48) as u16,
+            // In the lower half, so that the numbers do not wrap while a peer may not yet listen: it could
+            // not tell the rollover counter of an encrypted stream (RFC 4568 §6.4).
+            (config.seed >> 49) as u16,
             (config.seed >> 16) as u32,
             kind.rtp_clock_hz(),
         );
         let source = Prepared::new(&config.source, kind);
+        let security = config.parameters.security.clone();
+        let mut shield = Shield::default();
+        shield.change(&mut Renewal::new(None, security.as_ref())?);
         let stream = Stream {
             id,
             wire,
+            shield,
             send: SendPath::new(
                 sender,
                 encoder,
@@ -286,6 +296,7 @@ impl PumpHandle {
                 kind,
                 encoder: config.encoder,
                 source: config.source,
+                security,
             }),
         })
     }
@@ -380,13 +391,14 @@ struct Last {
     kind: CodecKind,
     encoder: EncoderOptions,
     source: Source,
+    security: Option<Security>,
 }
 
 impl StreamHandle {
-    /// Follows a new negotiation: another address, codec or direction. Hold and resume are this too.
+    /// Follows a new negotiation: another address, codec, direction or key. Hold and resume are this too.
     ///
     /// # Errors
-    /// The codec cannot be made, or [`MediaError::Busy`]; the stream goes on as it was then.
+    /// The codec cannot be made, the key not be used, or [`MediaError::Busy`]; the stream goes on as it was then.
     pub fn update(&self, parameters: StreamParameters) -> Result<(), MediaError> {
         let mut last = lock(&self.last);
         let kind = parameters.codec.kind;
@@ -399,9 +411,16 @@ impl StreamHandle {
                 source: Prepared::new(&last.source, kind),
             })
         };
-        let change = Box::new(Change { parameters, parts });
+        let security = parameters.security.clone();
+        let renewal = Renewal::new(last.security.as_ref(), security.as_ref())?;
+        let change = Box::new(Change {
+            parameters,
+            parts,
+            renewal,
+        });
         self.shared.command(Command::Change(self.id, change))?;
         last.kind = kind;
+        last.security = security;
         Ok(())
     }
 

@@ -30,6 +30,7 @@ mod receive;
 mod send;
 
 mod peer;
+mod shield;
 pub mod socket;
 
 mod record;
@@ -40,12 +41,14 @@ pub mod resample;
 mod tone;
 
 pub use config::{
-    Codec, Sink, Source, StreamConfig, StreamEvent, StreamParameters, TelephoneEvent,
+    Codec, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};
 pub use pump::Pump;
 pub use record::Aside;
+pub use rtp::srtp::{MasterKey, Suite};
+pub use shield::UnusableKey;
 pub use tone::Tone;
 
 /// The rate of everything that goes to or comes from a device.

@@ -13,6 +13,7 @@ use rtrb::Producer;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::counters::StreamCounters;
 use crate::peer::Peer;
+use crate::shield::Shield;
 use crate::stream::level;
 
 /// What is decoded and waits for its step.
@@ -120,22 +121,32 @@ impl ReceivePath {
     }
 
     /// Takes in a datagram of the RTP port that is no RTCP.
-    pub(crate) fn take(&mut self, now: Instant, datagram: &[u8], from: SocketAddr) {
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        shield: &mut Shield,
+    ) {
+        let length = datagram.len();
+        let welcome = rtp::looks_like_rtp(datagram) && self.peer.may_speak(now, from);
+        // Only what is genuine is looked at, and makes the peer known. On hold the numbers of the packets
+        // are followed all the same, or they could not be decrypted afterwards.
+        let opened = welcome.then(|| shield.open(datagram, &self.counters));
         if !self.enabled {
-            // On hold the peer's music is not even counted as loss.
+            // The peer's music is not even counted as loss.
             return;
         }
-        let accepted = rtp::looks_like_rtp(datagram)
-            && self.peer.may_speak(now, from)
-            && RtpPacket::parse(datagram)
-                .ok()
-                .is_some_and(|packet| self.accept(now, &packet));
+        let accepted = opened
+            .flatten()
+            .and_then(|datagram| RtpPacket::parse(datagram).ok())
+            .is_some_and(|packet| self.accept(now, &packet));
         if !accepted {
             self.counters.dropped.add(1);
             return;
         }
         self.counters.received.add(1);
-        self.counters.received_bytes.add(datagram.len() as u64);
+        self.counters.received_bytes.add(length as u64);
         if self.last_heard.is_none() {
             let _ = self.events.push(StreamEvent::FirstPacket { from });
         }

@@ -133,12 +133,16 @@ impl Wire {
     }
 
     /// Hands on what has arrived on the RTP port.
-    pub(crate) fn receive(&self, buffer: &mut [u8], take: impl FnMut(&[u8], SocketAddr)) {
+    pub(crate) fn receive(&self, buffer: &mut [u8], take: impl FnMut(&mut [u8], SocketAddr)) {
         receive_all(&self.rtp, buffer, take);
     }
 
     /// Hands on what has arrived on the RTCP port, if there is one.
-    pub(crate) fn receive_control(&self, buffer: &mut [u8], take: impl FnMut(&[u8], SocketAddr)) {
+    pub(crate) fn receive_control(
+        &self,
+        buffer: &mut [u8],
+        take: impl FnMut(&mut [u8], SocketAddr),
+    ) {
         if let Some(socket) = &self.rtcp {
             receive_all(socket, buffer, take);
         }
@@ -160,12 +164,12 @@ impl Wire {
     }
 }
 
-fn receive_all(socket: &UdpSocket, buffer: &mut [u8], mut take: impl FnMut(&[u8], SocketAddr)) {
+fn receive_all(socket: &UdpSocket, buffer: &mut [u8], mut take: impl FnMut(&mut [u8], SocketAddr)) {
     for _ in 0..MOST_PER_STEP {
         match socket.recv_from(buffer) {
             Ok((length, from)) => {
                 let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                take(buffer.get(..length).unwrap_or_default(), from);
+                take(buffer.get_mut(..length).unwrap_or_default(), from);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             // Some systems report here that an earlier datagram of ours was not wanted (ICMP).

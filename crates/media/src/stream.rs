@@ -14,6 +14,7 @@ use crate::receive::ReceivePath;
 use crate::record::Recorder;
 use crate::resample::Upsampler;
 use crate::send::{Microphone, Prepared, SendPath};
+use crate::shield::{Renewal, Shield};
 use crate::socket::{LONGEST_DATAGRAM, Wire};
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
@@ -40,6 +41,8 @@ pub(crate) struct Change {
     pub(crate) parameters: StreamParameters,
     /// There when the codec is another; holds the old parts when the change comes back.
     pub(crate) parts: Option<Parts>,
+    /// The same with keys that are others.
+    pub(crate) renewal: Renewal,
 }
 
 /// What belongs to one codec.
@@ -69,6 +72,7 @@ impl Scratch {
 pub(crate) struct Stream {
     pub(crate) id: u64,
     pub(crate) wire: Wire,
+    pub(crate) shield: Shield,
     pub(crate) parameters: StreamParameters,
     pub(crate) send: SendPath,
     pub(crate) receive: ReceivePath,
@@ -122,26 +126,36 @@ impl Stream {
     fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8]) {
         let Self {
             wire,
+            shield,
             receive,
             control,
             counters,
             ..
         } = self;
-        let mut take_control = |receive: &mut ReceivePath, datagram: &[u8], from: SocketAddr| {
-            if receive.peer.may_speak(now, from) {
-                control.take(now, ntp, datagram, from, &mut receive.receiver, counters);
+        let mut take_control = |receive: &mut ReceivePath,
+                                shield: &mut Shield,
+                                datagram: &mut [u8],
+                                from: SocketAddr| {
+            if !receive.peer.may_speak(now, from) {
+                return;
+            }
+            match shield.open_control(datagram, counters) {
+                Some(plain) => {
+                    control.take(now, ntp, plain, from, &mut receive.receiver, counters);
+                }
+                None => counters.dropped.add(1),
             }
         };
         wire.receive(buffer, |datagram, from| {
             // RFC 7983 §7: STUN, DTLS and TURN have first bytes that are neither; they are counted as dropped.
             if rtp::looks_like_rtcp(datagram) {
-                take_control(receive, datagram, from);
+                take_control(receive, shield, datagram, from);
             } else {
-                receive.take(now, datagram, from);
+                receive.take(now, datagram, from, shield);
             }
         });
         wire.receive_control(buffer, |datagram, from| {
-            take_control(receive, datagram, from);
+            take_control(receive, shield, datagram, from);
         });
         if let Some(loss) = self.control.take_loss() {
             let percent = (loss * 100.0).clamp(0.0, 100.0) as u8;
@@ -200,7 +214,7 @@ impl Stream {
         if !ready {
             return;
         }
-        if self.wire.send(packet, target) {
+        if self.shield.seal(packet) && self.wire.send(packet, target) {
             self.counters.sent.add(1);
             self.counters.sent_bytes.add(packet.len() as u64);
         } else {
@@ -216,6 +230,7 @@ impl Stream {
             .control
             .poll(now, ntp, &self.send.sender, &mut self.receive.receiver);
         if let Some(report) = report
+            && self.shield.seal_control(report)
             && self.wire.send_control(report, target)
         {
             self.counters.reports_sent.add(1);
@@ -233,7 +248,7 @@ impl Stream {
         let report = self
             .control
             .farewell(now, ntp, &self.send.sender, &mut self.receive.receiver);
-        if self.wire.send_control(report, target) {
+        if self.shield.seal_control(report) && self.wire.send_control(report, target) {
             self.counters.reports_sent.add(1);
         }
     }
@@ -265,6 +280,7 @@ impl Stream {
             std::mem::swap(&mut parts.decoder, &mut self.receive.decoder);
             std::mem::swap(&mut parts.source, &mut self.send.source);
         }
+        self.shield.change(&mut change.renewal);
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);

@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use codecs::CodecKind;
-use common::{Bench, parameters, shared, voice};
-use media::{Sink, Source};
+use common::{Bench, parameters, security, shared, voice};
+use media::{Sink, Source, StreamParameters, Suite};
 
 struct Counting;
 
@@ -60,6 +60,17 @@ fn a_warm_pump_neither_allocates_nor_frees() {
             &parameters(kind),
             (looped, Sink::Speaker),
             (Source::Tone { hz: 300.0 }, Sink::Speaker),
+        ));
+    }
+    for suite in Suite::ALL {
+        let secured = StreamParameters {
+            security: Some(security(suite, 1, 2)),
+            ..parameters(CodecKind::Pcmu)
+        };
+        streams.push(bench.pair(
+            &secured,
+            (Source::Microphone, Sink::Speaker),
+            (Source::Echo, Sink::Discard),
         ));
     }
     for wire in &mut bench.wires {

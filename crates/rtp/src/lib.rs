@@ -1,6 +1,8 @@
 //! RTP and RTCP as values: packets, sequence numbers, the sending and the receiving end of one
 //! stream, reports, telephone events, the adaptive jitter buffer and the quality estimate.
 //!
+//! [`srtp`] stands between them and the wire where keys were agreed.
+//!
 //! Nothing here reads a clock, owns a socket or draws a random number: time comes in as
 //! [`std::time::Instant`], randomness as a seed. Nothing that arrives from the network panics,
 //! and every store has a fixed bound.
@@ -18,6 +20,8 @@ mod sequence;
 
 pub mod receiver;
 pub mod sender;
+
+pub mod srtp;
 
 pub mod rtcp;
 pub mod telephone_event;

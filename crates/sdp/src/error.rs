@@ -34,6 +34,19 @@ pub enum SdpError {
         offered: String,
     },
 
+    /// Media has to be encrypted and the other side does not do that.
+    #[error("the other side does not encrypt: they have {offered}; we have {wanted}")]
+    NotEncrypted {
+        /// What the other side offered or answered, in words.
+        offered: String,
+        /// What we could have used, in words.
+        wanted: String,
+    },
+    /// The answer's key belongs to nothing that we offered (RFC 4568 §5.1.3), so that neither side could
+    /// understand the other.
+    #[error("the answer's a=crypto does not belong to any that we offered")]
+    StrangeCrypto,
+
     /// An offer came while ours is unanswered: glare (RFC 3264 §4, answered by 491).
     #[error("an offer came while ours waits for its answer")]
     OfferPending,

@@ -5,6 +5,7 @@
 //! clock, a socket or a random number: the session id comes from the caller.
 
 mod codec;
+mod crypto;
 mod description;
 #[cfg(test)]
 mod description_tests;
@@ -15,6 +16,7 @@ mod negotiator;
 mod repair;
 
 pub use codec::{Codec, FormatMap};
+pub use crypto::{CryptoAttribute, CryptoKey, CryptoSuite, Encryption, KeySeed, NegotiatedCrypto};
 pub use description::{SessionDescription, summary};
 pub use direction::Direction;
 pub use error::SdpError;

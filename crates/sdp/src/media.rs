@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use sdp_types::{Attribute, Media, Session};
 
 use crate::codec::FormatMap;
+use crate::crypto::{self, CryptoAttribute};
 use crate::direction::Direction;
 use crate::error::SdpError;
 
@@ -44,6 +45,17 @@ impl Protocol {
             Self::Avpf => "RTP/AVPF",
             Self::Secure(name) | Self::Other(name) => name,
         }
+    }
+
+    /// Whether it is RTP with keys by `a=crypto` (RFC 4568, RFC 5124), which we speak. RTP over DTLS is not.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        let Self::Secure(name) = self else {
+            return false;
+        };
+        ["RTP/SAVP", "RTP/SAVPF"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// Whether it is plain RTP, which we speak.
@@ -235,6 +247,24 @@ impl<'a> MediaView<'a> {
             .attributes
             .iter()
             .any(|a| a.attribute.eq_ignore_ascii_case("rtcp-mux"))
+    }
+
+    /// The usable `a=crypto` of the line, in its author's order of preference.
+    #[must_use]
+    pub fn crypto(&self) -> Vec<CryptoAttribute> {
+        crypto::attributes(self.crypto_values())
+    }
+
+    /// Whether the line has any `a=crypto`, usable or not.
+    #[must_use]
+    pub fn has_crypto(&self) -> bool {
+        self.crypto_values().next().is_some()
+    }
+
+    fn crypto_values(&self) -> impl Iterator<Item = &'a str> {
+        let attributes = self.media.attributes.iter();
+        let named = attributes.filter(|a| a.attribute.eq_ignore_ascii_case("crypto"));
+        named.filter_map(|a| a.value.as_deref())
     }
 
     /// Packet time its author wants to receive.

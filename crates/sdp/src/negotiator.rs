@@ -13,6 +13,8 @@
 //! dialog: the first answer in each wins, whatever comes after it there is no answer any more.
 
 mod compose;
+#[cfg(test)]
+mod crypto_tests;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::codec::Codec;
+use crate::crypto::{CryptoAttribute, CryptoSuite, Encryption, KeySeed, NegotiatedCrypto, OurKeys};
 use crate::description::SessionDescription;
 use crate::direction::Direction;
 use crate::error::SdpError;
@@ -94,6 +97,8 @@ pub struct Negotiated {
     pub max_bits_per_second: Option<u64>,
     /// What the other side says about Opus, where that is the codec.
     pub opus: Option<OpusParameters>,
+    /// The keys of both directions; none where media is plain.
+    pub crypto: Option<NegotiatedCrypto>,
     /// Faults of the peer's description that were repaired, each as a clause for a log line.
     pub repairs: Vec<String>,
 }
@@ -115,18 +120,30 @@ pub struct Negotiator {
     agreed: Option<Negotiated>,
     /// Session id of the other side's `o=`: another one is another party behind the same call.
     peer_session: Option<String>,
+    encryption: Encryption,
+    keys: OurKeys,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line {
-    /// The line of the call's audio.
-    Audio { protocol: String },
+    /// The line of the call's audio. There are two while an offer lets the peer choose whether to encrypt.
+    Audio {
+        protocol: String,
+        /// Whether it carries `a=crypto`.
+        keyed: bool,
+    },
     /// A line that we refuse, mirrored.
     Refused {
         kind: String,
         protocol: String,
         formats: String,
     },
+}
+
+impl Line {
+    fn is_audio(&self) -> bool {
+        matches!(self, Self::Audio { .. })
+    }
 }
 
 /// Our offer that waits for its answer.
@@ -137,6 +154,7 @@ struct Pending {
     composed: Composed,
     formats: Vec<Format>,
     direction: Direction,
+    crypto: Vec<CryptoAttribute>,
 }
 
 impl Negotiator {
@@ -163,7 +181,23 @@ impl Negotiator {
             pending: None,
             agreed: None,
             peer_session: None,
+            encryption: Encryption::Off,
+            keys: OurKeys::default(),
         }
+    }
+
+    /// The same with media encrypted by keys in the description (RFC 4568), from the first offer or answer
+    /// on. `seed` is drawn from the operating system for this session alone: all keys come from it.
+    #[must_use]
+    pub fn with_encryption(mut self, encryption: Encryption, seed: KeySeed) -> Self {
+        self.encryption = encryption;
+        self.keys = OurKeys::new(seed);
+        self
+    }
+
+    /// Sends with another key from the next offer or answer on.
+    pub fn renew_keys(&mut self) {
+        self.keys.renew();
     }
 
     /// Puts the other side on hold or takes it back, from the next offer or answer on.
@@ -171,8 +205,12 @@ impl Negotiator {
         self.hold = hold;
     }
 
-    /// Moves to another address and port, from the next offer or answer on.
+    /// Moves to another address and port, from the next offer or answer on; with other keys, for the
+    /// numbers of the packets may begin anew there (RFC 4568 §7.1.4).
     pub fn set_address(&mut self, address: IpAddr, port: u16) {
+        if (self.local.address, self.local.port) != (address, port) {
+            self.keys.renew();
+        }
         (self.local.address, self.local.port) = (address, port);
     }
 
@@ -182,16 +220,15 @@ impl Negotiator {
     /// A codec that was agreed before is offered first, so that hold does not change it.
     pub fn offer(&mut self) -> Vec<u8> {
         let mut lines = self.lines.clone();
-        if !lines.iter().any(|line| matches!(line, Line::Audio { .. })) {
-            lines.push(Line::Audio {
-                protocol: "RTP/AVP".to_owned(),
-            });
+        if !lines.iter().any(Line::is_audio) {
+            lines.extend(self.first_lines());
         }
+        let crypto = self.crypto_to_offer();
         let formats = self.formats_to_offer();
         let mut numbers = self.numbers.clone();
         numbers.assign(&formats);
         let direction = self.wish();
-        let composed = self.compose(&lines, &numbers, &formats, direction, true);
+        let composed = self.compose(&lines, &numbers, &formats, direction, true, &crypto);
         let bytes = composed.to_bytes();
         self.highest_version = self.highest_version.max(composed.version);
         self.pending = Some(Pending {
@@ -200,6 +237,7 @@ impl Negotiator {
             composed,
             formats,
             direction,
+            crypto,
         });
         bytes
     }
@@ -221,10 +259,10 @@ impl Negotiator {
             return Err(SdpError::UnexpectedAnswer);
         };
         let answer = SessionDescription::parse(answer)?;
-        let negotiated = self.read_answer(pending, &answer)?;
+        let (place, negotiated) = self.read_answer(pending, &answer)?;
         self.peer_session = Some(answer.session_id().to_owned());
         if let Some(pending) = self.pending.take() {
-            self.lines = pending.lines;
+            self.lines = settled(pending.lines, place);
             self.numbers = pending.numbers;
             self.sent = Some(pending.composed);
         }
@@ -245,7 +283,13 @@ impl Negotiator {
             return Err(SdpError::OfferPending);
         }
         let offer = SessionDescription::parse(offer)?;
-        let accepted = self.read_offer(&offer)?;
+        let mut keys = self.keys.clone();
+        if self.peer_session.as_deref() != Some(offer.session_id()) {
+            // Whoever was there before knows the keys.
+            keys.renew();
+        }
+        let accepted = self.read_offer(&offer, &mut keys)?;
+        self.keys = keys;
         self.peer_session = Some(offer.session_id().to_owned());
         let direction = accepted.negotiated.direction;
         let composed = self.compose(
@@ -254,6 +298,7 @@ impl Negotiator {
             &accepted.formats,
             direction,
             accepted.negotiated.rtcp_mux,
+            accepted.crypto.as_slice(),
         );
         let bytes = composed.to_bytes();
         self.highest_version = self.highest_version.max(composed.version);
@@ -320,8 +365,67 @@ impl Negotiator {
     /// What we have, in words.
     fn wanted(&self) -> String {
         let names: Vec<&str> = self.local.codecs.iter().map(|codec| codec.name()).collect();
-        format!("{} over RTP/AVP", names.join(", "))
+        let profile = match self.encryption {
+            Encryption::Off => "RTP/AVP",
+            Encryption::OptionalInOneLine | Encryption::OptionalInTwoLines => "RTP/SAVP or RTP/AVP",
+            Encryption::Required => "RTP/SAVP",
+        };
+        format!("{} over {profile}", names.join(", "))
     }
+
+    /// The audio of a first offer.
+    fn first_lines(&self) -> Vec<Line> {
+        let line = |protocol: &str, keyed| Line::Audio {
+            protocol: protocol.to_owned(),
+            keyed,
+        };
+        match self.encryption {
+            Encryption::Off => vec![line("RTP/AVP", false)],
+            Encryption::OptionalInOneLine => vec![line("RTP/AVP", true)],
+            Encryption::OptionalInTwoLines => {
+                vec![line("RTP/SAVP", true), line("RTP/AVP", false)]
+            }
+            Encryption::Required => vec![line("RTP/SAVP", true)],
+        }
+    }
+
+    /// Our keys for an offer: the suite in force first, so that a re-INVITE does not change it.
+    fn crypto_to_offer(&mut self) -> Vec<CryptoAttribute> {
+        if !self.encryption.may() {
+            return Vec::new();
+        }
+        let agreed = self.agreed.as_ref().and_then(|a| a.crypto.as_ref());
+        let in_force = agreed.map(|crypto| crypto.suite);
+        let rest = CryptoSuite::OFFERED.into_iter();
+        let rest = rest.filter(|suite| Some(*suite) != in_force);
+        let suites = in_force.into_iter().chain(rest);
+        let numbered = suites.zip(1..);
+        let keys = &mut self.keys;
+        let attributes = numbered.filter_map(|(suite, tag)| {
+            Some(CryptoAttribute {
+                tag,
+                suite,
+                key: keys.of(suite)?,
+                mki: Vec::new(),
+            })
+        });
+        attributes.collect()
+    }
+}
+
+/// The lines after the answer: the one it took, the others refused.
+fn settled(lines: Vec<Line>, taken: Option<usize>) -> Vec<Line> {
+    let Some(taken) = taken else { return lines };
+    let lines = lines.into_iter().enumerate();
+    let lines = lines.map(|(place, line)| match line {
+        Line::Audio { protocol, .. } if place != taken => Line::Refused {
+            kind: "audio".to_owned(),
+            protocol,
+            formats: "0".to_owned(),
+        },
+        line => line,
+    });
+    lines.collect()
 }
 
 /// What an offer came to, before it is in force.
@@ -333,4 +437,6 @@ struct Accepted {
     numbers: Numbers,
     formats: Vec<Format>,
     negotiated: Negotiated,
+    /// Our `a=crypto`, where they are to be encrypted.
+    crypto: Option<CryptoAttribute>,
 }

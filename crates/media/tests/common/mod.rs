@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use codecs::CodecKind;
 use media::{
-    Aside, Codec, Pump, PumpHandle, Sink, Source, StreamConfig, StreamHandle, StreamParameters,
-    TelephoneEvent,
+    Aside, Codec, MasterKey, Pump, PumpHandle, Security, Sink, Source, StreamConfig, StreamHandle,
+    StreamParameters, Suite, TelephoneEvent,
 };
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -35,7 +35,7 @@ pub(crate) struct Wire {
     /// The sender's packets are addressed here.
     pub(crate) socket: UdpSocket,
     /// The receiver sees them come from here, and addresses its own to it.
-    out: UdpSocket,
+    pub(crate) out: UdpSocket,
     pub(crate) to: SocketAddr,
     pub(crate) loss: f64,
     pub(crate) delay: Duration,
@@ -44,6 +44,8 @@ pub(crate) struct Wire {
     pub(crate) random: Random,
     pub(crate) carried: usize,
     pub(crate) lost: usize,
+    /// The last packet that was carried.
+    pub(crate) last: Vec<u8>,
     waiting: Vec<(Instant, Vec<u8>)>,
 }
 
@@ -60,6 +62,7 @@ impl Wire {
             random: Random(seed),
             carried: 0,
             lost: 0,
+            last: Vec::new(),
             waiting: Vec::new(),
         }
     }
@@ -76,6 +79,7 @@ impl Wire {
                 continue;
             }
             self.carried += 1;
+            self.last = buffer[..length].to_vec();
             let due = now + self.delay + self.jitter.mul_f64(self.random.next());
             self.waiting.push((due, buffer[..length].to_vec()));
         }
@@ -180,9 +184,15 @@ impl Bench {
         let left_address = left_rtp.local_addr().unwrap();
         let back = Wire::new(&near_right, &near_left, left_address, seed + 100);
         let config = |rtp, rtcp: UdpSocket, remote, other: &UdpSocket, random, (source, sink)| {
+            let mirrored = parameters.security.as_ref().map(mirrored);
             let parameters = StreamParameters {
                 remote: Some(remote),
                 remote_rtcp: Some(other.local_addr().unwrap()),
+                security: if random == 1 {
+                    parameters.security.clone()
+                } else {
+                    mirrored
+                },
                 ..parameters.clone()
             };
             StreamConfig {
@@ -202,6 +212,25 @@ impl Bench {
             self.handle.add_stream(left).unwrap(),
             self.handle.add_stream(right).unwrap(),
         )
+    }
+}
+
+/// Keys made of two numbers.
+pub(crate) fn security(suite: Suite, send: u8, receive: u8) -> Security {
+    let key = |fill| MasterKey::new(suite, &vec![fill; suite.master_len()]).unwrap();
+    Security {
+        send: key(send),
+        receive: key(receive),
+        receive_mki: Vec::new(),
+    }
+}
+
+/// The keys as the other end has them.
+pub(crate) fn mirrored(security: &Security) -> Security {
+    Security {
+        send: security.receive.clone(),
+        receive: security.send.clone(),
+        receive_mki: Vec::new(),
     }
 }
 

@@ -97,6 +97,7 @@ impl Negotiator {
         formats: &[Format],
         direction: Direction,
         rtcp_mux: bool,
+        crypto: &[CryptoAttribute],
     ) -> Composed {
         let origin = Origin::with_ip_addr(self.local.session_id, 0, self.local.address);
         let mut session = Session::new(origin, "-");
@@ -104,8 +105,13 @@ impl Negotiator {
         session.times.push(Time::new(0, 0));
         for line in lines {
             session.medias.push(match line {
-                Line::Audio { protocol } => {
-                    self.audio(protocol, numbers, formats, direction, rtcp_mux)
+                Line::Audio { protocol, keyed } => {
+                    let crypto = if *keyed { crypto } else { &[] };
+                    let mut audio = self.audio(protocol, numbers, formats, direction, rtcp_mux);
+                    let values = crypto.iter().map(CryptoAttribute::to_value);
+                    let crypto = values.map(|value| with_value("crypto", value));
+                    audio.attributes.extend(crypto);
+                    audio
                 }
                 Line::Refused {
                     kind,

@@ -8,7 +8,7 @@ impl Negotiator {
         &self,
         pending: &Pending,
         answer: &SessionDescription,
-    ) -> Result<Negotiated, SdpError> {
+    ) -> Result<(Option<usize>, Negotiated), SdpError> {
         let mut repairs = answer.repairs().to_vec();
         if answer.media().len() != pending.lines.len() {
             repairs.push(format!(
@@ -17,27 +17,32 @@ impl Negotiator {
                 pending.lines.len()
             ));
         }
-        let ours = pending
-            .lines
-            .iter()
-            .position(|l| matches!(l, Line::Audio { .. }));
-        let in_place = ours
-            .and_then(|index| answer.media().nth(index))
-            .filter(MediaView::is_audio);
-        let Some(audio) = in_place.or_else(|| answer.media().find(MediaView::is_audio)) else {
+        let ours = pending.lines.iter().enumerate();
+        let ours = ours.filter_map(|(place, line)| match line {
+            Line::Audio { .. } => answer.media().nth(place).map(|media| (place, media)),
+            Line::Refused { .. } => None,
+        });
+        let mut in_place: Vec<(usize, MediaView<'_>)> =
+            ours.filter(|(_, media)| media.is_audio()).collect();
+        // Of two lines the encrypted one stands first; a peer that takes both gets that.
+        in_place.sort_by_key(|(_, media)| media.port() == 0);
+        let elsewhere = || {
+            let audio = answer.media().find(MediaView::is_audio)?;
+            let place = pending.lines.iter().position(Line::is_audio)?;
+            Some((place, audio))
+        };
+        let Some((place, audio)) = in_place.first().copied().or_else(elsewhere) else {
             return Err(self.nothing_in_common(answer));
         };
         if audio.port() == 0 {
             return match &self.agreed {
-                Some(agreed) => Ok(ended(agreed, repairs)),
+                Some(agreed) => Ok((None, ended(agreed, repairs))),
                 None => Err(SdpError::AudioRefused {
                     offered: self.wanted(),
                 }),
             };
         }
-        if !audio.protocol().is_plain() {
-            return Err(self.nothing_in_common(answer));
-        }
+        let crypto = self.read_crypto_of_answer(pending, &audio, answer)?;
         let formats = audio.formats();
         let mut codecs: Vec<NegotiatedCodec> = Vec::new();
         let mut events: Vec<NegotiatedEvents> = Vec::new();
@@ -80,12 +85,55 @@ impl Negotiator {
             events,
             wish: pending.direction,
             rtcp_mux: audio.rtcp_mux(),
+            crypto,
         };
-        self.terms_with(&audio, terms, chosen, repairs)
+        let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
+        Ok((Some(place), negotiated))
+    }
+
+    /// The keys that an answer comes to (RFC 4568 §5.1.3, §7.1.3). None: it is plain, and may be.
+    fn read_crypto_of_answer(
+        &self,
+        pending: &Pending,
+        audio: &MediaView<'_>,
+        answer: &SessionDescription,
+    ) -> Result<Option<NegotiatedCrypto>, SdpError> {
+        let protocol = audio.protocol();
+        let possible = protocol.is_plain() || protocol.is_keyed() && self.encryption.may();
+        if !possible {
+            return Err(self.nothing_in_common(answer));
+        }
+        if self.encryption.may() {
+            // The tag says which of ours it is.
+            let pairs = audio.crypto().into_iter().filter_map(|theirs| {
+                let mut ours = pending.crypto.iter();
+                let ours = ours.find(|o| o.tag == theirs.tag && o.suite == theirs.suite)?;
+                Some((ours.clone(), theirs))
+            });
+            if let Some((ours, theirs)) = pairs.into_iter().next() {
+                return Ok(Some(NegotiatedCrypto {
+                    suite: ours.suite,
+                    send_key: ours.key,
+                    receive_key: theirs.key,
+                    receive_mki: theirs.mki,
+                }));
+            }
+            if audio.has_crypto() {
+                return Err(SdpError::StrangeCrypto);
+            }
+        }
+        if protocol.is_keyed() || self.encryption.must() {
+            return Err(self.not_encrypted(answer));
+        }
+        Ok(None)
     }
 
     /// What an offer comes to (RFC 3264 §6).
-    pub(super) fn read_offer(&self, offer: &SessionDescription) -> Result<Accepted, SdpError> {
+    pub(super) fn read_offer(
+        &self,
+        offer: &SessionDescription,
+        keys: &mut OurKeys,
+    ) -> Result<Accepted, SdpError> {
         let mut repairs = offer.repairs().to_vec();
         if offer.media().len() < self.lines.len() {
             repairs.push(format!(
@@ -94,18 +142,8 @@ impl Negotiator {
                 self.lines.len()
             ));
         }
-        let current = self
-            .lines
-            .iter()
-            .position(|l| matches!(l, Line::Audio { .. }));
-        let acceptable = |index: &usize| {
-            offer
-                .media()
-                .nth(*index)
-                .is_some_and(|m| m.port() != 0 && self.chosen_of(&m, offer).is_some())
-        };
-        let mut places = current.into_iter().chain(0..offer.media().len());
-        let Some(place) = places.find(acceptable) else {
+        let current = self.lines.iter().position(Line::is_audio);
+        let Some(place) = self.place_of_audio(offer, current) else {
             return self.read_end(offer, current, repairs);
         };
         let (Some(audio), mut numbers) = (offer.media().nth(place), self.numbers.clone()) else {
@@ -126,21 +164,63 @@ impl Negotiator {
             send_payload_type: payload_type,
             receive_payload_type: payload_type,
         };
+        let theirs = self.welcome_crypto(&audio);
+        let ours = theirs.as_ref().and_then(|theirs| {
+            Some(CryptoAttribute {
+                tag: theirs.tag,
+                suite: theirs.suite,
+                key: keys.of(theirs.suite)?,
+                mki: Vec::new(),
+            })
+        });
+        let crypto = theirs.zip(ours.as_ref());
+        let crypto = crypto.map(|(theirs, ours)| NegotiatedCrypto {
+            suite: theirs.suite,
+            send_key: ours.key.clone(),
+            receive_key: theirs.key,
+            receive_mki: theirs.mki,
+        });
         let terms = Terms {
             codecs: vec![chosen],
             events,
             wish: self.wish(),
             rtcp_mux: audio.rtcp_mux(),
+            crypto,
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
-        let lines = mirrored(offer, Some(place));
+        let lines = mirrored(offer, Some(place), ours.is_some());
         Ok(Accepted {
             session_lines: self.never_shorter(lines.clone()),
             lines,
             numbers,
             formats,
             negotiated,
+            crypto: ours,
         })
+    }
+
+    /// Which line of an offer to take: an encrypted one where that is wished, and the one of the call
+    /// before others.
+    fn place_of_audio(&self, offer: &SessionDescription, current: Option<usize>) -> Option<usize> {
+        let usable = |index: &usize| {
+            let media = offer.media().nth(*index);
+            media.filter(|m| m.port() != 0 && self.chosen_of(m, offer).is_some())
+        };
+        let places = || current.into_iter().chain(0..offer.media().len());
+        let encrypted =
+            |place: &usize| usable(place).is_some_and(|m| self.welcome_crypto(&m).is_some());
+        let plain = |place: &usize| {
+            !self.encryption.must() && usable(place).is_some_and(|m| m.protocol().is_plain())
+        };
+        places().find(encrypted).or_else(|| places().find(plain))
+    }
+
+    /// The first of their keys that can be used (RFC 4568 §5.1.2: in their order), where we want one.
+    fn welcome_crypto(&self, media: &MediaView<'_>) -> Option<CryptoAttribute> {
+        if !self.encryption.may() {
+            return None;
+        }
+        media.crypto().into_iter().next()
     }
 
     /// An offer without usable audio: the end of audio within a session, else a refusal.
@@ -154,22 +234,29 @@ impl Negotiator {
             .and_then(|index| offer.media().nth(index))
             .is_some_and(|m| m.port() == 0);
         let Some(agreed) = self.agreed.as_ref().filter(|_| ends) else {
+            // What could not be used may be usable apart from its lack of keys.
+            let mut plain = offer.media().filter(|m| m.protocol().is_plain());
+            if self.encryption.must() && plain.any(|m| m.port() != 0 && m.is_audio()) {
+                return Err(self.not_encrypted(offer));
+            }
             return Err(self.nothing_in_common(offer));
         };
         // The place stays that of audio, for the next offer may take it up again.
         Ok(Accepted {
-            lines: mirrored(offer, None),
-            session_lines: self.never_shorter(mirrored(offer, current)),
+            lines: mirrored(offer, None, false),
+            session_lines: self.never_shorter(mirrored(offer, current, agreed.crypto.is_some())),
             numbers: self.numbers.clone(),
             formats: Vec::new(),
             negotiated: ended(agreed, repairs),
+            crypto: None,
         })
     }
 
     /// The codec that is in use with this party, or that comes first in our order, with their
     /// payload type.
     fn chosen_of(&self, media: &MediaView<'_>, offer: &SessionDescription) -> Option<(Codec, u8)> {
-        if !media.is_audio() || !media.protocol().is_plain() {
+        let protocol = media.protocol();
+        if !media.is_audio() || !(protocol.is_plain() || protocol.is_keyed()) {
             return None;
         }
         let formats = media.formats();
@@ -243,6 +330,7 @@ impl Negotiator {
             ptime_ms: chosen.codec.packet_time_ms(wanted_ms, audio.maxptime_ms()),
             rtcp_mux: terms.rtcp_mux,
             max_bits_per_second: audio.bandwidth_bits_per_second(),
+            crypto: terms.crypto,
             opus,
             repairs,
         })
@@ -255,11 +343,18 @@ impl Negotiator {
         }
     }
 
+    fn not_encrypted(&self, theirs: &SessionDescription) -> SdpError {
+        SdpError::NotEncrypted {
+            offered: theirs.summary(),
+            wanted: self.wanted(),
+        }
+    }
+
     /// The session keeps lines that a peer forgot (RFC 3264 §8: the count never shrinks).
     fn never_shorter(&self, mut lines: Vec<Line>) -> Vec<Line> {
         for line in self.lines.iter().skip(lines.len()) {
             lines.push(match line {
-                Line::Audio { protocol } => Line::Refused {
+                Line::Audio { protocol, .. } => Line::Refused {
                     kind: "audio".to_owned(),
                     protocol: protocol.clone(),
                     formats: "0".to_owned(),
@@ -277,14 +372,15 @@ struct Terms {
     events: Option<NegotiatedEvents>,
     wish: Direction,
     rtcp_mux: bool,
+    crypto: Option<NegotiatedCrypto>,
 }
 
 /// Their lines with the one at `place` taken as the call's audio and all others refused.
-fn mirrored(theirs: &SessionDescription, place: Option<usize>) -> Vec<Line> {
+fn mirrored(theirs: &SessionDescription, place: Option<usize>, keyed: bool) -> Vec<Line> {
     let lines = theirs.media().enumerate().map(|(index, media)| {
         let protocol = media.protocol_name().to_owned();
         if Some(index) == place {
-            return Line::Audio { protocol };
+            return Line::Audio { protocol, keyed };
         }
         Line::Refused {
             kind: media.kind().to_owned(),

@@ -1,0 +1,129 @@
+//! Encryption between a stream and its sockets: what goes out is protected, what comes in is checked and
+//! decrypted, in place. Without keys everything passes as it is.
+
+use rtp::srtp::{Protector, SrtpError, Unprotector};
+
+use crate::config::Security;
+use crate::counters::StreamCounters;
+
+/// What stands between the stream and the wire at present.
+#[derive(Debug, Default)]
+pub(crate) struct Shield {
+    protector: Option<Box<Protector>>,
+    unprotector: Option<Box<Unprotector>>,
+}
+
+/// What a negotiation changes about it. `None` leaves a direction as it is: a key that stays must go on with
+/// its numbers, for the same ones twice would give the key stream away. After the change it holds what was
+/// replaced.
+#[derive(Debug, Default)]
+pub(crate) struct Renewal {
+    send: Option<Option<Box<Protector>>>,
+    receive: Option<Option<Box<Unprotector>>>,
+}
+
+/// The suite's key cannot be used; `media` makes keys from checked ones, so only the name of a key remains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the peer's key for encrypted media cannot be used")]
+pub struct UnusableKey;
+
+impl Renewal {
+    /// From what was agreed before to what is agreed now.
+    pub(crate) fn new(
+        before: Option<&Security>,
+        now: Option<&Security>,
+    ) -> Result<Self, UnusableKey> {
+        let mut renewal = Self::default();
+        if before.map(|b| &b.send) != now.map(|n| &n.send) {
+            let make = |s: &Security| Protector::new(&s.send).ok_or(UnusableKey).map(Box::new);
+            renewal.send = Some(now.map(make).transpose()?);
+        }
+        let heard = |s: &Security| (s.receive.clone(), s.receive_mki.clone());
+        if before.map(heard) != now.map(heard) {
+            let make = |s: &Security| {
+                let made = Unprotector::new(&s.receive, &s.receive_mki);
+                made.ok_or(UnusableKey).map(Box::new)
+            };
+            renewal.receive = Some(now.map(make).transpose()?);
+        }
+        Ok(renewal)
+    }
+}
+
+impl Shield {
+    /// Follows a negotiation.
+    pub(crate) fn change(&mut self, renewal: &mut Renewal) {
+        if let Some(new) = &mut renewal.send {
+            if let (Some(new), Some(old)) = (&mut *new, &self.protector) {
+                new.follow(old);
+            }
+            std::mem::swap(new, &mut self.protector);
+        }
+        if let Some(new) = &mut renewal.receive {
+            if let (Some(new), Some(old)) = (&mut *new, &self.unprotector) {
+                new.follow(old);
+            }
+            std::mem::swap(new, &mut self.unprotector);
+        }
+    }
+
+    /// Protects an RTP packet; false when it must not be sent.
+    pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
+        let sealed = self.protector.as_mut().map(|p| p.protect_rtp(packet));
+        sealed.is_none_or(|sealed| sealed.is_ok())
+    }
+
+    /// Protects an RTCP compound; false when it must not be sent.
+    pub(crate) fn seal_control(&mut self, packet: &mut Vec<u8>) -> bool {
+        let sealed = self.protector.as_mut().map(|p| p.protect_rtcp(packet));
+        sealed.is_none_or(|sealed| sealed.is_ok())
+    }
+
+    /// The RTP packet in a datagram; none when it is not to be used, which is counted.
+    pub(crate) fn open<'a>(
+        &mut self,
+        datagram: &'a mut [u8],
+        counters: &StreamCounters,
+    ) -> Option<&'a [u8]> {
+        match &mut self.unprotector {
+            None => Some(datagram),
+            Some(unprotector) => {
+                let length = unprotector.unprotect_rtp(datagram);
+                opened(datagram, length, counters)
+            }
+        }
+    }
+
+    /// The RTCP compound in a datagram; none when it is not to be used, which is counted.
+    pub(crate) fn open_control<'a>(
+        &mut self,
+        datagram: &'a mut [u8],
+        counters: &StreamCounters,
+    ) -> Option<&'a [u8]> {
+        match &mut self.unprotector {
+            None => Some(datagram),
+            Some(unprotector) => {
+                let length = unprotector.unprotect_rtcp(datagram);
+                opened(datagram, length, counters)
+            }
+        }
+    }
+}
+
+fn opened<'a>(
+    datagram: &'a [u8],
+    length: Result<usize, SrtpError>,
+    counters: &StreamCounters,
+) -> Option<&'a [u8]> {
+    match length {
+        Ok(length) => datagram.get(..length),
+        Err(SrtpError::Replayed) => {
+            counters.replayed.add(1);
+            None
+        }
+        Err(_) => {
+            counters.not_genuine.add(1);
+            None
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Keys in offers and answers by the rules of RFC 4568, and peers who have rules of their own.
+
+use super::*;
+use crate::crypto::CryptoKey;
+use proptest::prelude::*;
+use zeroize::Zeroizing;
+
+const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+const OTHER_KEY: &str = "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
+
+fn negotiator(encryption: Encryption, seed: u8) -> Negotiator {
+    let local = LocalMedia {
+        address: "192.0.2.1".parse().unwrap(),
+        port: 4000,
+        codecs: vec![Codec::Pcmu],
+        ptime_ms: 20,
+        telephone_event: false,
+        session_id: u64::from(seed),
+    };
+    let seed = KeySeed(Zeroizing::new([seed; 32]));
+    Negotiator::new(local).with_encryption(encryption, seed)
+}
+
+fn body(lines: &[&str]) -> Vec<u8> {
+    from("bob", lines)
+}
+
+fn from(session: &str, lines: &[&str]) -> Vec<u8> {
+    let text = format!(
+        "v=0\r\no=- {session} 1 IN IP4 198.51.100.7\r\ns=call\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n{}\r\n",
+        lines.join("\r\n")
+    );
+    text.replace("KEY2", OTHER_KEY)
+        .replace("KEY", KEY)
+        .into_bytes()
+}
+
+/// The media lines and the `a=crypto` behind each, with the keys left out.
+fn shape(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let wanted = |line: &&str| line.starts_with("m=") || line.starts_with("a=crypto");
+    let lines = text.lines().filter(wanted);
+    lines
+        .map(|line| line.split(" inline:").next().unwrap().to_owned())
+        .collect()
+}
+
+fn keys(agreed: &Negotiated) -> (&[u8], &[u8]) {
+    let crypto = agreed.crypto.as_ref().expect("encrypted");
+    (crypto.send_key.reveal(), crypto.receive_key.reveal())
+}
+
+const ALL: [Encryption; 4] = [
+    Encryption::Off,
+    Encryption::OptionalInOneLine,
+    Encryption::OptionalInTwoLines,
+    Encryption::Required,
+];
+
+/// What each offers, under each policy of the other: encrypted where both want it, plain where both may,
+/// nothing else; and each sends with what the other expects.
+#[test]
+fn two_of_us_encrypt_as_their_policies_say() {
+    for offering in ALL {
+        for answering in ALL {
+            let (mut alice, mut bob) = (negotiator(offering, 1), negotiator(answering, 2));
+            let offer = alice.offer();
+            let answered = bob.handle_offer(&offer);
+            let impossible = offering.must() && !answering.may();
+            let impossible = impossible || answering.must() && !offering.may();
+            if impossible {
+                assert!(answered.is_err(), "{offering:?} {answering:?}");
+                continue;
+            }
+            let (answer, at_bob) = answered.unwrap();
+            let at_alice = alice.handle_answer(&answer).unwrap();
+            let both = offering.may() && answering.may();
+            assert_eq!(at_bob.crypto.is_some(), both, "{offering:?} {answering:?}");
+            assert_eq!(at_alice.crypto.is_some(), both);
+            if both {
+                let (a, b) = (keys(&at_alice), keys(&at_bob));
+                assert_eq!((a.0, a.1), (b.1, b.0));
+                assert_ne!(a.0, a.1);
+                let suite = at_alice.crypto.as_ref().map(|crypto| crypto.suite);
+                assert_eq!(suite, Some(CryptoSuite::AeadAes256Gcm));
+            }
+            // A second offer keeps all of it, from either side.
+            let (answer, at_alice_again) = alice.handle_offer(&bob.offer()).unwrap();
+            let at_bob_again = bob.handle_answer(&answer).unwrap();
+            assert_eq!(at_alice_again.crypto, at_alice.crypto);
+            assert_eq!(at_bob_again.crypto, at_bob.crypto);
+        }
+    }
+}
+
+#[test]
+fn offers_have_the_lines_of_their_policy() {
+    let suites = [
+        "a=crypto:1 AEAD_AES_256_GCM",
+        "a=crypto:2 AEAD_AES_128_GCM",
+        "a=crypto:3 AES_256_CM_HMAC_SHA1_80",
+        "a=crypto:4 AES_CM_128_HMAC_SHA1_80",
+    ];
+    let (secure, plain) = ("m=audio 4000 RTP/SAVP 0", "m=audio 4000 RTP/AVP 0");
+    let with = |line: &'static str| [&[line], &suites[..]].concat();
+    for (encryption, lines) in [
+        (Encryption::Off, vec![plain]),
+        (Encryption::OptionalInOneLine, with(plain)),
+        (
+            Encryption::OptionalInTwoLines,
+            [with(secure), vec![plain]].concat(),
+        ),
+        (Encryption::Required, with(secure)),
+    ] {
+        let mut ours = negotiator(encryption, 1);
+        let offer = ours.offer();
+        assert_eq!(shape(&offer), lines);
+        // The same state makes the same bytes, keys and all.
+        ours.rollback();
+        assert_eq!(ours.offer(), offer);
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_know_crypto_gets_plain_media_where_that_may_be() {
+    let plain = body(&["m=audio 6000 RTP/AVP 0"]);
+    let mut ours = negotiator(Encryption::OptionalInOneLine, 1);
+    ours.offer();
+    assert_eq!(ours.handle_answer(&plain).unwrap().crypto, None);
+
+    let mut ours = negotiator(Encryption::OptionalInTwoLines, 1);
+    ours.offer();
+    let answer = body(&["m=audio 0 RTP/SAVP 0", "m=audio 6000 RTP/AVP 0"]);
+    let agreed = ours.handle_answer(&answer).unwrap();
+    assert_eq!(
+        (agreed.crypto.is_none(), agreed.remote.unwrap().port()),
+        (true, 6000)
+    );
+    // The line that was refused stays so.
+    assert_eq!(
+        shape(&ours.offer()),
+        ["m=audio 0 RTP/SAVP 0", "m=audio 4000 RTP/AVP 0"]
+    );
+
+    let mut ours = negotiator(Encryption::Required, 1);
+    ours.offer();
+    for answer in [&plain, &body(&["m=audio 6000 RTP/SAVP 0"])] {
+        let refused = ours.handle_answer(answer);
+        assert!(matches!(refused, Err(SdpError::NotEncrypted { .. })));
+    }
+    let error = ours.handle_offer(&plain).unwrap_err();
+    assert_eq!(error, SdpError::OfferPending);
+    ours.rollback();
+    let error = ours.handle_offer(&plain).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the other side does not encrypt: they have PCMU; we have PCMU over RTP/SAVP"
+    );
+}
+
+/// RFC 4568 §7.1.3: an RTP/SAVP line without a key is no plain one.
+#[test]
+fn a_secure_line_without_a_usable_key_is_refused() {
+    for encryption in ALL {
+        let mut ours = negotiator(encryption, 1);
+        for crypto in [
+            "a=crypto:1 F8_128_HMAC_SHA1_80 inline:KEY",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY UNENCRYPTED_SRTP",
+            "a=sendrecv",
+        ] {
+            let refused = ours.handle_offer(&body(&["m=audio 6000 RTP/SAVP 0", crypto]));
+            assert!(refused.is_err(), "{encryption:?} {crypto}");
+        }
+        let dtls = body(&[
+            "m=audio 6000 UDP/TLS/RTP/SAVP 0",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY",
+        ]);
+        assert!(ours.handle_offer(&dtls).is_err());
+    }
+}
+
+#[test]
+fn the_answer_takes_their_first_usable_key_and_repeats_its_tag() {
+    let mut ours = negotiator(Encryption::Required, 1);
+    let offer = body(&[
+        "m=audio 6000 RTP/SAVP 0",
+        "a=crypto:5 F8_128_HMAC_SHA1_80 inline:KEY",
+        "a=crypto:7 AES_CM_128_HMAC_SHA1_32 inline:KEY2|2^31|3:1",
+        "a=crypto:9 AES_CM_128_HMAC_SHA1_80 inline:KEY",
+    ]);
+    let (answer, agreed) = ours.handle_offer(&offer).unwrap();
+    assert_eq!(
+        shape(&answer),
+        [
+            "m=audio 4000 RTP/SAVP 0",
+            "a=crypto:7 AES_CM_128_HMAC_SHA1_32"
+        ]
+    );
+    let crypto = agreed.crypto.unwrap();
+    assert_eq!(crypto.suite, CryptoSuite::AesCm128HmacSha1_32);
+    assert_eq!(crypto.receive_mki, [3]);
+    assert_ne!(crypto.send_key, crypto.receive_key);
+}
+
+#[test]
+fn an_answer_with_another_tag_or_suite_is_no_answer() {
+    let answer = |crypto: &str| body(&["m=audio 6000 RTP/SAVP 0", crypto]);
+    for encryption in [Encryption::OptionalInOneLine, Encryption::Required] {
+        let mut ours = negotiator(encryption, 1);
+        ours.offer();
+        for wrong in [
+            "a=crypto:9 AES_CM_128_HMAC_SHA1_80 inline:KEY",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY",
+            "a=crypto:4 AES_CM_128_HMAC_SHA1_32 inline:KEY",
+            "a=crypto:4 nonsense",
+        ] {
+            let refused = ours.handle_answer(&answer(wrong));
+            assert_eq!(refused, Err(SdpError::StrangeCrypto), "{wrong}");
+        }
+        let right = "a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:KEY";
+        let agreed = ours.handle_answer(&answer(right)).unwrap();
+        assert_eq!(keys(&agreed).1.len(), 30);
+        // The suite in force is offered first from now on, with the key that is in use.
+        let offer = ours.offer();
+        assert_eq!(shape(&offer)[1], "a=crypto:1 AES_CM_128_HMAC_SHA1_80");
+    }
+}
+
+#[test]
+fn a_new_key_of_theirs_is_taken_and_ours_stays() {
+    let mut ours = negotiator(Encryption::OptionalInOneLine, 1);
+    let offer = |key| {
+        let crypto = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}");
+        body(&["m=audio 6000 RTP/AVP 0", &crypto])
+    };
+    let (_, before) = ours.handle_offer(&offer("KEY")).unwrap();
+    let (_, after) = ours.handle_offer(&offer("KEY2")).unwrap();
+    assert_eq!(keys(&before).0, keys(&after).0);
+    assert_ne!(keys(&before).1, keys(&after).1);
+}
+
+#[test]
+fn ours_is_another_when_asked_for_at_another_address_and_for_another_party() {
+    let mut ours = negotiator(Encryption::Required, 1);
+    let offer = |session| {
+        let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY";
+        from(session, &["m=audio 6000 RTP/SAVP 0", crypto])
+    };
+    let mut seen: Vec<CryptoKey> = Vec::new();
+    let mut check = |agreed: Negotiated, is_new: bool| {
+        let key = agreed.crypto.unwrap().send_key;
+        assert_eq!(!seen.contains(&key), is_new);
+        seen.push(key);
+    };
+    check(ours.handle_offer(&offer("bob")).unwrap().1, true);
+    check(ours.handle_offer(&offer("bob")).unwrap().1, false);
+    check(ours.handle_offer(&offer("carol")).unwrap().1, true);
+    ours.renew_keys();
+    check(ours.handle_offer(&offer("carol")).unwrap().1, true);
+    ours.set_address("192.0.2.9".parse().unwrap(), 4002);
+    check(ours.handle_offer(&offer("carol")).unwrap().1, true);
+    ours.set_address("192.0.2.9".parse().unwrap(), 4002);
+    check(ours.handle_offer(&offer("carol")).unwrap().1, false);
+    // An offer that cannot be used changes nothing.
+    let refused = ours.handle_offer(&from("dave", &["m=audio 6000 RTP/AVP 0"]));
+    assert!(refused.is_err());
+    check(ours.handle_offer(&offer("carol")).unwrap().1, false);
+}
+
+#[test]
+fn of_two_lines_the_encrypted_one_is_taken_wherever_it_stands() {
+    let secure = "m=audio 6000 RTP/SAVP 0";
+    let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY";
+    let plain = "m=audio 6002 RTP/AVP 0";
+    for encryption in [Encryption::OptionalInTwoLines, Encryption::Required] {
+        for lines in [[secure, crypto, plain], [plain, secure, crypto]] {
+            let mut ours = negotiator(encryption, 1);
+            let (answer, agreed) = ours.handle_offer(&body(&lines)).unwrap();
+            assert_eq!(agreed.remote.unwrap().port(), 6000);
+            assert!(agreed.crypto.is_some());
+            let answer = shape(&answer);
+            assert!(answer.contains(&"m=audio 0 RTP/AVP 0".to_owned()));
+            assert!(answer.contains(&"m=audio 4000 RTP/SAVP 0".to_owned()));
+        }
+    }
+    let mut ours = negotiator(Encryption::Off, 1);
+    let (_, agreed) = ours.handle_offer(&body(&[secure, crypto, plain])).unwrap();
+    assert_eq!(agreed.remote.unwrap().port(), 6002);
+}
+
+#[test]
+fn a_peer_may_take_the_encryption_back_only_where_it_is_optional() {
+    let secured = body(&[
+        "m=audio 6000 RTP/AVP 0",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY",
+    ]);
+    let plain = body(&["m=audio 6000 RTP/AVP 0"]);
+    let mut ours = negotiator(Encryption::OptionalInOneLine, 1);
+    assert!(ours.handle_offer(&secured).unwrap().1.crypto.is_some());
+    let (answer, agreed) = ours.handle_offer(&plain).unwrap();
+    assert!(agreed.crypto.is_none());
+    assert_eq!(shape(&answer), ["m=audio 4000 RTP/AVP 0"]);
+    let mut ours = negotiator(Encryption::Required, 1);
+    assert!(ours.handle_offer(&secured).unwrap().1.crypto.is_some());
+    assert!(ours.handle_offer(&plain).is_err());
+    assert!(ours.agreed().unwrap().crypto.is_some());
+}
+
+#[test]
+fn no_key_is_shown_by_debug_or_in_a_repair() {
+    let mut ours = negotiator(Encryption::OptionalInOneLine, 1);
+    let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY";
+    let broken = "crypto:2 AES_CM_128_HMAC_SHA1_80 inline:KEY2";
+    let offer = body(&["m=audio 6000 RTP/AVP 0", crypto, broken]);
+    let (_, agreed) = ours.handle_offer(&offer).unwrap();
+    let shown = format!("{agreed:?}");
+    assert!(agreed.repairs.iter().any(|r| r.contains("one with a key")));
+    assert!(!shown.contains(&KEY[..8]) && !shown.contains(&OTHER_KEY[..8]));
+    let ours = keys(&agreed).0;
+    assert!(!shown.contains(&format!("{}, {}", ours[0], ours[1])));
+}
+
+proptest! {
+    /// Whatever is offered: what comes out is encrypted where it must be, and never where it may not.
+    #[test]
+    fn any_offer_keeps_to_the_policy(
+        lines in prop::collection::vec(prop::sample::select(vec![
+            "m=audio 6000 RTP/SAVP 0", "m=audio 6000 RTP/AVP 0", "m=audio 0 RTP/SAVP 0", "m=audio 6000 RTP/SAVPF 0",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY", "a=crypto:2 AEAD_AES_128_GCM inline:KEY", "a=crypto:x",
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:KEY2|1:4", "a=sendonly",
+        ]), 0..8),
+        policy in 0usize..4,
+        as_answer: bool,
+    ) {
+        let mut ours = negotiator(ALL[policy], 1);
+        let agreed = if as_answer {
+            ours.offer();
+            ours.handle_answer(&body(&lines)).ok()
+        } else {
+            ours.handle_offer(&body(&lines)).ok().map(|(_, agreed)| agreed)
+        };
+        if let Some(agreed) = agreed {
+            prop_assert!(agreed.crypto.is_some() || !ALL[policy].must());
+            prop_assert!(agreed.crypto.is_none() || ALL[policy].may());
+        }
+    }
+}
