@@ -294,6 +294,16 @@ impl Wire {
         }
     }
 
+    /// Closes the connections whose paths are no good any more, as [`Self::close`] does.
+    pub fn close_where(&self, is_bad: impl Fn(&Path) -> bool) {
+        let bad: Vec<FlowId> = {
+            let table = self.0.table();
+            let paths = table.connections.iter().map(|(id, (handle, _))| (id, &handle.path));
+            paths.filter(|(_, path)| is_bad(path)).map(|(id, _)| *id).collect()
+        };
+        bad.into_iter().for_each(|flow| self.close(flow));
+    }
+
     /// Sends a ping on a connection each `every` (a little earlier, at random), and takes the
     /// connection for failed when no answer comes within [`Limits::pong`] (RFC 5626 §4.4.1); on a
     /// WebSocket with its own pings. `None` ends that.

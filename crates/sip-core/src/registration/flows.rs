@@ -78,6 +78,11 @@ impl FlowSet {
         self.each(|flow| flow.flow_lost(now, lost));
     }
 
+    /// The network is another one; see [`Registration::moved`].
+    pub fn moved(&mut self, now: Instant) {
+        self.each(|flow| flow.moved(now));
+    }
+
     /// Takes the answer to a [`Output::Resolve`]. Paths on which another flow stands go last: two
     /// flows to one server fail together.
     pub fn handle_resolved(

@@ -292,6 +292,29 @@ impl Registration {
         }
     }
 
+    /// The machine came to another network, or slept: what is on its way is given up, since its answer
+    /// may never come, and the registration is made anew at once, by the way that leads there now. The
+    /// old binding goes with the same request (RFC 5626 §4.2.1 and §4.5 leave a lost flow to it). Signing
+    /// out goes on.
+    pub fn moved(&mut self, now: Instant) {
+        self.outbox.begin_input();
+        if !self.wanted {
+            return;
+        }
+        self.refresher.forgive();
+        if let Some(binding) = &mut self.binding {
+            binding.flow = None;
+        }
+        if self
+            .operation
+            .as_ref()
+            .is_some_and(|o| o.purpose.is_aside() || o.purpose == Purpose::Register)
+        {
+            self.operation = None;
+        }
+        self.register_soon(now);
+    }
+
     /// Takes the answer to a [`Output::Resolve`].
     pub fn handle_resolved(
         &mut self,

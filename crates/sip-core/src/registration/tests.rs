@@ -137,6 +137,11 @@ impl Bench {
         self.settle();
     }
 
+    fn moved(&mut self) {
+        self.registration.moved(self.now);
+        self.settle();
+    }
+
     fn wait(&mut self, wait: Duration) {
         let end = self.now + wait;
         while let Some(next) = self.deadline.filter(|next| *next <= end) {

@@ -29,6 +29,47 @@ fn a_lost_flow_is_not_used_again() {
 }
 
 #[test]
+fn another_network_registers_anew_at_once_even_while_a_register_waits_for_its_answer() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.wait(s(550));
+    assert_eq!(bench.sent.len(), 2, "the refresh, which nobody answers");
+    let other = path("192.0.2.1:5060", "172.16.0.9:50000", Transport::Udp);
+    bench.paths = Ok(vec![other]);
+    bench.moved();
+    assert_eq!(bench.sent.len(), 3);
+    assert_eq!(bench.sent[2].0, Destination::Path(other));
+    let [old, new] = bench.contacts().try_into().unwrap();
+    assert_eq!(old.params.get("expires"), Some("0"));
+    assert_eq!(new.uri.to_string(), "sip:alice-1@172.16.0.9:50000");
+    bench.grant(600);
+    assert_eq!(bench.last_registered().path.local, other.local);
+    // What was given up is not sent again.
+    bench.wait(s(60));
+    assert_eq!(bench.sent.len(), 3);
+}
+
+#[test]
+fn another_network_does_not_wait_for_the_end_of_a_back_off() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.wait(s(60));
+    bench.paths = Err(ResolveError::NoAnswer);
+    bench.lose(FLOW);
+    assert_eq!(bench.sent.len(), 1);
+    bench.paths = Ok(vec![udp()]);
+    bench.moved();
+    assert_eq!(bench.sent.len(), 2);
+}
+
+#[test]
+fn another_network_does_not_sign_in_who_is_signed_out() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.unregister();
+    let sent = bench.sent.len();
+    bench.moved();
+    assert_eq!(bench.sent.len(), sent);
+}
+
+#[test]
 fn the_flow_of_somebody_else_is_none_of_our_business() {
     let mut bench = Bench::registered(config(), 600);
     bench.lose(FlowId(1234));
