@@ -14,6 +14,7 @@ use sip_message::{Message, NameAddr};
 
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
+use crate::network::{Drift, Mooring, Moved};
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::tenant::TenantMsg;
@@ -47,6 +48,8 @@ pub(crate) enum AccountMsg {
     ListenAgain,
     /// The tenant has no transport any more.
     TransportLost,
+    /// The machine came to another network, or slept.
+    Moved(Arc<Moved>),
     /// Fail, so that the supervisor's answer can be seen.
     #[cfg(test)]
     Crash,
@@ -90,6 +93,9 @@ pub(crate) struct AccountState {
     /// Hosts our registrar answered from.
     servers: HashSet<IpAddr>,
     questions: Questions,
+    /// Where the registrar answered last, and how that path fares through changes of the network.
+    path: Option<Path>,
+    mooring: Mooring,
     /// Why its local address cannot be used. Whatever fails because of that is told as this.
     unbound: Option<Failure>,
     leaving: bool,
@@ -122,6 +128,8 @@ impl Actor for AccountActor {
             wake: Wake::default(),
             servers: HashSet::new(),
             questions: Questions::default(),
+            path: None,
+            mooring: Mooring::default(),
             unbound: None,
             leaving: false,
             shown: true,
@@ -173,6 +181,7 @@ impl Actor for AccountActor {
                 let lost = failures::transport(&sip_core::TransportError::Closed).registering();
                 state.fail(lost, RegistrationState::Silent);
             }
+            AccountMsg::Moved(moved) => state.on_moved(&moved),
             #[cfg(test)]
             AccountMsg::Crash => panic!("told to fail"),
         }
@@ -241,6 +250,36 @@ impl AccountState {
                     self.fail(failure, RegistrationState::Silent);
                 }
                 myself.send_after(LISTEN_AGAIN, || AccountMsg::ListenAgain);
+            }
+        }
+    }
+
+    /// Signs in anew when the way to the registrar is another one, or may be. Who has not reached it
+    /// yet tries again at once.
+    fn on_moved(&mut self, moved: &Moved) {
+        let wanted = matches!(
+            self.view.state,
+            RegistrationState::Trying | RegistrationState::Registered | RegistrationState::Silent
+        );
+        if !wanted || self.leaving || !self.args.settings.register {
+            return;
+        }
+        let bind = self.args.identity.bind.map(|bind| bind.ip());
+        let bind = bind.filter(|ip| !ip.is_unspecified());
+        let drift = match &self.path {
+            Some(path) => self.mooring.on_moved(moved, path, bind),
+            None if moved.ways.is_empty() => Drift::Moored,
+            None => Drift::Ashore,
+        };
+        match drift {
+            Drift::Moored => {}
+            Drift::Adrift => {
+                let lost = failures::transport(&sip_core::TransportError::Unreachable);
+                self.fail(lost.registering(), RegistrationState::Silent);
+            }
+            Drift::Ashore => {
+                self.note("signs in anew because of the network".to_owned());
+                self.registration.moved(now());
             }
         }
     }
@@ -354,6 +393,7 @@ impl AccountState {
     fn on_registered(&mut self, registered: Registered) {
         let path = registered.path;
         self.tell_home(Some(path));
+        self.path = Some(path);
         self.view.expires_at = Some(crate::after(wall(), registered.granted));
         self.view.retry_at = None;
         self.view.target = Some(path.to_string());

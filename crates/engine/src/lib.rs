@@ -38,6 +38,7 @@ mod failures;
 mod hub;
 mod identity;
 mod names;
+mod network;
 mod oneshot;
 mod phone;
 mod recorder;
@@ -151,6 +152,8 @@ pub struct EngineConfig {
     /// How long a question to a peer ([`Command::SendOptions`]) waits for its answer; `None` is the
     /// usual 32 seconds (RFC 3261 §17.1.2.2, Timer F).
     pub ask_limit: Option<Duration>,
+    /// Whether changes of the machine's network, and its sleep, are noticed and followed.
+    pub watch_network: bool,
 }
 
 impl Default for EngineConfig {
@@ -167,6 +170,7 @@ impl Default for EngineConfig {
             media_ports: MEDIA_PORTS,
             ring_limit: None,
             ask_limit: None,
+            watch_network: true,
         }
     }
 }
@@ -296,6 +300,11 @@ impl Engine {
             passwords,
         };
         let (phone, running) = Actor::spawn(None, PhoneActor, args).await?;
+        if config.watch_network {
+            let told = phone.clone();
+            let tell = move |moved| told.cast(PhoneMsg::Moved(moved)).is_ok();
+            tokio::spawn(network::watch(tell));
+        }
         let task = tokio::spawn(tell_the_end(Arc::clone(&shared), running));
         Ok(EngineHandle {
             hub,

@@ -18,6 +18,7 @@ use settings::Settings;
 use settings::secrets::{Backend, SecretError, SecretStore};
 
 use crate::devices::{DevicesArgs, DevicesMsg};
+use crate::network::Moved;
 use crate::shared::Shared;
 use crate::store::{StoreArgs, StoreMsg};
 use crate::supervise::Budget;
@@ -32,6 +33,8 @@ pub(crate) enum PhoneMsg {
     SecretsUnlocked(Result<HashMap<AccountId, SecretString>, SecretError>),
     /// Where a password went, or why it could not be kept.
     SecretKept(Result<Backend, SecretError>),
+    /// The machine came to another network, or slept.
+    Moved(Arc<Moved>),
     /// Tell a tenant, so that supervision can be seen.
     #[cfg(test)]
     Tell(TenantId, Box<TenantMsg>),
@@ -142,6 +145,7 @@ impl Actor for PhoneActor {
             PhoneMsg::Command(command) => state.on_command(&myself, command).await,
             PhoneMsg::SecretsUnlocked(result) => state.on_secrets_unlocked(result),
             PhoneMsg::SecretKept(result) => state.on_secret_kept(result),
+            PhoneMsg::Moved(moved) => state.on_moved(&moved),
             #[cfg(test)]
             PhoneMsg::Tell(tenant, message) => {
                 if let Some(actor) = state.tenants.get(&tenant).and_then(|t| t.actor.as_ref()) {
@@ -312,6 +316,14 @@ impl PhoneState {
     fn to_tenant(&self, id: &TenantId, message: TenantMsg) {
         if let Some(actor) = self.tenants.get(id).and_then(|t| t.actor.as_ref()) {
             let _ = actor.cast(message);
+        }
+    }
+
+    /// Every tenant has the network of the machine.
+    fn on_moved(&mut self, moved: &Arc<Moved>) {
+        tracing::info!(%moved, "network");
+        for actor in self.tenants.values().filter_map(|t| t.actor.as_ref()) {
+            let _ = actor.cast(TenantMsg::Moved(Arc::clone(moved)));
         }
     }
 

@@ -27,6 +27,7 @@ use crate::account::{AccountFacts, AccountMsg};
 use crate::cards::Cards;
 use crate::dialog::{DialogMsg, Referral};
 use crate::identity::Identity;
+use crate::network::Moved;
 use crate::oneshot::OneShotMsg;
 use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
 use crate::shared::{Service, Shared};
@@ -88,6 +89,8 @@ pub(crate) enum TenantMsg {
     Renamed { name: String, colour: u8 },
     /// The local address of its accounts is another.
     Bound { bind: Option<String> },
+    /// The machine came to another network, or slept.
+    Moved(Arc<Moved>),
     /// Hang up, sign out, and end.
     Leave,
     /// Goodbyes have had their time.
@@ -301,6 +304,7 @@ impl Actor for TenantActor {
                     });
                 }
             }
+            TenantMsg::Moved(moved) => state.on_moved(&moved),
             TenantMsg::Leave => state.leave(&myself),
             TenantMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),
             #[cfg(test)]
@@ -373,6 +377,18 @@ impl TenantState {
             },
             // The phone keeps the rest for itself.
             _ => {}
+        }
+    }
+
+    /// The transport first: whoever asks it for a way afterwards gets one of the new network.
+    fn on_moved(&self, moved: &Arc<Moved>) {
+        if self.leaving {
+            return;
+        }
+        self.note("network", moved.to_string());
+        let _ = self.transport.cast(TransportMsg::Moved(Arc::clone(moved)));
+        for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
+            let _ = actor.cast(AccountMsg::Moved(Arc::clone(moved)));
         }
     }
 

@@ -8,6 +8,7 @@ mod house;
 mod limits;
 mod logins;
 mod mid_call;
+mod moving;
 mod peer;
 mod registering;
 mod secure;

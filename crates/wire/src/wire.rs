@@ -298,8 +298,14 @@ impl Wire {
     pub fn close_where(&self, is_bad: impl Fn(&Path) -> bool) {
         let bad: Vec<FlowId> = {
             let table = self.0.table();
-            let paths = table.connections.iter().map(|(id, (handle, _))| (id, &handle.path));
-            paths.filter(|(_, path)| is_bad(path)).map(|(id, _)| *id).collect()
+            let paths = table
+                .connections
+                .iter()
+                .map(|(id, (handle, _))| (id, &handle.path));
+            paths
+                .filter(|(_, path)| is_bad(path))
+                .map(|(id, _)| *id)
+                .collect()
         };
         bad.into_iter().for_each(|flow| self.close(flow));
     }

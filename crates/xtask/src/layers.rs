@@ -158,6 +158,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     ("socket2", &["media", "wire", "engine", "switchboard"]),
     ("hickory-resolver", &["engine"]),
+    ("if-addrs", &["engine"]),
     ("rustls", &["wire"]),
     ("rustls-webpki", &["wire"]),
     ("rustls-native-certs", &["wire"]),

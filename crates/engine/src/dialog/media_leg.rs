@@ -273,6 +273,7 @@ fn parameters(agreed: &Negotiated) -> StreamParameters {
         ptime_ms: agreed.ptime_ms,
         send: agreed.direction.sends(),
         receive: agreed.direction.receives(),
+        security: None,
     }
 }
 

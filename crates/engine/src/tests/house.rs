@@ -109,6 +109,8 @@ impl House {
             use_settings: false,
             given,
             media,
+            // What happens to the machine that tests run on is no part of them.
+            watch_network: false,
             ..EngineConfig::default()
         };
         change(&mut config);

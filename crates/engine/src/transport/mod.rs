@@ -19,6 +19,7 @@ mod answer;
 mod connect;
 mod find;
 mod guard;
+mod moved;
 mod owners;
 mod places;
 mod receive;
@@ -58,6 +59,7 @@ pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;
 use self::stream::Connections;
 use self::unreachable::{Unanswered, Undelivered};
+use crate::network::Moved;
 use crate::recorder::{RecorderMsg, UnderWay};
 use crate::shared::{self, Service};
 use crate::tenant::TenantMsg;
@@ -153,6 +155,8 @@ pub(crate) enum TransportMsg {
     Reachable(Reachable),
     /// An account cannot be called any more.
     Unreachable(AccountId),
+    /// The machine came to another network, or slept.
+    Moved(Arc<Moved>),
     /// Fail, so that the supervisor's answer can be seen.
     #[cfg(test)]
     Crash,
@@ -428,6 +432,7 @@ impl Actor for TransportActor {
             TransportMsg::Unreachable(account) => {
                 state.reachable.remove(&account);
             }
+            TransportMsg::Moved(moved) => state.on_moved(&moved),
             #[cfg(test)]
             TransportMsg::Crash => panic!("told to fail"),
         }

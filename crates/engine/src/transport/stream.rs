@@ -130,6 +130,11 @@ impl Connections {
         sent.map_err(|error| TransportError::from(&error))
     }
 
+    /// Closes the connections whose paths are no good any more.
+    pub(super) fn close_where(&self, is_bad: impl Fn(&Path) -> bool) {
+        self.wire.close_where(is_bad);
+    }
+
     /// A response came: the request it answers has left, whatever becomes of its connection.
     pub(super) fn on_response(&mut self, branch: &str) {
         for requests in self.handed_over.values_mut() {
