@@ -214,6 +214,7 @@ mod tests {
                 degraded: false,
                 bind: None,
                 traffic: model::Traffic::default(),
+                trusted: Vec::new(),
             },
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::privacy::for_log;
 use crate::{
     AccountId, CallPolicies, Failure, Identity, LampView, OwnPresence, Private, TenantId,
-    Timestamp, Traffic, WaitingView, WatchKind,
+    Timestamp, Traffic, TrustedCertificate, WaitingView, WatchKind,
 };
 
 /// How SIP travels (RFC 3261 §18, RFC 7118).
@@ -115,6 +115,13 @@ pub struct AccountSettings {
     /// File of its private key in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<String>,
+    /// SHA-256 fingerprints of certificates that are trusted whatever is wrong with them, for servers of
+    /// this account by any name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tls_trust: Vec<String>,
+    /// What WebSocket servers are asked for; `None` is `/ws`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ws_path: Option<String>,
     /// Local address to bind, `IP:PORT`; `None` means: any address and port.
     pub bind: Option<String>,
     /// Whether to register. Off for trunks that know our address.
@@ -237,6 +244,9 @@ pub struct TenantView {
     /// What went by at its sockets without reaching anybody.
     #[serde(default)]
     pub traffic: Traffic,
+    /// Certificates that a person trusts beside those that the roots vouch for.
+    #[serde(default)]
+    pub trusted: Vec<TrustedCertificate>,
 }
 
 /// An account as the view shows it.

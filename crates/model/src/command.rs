@@ -76,6 +76,23 @@ pub enum Command {
         /// `IP`, `IP:PORT`, or the name of a network interface; `None` is any address.
         bind: Option<String>,
     },
+    /// Trust a certificate for a host, whatever is wrong with it, and try again with it. Another one
+    /// there is an alarm from then on.
+    TrustCertificate {
+        /// For which tenant.
+        tenant: TenantId,
+        /// The name of the server, as a failure's certificate has it.
+        host: String,
+        /// SHA-256 over the certificate: 64 hexadecimal digits, with or without colons.
+        fingerprint: String,
+    },
+    /// Trust no certificate for a host but those that the roots vouch for.
+    ForgetCertificate {
+        /// For which tenant.
+        tenant: TenantId,
+        /// The name of the server.
+        host: String,
+    },
     /// Remove a tenant with its accounts, secrets and history.
     RemoveTenant {
         /// Which tenant.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::for_log;
+use crate::{CertificateFault, CertificateView, for_log};
 
 /// The step on the way to a server that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub enum NetworkStep {
     Closed,
     /// TLS could not be agreed.
     Tls,
+    /// The server does not speak SIP over WebSocket.
+    WebSocket,
     /// The local address or port could not be used.
     Bind,
     /// An address was found, and no transport or local address that leads to it.
@@ -110,6 +112,10 @@ pub struct Failure {
     pub registering: bool,
     /// What the server added: Reason, Warning, Retry-After, as sent.
     pub remark: Option<String>,
+    /// The certificate that was not trusted, where that is what failed: it can be trusted by
+    /// [`Command::TrustCertificate`](crate::Command::TrustCertificate).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Box<CertificateView>>,
 }
 
 /// As a sentence that may stand in a log: details quote what was typed and what peers said.
@@ -134,6 +140,7 @@ impl Failure {
             said_by: None,
             registering: false,
             remark: None,
+            certificate: None,
         }
     }
 
@@ -238,7 +245,20 @@ fn words(failure: &Failure) -> Words {
             ),
             "Enter the password; if it is there, the server is not one of this account's and does not get it.",
         ),
-        FailureKind::Network { step, detail } => network_words(*step, detail),
+        FailureKind::Network { step, detail } => {
+            let mut words = network_words(*step, detail);
+            match failure.certificate.as_ref().map(|shown| shown.fault) {
+                Some(CertificateFault::Changed) => {
+                    words.title = "The server shows another certificate";
+                    words.next = "Somebody else may answer in its place: ask whoever runs the server before you trust the new one.";
+                }
+                Some(_) => {
+                    words.next = "Compare the fingerprint with what whoever runs the server says; if it is the same, trust this certificate.";
+                }
+                None => {}
+            }
+            words
+        }
         FailureKind::NoCommonMedia { offered, wanted } => of(
             "No common audio format",
             &format!("We can use {offered}; they want {wanted}."),
@@ -303,6 +323,11 @@ fn network_words(step: NetworkStep, detail: &str) -> Words {
             "Secure connection refused",
             "TLS could not be agreed",
             "Look at the certificate and its dates and names.",
+        ),
+        NetworkStep::WebSocket => (
+            "No SIP over WebSocket there",
+            "The server answered, and not as one that speaks SIP over WebSocket",
+            "Check the path that is asked for, the port and the transport.",
         ),
         NetworkStep::Bind => (
             "Local port not usable",

@@ -91,6 +91,7 @@ mod tests {
                 degraded: false,
                 bind: None,
                 traffic: crate::Traffic::default(),
+                trusted: Vec::new(),
             },
         }
     }

@@ -10,6 +10,7 @@
 
 mod account;
 mod call;
+mod certificate;
 mod command;
 mod details;
 mod device;
@@ -32,6 +33,7 @@ pub use account::{
     RegistrationState, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
 };
 pub use call::{CallState, CallView, Direction, HistoryEntry, Outcome, Party};
+pub use certificate::{CertificateFault, CertificateView, TrustedCertificate};
 pub use command::{Command, DeviceRole, DialogName, Password};
 pub use details::{CallDetails, ExtraHeader, Redirect};
 pub use device::{DeviceView, DevicesView};

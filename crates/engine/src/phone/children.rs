@@ -44,6 +44,7 @@ impl PhoneState {
             degraded: false,
             bind: tenant.bind.clone(),
             traffic: model::Traffic::default(),
+            trusted: tenant.trusted.clone(),
         };
         let kept = self.tenants.get(id).map(|child| child.kept.clone());
         let kept = kept.unwrap_or_default();

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId};
+use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId, TrustedCertificate};
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
@@ -59,6 +59,9 @@ struct FileTenant {
     dns_servers: Vec<SocketAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bind: Option<String>,
+    /// Fingerprints by host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    trusted_certificates: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     hosts: BTreeMap<String, Vec<IpAddr>>,
     #[serde(default)]
@@ -90,6 +93,10 @@ struct FileAccount {
     tls_cert: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tls_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tls_trust: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ws_path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bind: Option<String>,
     #[serde(default = "yes")]
@@ -378,6 +385,11 @@ impl From<FileTenant> for Tenant {
             colour: tenant.colour,
             dns_servers: tenant.dns_servers,
             bind: tenant.bind,
+            trusted: tenant
+                .trusted_certificates
+                .into_iter()
+                .map(|(host, fingerprint)| TrustedCertificate { host, fingerprint })
+                .collect(),
             hosts: tenant.hosts,
             accounts: tenant.accounts.into_iter().map(Account::from).collect(),
             unknown: tenant.rest,
@@ -393,6 +405,11 @@ impl From<&Tenant> for FileTenant {
             colour: tenant.colour,
             dns_servers: tenant.dns_servers.clone(),
             bind: tenant.bind.clone(),
+            trusted_certificates: tenant
+                .trusted
+                .iter()
+                .map(|trusted| (trusted.host.clone(), trusted.fingerprint.clone()))
+                .collect(),
             hosts: tenant.hosts.clone(),
             accounts: tenant.accounts.iter().map(FileAccount::from).collect(),
             rest: tenant.unknown.clone(),
@@ -426,6 +443,8 @@ impl From<FileAccount> for Account {
                 tls_ca: file.tls_ca,
                 tls_cert: file.tls_cert,
                 tls_key: file.tls_key,
+                tls_trust: file.tls_trust,
+                ws_path: file.ws_path,
                 bind: file.bind,
                 register: file.register,
                 expires_s: file.expires_s,
@@ -491,6 +510,8 @@ impl From<&Account> for FileAccount {
             tls_ca: settings.tls_ca,
             tls_cert: settings.tls_cert,
             tls_key: settings.tls_key,
+            tls_trust: settings.tls_trust,
+            ws_path: settings.ws_path,
             bind: settings.bind,
             register: settings.register,
             expires_s: settings.expires_s,

@@ -15,7 +15,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId};
+use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId, TrustedCertificate};
 
 use crate::atomic;
 
@@ -47,6 +47,8 @@ pub struct Tenant {
     pub dns_servers: Vec<SocketAddr>,
     /// The local address of accounts that name none of their own, or a network interface.
     pub bind: Option<String>,
+    /// Certificates that a person trusts, by host.
+    pub trusted: Vec<TrustedCertificate>,
     /// Names with fixed addresses, asked before DNS.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
     /// Its accounts, in the order of the list.
@@ -142,6 +144,7 @@ impl Tenant {
             colour,
             dns_servers: Vec::new(),
             bind: None,
+            trusted: Vec::new(),
             hosts: BTreeMap::new(),
             accounts: Vec::new(),
             unknown: toml::Table::new(),

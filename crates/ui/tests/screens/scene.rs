@@ -61,6 +61,7 @@ pub(crate) fn tenant(id: &str, name: &str, colour: u8) -> TenantView {
         degraded: false,
         bind: None,
         traffic: model::Traffic::default(),
+        trusted: Vec::new(),
     }
 }
 
