@@ -209,6 +209,9 @@ pub enum TransportError {
     /// handshake.
     #[error("secure connection failed: {0}")]
     Tls(String),
+    /// The server does not speak SIP over WebSocket there; the text says what it said.
+    #[error("{0}")]
+    WebSocket(String),
     /// Anything else, in the words of the operating system.
     #[error("{0}")]
     Other(String),
