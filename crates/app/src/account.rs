@@ -25,6 +25,8 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.tls_ca = args.tls_ca.as_deref().map(file_name);
     settings.tls_cert = args.tls_cert.as_deref().map(file_name);
     settings.tls_key = args.tls_key.as_deref().map(file_name);
+    settings.tls_trust.clone_from(&args.tls_trust);
+    settings.ws_path.clone_from(&args.ws_path);
     settings.bind.clone_from(&args.bind);
     settings.register = !args.no_register;
     settings.headers.clone_from(&args.header);

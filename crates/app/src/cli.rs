@@ -108,6 +108,12 @@ pub(crate) struct AccountArgs {
     /// Key of the client certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Trust this certificate whatever is wrong with it: its SHA-256 (may be repeated)
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub(crate) tls_trust: Vec<String>,
+    /// What WebSocket servers are asked for (default: /ws)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ws_path: Option<String>,
     /// A header for outgoing calls, e.g. 'X-Room: 42' (may be repeated)
     #[arg(long, value_name = "LINE")]
     pub(crate) header: Vec<String>,

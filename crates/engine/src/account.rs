@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AccountId, AccountSettings, AccountView, Event, Failure, RegistrationState, TenantId};
+use model::{
+    AccountId, AccountSettings, AccountView, CertificateView, Event, Failure, RegistrationState,
+    TenantId,
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::SecretString;
 use sip_core::Path;
@@ -98,6 +101,8 @@ pub(crate) struct AccountState {
     mooring: Mooring,
     /// Why its local address cannot be used. Whatever fails because of that is told as this.
     unbound: Option<Failure>,
+    /// The certificate that was not trusted last: whatever fails for TLS is because of it.
+    untrusted: Option<Box<CertificateView>>,
     leaving: bool,
     shown: bool,
 }
@@ -131,6 +136,7 @@ impl Actor for AccountActor {
             path: None,
             mooring: Mooring::default(),
             unbound: None,
+            untrusted: None,
             leaving: false,
             shown: true,
             args,
@@ -299,6 +305,7 @@ impl AccountState {
             bind: identity.bind,
             aor_user: identity.user().to_owned(),
             servers: self.args.settings.register.then(|| self.servers.clone()),
+            ws_path: identity.ws_path.clone(),
         };
         let _ = self.args.transport.cast(TransportMsg::Reachable(reachable));
     }
@@ -332,6 +339,7 @@ impl AccountState {
                 }
             }
             Delivery::BetterServer => self.registration.fail_back(now()),
+            Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
         }
     }
 
@@ -428,7 +436,8 @@ impl AccountState {
     }
 
     fn fail(&mut self, failure: Failure, state: RegistrationState) {
-        let failure = self.unbound.clone().unwrap_or(failure);
+        let mut failure = self.unbound.clone().unwrap_or(failure);
+        failures::blame(&mut failure, &mut self.untrusted);
         self.note(failure.sentence());
         self.view.failure = Some(failure);
         self.view.expires_at = None;

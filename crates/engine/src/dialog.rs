@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, CallId, CallState, CallView, Direction, Event, Failure,
-    FailureKind, MediaStats, Outcome, Party, Private, TenantId,
+    AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Direction, Event,
+    Failure, FailureKind, MediaStats, Outcome, Party, Private, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -194,6 +194,8 @@ pub(crate) struct DialogState {
     dismissed: bool,
     filed: bool,
     transfers: Transfers,
+    /// The certificate that was not trusted last.
+    untrusted: Option<Box<CertificateView>>,
 }
 
 /// What there is of the call.
@@ -390,6 +392,7 @@ impl DialogState {
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,
+            untrusted: None,
             transfers: Transfers::default(),
             tenant: args.tenant,
             shared: args.shared,
@@ -560,6 +563,7 @@ impl DialogState {
             }
             // Requests find another connection by themselves.
             Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer => {}
+            Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
         }
     }
 
@@ -673,8 +677,9 @@ impl DialogState {
         if let EndKind::Status { code, phrase, .. } = kind {
             self.view.last_status = Some((*code, phrase.clone()));
         }
-        let failure = failures::call(kind);
-        if let Some(failure) = &failure {
+        let mut failure = failures::call(kind);
+        if let Some(failure) = &mut failure {
+            failures::blame(failure, &mut self.untrusted);
             self.note("call", failure.sentence());
         }
         self.finish(failure, outcome);

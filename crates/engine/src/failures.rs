@@ -1,11 +1,16 @@
 //! The protocol's reasons in the product's words.
 
-use model::{Failure, FailureKind, NetworkStep};
+use std::time::SystemTime;
+
+use model::{CertificateFault, CertificateView, Failure, FailureKind, NetworkStep, Timestamp};
 use sip_core::auth::AuthError;
 use sip_core::call::{EndKind, NetworkFault};
 use sip_core::client::RequestFailure;
 use sip_core::registration::{Refusal, Trouble};
 use sip_core::{ResolveError, TransportError};
+
+/// Names of a certificate that are shown.
+const NAMES: usize = 8;
 
 /// Why a call ended, when there is something to say; `None` for ends that went as wished.
 pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
@@ -170,6 +175,7 @@ pub(crate) fn transport(error: &TransportError) -> Failure {
         TransportError::Unreachable => NetworkStep::Unreachable,
         TransportError::TimedOut => NetworkStep::ConnectTimeout,
         TransportError::Tls(_) => NetworkStep::Tls,
+        TransportError::WebSocket(_) => NetworkStep::WebSocket,
         TransportError::Closed | TransportError::TooLarge | TransportError::Other(_) => {
             NetworkStep::Closed
         }
@@ -178,6 +184,62 @@ pub(crate) fn transport(error: &TransportError) -> Failure {
         step,
         detail: error.to_string(),
     })
+}
+
+/// A certificate that was not trusted, as a person is shown it.
+pub(crate) fn certificate(
+    host: String,
+    fault: &wire::CertificateFault,
+    shown: &wire::Certificate,
+) -> CertificateView {
+    use wire::CertificateFault as Of;
+    let remembered = match fault {
+        Of::Changed { remembered } => Some(remembered.to_string()),
+        _ => None,
+    };
+    CertificateView {
+        host,
+        fingerprint: shown.fingerprint.to_string(),
+        fault: match fault {
+            Of::Expired => CertificateFault::Expired,
+            Of::NotYetValid => CertificateFault::NotYetValid,
+            Of::OtherName { .. } => CertificateFault::OtherName,
+            Of::UnknownIssuer => CertificateFault::UnknownIssuer,
+            Of::SelfSigned => CertificateFault::SelfSigned,
+            Of::Revoked => CertificateFault::Revoked,
+            Of::Changed { .. } => CertificateFault::Changed,
+            Of::Invalid(_) => CertificateFault::Invalid,
+        },
+        subject: shown.subject.clone(),
+        issuer: shown.issuer.clone(),
+        names: shown
+            .names
+            .iter()
+            .take(NAMES)
+            .map(ToString::to_string)
+            .collect(),
+        not_before: timestamp(shown.not_before),
+        not_after: timestamp(shown.not_after),
+        remembered,
+    }
+}
+
+/// Names the certificate in a failure of TLS that is because of it.
+pub(crate) fn blame(failure: &mut Failure, untrusted: &mut Option<Box<CertificateView>>) {
+    let is_its = |shown: &CertificateView| {
+        matches!(&failure.what,
+        FailureKind::Network { step: NetworkStep::Tls, detail } if detail.contains(&shown.fingerprint))
+    };
+    if untrusted.as_deref().is_some_and(is_its) {
+        failure.certificate = untrusted.take();
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// A local address that cannot be used.

@@ -45,6 +45,9 @@ pub enum IdentityError {
     /// An extra header.
     #[error("“{0}” is not a header; it looks like X-Room: 42")]
     Header(String),
+    /// The path of a WebSocket server.
+    #[error("“{0}” is not a path; it looks like /ws")]
+    WebSocketPath(String),
     /// A codec.
     #[error("“{0}” is not a codec; there are opus, pcmu and pcma")]
     Codec(String),
@@ -79,6 +82,8 @@ pub(crate) struct Identity {
     pub(crate) codecs: Vec<sdp::Codec>,
     /// How to be a client of TLS, when the settings name files for that.
     pub(crate) tls: Option<Arc<ClientTls>>,
+    /// What WebSocket servers are asked for, where the settings say so.
+    pub(crate) ws_path: Option<String>,
     auth_user: String,
     /// Whether the secret is a bearer token.
     token: bool,
@@ -94,7 +99,9 @@ impl fmt::Debug for Identity {
 
 /// What the settings say about TLS; `None` leaves it to the roots of the system.
 fn client_tls(settings: &AccountSettings) -> Result<Option<Arc<ClientTls>>, IdentityError> {
-    if settings.tls_ca.is_none() && settings.tls_cert.is_none() && settings.tls_key.is_none() {
+    let has_files =
+        settings.tls_ca.is_some() || settings.tls_cert.is_some() || settings.tls_key.is_some();
+    if !has_files && settings.tls_trust.is_empty() {
         return Ok(None);
     }
     let read = |file: &str| {
@@ -116,7 +123,14 @@ fn client_tls(settings: &AccountSettings) -> Result<Option<Arc<ClientTls>>, Iden
             return Err(IdentityError::Tls(text.to_owned()));
         }
     };
-    let tls = ClientTls::new(&roots, Remembered::default(), own.as_ref()).map_err(refused)?;
+    let remembered = Remembered::default();
+    for text in &settings.tls_trust {
+        let fingerprint = text.parse::<wire::Fingerprint>();
+        let fingerprint =
+            fingerprint.map_err(|error| IdentityError::Tls(format!("“{text}”: {error}")))?;
+        remembered.accept(fingerprint);
+    }
+    let tls = ClientTls::new(&roots, remembered, own.as_ref()).map_err(refused)?;
     Ok(Some(Arc::new(tls)))
 }
 
@@ -194,6 +208,11 @@ impl Identity {
             headers,
             codecs,
             tls: client_tls(settings)?,
+            ws_path: settings
+                .ws_path
+                .as_deref()
+                .map(websocket_path)
+                .transpose()?,
             auth_user: settings
                 .auth_user
                 .as_ref()
@@ -394,6 +413,16 @@ const OURS: [&str; 18] = [
     "Authorization",
     "Proxy-Authorization",
 ];
+
+/// A path of HTTP (RFC 9112 §3.2.1), with or without a query.
+fn websocket_path(text: &str) -> Result<String, IdentityError> {
+    let text = text.trim();
+    let fine = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    match fine {
+        true => Ok(text.to_owned()),
+        false => Err(IdentityError::WebSocketPath(text.to_owned())),
+    }
+}
 
 fn parse_header(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;

@@ -248,7 +248,13 @@ impl OneShotState {
             (Running::Farewell(call, _), Delivery::Unsent { branch, error }) => {
                 call.handle_transport_error(at, &branch, error);
             }
-            (_, Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer) => {}
+            (
+                _,
+                Delivery::FlowLost(_)
+                | Delivery::Targets(_)
+                | Delivery::BetterServer
+                | Delivery::Untrusted(_),
+            ) => {}
         }
     }
 

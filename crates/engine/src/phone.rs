@@ -210,6 +210,12 @@ impl PhoneState {
                 colour,
             } => self.update_tenant(&tenant, name, colour),
             Command::SetTenantBind { tenant, bind } => self.bind_tenant(&tenant, bind),
+            Command::TrustCertificate {
+                tenant,
+                host,
+                fingerprint,
+            } => self.trust(&tenant, &host, Some(&fingerprint)),
+            Command::ForgetCertificate { tenant, host } => self.trust(&tenant, &host, None),
             Command::RemoveTenant { tenant } => self.remove_tenant(&tenant),
             Command::AddAccount {
                 tenant,

@@ -7,6 +7,7 @@ mod accounts;
 mod calls;
 mod children;
 mod transfers;
+mod trust;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,13 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, AccountView, CallId, Command, Event, RegistrationState, TenantView,
-    Traffic,
+    AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event,
+    RegistrationState, TenantView, Traffic,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
 use sip_core::{Inbound, TransportError};
 use sip_message::{Request, Uri};
+use wire::Remembered;
 
 use self::children::start_transport;
 use crate::account::{AccountFacts, AccountMsg};
@@ -85,6 +87,13 @@ pub(crate) enum TenantMsg {
     RestartAccount(AccountId),
     /// What went by at the sockets has changed.
     Traffic(Box<Traffic>),
+    /// This certificate is trusted for a host from now on; `None` trusts what the roots vouch for.
+    Trust {
+        host: String,
+        fingerprint: Option<wire::Fingerprint>,
+    },
+    /// A server shows another certificate than the one that was trusted.
+    CertificateChanged(Box<CertificateView>),
     /// The tenant's name or colour is different.
     Renamed { name: String, colour: u8 },
     /// The local address of its accounts is another.
@@ -151,6 +160,10 @@ pub(crate) struct TenantState {
     recorder: Arc<Service<RecorderMsg>>,
     transport: ActorRef<TransportMsg>,
     kept: Kept,
+    /// Certificates that a person trusts, for those accounts that have no settings of TLS.
+    remembered: Remembered,
+    /// The certificate that the last alarm was about.
+    alarmed: Option<(String, String)>,
     transport_budget: Budget,
     recorder_budget: Budget,
     accounts: HashMap<AccountId, Account>,
@@ -201,8 +214,16 @@ impl Actor for TenantActor {
             .await?
             .0;
         let recorder = Arc::new(Service::new(recorder));
-        let transport =
-            start_transport(&myself, &shared, &naming, &recorder, &kept.sockets).await?;
+        let remembered = Remembered::default();
+        trust::remember_all(&remembered, &view.trusted);
+        let transport = start_transport(
+            &myself,
+            &shared,
+            &naming,
+            &recorder,
+            (&kept.sockets, &remembered),
+        )
+        .await?;
         let mut state = TenantState {
             shared,
             naming,
@@ -210,6 +231,8 @@ impl Actor for TenantActor {
             recorder,
             transport,
             kept,
+            remembered,
+            alarmed: None,
             transport_budget: Budget::service(),
             recorder_budget: Budget::service(),
             accounts: HashMap::new(),
@@ -296,6 +319,8 @@ impl Actor for TenantActor {
                     tenant: state.view.clone(),
                 });
             }
+            TenantMsg::Trust { host, fingerprint } => state.trust(&host, fingerprint),
+            TenantMsg::CertificateChanged(shown) => state.raise_alarm(&shown),
             TenantMsg::Traffic(traffic) => {
                 if state.view.traffic != *traffic {
                     state.view.traffic = *traffic;

@@ -56,15 +56,18 @@ pub struct Towards {
 }
 
 impl Towards {
-    /// Whether a connection made for one will do for the other.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    /// Whether a connection of this transport made for one will do for the other.
+    pub(crate) fn is_same(&self, other: &Self, transport: Transport) -> bool {
         let name = |towards: &Self| towards.domain.as_deref().map(str::to_ascii_lowercase);
         let tls = match (&self.tls, &other.tls) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,
             _ => false,
         };
-        name(self) == name(other) && tls && self.resource == other.resource
+        let is_websocket = matches!(transport, Transport::Ws | Transport::Wss);
+        name(self) == name(other)
+            && (tls || !transport.is_secure())
+            && (self.resource == other.resource || !is_websocket)
     }
 }
 

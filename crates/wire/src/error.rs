@@ -233,6 +233,7 @@ impl From<&Error> for TransportError {
             Error::Connect(ConnectError::Unreachable) => Self::Unreachable,
             Error::Connect(ConnectError::Other(text)) => Self::Other(text.clone()),
             Error::Tls(error) => Self::Tls(error.to_string()),
+            Error::WebSocket(error) => Self::WebSocket(error.to_string()),
             Error::TooLarge(_) => Self::TooLarge,
             Error::Closed | Error::Idle | Error::Displaced | Error::Dismissed => Self::Closed,
             other => Self::Other(other.to_string()),

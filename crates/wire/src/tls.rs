@@ -13,11 +13,11 @@
 //! Sessions are not resumed: connections live long, and a resumed one would not show the
 //! certificate again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -103,25 +103,46 @@ pub enum Roots {
 /// Certificates that a person was asked about and trusts, by domain: "ask and remember". Clones
 /// share what they remember; a tenant has one.
 #[derive(Clone, Debug, Default)]
-pub struct Remembered(Arc<RwLock<HashMap<String, Fingerprint>>>);
+pub struct Remembered(Arc<RwLock<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_domain: HashMap<String, Fingerprint>,
+    anywhere: HashSet<Fingerprint>,
+}
 
 impl Remembered {
+    /// From now on this certificate is good for any domain, and no other one is an alarm.
+    pub fn accept(&self, fingerprint: Fingerprint) {
+        self.write().anywhere.insert(fingerprint);
+    }
+
     /// From now on this certificate is the one of this domain, and another one is an alarm.
     pub fn remember(&self, domain: &str, fingerprint: Fingerprint) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(remembered_as(domain), fingerprint);
+        let domain = remembered_as(domain);
+        self.write().by_domain.insert(domain, fingerprint);
     }
 
     /// The roots decide again.
     pub fn forget(&self, domain: &str) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.remove(&remembered_as(domain));
+        self.write().by_domain.remove(&remembered_as(domain));
     }
 
     /// What is remembered for a domain.
     pub fn find(&self, domain: &str) -> Option<Fingerprint> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&remembered_as(domain)).copied()
+        self.read().by_domain.get(&remembered_as(domain)).copied()
+    }
+
+    fn accepts(&self, fingerprint: &Fingerprint) -> bool {
+        self.read().anywhere.contains(fingerprint)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,6 +161,7 @@ fn bare_name(name: &str) -> &str {
 pub struct ClientTls {
     config: Arc<ClientConfig>,
     has_identity: bool,
+    remembered: Remembered,
 }
 
 impl fmt::Debug for ClientTls {
@@ -167,7 +189,7 @@ impl ClientTls {
                 Roots::Platform => platform_roots(),
                 Roots::Pem(pem) => Arc::new(Trusted::from_pem(pem)?),
             },
-            remembered,
+            remembered: remembered.clone(),
             provider: Arc::clone(&provider),
         };
         let builder = ClientConfig::builder_with_provider(provider)
@@ -185,7 +207,13 @@ impl ClientTls {
         Ok(Self {
             config: Arc::new(config),
             has_identity: identity.is_some(),
+            remembered,
         })
+    }
+
+    /// What it remembers, to be changed while it is used.
+    pub fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// Shakes hands with the server of this domain, or of this address when there was no domain.
@@ -480,6 +508,9 @@ impl Verifier {
                 "the server's certificate cannot be read".to_owned(),
             ));
         };
+        if self.remembered.accepts(&shown.fingerprint) {
+            return Ok(());
+        }
         let fault = match self.remembered.find(asked) {
             // A person said yes to this very certificate, with all that is wrong with it.
             Some(remembered) if remembered == shown.fingerprint => return Ok(()),

@@ -542,7 +542,7 @@ impl Table {
                 && same_addr(handle.path.remote, path.remote);
             same_way
                 && match &handle.towards {
-                    Some(opened_for) => opened_for.is_same(towards),
+                    Some(opened_for) => opened_for.is_same(towards, path.transport),
                     None => !path.transport.is_secure() || towards.domain.is_none(),
                 }
         };

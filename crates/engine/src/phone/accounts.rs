@@ -1,6 +1,8 @@
 //! Tenants and accounts: made, changed, signed in and forgotten.
 
-use model::{AccountId, AccountSettings, Command, NoticeLevel, Password, TenantId};
+use model::{
+    AccountId, AccountSettings, Command, NoticeLevel, Password, TenantId, TrustedCertificate,
+};
 use ractor::ActorRef;
 use settings::{Account, Tenant};
 
@@ -51,6 +53,29 @@ impl PhoneState {
         for account in moving {
             self.put_anew(id, &account);
         }
+        self.save();
+    }
+
+    /// Trusts a certificate for a host, or forgets that it was trusted.
+    pub(super) fn trust(&mut self, id: &TenantId, host: &str, fingerprint: Option<&str>) {
+        let fingerprint = match fingerprint.map(str::parse::<wire::Fingerprint>).transpose() {
+            Ok(fingerprint) => fingerprint,
+            Err(error) => {
+                return self.notice(NoticeLevel::Error, format!("Nothing is trusted: {error}."));
+            }
+        };
+        let host = host.trim().trim_end_matches('.').to_ascii_lowercase();
+        let Some(tenant) = self.settings.tenant_mut(id) else {
+            return;
+        };
+        tenant.trusted.retain(|trusted| trusted.host != host);
+        if let Some(fingerprint) = fingerprint {
+            tenant.trusted.push(TrustedCertificate {
+                host: host.clone(),
+                fingerprint: fingerprint.to_string(),
+            });
+        }
+        self.to_tenant(id, TenantMsg::Trust { host, fingerprint });
         self.save();
     }
 

@@ -27,6 +27,9 @@ impl TenantState {
     /// A new account starts; an old one signs out first and then starts anew.
     pub(super) async fn put_account(&mut self, myself: &ActorRef<TenantMsg>, spec: AccountSpec) {
         let id = spec.id.clone();
+        if let Some(tls) = &spec.identity.tls {
+            super::trust::remember_all(tls.remembered(), &self.view.trusted);
+        }
         match self.accounts.get_mut(&id) {
             Some(Account {
                 actor: Some(actor),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::Event;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::locate::RestTimes;
+use wire::Remembered;
 
 use super::{TenantMsg, TenantState};
 use crate::Failover;
@@ -100,7 +101,7 @@ impl TenantState {
             &self.shared,
             &self.naming,
             &self.recorder,
-            &self.kept.sockets,
+            (&self.kept.sockets, &self.remembered),
         )
         .await
         {
@@ -161,12 +162,13 @@ pub(super) async fn start_transport(
     shared: &Arc<Shared>,
     naming: &Naming,
     recorder: &Arc<Service<RecorderMsg>>,
-    sockets: &KeptSockets,
+    (sockets, remembered): (&KeptSockets, &Remembered),
 ) -> Result<ActorRef<TransportMsg>, ActorProcessingErr> {
     let args = TransportArgs {
         tenant: myself.clone(),
         recorder: recorder.clone(),
         sockets: sockets.clone(),
+        remembered: remembered.clone(),
         naming: naming.clone(),
         rests: rests(&shared.failover),
         capabilities: shared.capabilities.clone(),

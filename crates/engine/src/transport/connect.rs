@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use model::{AccountId, CertificateFault};
 use sip_core::Transport;
-use sip_message::Uri;
-use wire::{ClientTls, Remembered, Roots, Towards};
+use sip_message::{Scheme, Uri};
+use wire::{ClientTls, Roots, Towards};
 
 use super::{Delivery, Held, Received, TransportState, WEBSOCKET_RESOURCE, stream, unsent};
+use crate::failures;
+use crate::tenant::TenantMsg;
 
 impl TransportState {
     pub(super) fn on_stream(&mut self, event: wire::Event) {
@@ -58,7 +61,20 @@ impl TransportState {
                     owner,
                     bytes,
                     error,
-                } => unsent(&owner, &bytes, error),
+                    domain,
+                } => {
+                    if let Some((fault, shown)) = closed.error.certificate() {
+                        let host = domain.unwrap_or_else(|| closed.path.remote.ip().to_string());
+                        let host = host.trim_end_matches('.').to_ascii_lowercase();
+                        let shown = Box::new(failures::certificate(host, fault, shown));
+                        if shown.fault == CertificateFault::Changed {
+                            let alarm = TenantMsg::CertificateChanged(shown.clone());
+                            let _ = self.args.tenant.cast(alarm);
+                        }
+                        owner.deliver(Delivery::Untrusted(shown));
+                    }
+                    unsent(&owner, &bytes, error);
+                }
                 stream::Loss::Flow(flow) => {
                     let mut told = HashSet::new();
                     for owner in self.owners.values() {
@@ -72,14 +88,31 @@ impl TransportState {
     }
 
     /// The domain that is asked for, and how to be a client of TLS there.
-    pub(super) fn towards(&mut self, uri: &Uri, tls: Option<Arc<ClientTls>>) -> Towards {
-        let scheme_or_word = uri.params.get("transport").and_then(Transport::parse);
-        let secure = scheme_or_word.unwrap_or(Transport::Tls);
+    pub(super) fn towards(
+        &mut self,
+        account: &AccountId,
+        uri: &Uri,
+        tls: Option<Arc<ClientTls>>,
+    ) -> Towards {
+        let reachable = self.reachable.get(account);
+        let resource = reachable.and_then(|account| account.ws_path.clone());
+        let resource = resource.unwrap_or_else(|| WEBSOCKET_RESOURCE.to_owned());
         Towards {
             domain: uri.sip_host().map(ToString::to_string),
-            tls: tls.or_else(|| self.default_tls(secure)),
-            resource: Some(WEBSOCKET_RESOURCE.to_owned()),
+            tls: tls.or_else(|| self.system_tls(uri)),
+            resource: Some(resource),
         }
+    }
+
+    /// TLS by the roots of the system for whatever may lead there by TLS: a `sips:` URI does by any
+    /// transport (RFC 3261 §26.2.2), and one that names no transport by what DNS says.
+    fn system_tls(&mut self, uri: &Uri) -> Option<Arc<ClientTls>> {
+        let word = uri.params.get("transport").and_then(Transport::parse);
+        let is_plain = word.is_some_and(|transport| !transport.is_secure());
+        if is_plain && uri.scheme != Scheme::Sips {
+            return None;
+        }
+        self.default_tls(Transport::Tls)
     }
 
     /// TLS by the roots of the system, read when it is first needed.
@@ -88,7 +121,11 @@ impl TransportState {
             return None;
         }
         if self.system_tls.is_none() {
-            let made = ClientTls::new(&Roots::Platform, Remembered::default(), None);
+            let remembered = self.args.remembered.clone();
+            let made = ClientTls::new(&Roots::Platform, remembered, None);
+            if let Err(error) = &made {
+                self.note_connection(format!("TLS cannot be used: {error}"));
+            }
             self.system_tls = made.ok().map(Arc::new);
         }
         self.system_tls.clone()

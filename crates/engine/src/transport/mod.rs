@@ -36,7 +36,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{AccountId, CallId, TargetView, Timestamp, Traffic};
+use model::{AccountId, CallId, CertificateView, TargetView, Timestamp, Traffic};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::locate::{NextHop, RestTimes, Tried};
@@ -47,7 +47,7 @@ use sip_core::{
 };
 use sip_message::{Message, Request, StatusCode, Uri};
 use tokio::sync::OwnedSemaphorePermit;
-use wire::{ClientTls, Towards};
+use wire::{ClientTls, Remembered, Towards};
 
 use self::guard::Guard;
 use self::owners::Requests;
@@ -192,6 +192,8 @@ pub(crate) struct Reachable {
     /// Hosts that may call the address of record itself: our registrar and proxies. `None` is
     /// anybody, for accounts that do not register and are called directly.
     pub(crate) servers: Option<HashSet<IpAddr>>,
+    /// What WebSocket servers are asked for, where the settings say so.
+    pub(crate) ws_path: Option<String>,
 }
 
 /// Who owns a dialog or a registration.
@@ -267,6 +269,8 @@ pub(crate) enum Delivery {
     Targets(Vec<TargetView>),
     /// A server that the domain likes better can be tried again.
     BetterServer,
+    /// Why what cannot be sent next cannot: its server showed this certificate.
+    Untrusted(Box<CertificateView>),
 }
 
 /// Owns the sockets of one tenant.
@@ -277,6 +281,8 @@ pub(crate) struct TransportArgs {
     pub(crate) tenant: ActorRef<TenantMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
     pub(crate) sockets: KeptSockets,
+    /// Certificates that are trusted whatever is wrong with them.
+    pub(crate) remembered: Remembered,
     pub(crate) naming: Naming,
     pub(crate) rests: RestTimes,
     pub(crate) capabilities: Capabilities,
@@ -366,7 +372,7 @@ impl Actor for TransportActor {
                 tls,
             } => {
                 let resolver = state.resolver.clone();
-                let towards = state.towards(&uri, tls);
+                let towards = state.towards(&owner.account, &uri, tls);
                 let hop = NextHop::new(&uri, transport);
                 tokio::spawn(async move {
                     let search = match hop {

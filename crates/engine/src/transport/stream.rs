@@ -30,6 +30,8 @@ pub(crate) enum Loss {
         owner: Owner,
         bytes: Vec<u8>,
         error: TransportError,
+        /// The domain that was asked for.
+        domain: Option<String>,
     },
     /// The flow.
     Flow(FlowId),
@@ -159,6 +161,7 @@ impl Connections {
                     owner: request.owner,
                     bytes: request.bytes,
                     error: TransportError::from(&closed.error),
+                    domain: request.towards.domain,
                 });
             }
         }
@@ -182,6 +185,7 @@ impl Connections {
                 owner: request.owner,
                 bytes: request.bytes,
                 error: TransportError::from(&error),
+                domain: request.towards.domain,
             }),
         }
     }
