@@ -1,6 +1,9 @@
 //! TLS and WebSocket, from the settings to a call.
 
-use model::{AccountSettings, CallState, FailureKind, NetworkStep, RegistrationState, Transport};
+use model::{
+    AccountSettings, CallState, CertificateFault, CertificateView, Command, Event, FailureKind,
+    NetworkStep, NoticeLevel, RegistrationState, Transport,
+};
 use switchboard::{Config, Switchboard};
 
 use super::house::{House, account, tenant, tone};
@@ -106,4 +109,143 @@ fn files_for_tls_are_checked_with_the_settings() {
         error.to_string().contains("/nonexistent/cert.pem"),
         "{error}"
     );
+}
+
+/// The certificate that keeps alice from signing in, when it is this that is wrong with it.
+async fn until_refused(house: &mut House, fault: CertificateFault) -> CertificateView {
+    house
+        .until("its certificate is refused", |s| {
+            let account = s.accounts.first()?;
+            let shown = account.failure.as_ref()?.certificate.as_deref()?;
+            (shown.fault == fault).then(|| shown.clone())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_certificate_can_be_trusted_and_another_one_in_its_place_is_an_alarm() {
+    let (board, addr, file) = secure_switchboard(sip_core::Transport::Tls).await;
+    let own = board.certificate().expect("it has one").fingerprint;
+    let alice = account("sip:alice@alpha.test", addr, |settings| {
+        settings.transport = Some(Transport::Tls);
+    });
+    let mut house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;
+    let shown = until_refused(&mut house, CertificateFault::SelfSigned).await;
+    assert_eq!(shown.fingerprint, own.to_string());
+    assert_eq!(shown.host, "127.0.0.1");
+
+    // As if yesterday's had been another one.
+    let tenant = house.tenant_of("alice");
+    let yesterday = "ab".repeat(32);
+    let trust = |fingerprint: &str| Command::TrustCertificate {
+        tenant: tenant.clone(),
+        host: shown.host.clone(),
+        fingerprint: fingerprint.to_owned(),
+    };
+    house.engine.send(trust(&yesterday));
+    let changed = until_refused(&mut house, CertificateFault::Changed).await;
+    assert!(
+        changed
+            .remembered
+            .is_some_and(|was| was.starts_with("AB:AB:"))
+    );
+    let alarm = house
+        .until_event("an alarm", |event| match event {
+            Event::Notice { notice } if notice.level == NoticeLevel::Error => {
+                Some(notice.text.clone())
+            }
+            _ => None,
+        })
+        .await;
+    assert!(alarm.contains(&shown.fingerprint), "{alarm}");
+    assert_eq!(house.account("alice").state, RegistrationState::Silent);
+
+    house.engine.send(trust(&shown.fingerprint.to_lowercase()));
+    house.until_registered(1).await;
+    let kept = house.engine.snapshot().tenants[0].trusted.clone();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].fingerprint, shown.fingerprint);
+    assert_eq!(house.account("alice").failure, None);
+    house.engine.send(Command::ForgetCertificate {
+        tenant,
+        host: shown.host.clone(),
+    });
+    house
+        .until("it is forgotten", |s| {
+            s.tenants[0].trusted.is_empty().then_some(())
+        })
+        .await;
+    house.close().await;
+    let _ = std::fs::remove_file(file);
+}
+
+#[tokio::test]
+async fn a_fingerprint_in_the_settings_is_enough_and_a_sips_address_needs_no_files() {
+    let (board, addr, file) = secure_switchboard(sip_core::Transport::Tls).await;
+    let own = board.certificate().expect("it has one").fingerprint;
+    // RFC 3261 §26.2.2: `sips` by TCP is TLS.
+    let by = |proxy: String, trust: Option<String>| {
+        account("sip:alice@alpha.test", addr, move |settings| {
+            settings.proxy = Some(proxy.clone());
+            settings.tls_trust = trust.clone().into_iter().collect();
+        })
+    };
+    for word in ["", ";transport=tcp", ";transport=tls"] {
+        let proxy = format!("sips:{addr}{word};lr");
+        let given = vec![tenant("Alpha", vec![by(proxy.clone(), None)])];
+        let mut house = House::start(given, tone()).await;
+        let shown = until_refused(&mut house, CertificateFault::SelfSigned).await;
+        assert_eq!(shown.fingerprint, own.to_string(), "{proxy}");
+        house.close().await;
+        let given = vec![tenant("Alpha", vec![by(proxy, Some(own.to_string()))])];
+        let mut house = House::start(given, tone()).await;
+        house.until_registered(1).await;
+        house.close().await;
+    }
+    let mut settings = AccountSettings::new("sip:alice@alpha.test");
+    settings.tls_trust = vec!["AB:CD".to_owned()];
+    let error = crate::check_account(&settings).expect_err("it is too short");
+    assert!(error.to_string().contains("64 hexadecimal"), "{error}");
+    let _ = std::fs::remove_file(file);
+}
+
+#[tokio::test]
+async fn a_websocket_is_asked_for_at_the_path_of_the_settings_and_a_no_names_its_step() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let addr = listener.local_addr().expect("it is bound");
+    let alice = account("sip:alice@alpha.test", addr, |settings| {
+        settings.transport = Some(Transport::Ws);
+        settings.ws_path = Some("/sip/phones?x=1".to_owned());
+    });
+    let mut house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"\r\n\r\n") {
+        asked.push(stream.read_u8().await.expect("a request"));
+    }
+    let asked = String::from_utf8_lossy(&asked).into_owned();
+    assert!(
+        asked.starts_with("GET /sip/phones?x=1 HTTP/1.1\r\n"),
+        "{asked}"
+    );
+    let no = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(no).await.expect("it is read");
+    let failure = house
+        .until("it gives up for now", |s| {
+            let account = s.accounts.first()?;
+            (account.state == RegistrationState::Silent).then(|| account.failure.clone())?
+        })
+        .await;
+    let FailureKind::Network { step, detail } = &failure.what else {
+        panic!("{failure:?}");
+    };
+    assert_eq!(*step, NetworkStep::WebSocket);
+    assert!(detail.contains("HTTP 404"), "{detail}");
+    house.close().await;
+    let mut settings = AccountSettings::new("sip:alice@alpha.test");
+    settings.ws_path = Some("ws me".to_owned());
+    assert!(crate::check_account(&settings).is_err());
 }

@@ -47,7 +47,14 @@ fn sample() -> Settings {
 #[test]
 fn what_is_saved_is_what_is_loaded() {
     let dir = scratch("round-trip");
-    let settings = sample();
+    let mut settings = sample();
+    settings.tenants[0].trusted = vec![TrustedCertificate {
+        host: "pbx.example.com".to_owned(),
+        fingerprint: "AB:CD".to_owned(),
+    }];
+    let account = &mut settings.tenants[0].accounts[0].settings;
+    account.tls_trust = vec!["12:34".to_owned()];
+    account.ws_path = Some("/sip".to_owned());
     settings.save(&dir).unwrap();
     let loaded = Settings::load(&dir);
     assert_eq!(loaded.problems, []);
