@@ -1,6 +1,7 @@
 //! The server's side: challenges made and credentials checked, for a registrar or proxy of our
 //! own (RFC 3261 §22, RFC 7616 §3.3 and §3.4, RFC 8760).
 
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Request};
@@ -33,6 +34,11 @@ pub enum Verdict {
 }
 
 /// Makes challenges for one realm and checks the answers.
+///
+/// A nonce tells by itself when it was made and that it was made here, so that a challenge that nobody
+/// answers leaves nothing behind: a flood of requests without credentials neither fills a table nor
+/// pushes out the nonces of those who answer (RFC 7616 §3.3 on what a nonce may be made of). Only a
+/// nonce that was answered rightly is remembered, with its count.
 #[derive(Debug)]
 pub struct Verifier {
     realm: String,
@@ -40,20 +46,21 @@ pub struct Verifier {
     algorithms: Vec<Algorithm>,
     proxy: bool,
     nonce_life: Duration,
-    nonces: Vec<Nonce>,
+    /// From when the times in nonces count: the first that it was asked anything.
+    epoch: Option<Instant>,
+    /// Nonces that were answered, and the highest count seen with each.
+    counts: HashMap<String, u32>,
+    /// The same in the order of their first use, with when they were made.
+    order: VecDeque<(String, Duration)>,
+    /// A nonce made no later than this and not remembered may have been forgotten: it is stale.
+    horizon: Option<Duration>,
     tokens: Tokens,
 }
 
-#[derive(Debug)]
-struct Nonce {
-    text: String,
-    issued: Instant,
-    /// The highest count seen; zero before the first use.
-    count: u32,
-}
-
-/// Nonces remembered; the oldest goes first, and its user is asked again with `stale`.
-const MOST_NONCES: usize = 4096;
+/// Answered nonces remembered; the oldest goes first, and its user is asked again with `stale`.
+const MOST_NONCES: usize = 16_384;
+/// Digits of the time, in milliseconds; of the random part; and of the part that proves the others.
+const NONCE_PARTS: [usize; 3] = [12, 16, 16];
 
 impl Verifier {
     /// For a realm, offering these algorithms (the strongest is put first). `proxy` tells which
@@ -72,7 +79,10 @@ impl Verifier {
             algorithms,
             proxy,
             nonce_life,
-            nonces: Vec::new(),
+            epoch: None,
+            counts: HashMap::new(),
+            order: VecDeque::new(),
+            horizon: None,
             tokens: Tokens::new(seed),
         }
     }
@@ -88,14 +98,11 @@ impl Verifier {
 
     /// Header values for a challenge, one for each algorithm, with one new nonce for all.
     pub fn challenge(&mut self, now: Instant, stale: bool) -> Vec<String> {
-        self.forget_old(now);
-        if self.nonces.len() >= MOST_NONCES {
-            self.nonces.remove(0);
-        }
-        let nonce = self.tokens.nonce();
+        let made = self.since_epoch(now).as_millis();
+        let mut nonce = format!("{:012x}{}", made & 0xffff_ffff_ffff, self.tokens.hex(8));
+        nonce.push_str(&self.proof_of(&nonce));
         let stale = if stale { ", stale=true" } else { "" };
-        let values = self
-            .algorithms
+        self.algorithms
             .iter()
             .map(|algorithm| {
                 format!(
@@ -104,13 +111,7 @@ impl Verifier {
                     algorithm.as_str()
                 )
             })
-            .collect();
-        self.nonces.push(Nonce {
-            text: nonce,
-            issued: now,
-            count: 0,
-        });
-        values
+            .collect()
     }
 
     /// Checks the credentials of a request. `secret_of` knows the password of a user; unknown
@@ -121,7 +122,6 @@ impl Verifier {
         request: &Request,
         secret_of: impl Fn(&str) -> Option<String>,
     ) -> Verdict {
-        self.forget_old(now);
         let name = if self.proxy {
             HeaderName::ProxyAuthorization
         } else {
@@ -149,28 +149,67 @@ impl Verifier {
         if !equal_in_constant_time(expected.as_bytes(), answer.response.as_bytes()) || !known {
             return Verdict::Wrong { username };
         }
-        let Some(nonce) = self.nonces.iter_mut().find(|n| n.text == answer.nonce) else {
+        let now = self.since_epoch(now);
+        let Some(made) = self.made(answer.nonce) else {
             return Verdict::Stale;
         };
+        let forgotten = self.horizon.is_some_and(|horizon| made <= horizon);
+        let seen = self.counts.get(answer.nonce).copied();
+        if now.saturating_sub(made) >= self.nonce_life || (seen.is_none() && forgotten) {
+            return Verdict::Stale;
+        }
         // RFC 7616 §3.4: a count that does not go up is a replay. A client without qop cannot
         // count; for it the nonce is good once.
         let count = answer.count().unwrap_or(1);
-        if count <= nonce.count {
+        if count <= seen.unwrap_or(0) {
             return Verdict::Stale;
         }
-        nonce.count = count;
+        if seen.is_none() {
+            self.order.push_back((answer.nonce.to_owned(), made));
+        }
+        self.counts.insert(answer.nonce.to_owned(), count);
+        self.forget_old(now);
         Verdict::Accepted { username }
     }
 
-    /// How many nonces are outstanding.
+    /// How many nonces are remembered: those that were answered.
     pub fn nonces(&self) -> usize {
-        self.nonces.len()
+        self.counts.len()
     }
 
-    fn forget_old(&mut self, now: Instant) {
-        let life = self.nonce_life;
-        self.nonces
-            .retain(|nonce| now.saturating_duration_since(nonce.issued) < life);
+    fn since_epoch(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.epoch.get_or_insert(now))
+    }
+
+    /// Digits that only we can put behind the others.
+    fn proof_of(&self, digits: &str) -> String {
+        self.tokens.tag_of(&["nonce", digits])
+    }
+
+    /// When a nonce was made, if it was made here.
+    fn made(&self, nonce: &str) -> Option<Duration> {
+        let [time, random, proof] = NONCE_PARTS;
+        let (digits, theirs) = nonce.split_at_checked(time + random)?;
+        let ours = self.proof_of(digits);
+        if theirs.len() != proof || !equal_in_constant_time(ours.as_bytes(), theirs.as_bytes()) {
+            return None;
+        }
+        let millis = u64::from_str_radix(digits.get(..time)?, 16).ok()?;
+        Some(Duration::from_millis(millis))
+    }
+
+    fn forget_old(&mut self, now: Duration) {
+        while let Some((_, made)) = self.order.front() {
+            let over = now.saturating_sub(*made) >= self.nonce_life;
+            if !over && self.order.len() <= MOST_NONCES {
+                return;
+            }
+            let Some((text, made)) = self.order.pop_front() else {
+                return;
+            };
+            self.counts.remove(&text);
+            self.horizon = self.horizon.max(Some(made));
+        }
     }
 }
 

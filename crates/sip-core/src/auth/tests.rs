@@ -367,7 +367,8 @@ fn several_algorithms_are_offered_strongest_first_with_one_nonce() {
     assert!(values[0].contains("algorithm=SHA-256"));
     assert!(values[1].contains("algorithm=MD5"));
     assert!(values.iter().all(|value| value.ends_with("stale=true")));
-    assert_eq!(verifier.nonces(), 1);
+    let nonces: Vec<&str> = values.iter().filter_map(|v| v.split('"').nth(3)).collect();
+    assert_eq!(nonces[0], nonces[1]);
 }
 
 #[test]
@@ -446,13 +447,54 @@ fn no_credentials_for_our_realm_are_missing_and_broken_ones_malformed() {
 }
 
 #[test]
-fn outstanding_nonces_are_bounded() {
+fn challenges_that_nobody_answers_leave_nothing_behind_and_push_nobody_out() {
     let now = Instant::now();
     let mut verifier = verifier(vec![Algorithm::Md5], false);
-    for _ in 0..5000 {
+    let mut client = answered(&mut verifier, now, Credentials::new("alice", "wonder"));
+    for _ in 0..100_000 {
         verifier.challenge(now, false);
     }
-    assert_eq!(verifier.nonces(), 4096);
+    assert_eq!(verifier.nonces(), 0);
+    let verdict = verifier.check(now, &client.send(), secret_of);
+    assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
+    assert_eq!(verifier.nonces(), 1);
+}
+
+#[test]
+fn answered_nonces_are_bounded_and_a_forgotten_one_cannot_be_replayed() {
+    let now = Instant::now();
+    let mut verifier = verifier(vec![Algorithm::Md5], false);
+    let login = |verifier: &mut Verifier| {
+        let mut client = answered(verifier, now, Credentials::new("alice", "wonder"));
+        let request = client.send();
+        let verdict = verifier.check(now, &request, secret_of);
+        assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
+        request
+    };
+    let first = login(&mut verifier);
+    for _ in 0..16_384 {
+        // Everything is made in the same moment: only the last of them may be told apart.
+        let mut client = answered(&mut verifier, now, Credentials::new("alice", "wonder"));
+        verifier.check(now, &client.send(), secret_of);
+    }
+    assert_eq!(verifier.nonces(), 16_384);
+    assert_eq!(verifier.check(now, &first, secret_of), Verdict::Stale);
+}
+
+#[test]
+fn a_nonce_that_was_not_made_here_is_stale() {
+    let now = Instant::now();
+    let mut ours = verifier(vec![Algorithm::Md5], false);
+    let algorithms = vec![Algorithm::Md5];
+    let life = Duration::from_secs(60);
+    let mut other = Verifier::new("r", algorithms, false, life, &Seed::from_number(3));
+    let mut client = answered(&mut other, now, Credentials::new("alice", "wonder"));
+    ours.challenge(now, false);
+    assert_eq!(
+        ours.check(now, &client.send(), secret_of),
+        Verdict::Stale,
+        "right password, foreign nonce"
+    );
 }
 
 #[test]
