@@ -102,6 +102,15 @@ impl Report {
         self.print(object, line);
     }
 
+    /// The same, where people hear of it only now and then.
+    pub(crate) fn counts(&self, object: Value, line: impl FnOnce() -> Option<String>) {
+        if self.json {
+            self.print(object, String::new);
+        } else if let Some(line) = line() {
+            self.print(object, || line);
+        }
+    }
+
     fn account(&mut self, account: &AccountView) {
         let told = (account.state, account.expires_at);
         if self.registrations.insert(account.id.clone(), told) == Some(told)

@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
-use switchboard::{Config, Hosts, Identity, NUMBERS, Switchboard, Users, parse_listen};
+use switchboard::{Config, Counts, Hosts, Identity, NUMBERS, Switchboard, Users, parse_listen};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::Outcome;
@@ -13,6 +14,9 @@ use crate::cli::{Common, SwitchboardArgs};
 use crate::report::Report;
 use crate::session::{interrupted, runtime};
 use crate::words;
+
+/// How often counts are told, where they have changed.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Outcome> {
     let config = config(args)?;
@@ -34,8 +38,17 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
             }
         }
         let mut happenings = switchboard.happenings();
+        let mut looks = tokio::time::interval(LOOK);
+        let mut told = Counts::default();
         loop {
             tokio::select! {
+                _ = looks.tick() => {
+                    let Some(counts) = switchboard.counts().await else {
+                        return Ok(Outcome::Failed);
+                    };
+                    tell_counts(&report, &told, &counts);
+                    told = counts;
+                }
                 happening = happenings.recv() => match happening {
                     Ok(happening) => report.own(
                         json!({"event": "switchboard", "text": happening.0}),
@@ -51,6 +64,46 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
             }
         }
     })
+}
+
+/// What has changed since it was told last; people hear of what was turned away alone.
+fn tell_counts(report: &Report, told: &Counts, counts: &Counts) {
+    if told == counts {
+        return;
+    }
+    let object = json!({
+        "event": "counts",
+        "requests": counts.requests,
+        "lines": counts.lines,
+        "bindings": counts.bindings,
+        "looked_at": counts.looked_at,
+        "dropped": counts.dropped,
+        "refused_full": counts.refused_full,
+        "not_relayed": counts.not_relayed,
+        "evicted": counts.evicted,
+    });
+    report.counts(object, || {
+        let turned_away = |counts: &Counts| {
+            (
+                counts.dropped,
+                counts.refused_full,
+                counts.not_relayed,
+                counts.evicted,
+            )
+        };
+        (turned_away(told) != turned_away(counts)).then(|| {
+            format!(
+                "{} requests and {} calls under way, {} phones; turned away so far: {} messages of \
+                 loud senders, {} requests for want of room, {} to be carried elsewhere",
+                counts.requests,
+                counts.lines,
+                counts.bindings,
+                counts.dropped,
+                counts.refused_full,
+                counts.not_relayed
+            )
+        })
+    });
 }
 
 fn config(args: &SwitchboardArgs) -> anyhow::Result<Config> {

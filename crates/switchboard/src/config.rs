@@ -179,11 +179,6 @@ impl Hosts {
     pub fn find(&self, name: &str) -> Option<SocketAddr> {
         self.0.get(&name.to_ascii_lowercase()).copied()
     }
-
-    /// Whether a name stands for this address.
-    pub(crate) fn has_addr(&self, addr: &SocketAddr) -> bool {
-        self.0.values().any(|known| known == addr)
-    }
 }
 
 #[cfg(test)]

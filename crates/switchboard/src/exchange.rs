@@ -9,7 +9,7 @@
 mod calls;
 mod route;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,10 @@ use sip_core::auth::server::{Verdict, Verifier};
 use sip_core::dispatch;
 use sip_core::stateless::{self, Capabilities};
 use sip_core::transaction::ServerKey;
-use sip_core::{FlowId, Inbound, Seed, Tokens, Transport, TransportError};
-use sip_message::{HeaderName, Message, Method, Request, Response, StatusCode, validate_request};
+use sip_core::{Destination, FlowId, Inbound, Seed, Tokens, Transport, TransportError};
+use sip_message::{
+    HeaderName, Headers, Message, Method, Request, Response, StatusCode, validate_request,
+};
 
 pub(crate) use self::calls::LineId;
 use self::calls::Lines;
@@ -28,9 +30,13 @@ use crate::location::{Aor, Location};
 use crate::numbers::Number;
 use crate::proxy::{Context, Sending, Target};
 use crate::registrar;
+use crate::seal::Secret;
+use crate::sources::{Source, Sources};
 
 /// Requests under way at most: each stays for 32 s after its end, and a call makes three.
-const CONTEXTS: usize = 16_384;
+const CONTEXTS: usize = 32_768;
+/// Connections known to live at most.
+const LIVE: usize = 65_536;
 /// What all of them hold at most, in bytes.
 const CONTEXT_BYTES: usize = 128 << 20;
 /// How long a nonce is good for.
@@ -75,8 +81,12 @@ pub(crate) struct Exchange {
     listening: Vec<(Transport, SocketAddr)>,
     source_ip: SourceIp,
     tokens: Tokens,
-    /// What our seals and loop marks are made with.
-    secret: Seed,
+    /// What our flow tokens and loop marks are made with.
+    secret: Secret,
+    /// Who sends how much.
+    sources: Sources,
+    /// Connections that something came by and that have not ended.
+    live: HashSet<FlowId>,
     www: Verifier,
     proxy: Verifier,
     location: Location,
@@ -93,7 +103,37 @@ pub(crate) struct Exchange {
     held: usize,
     lines: Lines,
     capabilities: Capabilities,
+    tally: Tally,
     actions: Vec<Action>,
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    looked_at: u64,
+    refused_full: u64,
+    not_relayed: u64,
+}
+
+/// How much there is, and what was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests under way, those included whose answer may have to be repeated.
+    pub requests: usize,
+    /// Calls to test numbers, until the last message of them may have to be repeated.
+    pub lines: usize,
+    /// Places where somebody can be reached.
+    pub bindings: usize,
+    /// Messages that were looked at.
+    pub looked_at: u64,
+    /// Messages that were dropped because their source sent too many.
+    pub dropped: u64,
+    /// Requests that were refused because their source, or everybody, had too much under way.
+    pub refused_full: u64,
+    /// Requests that wanted to be carried to somebody whom nobody may be reached through us.
+    pub not_relayed: u64,
+    /// Bindings that made room for others of the same source.
+    pub evicted: u64,
 }
 
 impl Exchange {
@@ -112,14 +152,19 @@ impl Exchange {
         Self {
             www: verifier(false, &tokens.seed()),
             proxy: verifier(true, &tokens.seed()),
+            location: match users {
+                Users::Open => Location::open(),
+                Users::List(_) => Location::default(),
+            },
             users,
             hosts,
             realm: realm.to_owned(),
             listening,
             source_ip,
-            secret: tokens.seed(),
+            secret: Secret::new(tokens.seed()),
+            sources: Sources::default(),
+            live: HashSet::new(),
             tokens,
-            location: Location::default(),
             contexts: HashMap::new(),
             by_request: HashMap::new(),
             by_branch: HashMap::new(),
@@ -132,12 +177,24 @@ impl Exchange {
                 user_agent: concat!("Tipring switchboard/", env!("CARGO_PKG_VERSION")).to_owned(),
                 ..Capabilities::default()
             },
+            tally: Tally::default(),
             actions: Vec::new(),
         }
     }
 
-    /// Takes a message.
+    /// Whether a message of this sender is looked at: those who send too many are not heard, and
+    /// not answered either.
+    pub(crate) fn admits(&mut self, now: Instant, inbound: &Inbound) -> bool {
+        let admitted = self.sources.admit(now, Source::of(inbound));
+        self.tally.looked_at += u64::from(admitted);
+        admitted
+    }
+
+    /// Takes a message that was admitted.
     pub(crate) fn handle_message(&mut self, now: Instant, message: Message, inbound: Inbound) {
+        if inbound.path.transport.is_reliable() && self.live.len() < LIVE {
+            self.live.insert(inbound.flow);
+        }
         match message {
             Message::Request(request) => self.on_request(now, request, inbound),
             Message::Response(response) => self.on_response(now, response, inbound),
@@ -165,6 +222,7 @@ impl Exchange {
 
     /// Takes the news that a connection is gone.
     pub(crate) fn handle_flow_closed(&mut self, flow: FlowId) {
+        self.live.remove(&flow);
         self.location.forget_flow(flow);
     }
 
@@ -201,9 +259,23 @@ impl Exchange {
             .min()
     }
 
-    /// How much is under way: contexts, lines, bindings.
-    pub(crate) fn counts(&self) -> [usize; 3] {
-        [self.contexts.len(), self.lines.len(), self.location.len()]
+    /// How much there is, and what was counted.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            requests: self.contexts.len(),
+            lines: self.lines.len(),
+            bindings: self.location.len(),
+            looked_at: self.tally.looked_at,
+            dropped: self.sources.dropped(),
+            refused_full: self.tally.refused_full,
+            not_relayed: self.tally.not_relayed,
+            evicted: self.location.evicted(),
+        }
+    }
+
+    /// The source of which most was dropped since this was last asked, and how much.
+    pub(crate) fn take_loudest(&mut self) -> Option<(IpAddr, u64)> {
+        self.sources.take_loudest()
     }
 
     /// About how many bytes the requests under way hold.
@@ -227,14 +299,18 @@ impl Exchange {
                 return context.handle_request(now, &request);
             }
         }
-        let answer_to = way_back(&request, inbound);
+        let answer_to = way_back(&request.headers, inbound);
         if let Some(call) = self.lines.find_for(&key, &request) {
             return call.handle_request(now, request, answer_to);
         }
         if let Err(error) = validate_request(&request) {
             if !is_ack {
-                let mut response =
-                    stateless::response(&request, error.status, Some(&self.tokens.tag()));
+                let mut response = stateless::respond_statelessly(
+                    &request,
+                    error.status,
+                    &self.capabilities,
+                    &self.tokens,
+                );
                 response.reason = error.phrase();
                 self.send_response(&answer_to, &response);
             }
@@ -242,27 +318,45 @@ impl Exchange {
         }
         self.undo_strict_routing(&mut request);
         if is_ack {
-            return self.forward_ack(&request, inbound);
+            return self.forward_ack(&request, answer_to);
         }
-        if self.contexts.len() >= CONTEXTS || self.held >= CONTEXT_BYTES {
+        let Some(fate) = self.decide(now, request.clone(), answer_to) else {
+            return;
+        };
+        let copies = match &fate {
+            // RFC 3261 §8.2.7: what nobody vouches for is answered and forgotten; a repeat finds the
+            // same answer.
+            Fate::Refuse(response) => return self.send_response(&answer_to, response),
+            Fate::Answer(_) => 0,
+            Fate::Forward(targets) => targets.len(),
+        };
+        let octets = Context::weight_of(request.to_bytes().len(), copies);
+        let charge = self.sources.charge(
+            now,
+            Source::of(&answer_to),
+            octets,
+            (self.contexts.len(), CONTEXTS),
+            (self.held, CONTEXT_BYTES),
+        );
+        let Some(charge) = charge else {
+            self.tally.refused_full += 1;
             return self.refuse(&request, &answer_to, StatusCode::SERVICE_UNAVAILABLE);
-        }
+        };
         let tag = self.tokens.tag();
         let mut context = Context::new(now, request, answer_to, key.clone(), tag);
-        if let Some(fate) = self.decide(now, context.request().clone(), inbound, answer_to) {
-            match fate {
-                Fate::Answer(response) => context.respond(now, *response),
-                Fate::Forward(targets) => context.fork(now, targets),
-            }
-            let id = self.next_context;
-            self.next_context += 1;
-            self.by_branch
-                .extend(context.branches().map(|branch| (branch.to_owned(), id)));
-            self.by_request.insert(key, id);
-            self.held += context.weight();
-            self.contexts.insert(id, context);
-            self.touched.push(id);
+        match fate {
+            Fate::Answer(response) | Fate::Refuse(response) => context.respond(now, *response),
+            Fate::Forward(targets) => context.fork(now, targets),
         }
+        let id = self.next_context;
+        self.next_context += 1;
+        self.by_branch
+            .extend(context.branches().map(|branch| (branch.to_owned(), id)));
+        self.by_request.insert(key, id);
+        self.held += octets;
+        context.charge = Some(charge);
+        self.contexts.insert(id, context);
+        self.touched.push(id);
     }
 
     /// The context that a request belongs to; it will be asked what to send.
@@ -274,7 +368,7 @@ impl Exchange {
 
     /// §9.2 and §16.10. The answer has the same To tag for each repeat.
     fn on_cancel(&mut self, now: Instant, request: Request, inbound: Inbound, key: &ServerKey) {
-        let answer_to = way_back(&request, inbound);
+        let answer_to = way_back(&request.headers, inbound);
         if let Some(call) = self.lines.find_for(key, &request) {
             return call.handle_request(now, request, answer_to);
         }
@@ -306,46 +400,72 @@ impl Exchange {
     }
 
     /// What becomes of a new request; `None` when it became a line.
-    fn decide(
-        &mut self,
-        now: Instant,
-        mut request: Request,
-        inbound: Inbound,
-        answer_to: Inbound,
-    ) -> Option<Fate> {
+    fn decide(&mut self, now: Instant, mut request: Request, answer_to: Inbound) -> Option<Fate> {
         if let Some(refused) = self.refuse_unfit(&request) {
             return Some(refused);
         }
-        if let Some(fate) = self.follow_route(&request, inbound) {
+        if let Some(fate) = self.follow_route(&request, answer_to) {
             return Some(fate);
         }
-        if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
-            let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
-            return Some(self.answer(&request, status));
-        }
-        let elsewhere = self.table_destination(&request.uri);
+        let elsewhere = self.elsewhere(&request);
         if request.method == Method::Register && elsewhere.is_none() {
-            return Some(self.register(now, &request, inbound));
+            return Some(self.register(now, &request, answer_to));
         }
         if request.method == Method::Options && request.uri.user.is_none() && elsewhere.is_none() {
             return Some(self.answer(&request, StatusCode::OK));
         }
-        if let Some(challenge) = self.challenge(now, &request) {
+        if let Some(challenge) = self.challenge(now, &request, &answer_to) {
             return Some(challenge);
         }
         self.take_own_credentials(&mut request);
-        let bindings = self.find_bindings(now, &request.uri);
-        if !bindings.is_empty() && request.method != Method::Register {
-            let targets = self.targets_of(&request, bindings, inbound);
+        let fate = self.serve(now, request, answer_to, elsewhere)?;
+        Some(match fate {
+            // Who knows a password is worth remembering what it was told.
+            Fate::Refuse(response) if matches!(self.users, Users::List(_)) => {
+                Fate::Answer(response)
+            }
+            fate => fate,
+        })
+    }
+
+    /// Where the host table leads a request: by its next Route that is not ours, or by its request
+    /// URI.
+    fn elsewhere(&self, request: &Request) -> Option<Destination> {
+        let next = self.next_route(request);
+        self.table_destination(next.as_ref().unwrap_or(&request.uri))
+    }
+
+    /// A request whose sender may send it.
+    fn serve(
+        &mut self,
+        now: Instant,
+        request: Request,
+        answer_to: Inbound,
+        elsewhere: Option<Destination>,
+    ) -> Option<Fate> {
+        if elsewhere.is_none()
+            && request.method != Method::Register
+            && let Some((aor, bindings)) = self.find_bindings(now, &request.uri)
+        {
+            let targets = self.targets_of(&request, &aor, bindings, answer_to);
             return Some(Fate::Forward(targets));
         }
         if let Some(destination) = elsewhere {
-            let target = self.target(&request, None, destination, inbound);
+            let hop = self.hop(destination, None, &request.uri);
+            let target = self.target(&request, None, hop, answer_to);
             return Some(Fate::Forward(target.into_iter().collect()));
         }
         let user = request.uri.user_decoded().unwrap_or_default();
         if let Some(number) = Number::dialled(&user) {
             return self.dial_number(now, request, answer_to, number);
+        }
+        // A Contact as somebody registered it, e.g. one that a transfer names.
+        if let Some((aor, inbound)) = self.location.way_to(&request.uri).cloned()
+            && !self.is_ours(&inbound.path.remote)
+        {
+            let hop = self.hop(inbound.destination(), Some(&aor), &request.uri);
+            let target = self.target(&request, None, hop, answer_to);
+            return Some(Fate::Forward(target.into_iter().collect()));
         }
         let status = if self.users.knows(&user) {
             StatusCode::TEMPORARILY_UNAVAILABLE
@@ -365,12 +485,17 @@ impl Exchange {
         } else if self.has_looped(request) {
             StatusCode::LOOP_DETECTED
         } else if headers.has(HeaderName::ProxyRequire) {
-            let mut response =
-                stateless::response(request, StatusCode::BAD_EXTENSION, Some(&self.tokens.tag()));
+            let mut response = stateless::respond_statelessly(
+                request,
+                StatusCode::BAD_EXTENSION,
+                &self.capabilities,
+                &self.tokens,
+            );
+            response.headers.remove(HeaderName::Unsupported);
             for value in headers.get_all(HeaderName::ProxyRequire) {
                 response.headers.push(HeaderName::Unsupported, value);
             }
-            return Some(Fate::Answer(Box::new(response)));
+            return Some(Fate::Refuse(Box::new(response)));
         } else {
             return None;
         };
@@ -393,7 +518,7 @@ impl Exchange {
         }
     }
 
-    fn register(&mut self, now: Instant, request: &Request, inbound: Inbound) -> Fate {
+    fn register(&mut self, now: Instant, request: &Request, answer_to: Inbound) -> Fate {
         if !self.capabilities.unsupported(request).is_empty() {
             return self.answer(request, StatusCode::BAD_EXTENSION);
         }
@@ -409,43 +534,64 @@ impl Exchange {
                 Verdict::Malformed => return self.answer(request, StatusCode::BAD_REQUEST),
                 verdict => {
                     let stale = verdict == Verdict::Stale;
-                    let mut response = stateless::response(
-                        request,
-                        StatusCode::UNAUTHORIZED,
-                        Some(&self.tokens.tag()),
-                    );
-                    for value in self.www.challenge(now, stale) {
-                        response.headers.push(HeaderName::WwwAuthenticate, value);
-                    }
-                    return Fate::Answer(Box::new(response));
+                    return self.ask_for_login(now, request, StatusCode::UNAUTHORIZED, stale);
                 }
             }
         }
         let tag = self.tokens.tag();
-        let done = registrar::register(now, request, inbound, &aor, &mut self.location, &tag);
+        let done = registrar::register(now, request, answer_to, &aor, &mut self.location, &tag);
         self.actions.extend(done.change.map(Action::Log));
+        if done.response.status.is_success() {
+            self.sources.trust(now, Source::of(&answer_to));
+        }
         Fate::Answer(Box::new(done.response))
     }
 
     /// With a list of users, calls need a login too.
-    fn challenge(&mut self, now: Instant, request: &Request) -> Option<Fate> {
+    fn challenge(&mut self, now: Instant, request: &Request, answer_to: &Inbound) -> Option<Fate> {
         if matches!(self.users, Users::Open) {
             return None;
         }
         let users = &self.users;
         match self.proxy.check(now, request, |user| users.password(user)) {
-            Verdict::Accepted { .. } => None,
+            Verdict::Accepted { .. } => {
+                self.sources.trust(now, Source::of(answer_to));
+                None
+            }
             Verdict::Malformed => Some(self.answer(request, StatusCode::BAD_REQUEST)),
             verdict => {
                 let stale = verdict == Verdict::Stale;
                 let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-                let mut response = stateless::response(request, status, Some(&self.tokens.tag()));
-                for value in self.proxy.challenge(now, stale) {
-                    response.headers.push(HeaderName::ProxyAuthenticate, value);
-                }
-                Some(Fate::Answer(Box::new(response)))
+                Some(self.ask_for_login(now, request, status, stale))
             }
         }
+    }
+
+    /// A 401 or 407 with challenges, which leave nothing behind.
+    fn ask_for_login(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        status: StatusCode,
+        stale: bool,
+    ) -> Fate {
+        let mut response =
+            stateless::respond_statelessly(request, status, &self.capabilities, &self.tokens);
+        let verifier = if status == StatusCode::UNAUTHORIZED {
+            &mut self.www
+        } else {
+            &mut self.proxy
+        };
+        let name = verifier.challenge_header();
+        for value in verifier.challenge(now, stale) {
+            response.headers.push(name.clone(), value);
+        }
+        Fate::Refuse(Box::new(response))
+    }
+
+    /// Somebody wanted to be carried where nobody may be carried to.
+    fn not_relayed(&mut self) {
+        self.tally.not_relayed += 1;
     }
 
     /// Drains what was touched, and drops what is over.
@@ -470,7 +616,10 @@ impl Exchange {
             for branch in context.branches() {
                 self.by_branch.remove(branch);
             }
-            self.held = self.held.saturating_sub(context.weight());
+            if let Some(charge) = context.charge {
+                self.held = self.held.saturating_sub(charge.octets);
+                self.sources.release(charge);
+            }
             self.contexts.remove(&id);
         } else if let Some(at) = context.deadline() {
             context.filed = Some(at);
@@ -481,7 +630,7 @@ impl Exchange {
     fn answer(&mut self, request: &Request, status: StatusCode) -> Fate {
         let response =
             stateless::respond_statelessly(request, status, &self.capabilities, &self.tokens);
-        Fate::Answer(Box::new(response))
+        Fate::Refuse(Box::new(response))
     }
 
     fn refuse(&mut self, request: &Request, inbound: &Inbound, status: StatusCode) {
@@ -501,18 +650,24 @@ impl Exchange {
 
 /// What becomes of a new request.
 enum Fate {
+    /// Answered, and forgotten.
+    Refuse(Box<Response>),
+    /// Answered, and the answer kept for repeats.
     Answer(Box<Response>),
+    /// Carried on.
     Forward(Vec<Target>),
 }
 
-/// Where the answers to a request go (RFC 3261 §18.2.2, RFC 3581 §4): a datagram's sender is only
-/// where it said, unless it asked for its source port.
-fn way_back(request: &Request, mut inbound: Inbound) -> Inbound {
-    if inbound.path.transport == Transport::Udp
-        && let Ok(via) = request.headers.via_top()
-        && via.rport().is_none()
+/// Where the answers to a request go (RFC 3261 §18.2.2, RFC 3581 §4). A datagram's sender is only
+/// where it said, unless it asked for its source port; the end of a connection is found there by a
+/// new one when that is gone.
+pub(crate) fn way_back(headers: &Headers, mut inbound: Inbound) -> Inbound {
+    let transport = inbound.path.transport;
+    if let Ok(via) = headers.via_top()
+        && (via.rport().is_none() || transport.is_reliable())
     {
-        inbound.path.remote.set_port(via.port.unwrap_or(5060));
+        let port = via.port.unwrap_or(transport.default_port());
+        inbound.path.remote.set_port(port);
     }
     inbound
 }

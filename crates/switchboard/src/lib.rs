@@ -16,11 +16,15 @@ mod log;
 mod net;
 mod numbers;
 mod proxy;
+mod redact;
 mod registrar;
+mod seal;
+mod sources;
 #[cfg(test)]
 mod tests;
 
 pub use config::{Config, ConfigError, Hosts, LOG_BYTES, Users, parse_listen};
+pub use exchange::Counts;
 pub use location::{Aor, Binding, Location, Refusal, Update};
 pub use net::{Happening, ShownCertificate, StartError, Switchboard};
 pub use numbers::{NUMBERS, Number};

@@ -1,6 +1,7 @@
 //! The location service: who can be reached where, and for how long (RFC 3261 §10.3).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use sip_core::{FlowId, Inbound};
@@ -10,6 +11,12 @@ use sip_message::Uri;
 const RECORDS: usize = 4_096;
 /// Bindings of one address of record at most.
 const BINDINGS: usize = 16;
+/// Bindings at most.
+const ALL_BINDINGS: usize = 8_192;
+/// Of one source where everybody may register; then those that it has not renewed for longest go.
+const BINDINGS_OF_A_SOURCE: usize = 1_024;
+/// Of one source for one address of record there.
+const BINDINGS_OF_A_SOURCE_AT_ONE: usize = 8;
 
 /// An address of record: user and domain, the domain in lower case and without a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +57,10 @@ pub struct Binding {
     pub q: u16,
     /// When it ends.
     pub expires: Instant,
+    /// `reg-id` (RFC 5626 §4.2): which of several ways to the same phone it is.
+    pub reg_id: Option<u32>,
+    /// When it was added or renewed.
+    pub renewed: Instant,
     call_id: String,
     cseq: u32,
 }
@@ -61,6 +72,8 @@ pub struct Update {
     pub contact: Uri,
     /// `+sip.instance`.
     pub instance: Option<String>,
+    /// `reg-id`, where the phone keeps several ways (RFC 5626 §6).
+    pub reg_id: Option<u32>,
     /// The way the REGISTER came by.
     pub inbound: Inbound,
     /// Preference, 0 to 1000.
@@ -88,14 +101,31 @@ pub struct Location {
     /// By user, then by domain: those who dial a name at our own address do not know its domain.
     records: HashMap<String, HashMap<String, Vec<Binding>>>,
     count: usize,
-    /// By the address that the Contact says, for requests inside a dialog: the way of the
-    /// registration leads through routers that the Contact knows nothing of.
-    ways: HashMap<String, Inbound>,
+    /// By the address that the Contact says, who registered it and by which way: that way leads
+    /// through routers that the Contact knows nothing of. The one who came first stands first; what
+    /// others register later changes nothing for it.
+    ways: HashMap<String, Vec<(Aor, Inbound)>>,
+    /// How many bindings each source has.
+    sources: HashMap<IpAddr, usize>,
+    /// How many there are.
+    bindings: usize,
+    /// Whether anybody may register anything, so that nobody may take all the room.
+    open: bool,
+    /// Bindings that made room for others.
+    evicted: u64,
     /// No binding ends earlier.
     next_end: Option<Instant>,
 }
 
 impl Location {
+    /// A table for a house where everybody may register: one source gets a part of it at most.
+    pub fn open() -> Self {
+        Self {
+            open: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds, renews or removes one binding.
     ///
     /// # Errors
@@ -122,7 +152,12 @@ impl Location {
             if old.is_some_and(|old| old.call_id == update.call_id && update.cseq <= old.cseq) {
                 return Err(Refusal::OutOfOrder);
             }
-            apply(now, &mut after, update)?;
+            apply(now, &mut after, update, self.open)?;
+        }
+        let more = after.len().saturating_sub(before.len());
+        if let Some(newest) = after.last().filter(|_| more > 0) {
+            let source = newest.inbound.path.remote.ip();
+            self.make_room(aor, source, more)?;
         }
         if before.is_empty() && !after.is_empty() && self.count >= RECORDS {
             return Err(Refusal::Full);
@@ -157,7 +192,10 @@ impl Location {
         {
             binding.alive &= binding.inbound.flow != flow;
         }
-        self.ways.retain(|_, inbound| inbound.flow != flow);
+        self.ways.retain(|_, ways| {
+            ways.retain(|(_, inbound)| inbound.flow != flow);
+            !ways.is_empty()
+        });
     }
 
     /// The bindings of an address, the most wanted first.
@@ -168,23 +206,53 @@ impl Location {
         found
     }
 
-    /// The bindings of the only address with this user part, whatever its domain: for those who
-    /// dial a name at the switchboard's own address.
-    pub fn bindings_of_user(&mut self, now: Instant, user: &str) -> Vec<Binding> {
+    /// The only address of record with this user part, whatever its domain: for those who dial a
+    /// name at the switchboard's own address.
+    pub fn only_of_user(&mut self, now: Instant, user: &str) -> Option<Aor> {
         self.expire(now);
         let mut domains = self.records.get(user).into_iter().flat_map(HashMap::keys);
         match (domains.next().cloned(), domains.next()) {
             (Some(domain), None) => {
                 let user = user.to_owned();
-                self.bindings(now, &Aor { user, domain })
+                Some(Aor { user, domain })
             }
-            _ => Vec::new(),
+            _ => None,
         }
     }
 
-    /// The way by which the phone with this Contact registered.
-    pub fn way_to(&self, contact: &Uri) -> Option<Inbound> {
-        self.ways.get(&address_of(contact)?).copied()
+    /// The way by which a phone with this Contact registered: that of the first, and before it of one
+    /// that came from the very address that the Contact says. What others register later under the
+    /// same Contact does not lead its calls away.
+    pub fn way_to(&self, contact: &Uri) -> Option<&(Aor, Inbound)> {
+        let ways = self.ways.get(&address_of(contact)?)?;
+        let host = contact.sip_host()?.ip();
+        let at_home = |way: &&(Aor, Inbound)| Some(way.1.path.remote.ip()) == host;
+        ways.iter().find(at_home).or_else(|| ways.first())
+    }
+
+    /// The way by which this Contact is registered by somebody who is `wanted`.
+    pub fn way_of(&self, contact: &Uri, wanted: impl Fn(&Aor) -> bool) -> Option<Inbound> {
+        let ways = self.ways.get(&address_of(contact)?)?;
+        let way = ways.iter().find(|(aor, _)| wanted(aor))?;
+        Some(way.1)
+    }
+
+    /// Whether this address of record has a binding that came by this very way.
+    pub fn is_from(&self, aor: &Aor, inbound: &Inbound) -> bool {
+        let bindings = self.record(aor).unwrap_or_default();
+        bindings
+            .iter()
+            .any(|b| b.inbound.flow == inbound.flow && b.inbound.path.remote == inbound.path.remote)
+    }
+
+    /// Whether anybody is registered from this very address.
+    pub fn knows_source(&self, ip: IpAddr) -> bool {
+        self.sources.contains_key(&ip)
+    }
+
+    /// How many bindings made room for others since the start.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// When the next binding may end.
@@ -197,25 +265,23 @@ impl Location {
         if self.next_end.is_none_or(|end| end > now) {
             return;
         }
-        for domains in self.records.values_mut() {
-            for bindings in domains.values_mut() {
-                bindings.retain(|b| b.expires > now);
-            }
-            domains.retain(|_, bindings| !bindings.is_empty());
-        }
-        self.records.retain(|_, domains| !domains.is_empty());
-        self.count = self.records.values().map(HashMap::len).sum();
-        self.ways = self
-            .all()
-            .filter(|b| b.alive)
-            .filter_map(|b| Some((address_of(&b.contact)?, b.inbound)))
+        let ended: Vec<Aor> = self
+            .each()
+            .filter(|(_, _, bindings)| bindings.iter().any(|b| b.expires <= now))
+            .map(|(user, domain, _)| Aor {
+                user: user.clone(),
+                domain: domain.clone(),
+            })
             .collect();
+        for aor in ended {
+            self.keep(&aor, |binding| binding.expires > now);
+        }
         self.next_end = self.all().map(|b| b.expires).min();
     }
 
     /// How many bindings there are.
     pub fn len(&self) -> usize {
-        self.all().count()
+        self.bindings
     }
 
     /// Whether nobody can be reached.
@@ -224,7 +290,56 @@ impl Location {
     }
 
     fn all(&self) -> impl Iterator<Item = &Binding> {
-        self.records.values().flat_map(HashMap::values).flatten()
+        self.each().flat_map(|(_, _, bindings)| bindings)
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&String, &String, &Vec<Binding>)> {
+        self.records.iter().flat_map(|(user, domains)| {
+            let domains = domains.iter();
+            domains.map(move |(domain, bindings)| (user, domain, bindings))
+        })
+    }
+
+    /// Removes the bindings of an address of record that are not to be kept.
+    fn keep(&mut self, aor: &Aor, wanted: impl Fn(&Binding) -> bool) {
+        let before = self.record(aor).unwrap_or_default().to_vec();
+        let after = before.iter().filter(|b| wanted(b)).cloned().collect();
+        self.replace(aor, before, after);
+    }
+
+    /// Room for `more` bindings of a source: what nobody can be reached by any more goes first, then
+    /// what the same source has not renewed for longest. No other source's live binding ever goes.
+    fn make_room(&mut self, aor: &Aor, source: IpAddr, more: usize) -> Result<(), Refusal> {
+        loop {
+            let own = self.sources.get(&source).copied().unwrap_or_default();
+            let own_full = self.open && own + more > BINDINGS_OF_A_SOURCE;
+            if !own_full && self.bindings + more <= ALL_BINDINGS {
+                return Ok(());
+            }
+            let candidates = self.each().filter(|(user, domain, _)| {
+                // Not what is being registered right now.
+                **user != aor.user || **domain != aor.domain
+            });
+            let oldest = candidates
+                .flat_map(|(user, domain, bindings)| {
+                    bindings.iter().map(move |b| (user, domain, b))
+                })
+                .filter(|(_, _, b)| {
+                    let is_own = self.open && b.inbound.path.remote.ip() == source;
+                    is_own || (!b.alive && !own_full)
+                })
+                .min_by_key(|(_, _, b)| (b.alive, b.renewed));
+            let Some((user, domain, binding)) = oldest else {
+                return Err(Refusal::Full);
+            };
+            let from = Aor {
+                user: user.clone(),
+                domain: domain.clone(),
+            };
+            let (contact, renewed) = (binding.contact.clone(), binding.renewed);
+            self.keep(&from, |b| b.contact != contact || b.renewed != renewed);
+            self.evicted = self.evicted.saturating_add(1);
+        }
     }
 
     fn record(&self, aor: &Aor) -> Option<&[Binding]> {
@@ -233,13 +348,22 @@ impl Location {
     }
 
     fn replace(&mut self, aor: &Aor, before: Vec<Binding>, after: Vec<Binding>) {
-        for address in before.iter().filter_map(|b| address_of(&b.contact)) {
-            self.ways.remove(&address);
+        self.bindings = self.bindings + after.len() - before.len();
+        for binding in &before {
+            let source = binding.inbound.path.remote.ip();
+            if let Some(count) = self.sources.get_mut(&source) {
+                *count -= 1;
+                if *count == 0 {
+                    self.sources.remove(&source);
+                }
+            }
         }
         for binding in &after {
-            if let Some(address) = address_of(&binding.contact).filter(|_| binding.alive) {
-                self.ways.insert(address, binding.inbound);
-            }
+            let source = binding.inbound.path.remote.ip();
+            *self.sources.entry(source).or_default() += 1;
+        }
+        self.replace_ways(aor, &before, &after);
+        for binding in &after {
             let end = self
                 .next_end
                 .map_or(binding.expires, |end| end.min(binding.expires));
@@ -259,9 +383,43 @@ impl Location {
             self.next_end = None;
         }
     }
+
+    /// Who renews keeps its place.
+    fn replace_ways(&mut self, aor: &Aor, before: &[Binding], after: &[Binding]) {
+        let address = |binding: &Binding| address_of(&binding.contact);
+        let new: HashMap<String, Inbound> = after
+            .iter()
+            .filter(|b| b.alive)
+            .filter_map(|b| Some((address(b)?, b.inbound)))
+            .collect();
+        for gone in before.iter().filter_map(address) {
+            if let Some(ways) = self
+                .ways
+                .get_mut(&gone)
+                .filter(|_| !new.contains_key(&gone))
+            {
+                ways.retain(|(whose, _)| whose != aor);
+                if ways.is_empty() {
+                    self.ways.remove(&gone);
+                }
+            }
+        }
+        for (address, inbound) in new {
+            let ways = self.ways.entry(address).or_default();
+            match ways.iter_mut().find(|(whose, _)| whose == aor) {
+                Some(way) => way.1 = inbound,
+                None => ways.push((aor.clone(), inbound)),
+            }
+        }
+    }
 }
 
-fn apply(now: Instant, bindings: &mut Vec<Binding>, update: Update) -> Result<(), Refusal> {
+fn apply(
+    now: Instant,
+    bindings: &mut Vec<Binding>,
+    update: Update,
+    open: bool,
+) -> Result<(), Refusal> {
     let place = bindings.iter().position(|b| is_same_phone(b, &update));
     if let Some(place) = place {
         bindings.remove(place);
@@ -269,8 +427,16 @@ fn apply(now: Instant, bindings: &mut Vec<Binding>, update: Update) -> Result<()
     if update.expires.is_zero() {
         return Ok(());
     }
-    if bindings.len() >= BINDINGS {
-        return Err(Refusal::Full);
+    let source = |b: &&Binding| b.inbound.path.remote.ip() == update.inbound.path.remote.ip();
+    let own = bindings.iter().filter(source).count();
+    if bindings.len() >= BINDINGS || (open && own >= BINDINGS_OF_A_SOURCE_AT_ONE) {
+        // A phone that is started again and again leaves its old addresses behind.
+        let dead = bindings.iter().position(|b| !b.alive);
+        let oldest = bindings.iter().filter(source).map(|b| b.renewed).min();
+        let own = bindings
+            .iter()
+            .position(|b| open && source(&b) && Some(b.renewed) == oldest && b.renewed < now);
+        bindings.remove(dead.or(own).ok_or(Refusal::Full)?);
     }
     bindings.push(Binding {
         contact: update.contact,
@@ -279,21 +445,28 @@ fn apply(now: Instant, bindings: &mut Vec<Binding>, update: Update) -> Result<()
         alive: true,
         q: update.q,
         expires: now + update.expires,
+        reg_id: update.reg_id,
+        renewed: now,
         call_id: update.call_id,
         cseq: update.cseq,
     });
     Ok(())
 }
 
+/// Whether an update is about this binding: with `reg-id` the instance and the number tell (RFC 5626
+/// §6), with an instance alone the instance, else the Contact (RFC 3261 §10.3 step 7).
 fn is_same_phone(binding: &Binding, update: &Update) -> bool {
     match (&binding.instance, &update.instance) {
+        (Some(old), Some(new)) if binding.reg_id.is_some() || update.reg_id.is_some() => {
+            old == new && binding.reg_id == update.reg_id
+        }
         (Some(old), Some(new)) => old == new,
         _ => binding.contact.equivalent(&update.contact),
     }
 }
 
 /// What tells a Contact from others: phones behind two routers may have the same address within.
-fn address_of(contact: &Uri) -> Option<String> {
+pub(crate) fn address_of(contact: &Uri) -> Option<String> {
     let host = contact.sip_host()?.to_string().to_ascii_lowercase();
     let user = contact.user_decoded().unwrap_or_default();
     let port = contact.port.unwrap_or(5060);
@@ -323,6 +496,7 @@ mod tests {
         Update {
             contact: Uri::parse(contact).expect("a URI"),
             instance: instance.map(str::to_owned),
+            reg_id: None,
             inbound: Inbound {
                 flow: FlowId(1),
                 path,
@@ -419,9 +593,9 @@ mod tests {
         let wanted = update("sip:alice@10.0.0.7:5062", None, 60, 1);
         let inbound = wanted.inbound;
         assert_eq!(location.update(now, &aor(), wanted), Ok(()));
-        assert_eq!(location.way_to(&contact), Some(inbound));
+        assert_eq!(location.way_to(&contact), Some(&(aor(), inbound)));
         location.expire(now + Duration::from_secs(59));
-        assert_eq!(location.way_to(&contact), Some(inbound));
+        assert_eq!(location.way_to(&contact), Some(&(aor(), inbound)));
         location.expire(now + Duration::from_secs(60));
         assert_eq!(location.way_to(&contact), None);
         let wanted = update("sip:alice@10.0.0.7:5062", None, 60, 2);

@@ -18,9 +18,10 @@ use wire::{
 };
 
 use crate::config::{Config, LOG_BYTES};
-use crate::exchange::{Action, Exchange, LineId};
+use crate::exchange::{Action, Counts, Exchange, LineId, way_back};
 use crate::line::Line;
 use crate::log::Log;
+use crate::redact::without_secrets;
 
 /// How long an idle exchange sleeps at most.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -65,7 +66,7 @@ pub enum StartError {
 pub struct Switchboard {
     local: Vec<(Transport, SocketAddr)>,
     happenings: broadcast::Sender<Happening>,
-    counts: mpsc::Sender<oneshot::Sender<[usize; 3]>>,
+    counts: mpsc::Sender<oneshot::Sender<Counts>>,
     certificate: Option<ShownCertificate>,
     /// Owns the wire, which ends with it.
     task: JoinHandle<()>,
@@ -188,8 +189,8 @@ impl Switchboard {
         self.happenings.subscribe()
     }
 
-    /// Requests under way, calls to test numbers, and bindings.
-    pub async fn counts(&self) -> Option<[usize; 3]> {
+    /// How much there is, and what was counted since the start; `None` when it has ended.
+    pub async fn counts(&self) -> Option<Counts> {
         let (answer, answered) = oneshot::channel();
         self.counts.send(answer).await.ok()?;
         answered.await.ok()
@@ -317,7 +318,7 @@ impl Served {
     async fn run(
         mut self,
         mut queue: mpsc::UnboundedReceiver<Event>,
-        mut counts: mpsc::Receiver<oneshot::Sender<[usize; 3]>>,
+        mut counts: mpsc::Receiver<oneshot::Sender<Counts>>,
     ) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -355,21 +356,30 @@ impl Served {
         for id in dead {
             self.exchange.hang_up_line(now, id);
         }
+        if let Some((source, dropped)) = self.exchange.take_loudest() {
+            let line = format!("{source} sends too much: {dropped} messages were not looked at");
+            let _ = self.happenings.send(Happening(line));
+        }
     }
 
     async fn on_event(&mut self, event: Event) {
         match event {
             Event::Arrived(arrived) => {
-                self.write_log("from", &arrived.path, &arrived.bytes).await;
                 let inbound = Inbound {
                     flow: arrived.flow,
                     path: arrived.path,
                 };
+                // Who floods us does not fill the log as well.
+                if !self.exchange.admits(now(), &inbound) {
+                    return;
+                }
+                self.write_log("from", &arrived.path, &arrived.bytes).await;
                 match Message::parse(&arrived.bytes) {
                     Ok(message) => self.exchange.handle_message(now(), message, inbound),
                     Err(error) => {
                         if let Some(response) = error.answer() {
-                            self.send(inbound.destination(), &response.to_bytes()).await;
+                            let back = way_back(&response.headers, inbound).destination();
+                            self.send(back, &response.to_bytes()).await;
                         }
                     }
                 }
@@ -483,25 +493,6 @@ impl Served {
     }
 }
 
-/// The message with the answers to challenges taken out: they can be tried against word lists.
-fn without_secrets(bytes: &[u8]) -> Vec<u8> {
-    const MARK: &[u8] = b"response=\"";
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(at) = rest
-        .windows(MARK.len())
-        .position(|w| w.eq_ignore_ascii_case(MARK))
-    {
-        let (before, after) = rest.split_at(at + MARK.len());
-        out.extend_from_slice(before);
-        let end = after.iter().position(|b| *b == b'"').unwrap_or(after.len());
-        out.extend(std::iter::repeat_n(b'*', end));
-        rest = after.get(end..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-    out
-}
-
 fn branch_of(bytes: &[u8]) -> Option<String> {
     let message = Message::parse(bytes).ok()?;
     message
@@ -529,19 +520,4 @@ fn random() -> u64 {
     let mut bytes = [0_u8; 8];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     u64::from_le_bytes(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_secrets;
-
-    #[test]
-    fn the_log_holds_no_answer_to_a_challenge() {
-        let message = b"Authorization: Digest username=\"a\", response=\"0123abcd\", nc=1\r\nX: response=\"zz";
-        let logged = without_secrets(message);
-        assert_eq!(
-            String::from_utf8_lossy(&logged),
-            "Authorization: Digest username=\"a\", response=\"********\", nc=1\r\nX: response=\"**"
-        );
-    }
 }

@@ -19,6 +19,8 @@ use sip_core::transaction::{
 use sip_core::{Destination, Inbound, Timers, TransportError, stateless};
 use sip_message::{HeaderName, Method, Request, Response, StatusCode};
 
+use crate::sources::Charge;
+
 /// Timer C (§16.6 step 11): how long a branch may ring without a word.
 const TIMER_C: Duration = Duration::from_secs(181);
 /// Challenges of other branches that are handed on at most.
@@ -28,12 +30,12 @@ const CHALLENGES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Context {
     request: Request,
-    /// Its length in bytes.
-    size: usize,
     inbound: Inbound,
     pub(crate) key: ServerKey,
     /// The deadline under which the exchange has it filed.
     pub(crate) filed: Option<Instant>,
+    /// Whom it is charged to, from when the exchange keeps it.
+    pub(crate) charge: Option<Charge>,
     server: Server,
     branches: Vec<Branch>,
     /// The best failure so far.
@@ -112,11 +114,11 @@ impl Context {
             Server::Other(ServerNonInvite::new(now, &request, reliable, &timers))
         };
         Self {
-            size: request.to_bytes().len(),
             request,
             inbound,
             key,
             filed: None,
+            charge: None,
             server,
             branches: Vec::new(),
             best: None,
@@ -125,11 +127,6 @@ impl Context {
             answered: false,
             accepted: false,
         }
-    }
-
-    /// The request as it came.
-    pub(crate) fn request(&self) -> &Request {
-        &self.request
     }
 
     /// Forwards to all targets at once; without any there is nobody to be reached (§16.7 step 6).
@@ -194,9 +191,10 @@ impl Context {
         &self.tag
     }
 
-    /// About how many bytes it holds: each message twice, as parts and as sent.
-    pub(crate) fn weight(&self) -> usize {
-        self.size.saturating_mul(2 + 2 * self.branches.len())
+    /// About how many bytes a request of this size with so many copies holds: each message twice, as
+    /// parts and as sent.
+    pub(crate) fn weight_of(size: usize, copies: usize) -> usize {
+        size.saturating_mul(2 + 2 * copies)
     }
 
     /// Whether a 2xx has gone up, so that an ACK with this very branch is meant for the far end.

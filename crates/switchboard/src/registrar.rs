@@ -90,6 +90,7 @@ pub(crate) fn register(
             .into_iter()
             .map(|(contact, expires)| Update {
                 instance: contact.params.get("+sip.instance").map(str::to_owned),
+                reg_id: None,
                 q: preference(&contact),
                 contact: contact.uri,
                 inbound,

@@ -7,15 +7,19 @@ use std::time::{Duration, Instant};
 use sip_core::call::{Call, CallConfig, CallEvent};
 use sip_core::dispatch::{self, OwnerKey};
 use sip_core::transaction::ServerKey;
-use sip_core::{Inbound, Output, Path, ResolveError, ResolveId, Transport, TransportError};
-use sip_message::{HeaderName, Method, NameAddr, Request, Response, StatusCode, Uri};
+use sip_core::{Inbound, Output, Path, ResolveId, Transport, TransportError};
+use sip_message::{Host, Method, NameAddr, Request, Response, StatusCode, Uri};
 
 use super::{Action, Exchange, Fate};
 use crate::numbers::Number;
 use crate::proxy::Sending;
+use crate::sources::Source;
 
-/// Calls to test numbers at most.
-const LINES: usize = 512;
+/// Calls to test numbers at most, those included that are over and may have to repeat a message.
+const LINES: usize = 4_096;
+/// Of one source at most; and of one that nobody knows.
+const LINES_OF_A_SOURCE: usize = LINES / 2;
+const LINES_OF_A_STRANGER: usize = LINES / 4;
 /// How long the number that is never answered rings: a caller that died must not ring for ever.
 const RING_LIMIT: Duration = Duration::from_secs(30 * 60);
 
@@ -33,6 +37,8 @@ pub(super) struct Lines {
     alarms: BTreeSet<(Instant, LineId)>,
     /// Lines that were told something since they were last drained.
     touched: Vec<LineId>,
+    /// How many calls each source has.
+    sources: HashMap<Source, usize>,
     last: u64,
 }
 
@@ -49,12 +55,16 @@ struct Line {
 
 enum LineInput {
     Event(CallEvent),
-    Resolved(ResolveId, Option<Path>),
+    Resolved(ResolveId, Path),
 }
 
 impl Lines {
     pub(super) fn len(&self) -> usize {
         self.lines.len()
+    }
+
+    fn of_source(&self, source: Source) -> usize {
+        self.sources.get(&source).copied().unwrap_or_default()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -112,6 +122,7 @@ impl Lines {
         if let Some(key) = &key {
             self.by_request.insert(key.clone(), id);
         }
+        *self.sources.entry(Source::of(&inbound)).or_default() += 1;
         let line = Line {
             call,
             number,
@@ -137,6 +148,13 @@ impl Lines {
             if let Some(key) = &line.server_key {
                 self.by_request.remove(key);
             }
+            let source = Source::of(&line.inbound);
+            if let Some(count) = self.sources.get_mut(&source) {
+                *count -= 1;
+                if *count == 0 {
+                    self.sources.remove(&source);
+                }
+            }
             self.lines.remove(&id);
         } else if let Some(at) = deadline {
             line.filed = Some(at);
@@ -161,7 +179,14 @@ impl Exchange {
             Method::Options => return Some(self.answer(&request, StatusCode::OK)),
             _ => return Some(self.answer(&request, StatusCode::METHOD_NOT_ALLOWED)),
         }
-        if self.lines.len() >= LINES {
+        let source = Source::of(&inbound);
+        let most = if self.sources.is_trusted(now, source) {
+            LINES_OF_A_SOURCE
+        } else {
+            LINES_OF_A_STRANGER
+        };
+        if self.lines.len() >= LINES || self.lines.of_source(source) >= most {
+            self.tally.refused_full += 1;
             return Some(self.answer(&request, StatusCode::SERVICE_UNAVAILABLE));
         }
         let mut local = NameAddr::new(request.uri.clone());
@@ -189,20 +214,12 @@ impl Exchange {
 
     /// A 401 or 407 has to ask for something (§8.1.3.5).
     fn answer_with_status(&mut self, now: Instant, request: &Request, status: StatusCode) -> Fate {
-        let mut fate = self.answer(request, status);
-        if let Fate::Answer(response) = &mut fate {
-            let (verifier, name) = match status {
-                StatusCode::UNAUTHORIZED => (&mut self.www, HeaderName::WwwAuthenticate),
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                    (&mut self.proxy, HeaderName::ProxyAuthenticate)
-                }
-                _ => return fate,
-            };
-            for value in verifier.challenge(now, false) {
-                response.headers.push(name.clone(), value);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                self.ask_for_login(now, request, status, false)
             }
+            _ => self.answer(request, status),
         }
-        fate
     }
 
     /// The line of a test number has its session description.
@@ -271,7 +288,7 @@ impl Exchange {
                     uri,
                     transport,
                 } => {
-                    let path = self.resolve(&uri, transport);
+                    let path = path_to_caller(&line.inbound, &uri, transport);
                     inputs.push_back(LineInput::Resolved(question, path));
                 }
                 Output::Event(event) => inputs.push_back(LineInput::Event(event)),
@@ -283,21 +300,13 @@ impl Exchange {
         }
     }
 
-    fn resolve(&self, uri: &Uri, transport: Option<Transport>) -> Option<Path> {
-        let path = *self.destination_of(uri)?.path();
-        Some(transport.map_or(path, |transport| path.over(transport)))
-    }
-
     fn on_line_input(&mut self, now: Instant, id: LineId, input: LineInput) {
         let Some(line) = self.lines.lines.get_mut(&id) else {
             return;
         };
         match input {
             LineInput::Resolved(question, path) => {
-                let result = path
-                    .map(|path| vec![path])
-                    .ok_or_else(|| ResolveError::NotFound("no address".to_owned()));
-                line.call.handle_resolved(now, question, result);
+                line.call.handle_resolved(now, question, Ok(vec![path]));
             }
             LineInput::Event(CallEvent::Offer { body }) => self.on_line_offer(now, id, Some(body)),
             LineInput::Event(CallEvent::OfferWanted) => self.on_line_offer(now, id, None),
@@ -337,4 +346,16 @@ impl Exchange {
             });
         }
     }
+}
+
+/// The way back to a caller: where its call came from, whatever its Contact says, or one INVITE would
+/// have us call whomever it names. A Contact at the very same address tells the port.
+fn path_to_caller(inbound: &Inbound, contact: &Uri, transport: Option<Transport>) -> Path {
+    let mut path = inbound.path;
+    let ip = contact.sip_host().and_then(Host::ip);
+    if path.transport == Transport::Udp && ip == Some(path.remote.ip()) {
+        let port = contact.port.unwrap_or(path.transport.default_port());
+        path.remote.set_port(port);
+    }
+    transport.map_or(path, |transport| path.over(transport))
 }

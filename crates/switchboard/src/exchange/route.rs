@@ -1,6 +1,5 @@
 //! Where a request goes next, and how its copy looks (RFC 3261 §16.4 to §16.6).
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -8,49 +7,87 @@ use sip_core::{Destination, Inbound, Path, Transport};
 use sip_message::{HeaderName, Method, NameAddr, Request, StatusCode, Uri, Via};
 
 use super::{Action, Exchange, Fate};
-use crate::location::{Aor, Binding};
+use crate::location::{Aor, Binding, address_of};
 use crate::proxy::{Sending, Target};
+use crate::seal::{Hop, Ways};
 
-/// URI parameter of our Record-Route by which we know that a dialog really came through us.
-const SEAL: &str = "seal";
+/// RFC 5626 §5.3.1: the connection to the phone is gone.
+const FLOW_FAILED: StatusCode = match StatusCode::new(430) {
+    Some(status) => status,
+    None => StatusCode::SERVER_INTERNAL_ERROR,
+};
+
+/// What the Routes of a request say.
+struct Routed {
+    /// The side of the dialog that it goes to, when one of our Routes on top was made for this very
+    /// dialog.
+    toward: Option<Hop>,
+    /// Whether a Route of ours claims to be that.
+    claims: bool,
+    /// The first Route that is not ours.
+    next: Option<Uri>,
+}
 
 impl Exchange {
-    /// Requests inside a dialog come with the Route that our Record-Route made (§16.4, §16.12).
-    pub(super) fn follow_route(&mut self, request: &Request, inbound: Inbound) -> Option<Fate> {
-        let (hop, sealed) = self.next_hop(request)?;
+    /// Requests inside a dialog come with the Route that our Record-Route made (§16.4, §16.12), and
+    /// go where that says: it cannot be written by anybody else. `None`: a request that opens
+    /// something, for the address that its request URI says.
+    pub(super) fn follow_route(&mut self, request: &Request, answer_to: Inbound) -> Option<Fate> {
+        let routed = self.read_routes(request);
         let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
-        if !in_dialog {
-            // An outbound proxy's Route on a new request: we are it, and look the request up.
-            return None;
+        match routed {
+            Routed {
+                toward: Some(hop), ..
+            } if in_dialog => {
+                let uri = routed.next.as_ref().unwrap_or(&request.uri);
+                let Some(destination) = self.way_toward(&hop, uri) else {
+                    return Some(self.answer(request, FLOW_FAILED));
+                };
+                if self.is_ours(&destination.path().remote) {
+                    return Some(self.answer(request, StatusCode::LOOP_DETECTED));
+                }
+                let target = self.target(request, None, Hop { destination, ..hop }, answer_to);
+                Some(match target {
+                    Some(target) => Fate::Forward(vec![target]),
+                    None => self.answer(request, StatusCode::TOO_MANY_HOPS),
+                })
+            }
+            // §12.2.2: the dialog is none that came through us.
+            _ if in_dialog => {
+                self.not_relayed();
+                let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+                Some(self.answer(request, status))
+            }
+            Routed {
+                toward: None,
+                claims: true,
+                ..
+            } => {
+                self.not_relayed();
+                Some(self.answer(request, StatusCode::FORBIDDEN))
+            }
+            Routed {
+                next: Some(next), ..
+            } if self.table_destination(&next).is_none() => {
+                self.not_relayed();
+                Some(self.answer(request, StatusCode::FORBIDDEN))
+            }
+            _ => None,
         }
-        let Some(destination) = self.destination_of(&hop) else {
-            return Some(self.answer(request, StatusCode::NOT_FOUND));
-        };
-        if self.is_ours(&destination.path().remote) {
-            return Some(self.answer(request, StatusCode::LOOP_DETECTED));
-        }
-        // Whoever could write any Route could have us send anything anywhere.
-        if !sealed && !self.is_known(&hop, &destination) {
-            return None;
-        }
-        Some(match self.target(request, None, destination, inbound) {
-            Some(target) => Fate::Forward(vec![target]),
-            None => self.answer(request, StatusCode::TOO_MANY_HOPS),
-        })
     }
 
     /// The ACK of a 2xx has no transaction (§16.11): it goes its way once.
-    pub(super) fn forward_ack(&mut self, request: &Request, inbound: Inbound) {
-        let Some((hop, sealed)) = self.next_hop(request) else {
+    pub(super) fn forward_ack(&mut self, request: &Request, answer_to: Inbound) {
+        let routed = self.read_routes(request);
+        let Some(hop) = routed.toward else {
             return;
         };
-        let Some(destination) = self.destination_of(&hop) else {
+        let uri = routed.next.as_ref().unwrap_or(&request.uri);
+        let Some(destination) = self.way_toward(&hop, uri) else {
             return;
         };
-        let may = sealed || self.is_known(&hop, &destination);
-        if may
-            && !self.is_ours(&destination.path().remote)
-            && let Some(target) = self.target(request, None, destination, inbound)
+        if !self.is_ours(&destination.path().remote)
+            && let Some(target) = self.target(request, None, Hop { destination, ..hop }, answer_to)
         {
             let bytes = target.request.to_bytes();
             self.actions
@@ -61,7 +98,7 @@ impl Exchange {
     /// A strict router before us put our Route into the request URI, and the real one at the end
     /// of the Routes (§16.4).
     pub(super) fn undo_strict_routing(&self, request: &mut Request) {
-        if !self.is_our_route(&request.uri) || !request.uri.params.has(SEAL) {
+        if !self.is_our_route(&request.uri) || self.side_of(request, &request.uri).is_none() {
             return;
         }
         let mut routes = request.headers.routes().unwrap_or_default();
@@ -72,20 +109,84 @@ impl Exchange {
         set_routes(request, &routes);
     }
 
-    /// Where an ongoing dialog wants to go when its top Route is ours, and whether the Route is
-    /// one that we made for this very dialog.
-    fn next_hop(&self, request: &Request) -> Option<(Uri, bool)> {
-        let routes = request.headers.routes().unwrap_or_default();
-        let top = routes.first().filter(|top| self.is_our_route(&top.uri))?;
-        let seal = self.seal_of(request);
-        let sealed = top.uri.params.get(SEAL) == Some(seal.as_str());
-        let next = routes.iter().find(|route| !self.is_our_route(&route.uri));
-        Some((next.map_or(&request.uri, |next| &next.uri).clone(), sealed))
+    /// The first Route that is not ours.
+    pub(super) fn next_route(&self, request: &Request) -> Option<Uri> {
+        self.read_routes(request).next
     }
 
-    /// Somebody whom one may reach through us anyway.
-    fn is_known(&self, hop: &Uri, destination: &Destination) -> bool {
-        self.location.way_to(hop).is_some() || self.hosts.has_addr(&destination.path().remote)
+    fn read_routes(&self, request: &Request) -> Routed {
+        let routes = request.headers.routes().unwrap_or_default();
+        let ours = routes
+            .iter()
+            .take_while(|route| self.is_our_route(&route.uri));
+        let claimed: Vec<&Uri> = ours
+            .map(|route| &route.uri)
+            .filter(|uri| uri.user.is_some())
+            .collect();
+        let next = routes.iter().find(|route| !self.is_our_route(&route.uri));
+        Routed {
+            toward: claimed.iter().find_map(|uri| self.side_of(request, uri)),
+            claims: !claimed.is_empty(),
+            next: next.map(|route| route.uri.clone()),
+        }
+    }
+
+    /// The side of the dialog that a request with this Route goes to: away from its sender.
+    fn side_of(&self, request: &Request, route: &Uri) -> Option<Hop> {
+        let token = route.user.as_deref()?;
+        let call_id = request.headers.get(HeaderName::CallId)?;
+        let (from, to) = (request.headers.from().ok()?, request.headers.to().ok()?);
+        let open = |tag: Option<&str>| Ways::open(&self.secret, token, call_id, tag?);
+        let by_caller = open(from.tag()).map(|ways| ways.callee);
+        by_caller.or_else(|| open(to.tag()).map(|ways| ways.caller))
+    }
+
+    /// The way to a side of a dialog: that by which the dialog was made, unless the same user has
+    /// registered the Contact that is wanted now by another, or the old one is gone.
+    fn way_toward(&self, hop: &Hop, uri: &Uri) -> Option<Destination> {
+        let is_alive = match hop.destination {
+            Destination::Flow { id, path } => {
+                !path.transport.is_reliable() || self.live.contains(&id)
+            }
+            Destination::Path(_) => true,
+        };
+        if is_alive && self.contact_digest(uri) == hop.contact {
+            return Some(hop.destination);
+        }
+        let same_user = |aor: &Aor| hop.owner != 0 && self.owner_digest(aor) == hop.owner;
+        match self.location.way_of(uri, same_user) {
+            Some(inbound) => Some(inbound.destination()),
+            None => is_alive.then_some(hop.destination),
+        }
+    }
+
+    fn owner_digest(&self, aor: &Aor) -> u32 {
+        let (user, domain) = (aor.user.as_bytes(), aor.domain.as_bytes());
+        self.secret.short(&[b"owner", user, domain]).max(1)
+    }
+
+    fn contact_digest(&self, uri: &Uri) -> u32 {
+        let address = address_of(uri).unwrap_or_default();
+        self.secret.short(&[b"contact", address.as_bytes()])
+    }
+
+    /// Where a copy goes, and as whose phone.
+    pub(super) fn hop(&self, destination: Destination, owner: Option<&Aor>, contact: &Uri) -> Hop {
+        Hop {
+            destination,
+            owner: owner.map_or(0, |aor| self.owner_digest(aor)),
+            contact: self.contact_digest(contact),
+        }
+    }
+
+    /// The sender of a request, whom requests the other way are to reach.
+    fn sender(&self, request: &Request, answer_to: Inbound) -> Hop {
+        let from = request.headers.from().ok();
+        let aor = from.and_then(|from| Aor::of(&from.uri));
+        let aor = aor.filter(|aor| self.location.is_from(aor, &answer_to));
+        let contact = request.headers.contact().ok();
+        let contact = contact.map_or_else(|| request.uri.clone(), |contact| contact.uri);
+        self.hop(answer_to.destination(), aor.as_ref(), &contact)
     }
 
     /// The host table's address for a request that is not for us.
@@ -95,48 +196,62 @@ impl Exchange {
         Some(Destination::Path(self.path_to(transport_of(uri)?, addr)))
     }
 
-    pub(super) fn find_bindings(&mut self, now: Instant, uri: &Uri) -> Vec<Binding> {
-        let Some(aor) = Aor::of(uri) else {
-            return Vec::new();
-        };
+    /// Who is meant by a request URI, and where they can be reached.
+    pub(super) fn find_bindings(&mut self, now: Instant, uri: &Uri) -> Option<(Aor, Vec<Binding>)> {
+        let aor = Aor::of(uri)?;
         let exact = self.location.bindings(now, &aor);
         if !exact.is_empty() {
-            return exact;
+            return Some((aor, exact));
         }
         // Those who dial a name at our own address mean whoever has that name.
-        let at_our_address = uri
-            .sip_host()
-            .and_then(sip_message::Host::ip)
-            .is_some_and(|ip| self.is_our_ip(ip));
-        if at_our_address {
-            self.location.bindings_of_user(now, &aor.user)
-        } else {
-            Vec::new()
+        if !self.is_at_our_address(uri) {
+            return None;
         }
+        let aor = self.location.only_of_user(now, &aor.user)?;
+        let bindings = self.location.bindings(now, &aor);
+        (!bindings.is_empty()).then_some((aor, bindings))
+    }
+
+    pub(super) fn is_at_our_address(&self, uri: &Uri) -> bool {
+        let ip = uri.sip_host().and_then(sip_message::Host::ip);
+        ip.is_some_and(|ip| self.is_our_ip(ip))
     }
 
     /// One copy for each binding that can be reached without coming back to us.
     pub(super) fn targets_of(
         &mut self,
         request: &Request,
+        aor: &Aor,
         bindings: Vec<Binding>,
-        inbound: Inbound,
+        answer_to: Inbound,
     ) -> Vec<Target> {
         let mut targets = Vec::new();
         for binding in bindings {
             let destination = if binding.alive {
                 Some(binding.inbound.destination())
             } else {
-                self.destination_of(&binding.contact)
+                self.at_its_contact(&binding)
             };
             if let Some(destination) = destination
                 && binding.contact.sip_host().is_some()
                 && !self.is_ours(&destination.path().remote)
             {
-                targets.extend(self.target(request, Some(binding.contact), destination, inbound));
+                let hop = self.hop(destination, Some(aor), &binding.contact);
+                targets.extend(self.target(request, Some(binding.contact), hop, answer_to));
             }
         }
         targets
+    }
+
+    /// Where a phone listens whose connection has ended: at the address that it registered from. No
+    /// Contact has us send to anybody else.
+    fn at_its_contact(&self, binding: &Binding) -> Option<Destination> {
+        let contact = &binding.contact;
+        let transport = transport_of(contact)?;
+        let ip = contact.sip_host()?.ip()?;
+        let addr = SocketAddr::new(ip, contact.port.unwrap_or(transport.default_port()));
+        let came_from = binding.inbound.path.remote.ip();
+        (ip == came_from).then(|| Destination::Path(self.path_to(transport, addr)))
     }
 
     /// A copy of a request for one target (§16.6); `None` when it has come too far.
@@ -144,9 +259,10 @@ impl Exchange {
         &mut self,
         request: &Request,
         uri: Option<Uri>,
-        destination: Destination,
-        inbound: Inbound,
+        callee: Hop,
+        answer_to: Inbound,
     ) -> Option<Target> {
+        let destination = callee.destination;
         let mut copy = request.clone();
         if let Some(uri) = uri {
             copy.uri = uri;
@@ -158,15 +274,15 @@ impl Exchange {
             copy.method,
             Method::Invite | Method::Subscribe | Method::Refer
         ) {
-            let seal = self.seal_of(request);
-            let (from, to) = (inbound.path, *destination.path());
+            let token = self.token(request, callee, answer_to)?;
+            let (from, to) = (answer_to.path, *destination.path());
             // Two entries when the ways differ, each with the address its side can reach.
             if from.transport != to.transport || from.local != to.local {
                 copy.headers
-                    .insert_first(HeaderName::RecordRoute, record_route(from, &seal));
+                    .insert_first(HeaderName::RecordRoute, record_route(from, &token));
             }
             copy.headers
-                .insert_first(HeaderName::RecordRoute, record_route(to, &seal));
+                .insert_first(HeaderName::RecordRoute, record_route(to, &token));
         }
         let branch = format!("{}.{}", self.tokens.branch(), self.loop_mark(request));
         let via = Via::parse(&destination.path().via_value(&branch)).ok()?;
@@ -176,6 +292,16 @@ impl Exchange {
             branch,
             destination,
         })
+    }
+
+    fn token(&self, request: &Request, callee: Hop, answer_to: Inbound) -> Option<String> {
+        let ways = Ways {
+            caller: self.sender(request, answer_to),
+            callee,
+        };
+        let call_id = request.headers.get(HeaderName::CallId)?;
+        let from = request.headers.from().ok()?;
+        Some(ways.seal(&self.secret, call_id, from.tag().unwrap_or_default()))
     }
 
     /// Takes our Routes off the top, and makes room for a strict router that comes next (§16.6
@@ -223,41 +349,17 @@ impl Exchange {
             .filter(|route| !self.is_our_route(&route.uri))
             .map(|route| route.uri.to_string())
             .collect();
-        self.keyed(&(
-            "loop",
-            request.uri.to_string(),
-            routes,
-            headers.get(HeaderName::From),
-            headers.get(HeaderName::To),
-            headers.get(HeaderName::CallId),
-            headers.get(HeaderName::CSeq),
-        ))
-    }
-
-    fn seal_of(&self, request: &Request) -> String {
-        self.keyed(&("seal", request.headers.get(HeaderName::CallId)))
-    }
-
-    /// Sixteen digits that only we can make.
-    fn keyed(&self, value: &impl Hash) -> String {
-        let mut hasher = DefaultHasher::new();
-        self.secret.0.hash(&mut hasher);
-        value.hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    }
-
-    /// The way to a next hop: that by which it registered, else what its URI says.
-    pub(super) fn destination_of(&self, hop: &Uri) -> Option<Destination> {
-        if let Some(inbound) = self.location.way_to(hop) {
-            return Some(inbound.destination());
-        }
-        let transport = transport_of(hop)?;
-        let host = hop.sip_host()?;
-        let addr = match host.ip() {
-            Some(ip) => SocketAddr::new(ip, hop.port.unwrap_or(transport.default_port())),
-            None => self.hosts.find(&host.to_string())?,
-        };
-        Some(Destination::Path(self.path_to(transport, addr)))
+        let of = |name| headers.get(name).unwrap_or_default().as_bytes();
+        let (uri, routes) = (request.uri.to_string(), routes.join(","));
+        self.secret.digits(&[
+            b"loop",
+            uri.as_bytes(),
+            routes.as_bytes(),
+            of(HeaderName::From),
+            of(HeaderName::To),
+            of(HeaderName::CallId),
+            of(HeaderName::CSeq),
+        ])
     }
 
     fn path_to(&self, transport: Transport, remote: SocketAddr) -> Path {
@@ -331,7 +433,7 @@ fn set_routes(request: &mut Request, routes: &[NameAddr]) {
     }
 }
 
-fn record_route(path: Path, seal: &str) -> String {
+fn record_route(path: Path, token: &str) -> String {
     let (local, transport) = (path.local, path.transport.as_str());
-    format!("<sip:{local};transport={transport};lr;{SEAL}={seal}>")
+    format!("<sip:{token}@{local};transport={transport};lr>")
 }

@@ -139,7 +139,7 @@ fn a_caller_that_died_does_not_ring_or_talk_for_ever() {
     let ack = within(&ok.clone(), "ACK", 1, "");
     bench.say(ALICE, &ack);
     bench.wait_s(3_600);
-    assert_eq!(bench.exchange.counts()[1], 1);
+    assert_eq!(bench.exchange.counts().lines, 1);
     bench.exchange.hang_up_line(bench.now, line);
     bench.act();
     bench.request_to(ALICE, "BYE");
@@ -166,11 +166,16 @@ fn a_number_speaks_only_calls() {
 }
 
 #[test]
-fn lines_are_bounded() {
+fn lines_are_bounded_for_each_source_and_in_all() {
     let mut bench = Bench::open();
-    for n in 0..600 {
+    for n in 0..1_100 {
         bench.say(ALICE, &dial("ring", n, "v=0"));
+        bench.wait(Duration::from_millis(20));
     }
-    assert_eq!(bench.exchange.counts()[1], 512);
+    assert_eq!(bench.exchange.counts().lines, 1_024);
     bench.response_to(ALICE, 503);
+    let other = dial("ring", 5_000, "v=0").replace("10.0.0.1", "10.0.0.2");
+    bench.say(BOB, &other);
+    bench.response_to(BOB, 180);
+    assert!(bench.exchange.counts().refused_full > 0);
 }

@@ -205,7 +205,8 @@ fn assert_all_forgotten(net: &mut Net, board: NodeId) {
     let Peer::Board(bench) = net.node(board) else {
         panic!("the switchboard");
     };
-    assert_eq!(bench.exchange.counts()[..2], [0, 0]);
+    let counts = bench.exchange.counts();
+    assert_eq!((counts.requests, counts.lines), (0, 0));
 }
 
 #[test]

@@ -457,14 +457,19 @@ fn the_host_table_leads_elsewhere_even_for_our_numbers() {
     };
     bench.say(ALICE, &register.text());
     bench.request_to("10.0.0.3:5070", "REGISTER");
-    assert_eq!(bench.exchange.counts()[2], 0);
+    assert_eq!(bench.exchange.counts().bindings, 0);
 }
 
-/// A call between Alice and Bob is up: Alice's route set and Bob's Contact.
+/// A call between Alice and Bob is up: Alice's route set.
 fn talking(bench: &mut Bench) -> String {
+    talking_by(bench, Transport::Udp)
+}
+
+/// The same with Bob by another transport.
+fn talking_by(bench: &mut Bench, transport: Transport) -> String {
     bench.say(ALICE, &Ask::default().text());
     let copy = bench.request_to(BOB, "INVITE");
-    bench.say(BOB, &reply(&copy, 200, "b", BOB));
+    bench.say_by(transport, BOB, &reply(&copy, 200, "b", BOB));
     let ok = bench.response_to(ALICE, 200);
     let routes = routes_of(&ok);
     let routes: Vec<String> = routes.iter().map(|r| format!("Route: {r}\r\n")).collect();
@@ -551,15 +556,136 @@ fn we_are_no_open_relay() {
     let ack = within("ACK", 4, far, "Route: <sip:10.0.0.9:5060;lr>\r\n");
     bench.say(ALICE, &ack);
     assert_eq!(bench.heard(), [""; 0]);
-    // Through us to a phone that is registered it is no harm.
-    let bob = within(
-        "BYE",
-        5,
-        &format!("sip:bob@{BOB}"),
-        "Route: <sip:10.0.0.9:5060;lr>\r\n",
-    );
-    bench.say(ALICE, &bob);
+    // A phone that is registered is reached within a dialog only by those who are in it.
+    let registered = format!("sip:bob@{BOB}");
+    for (n, route) in ["", "Route: <sip:10.0.0.9:5060;lr>\r\n"].iter().enumerate() {
+        bench.say(ALICE, &within("BYE", 5 + n as u32, &registered, route));
+        bench.response_to(ALICE, 481);
+    }
+    assert_eq!(bench.heard(), [""; 0]);
+    // Neither a Route behind ours nor one that claims to be sealed leads a new request anywhere.
+    for (n, route) in [
+        "<sip:10.0.0.9:5060;lr>, <sip:203.0.113.5;lr>",
+        "<sip:203.0.113.5;lr>",
+        "<sip:AAAA@10.0.0.9:5060;lr>",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let ask = Ask {
+            method: "MESSAGE",
+            headers: &format!("Route: {route}\r\n"),
+            branch: &format!("z9hG4bKroute{n}"),
+            ..Ask::default()
+        };
+        bench.say(ALICE, &ask.text());
+        bench.response_to(ALICE, 403);
+    }
+    assert_eq!(bench.heard(), [""; 0]);
+    assert_eq!(bench.exchange.counts().not_relayed, 7);
+}
+
+#[test]
+fn a_seal_of_ones_own_leads_to_ones_own_phones_only() {
+    let mut bench = one();
+    // Mallory calls herself, and has what the switchboard seals.
+    bench.register("mallory", CAROL);
+    let invite = Ask {
+        uri: "sip:mallory@board.test",
+        from: "<sip:mallory@board.test>;tag=m",
+        to: "<sip:mallory@board.test>",
+        via: CAROL,
+        headers: "Contact: <sip:mallory@10.0.0.3:5060>\r\n",
+        ..Ask::default()
+    };
+    bench.say(CAROL, &invite.text());
+    let copy = bench.request_to(CAROL, "INVITE");
+    let route = copy.headers.get(HeaderName::RecordRoute).expect("one");
+    let own = format!("Route: {route}\r\n");
+    for (n, (from, to)) in [("m", "zz"), ("zz", "m")].into_iter().enumerate() {
+        let message = Ask {
+            method: "MESSAGE",
+            uri: "sip:victim@203.0.113.5",
+            from: &format!("<sip:boss@board.test>;tag={from}"),
+            to: &format!("<sip:victim@203.0.113.5>;tag={to}"),
+            via: CAROL,
+            branch: &format!("z9hG4bKm{n}"),
+            cseq: 9,
+            headers: &own,
+            ..Ask::default()
+        };
+        bench.say(CAROL, &message.text());
+        let back = bench.request_to(CAROL, "MESSAGE");
+        assert!(bench.sent.is_empty(), "{back:?}");
+    }
+    // With other tags than those of the dialog it is nothing.
+    let stolen = Ask {
+        method: "BYE",
+        from: "<sip:mallory@board.test>;tag=x",
+        to: "<sip:bob@board.test>;tag=y",
+        branch: "z9hG4bKx",
+        headers: &own,
+        ..invite
+    };
+    bench.say(CAROL, &stolen.text());
+    bench.response_to(CAROL, 481);
+}
+
+#[test]
+fn who_registers_the_contact_of_another_gets_none_of_its_calls() {
+    let mut bench = Bench::open();
+    bench.register("alice", ALICE);
+    bench.register("bob", BOB);
+    let routes = talking(&mut bench);
+    // Mallory says that she is to be reached where Alice and Bob are.
+    for (user, at) in [("mallory", ALICE), ("mallory", BOB)] {
+        let contact = format!("<sip:{}@{at}>", if at == ALICE { "alice" } else { "bob" });
+        bench.register_contact(Transport::Udp, user, CAROL, &contact);
+    }
+    let back = Ask {
+        method: "INFO",
+        uri: "sip:alice@10.0.0.1:5060",
+        from: "<sip:bob@board.test>;tag=b",
+        to: "<sip:alice@board.test>;tag=alice",
+        via: BOB,
+        branch: "z9hG4bKback",
+        headers: &routes,
+        ..Ask::default()
+    };
+    bench.say(BOB, &back.text());
+    bench.request_to(ALICE, "INFO");
+    bench.say(ALICE, &within("BYE", 2, &format!("sip:bob@{BOB}"), &routes));
     bench.request_to(BOB, "BYE");
+    // A new call to the very Contact goes to who has it, too.
+    let direct = Ask {
+        uri: &format!("sip:bob@{BOB}"),
+        branch: "z9hG4bKdirect",
+        call_id: "direct",
+        ..Ask::default()
+    };
+    bench.say(ALICE, &direct.text());
+    bench.request_to(BOB, "INVITE");
+    assert_eq!(bench.heard(), [""; 0]);
+}
+
+#[test]
+fn a_phone_that_moved_and_registered_again_is_reached_where_it_is() {
+    let mut bench = Bench::open();
+    let contact = |at: &str| format!("<sip:bob@{at};transport=tcp>;+sip.instance=\"<urn:uuid:b>\"");
+    bench.register_contact(Transport::Tcp, "bob", BOB, &contact(BOB));
+    let routes = talking_by(&mut bench, Transport::Tcp);
+    // Its connection is gone, and it comes back from another address, with another Contact.
+    let flow = inbound(Transport::Tcp, BOB).flow;
+    bench.exchange.handle_flow_closed(flow);
+    let old = format!("sip:bob@{BOB};transport=tcp");
+    bench.say(ALICE, &within("INFO", 2, &old, &routes));
+    bench.response_to(ALICE, 430);
+    bench.register_contact(Transport::Tcp, "bob", DAVE, &contact(DAVE));
+    bench.say(
+        ALICE,
+        &within("INFO", 3, &format!("sip:bob@{DAVE};transport=tcp"), &routes),
+    );
+    bench.request_to(DAVE, "INFO");
 }
 
 #[test]
@@ -628,14 +754,21 @@ fn a_phone_behind_a_router_is_reached_within_the_dialog_as_well() {
 
 #[test]
 fn a_phone_whose_connection_is_gone_is_tried_at_its_contact() {
-    let mut bench = Bench::open();
-    let contact = format!("<sip:bob@{CAROL};transport=tcp>");
-    bench.register_contact(Transport::Tcp, "bob", BOB, &contact);
-    bench
-        .exchange
-        .handle_flow_closed(inbound(Transport::Tcp, BOB).flow);
-    bench.say(ALICE, &Ask::default().text());
-    bench.request_to(CAROL, "INVITE");
+    for (contact, reached) in [("10.0.0.2:5090", true), (CAROL, false)] {
+        let mut bench = Bench::open();
+        let header = format!("<sip:bob@{contact};transport=tcp>");
+        bench.register_contact(Transport::Tcp, "bob", BOB, &header);
+        let flow = inbound(Transport::Tcp, BOB).flow;
+        bench.exchange.handle_flow_closed(flow);
+        bench.say(ALICE, &Ask::default().text());
+        if reached {
+            bench.request_to(contact, "INVITE");
+        } else {
+            // Another machine than the one that registered is not called for it.
+            bench.response_to(ALICE, 480);
+            assert_eq!(bench.heard(), [""; 0]);
+        }
+    }
 }
 
 #[test]
@@ -653,11 +786,21 @@ fn strict_routers_before_and_after_us_are_understood() {
     assert_eq!(bye.uri.to_string(), format!("sip:bob@{BOB}"));
     assert!(!bye.headers.has(HeaderName::Route));
     // §16.6 step 6: the next one is strict.
+    let hosts = Hosts::parse("pbx.test 10.0.0.3:5060").expect("a table");
+    let mut bench = Bench::new(Users::Open, hosts);
+    let ask = Ask {
+        uri: "sip:bob@pbx.test",
+        ..Ask::default()
+    };
+    bench.say(ALICE, &ask.text());
+    let copy = bench.request_to(CAROL, "INVITE");
+    bench.say(CAROL, &reply(&copy, 200, "b", BOB));
+    let routes = routes_of(&bench.response_to(ALICE, 200));
     let after = within(
         "BYE",
         3,
         &format!("sip:bob@{BOB}"),
-        &format!("{routes}Route: <sip:{CAROL}>\r\n"),
+        &format!("Route: {}\r\nRoute: <sip:{CAROL}>\r\n", routes[0]),
     );
     bench.say(ALICE, &after);
     let bye = bench.request_to(CAROL, "BYE");
