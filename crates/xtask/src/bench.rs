@@ -9,27 +9,31 @@ mod mouth;
 mod peer;
 #[cfg(target_os = "linux")]
 mod proc;
+mod signalling;
 
 use self::figures::Figures;
 use crate::shell::{self, Fault, misuse};
 
-/// `cargo xtask bench [parse|register|calls|idle|media]`.
+/// `cargo xtask bench [parse|signalling|register|calls|idle|media]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
     let mut figures = Figures::default();
     match args.first().map(String::as_str) {
         Some("parse") => parse()?,
+        Some("signalling") => signalling::signalling(&mut figures)?,
         None => {
             for word in ["register", "calls", "idle", "media"] {
                 eprintln!("measuring {word} …");
                 live(word, &mut figures)?;
             }
+            eprintln!("measuring signalling …");
+            signalling::signalling(&mut figures)?;
             parse()?;
             println!();
         }
         Some(word @ ("register" | "calls" | "idle" | "media")) => live(word, &mut figures)?,
         Some(_) => {
             return Err(misuse(
-                "bench takes parse, register, calls, idle or media, or nothing",
+                "bench takes parse, signalling, register, calls, idle or media, or nothing",
             ));
         }
     }

@@ -29,6 +29,7 @@ cargo xtask VERB
   fuzz [TARGET] [--seconds N] run the fuzz targets (60 seconds each)
   bench                       all of these figures, as one table
   bench parse                 our parser beside others
+  bench signalling            one call inside the core, and what calls and registrations hold
   bench register|calls|idle|media
                               the release program on loopback, measured through /proc; idle also from
                               the start to the first frame, media also from mouth to ear and beside
