@@ -493,6 +493,13 @@ impl Call {
         }
         self.clients.retain(|task| !task.is_over());
         self.servers.retain(|task| !task.is_terminated());
+        // A call talks for hours and has nothing under way: the room goes back, it is the most of what a call holds.
+        if self.clients.is_empty() {
+            self.clients = Vec::new();
+        }
+        if self.servers.is_empty() {
+            self.servers = Vec::new();
+        }
         if self.phase == Phase::Ended {
             self.forget_finished();
         }
