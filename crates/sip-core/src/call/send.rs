@@ -155,6 +155,11 @@ impl Call {
         };
         let destination = attempt.destination;
         attempt.answered |= response.status.is_final();
+        // TCP was taken for the size of this one request; the next may fit a datagram (RFC 3261 §18.1.1).
+        let preferred = task
+            .too_large_for
+            .filter(|udp| over_tcp(*udp) == destination)
+            .unwrap_or(destination);
         if response.status == StatusCode::SERVICE_UNAVAILABLE {
             let fault = Fault::Unavailable(Box::new(response.clone()));
             if self.has_other_path(id) {
@@ -162,7 +167,7 @@ impl Call {
             }
             self.tell_tried(destination, &fault);
         }
-        self.prefer(&hop, destination);
+        self.prefer(&hop, preferred);
         let Some(task) = self.client(id) else { return };
         match task.purpose {
             Purpose::Invite => self.on_invite_response(now, id, response),

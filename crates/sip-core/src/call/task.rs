@@ -171,7 +171,7 @@ impl ClientTask {
                 self.too_large_for = Some(failed);
                 Some(over_tcp(failed))
             }
-            Fault::Transport(error) if *error != TransportError::TooLarge => {
+            Fault::Transport(TransportError::Refused) => {
                 self.too_large_for.filter(|udp| over_tcp(*udp) == failed)
             }
             _ => None,

@@ -612,6 +612,40 @@ fn a_request_too_large_for_udp_tries_tcp_and_comes_back_where_that_is_refused() 
 }
 
 #[test]
+fn case_28_a_large_invite_goes_by_tcp_and_says_so_and_nothing_small_follows_it_there() {
+    // RFC 3261 §18.1.1.
+    let transport = |request: &Request| request.headers.via_top().unwrap().transport.to_string();
+    let (mut net, alice, bob, request) = calling(Some(&[b'x'; 1400]));
+    assert_eq!(transport(&request), "TCP");
+    assert_eq!(phone(&net, alice).notices().len(), 1);
+    let ok = answer(&request, 200, "b", "sip:bob@192.0.2.2", ANSWER);
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    user(&mut net, alice, |call, now| {
+        call.info(now, "text/plain", b"x".to_vec())
+    });
+    wait(&mut net, 10);
+    assert_eq!(transport(&last(&net, bob, "ACK")), "UDP");
+    assert_eq!(transport(&last(&net, bob, "INFO")), "UDP");
+    let notices = phone(&net, alice).notices();
+    assert_eq!(notices.len(), 1, "one fallback, one notice: {notices:?}");
+
+    // Silence of the TCP stack is not its refusal: a datagram that the network would have to cut is
+    // no way then, and the call ends with what failed.
+    let (mut net, alice, bob, request) = calling(Some(&[b'x'; 1400]));
+    act(&mut net, alice, |phone, now| {
+        let via = request.headers.via_top().unwrap();
+        phone
+            .call()
+            .handle_transport_error(now, via.branch().unwrap(), TransportError::TimedOut);
+    });
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, bob, "INVITE").len(), 1);
+    let end = phone(&net, alice).ended();
+    assert!(matches!(end, Some(EndKind::Network { .. })), "{end:?}");
+}
+
+#[test]
 fn a_session_description_beside_isup_is_an_offer() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
