@@ -510,6 +510,69 @@ mod lines {
     }
 
     #[test]
+    fn case_37_lines_keep_their_number_order_and_version_through_a_whole_call() {
+        // RFC 3264 §6 and §8: a rejected line stays in its place with port 0, a line that is there
+        // is never taken away, and the version moves by one with each change and only then.
+        let first = body(&[
+            "m=video 7000 RTP/AVP 97",
+            "a=rtpmap:97 H264/90000",
+            "m=audio 6000 RTP/AVP 0",
+            "m=application 0 TCP/MSRP *",
+            "a=path:msrp://198.51.100.7:9/x;tcp",
+        ]);
+        let kinds = |bytes: &[u8]| -> Vec<String> {
+            let kind = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+            lines_of(bytes, "m=").iter().map(kind).collect()
+        };
+        let mut ours = ours();
+        let (answer, has) = ours.handle_offer(&first).unwrap();
+        assert_eq!(kinds(&answer), ["m=video", "m=audio", "m=application"]);
+        assert_eq!(has.remote, address("198.51.100.7:6000"));
+        let refused = lines_of(&answer, "m=")
+            .iter()
+            .filter(|l| l.contains(" 0 "))
+            .count();
+        assert_eq!(refused, 2, "what is refused is refused in its place");
+        let base = version(&answer);
+
+        // Each step: what is said, how many lines, how far the version is.
+        let mut lines = 3;
+        let mut last = answer;
+        let mut at = base;
+        for hold in [false, true, true, false] {
+            ours.set_hold(hold);
+            let offer = ours.offer();
+            assert_eq!(kinds(&offer).len(), lines, "no line is dropped");
+            assert_eq!(kinds(&offer)[..3], kinds(&last)[..3], "and none moves");
+            let without_origin = |bytes: &[u8]| {
+                let text = String::from_utf8(bytes.to_vec()).unwrap();
+                let kept = text.lines().filter(|line| !line.starts_with("o="));
+                kept.map(str::to_owned).collect::<Vec<_>>()
+            };
+            let changed = without_origin(&offer) != without_origin(&last);
+            at += u64::from(changed);
+            assert_eq!(version(&offer), at, "the version counts the changes");
+            let answer = body(&[
+                "m=video 0 RTP/AVP 97",
+                "m=audio 6000 RTP/AVP 0",
+                "m=application 0 TCP/MSRP *",
+            ]);
+            ours.handle_answer(&answer).unwrap();
+            last = offer;
+        }
+        assert!(at > base, "holding and resuming are changes");
+
+        // One line more from the peer, at the end; and our next offer has it, too.
+        let longer = String::from_utf8(first).unwrap() + "m=image 6200 udptl t38\r\n";
+        let longer = longer.replace("o=bob 1 1", "o=bob 1 2");
+        let (answer, _) = ours.handle_offer(longer.as_bytes()).unwrap();
+        lines += 1;
+        assert_eq!(kinds(&answer).len(), lines);
+        assert_eq!(kinds(&answer)[3], "m=image");
+        assert_eq!(kinds(&ours.offer()), kinds(&answer));
+    }
+
+    #[test]
     fn audio_moves_on_to_a_line_that_we_can_use() {
         let offer = body(&["m=audio 6000 RTP/SAVP 0", "m=audio 6002 RTP/AVP 0"]);
         let (answer, has) = ours().handle_offer(&offer).unwrap();

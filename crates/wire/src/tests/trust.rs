@@ -341,6 +341,59 @@ async fn an_address_is_not_told_as_a_server_name() {
     assert_eq!(told.recv().await, Some(None));
 }
 
+#[tokio::test]
+async fn case_32_the_domain_asked_for_is_told_and_checked_and_not_the_host_that_serves_it() {
+    // RFC 5922 §4 and §7.1: `example.org` has its server at `edge7.example` by SRV. What counts is
+    // the domain; a certificate of the host alone is one for somebody else.
+    let authority = Authority::new("Lab");
+    let asked = towards("example.org", &authority.pem());
+    let host = authority.issue_for("edge7.example");
+    let (found, shown) = fault(shake(&host, &asked).await);
+    let other = CertificateFault::OtherName {
+        asked: "example.org".to_owned(),
+    };
+    assert_eq!(found, other);
+    assert_eq!(shown.fingerprint, host.fingerprint());
+    let domain = authority.issue_for("example.org");
+    shake(&domain, &asked).await.expect("it is the domain's");
+    // The certificate is renewed by the same authority: another key, another fingerprint, and no
+    // question to anybody.
+    let renewed = authority.issue_for("example.org");
+    assert_ne!(renewed.fingerprint(), domain.fingerprint());
+    shake(&renewed, &asked).await.expect("renewed");
+
+    // What the server is told: the domain, without a final dot (RFC 6066 §3), and nothing at all
+    // where an address was asked for, of either family.
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(bind).await.expect("a listener");
+        let addr = listener.local_addr().expect("bound");
+        let (names, mut told) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let hello = tokio_rustls::LazyConfigAcceptor::new(Acceptor::default(), stream);
+                let name = hello.await.ok();
+                let name = name.and_then(|h| h.client_hello().server_name().map(str::to_owned));
+                let _ = names.send(name);
+            }
+        });
+        for (domain, expected) in [
+            (Some("Example.ORG."), Some("example.org")),
+            (Some("192.0.2.7"), None),
+            (Some("2001:db8::7"), None),
+            (None, None),
+        ] {
+            let towards = Towards {
+                domain: domain.map(str::to_owned),
+                ..asked.clone()
+            };
+            let _ = shake_at(addr, &towards).await;
+            let name = told.recv().await.expect("a hello");
+            let name = name.map(|name| name.to_ascii_lowercase());
+            assert_eq!(name.as_deref(), expected, "asked for {domain:?}");
+        }
+    }
+}
+
 #[test]
 fn files_of_our_own_are_checked_when_they_are_read() {
     let authority = Authority::new("Lab");

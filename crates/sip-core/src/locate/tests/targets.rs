@@ -51,6 +51,41 @@ fn a_failed_target_rests_and_is_tried_again_after_its_rest() {
 }
 
 #[test]
+fn case_31_silence_refusal_and_503_each_lead_to_the_next_and_poison_nothing() {
+    let start = Instant::now();
+    let faults = [
+        Fault::Silence,
+        Fault::Transport(TransportError::Refused),
+        Fault::Transport(TransportError::Unreachable),
+        Fault::Unavailable { retry_after: None },
+    ];
+    for fault in faults {
+        let mut targets = Targets::default();
+        targets.failed(start, server(1), &fault);
+        // RFC 3263 §4.3: the next one, and the others in their places.
+        assert_eq!(order(&targets, start, None), [2, 3], "{fault:?}");
+        // Not removed: it is listed, as one that rests and why.
+        let listing = targets.listing(start, &three(), None);
+        let resting: Vec<_> = listing
+            .iter()
+            .filter(|l| matches!(l.state, TargetState::Resting { .. }))
+            .collect();
+        assert_eq!((listing.len(), resting.len()), (3, 1), "{fault:?}");
+        // What failed once is the first again when its rest is over, as if nothing had been.
+        assert_eq!(
+            order(&targets, start + 30 * S, None),
+            [1, 2, 3],
+            "{fault:?}"
+        );
+        // And where all have failed somebody is tried all the same.
+        for n in [2, 3] {
+            targets.failed(start + S, server(n), &fault);
+        }
+        assert_eq!(order(&targets, start + 2 * S, None).len(), 1, "{fault:?}");
+    }
+}
+
+#[test]
 fn rests_double_with_each_failure_in_a_row_up_to_the_longest() {
     let mut now = Instant::now();
     let mut targets = Targets::new(RestTimes::default());
