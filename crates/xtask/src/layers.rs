@@ -52,6 +52,11 @@ const LAYERS: &[Layer] = &[
     free("trace", &["model", "sip-message"]),
     free("settings", &["model"]),
     free("wire", &["sip-message", "sip-core"]),
+    pure(
+        "replay",
+        &["sip-message", "sip-core"],
+        &["serde", "serde_json", "thiserror"],
+    ),
     free(
         "engine",
         &[
@@ -68,6 +73,7 @@ const LAYERS: &[Layer] = &[
             "trace",
             "settings",
             "wire",
+            "replay",
         ],
     ),
     free("control", &["model"]),
@@ -90,6 +96,7 @@ const LAYERS: &[Layer] = &[
             "sip-message",
             "model",
             "trace",
+            "replay",
             "settings",
             "audio",
             "engine",
@@ -191,6 +198,7 @@ const PURE_SOURCES: &[&str] = &[
     "nat",
     "codecs",
     "model",
+    "replay",
 ];
 
 /// Packages that must not be in Cargo.lock, unless they come from this checkout.

@@ -61,6 +61,23 @@ impl Home {
         }
     }
 
+    /// The account's own servers.
+    #[must_use]
+    pub fn servers(&self) -> &[Uri] {
+        &self.servers
+    }
+
+    /// The addresses at which one of them was met, the oldest first.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.iter().copied()
+    }
+
+    /// The realms in which the account has its login for certain.
+    #[must_use]
+    pub fn realms(&self) -> &[String] {
+        &self.realms
+    }
+
     /// Takes note of where a next hop was found (RFC 3263); that of a stranger teaches nothing.
     pub fn learn(&mut self, hop: &Uri, paths: &[Path]) {
         if self.is_server(hop) {

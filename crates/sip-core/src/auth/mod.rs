@@ -72,6 +72,16 @@ impl Credentials {
     pub fn username(&self) -> &str {
         &self.username
     }
+
+    /// The only realm that they are for, if there is one.
+    pub fn realm(&self) -> Option<&str> {
+        self.realm.as_deref()
+    }
+
+    /// Whether the secret is a bearer token and no password.
+    pub fn is_token(&self) -> bool {
+        self.is_token
+    }
 }
 
 impl fmt::Debug for Credentials {

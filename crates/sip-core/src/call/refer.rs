@@ -39,6 +39,20 @@ const THINKING: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReferId(u32);
 
+impl ReferId {
+    /// The transfer with this number, as [`ReferId::number`] told it.
+    #[must_use]
+    pub fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// How a transfer that we asked for goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReferProgress {
