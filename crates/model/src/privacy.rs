@@ -195,12 +195,13 @@ fn is_address(text: &str) -> bool {
 
 /// An identity with its person hidden: `****5910@telefonica.de`.
 ///
-/// One star for each hidden character; the last four characters of the user part and the whole
-/// domain stay, so that a support desk can still tell calls apart. A user part of four characters or
-/// fewer is hidden whole. Takes `user@host`, a SIP or tel URI, or a bare number or name.
+/// One star for each hidden character; the end of the user part and the whole domain stay, so that a
+/// support desk can still tell calls apart. Of the user part four characters stay and never more than
+/// half; one of four characters or fewer is hidden whole. Takes `user@host`, a SIP or tel URI, or a bare number or name.
 ///
 /// ```
 /// assert_eq!(model::mask_identity("sip:+34915775910@telefonica.de"), "sip:********5910@telefonica.de");
+/// assert_eq!(model::mask_identity("alice@example.com"), "***ce@example.com");
 /// assert_eq!(model::mask_identity("bob"), "***");
 /// ```
 pub fn mask_identity(identity: &str) -> String {
@@ -215,7 +216,7 @@ pub fn mask_identity(identity: &str) -> String {
     // A password in the user part is a secret, not an identity: it goes whole.
     let user = user.split(':').next().unwrap_or("");
     let length = user.chars().count();
-    let shown = if length > 4 { 4 } else { 0 };
+    let shown = if length > 4 { (length / 2).min(4) } else { 0 };
     let mut masked = String::with_capacity(identity.len());
     masked.push_str(scheme);
     masked.extend(std::iter::repeat_n('*', length - shown));
@@ -314,9 +315,11 @@ mod tests {
     fn short_names_and_passwords_are_hidden_whole() {
         assert_eq!(mask_identity("bob@example.com"), "***@example.com");
         assert_eq!(mask_identity("anna"), "****");
+        assert_eq!(mask_identity("12345"), "***45");
+        assert_eq!(mask_identity("1234567"), "****567");
         assert_eq!(
             mask_identity("sip:alice:s3cret@example.com"),
-            "sip:*lice@example.com"
+            "sip:***ce@example.com"
         );
         assert_eq!(mask_identity(""), "");
     }

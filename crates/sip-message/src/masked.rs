@@ -1,7 +1,7 @@
 //! What SIP's types show of themselves to `Debug`: their shape without their people.
 //!
 //! A `Debug` output ends up in logs, panics and the sentences of others, where no caller may be read.
-//! So the user part of a URI is masked but for its last four characters (`sip:****5910@telefonica.de`),
+//! So the user part of a URI is masked but for its end (`sip:****5910@telefonica.de`),
 //! display names and passwords are gone, header values, bodies and received octets are counted. What
 //! tells one transaction from another (branch, tag, addresses of machines) stays. The text itself is
 //! what `Display` and `to_bytes` write, for the wire.
@@ -37,10 +37,11 @@ const PLAIN: [&str; 12] = [
 /// What stands in place of a person's name.
 const HIDDEN: &str = "****";
 
-/// One star for each hidden character; four characters or fewer are hidden whole.
+/// One star for each hidden character; at most half of them and four are shown, and four or fewer are hidden whole.
 fn write_user(user: &str, f: &mut Formatter<'_>) -> Result {
     let length = user.chars().count();
-    let hidden = if length > 4 { length - 4 } else { length };
+    let shown = if length > 4 { (length / 2).min(4) } else { 0 };
+    let hidden = length - shown;
     for _ in 0..hidden {
         f.write_str("*")?;
     }
