@@ -48,6 +48,9 @@ pub enum IdentityError {
     /// The path of a WebSocket server.
     #[error("“{0}” is not a path; it looks like /ws")]
     WebSocketPath(String),
+    /// A header that requests carry already, or that steers them.
+    #[error("“{0}” is written by Tipring itself; a header of your own looks like X-Room: 42")]
+    OwnHeader(String),
     /// A codec.
     #[error("“{0}” is not a codec; there are opus, pcmu and pcma")]
     Codec(String),
@@ -178,7 +181,7 @@ impl Identity {
         let headers = settings
             .headers
             .iter()
-            .map(|line| parse_header(line).ok_or_else(|| IdentityError::Header(line.clone())))
+            .map(|line| parse_header(line.as_str()))
             .collect::<Result<_, _>>()?;
         let codecs = settings
             .codecs
@@ -391,9 +394,9 @@ fn parse_bind(text: &str) -> Option<SocketAddr> {
         .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 0)))
 }
 
-/// Headers that every request of ours has already, with their short forms: a second one would make
-/// the request unreadable.
-const OURS: [&str; 18] = [
+/// Headers that requests of ours have already, or that decide where they go and what they mean, with their short
+/// forms: a second one would make the request unreadable, or another one than we think it is.
+const OURS: [&str; 40] = [
     "Via",
     "v",
     "From",
@@ -410,8 +413,30 @@ const OURS: [&str; 18] = [
     "l",
     "Content-Type",
     "c",
+    "Content-Encoding",
+    "e",
     "Authorization",
     "Proxy-Authorization",
+    "Route",
+    "Record-Route",
+    "Path",
+    "Service-Route",
+    "Require",
+    "Proxy-Require",
+    "Supported",
+    "k",
+    "Allow",
+    "User-Agent",
+    "Session-Expires",
+    "x",
+    "Min-SE",
+    "RAck",
+    "RSeq",
+    "Event",
+    "o",
+    "Replaces",
+    "Refer-To",
+    "r",
 ];
 
 /// A path of HTTP (RFC 9112 §3.2.1), with or without a query.
@@ -424,15 +449,19 @@ fn websocket_path(text: &str) -> Result<String, IdentityError> {
     }
 }
 
-fn parse_header(line: &str) -> Option<(String, String)> {
-    let (name, value) = line.split_once(':')?;
+/// A header as a person writes it, `Name: value`.
+fn parse_header(line: &str) -> Result<(String, String), IdentityError> {
+    let wrong = || IdentityError::Header(line.to_owned());
+    let (name, value) = line.split_once(':').ok_or_else(wrong)?;
     let (name, value) = (name.trim(), value.trim());
     let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
-    let fine = !name.is_empty()
-        && name.chars().all(token)
-        && !value.contains(['\r', '\n'])
-        && !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name));
-    fine.then(|| (name.to_owned(), value.to_owned()))
+    if name.is_empty() || !name.chars().all(token) || value.contains(['\r', '\n', '\0']) {
+        return Err(wrong());
+    }
+    if OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+        return Err(IdentityError::OwnHeader(name.to_owned()));
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Whether settings can be used, said in a sentence when not.
@@ -498,7 +527,18 @@ mod tests {
         assert!(with(|s| s.aor = "example.com".into()).contains("sip:alice@example.com"));
         assert!(with(|s| s.bind = Some("nowhere".to_owned())).contains("192.0.2.10:5060"));
         assert!(with(|s| s.headers = vec!["X-A: 1\r\nVia: x".to_owned()]).contains("X-Room: 42"));
-        assert!(with(|s| s.headers = vec!["call-id: 42".to_owned()]).contains("X-Room: 42"));
+        for line in ["call-id: 42", "Route:", "Max-Forwards: 0", "k: 100rel"] {
+            let settings = AccountSettings {
+                headers: vec![line.to_owned()],
+                ..AccountSettings::new("sip:alice@example.com")
+            };
+            let said = check(&settings).expect_err("it is ours").to_string();
+            let name = line.split(':').next().unwrap_or_default();
+            assert!(
+                said.starts_with(&format!("“{name}” is written by Tipring itself")),
+                "{said}"
+            );
+        }
         assert!(with(|s| s.codecs = vec!["g729".to_owned()]).contains("opus"));
     }
 }
