@@ -7,7 +7,7 @@ use std::time::Duration;
 use control::{BindError, Publisher, Request, RpcError, Server};
 use eframe::egui;
 use engine::{CommandSender, Engine, EngineConfig, EngineHandle, GivenTenant, Hub};
-use model::{Event, TraceRecord};
+use model::{Command, Event, TraceRecord};
 use serde_json::{Value, json};
 use settings::Folders;
 use trace::redact::{RedactOptions, Redactor};
@@ -170,17 +170,42 @@ async fn answer(
 ) -> Result<Value, RpcError> {
     match request {
         Request::Command(command) => {
+            hub.read(|state| control::check(&command, state))?;
+            if let Command::AddAccount { settings, .. } | Command::UpdateAccount { settings, .. } =
+                &*command
+            {
+                engine::check_account(settings)
+                    .map_err(|error| RpcError::new(RpcError::INVALID_PARAMS, error.to_string()))?;
+            }
             sender.send(*command);
             Ok(Value::Null)
         }
         Request::ShowWindow => Ok(json!({"window": show.now()})),
         Request::Snapshot => {
             let mut snapshot = hub.snapshot();
+            newest(&mut snapshot.trace);
             mask(&mut snapshot.trace);
             serde_json::to_value(snapshot)
                 .map_err(|error| RpcError::new(RpcError::INTERNAL, error.to_string()))
         }
     }
+}
+
+/// Bytes that the trace in the answer to `snapshot` may have as JSON: a message of control characters takes six times
+/// its room there.
+const TRACE_JSON: usize = 6 << 20;
+
+/// Leaves the newest records, as many as fit; the recorder has the others.
+fn newest(records: &mut Vec<TraceRecord>) {
+    let mut room = TRACE_JSON;
+    let fit = records.iter().rev().take_while(|record| {
+        let size = serde_json::to_string(record).map_or(usize::MAX, |text| text.len());
+        let left = room.checked_sub(size);
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let surplus = records.len() - fit.count();
+    records.drain(..surplus);
 }
 
 #[cfg(test)]
@@ -212,6 +237,23 @@ mod tests {
                 bytes: Arc::from(text.as_bytes()),
             },
         }
+    }
+
+    #[test]
+    fn a_snapshot_holds_the_newest_records_that_fit() {
+        let record = |id| TraceRecord {
+            id,
+            body: TraceBody::Note {
+                topic: "t".to_owned(),
+                text: "\u{1}".repeat(256 << 10),
+                sip_call_id: None,
+            },
+            ..register()
+        };
+        let mut records: Vec<_> = (1..=10).map(record).collect();
+        newest(&mut records);
+        let ids: Vec<_> = records.iter().map(|r| r.id).collect();
+        assert_eq!(ids, [8, 9, 10], "each has a megabyte and a half as JSON");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::Event;
@@ -40,6 +40,9 @@ pub enum ClientError {
     /// Nobody listens there.
     #[error("Tipring is not running")]
     NotRunning,
+    /// No socket can have this path.
+    #[error("the path of the control socket may have {} characters; --control takes a shorter one: {}", door::PATH_BYTES, .0.display())]
+    PathTooLong(PathBuf),
     /// It answered with an error.
     #[error(transparent)]
     Refused(#[from] RpcError),
@@ -60,6 +63,9 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotRunning`] when there is none.
     pub async fn connect(path: &Path) -> Result<Self, ClientError> {
+        if path.as_os_str().len() > door::PATH_BYTES {
+            return Err(ClientError::PathTooLong(path.to_owned()));
+        }
         let (reader, writer) = door::connect(path)
             .await
             .map_err(|error| match error.kind() {

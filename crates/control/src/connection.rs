@@ -76,11 +76,13 @@ async fn read<H, F>(
             Line::Bad(error) => Some(rpc::answer(&Value::Null, Err(error))),
             Line::One(call) => answer(call, outbox, limits, publisher, handler).await,
             Line::Batch(calls) => {
-                let mut answers = Vec::new();
-                for call in calls {
-                    answers.extend(answer(call, outbox, limits, publisher, handler).await);
+                let answers = batch(calls, outbox, limits, publisher, handler).await;
+                if let Some(answers) = answers
+                    && !outbox.send(answers.into()).await
+                {
+                    return;
                 }
-                (!answers.is_empty()).then_some(Value::Array(answers))
+                continue;
             }
         };
         if let Some(reply) = reply
@@ -90,6 +92,57 @@ async fn read<H, F>(
         }
     }
 }
+
+/// Answers the calls of a batch one after the other; `None` when all are notifications. Each answer becomes text at
+/// once, and what has no room any more is refused: a line of 64 short questions is no order for 64 long answers.
+async fn batch<H, F>(
+    calls: Vec<Call>,
+    outbox: &Outbox,
+    limits: &Limits,
+    publisher: &Publisher,
+    handler: &H,
+) -> Option<String>
+where
+    H: Fn(Request) -> F,
+    F: Future<Output = Result<Value, RpcError>>,
+{
+    let mut answers = String::new();
+    for call in calls {
+        let id = call.id.clone();
+        let is_full = answers.len() >= limits.batch_bytes;
+        let told = match (&call.asked, &id) {
+            // What is long is not even put together when there is no room for it.
+            (Ok(Asked::Of(Request::Snapshot)), Some(id)) if is_full => no_room(id, limits),
+            _ => match answer(call, outbox, limits, publisher, handler).await {
+                Some(answer) => answer.to_string(),
+                None => continue,
+            },
+        };
+        let told = match &id {
+            Some(id) if told.len() > SHORT && answers.len() + told.len() > limits.batch_bytes => {
+                no_room(id, limits)
+            }
+            _ => told,
+        };
+        answers.push(if answers.is_empty() { '[' } else { ',' });
+        answers.push_str(&told);
+    }
+    (!answers.is_empty()).then(|| answers + "]")
+}
+
+fn no_room(id: &Value, limits: &Limits) -> String {
+    let error = RpcError::new(
+        RpcError::TOO_LONG,
+        format!(
+            "the answers to a batch have at most {} bytes; ask for this on a line of its own",
+            limits.batch_bytes
+        ),
+    );
+    rpc::answer(id, Err(error)).to_string()
+}
+
+/// Bytes of an answer that says yes or no, whatever its id: those are given also when there is no room.
+const SHORT: usize = 1 << 10;
 
 /// Answers one call; `None` for a notification.
 async fn answer<H, F>(

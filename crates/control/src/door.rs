@@ -7,6 +7,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Longer paths do not fit `sockaddr_un` (108 bytes with its end); the margin is for the staging folder.
+pub(crate) const PATH_BYTES: usize = 90;
+
 /// Why the socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -14,10 +17,10 @@ pub enum BindError {
     #[error("Tipring is already running")]
     AlreadyRunning,
     /// The path does not fit into a socket address.
-    #[error("the path of the control socket is too long: {}", .0.display())]
+    #[error("the path of the control socket may have {PATH_BYTES} characters; --control takes a shorter one: {}", .0.display())]
     PathTooLong(PathBuf),
     /// The system refused.
-    #[error("the control socket could not be opened: {source} ({})", .path.display())]
+    #[error("the control socket {} could not be opened: {source}", .path.display())]
     Io {
         /// What it said.
         source: io::Error,
@@ -100,8 +103,7 @@ mod unix {
                 source,
                 path: path.to_owned(),
             };
-            // Longer ones do not fit `sockaddr_un`; the margin is for the staging folder.
-            if path.as_os_str().len() > 90 {
+            if path.as_os_str().len() > PATH_BYTES {
                 return Err(BindError::PathTooLong(path.to_owned()));
             }
             let place = Place::take(path)?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::Event;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::rpc;
 
@@ -107,6 +107,8 @@ pub(crate) struct Outbox {
 struct Load {
     bytes: AtomicUsize,
     most_bytes: usize,
+    /// A line has left.
+    lighter: Notify,
     /// Events missed since the client was last told.
     lost: AtomicU64,
 }
@@ -123,6 +125,7 @@ pub(crate) fn outbox(most_lines: usize, most_bytes: usize) -> (Outbox, Lines) {
     let load = Arc::new(Load {
         bytes: AtomicUsize::new(0),
         most_bytes,
+        lighter: Notify::new(),
         lost: AtomicU64::new(0),
     });
     let outbox = Outbox {
@@ -135,6 +138,18 @@ pub(crate) fn outbox(most_lines: usize, most_bytes: usize) -> (Outbox, Lines) {
 impl Outbox {
     /// Waits for room. False when the client is gone.
     pub(crate) async fn send(&self, line: Arc<str>) -> bool {
+        // A client that asks and asks and reads nothing would have all answers kept here.
+        loop {
+            let lighter = self.load.lighter.notified();
+            let waiting = self.load.bytes.load(Ordering::SeqCst);
+            if waiting == 0 || waiting.saturating_add(line.len()) <= self.load.most_bytes {
+                break;
+            }
+            tokio::select! {
+                () = lighter => {}
+                () = self.lines.closed() => return false,
+            }
+        }
         self.load.bytes.fetch_add(line.len(), Ordering::SeqCst);
         self.lines.send(line).await.is_ok()
     }
@@ -167,6 +182,7 @@ impl Lines {
             }
         };
         self.load.bytes.fetch_sub(line.len(), Ordering::SeqCst);
+        self.load.lighter.notify_one();
         Some(line)
     }
 }
@@ -218,6 +234,25 @@ mod tests {
             bytes += line.len();
         }
         assert!((1..=200).contains(&bytes), "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_waits_until_what_is_queued_has_left() {
+        let (outbox, mut lines) = outbox(1000, 200);
+        let line: Arc<str> = "x".repeat(150).into();
+        assert!(outbox.send(line.clone()).await);
+        let second = outbox.send(line.clone());
+        tokio::pin!(second);
+        let early = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(Future::poll(second.as_mut(), cx).is_ready())
+        });
+        assert!(!early.await, "two do not fit");
+        assert_eq!(lines.next().await.map(|l| l.len()), Some(150));
+        assert!(second.await);
+        // And nobody waits for a client that has left.
+        let third = outbox.send(line);
+        drop(lines);
+        assert!(!third.await);
     }
 
     #[tokio::test]

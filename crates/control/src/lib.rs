@@ -20,8 +20,12 @@
 //! The socket is for its owner alone: mode 0600 where there are Unix sockets, a port of the loopback
 //! interface with a random token in a file elsewhere. Whoever connects may do all that the window may.
 //!
+//! What a client asks is bounded ([`Limits`]; a text of a parameter has at most a thousand characters, most have fewer)
+//! and held against the state by [`check`] before it is passed on: whoever names a call that is not there is told so.
+//!
 //! A second start finds the first by the lock beside the socket: [`BindError::AlreadyRunning`].
 
+mod check;
 mod client;
 mod connection;
 mod door;
@@ -29,6 +33,7 @@ mod events;
 mod rpc;
 mod server;
 
+pub use check::check;
 pub use client::{Client, ClientError, Notification};
 pub use door::BindError;
 pub use events::Publisher;

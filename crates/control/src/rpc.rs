@@ -38,6 +38,12 @@ impl RpcError {
     pub const INTERNAL: i64 = -32603;
     /// The program has too much to do, or is ending.
     pub const BUSY: i64 = -32000;
+    /// What the parameters name is not there.
+    pub const NOT_FOUND: i64 = -32001;
+    /// What is asked cannot be done as things stand.
+    pub const NOT_NOW: i64 = -32002;
+    /// The answer is longer than a line may be.
+    pub const TOO_LONG: i64 = -32003;
 
     /// An error of this code.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
@@ -182,6 +188,9 @@ fn command(method: String, mut params: Map<String, Value>) -> Result<Box<Command
     if params.contains_key(TAG) {
         return Err(unknown_param(TAG));
     }
+    for (name, value) in &params {
+        bounded(name, value, 0)?;
+    }
     let names: Vec<String> = params.keys().cloned().collect();
     params.insert(TAG.to_owned(), Value::String(method.clone()));
     let command: Command = serde_json::from_value(Value::Object(params)).map_err(|error| {
@@ -199,6 +208,44 @@ fn command(method: String, mut params: Map<String, Value>) -> Result<Box<Command
     match names.iter().find(|name| !known.contains_key(*name)) {
         Some(name) => Err(unknown_param(name)),
         None => Ok(Box::new(command)),
+    }
+}
+
+/// Refuses texts and lists that are longer than anything a person means, and signs in them that no line can hold. The
+/// sentence names the parameter and never its value, which may be a password.
+fn bounded(name: &str, value: &Value, depth: usize) -> Result<(), RpcError> {
+    let refused = |why: String| {
+        let text = format!("{:?} {why}", shortened(name));
+        Err(RpcError::new(RpcError::INVALID_PARAMS, text))
+    };
+    match value {
+        Value::String(text) => {
+            let (most, is_text) = match name {
+                "name" | "label" => (100, false),
+                "digits" => (200, false),
+                "text" | "body" => (32_000, true),
+                "password" | "passphrase" => (1_000, true),
+                _ => (1_000, false),
+            };
+            if text.chars().nth(most).is_some() {
+                return refused(format!("has more than {most} characters"));
+            }
+            if !is_text && text.contains(char::is_control) {
+                return refused("holds a control character".to_owned());
+            }
+            Ok(())
+        }
+        Value::Array(list) if list.len() > LIST => refused(format!("has more than {LIST} entries")),
+        Value::Array(list) => list
+            .iter()
+            .try_for_each(|item| bounded(name, item, depth + 1)),
+        Value::Object(fields) if fields.len() > LIST || depth > DEPTH => {
+            refused("holds too much".to_owned())
+        }
+        Value::Object(fields) => fields
+            .iter()
+            .try_for_each(|(name, value)| bounded(name, value, depth + 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
 
@@ -223,6 +270,10 @@ fn shortened(text: &str) -> String {
 
 const TAG: &str = "command";
 const BATCH: usize = 64;
+/// Entries of a list in the parameters, and fields of an object.
+const LIST: usize = 64;
+/// How deep objects may stand in each other.
+const DEPTH: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -326,6 +377,69 @@ mod tests {
         assert_eq!(one(r#"{"jsonrpc":"2.0","method":"ping"}"#).id, None);
         let null = one(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#);
         assert_eq!(null.id, Some(Value::Null));
+    }
+
+    #[test]
+    fn every_text_and_list_is_bounded_and_the_parameter_is_named() {
+        let long = "x".repeat(1_001);
+        let many = vec!["X-A: b"; 65];
+        let settings = |field: &str, value: Value| {
+            let mut settings =
+                serde_json::to_value(AccountSettings::new("sip:a@example.com")).unwrap();
+            settings[field] = value;
+            json!({"settings": settings})
+        };
+        for (method, params, said) in [
+            (
+                "add_tenant",
+                json!({"name": "x".repeat(101)}),
+                "\"name\" has more than 100 characters",
+            ),
+            (
+                "add_tenant",
+                json!({"name": "a\nb"}),
+                "\"name\" holds a control character",
+            ),
+            (
+                "place_call",
+                json!({"account": "a", "target": long}),
+                "\"target\" has more than 1000 characters",
+            ),
+            (
+                "place_call",
+                json!({"account": "a", "target": "600", "headers": many}),
+                "\"headers\" has more than 64 entries",
+            ),
+            (
+                "send_dtmf",
+                json!({"call": 1, "digits": "1".repeat(201)}),
+                "\"digits\" has more than 200",
+            ),
+            (
+                "add_account",
+                settings("label", long.clone().into()),
+                "\"label\" has more than 100",
+            ),
+            (
+                "add_account",
+                settings("headers", json!([long])),
+                "\"headers\" has more than 1000",
+            ),
+            (
+                "choose_device",
+                json!({"role": "capture", "device": long}),
+                "\"device\" has more",
+            ),
+        ] {
+            let line = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+            let error = one(&line.to_string()).asked.unwrap_err();
+            assert_eq!(error.code, RpcError::INVALID_PARAMS);
+            assert!(error.message.starts_with(said), "{error}");
+        }
+        let name = "é".repeat(100);
+        let line =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "add_tenant", "params": {"name": name}});
+        assert!(one(&line.to_string()).asked.is_ok());
     }
 
     #[test]

@@ -23,8 +23,10 @@ pub struct Limits {
     pub line_bytes: usize,
     /// Lines that wait for one client.
     pub queued_lines: usize,
-    /// Bytes of events that wait for one client.
+    /// Bytes that wait for one client: events beyond them are lost, and no further request is taken up.
     pub queued_bytes: usize,
+    /// Bytes of the answers to one batch; what does not fit is refused.
+    pub batch_bytes: usize,
     /// From connecting to the first byte, and from the first byte of a line to its end.
     pub line_time: Duration,
     /// For the program to answer one request.
@@ -40,6 +42,7 @@ impl Default for Limits {
             line_bytes: 256 << 10,
             queued_lines: 1024,
             queued_bytes: 8 << 20,
+            batch_bytes: 8 << 20,
             line_time: Duration::from_secs(10),
             answer: Duration::from_secs(30),
             write: Duration::from_secs(60),

@@ -97,7 +97,7 @@ impl Hub {
     }
 
     /// Reads something of the state without copying all of it.
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
+    pub fn read<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
         look(&lock(&self.inner).state)
     }
 

@@ -183,6 +183,50 @@ async fn batches_are_answered_as_batches_and_notifications_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_batch_of_long_answers_is_cut_off_at_the_limit_and_short_ones_are_given() {
+    let dir = scratch("long-batch");
+    let path = dir.join("control.sock");
+    let limits = Limits {
+        batch_bytes: 40_000,
+        ..Limits::default()
+    };
+    let server = Server::bind_with(&path, limits).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(server.serve(move |request| {
+        let long = request == Request::Snapshot;
+        count.fetch_add(usize::from(long), Ordering::SeqCst);
+        async move {
+            Ok(if long {
+                Value::String("x".repeat(15_000))
+            } else {
+                Value::Null
+            })
+        }
+    }));
+    let mut batch: Vec<Value> = (0..63)
+        .map(|id| json!({"jsonrpc": "2.0", "id": id, "method": "snapshot"}))
+        .collect();
+    batch.push(json!({"jsonrpc": "2.0", "id": 63, "method": "refresh_devices"}));
+    let line = format!("{}\n", Value::Array(batch));
+    let answer = exchange(&path, line.as_bytes()).await;
+    let answers: Vec<Value> = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answers.len(), 64);
+    let good = answers.iter().filter(|a| a["result"].is_string()).count();
+    assert_eq!(good, 2);
+    assert!(
+        answers[2..63]
+            .iter()
+            .all(|a| a["error"]["code"] == RpcError::TOO_LONG)
+    );
+    assert!(
+        answers[63].get("error").is_none(),
+        "a command is carried out"
+    );
+    assert!(answer.len() < 60_000, "{}", answer.len());
+}
+
+#[tokio::test]
 async fn garbage_is_answered_with_a_parse_error_and_harms_nobody() {
     let running = start("garbage", Limits::default());
     for garbage in [
@@ -331,4 +375,6 @@ async fn a_path_that_does_not_fit_is_said() {
         Server::bind(&path),
         Err(BindError::PathTooLong(_))
     ));
+    let refused = Client::connect(&path).await.unwrap_err();
+    assert!(matches!(refused, ClientError::PathTooLong(_)), "{refused}");
 }

@@ -1,0 +1,336 @@
+//! Whether what a command names is there, and lets itself be commanded so.
+//!
+//! The engine passes over a command about a call that has ended a moment ago: for a window that is right, since the
+//! next frame shows it. A script that gets `null` for a call that never was believes that something happens. So
+//! commands of clients are held against the state first, and refused with a sentence.
+
+use model::{CallState, CallView, Command, Direction, Snapshot, Transfer};
+use serde_json::{Map, Value};
+
+use crate::rpc::{RpcError, method_and_params};
+
+/// Refuses a command about something that is not there, or that the state shows to be impossible now.
+///
+/// # Errors
+/// [`RpcError::NOT_FOUND`] for a tenant, an account, a call or a device that is not in `state`,
+/// [`RpcError::INVALID_PARAMS`] for a parameter that says nothing, [`RpcError::NOT_NOW`] for the rest.
+pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
+    let (_, params) = method_and_params(command)?;
+    tenant(&params, state)?;
+    account(&params, state)?;
+    for key in ["call", "other"] {
+        call(&params, key, state)?;
+    }
+    let view = |id: &model::CallId| state.calls.iter().find(|c| c.id == *id);
+    match command {
+        Command::AddTenant { name } | Command::UpdateTenant { name, .. } => said("name", name),
+        Command::PlaceCall { target, .. } | Command::SendOptions { target, .. } => {
+            said("target", target.reveal())
+        }
+        Command::TransferCall { call, target } => {
+            said("target", target.reveal())?;
+            up(view(call))
+        }
+        Command::ConnectCalls { call, other } => {
+            if call == other {
+                return Err(not_now(format!(
+                    "call {call} cannot be connected with itself"
+                )));
+            }
+            up(view(call))?;
+            up(view(other))?;
+            let tenants = [call, other].map(|id| view(id).map(|c| &c.tenant));
+            if tenants[0] != tenants[1] {
+                return Err(not_now(
+                    "calls of two organisations cannot be connected".to_owned(),
+                ));
+            }
+            Ok(())
+        }
+        Command::AnswerTransfer { call, .. } => {
+            match view(call).and_then(|c| c.transfer.as_ref()) {
+                Some(Transfer::Wanted { .. }) => Ok(()),
+                _ => Err(not_now(format!(
+                    "nobody asks for a transfer in call {call}"
+                ))),
+            }
+        }
+        Command::AnswerCall { call } | Command::RejectCall { call, .. } => rings(view(call)),
+        Command::HoldCall { call } | Command::ResumeCall { call } => up(view(call)),
+        Command::SendDtmf { call, digits } => {
+            up(view(call))?;
+            let key = |c: char| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d');
+            if digits.reveal().contains(key) {
+                return Ok(());
+            }
+            Err(RpcError::new(
+                RpcError::INVALID_PARAMS,
+                "\"digits\" holds no digit; there are 0-9, *, # and A-D",
+            ))
+        }
+        Command::EndCall { call } | Command::MuteCall { call, .. } => live(view(call)),
+        Command::DismissCall { call } => match view(call) {
+            Some(c) if c.state.is_live() => {
+                Err(not_now(format!("call {call} has not ended; end it first")))
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn tenant(params: &Map<String, Value>, state: &Snapshot) -> Result<(), RpcError> {
+    match params.get("tenant").and_then(Value::as_str) {
+        Some(id) if !state.tenants.iter().any(|t| t.id.as_str() == id) => {
+            Err(not_found(format!("there is no organisation {id:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn account(params: &Map<String, Value>, state: &Snapshot) -> Result<(), RpcError> {
+    match params.get("account").and_then(Value::as_str) {
+        Some(id) if !state.accounts.iter().any(|a| a.id.as_str() == id) => {
+            Err(not_found(format!("there is no account {id:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn call(params: &Map<String, Value>, key: &str, state: &Snapshot) -> Result<(), RpcError> {
+    match params.get(key).and_then(Value::as_u64) {
+        Some(id) if !state.calls.iter().any(|c| c.id.0 == id) => {
+            Err(not_found(format!("there is no call {id}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A parameter that must not be empty.
+fn said(name: &str, value: &str) -> Result<(), RpcError> {
+    if value.trim().is_empty() {
+        let text = format!("{name:?} is empty");
+        return Err(RpcError::new(RpcError::INVALID_PARAMS, text));
+    }
+    Ok(())
+}
+
+fn live(call: Option<&CallView>) -> Result<(), RpcError> {
+    match call {
+        Some(call) if !call.state.is_live() => Err(not_now(format!("call {} has ended", call.id))),
+        _ => Ok(()),
+    }
+}
+
+fn up(call: Option<&CallView>) -> Result<(), RpcError> {
+    live(call)?;
+    match call {
+        Some(call) if !call.state.is_up() => {
+            Err(not_now(format!("call {} is not connected", call.id)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn rings(call: Option<&CallView>) -> Result<(), RpcError> {
+    live(call)?;
+    match call {
+        Some(call)
+            if call.direction == Direction::Outgoing
+                || !matches!(
+                    call.state,
+                    CallState::Trying | CallState::Ringing | CallState::Early
+                ) =>
+        {
+            Err(not_now(format!("call {} does not ring here", call.id)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn not_found(text: String) -> RpcError {
+    RpcError::new(RpcError::NOT_FOUND, text)
+}
+
+fn not_now(text: String) -> RpcError {
+    RpcError::new(RpcError::NOT_NOW, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AccountId, CallId, Party, TenantId, TenantView, Timestamp};
+
+    fn tenant(id: &str) -> TenantView {
+        TenantView {
+            id: TenantId::new(id),
+            name: id.to_owned(),
+            colour: 0,
+            degraded: false,
+        }
+    }
+
+    fn view(id: u64, tenant: &str, direction: Direction, state: CallState) -> CallView {
+        let fields = serde_json::json!({
+            "id": id, "tenant": tenant, "account": "a", "direction": direction,
+            "remote": Party::default(), "state": state, "held_by_us": false, "held_by_peer": false,
+            "muted": false, "created_at": Timestamp(0), "connected_at": null, "ended_at": null,
+            "codec": null, "media_peer": null, "secured": false, "dtmf_sent": "",
+            "dtmf_received": "", "stats": null, "failure": null, "last_status": null,
+            "sip_call_id": "x",
+        });
+        serde_json::from_value(fields).unwrap()
+    }
+
+    /// Two organisations; calls 1 and 2 are up, 3 is up in the other one, 4 rings here, 5 has ended.
+    fn state() -> Snapshot {
+        use {CallState::*, Direction::*};
+        Snapshot {
+            tenants: vec![tenant("t"), tenant("u")],
+            calls: vec![
+                view(1, "t", Outgoing, Connected),
+                view(2, "t", Incoming, Held),
+                view(3, "u", Incoming, Connected),
+                view(4, "t", Incoming, Ringing),
+                view(5, "t", Outgoing, Ended),
+            ],
+            ..Snapshot::default()
+        }
+    }
+
+    fn refusal(command: Command) -> (i64, String) {
+        let error = check(&command, &state()).expect_err("it is refused");
+        (error.code, error.message)
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let call = CallId(9);
+        for command in [
+            Command::EndCall { call },
+            Command::AnswerCall { call },
+            Command::DismissCall { call },
+            Command::ConnectCalls {
+                call: CallId(1),
+                other: call,
+            },
+            Command::AnswerTransfer { call, accept: true },
+        ] {
+            let (code, message) = refusal(command);
+            assert_eq!(
+                (code, message.as_str()),
+                (RpcError::NOT_FOUND, "there is no call 9")
+            );
+        }
+        let account = AccountId::new("nobody");
+        for command in [
+            Command::Register {
+                account: account.clone(),
+            },
+            Command::RemoveAccount {
+                account: account.clone(),
+            },
+            Command::PlaceCall {
+                account,
+                target: "600".into(),
+                headers: Vec::new(),
+            },
+        ] {
+            assert_eq!(refusal(command).1, "there is no account \"nobody\"");
+        }
+        let tenant = TenantId::new("nowhere");
+        assert_eq!(
+            refusal(Command::RemoveTenant { tenant }).1,
+            "there is no organisation \"nowhere\""
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_now_is_said_in_a_sentence() {
+        let connect = |call, other| Command::ConnectCalls {
+            call: CallId(call),
+            other: CallId(other),
+        };
+        for (command, said) in [
+            (connect(1, 1), "call 1 cannot be connected with itself"),
+            (
+                connect(1, 3),
+                "calls of two organisations cannot be connected",
+            ),
+            (connect(1, 4), "call 4 is not connected"),
+            (Command::EndCall { call: CallId(5) }, "call 5 has ended"),
+            (
+                Command::AnswerCall { call: CallId(1) },
+                "call 1 does not ring here",
+            ),
+            (
+                Command::DismissCall { call: CallId(1) },
+                "call 1 has not ended; end it first",
+            ),
+            (
+                Command::AnswerTransfer {
+                    call: CallId(1),
+                    accept: true,
+                },
+                "nobody asks for a transfer in call 1",
+            ),
+        ] {
+            assert_eq!(refusal(command), (RpcError::NOT_NOW, said.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_says_nothing_is_no_parameter() {
+        for (command, said) in [
+            (
+                Command::AddTenant {
+                    name: "  ".to_owned(),
+                },
+                "\"name\" is empty",
+            ),
+            (
+                Command::TransferCall {
+                    call: CallId(1),
+                    target: "".into(),
+                },
+                "\"target\" is empty",
+            ),
+            (
+                Command::SendDtmf {
+                    call: CallId(1),
+                    digits: "x".into(),
+                },
+                "\"digits\" holds no digit; there are 0-9, *, # and A-D",
+            ),
+        ] {
+            assert_eq!(
+                refusal(command),
+                (RpcError::INVALID_PARAMS, said.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn what_can_be_is_let_through() {
+        for command in [
+            Command::AddTenant {
+                name: "Acme".to_owned(),
+            },
+            Command::ConnectCalls {
+                call: CallId(1),
+                other: CallId(2),
+            },
+            Command::AnswerCall { call: CallId(4) },
+            Command::EndCall { call: CallId(4) },
+            Command::DismissCall { call: CallId(5) },
+            Command::HoldCall { call: CallId(1) },
+            Command::SendDtmf {
+                call: CallId(1),
+                digits: "12#".into(),
+            },
+            Command::RefreshDevices,
+        ] {
+            assert_eq!(check(&command, &state()), Ok(()));
+        }
+    }
+}
