@@ -47,9 +47,8 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     match args.srtp {
         None | Some(SrtpWord::Off) => {}
         Some(SrtpWord::Optional) => settings.srtp = SrtpPolicy::Optional,
-        Some(SrtpWord::Required) => {
-            bail!("this build cannot encrypt media, and the call must be encrypted")
-        }
+        Some(SrtpWord::OptionalTwoLines) => settings.srtp = SrtpPolicy::OptionalTwoLines,
+        Some(SrtpWord::Required) => settings.srtp = SrtpPolicy::Required,
     }
     engine::check_account(&settings)?;
     let password = match &args.password_env {

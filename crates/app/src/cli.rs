@@ -140,6 +140,7 @@ pub(crate) enum TransportWord {
 pub(crate) enum SrtpWord {
     Off,
     Optional,
+    OptionalTwoLines,
     Required,
 }
 

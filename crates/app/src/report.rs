@@ -223,6 +223,7 @@ impl Report {
             "call": call.id,
             "codec": call.codec,
             "secured": call.secured,
+            "security": call.security,
             "peer": call.media_peer,
             "sent": stats.sent,
             "received": stats.received,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Direction, Event,
-    Failure, FailureKind, MediaStats, Outcome, Party, Private, TenantId,
+    Failure, FailureKind, MediaSecurity, MediaStats, Outcome, Party, Private, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
@@ -361,6 +361,7 @@ impl DialogState {
             ended_at: None,
             codec: None,
             secured: false,
+            security: MediaSecurity::default(),
             dtmf_sent: Private::default(),
             dtmf_received: Private::default(),
             stats: None,
@@ -465,12 +466,12 @@ impl DialogState {
             .get(HeaderName::CallId)
             .unwrap_or_default()
             .to_owned();
-        let local = inbound.path.local.ip();
+        let path = inbound.path.clone();
         match Call::incoming(at, request.clone(), inbound, config, &self.shared.seed()) {
             Ok(call) => {
                 self.phase = Phase::Calling(Box::new(call));
                 self.claim(server_key);
-                self.prepare_media(local);
+                self.prepare_media(&[path]);
             }
             Err(rejection) => {
                 self.note("call", format!("turned away: {}", rejection.why));
@@ -489,14 +490,14 @@ impl DialogState {
         let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else {
             return;
         };
-        let local = match &result {
-            Ok(paths) => match paths.first() {
-                Some(path) => path.local.ip(),
-                None => return self.end_before_start(failures::resolve(&ResolveError::NoAnswer)),
-            },
-            Err(error) => return self.end_before_start(failures::resolve(error)),
+        let paths = match result {
+            Ok(paths) if paths.is_empty() => {
+                return self.end_before_start(failures::resolve(&ResolveError::NoAnswer));
+            }
+            Ok(paths) => paths,
+            Err(error) => return self.end_before_start(failures::resolve(&error)),
         };
-        self.prepare_media(local);
+        self.prepare_media(&paths);
         if let Err(detail) = self.bind_media() {
             return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
         }
@@ -534,6 +535,9 @@ impl DialogState {
         } = delivery
         {
             return self.on_path_found(result);
+        }
+        if let (Delivery::Message { inbound, .. }, Some(media)) = (&delivery, &mut self.media) {
+            media.travels_over(&inbound.path);
         }
         let Phase::Calling(call) = &mut self.phase else {
             return;

@@ -218,6 +218,7 @@ impl Shared {
             ended_at: Some(now),
             codec: None,
             secured: false,
+            security: model::MediaSecurity::default(),
             dtmf_sent: Private::default(),
             dtmf_received: Private::default(),
             stats: None,

@@ -47,8 +47,12 @@ pub enum SrtpPolicy {
     /// Plain RTP only.
     #[default]
     Off,
-    /// Encrypted when the peer can.
+    /// Encrypted when the peer can: offered in one media line, as most phones understand it.
     Optional,
+    /// Encrypted when the peer can: offered as a line with and a line without encryption, as some
+    /// gateways want it.
+    #[serde(rename = "optional-two-lines")]
+    OptionalTwoLines,
     /// No call without encryption.
     Required,
 }

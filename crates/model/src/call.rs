@@ -76,6 +76,36 @@ impl CallState {
     }
 }
 
+/// How one direction of a call's media is protected.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Protection {
+    /// SRTP with a key that was exchanged in the session description (SDES, RFC 4568).
+    Sdes {
+        /// Cipher and authentication by their registered name, e.g. `AES_CM_128_HMAC_SHA1_80`.
+        suite: String,
+    },
+}
+
+/// What is true about the secrecy of a call's media, and nothing more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MediaSecurity {
+    /// What protects what we send; `None` is plain.
+    pub sent: Option<Protection>,
+    /// What protects what is heard; `None` is plain. Where it is something, nothing else is played.
+    pub received: Option<Protection>,
+    /// The keys were readable on their way: the signalling that carried them was, at least once, not
+    /// encrypted on its first stretch. Beyond the first server nobody can know.
+    pub keys_in_clear: bool,
+}
+
+impl MediaSecurity {
+    /// Whether both directions are encrypted with keys that were not readable on our side.
+    pub fn is_private(&self) -> bool {
+        self.sent.is_some() && self.received.is_some() && !self.keys_in_clear
+    }
+}
+
 /// A call as the view shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallView {
@@ -107,8 +137,12 @@ pub struct CallView {
     pub codec: Option<String>,
     /// Where the peer's media comes from, once it does.
     pub media_peer: Option<String>,
-    /// Whether media is encrypted in both directions.
+    /// Whether media is encrypted in both directions, with keys that were not readable on their
+    /// way: [`MediaSecurity::is_private`] of `security`.
     pub secured: bool,
+    /// How each direction is protected.
+    #[serde(default)]
+    pub security: MediaSecurity,
     /// Digits sent so far.
     pub dtmf_sent: Private,
     /// Digits received so far.

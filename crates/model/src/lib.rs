@@ -32,7 +32,9 @@ pub use account::{
     AccountSettings, AccountView, BindingView, DtmfMode, FlowView, LoginKind, RegistrationMark,
     RegistrationState, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
 };
-pub use call::{CallState, CallView, Direction, HistoryEntry, Outcome, Party};
+pub use call::{
+    CallState, CallView, Direction, HistoryEntry, MediaSecurity, Outcome, Party, Protection,
+};
 pub use certificate::{CertificateFault, CertificateView, TrustedCertificate};
 pub use command::{Command, DeviceRole, DialogName, Password};
 pub use details::{CallDetails, ExtraHeader, Redirect};

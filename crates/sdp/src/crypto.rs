@@ -237,7 +237,16 @@ impl Encryption {
 
 /// Where our keys come from: a secret of the caller's, drawn from the operating system for each call.
 #[derive(Clone)]
-pub struct KeySeed(pub Zeroizing<[u8; 32]>);
+pub struct KeySeed(Zeroizing<[u8; 32]>);
+
+impl KeySeed {
+    /// A seed whose bytes `fill` writes: no copy of them stays anywhere.
+    pub fn drawn(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        fill(&mut bytes);
+        Self(bytes)
+    }
+}
 
 impl fmt::Debug for KeySeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -360,7 +369,7 @@ mod tests {
 
     #[test]
     fn keys_are_of_the_suites_length_each_another_and_never_shown() {
-        let mut ours = OurKeys::new(KeySeed(Zeroizing::new([7; 32])));
+        let mut ours = OurKeys::new(KeySeed::drawn(|bytes| *bytes = [7; 32]));
         let mut seen: Vec<CryptoKey> = Vec::new();
         for _ in 0..2 {
             for suite in CryptoSuite::ALL {

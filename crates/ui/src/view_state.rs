@@ -351,6 +351,7 @@ mod tests {
                 ended_at: None,
                 codec: None,
                 secured: false,
+                security: model::MediaSecurity::default(),
                 media_peer: None,
                 dtmf_sent: model::Private::default(),
                 dtmf_received: model::Private::default(),

@@ -5,10 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codecs::CodecKind;
-use media::{Codec, StreamConfig, StreamCounters, StreamHandle, StreamParameters, TelephoneEvent};
-use model::{CallId, DtmfMode, MediaStats};
+use media::{
+    Codec, MasterKey, Security, StreamConfig, StreamCounters, StreamHandle, StreamParameters,
+    Suite, TelephoneEvent,
+};
+use model::{CallId, DtmfMode, MediaSecurity, MediaStats, Protection, SrtpPolicy};
 use ractor::{Actor, ActorId, ActorRef};
-use sdp::{LocalMedia, Negotiated, Negotiator, SdpError};
+use sdp::{
+    CryptoSuite, Encryption, KeySeed, LocalMedia, Negotiated, NegotiatedCrypto, Negotiator,
+    SdpError,
+};
+use sip_core::Path;
 
 use super::{DialogMsg, DialogState};
 use crate::shared::Shared;
@@ -33,11 +40,16 @@ pub(super) struct MediaLeg {
     held: bool,
     /// What `held` was before an offer that is still open.
     held_before: bool,
+    /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
+    readable: bool,
 }
 
 impl DialogState {
-    /// Gets ready to look at offers.
-    pub(super) fn prepare_media(&mut self, local: IpAddr) {
+    /// Gets ready to look at offers; the signalling goes over the first of these paths that works.
+    pub(super) fn prepare_media(&mut self, paths: &[Path]) {
+        let Some(local) = paths.first().map(|path| path.local.ip()) else {
+            return;
+        };
         let negotiator = Negotiator::new(LocalMedia {
             address: local,
             // Until the ports are bound; no description is shown to anybody before that.
@@ -49,6 +61,9 @@ impl DialogState {
             // RFC 8866 §5.2 asks for a number that fits 63 bits.
             session_id: crate::shared::random_u64() >> 2,
         });
+        let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
+        let encryption = encryption(self.settings.srtp);
+        let negotiator = negotiator.with_encryption(encryption, seed);
         self.media = Some(MediaLeg {
             negotiator,
             kept_offer: None,
@@ -59,6 +74,7 @@ impl DialogState {
             watcher: None,
             held: false,
             held_before: false,
+            readable: paths.iter().any(|path| !path.transport.is_secure()),
         });
     }
 
@@ -157,6 +173,27 @@ impl MediaLeg {
             .map(|a| format!("{}/{}", a.codec.name(), a.codec.clock_rate_hz()))
     }
 
+    /// Takes note of a path that the signalling takes.
+    pub(super) fn travels_over(&mut self, path: &Path) {
+        self.readable |= !path.transport.is_secure();
+    }
+
+    /// What is true about the secrecy of the media. Both directions have keys or none has (RFC 4568).
+    pub(super) fn security(&self) -> MediaSecurity {
+        let agreed = self.agreed.as_ref().and_then(|a| a.crypto.as_ref());
+        let Some(crypto) = agreed else {
+            return MediaSecurity::default();
+        };
+        let protection = Protection::Sdes {
+            suite: crypto.suite.name().to_owned(),
+        };
+        MediaSecurity {
+            sent: Some(protection.clone()),
+            received: Some(protection),
+            keys_in_clear: self.readable,
+        }
+    }
+
     /// What the peer's SDP made us repair.
     pub(super) fn repairs(&self) -> &[String] {
         self.agreed.as_ref().map_or(&[], |a| &a.repairs)
@@ -176,7 +213,7 @@ impl MediaLeg {
         let Some(agreed) = &self.agreed else {
             return Ok(false);
         };
-        let parameters = parameters(agreed);
+        let parameters = parameters(agreed)?;
         let receives = parameters.receive;
         let is_new = match &self.stream {
             Some(stream) => {
@@ -255,8 +292,9 @@ impl MediaLeg {
     }
 }
 
-fn parameters(agreed: &Negotiated) -> StreamParameters {
-    StreamParameters {
+fn parameters(agreed: &Negotiated) -> Result<StreamParameters, String> {
+    let security = agreed.crypto.as_ref().map(security).transpose()?;
+    Ok(StreamParameters {
         remote: agreed.remote,
         remote_rtcp: agreed.remote_rtcp,
         rtcp_mux: agreed.rtcp_mux,
@@ -273,7 +311,37 @@ fn parameters(agreed: &Negotiated) -> StreamParameters {
         ptime_ms: agreed.ptime_ms,
         send: agreed.direction.sends(),
         receive: agreed.direction.receives(),
-        security: None,
+        security,
+    })
+}
+
+/// The keys as the stream takes them. A call whose keys could not be used must not go on in the clear.
+fn security(crypto: &NegotiatedCrypto) -> Result<Security, String> {
+    let suite = match crypto.suite {
+        CryptoSuite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
+        CryptoSuite::AesCm128HmacSha1_32 => Suite::AesCm128HmacSha1_32,
+        CryptoSuite::AesCm256HmacSha1_80 => Suite::AesCm256HmacSha1_80,
+        CryptoSuite::AesCm256HmacSha1_32 => Suite::AesCm256HmacSha1_32,
+        CryptoSuite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        CryptoSuite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+    };
+    let key = |key: &sdp::CryptoKey| {
+        let key = MasterKey::new(suite, key.reveal());
+        key.ok_or_else(|| format!("a key is too short for {}", crypto.suite.name()))
+    };
+    Ok(Security {
+        send: key(&crypto.send_key)?,
+        receive: key(&crypto.receive_key)?,
+        receive_mki: crypto.receive_mki.clone(),
+    })
+}
+
+fn encryption(policy: SrtpPolicy) -> Encryption {
+    match policy {
+        SrtpPolicy::Off => Encryption::Off,
+        SrtpPolicy::Optional => Encryption::OptionalInOneLine,
+        SrtpPolicy::OptionalTwoLines => Encryption::OptionalInTwoLines,
+        SrtpPolicy::Required => Encryption::Required,
     }
 }
 

@@ -145,6 +145,8 @@ impl DialogState {
             Err(detail) => return self.note("media", detail),
         }
         self.view.codec = media.codec_name();
+        self.view.security = media.security();
+        self.view.secured = self.view.security.is_private();
         self.view.held_by_us = media.held();
         self.view.held_by_peer = media.held_by_peer();
         media.set_muted(self.view.muted);

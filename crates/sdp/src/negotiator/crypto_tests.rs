@@ -3,7 +3,6 @@
 use super::*;
 use crate::crypto::CryptoKey;
 use proptest::prelude::*;
-use zeroize::Zeroizing;
 
 const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
 const OTHER_KEY: &str = "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
@@ -17,7 +16,7 @@ fn negotiator(encryption: Encryption, seed: u8) -> Negotiator {
         telephone_event: false,
         session_id: u64::from(seed),
     };
-    let seed = KeySeed(Zeroizing::new([seed; 32]));
+    let seed = KeySeed::drawn(|bytes| *bytes = [seed; 32]);
     Negotiator::new(local).with_encryption(encryption, seed)
 }
 

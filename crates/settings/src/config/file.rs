@@ -162,6 +162,8 @@ enum Srtp {
     #[default]
     Off,
     Optional,
+    #[serde(rename = "optional-two-lines")]
+    OptionalTwoLines,
     Required,
 }
 
@@ -451,6 +453,7 @@ impl From<FileAccount> for Account {
                 srtp: match file.srtp {
                     Srtp::Off => model::SrtpPolicy::Off,
                     Srtp::Optional => model::SrtpPolicy::Optional,
+                    Srtp::OptionalTwoLines => model::SrtpPolicy::OptionalTwoLines,
                     Srtp::Required => model::SrtpPolicy::Required,
                 },
                 codecs: file.codecs,
@@ -518,6 +521,7 @@ impl From<&Account> for FileAccount {
             srtp: match settings.srtp {
                 model::SrtpPolicy::Off => Srtp::Off,
                 model::SrtpPolicy::Optional => Srtp::Optional,
+                model::SrtpPolicy::OptionalTwoLines => Srtp::OptionalTwoLines,
                 model::SrtpPolicy::Required => Srtp::Required,
             },
             codecs: settings.codecs,

@@ -630,8 +630,12 @@ pub(crate) fn advanced(ui: &mut Ui, t: &Theme, form: &mut AccountForm, faults: &
         None,
         faults.expires,
     );
-    let options = [SrtpPolicy::Off, SrtpPolicy::Optional, SrtpPolicy::Required];
-    let names = options.map(srtp_words);
+    let mut options = vec![SrtpPolicy::Off, SrtpPolicy::Optional, SrtpPolicy::Required];
+    // For gateways that need it; whoever has set it in the file keeps it.
+    if form.srtp == SrtpPolicy::OptionalTwoLines {
+        options.insert(2, SrtpPolicy::OptionalTwoLines);
+    }
+    let names: Vec<&str> = options.iter().map(|o| srtp_words(*o)).collect();
     let chosen = options.iter().position(|o| *o == form.srtp).unwrap_or(0);
     if let Some(policy) =
         choice(ui, t, strings::ENCRYPTION, &names, chosen).and_then(|i| options.get(i))
@@ -692,6 +696,7 @@ fn srtp_words(policy: SrtpPolicy) -> &'static str {
     match policy {
         SrtpPolicy::Off => "Off",
         SrtpPolicy::Optional => "When possible",
+        SrtpPolicy::OptionalTwoLines => "When possible, two lines",
         SrtpPolicy::Required => "Required",
     }
 }

@@ -374,6 +374,7 @@ pub(crate) fn call(
         ended_at: None,
         codec: up.then(|| "opus/48000".to_owned()),
         secured: up,
+        security: model::MediaSecurity::default(),
         media_peer: up.then(|| "192.0.2.77:40208".to_owned()),
         dtmf_sent: model::Private::default(),
         dtmf_received: model::Private::default(),
