@@ -292,6 +292,7 @@ impl Fault {
             TransportError::Closed => Self::new("closed", ""),
             TransportError::TooLarge => Self::new("too_large", ""),
             TransportError::Tls(text) => Self::new("tls", text),
+            TransportError::WebSocket(text) => Self::new("websocket", text),
             TransportError::Other(text) => Self::new("other", text),
         }
     }
@@ -304,6 +305,7 @@ impl Fault {
             "closed" => TransportError::Closed,
             "too_large" => TransportError::TooLarge,
             "tls" => TransportError::Tls(self.text.clone()),
+            "websocket" => TransportError::WebSocket(self.text.clone()),
             _ => TransportError::Other(self.text.clone()),
         }
     }
