@@ -167,6 +167,9 @@ mod tests {
             name: id.to_owned(),
             colour: 0,
             degraded: false,
+            bind: None,
+            traffic: model::Traffic::default(),
+            trusted: Vec::new(),
         }
     }
 
