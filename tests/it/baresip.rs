@@ -82,7 +82,7 @@ fn it_calls(codec: &str, ours: &str) {
     check_both(&speech, &heard, &bob);
 }
 
-fn check_both(speech: &Path, heard: &Path, bob: &Baresip) {
+pub(crate) fn check_both(speech: &Path, heard: &Path, bob: &Baresip) {
     let original = sound::read(speech);
     let ours = sound::likeness(&original, &sound::read(heard));
     assert!(ours >= 0.9, "we heard what it said by {ours}");
@@ -125,23 +125,24 @@ fn digits_go_both_ways() {
 }
 
 /// An account without any server.
-fn on_its_own() -> Account {
+pub(crate) fn on_its_own() -> Account {
     Account::new("sip:alice@127.0.0.1", "--no-register --transport udp")
 }
 
-fn playing<'a>(codecs: &'a str, speech: &Path) -> Setup<'a> {
+pub(crate) fn playing<'a>(codecs: &'a str, speech: &Path) -> Setup<'a> {
     Setup {
         hears: Hears::File(speech.to_owned()),
         ..echo(codecs)
     }
 }
 
-fn echo(codecs: &str) -> Setup<'_> {
+pub(crate) fn echo(codecs: &str) -> Setup<'_> {
     Setup {
         address: "bob@127.0.0.1",
         proxy_port: None,
         codecs,
         hears: Hears::Echo,
         answers: Answers::AtOnce,
+        encryption: None,
     }
 }

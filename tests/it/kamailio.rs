@@ -235,6 +235,7 @@ fn ringing_bob(folder: &Folder, kamailio: &Kamailio) -> Baresip {
         codecs: "PCMU/8000/1",
         hears: Hears::Echo,
         answers: Answers::Never,
+        encryption: None,
     };
     Baresip::start(folder, "bob", &setup)
 }

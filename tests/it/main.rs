@@ -17,6 +17,7 @@ mod kamailio;
 mod load;
 mod privacy;
 mod servers;
+mod srtp;
 mod tenants;
 mod ways;
 mod window;

@@ -48,6 +48,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) codecs: &'a str,
     pub(crate) hears: Hears,
     pub(crate) answers: Answers,
+    /// How it encrypts media, in its own spelling: `srtp` offers it, `srtp-mand` asks for it.
+    pub(crate) encryption: Option<&'a str>,
 }
 
 impl Baresip {
@@ -156,9 +158,12 @@ fn account(setup: &Setup<'_>) -> String {
         Some(port) => format!(";outbound=\"sip:127.0.0.1:{port};transport=udp\";regint=120"),
         None => ";regint=0".to_owned(),
     };
+    let encryption = setup.encryption.map(|name| format!(";mediaenc={name}"));
     format!(
-        "<sip:{};transport=udp>;auth_pass=secret;answermode={answer};audio_codecs={}{place}\n",
-        setup.address, setup.codecs
+        "<sip:{};transport=udp>;auth_pass=secret;answermode={answer};audio_codecs={}{place}{}\n",
+        setup.address,
+        setup.codecs,
+        encryption.unwrap_or_default()
     )
 }
 
@@ -220,6 +225,8 @@ snd_path @HEARD@
 module_path @MODULES@
 module g711.so
 module opus.so
+module g722.so
+module srtp.so
 module aubridge.so
 module aufile.so
 module sndfile.so
