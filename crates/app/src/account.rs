@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use engine::{GivenAccount, Naming};
-use model::{AccountSettings, DtmfMode, SrtpPolicy, Transport};
+use model::{AccountSettings, DtmfMode, LoginKind, SrtpPolicy, Transport, WatchKind};
 use secrecy::SecretString;
 
 use crate::cli::{AccountArgs, DtmfWord, SrtpWord, TransportWord};
@@ -22,6 +22,18 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.registrar.clone_from(&args.registrar);
     settings.proxy.clone_from(&args.proxy);
     settings.transport = args.transport.map(transport);
+    settings.more_proxies.clone_from(&args.also_proxy);
+    settings.flows = args.flows.unwrap_or(settings.flows);
+    settings.gruu = args.gruu;
+    settings.public_address.clone_from(&args.public_address);
+    if args.token {
+        settings.login = LoginKind::Token;
+    }
+    // A script hears of others what it asks for, and nothing else.
+    settings.mwi = args.mwi;
+    settings.watched = args.watch.iter().map(|whom| whom.as_str().into()).collect();
+    settings.watch = WatchKind::Both;
+    settings.publish_presence = args.publish_presence;
     settings.tls_ca = args.tls_ca.as_deref().map(file_name);
     settings.tls_cert = args.tls_cert.as_deref().map(file_name);
     settings.tls_key = args.tls_key.as_deref().map(file_name);

@@ -50,6 +50,8 @@ pub(crate) enum Verb {
     Call(CallArgs),
     /// Wait for calls and answer them
     Answer(AnswerArgs),
+    /// Send one text message and print what became of it
+    Message(MessageArgs),
     /// Send one OPTIONS and print the reply and the round trip
     Options(OptionsArgs),
     /// Look into SIP messages
@@ -117,6 +119,30 @@ pub(crate) struct AccountArgs {
     /// A header for outgoing calls, e.g. 'X-Room: 42' (may be repeated)
     #[arg(long, value_name = "LINE")]
     pub(crate) header: Vec<String>,
+    /// A further outbound proxy, to which a flow of its own is kept (may be repeated)
+    #[arg(long, value_name = "URI")]
+    pub(crate) also_proxy: Vec<String>,
+    /// Keep so many flows to the registrar (RFC 5626); 0 registers without flows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=4))]
+    pub(crate) flows: Option<u8>,
+    /// Ask for an address that reaches this phone from anywhere (GRUU)
+    #[arg(long)]
+    pub(crate) gruu: bool,
+    /// The address at which the world reaches us, where it is not the local one
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub(crate) public_address: Option<String>,
+    /// The password is a bearer token (RFC 8898)
+    #[arg(long)]
+    pub(crate) token: bool,
+    /// Ask for waiting messages
+    #[arg(long)]
+    pub(crate) mwi: bool,
+    /// Watch somebody's calls and presence (may be repeated)
+    #[arg(long, value_name = "WHOM")]
+    pub(crate) watch: Vec<String>,
+    /// Publish our own presence
+    #[arg(long)]
+    pub(crate) publish_presence: bool,
     /// A host name with its address for this run, e.g. pbx.test=192.0.2.1 (may be repeated)
     #[arg(long, value_name = "NAME=IP")]
     pub(crate) host: Vec<String>,
@@ -262,6 +288,19 @@ pub(crate) struct AnswerArgs {
     /// Digits to send once connected: 0-9, *, #, A-D; `,` or `p` waits half a second
     #[arg(long, value_name = "DIGITS", value_parser = digits)]
     pub(crate) dtmf_send: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MessageArgs {
+    /// A number, a name, user@host, or a sip: URI
+    pub(crate) target: String,
+    /// What to say
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    /// Wait so long for the answer (default: 32s)
+    #[arg(long = "for", alias = "timeout", value_name = "TIME", value_parser = duration)]
+    pub(crate) limit: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

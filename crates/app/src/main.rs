@@ -13,6 +13,7 @@ mod ctl;
 mod demo;
 mod headless;
 mod logging;
+mod message;
 mod options;
 mod register;
 mod report;
@@ -70,6 +71,7 @@ fn run(cli: Cli, started: Instant) -> anyhow::Result<Outcome> {
         Some(Verb::Register(args)) => register::run(&common, &args),
         Some(Verb::Call(args)) => call::run(&common, &args),
         Some(Verb::Answer(args)) => answer::run(&common, &args),
+        Some(Verb::Message(args)) => message::run(&common, &args),
         Some(Verb::Options(args)) => options::run(&common, &args),
         Some(Verb::Sip(args)) => sip_parse::run(&args),
         Some(Verb::Trace(args)) => trace_cmd::run(&common, &args),

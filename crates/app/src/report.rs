@@ -6,8 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 
 use model::{
-    AccountView, CallId, CallState, CallView, Direction, Event, Failure, Notice, RegistrationState,
-    Timestamp, TraceBody, TraceRecord,
+    AccountView, CallId, CallState, CallView, Direction, Event, Failure, LampState, LampView,
+    MessageState, MessageView, Notice, RegistrationState, Timestamp, TraceBody, TraceRecord,
+    WaitingView,
 };
 use serde_json::{Value, json};
 
@@ -15,6 +16,8 @@ use crate::cli::Common;
 
 /// More than a snapshot tells again.
 const NOTICES: usize = 64;
+/// The same for text messages.
+const MESSAGES: usize = 512;
 
 /// Prints what is new.
 pub(crate) struct Report {
@@ -24,6 +27,10 @@ pub(crate) struct Report {
     calls: HashMap<CallId, Told>,
     /// The newest notices that were printed.
     noticed: VecDeque<Notice>,
+    /// Text messages and what was said of them last.
+    messages: VecDeque<(u64, MessageState)>,
+    /// What was last said of what each account learned.
+    learned: HashMap<model::AccountId, (Option<WaitingView>, Vec<LampView>)>,
     /// What was last said of the sound.
     sound: Option<String>,
 }
@@ -45,6 +52,8 @@ impl Report {
             registrations: HashMap::new(),
             calls: HashMap::new(),
             noticed: VecDeque::new(),
+            messages: VecDeque::new(),
+            learned: HashMap::new(),
             sound: None,
         }
     }
@@ -56,6 +65,7 @@ impl Report {
                 snapshot.notices.iter().for_each(|notice| self.notice(notice));
                 snapshot.accounts.iter().for_each(|account| self.account(account));
                 snapshot.calls.iter().for_each(|call| self.call(call));
+                snapshot.messages.iter().for_each(|message| self.message(message));
             }
             Event::Account { account } => self.account(account),
             Event::Call { call } => self.call(call),
@@ -65,6 +75,7 @@ impl Report {
                 json!({"event": "dtmf", "call": call.0, "digit": digit.to_string(), "duration_ms": duration_ms}),
                 || format!("call {call}: received digit {digit}"),
             ),
+            Event::Message { message } => self.message(message),
             Event::Notice { notice } => self.notice(notice),
             Event::Devices { devices } => self.sound(devices.warning.as_deref()),
             Event::Trace { records } if self.sip => records.iter().for_each(|record| self.sip(record)),
@@ -83,6 +94,49 @@ impl Report {
         self.noticed.push_back(notice.clone());
         let object = json!({"event": "notice", "level": notice.level, "text": notice.text});
         self.print(object, || notice.text.clone());
+    }
+
+    fn message(&mut self, message: &MessageView) {
+        let told = (message.id, message.state);
+        if self.messages.contains(&told) || message.state == MessageState::Read {
+            return;
+        }
+        if self.messages.len() >= MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(told);
+        let reason = message.failure.as_ref().map(Failure::sentence);
+        let object = json!({
+            "event": "message",
+            "id": message.id,
+            "account": message.account,
+            "direction": message.direction,
+            "remote": message.remote.uri,
+            "text": message.text,
+            "state": message.state,
+            "code": message.failure.as_ref().and_then(Failure::code),
+            "reason": reason,
+            "round_trip_ms": message.round_trip_ms,
+            "failure": message.failure,
+        });
+        let whom = message.remote.title();
+        self.print(object, || match message.state {
+            MessageState::Received | MessageState::Read => {
+                format!("message from {whom}: {}", message.text.reveal())
+            }
+            MessageState::Sending => format!("message to {whom}: on its way"),
+            MessageState::Delivered => match message.round_trip_ms {
+                Some(time) => format!("message to {whom}: delivered after {time:.1} ms"),
+                None => format!("message to {whom}: delivered"),
+            },
+            MessageState::Accepted => {
+                format!("message to {whom}: a server has it and passes it on when it can")
+            }
+            MessageState::Failed => format!(
+                "message to {whom}: {}",
+                reason.as_deref().unwrap_or("it did not arrive")
+            ),
+        });
     }
 
     /// Sound that does not work as chosen is a notice too.
@@ -111,7 +165,71 @@ impl Report {
         }
     }
 
+    /// What an account learned of others.
+    fn learned(&mut self, account: &AccountView) {
+        let known = self.learned.entry(account.id.clone()).or_default();
+        let waiting = account
+            .waiting
+            .clone()
+            .filter(|_| known.0 != account.waiting);
+        let lamps: Vec<LampView> = account
+            .lamps
+            .iter()
+            .filter(|lamp| {
+                let before = known.1.iter().find(|old| old.watched == lamp.watched);
+                let quiet = lamp.lamp == LampState::Unknown && lamp.sentence.is_none();
+                before.map_or(!quiet, |old| old != *lamp)
+            })
+            .cloned()
+            .collect();
+        *known = (account.waiting.clone(), account.lamps.clone());
+        if let Some(waiting) = waiting {
+            let object = json!({
+                "event": "waiting",
+                "account": account.id,
+                "waiting": waiting.waiting,
+                "new": waiting.new,
+                "old": waiting.old,
+                "urgent": waiting.urgent,
+                "mailbox": waiting.mailbox,
+            });
+            self.print(object, || {
+                format!(
+                    "{}: {} new messages and {} old ones wait",
+                    account.title(),
+                    waiting.new,
+                    waiting.old
+                )
+            });
+        }
+        for lamp in lamps {
+            let object = json!({
+                "event": "lamp",
+                "account": account.id,
+                "watched": lamp.watched,
+                "lamp": lamp.lamp,
+                "calls": lamp.calls,
+                "presence": lamp.presence,
+                "reason": lamp.sentence,
+            });
+            self.print(object, || {
+                let why = lamp.sentence.as_deref().unwrap_or_default();
+                let state = match lamp.lamp {
+                    LampState::Unknown => "unknown",
+                    LampState::Idle => "idle",
+                    LampState::Calling => "calls somebody",
+                    LampState::Ringing => "rings",
+                    LampState::Talking => "talks",
+                };
+                format!("{}: {state}. {why}", lamp.watched.reveal())
+                    .trim_end_matches(['.', ' '])
+                    .to_owned()
+            });
+        }
+    }
+
     fn account(&mut self, account: &AccountView) {
+        self.learned(account);
         let told = (account.state, account.expires_at);
         if self.registrations.insert(account.id.clone(), told) == Some(told)
             || (account.state == RegistrationState::Off && !account.settings.register)
@@ -133,6 +251,9 @@ impl Report {
             "target": account.target,
             "mapped": account.mapped,
             "round_trip_ms": account.round_trip_ms,
+            "granted": account.granted_s,
+            "outbound": account.outbound,
+            "flows": account.flows,
         });
         self.print(object, || {
             let word = registration_word(account.state);

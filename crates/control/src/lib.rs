@@ -12,6 +12,18 @@
 //! ← {"jsonrpc":"2.0","method":"resync","params":{"lost":17}}
 //! ```
 //!
+//! ```text
+//! send_message        {"account":"alice","to":"bob","text":"on my way"}     → events "message": sending, delivered, …
+//! mark_messages_read  {"account":"alice"}            clear_messages {"account":"alice"}
+//! list_bindings       {"account":"alice"}            → event "account": its "bindings"
+//! remove_binding      {"account":"alice","uri":"sip:alice@192.0.2.77"}     clear_bindings {"account":"alice"}
+//! set_presence        {"account":"alice","state":"away","note":"at lunch"}  without an account: all of them
+//! update_account      settings: "mwi", "watched":["bob"], "watch":"calls"|"presence"|"both", "publish_presence",
+//!                     "flows":2, "more_proxies":["sip:edge2.example.com;lr"], "gruu", "login":"token"
+//!                     → event "account": "waiting", "lamps", "presence", "flows", "public_gruu", "marks"
+//! set_tenant_bind     {"tenant":"acme","bind":"eth0"}
+//! ```
+//!
 //! Methods are the commands of [`model::Command`] in snake_case with their fields as parameters by
 //! name, and four more: `ping`, `snapshot` (answers with a [`model::Snapshot`]), `show_window` (brings the
 //! window to the front, and answers `{"window":false}` where there is none) and `events`. A client that

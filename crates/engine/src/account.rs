@@ -1,4 +1,7 @@
-//! One account: its registration.
+//! One account: its registration, over one flow to the registrar or several, and what hangs on it.
+
+mod flows;
+mod watch;
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -6,15 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AccountId, AccountSettings, AccountView, CertificateView, Event, Failure, RegistrationState,
-    TenantId,
+    AccountId, AccountSettings, AccountView, CertificateView, Event, Failure, PresenceState,
+    Private, RegistrationState, TenantId,
 };
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
-use sip_core::Path;
-use sip_core::registration::{Registered, Registration, RegistrationConfig, RegistrationEvent};
-use sip_message::{Message, NameAddr};
+use sip_core::registration::{FlowEvent, FlowSet, RegistrationConfig};
+use sip_core::{Inbound, Path};
+use sip_message::{Message, NameAddr, Request, Uri};
 
+pub(crate) use self::watch::Seen;
+use self::watch::Watch;
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
 use crate::network::{Drift, Mooring, Moved};
@@ -23,7 +28,7 @@ use crate::shared::{Service, Shared};
 use crate::tenant::TenantMsg;
 use crate::transport::{Delivery, Owner, Reachable, TransportMsg};
 use crate::wake::{Wake, now};
-use crate::{failures, names, wall};
+use crate::{failures, wall};
 
 /// How long a local address that cannot be used rests before it is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(10);
@@ -34,6 +39,19 @@ pub(crate) enum AccountMsg {
     Register,
     /// Sign out and stay out.
     Unregister,
+    /// Ask the registrar for its list, or have it shortened.
+    Bindings(Wish),
+    /// Tell this of our person.
+    Presence(PresenceState, Private),
+    /// A NOTIFY that belongs to no subscription reached the account.
+    Told {
+        request: Box<Request>,
+        inbound: Inbound,
+    },
+    /// What is known of others, and of ourselves at the server, is different.
+    Seen(Box<Seen>),
+    /// What watches others has failed and rested.
+    WatchAgain,
     /// Sign out, then end.
     Leave {
         /// Whether the account is still shown: not when it was removed.
@@ -58,6 +76,20 @@ pub(crate) enum AccountMsg {
     Crash,
 }
 
+/// What is wanted of the registrar's list of bindings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To see it.
+    List,
+    /// One entry of somebody else gone.
+    Remove(String),
+    /// Everything gone.
+    Clear,
+}
+
+/// Wishes that wait for what is on its way.
+const MOST_WISHES: usize = 8;
+
 /// Owns one account's registration.
 pub(crate) struct AccountActor;
 
@@ -76,7 +108,7 @@ pub(crate) struct AccountArgs {
 }
 
 /// What the tenant needs to know of an account to place its calls.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct AccountFacts {
     /// Routes that the registrar wants requests to take (RFC 3608).
     pub(crate) service_route: Vec<NameAddr>,
@@ -84,13 +116,36 @@ pub(crate) struct AccountFacts {
     pub(crate) realms: Vec<String>,
     /// Where the registrar, or the proxy before it, answered from.
     pub(crate) servers: Vec<SocketAddr>,
+    /// Our Contact in dialogs, where another than that of the path is better: the lasting address of
+    /// this phone (RFC 5627 §4.4), or the flow that the registrar keeps to (RFC 5626 §4.3).
+    pub(crate) contact: Option<Uri>,
+    /// The same for calls that do not tell who we are.
+    pub(crate) anonymous_contact: Option<Uri>,
+}
+
+/// A flow that stands.
+#[derive(Clone, Debug)]
+struct Standing {
+    facts: AccountFacts,
+    /// To the server that holds it.
+    path: Path,
 }
 
 pub(crate) struct AccountState {
     args: AccountArgs,
     owner: Owner,
-    registration: Registration,
-    events: VecDeque<RegistrationEvent>,
+    registration: FlowSet,
+    events: VecDeque<FlowEvent>,
+    /// What each flow learned of the registrar, while it stands.
+    standing: Vec<Option<Standing>>,
+    /// Where the registration is at home, as the transport was told.
+    home: Option<Path>,
+    /// What the tenant was told.
+    told: Option<AccountFacts>,
+    wishes: VecDeque<Wish>,
+    /// Whether the bindings of the other flows went with a list that was cleared.
+    cleared: bool,
+    watch: Watch,
     view: AccountView,
     wake: Wake,
     /// Hosts our registrar answered from.
@@ -118,14 +173,15 @@ impl Actor for AccountActor {
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let owner = Owner::new(&myself, args.id.clone(), None, AccountMsg::Delivered).registering();
-        let registration = Registration::new(config(&args), &args.shared.seed());
-        let view = AccountView::new(
-            args.id.clone(),
-            args.tenant_id.clone(),
-            args.settings.clone(),
-            wall(),
-        );
+        let registration = flows::flow_set(&args);
+        let view = flows::first_view(&args);
         let mut state = AccountState {
+            standing: vec![None; registration.len()],
+            home: None,
+            told: None,
+            wishes: VecDeque::new(),
+            cleared: false,
+            watch: Watch::default(),
             owner,
             registration,
             events: VecDeque::new(),
@@ -143,6 +199,7 @@ impl Actor for AccountActor {
         };
         state.join_transport();
         state.publish();
+        state.start_watching(&myself).await;
         if state.args.settings.register {
             state.registration.register(now());
         }
@@ -162,8 +219,18 @@ impl Actor for AccountActor {
                 state.registration.register(now());
             }
             AccountMsg::Unregister => state.sign_out(),
+            AccountMsg::Bindings(wish) => {
+                if state.wishes.len() < MOST_WISHES && !state.wishes.contains(&wish) {
+                    state.wishes.push_back(wish);
+                }
+            }
+            AccountMsg::Presence(presence, note) => state.choose_presence(presence, note),
+            AccountMsg::Told { request, inbound } => state.on_told(request, inbound),
+            AccountMsg::Seen(seen) => state.on_seen(*seen),
+            AccountMsg::WatchAgain => state.start_watching(&myself).await,
             AccountMsg::Leave { shown } => {
                 state.leaving = true;
+                state.stop_watching();
                 state.shown = shown;
                 let _ = state
                     .args
@@ -185,36 +252,60 @@ impl Actor for AccountActor {
             AccountMsg::ListenAgain => state.tell_reachable(),
             AccountMsg::TransportLost => {
                 let lost = failures::transport(&sip_core::TransportError::Closed).registering();
-                state.fail(lost, RegistrationState::Silent);
+                state.fail_all(lost);
             }
             AccountMsg::Moved(moved) => state.on_moved(&moved),
             #[cfg(test)]
             AccountMsg::Crash => panic!("told to fail"),
         }
         state.drive(&myself);
-        if state.leaving && state.registration.is_drained() {
-            myself.stop(Some(crate::DRAINED.to_owned()));
+        state.stop_when_drained(&myself);
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(_, error) => {
+                state.on_watch_ended(&myself, Some(error.to_string()));
+            }
+            SupervisionEvent::ActorTerminated(..) => state.on_watch_ended(&myself, None),
+            _ => {}
         }
+        state.stop_when_drained(&myself);
         Ok(())
     }
 }
 
 impl AccountState {
-    /// Makes the account known to the transport: its registration's key, and how it can be called.
+    /// Makes the account known to the transport: its registration's keys, and how it can be called.
     fn join_transport(&self) {
-        let claim = TransportMsg::Claim {
-            key: self.registration.owner_key(),
-            server_key: None,
-            owner: self.owner.clone(),
-        };
-        let _ = self.args.transport.cast(claim);
+        for key in self.registration.owner_keys() {
+            let claim = TransportMsg::Claim {
+                key,
+                server_key: None,
+                owner: self.owner.clone(),
+            };
+            let _ = self.args.transport.cast(claim);
+        }
         self.tell_reachable();
+    }
+
+    fn stop_when_drained(&self, myself: &ActorRef<AccountMsg>) {
+        if self.leaving && self.registration.is_drained() && !self.watch.is_running() {
+            myself.stop(Some(crate::DRAINED.to_owned()));
+        }
     }
 
     /// What was asked of the old transport is asked again, and whoever was signed in or on the way
     /// signs in anew. A no for good stays one.
     fn on_transport_replaced(&mut self) {
         self.join_transport();
+        self.watch.on_transport_replaced(&self.args.transport);
         let outlet = Outlet {
             owner: &self.owner,
             transport: &self.args.transport,
@@ -245,15 +336,14 @@ impl AccountState {
                 if self.args.settings.register {
                     self.registration.register(now());
                 } else {
-                    self.view.failure = None;
-                    self.enter(RegistrationState::Off);
+                    self.all_flows(RegistrationState::Off, None);
                 }
             }
             Err(error) => {
                 let failure = failures::bind(&error).registering();
                 if self.unbound.as_ref() != Some(&failure) {
                     self.unbound = Some(failure.clone());
-                    self.fail(failure, RegistrationState::Silent);
+                    self.fail_all(failure);
                 }
                 myself.send_after(LISTEN_AGAIN, || AccountMsg::ListenAgain);
             }
@@ -281,20 +371,13 @@ impl AccountState {
             Drift::Moored => {}
             Drift::Adrift => {
                 let lost = failures::transport(&sip_core::TransportError::Unreachable);
-                self.fail(lost.registering(), RegistrationState::Silent);
+                self.fail_all(lost.registering());
             }
             Drift::Ashore => {
                 self.note("signs in anew because of the network".to_owned());
                 self.registration.moved(now());
             }
         }
-    }
-
-    fn sign_out(&mut self) {
-        if self.view.state == RegistrationState::Registered {
-            self.enter(RegistrationState::Leaving);
-        }
-        self.registration.unregister(now());
     }
 
     fn tell_reachable(&self) {
@@ -360,88 +443,10 @@ impl AccountState {
             );
             match self.events.pop_front() {
                 Some(event) => self.on_event(event),
+                None if self.begin_wish() => {}
                 None => return self.wake.arm(deadline, myself, AccountMsg::Wake),
             }
         }
-    }
-
-    fn on_event(&mut self, event: RegistrationEvent) {
-        match event {
-            RegistrationEvent::Trying => {
-                self.view.retry_at = None;
-                // A refresh of what stands is no news.
-                if self.view.state != RegistrationState::Registered {
-                    self.enter(RegistrationState::Trying);
-                }
-            }
-            RegistrationEvent::Registered(registered) => self.on_registered(*registered),
-            RegistrationEvent::Refused(refusal) => {
-                self.fail(failures::refusal(&refusal), RegistrationState::Refused);
-            }
-            RegistrationEvent::Failed { what, retry_in } => {
-                self.view.retry_at = Some(crate::after(wall(), retry_in));
-                self.fail(failures::trouble(&what), RegistrationState::Silent);
-            }
-            RegistrationEvent::Bindings(bindings) => {
-                self.note(format!("the registrar lists {} bindings", bindings.len()));
-            }
-            RegistrationEvent::Unregistered => {
-                self.tell_home(None);
-                self.view.expires_at = None;
-                self.view.retry_at = None;
-                self.enter(RegistrationState::Off);
-            }
-            RegistrationEvent::Tried(tried) => {
-                let _ = self.args.transport.cast(TransportMsg::Tried(tried));
-            }
-            RegistrationEvent::Notice(text) => self.note(text),
-        }
-    }
-
-    fn on_registered(&mut self, registered: Registered) {
-        let path = registered.path;
-        self.tell_home(Some(path));
-        self.path = Some(path);
-        self.view.expires_at = Some(crate::after(wall(), registered.granted));
-        self.view.retry_at = None;
-        self.view.target = Some(path.to_string());
-        self.view.mapped = registered.mapped.map(|m| m.to_string());
-        self.view.round_trip_ms = registered.round_trip.map(|t| t.as_secs_f32() * 1000.0);
-        self.view.failure = None;
-        self.unbound = None;
-        if self.servers.insert(path.remote.ip()) {
-            self.tell_reachable();
-        }
-        let service_route = registered
-            .service_route
-            .iter()
-            .filter_map(|r| NameAddr::parse(r).ok())
-            .collect();
-        let facts = AccountFacts {
-            service_route,
-            realms: registered.realms,
-            servers: vec![path.remote],
-        };
-        let _ = self.args.tenant.cast(TenantMsg::AccountFacts {
-            account: self.args.id.clone(),
-            facts,
-        });
-        self.enter(RegistrationState::Registered);
-    }
-
-    /// Tells the transport which server holds the registration: it takes the calls first.
-    fn tell_home(&self, path: Option<Path>) {
-        let owner = self.owner.clone();
-        let _ = self.args.transport.cast(TransportMsg::Home { owner, path });
-    }
-
-    fn fail(&mut self, failure: Failure, state: RegistrationState) {
-        let mut failure = self.unbound.clone().unwrap_or(failure);
-        failures::blame(&mut failure, &mut self.untrusted);
-        self.note(failure.sentence());
-        self.view.failure = Some(failure);
-        self.view.expires_at = None;
-        self.enter(state);
     }
 
     fn note(&self, text: String) {
@@ -455,21 +460,6 @@ impl AccountState {
         });
     }
 
-    /// The one place where the state changes.
-    fn enter(&mut self, state: RegistrationState) {
-        if self.view.state != state {
-            tracing::info!(account = ?self.args.id, from = ?self.view.state, to = ?state, "registration");
-            self.note(format!(
-                "the registration was {} and is {}",
-                names::registration(self.view.state),
-                names::registration(state)
-            ));
-            self.view.state = state;
-            self.view.since = wall();
-        }
-        self.publish();
-    }
-
     fn publish(&self) {
         if !self.shown {
             return;
@@ -478,25 +468,4 @@ impl AccountState {
             account: Box::new(self.view.clone()),
         });
     }
-}
-
-fn config(args: &AccountArgs) -> RegistrationConfig {
-    let identity = &args.identity;
-    let mut config = RegistrationConfig::new(identity.registrar.clone(), identity.from.clone());
-    config.contact_user = Some(identity.contact_user.clone());
-    config.route.clone_from(&identity.proxy);
-    config.transport = identity.transport;
-    if let Some(patience) = args.shared.failover.patience {
-        config.patience = Some(patience);
-    }
-    config.expires = Duration::from_secs(u64::from(args.settings.expires_s));
-    config.instance_id = Some(args.shared.instance_id.clone());
-    config.credentials = identity
-        .credentials(args.password.as_ref())
-        .into_iter()
-        .collect();
-    config
-        .user_agent
-        .clone_from(&args.shared.capabilities.user_agent);
-    config
 }

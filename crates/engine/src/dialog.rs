@@ -808,6 +808,7 @@ pub(crate) fn call_config(
         .route
         .extend(facts.service_route.iter().map(|route| route.uri.clone()));
     config.transport = identity.transport;
+    config.contact.clone_from(&facts.contact);
     config.credentials = identity.credentials(password);
     config.home = identity.home(facts);
     config.capabilities = shared.capabilities.clone();

@@ -6,6 +6,7 @@ use model::{CertificateFault, CertificateView, Failure, FailureKind, NetworkStep
 use sip_core::auth::AuthError;
 use sip_core::call::{EndKind, NetworkFault};
 use sip_core::client::RequestFailure;
+use sip_core::events::Fault;
 use sip_core::registration::{Refusal, Trouble};
 use sip_core::{ResolveError, TransportError};
 
@@ -130,6 +131,32 @@ pub(crate) fn request(failure: &RequestFailure) -> Failure {
             failure
         }
         RequestFailure::Auth { error, path, .. } => auth(error).said_by(path.to_string()),
+    }
+}
+
+/// Why a subscription, a publication or a message did not come about or did not last.
+pub(crate) fn fault(fault: &Fault) -> Failure {
+    let said = |detail: String| Failure::new(FailureKind::BadAnswer { detail });
+    match fault {
+        Fault::Status {
+            status,
+            phrase,
+            path,
+            ..
+        } => Failure::new(FailureKind::Status {
+            code: status.code(),
+            phrase: phrase.clone(),
+        })
+        .said_by(path.to_string()),
+        Fault::NothingGranted { path } => {
+            said("the server said yes and granted no time".to_owned()).said_by(path.to_string())
+        }
+        Fault::Incomplete { missing, path } => {
+            said(format!("the answer has no {missing}")).said_by(path.to_string())
+        }
+        Fault::Terminated { .. } | Fault::NoNotify | Fault::Expired => said(fault.to_string()),
+        Fault::Request(failure) => request(failure),
+        Fault::Unresolved(error) => resolve(error),
     }
 }
 

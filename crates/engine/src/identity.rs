@@ -1,7 +1,7 @@
 //! What an account's settings mean to the protocol.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use model::{AccountSettings, LoginKind};
@@ -228,6 +228,14 @@ impl Identity {
             }
         }
         Ok(identity)
+    }
+
+    /// The address to tell others where this is the local one.
+    pub(crate) fn told_address(&self, local: IpAddr) -> IpAddr {
+        self.public
+            .map(|public| public.ip())
+            .filter(|public| public.is_ipv4() == local.is_ipv4())
+            .unwrap_or(local)
     }
 
     /// User part of the address of record.

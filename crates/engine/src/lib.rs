@@ -45,6 +45,7 @@ mod recorder;
 mod shared;
 mod store;
 mod stream;
+mod subscriptions;
 mod supervise;
 mod tenant;
 #[cfg(test)]
@@ -79,7 +80,7 @@ pub use media::{Sink, Source, wav};
 
 use self::devices::{DevicesActor, DevicesArgs};
 use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
-use self::shared::{LiveStreams, Service, Shared};
+use self::shared::{LiveStreams, Pacer, Service, Shared};
 use self::store::{StoreActor, StoreArgs};
 
 /// What a child says when it ends because its work is done.
@@ -274,7 +275,7 @@ impl Engine {
             store: Service::new(store.clone()),
             devices: Service::new(devices.clone()),
             live: LiveStreams::default(),
-            capabilities: dialog::capabilities(),
+            capabilities: subscriptions::told(dialog::capabilities()),
             instance_id: instance_id(config.folders.as_ref()),
             cname: format!("{:016x}@tipring.invalid", shared::random_u64()),
             naming: config.naming,
@@ -285,7 +286,9 @@ impl Engine {
             ring_limit: config.ring_limit,
             ask_limit: config.ask_limit,
             stateless: shared::seed(),
+            pacer: Pacer::new(subscriptions::APART),
             calls: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
             left: AtomicBool::new(false),
         });
         let args = PhoneArgs {

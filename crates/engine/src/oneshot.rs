@@ -1,21 +1,23 @@
-//! One request outside any dialog of ours, until it is answered: an OPTIONS, or the BYE of a call
-//! whose own actor has failed.
+//! One request outside any dialog of ours, until it is answered: an OPTIONS, a MESSAGE, or the BYE of a
+//! call whose own actor has failed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{AccountId, Event, Failure};
+use model::{AccountId, Event, Failure, MessageState, MessageView};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::Timers;
 use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
 use sip_core::dispatch::{OwnerKey, ServerKey};
+use sip_core::events::{InstantMessage, MessageConfig, MessageEvent};
 use sip_core::options::{Options, OptionsConfig, OptionsEvent};
-use sip_message::{Message, Uri};
+use sip_message::{Message, NameAddr, Uri};
 
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
-use crate::shared::Shared;
+use crate::recorder::RecorderMsg;
+use crate::shared::{Service, Shared};
 use crate::transport::{Delivery, Owner, TransportMsg};
 use crate::wake::{Wake, now};
 use crate::{DRAINED, failures};
@@ -42,6 +44,7 @@ pub(crate) struct OneShotArgs {
     pub(crate) identity: Identity,
     pub(crate) config: CallConfig,
     pub(crate) transport: ActorRef<TransportMsg>,
+    pub(crate) recorder: Arc<Service<RecorderMsg>>,
     pub(crate) task: Task,
 }
 
@@ -53,6 +56,13 @@ pub(crate) enum Task {
         target: Uri,
         /// What was typed, to answer with.
         typed: model::Identity,
+    },
+    /// Send a text message.
+    Say {
+        /// To whom.
+        target: Uri,
+        /// The message as it is shown.
+        view: Box<MessageView>,
     },
     /// Hang up for an actor that cannot.
     Farewell {
@@ -77,12 +87,18 @@ struct Asker {
     account: AccountId,
     identity: Identity,
     transport: ActorRef<TransportMsg>,
+    recorder: Arc<Service<RecorderMsg>>,
     typed: model::Identity,
 }
 
 /// The protocol object of the task.
 enum Running {
     Ask(Box<Options>, VecDeque<OptionsEvent>),
+    Say(
+        Box<InstantMessage>,
+        VecDeque<MessageEvent>,
+        Box<MessageView>,
+    ),
     Farewell(Box<Call>, VecDeque<CallEvent>),
 }
 
@@ -100,7 +116,7 @@ impl Actor for OneShotActor {
         let at = now();
         let seed = args.shared.seed();
         let server_key = match &args.task {
-            Task::Ask { .. } => None,
+            Task::Ask { .. } | Task::Say { .. } => None,
             Task::Farewell { card } => card.server_key(),
         };
         let (request, key, typed) = match args.task {
@@ -120,6 +136,25 @@ impl Actor for OneShotActor {
                 let key = options.owner_key().clone();
                 (Running::Ask(Box::new(options), VecDeque::new()), key, typed)
             }
+            Task::Say { target, view } => {
+                let config = MessageConfig {
+                    route: args.config.route.clone(),
+                    transport: args.identity.transport,
+                    credentials: args.config.credentials.clone().into_iter().collect(),
+                    home: args.config.home.clone(),
+                    user_agent: args.shared.capabilities.user_agent.clone(),
+                    ..MessageConfig::text(
+                        NameAddr::new(target),
+                        args.identity.from.clone(),
+                        view.text.reveal(),
+                    )
+                };
+                let mut message = InstantMessage::new(config, &seed);
+                message.send(at);
+                let key = message.owner_key();
+                let running = Running::Say(Box::new(message), VecDeque::new(), view);
+                (running, key, model::Identity::default())
+            }
             Task::Farewell { card } => {
                 let key = card.owner_key();
                 let call = card.into_bye(at, args.config, &seed);
@@ -135,6 +170,7 @@ impl Actor for OneShotActor {
             account: args.account,
             identity: args.identity,
             transport: args.transport,
+            recorder: args.recorder,
             typed,
         };
         let mut state = OneShotState {
@@ -177,6 +213,7 @@ impl Actor for OneShotActor {
         state.drive(&myself);
         let drained = match &state.request {
             Running::Ask(options, _) => options.is_drained(),
+            Running::Say(message, ..) => message.is_drained(),
             Running::Farewell(call, _) => call.is_drained(),
         };
         if drained {
@@ -211,56 +248,48 @@ impl OneShotState {
         if let Delivery::Resolved { id, .. } = &delivery {
             self.questions.on_answer(*id);
         }
-        let at = now();
-        match (&mut self.request, delivery) {
-            (
-                Running::Ask(options, _),
-                Delivery::Message {
-                    message,
-                    inbound,
-                    at,
-                },
-            ) => {
-                if let Message::Response(response) = *message {
+        match delivery {
+            Delivery::Message {
+                message,
+                inbound,
+                at,
+            } => match (&mut self.request, *message) {
+                (Running::Ask(options, _), Message::Response(response)) => {
                     options.handle_response(at, &response, &inbound);
                 }
-            }
-            (
-                Running::Farewell(call, _),
-                Delivery::Message {
-                    message,
-                    inbound,
-                    at,
-                },
-            ) => match *message {
-                Message::Request(request) => call.handle_request(at, request, inbound),
-                Message::Response(response) => call.handle_response(at, response, inbound),
+                (Running::Say(say, ..), Message::Response(response)) => {
+                    say.handle_response(at, &response, &inbound);
+                }
+                (Running::Farewell(call, _), Message::Request(request)) => {
+                    call.handle_request(at, request, inbound);
+                }
+                (Running::Farewell(call, _), Message::Response(response)) => {
+                    call.handle_response(at, response, inbound);
+                }
+                // Nobody has a dialog with a question.
+                (Running::Ask(..) | Running::Say(..), Message::Request(_)) => {}
             },
-            (Running::Ask(options, _), Delivery::Resolved { id, result }) => {
-                options.handle_resolved(at, id, result);
-            }
-            (Running::Farewell(call, _), Delivery::Resolved { id, result }) => {
-                call.handle_resolved(at, id, result);
-            }
-            (Running::Ask(options, _), Delivery::Unsent { branch, error }) => {
-                options.handle_transport_error(at, &branch, error);
-            }
-            (Running::Farewell(call, _), Delivery::Unsent { branch, error }) => {
-                call.handle_transport_error(at, &branch, error);
-            }
-            (
-                _,
-                Delivery::FlowLost(_)
-                | Delivery::Targets(_)
-                | Delivery::BetterServer
-                | Delivery::Untrusted(_),
-            ) => {}
+            Delivery::Resolved { id, result } => match &mut self.request {
+                Running::Ask(options, _) => options.handle_resolved(now(), id, result),
+                Running::Say(say, ..) => say.handle_resolved(now(), id, result),
+                Running::Farewell(call, _) => call.handle_resolved(now(), id, result),
+            },
+            Delivery::Unsent { branch, error } => match &mut self.request {
+                Running::Ask(options, _) => options.handle_transport_error(now(), &branch, error),
+                Running::Say(say, ..) => say.handle_transport_error(now(), &branch, error),
+                Running::Farewell(call, _) => call.handle_transport_error(now(), &branch, error),
+            },
+            Delivery::FlowLost(_)
+            | Delivery::Targets(_)
+            | Delivery::BetterServer
+            | Delivery::Untrusted(_) => {}
         }
     }
 
     fn on_wake(&mut self, at: Instant) {
         match &mut self.request {
             Running::Ask(options, _) => options.handle_timeout(at),
+            Running::Say(say, ..) => say.handle_timeout(at),
             Running::Farewell(call, _) => call.handle_timeout(at),
         }
     }
@@ -285,6 +314,14 @@ impl OneShotState {
                     .for_each(|event| self.args.on_answer(event));
                 deadline
             }
+            Running::Say(say, events, view) => {
+                let deadline =
+                    drive::drain(|| say.poll_output(), &outlet, &mut self.questions, events);
+                for event in std::mem::take(events) {
+                    self.args.on_said(event, view);
+                }
+                deadline
+            }
             // What becomes of a farewell interests nobody any more.
             Running::Farewell(call, events) => {
                 let deadline =
@@ -298,6 +335,33 @@ impl OneShotState {
 }
 
 impl Asker {
+    fn on_said(&self, event: MessageEvent, view: &mut MessageView) {
+        match event {
+            MessageEvent::Delivered { round_trip, .. } => {
+                view.state = MessageState::Delivered;
+                view.round_trip_ms = round_trip.map(|t| t.as_secs_f32() * 1000.0);
+            }
+            MessageEvent::Stored { .. } => view.state = MessageState::Accepted,
+            MessageEvent::Failed(fault) => {
+                view.state = MessageState::Failed;
+                view.failure = Some(failures::fault(&fault));
+            }
+            MessageEvent::Notice(text) => {
+                return self.recorder.cast(RecorderMsg::Note {
+                    time: crate::wall(),
+                    topic: "message",
+                    text,
+                    account: Some(self.account.clone()),
+                    call: None,
+                    sip_call_id: None,
+                });
+            }
+        }
+        self.shared.hub.publish(Event::Message {
+            message: Box::new(view.clone()),
+        });
+    }
+
     fn on_answer(&self, event: OptionsEvent) {
         let mut answer = Event::OptionsAnswered {
             account: self.account.clone(),

@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::{PumpHandle, Sink, Source, StreamCounters};
 use model::{
     AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, HistoryEntry,
-    Levels, Outcome, Party, Private, TenantId,
+    Levels, Notice, NoticeLevel, Outcome, Party, Private, TenantId,
 };
 use ractor::{ActorCell, ActorId, ActorRef, Message};
 use sip_core::Seed;
@@ -47,9 +47,37 @@ pub(crate) struct Shared {
     /// What the tags of answers without a transaction are made from, so that they are the same each
     /// time.
     pub(crate) stateless: Seed,
+    /// When accounts may begin to ask about others.
+    pub(crate) pacer: Pacer,
     pub(crate) calls: AtomicU64,
+    /// Text messages numbered so far.
+    pub(crate) messages: AtomicU64,
     /// Set when the root has ended as it should.
     pub(crate) left: AtomicBool,
+}
+
+/// Keeps apart what would begin together: each asks for its turn and hears how long to wait.
+pub(crate) struct Pacer {
+    every: Duration,
+    next: Mutex<Option<Instant>>,
+}
+
+impl Pacer {
+    /// One turn in such a time.
+    pub(crate) fn new(every: Duration) -> Self {
+        Self {
+            every,
+            next: Mutex::new(None),
+        }
+    }
+
+    /// How long the next one waits. Whoever is alone does not.
+    pub(crate) fn turn(&self, now: Instant) -> Duration {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = next.map_or(now, |next| next.max(now));
+        *next = Some(at + self.every);
+        at.saturating_duration_since(now)
+    }
 }
 
 /// Where the sound of calls comes from and goes to.
@@ -259,6 +287,17 @@ impl Shared {
                 call: Box::new(call),
             });
         }
+    }
+
+    /// Says something that has no place of its own.
+    pub(crate) fn notice(&self, level: NoticeLevel, tenant: Option<&TenantId>, text: String) {
+        let notice = Notice {
+            time: wall(),
+            level,
+            tenant: tenant.cloned(),
+            text,
+        };
+        self.hub.publish(Event::Notice { notice });
     }
 
     /// Puts a finished call into the history.

@@ -6,6 +6,7 @@
 mod accounts;
 mod calls;
 mod children;
+mod messages;
 mod transfers;
 mod trust;
 
@@ -25,7 +26,7 @@ use sip_message::{Request, Uri};
 use wire::Remembered;
 
 use self::children::start_transport;
-use crate::account::{AccountFacts, AccountMsg};
+use crate::account::{AccountFacts, AccountMsg, Wish};
 use crate::cards::Cards;
 use crate::dialog::{DialogMsg, Referral};
 use crate::identity::Identity;
@@ -63,6 +64,13 @@ pub(crate) enum TenantMsg {
         request: Box<Request>,
         inbound: Inbound,
         at: Instant,
+    },
+    /// A request that begins nothing reached one of the accounts: a MESSAGE, or word of waiting
+    /// messages.
+    NewWord {
+        account: AccountId,
+        request: Box<Request>,
+        inbound: Inbound,
     },
     /// A peer asked for a call with somebody else, and the user agreed.
     FollowTransfer {
@@ -277,6 +285,11 @@ impl Actor for TenantActor {
                     .take_call(&myself, &account, request, inbound, at)
                     .await;
             }
+            TenantMsg::NewWord {
+                account,
+                request,
+                inbound,
+            } => state.take_word(account, request, inbound),
             TenantMsg::FollowTransfer {
                 account,
                 target,
@@ -381,8 +394,21 @@ impl TenantState {
                     let _ = actor.cast(AccountMsg::Unregister);
                 }
             }
+            Command::ListBindings { account } => self.wish(&account, Wish::List),
+            Command::ClearBindings { account } => self.wish(&account, Wish::Clear),
+            Command::RemoveBinding { account, uri } => {
+                self.wish(&account, Wish::Remove(uri.into_revealed()));
+            }
+            Command::SetPresence {
+                account: Some(account),
+                state,
+                note,
+            } => self.tell_account(&account, AccountMsg::Presence(state, note)),
             Command::RemoveAccount { account } => self.remove_account(&account),
             Command::SendOptions { account, target } => self.ask(myself, account, target).await,
+            Command::SendMessage { account, to, text } => {
+                self.say(myself, account, to, text).await;
+            }
             Command::AnswerCall { call } => self.tell(call, DialogMsg::Answer),
             Command::RejectCall { call, code } => self.tell(call, DialogMsg::Reject(code)),
             Command::EndCall { call } => self.tell(call, DialogMsg::End),

@@ -152,9 +152,10 @@ pub struct AccountSettings {
     /// use it in calls.
     pub gruu: bool,
     /// The address at which the world reaches us where that is another than the local one, `IP` or
-    /// `IP:PORT`: told in Contact.
+    /// `IP:PORT`: told in Contact, and the address in session descriptions.
     pub public_address: Option<String>,
-    /// Whether to ask for waiting messages (RFC 3842).
+    /// Whether waiting messages are shown (RFC 3842): asked for by accounts that register, and taken
+    /// from any server of the account that tells by itself.
     #[serde(default = "yes")]
     pub mwi: bool,
     /// Whom to watch: numbers, names or addresses, written like the target of a call.

@@ -6,7 +6,7 @@
 //!       └── none found ───────────────────►┘
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sip_message::{Response, Uri};
 
@@ -15,6 +15,9 @@ use crate::client::{
     RequestResult,
 };
 use crate::path::{Destination, Inbound, Path, ResolveError, ResolveId, Transmit, TransportError};
+
+/// How long one server may be silent while there is another to try: as long as for a registration.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// A request from the question for its paths to its end.
 #[derive(Debug)]
@@ -75,7 +78,8 @@ impl Errand {
         destinations: Vec<Destination>,
         context: &mut ClientContext<'_>,
     ) -> Self {
-        let request = ClientRequest::new(now, draft, destinations, context);
+        let request =
+            ClientRequest::new(now, draft, destinations, context).with_patience(Some(PATIENCE));
         Self(Step::Requesting(Box::new(request)))
     }
 
@@ -101,7 +105,8 @@ impl Errand {
                         home.learn(&hop, &paths);
                     }
                     let destinations = in_order(paths, prefer);
-                    let request = ClientRequest::new(now, *draft, destinations, context);
+                    let request = ClientRequest::new(now, *draft, destinations, context)
+                        .with_patience(Some(PATIENCE));
                     Step::Requesting(Box::new(request))
                 }
                 Err(error) => Step::Unresolved(error),

@@ -2,6 +2,7 @@
 
 use sip_message::{HeaderName, Headers, Method, Request, Response, StatusCode};
 
+use crate::events::READABLE;
 use crate::tokens::Tokens;
 
 /// What this user agent can do, for Allow, Accept, Supported and Allow-Events (RFC 3261 §11.2).
@@ -167,6 +168,8 @@ pub fn respond_statelessly(
                 capabilities.allow_events.join(", "),
             );
         }
+        // Of all that we read, a text message may be text alone (RFC 3428 §7).
+        415 if request.method == Method::Message => headers.push(HeaderName::Accept, READABLE),
         415 => headers.push(HeaderName::Accept, capabilities.accept.join(", ")),
         420 => headers.push(
             HeaderName::Unsupported,
@@ -182,7 +185,7 @@ pub fn respond_statelessly(
 
 /// What to answer to a request that belongs to nobody, `None` for an ACK (RFC 3261 §8.2).
 ///
-/// Known and harmless: OPTIONS gets 200. A NOTIFY of no subscription: 481. Inside a dialog that does not exist (any more), or a
+/// Known and harmless: OPTIONS gets 200. A NOTIFY of no subscription: 481. A SUBSCRIBE where nobody can: 489. Inside a dialog that does not exist (any more), or a
 /// CANCEL of nothing: 481. A method we never heard of: 405. Else the address is not ours: 404.
 pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Option<StatusCode> {
     let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
@@ -191,6 +194,15 @@ pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Opti
         Method::Cancel => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
         // RFC 6665 §4.1.3: it belongs to a subscription, or to nothing.
         Method::Notify => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+        // RFC 6665 §4.2.1.1 and §8.2.2: nobody can subscribe here, whatever the package; Allow-Events
+        // says what we know.
+        Method::Subscribe
+            if !in_dialog
+                && !capabilities.allow_events.is_empty()
+                && !capabilities.allows(&Method::Subscribe) =>
+        {
+            StatusCode::BAD_EVENT
+        }
         _ if in_dialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
         method if !capabilities.allows(method) => StatusCode::METHOD_NOT_ALLOWED,
         _ if !capabilities.unsupported(request).is_empty() => StatusCode::BAD_EXTENSION,

@@ -90,7 +90,9 @@ impl DialogState {
         let (rtp, rtcp) = media::socket::bind_pair(local, self.shared.media_ports.clone())
             .map_err(|e| format!("no media port can be opened on {local}: {e}"))?;
         let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
-        media.negotiator.set_address(local, port);
+        media
+            .negotiator
+            .set_address(self.identity.told_address(local), port);
         media.sockets = Some((rtp, rtcp));
         Ok(())
     }

@@ -7,7 +7,7 @@ use model::{AccountId, AccountView, Event, Failure, FailureKind, RegistrationSta
 use ractor::{Actor, ActorRef};
 
 use super::{Account, AccountSpec, TenantMsg, TenantState};
-use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg};
+use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg, Wish};
 use crate::supervise::Budget;
 use crate::wake::now;
 use crate::wall;
@@ -22,6 +22,16 @@ impl TenantState {
         self.accounts
             .get(id)
             .and_then(|account| account.actor.as_ref())
+    }
+
+    pub(super) fn tell_account(&self, id: &AccountId, message: AccountMsg) {
+        if let Some(actor) = self.account_actor(id) {
+            let _ = actor.cast(message);
+        }
+    }
+
+    pub(super) fn wish(&self, id: &AccountId, wish: Wish) {
+        self.tell_account(id, AccountMsg::Bindings(wish));
     }
 
     /// A new account starts; an old one signs out first and then starts anew.

@@ -201,6 +201,7 @@ impl TenantState {
                 entry.spec.password.as_ref(),
             ),
             transport: self.transport.clone(),
+            recorder: self.recorder.clone(),
             task,
         })
     }

@@ -56,6 +56,8 @@ pub(super) fn account(
 ) -> GivenAccount {
     let mut settings = AccountSettings::new(aor);
     settings.proxy = Some(format!("sip:{proxy};lr"));
+    // Nobody here has a mailbox.
+    settings.mwi = false;
     change(&mut settings);
     GivenAccount {
         settings,

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use event_bodies::message_summary;
 use model::{AccountId, Timestamp};
 use sip_core::dispatch::{self, OwnerKey, ServerKey};
 use sip_core::{FlowId, Inbound, Path};
@@ -36,8 +37,17 @@ impl TransportState {
             }
         }
         let owner = self.owner_of(&message);
+        // A text message is one wherever it is said, also in a call (RFC 3428 §4).
+        let (owner, said_in_call) = match (&message, owner) {
+            (Message::Request(request), Some(owner)) if request.method == Method::Message => {
+                (None, Some(owner.account))
+            }
+            (_, owner) => (owner, None),
+        };
         let called = match (&message, &owner) {
-            (Message::Request(request), None) => self.new_call_for(request, &path),
+            (Message::Request(request), None) => {
+                said_in_call.or_else(|| self.new_request_for(request, &path))
+            }
             _ => None,
         };
         // A new call is in the record as that of whoever is called.
@@ -137,12 +147,21 @@ impl TransportState {
         self.owners.get(&key).cloned()
     }
 
-    /// Whom a request calls that begins a call: an INVITE outside any dialog, in good order.
-    pub(super) fn new_call_for(&self, request: &Request, path: &Path) -> Option<AccountId> {
-        let is_call = request.method == Method::Invite
+    /// For which account a request is that belongs to nothing yet: a call, a text message, or word of
+    /// waiting messages that nobody asked for (RFC 3842 §3.3), outside any dialog and in good order.
+    pub(super) fn new_request_for(&self, request: &Request, path: &Path) -> Option<AccountId> {
+        let taken = match request.method {
+            Method::Invite | Method::Message => true,
+            Method::Notify => {
+                let event = request.headers.event();
+                event.is_ok_and(|event| event.package == message_summary::PACKAGE)
+            }
+            _ => false,
+        };
+        let is_new = taken
             && request.headers.to().is_ok_and(|to| to.tag().is_none())
             && validate_request(request).is_ok();
-        is_call.then(|| self.called_account(request, path))?
+        is_new.then(|| self.called_account(request, path))?
     }
 
     pub(super) fn on_new_request(
@@ -170,7 +189,9 @@ impl TransportState {
             Some(Handler::Owner(_)) | None => None,
         };
         match (refused, &request.method) {
-            (Some(status), Method::Invite) => return self.refuse(request, inbound, status, called),
+            (Some(status), Method::Invite | Method::Message | Method::Notify) => {
+                return self.refuse(request, inbound, status, called);
+            }
             // It was waited for, and it ends there.
             (Some(_), Method::Ack) => return,
             // RFC 3261 §9.2: what it means to cancel is known, and over.
@@ -211,11 +232,20 @@ impl TransportState {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return self.refuse(request, inbound, status, Some(account));
         }
-        let _ = self.args.tenant.cast(TenantMsg::NewCall {
-            account,
-            request: Box::new(request),
-            inbound,
-            at,
+        let request = Box::new(request);
+        let _ = self.args.tenant.cast(if request.method == Method::Invite {
+            TenantMsg::NewCall {
+                account,
+                request,
+                inbound,
+                at,
+            }
+        } else {
+            TenantMsg::NewWord {
+                account,
+                request,
+                inbound,
+            }
         });
     }
 

@@ -15,11 +15,21 @@ fn sample() -> Settings {
     let mut tenant = Tenant::new(TenantId::new("acme"), "ACME Ltd", 2);
     tenant.dns_servers = vec!["192.0.2.53:53".parse().unwrap()];
     let ips = ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap());
+    tenant.bind = Some("eth0".to_owned());
     tenant.hosts.insert("pbx.lab".to_owned(), ips.to_vec());
     let mut account = AccountSettings::new("sip:alice@acme.example");
     account.display_name = "Alice \"the\" Ä \u{1F4DE}".into();
     account.transport = Some(model::Transport::Wss);
     account.headers = vec!["X-Room: 4.17".to_owned()];
+    account.login = model::LoginKind::Token;
+    account.more_proxies = vec!["sip:edge2.acme.example;lr".to_owned()];
+    account.flows = 3;
+    account.gruu = true;
+    account.public_address = Some("198.51.100.7".to_owned());
+    account.mwi = false;
+    account.watched = vec!["601".into(), "sip:bob@acme.example".into()];
+    account.watch = model::WatchKind::Both;
+    account.publish_presence = true;
     account.calls = model::CallPolicies {
         redirects: model::RedirectPolicy::Always,
         session_timers: false,

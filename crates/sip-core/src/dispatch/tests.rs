@@ -155,6 +155,11 @@ fn strays_get_the_answer_that_rfc_3261_8_2_gives() {
     assert_eq!(verdict("OPTIONS", ""), Some(200));
     assert_eq!(verdict("INVITE", ""), Some(404));
     assert_eq!(verdict("BREW", ""), Some(405));
+    assert_eq!(verdict("SUBSCRIBE", ""), Some(405));
+    let told = Capabilities::default().with_events(&["dialog"], &[]);
+    let subscribe = request("SUBSCRIBE", VIA, "");
+    let verdict_of_told = verdict_for_stray(&subscribe, &told);
+    assert_eq!(verdict_of_told, Some(StatusCode::BAD_EVENT));
     let mut demanding = request("OPTIONS", VIA, "");
     demanding.headers.push(HeaderName::Require, "100rel, moon");
     assert_eq!(

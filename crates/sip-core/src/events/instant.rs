@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Method, NameAddr, Response, StatusCode, Uri};
 
+pub(crate) use incoming::READABLE;
 pub use incoming::{MessageRefusal, ReceivedMessage, answer_message, read_message};
 
 use super::fault::answer_of;

@@ -12,6 +12,7 @@ mod publication;
 mod subscription;
 
 pub use fault::Fault;
+pub(crate) use instant::READABLE;
 pub use instant::{
     InstantMessage, MessageConfig, MessageEvent, MessageRefusal, ReceivedMessage, answer_message,
     read_message,

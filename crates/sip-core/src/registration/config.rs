@@ -1,5 +1,6 @@
 //! What a registration is for.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sip_message::{NameAddr, Uri};
@@ -40,6 +41,8 @@ pub struct RegistrationConfig {
     /// §4 tells it in the response's Via). Only done on UDP: on a connection it is the
     /// connection that counts and not its address.
     pub rewrite_contact: bool,
+    /// The address to tell in the Contact, whatever the registrar sees; port 0 is the local port.
+    pub public: Option<SocketAddr>,
     /// How long one server may be silent while there is another to try; 64·T1 (Timer F) when
     /// `None`, and for the last one always.
     pub patience: Option<Duration>,
@@ -64,6 +67,7 @@ impl RegistrationConfig {
             credentials: Vec::new(),
             user_agent: String::new(),
             rewrite_contact: true,
+            public: None,
             patience: Some(Duration::from_secs(6)),
             timers: Timers::default(),
         }

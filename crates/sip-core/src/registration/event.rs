@@ -32,6 +32,8 @@ pub enum RegistrationEvent {
     /// [`fetch_bindings`](super::Registration::fetch_bindings) or left after
     /// [`remove_binding`](super::Registration::remove_binding).
     Bindings(Vec<BoundContact>),
+    /// What bindings there are was asked and not told, with why.
+    NotListed(String),
     /// Signed out, or given up at our own wish.
     Unregistered,
     /// A server failed, whatever comes of the REGISTER elsewhere.

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use sip_message::Response;
+use sip_message::{Response, Uri};
 
 use super::{Registration, RegistrationConfig, RegistrationEvent};
 use crate::dispatch::{OwnerKey, response_owner};
@@ -38,15 +38,21 @@ impl FlowSet {
     /// As many flows as there are proxies to reach the registrar by (the outbound-proxy-set of RFC
     /// 5626 §4.2); with the same proxy given twice, the second flow takes another of its addresses
     /// where there is one.
-    pub fn new(config: &RegistrationConfig, proxies: &[sip_message::Uri], seed: &Seed) -> Self {
+    pub fn new(config: &RegistrationConfig, proxies: &[Uri], seed: &Seed) -> Self {
+        let ways: Vec<Option<Uri>> = proxies.iter().cloned().map(Some).collect();
+        Self::along(config, &ways, seed)
+    }
+
+    /// The same along ways that need not have a proxy: `None` goes to the registrar itself.
+    pub fn along(config: &RegistrationConfig, ways: &[Option<Uri>], seed: &Seed) -> Self {
         let mut tokens = Tokens::new(seed);
-        let several = proxies.len() > 1;
-        let flows = (1..).zip(proxies.iter().take(MOST_FLOWS));
+        let several = ways.len() > 1;
+        let flows = (1..).zip(ways.iter().take(MOST_FLOWS));
         let flows = flows
-            .map(|(reg_id, proxy)| {
+            .map(|(reg_id, way)| {
                 let config = RegistrationConfig {
                     reg_id: Some(reg_id),
-                    route: Some(proxy.clone()),
+                    route: way.clone(),
                     ..config.clone()
                 };
                 let mut flow = Registration::new(config, &tokens.seed());
@@ -56,11 +62,60 @@ impl FlowSet {
                 flow
             })
             .collect();
+        Self::of(flows)
+    }
+
+    /// One registration that asks for no flow (RFC 3261 §10.2), used as a set of them is.
+    pub fn plain(config: &RegistrationConfig, seed: &Seed) -> Self {
+        let config = RegistrationConfig {
+            reg_id: None,
+            ..config.clone()
+        };
+        Self::of(vec![Registration::new(config, seed)])
+    }
+
+    fn of(flows: Vec<Registration>) -> Self {
         Self {
             flows,
             polled: 0,
             deadline: None,
         }
+    }
+
+    /// A better server can be had; see [`Registration::fail_back`]. Where there are several flows,
+    /// each stays where it is: they are kept apart on purpose.
+    pub fn fail_back(&mut self, now: Instant) {
+        if self.flows.len() == 1 {
+            self.each(|flow| flow.fail_back(now));
+        }
+    }
+
+    /// Asks what bindings there are, on a flow that stands before one that does not; see
+    /// [`Registration::fetch_bindings`].
+    pub fn fetch_bindings(&mut self, now: Instant) -> bool {
+        self.one(|flow| flow.fetch_bindings(now))
+    }
+
+    /// Removes a binding of somebody else; see [`Registration::remove_binding`].
+    pub fn remove_binding(&mut self, now: Instant, uri: &str) -> bool {
+        self.one(|flow| flow.remove_binding(now, uri))
+    }
+
+    /// Removes all bindings, those of the other flows included; see
+    /// [`Registration::clear_bindings`].
+    pub fn clear_bindings(&mut self, now: Instant) -> bool {
+        self.one(|flow| flow.clear_bindings(now))
+    }
+
+    /// Lets one flow act: the first that can, of those that stand before the others.
+    fn one(&mut self, mut act: impl FnMut(&mut Registration) -> bool) -> bool {
+        self.polled = 0;
+        [true, false].into_iter().any(|standing| {
+            self.flows
+                .iter_mut()
+                .filter(|flow| flow.is_registered() == standing)
+                .any(&mut act)
+        })
     }
 
     /// Registers on all flows; see [`Registration::register`].
@@ -166,6 +221,16 @@ impl FlowSet {
     /// Under which responses find its flows.
     pub fn owner_keys(&self) -> Vec<OwnerKey> {
         self.flows.iter().map(Registration::owner_key).collect()
+    }
+
+    /// How many flows there are to be.
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.flows.is_empty()
     }
 
     /// How many of the flows stand.

@@ -20,6 +20,18 @@ pub(super) struct Mapping {
 }
 
 impl Registration {
+    /// What the Contact says from this local address: what the registrar saw there, or what was told
+    /// once and for all.
+    pub(super) fn public_address(&self, local: Option<SocketAddr>) -> Option<SocketAddr> {
+        match (self.config.public, local) {
+            (Some(fixed), Some(local)) if fixed.port() == 0 => {
+                Some(SocketAddr::new(fixed.ip(), local.port()))
+            }
+            (Some(fixed), _) => Some(fixed),
+            (None, _) => self.mapping.public,
+        }
+    }
+
     /// Whether the Contact is to be rewritten now: on the first sight of a mapping, later only
     /// when the same new one is seen twice in a row, so that a mapping which flaps never makes us
     /// register again and again.
@@ -32,7 +44,8 @@ impl Registration {
         let Some(mapped) = mapped else {
             return false;
         };
-        if !self.config.rewrite_contact || path.transport != Transport::Udp {
+        let fixed = self.config.public.is_some();
+        if fixed || !self.config.rewrite_contact || path.transport != Transport::Udp {
             return false;
         }
         let present = self.mapping.public.unwrap_or(path.local);

@@ -31,9 +31,8 @@ impl Registration {
                 } else {
                     let phrase = &answered.response.reason;
                     let code = status.code();
-                    self.notice(format!(
-                        "asking for the bindings was answered {code} {phrase}"
-                    ));
+                    let path = answered.path;
+                    self.not_listed(format!("{code} {phrase}: {path}"));
                 }
                 self.after_aside(now);
             }
@@ -100,7 +99,7 @@ impl Registration {
             } => match self.operation.take().map(|operation| operation.purpose) {
                 Some(Purpose::Unregister | Purpose::Clear) => self.on_gone(now),
                 Some(Purpose::Fetch | Purpose::Remove) => {
-                    self.notice(format!("asking for the bindings: {error}"));
+                    self.not_listed(error.to_string());
                     self.after_aside(now);
                 }
                 _ => self.on_refused(
@@ -121,6 +120,10 @@ impl Registration {
         if std::mem::take(&mut self.again) && self.wanted {
             self.register_soon(now);
         }
+    }
+
+    fn not_listed(&mut self, why: String) {
+        self.outbox.event(RegistrationEvent::NotListed(why));
     }
 
     fn listed(&self, answered: &Answered) -> Vec<BoundContact> {
@@ -241,7 +244,7 @@ impl Registration {
     ) {
         let purpose = self.operation.take().map(|operation| operation.purpose);
         if purpose.is_some_and(Purpose::is_aside) {
-            self.notice(format!("asking for the bindings: {what}"));
+            self.not_listed(what.to_string());
             return self.after_aside(now);
         }
         let leaving = matches!(purpose, Some(Purpose::Unregister | Purpose::Clear));

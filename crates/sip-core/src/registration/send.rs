@@ -129,7 +129,7 @@ impl Registration {
         }
         let contact = ContactTemplate {
             user: self.contact_user.clone(),
-            public: self.mapping.public,
+            public: self.public_address(path.map(|path| path.local)),
             params,
         };
         // The binding that this one replaces goes with the same request, before the new one, so

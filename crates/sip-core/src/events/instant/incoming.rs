@@ -56,7 +56,7 @@ impl MessageRefusal {
 }
 
 /// What we read, as Accept says it.
-const READABLE: &str = "text/plain, message/cpim";
+pub(crate) const READABLE: &str = "text/plain, message/cpim";
 /// Header lines of a CPIM wrapper that are looked at.
 const MOST_CPIM_LINES: usize = 32;
 
@@ -175,9 +175,5 @@ pub fn answer_message(
     tokens: &Tokens,
 ) -> Response {
     let status = outcome.map_or_else(MessageRefusal::status, |()| StatusCode::OK);
-    let mut response = stateless::respond_statelessly(request, status, capabilities, tokens);
-    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        response.headers.set(HeaderName::Accept, READABLE);
-    }
-    response
+    stateless::respond_statelessly(request, status, capabilities, tokens)
 }

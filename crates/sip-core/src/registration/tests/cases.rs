@@ -418,3 +418,33 @@ fn the_wait_for_a_flow_depends_on_the_other() {
     one.answer(1, 500);
     assert!((s(90)..=s(180)).contains(&one.last_wait()));
 }
+
+#[test]
+fn a_way_without_a_proxy_leads_to_the_registrar_itself() {
+    let ways = [None, Some(Uri::parse("sip:edge.example.com").unwrap())];
+    let mut set = FlowSet::along(&config(), &ways, &Seed::from_number(1));
+    assert_eq!(set.len(), 2);
+    set.register(Instant::now());
+    let mut asked = Vec::new();
+    while let Output::Event(_) | Output::Resolve { .. } = {
+        let output = set.poll_output();
+        if let Output::Resolve { uri, .. } = &output {
+            asked.push(uri.to_string());
+        }
+        output
+    } {}
+    assert_eq!(asked, ["sip:example.com", "sip:edge.example.com"]);
+}
+
+#[test]
+fn the_list_is_asked_for_on_a_flow_that_stands() {
+    let mut flows = Flows::registering();
+    flows.answer(1, 200);
+    assert!(flows.set.fetch_bindings(flows.now));
+    flows.settle();
+    let (destination, fetch) = flows.sent.last().unwrap();
+    assert!(!fetch.headers.has(HeaderName::Contact));
+    assert_eq!(destination.path().remote.to_string(), "192.0.2.1:5060");
+    let of_second = flows.sent[1].1.headers.get(HeaderName::CallId);
+    assert_eq!(fetch.headers.get(HeaderName::CallId), of_second);
+}

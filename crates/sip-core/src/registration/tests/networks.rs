@@ -250,6 +250,35 @@ fn no_mapping_is_told_where_the_server_sees_what_we_say() {
     assert_eq!(bench.sent.len(), 2);
 }
 
+#[test]
+fn an_address_that_was_set_is_told_whatever_the_registrar_sees() {
+    for (set, told) in [
+        ("198.51.100.7:0", "198.51.100.7:40000"),
+        ("198.51.100.7:6000", "198.51.100.7:6000"),
+    ] {
+        let mut bench = Bench::new(RegistrationConfig {
+            public: Some(set.parse().unwrap()),
+            ..config()
+        });
+        bench.register();
+        let contact = bench.contact().uri.to_string();
+        assert!(contact.ends_with(&format!("@{told}")), "{contact}");
+        bench.grant(600);
+        assert_eq!(bench.sent.len(), 1, "what it sees changes nothing");
+    }
+}
+
+#[test]
+fn a_list_that_is_not_given_is_told_apart_from_the_registration() {
+    let mut bench = Bench::registered(config(), 600);
+    assert!(bench.registration.fetch_bindings(bench.now));
+    bench.settle();
+    bench.answer(403, &[]);
+    let told = |event: &RegistrationEvent| matches!(event, RegistrationEvent::NotListed(why) if why.starts_with("403 "));
+    assert_eq!(bench.count(told), 1);
+    assert!(bench.registration.is_registered());
+}
+
 // ---- Outbound and GRUU ----
 
 fn outbound() -> RegistrationConfig {

@@ -1,0 +1,429 @@
+//! Waiting messages, lamps and presence, at a server that says exactly what a test wants.
+
+use std::net::SocketAddr;
+
+use model::{
+    AccountSettings, AccountView, Command, LampState, PresenceState, RegistrationState, WatchKind,
+};
+use secrecy::SecretString;
+use sip_message::{HeaderName, Method, Request};
+
+use super::house::{House, PASSWORD, tenant, tone};
+use super::peer::{Peer, answer, carol, free_addr};
+use crate::{CallMedia, GivenAccount};
+
+const SUMMARY: &str = "Messages-Waiting: yes\r\nMessage-Account: sip:voicemail@carol.test\r\n\
+    Voice-Message: 4/8 (1/2)\r\n";
+
+/// Carol, who signs in at this server.
+pub(super) fn at_server(server: SocketAddr, change: impl Fn(&mut AccountSettings)) -> GivenAccount {
+    let mut settings = AccountSettings::new("sip:carol@carol.test");
+    settings.proxy = Some(format!("sip:{server};lr"));
+    settings.bind = Some(free_addr().to_string());
+    settings.mwi = false;
+    change(&mut settings);
+    GivenAccount {
+        settings,
+        password: Some(SecretString::from(PASSWORD)),
+    }
+}
+
+pub(super) async fn accept_registration(server: &Peer, more: &str) -> (Request, SocketAddr) {
+    let (register, from) = server.request(Method::Register).await;
+    let contact = register
+        .headers
+        .get(HeaderName::Contact)
+        .expect("a Contact");
+    let granted = format!("Contact: {contact}\r\n{more}");
+    server
+        .send(from, &answer(&register, "200 OK", &granted, ""))
+        .await;
+    (register, from)
+}
+
+/// Carol's phone, registered.
+async fn signed_in(change: impl Fn(&mut AccountSettings)) -> (House, Peer) {
+    let server = Peer::bind().await;
+    let given = at_server(server.local, change);
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    accept_registration(&server, "").await;
+    house.until_registered(1).await;
+    (house, server)
+}
+
+async fn until_view(
+    house: &mut House,
+    what: &str,
+    fits: impl Fn(&AccountView) -> bool,
+) -> AccountView {
+    house
+        .until(what, |s| s.accounts.first().filter(|a| fits(a)).cloned())
+        .await
+}
+
+/// A NOTIFY in the subscription that this SUBSCRIBE made.
+fn notify(
+    server: &Peer,
+    subscribe: &Request,
+    cseq: u32,
+    state: &str,
+    body: (&str, &str),
+) -> String {
+    let of = |name| subscribe.headers.get(name).expect("it is there");
+    let contact = subscribe.headers.contact().expect("a Contact").uri;
+    let local = server.local;
+    let (kind, text) = body;
+    let kind = if text.is_empty() {
+        String::new()
+    } else {
+        format!("Content-Type: {kind}\r\n")
+    };
+    format!(
+        "NOTIFY {contact} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {local};branch=z9hG4bK-{}-{cseq};rport\r\nMax-Forwards: 70\r\n\
+         From: {};tag=peer\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} NOTIFY\r\n\
+         Contact: <sip:{local}>\r\nEvent: {}\r\nSubscription-State: {state}\r\n\
+         {kind}Content-Length: {}\r\n\r\n{text}",
+        of(HeaderName::CallId),
+        of(HeaderName::To),
+        of(HeaderName::From),
+        of(HeaderName::CallId),
+        of(HeaderName::Event),
+        text.len()
+    )
+}
+
+async fn accept_subscription(server: &Peer) -> (Request, SocketAddr) {
+    let (subscribe, from) = server.request(Method::Subscribe).await;
+    let more = format!("Expires: 3600\r\nContact: <sip:{}>\r\n", server.local);
+    server
+        .send(from, &answer(&subscribe, "200 OK", &more, ""))
+        .await;
+    (subscribe, from)
+}
+
+/// RFC 3842.
+#[tokio::test]
+async fn waiting_messages_are_asked_for_and_shown_with_whom_to_call() {
+    let (mut house, server) = signed_in(|s| s.mwi = true).await;
+    let (subscribe, from) = accept_subscription(&server).await;
+    assert_eq!(
+        subscribe.headers.get(HeaderName::Event),
+        Some("message-summary")
+    );
+    assert_eq!(subscribe.uri.to_string(), "sip:carol@carol.test");
+    let kind = "application/simple-message-summary";
+    let text = notify(
+        &server,
+        &subscribe,
+        1,
+        "active;expires=3600",
+        (kind, SUMMARY),
+    );
+    server.send(from, &text).await;
+    assert_eq!(server.final_response().await.status.code(), 200);
+    let view = until_view(&mut house, "they are shown", |a| a.waiting.is_some()).await;
+    let waiting = view.waiting.expect("it is there");
+    assert_eq!((waiting.new, waiting.old, waiting.urgent), (4, 8, 1));
+    assert!(waiting.waiting);
+    assert_eq!(
+        waiting.mailbox.expect("it was told").reveal(),
+        "sip:voicemail@carol.test"
+    );
+    // RFC 6665 §4.1.2.3: the end of the program ends the subscription.
+    house.engine.send(Command::Shutdown);
+    let (bye, _) = server.request(Method::Subscribe).await;
+    assert_eq!(bye.headers.get(HeaderName::Expires), Some("0"));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_server_without_mailboxes_costs_one_question_and_a_sentence() {
+    let (mut house, server) = signed_in(|s| s.mwi = true).await;
+    let (subscribe, from) = server.request(Method::Subscribe).await;
+    server
+        .send(from, &answer(&subscribe, "489 Bad Event", "", ""))
+        .await;
+    let view = until_view(&mut house, "it is said", |a| a.waiting_sentence.is_some()).await;
+    let sentence = view.waiting_sentence.expect("it is there");
+    assert!(
+        sentence.starts_with("The server does not offer waiting messages (489 Bad Event"),
+        "{sentence}"
+    );
+    assert_eq!(view.state, RegistrationState::Registered);
+    tokio::time::pause();
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    tokio::time::resume();
+    assert_eq!(house.count_messages(true, "SUBSCRIBE sip:"), 1);
+    house.close().await;
+}
+
+/// RFC 3842 §3.3 knows servers that tell without being asked.
+#[tokio::test]
+async fn waiting_messages_are_taken_from_our_server_without_a_subscription() {
+    let (mut house, server) = signed_in(|s| s.mwi = true).await;
+    let bind: SocketAddr = house
+        .account("carol")
+        .settings
+        .bind
+        .unwrap()
+        .parse()
+        .unwrap();
+    let unasked = |cseq| {
+        server
+            .says("NOTIFY", cseq, None, SUMMARY)
+            .replace("application/sdp", "application/simple-message-summary")
+            .replace(
+                "Max-Forwards",
+                "Event: message-summary\r\nSubscription-State: active\r\nMax-Forwards",
+            )
+    };
+    server.send(bind, &unasked(1)).await;
+    let view = until_view(&mut house, "they are shown", |a| a.waiting.is_some()).await;
+    assert_eq!(view.waiting.map(|w| w.new), Some(4));
+    // A stranger is not believed.
+    let stranger = Peer::bind().await;
+    let forged = stranger
+        .says("NOTIFY", 2, None, SUMMARY)
+        .replace("sip:carol@127.0.0.1 SIP", "sip:someone@127.0.0.1 SIP")
+        .replace("Max-Forwards", "Event: message-summary\r\nMax-Forwards");
+    stranger.send(bind, &forged).await;
+    assert_eq!(stranger.final_response().await.status.code(), 481);
+    house.close().await;
+}
+
+fn dialog_info(version: u32, dialog: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" \
+         version=\"{version}\" state=\"full\" entity=\"sip:bob@carol.test\">{dialog}</dialog-info>"
+    )
+}
+
+/// RFC 4235.
+#[tokio::test]
+async fn a_lamp_rings_talks_and_goes_out_and_tells_what_a_pickup_needs() {
+    let (mut house, server) = signed_in(|s| s.watched = vec!["bob".into()]).await;
+    let lamp = house.account("carol").lamps;
+    assert_eq!(lamp[0].lamp, LampState::Unknown);
+    let (subscribe, from) = accept_subscription(&server).await;
+    assert_eq!(subscribe.headers.get(HeaderName::Event), Some("dialog"));
+    assert_eq!(subscribe.uri.to_string(), "sip:bob@carol.test");
+    let kind = "application/dialog-info+xml";
+    let rings = "<dialog id=\"d1\" call-id=\"c9\" local-tag=\"bob-1\" remote-tag=\"eve-1\" \
+        direction=\"recipient\"><state>early</state><remote><identity display=\"Eve\">\
+        sip:eve@carol.test</identity></remote></dialog>";
+    let talks = "<dialog id=\"d1\" call-id=\"c9\"><state>confirmed</state></dialog>";
+    for (cseq, body, state) in [
+        (1, String::new(), LampState::Idle),
+        (2, dialog_info(1, rings), LampState::Ringing),
+        (3, dialog_info(2, talks), LampState::Talking),
+        (4, dialog_info(3, ""), LampState::Idle),
+    ] {
+        let text = notify(&server, &subscribe, cseq, "active", (kind, &body));
+        server.send(from, &text).await;
+        let view = until_view(&mut house, &format!("the lamp is {state:?}"), |a| {
+            a.lamps[0].lamp == state
+        })
+        .await;
+        if state == LampState::Ringing {
+            let call = view.lamps[0]
+                .ringing()
+                .expect("it can be picked up")
+                .clone();
+            assert_eq!(call.call_id.as_deref(), Some("c9"));
+            assert_eq!(call.local_tag.as_deref(), Some("bob-1"));
+            assert_eq!(call.remote_tag.as_deref(), Some("eve-1"));
+            assert_eq!(call.remote.expect("it was told").title(), "Eve");
+        }
+    }
+    // What is no document changes nothing, and costs nothing but a note.
+    let broken = notify(&server, &subscribe, 5, "active", (kind, "<dialog-info"));
+    server.send(from, &broken).await;
+    house.until_notes("what a lamp was told", 1).await;
+    assert_eq!(house.account("carol").lamps[0].lamp, LampState::Idle);
+    // RFC 6665 §4.1.3: a refusal for good puts the lamp out.
+    let over = notify(
+        &server,
+        &subscribe,
+        6,
+        "terminated;reason=rejected",
+        ("", ""),
+    );
+    server.send(from, &over).await;
+    let view = until_view(&mut house, "nothing is known", |a| {
+        a.lamps[0].lamp == LampState::Unknown
+    })
+    .await;
+    assert!(view.lamps[0].sentence.is_some());
+    house.close().await;
+}
+
+/// RFC 3856, RFC 3863, RFC 4480.
+#[tokio::test]
+async fn presence_of_others_is_shown() {
+    let (mut house, server) = signed_in(|s| {
+        s.watched = vec!["sip:bob@carol.test".into()];
+        s.watch = WatchKind::Presence;
+    })
+    .await;
+    let (subscribe, from) = accept_subscription(&server).await;
+    assert_eq!(subscribe.headers.get(HeaderName::Event), Some("presence"));
+    let body = "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+        entity=\"sip:bob@carol.test\"><tuple id=\"a\"><status><basic>open</basic></status></tuple>\
+        <note>back at ten</note><person><activities><on-the-phone/></activities></person></presence>";
+    let kind = "application/pidf+xml";
+    let text = notify(&server, &subscribe, 1, "active", (kind, body));
+    server.send(from, &text).await;
+    let view = until_view(&mut house, "it is shown", |a| a.lamps[0].presence.is_some()).await;
+    let lamp = &view.lamps[0];
+    let presence = lamp.presence.as_ref().expect("it is there");
+    assert_eq!(presence.open, Some(true));
+    assert_eq!(presence.activities, ["on-the-phone"]);
+    assert_eq!(
+        presence.note.as_ref().map(|n| n.reveal()),
+        Some("back at ten")
+    );
+    assert_eq!(lamp.lamp, LampState::Talking);
+    house.close().await;
+}
+
+/// RFC 3903.
+#[tokio::test]
+async fn our_presence_is_published_changed_and_taken_away() {
+    let (mut house, server) = signed_in(|s| s.publish_presence = true).await;
+    let (publish, from) = server.request(Method::Publish).await;
+    let text = String::from_utf8_lossy(&publish.body).into_owned();
+    assert!(text.contains("<basic>open</basic>"), "{text}");
+    assert!(!publish.headers.has(HeaderName::SipIfMatch));
+    let done = |request: &Request, etag: &str| {
+        let more = format!("SIP-ETag: {etag}\r\nExpires: 3600\r\n");
+        answer(request, "200 OK", &more, "")
+    };
+    server.send(from, &done(&publish, "e1")).await;
+    until_view(&mut house, "the server has it", |a| {
+        a.presence.as_ref().is_some_and(|p| p.published)
+    })
+    .await;
+    house.engine.send(Command::SetPresence {
+        account: None,
+        state: PresenceState::Away,
+        note: "at lunch".into(),
+    });
+    let (change, from) = server.request(Method::Publish).await;
+    assert_eq!(change.headers.get(HeaderName::SipIfMatch), Some("e1"));
+    let text = String::from_utf8_lossy(&change.body).into_owned();
+    assert!(
+        text.contains("<rpid:away/>") && text.contains("at lunch") && text.contains("closed"),
+        "{text}"
+    );
+    server.send(from, &done(&change, "e2")).await;
+    let view = until_view(&mut house, "it is shown", |a| {
+        a.presence
+            .as_ref()
+            .is_some_and(|p| p.state == PresenceState::Away && p.published)
+    })
+    .await;
+    assert_eq!(
+        view.presence.map(|p| p.note.reveal().to_owned()),
+        Some("at lunch".to_owned())
+    );
+    // A call is told by itself.
+    let dan = Peer::bind().await;
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = server.request(Method::Invite).await;
+    let more = format!(
+        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
+        server.local
+    );
+    let answered = answer(&invite, "200 OK", &more, super::peer::SDP);
+    server.send(from, &answered).await;
+    let (on_the_phone, from) = server.request(Method::Publish).await;
+    let text = String::from_utf8_lossy(&on_the_phone.body).into_owned();
+    assert!(text.contains("<rpid:on-the-phone/>"), "{text}");
+    server.send(from, &done(&on_the_phone, "e3")).await;
+    house.end(call);
+    let (hung_up, from) = server.request(Method::Publish).await;
+    assert!(!String::from_utf8_lossy(&hung_up.body).contains("on-the-phone"));
+    server.send(from, &done(&hung_up, "e4")).await;
+    house
+        .until("the server has the last word", |s| {
+            let own = s.accounts.first()?.presence.as_ref()?;
+            (!own.on_the_phone && own.published).then_some(())
+        })
+        .await;
+    house.engine.send(Command::Shutdown);
+    let (bye, _) = server.request(Method::Publish).await;
+    assert_eq!(bye.headers.get(HeaderName::Expires), Some("0"));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn one_question_is_on_its_way_at_a_time() {
+    let (mut house, server) = signed_in(|s| {
+        s.mwi = true;
+        s.watched = (1..=5).map(|n| format!("{n}").as_str().into()).collect();
+    })
+    .await;
+    for asked in 1..=6 {
+        let (subscribe, from) = server.request(Method::Subscribe).await;
+        house
+            .until("it is in the record", |s| {
+                (super::house::messages(s, true, "SUBSCRIBE sip:") >= asked).then_some(())
+            })
+            .await;
+        assert_eq!(house.count_messages(true, "SUBSCRIBE sip:"), asked);
+        server
+            .send(from, &answer(&subscribe, "404 Not Found", "", ""))
+            .await;
+    }
+    house.close().await;
+}
+
+/// RFC 6665 §4.1.3 and §7.2.
+#[tokio::test]
+async fn ten_thousand_notifications_of_nothing_do_no_harm() {
+    let (mut house, addr) = carol(CallMedia::null()).await;
+    let dan = Peer::bind().await;
+    for number in 0..10_000 {
+        let notify = dan.says("NOTIFY", number + 1, Some("nobody"), "").replace(
+            "Max-Forwards",
+            "Event: dialog\r\nSubscription-State: active\r\nMax-Forwards",
+        );
+        dan.send(addr, &notify).await;
+        if number == 0 {
+            assert_eq!(dan.final_response().await.status.code(), 481);
+        }
+    }
+    // She is there as before for everybody else, which the source limit counts apart.
+    house
+        .until_notes("so far: messages beyond what one source may send", 1)
+        .await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let eve = Peer::bind().await;
+    let hello = eve
+        .says("MESSAGE", 1, None, "hello")
+        .replace("application/sdp", "text/plain");
+    eve.send(addr, &hello).await;
+    assert_eq!(eve.final_response().await.status.code(), 200);
+    let state = house.engine.snapshot();
+    assert!(state.trace.len() <= 2_000 && state.accounts[0].lamps.is_empty());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn nobody_can_subscribe_here_and_is_told_what_we_know() {
+    let (house, addr) = carol(CallMedia::null()).await;
+    let dan = Peer::bind().await;
+    let subscribe = dan.says("SUBSCRIBE", 1, None, "").replace(
+        "Max-Forwards",
+        "Event: dialog\r\nExpires: 60\r\nMax-Forwards",
+    );
+    dan.send(addr, &subscribe).await;
+    let refused = dan.final_response().await;
+    assert_eq!(refused.status.code(), 489);
+    assert_eq!(
+        refused.headers.get(HeaderName::AllowEvents),
+        Some("refer, message-summary, dialog, presence")
+    );
+    house.close().await;
+}
