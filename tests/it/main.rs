@@ -15,6 +15,7 @@ mod hold;
 mod hostile;
 mod kamailio;
 mod load;
+mod messages;
 mod privacy;
 mod servers;
 mod srtp;

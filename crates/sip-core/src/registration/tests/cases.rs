@@ -433,7 +433,13 @@ fn a_way_without_a_proxy_leads_to_the_registrar_itself() {
         }
         output
     } {}
-    assert_eq!(asked, ["sip:example.com", "sip:edge.example.com"]);
+    assert_eq!(
+        asked,
+        [
+            config().registrar.to_string(),
+            "sip:edge.example.com".to_owned()
+        ]
+    );
 }
 
 #[test]
