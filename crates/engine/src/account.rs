@@ -74,6 +74,9 @@ pub(crate) enum AccountMsg {
     /// Fail, so that the supervisor's answer can be seen.
     #[cfg(test)]
     Crash,
+    /// Make what watches others fail.
+    #[cfg(test)]
+    CrashWatch,
 }
 
 /// What is wanted of the registrar's list of bindings.
@@ -257,6 +260,8 @@ impl Actor for AccountActor {
             AccountMsg::Moved(moved) => state.on_moved(&moved),
             #[cfg(test)]
             AccountMsg::Crash => panic!("told to fail"),
+            #[cfg(test)]
+            AccountMsg::CrashWatch => state.watch.crash(),
         }
         state.drive(&myself);
         state.stop_when_drained(&myself);

@@ -7,7 +7,8 @@
 //!  └─ TenantActor × t              the hard boundary of one organisation
 //!      ├─ TransportActor           its sockets and connections; stamps time; finds the owner
 //!      ├─ RecorderActor            its flight recorder
-//!      ├─ AccountActor × n         one registration
+//!      ├─ AccountActor × n         one registration, over one flow or several
+//!      │   └─ SubscriptionsActor   what it learns of others: waiting messages, lamps, presence
 //!      ├─ OneShotActor × o         one request outside any dialog, until it is answered
 //!      └─ DialogActor × m          one call leg, drained before it ends
 //!          └─ StreamActor × k      one RTP stream's reports; the sound itself is in the pump
@@ -22,6 +23,7 @@
 //! | StreamActor | 1 in 10 s | media goes on; past it the figures are missing, the call goes on |
 //! | DialogActor | none | the call ends as *internal*; the tenant sends CANCEL, 500 or BYE from the dialog's card |
 //! | AccountActor | 3 in 60 s, with back-off and spread | *degraded*, manual retry; calls go on |
+//! | SubscriptionsActor | 3 in 60 s, with back-off | everything is asked for again; past it nothing is known of others, and the account stands |
 //! | TransportActor | 3 in 15 s | accounts sign in again on the new one, which has the ports of the old; calls keep their dialogs |
 //! | RecorderActor, StoreActor | 3 in 15 s | what was in their mailboxes is lost; past it nothing is kept |
 //! | DevicesActor | 3 in 15 s | calls go on with a null device and a visible warning |

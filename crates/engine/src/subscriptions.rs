@@ -86,6 +86,9 @@ pub(crate) enum SubscriptionsMsg {
     Leave,
     /// Goodbyes have had their time.
     LeaveNow,
+    /// Fail, so that the supervisor's answer can be seen.
+    #[cfg(test)]
+    Crash,
 }
 
 /// Watches others for one account.
@@ -214,6 +217,8 @@ impl Actor for SubscriptionsActor {
                 myself.send_after(FAREWELL, || SubscriptionsMsg::LeaveNow);
             }
             SubscriptionsMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),
+            #[cfg(test)]
+            SubscriptionsMsg::Crash => panic!("told to fail"),
         }
         state.drive(&myself);
         if state.leaving && state.left.is_empty() {
@@ -276,7 +281,10 @@ impl SubscriptionsState {
             self.left.push(item);
         }
         let surplus = self.left.len().saturating_sub(MOST_LEAVING);
-        self.left.drain(..surplus);
+        let forgotten: Vec<Item> = self.left.drain(..surplus).collect();
+        for item in forgotten {
+            self.disclaim(item.key);
+        }
         self.waiting.clear();
         self.begun = None;
         for what in self.wanted() {
@@ -285,7 +293,7 @@ impl SubscriptionsState {
                 continue;
             };
             self.waiting.push_back(item.number);
-            self.claim(item.object.owner_key());
+            self.claim(item.key.clone());
             self.items.push(item);
         }
         self.turn += 1;
@@ -320,12 +328,30 @@ impl SubscriptionsState {
         });
     }
 
+    /// A subscription made anew shares nothing with the old one (RFC 6665 §4.1.2.2).
+    pub(super) fn rename(&mut self, number: u64, key: OwnerKey) {
+        self.claim(key.clone());
+        let item = self
+            .items
+            .iter_mut()
+            .chain(&mut self.left)
+            .find(|item| item.number == number);
+        if let Some(item) = item {
+            let old = std::mem::replace(&mut item.key, key);
+            self.disclaim(old);
+        }
+    }
+
+    fn disclaim(&self, key: OwnerKey) {
+        let _ = self.args.transport.cast(TransportMsg::Disclaim(key));
+    }
+
     fn on_transport_replaced(&mut self) {
         let keys: Vec<OwnerKey> = self
             .items
             .iter()
             .chain(&self.left)
-            .map(|item| item.object.owner_key())
+            .map(|item| item.key.clone())
             .collect();
         keys.into_iter().for_each(|key| self.claim(key));
         self.questions.ask_again(&Outlet {
@@ -351,7 +377,7 @@ impl SubscriptionsState {
                     .items
                     .iter_mut()
                     .chain(&mut self.left)
-                    .find(|item| Some(item.object.owner_key()) == key);
+                    .find(|item| Some(&item.key) == key.as_ref());
                 if let Some(item) = item {
                     match *message {
                         Message::Response(response) => {
@@ -418,7 +444,13 @@ impl SubscriptionsState {
                 self.on_event(number, what, event);
             }
         };
-        self.left.retain(|item| !item.object.is_drained());
+        let (over, left) = std::mem::take(&mut self.left)
+            .into_iter()
+            .partition(|item| item.object.is_drained());
+        self.left = left;
+        for item in over {
+            self.disclaim(item.key);
+        }
         if self.is_idle() {
             self.turn += 1;
             let turn = self.turn;

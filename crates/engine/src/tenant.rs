@@ -123,6 +123,7 @@ pub(crate) enum TenantMsg {
 pub(crate) enum Child {
     Transport,
     Account(AccountId),
+    Watch(AccountId),
     Dialog(CallId),
     Stream(CallId),
     Recorder,
@@ -511,6 +512,7 @@ impl TenantState {
                     .into_iter()
                     .for_each(|a| drop(a.cast(AccountMsg::Crash)));
             }
+            Child::Watch(id) => self.tell_account(&id, AccountMsg::CrashWatch),
             Child::Dialog(id) => self.tell(id, DialogMsg::Crash),
             Child::Stream(id) => self.tell(id, DialogMsg::CrashStream),
             Child::Recorder => self.recorder.cast(RecorderMsg::Crash),

@@ -52,6 +52,11 @@ impl Watch {
         self.cast(SubscriptionsMsg::TransportReplaced(transport.clone()));
     }
 
+    #[cfg(test)]
+    pub(super) fn crash(&self) {
+        self.cast(SubscriptionsMsg::Crash);
+    }
+
     fn cast(&self, message: SubscriptionsMsg) {
         if let Some(actor) = &self.actor {
             let _ = actor.cast(message);
@@ -90,7 +95,10 @@ impl AccountState {
     }
 
     pub(super) fn on_watch_ended(&mut self, myself: &ActorRef<AccountMsg>, error: Option<String>) {
-        self.watch.actor = None;
+        if let Some(actor) = self.watch.actor.take() {
+            let ended = TransportMsg::Release(actor.get_id());
+            let _ = self.args.transport.cast(ended);
+        }
         let Some(error) = error.filter(|_| !self.leaving) else {
             return;
         };

@@ -38,6 +38,8 @@ pub(super) struct Item {
     pub(super) number: u64,
     pub(super) what: What,
     pub(super) object: Object,
+    /// Under which the transport brings what is for it.
+    pub(super) key: OwnerKey,
     /// The calls of a lamp.
     pub(super) table: DialogTable,
 }
@@ -207,6 +209,7 @@ impl SubscriptionsState {
         Some(Item {
             number,
             what,
+            key: object.owner_key(),
             object,
             table: DialogTable::default(),
         })

@@ -25,7 +25,7 @@ impl SubscriptionsState {
         // What was replaced is being ended; nobody looks at it any more.
         let present = self.items.iter().any(|item| item.number == number);
         match event {
-            Notable::Asked(SubscriptionEvent::NewKey(key)) => self.claim(key),
+            Notable::Asked(SubscriptionEvent::NewKey(key)) => self.rename(number, key),
             _ if !present => {}
             Notable::Asked(SubscriptionEvent::Trying) => {
                 // It counts its documents anew.

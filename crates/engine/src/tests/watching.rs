@@ -10,6 +10,7 @@ use sip_message::{HeaderName, Method, Request};
 
 use super::house::{House, PASSWORD, tenant, tone};
 use super::peer::{Peer, answer, carol, free_addr};
+use crate::tenant::Child;
 use crate::{CallMedia, GivenAccount};
 
 const SUMMARY: &str = "Messages-Waiting: yes\r\nMessage-Account: sip:voicemail@carol.test\r\n\
@@ -425,5 +426,23 @@ async fn nobody_can_subscribe_here_and_is_told_what_we_know() {
         refused.headers.get(HeaderName::AllowEvents),
         Some("refer, message-summary, dialog, presence")
     );
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_watches_others_fails_alone_and_asks_again() {
+    let (mut house, server) = signed_in(|s| s.watched = vec!["bob".into()]).await;
+    for round in 1..=3 {
+        accept_subscription(&server).await;
+        let carol = house.id_of("carol");
+        house.crash("carol", Child::Watch(carol));
+        house.until_notes("is started again", round).await;
+    }
+    accept_subscription(&server).await;
+    let carol = house.id_of("carol");
+    house.crash("carol", Child::Watch(carol));
+    house.until_notes("rests until new settings", 1).await;
+    assert_eq!(house.account("carol").state, RegistrationState::Registered);
+    assert_eq!(house.count_messages(true, "REGISTER sip:"), 1);
     house.close().await;
 }

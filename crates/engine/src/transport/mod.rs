@@ -145,6 +145,8 @@ pub(crate) enum TransportMsg {
     },
     /// This owner is gone.
     Release(ActorId),
+    /// Its owner has another key now.
+    Disclaim(OwnerKey),
     /// Nobody takes this request after all.
     TurnAway {
         request: Box<Request>,
@@ -434,6 +436,7 @@ impl Actor for TransportActor {
                 state.refuse(*request, inbound, status, account);
             }
             TransportMsg::Release(id) => state.release(id),
+            TransportMsg::Disclaim(key) => state.disclaim(&key),
             TransportMsg::Reachable(reachable) => state.on_reachable(reachable),
             TransportMsg::Unreachable(account) => {
                 state.reachable.remove(&account);

@@ -268,17 +268,20 @@ impl TransportState {
         self.places.forget(id);
         self.requests.release(id);
         self.names.retain(|(owner, _), _| *owner != id);
-        let tags_of = &mut self.tags_of;
-        self.owners.retain(|key, owner| {
-            let stays = owner.id != id;
-            if !stays && let Some(tags) = tags_of.get_mut(&key.call_id) {
-                tags.retain(|tag| *tag != key.local_tag);
-                if tags.is_empty() {
-                    tags_of.remove(&key.call_id);
-                }
+        let its = self.owners.iter().filter(|(_, owner)| owner.id == id);
+        let keys: Vec<OwnerKey> = its.map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.disclaim(key));
+    }
+
+    /// Nobody takes what carries this key any more.
+    pub(super) fn disclaim(&mut self, key: &OwnerKey) {
+        self.owners.remove(key);
+        if let Some(tags) = self.tags_of.get_mut(&key.call_id) {
+            tags.retain(|tag| *tag != key.local_tag);
+            if tags.is_empty() {
+                self.tags_of.remove(&key.call_id);
             }
-            stays
-        });
+        }
     }
 }
 
