@@ -110,8 +110,16 @@ pub(crate) struct Handle {
     pub(crate) source: std::net::IpAddr,
     pub(crate) life: Arc<Life>,
     queue: mpsc::Sender<Vec<u8>>,
-    keepalive: watch::Sender<Option<Duration>>,
+    keepalive: watch::Sender<Option<Pace>>,
     stop: oneshot::Sender<Error>,
+}
+
+/// How often a connection is kept alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) every: Duration,
+    /// Whether the peer has to answer from the first ping on.
+    pub(crate) strict: bool,
 }
 
 /// What both sides know of a connection.
@@ -149,8 +157,12 @@ impl Handle {
         }
     }
 
-    pub(crate) fn keep_alive(&self, every: Option<Duration>) {
-        self.keepalive.send_replace(every);
+    pub(crate) fn keep_alive(&self, pace: Option<Pace>) {
+        self.keepalive.send_if_modified(|known| {
+            let is_news = *known != pace;
+            *known = pace;
+            is_news
+        });
     }
 
     pub(crate) fn stop(self, why: Error) {
@@ -167,7 +179,7 @@ pub(crate) struct Connection {
     accepted: bool,
     life: Arc<Life>,
     arrived: Arc<Semaphore>,
-    keepalive: watch::Receiver<Option<Duration>>,
+    keepalive: watch::Receiver<Option<Pace>>,
     /// What was written since the peer was last heard.
     unheard: Mutex<VecDeque<Vec<u8>>>,
 }
@@ -664,9 +676,11 @@ impl Pulse {
 
 /// When to send a ping, and when to give up waiting for its answer.
 struct Beat {
-    every: watch::Receiver<Option<Duration>>,
+    pace: watch::Receiver<Option<Pace>>,
     patience: Duration,
     is_set: bool,
+    /// Whether the peer has answered a ping.
+    has_answered: bool,
     next: Option<Instant>,
     pong_by: Option<Instant>,
 }
@@ -677,12 +691,13 @@ enum Due {
 }
 
 impl Beat {
-    fn new(mut every: watch::Receiver<Option<Duration>>, patience: Duration) -> Self {
-        every.mark_changed();
+    fn new(mut pace: watch::Receiver<Option<Pace>>, patience: Duration) -> Self {
+        pace.mark_changed();
         Self {
-            every,
+            pace,
             patience,
             is_set: true,
+            has_answered: false,
             next: None,
             pong_by: None,
         }
@@ -693,14 +708,25 @@ impl Beat {
         loop {
             tokio::select! {
                 biased;
-                () = pulse.pong.notified(), if self.pong_by.is_some() => self.pong_by = None,
-                () = until(self.pong_by) => return Due::Failed,
-                changed = self.every.changed(), if self.is_set => {
+                () = pulse.pong.notified(), if self.pong_by.is_some() => {
+                    self.has_answered = true;
+                    self.pong_by = None;
+                }
+                () = until(self.pong_by) => {
+                    let is_strict = self.pace.borrow().is_none_or(|pace| pace.strict);
+                    if is_strict || self.has_answered {
+                        return Due::Failed;
+                    }
+                    self.pong_by = None;
+                }
+                changed = self.pace.changed(), if self.is_set => {
                     self.is_set = changed.is_ok();
-                    self.next = spread(*self.every.borrow_and_update());
+                    let pace = *self.pace.borrow_and_update();
+                    self.next = spread(pace.map(|pace| pace.every));
                 }
                 () = until(self.next) => {
-                    self.next = spread(*self.every.borrow());
+                    let pace = *self.pace.borrow();
+                    self.next = spread(pace.map(|pace| pace.every));
                     if self.pong_by.is_none() {
                         self.pong_by = Some(Instant::now() + self.patience);
                         return Due::Ping;

@@ -43,4 +43,4 @@ pub use datagram::{local_toward, open_listener, open_pair, open_udp, source_of};
 pub use error::{CertificateFault, ConnectError, Error, Step, TlsError, WebSocketError};
 pub use limits::Limits;
 pub use tls::{ClientTls, Identity, Remembered, Roots, Secured, ServerTls};
-pub use wire::{Arrived, Closed, Counts, Event, Keepalive, Room, Sink, Wire, next_flow};
+pub use wire::{Arrived, Closed, Counts, Event, Keepalive, Room, Sink, Stun, Wire, next_flow};

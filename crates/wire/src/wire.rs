@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::connection::{Beginning, Connection, Door, Handle, Towards, spread, until};
+use crate::connection::{Beginning, Connection, Door, Handle, Pace, Towards, spread, until};
 use crate::datagram::{self, same_addr, seen_by, source_of};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -130,6 +130,9 @@ pub enum Keepalive {
     /// A STUN binding request, which tells whether the peer is there and where it sees us. Only for
     /// servers that are known to take them (RFC 5626 §4.4).
     Stun(Duration),
+    /// The first of them goes out after this time; a peer that has never answered a STUN request gets
+    /// line ends from then on.
+    StunOrCrlf(Duration),
 }
 
 /// What went by without reaching anybody.
@@ -207,6 +210,27 @@ impl Wire {
         });
         table.tasks.push(tokio::spawn(reading).abort_handle());
         Ok(flow)
+    }
+
+    /// Makes a socket known that somebody else reads, so that its peers can be kept alive. The STUN
+    /// messages that come to it are for [`Wire::stun`].
+    ///
+    /// # Errors
+    /// When the system does not know the socket's address.
+    pub fn lend_datagrams(&self, socket: Arc<UdpSocket>) -> std::io::Result<FlowId> {
+        let bound = socket.local_addr()?;
+        let flow = next_flow();
+        self.0.table().sockets.push(Datagrams {
+            flow,
+            bound,
+            socket,
+        });
+        Ok(flow)
+    }
+
+    /// What reads the STUN messages of a socket that was lent.
+    pub fn stun(&self) -> Stun {
+        Stun(Arc::clone(&self.0))
     }
 
     /// Takes in the connections that come to this listener, which may outlive the wire.
@@ -314,8 +338,25 @@ impl Wire {
     /// connection for failed when no answer comes within [`Limits::pong`] (RFC 5626 §4.4.1); on a
     /// WebSocket with its own pings. `None` ends that.
     pub fn keep_alive(&self, flow: FlowId, every: Option<Duration>) {
+        self.beat(
+            flow,
+            every.map(|every| Pace {
+                every,
+                strict: true,
+            }),
+        );
+    }
+
+    /// The same for a peer that may not know such pings: only when it has answered one, it has to
+    /// answer the others.
+    pub fn keep_alive_of_any(&self, flow: FlowId, every: Duration) {
+        let strict = false;
+        self.beat(flow, Some(Pace { every, strict }));
+    }
+
+    fn beat(&self, flow: FlowId, pace: Option<Pace>) {
         if let Some((handle, _)) = self.0.table().connections.get(&flow) {
-            handle.keep_alive(every);
+            handle.keep_alive(pace);
         }
     }
 
@@ -554,6 +595,27 @@ impl Table {
     }
 }
 
+/// Reads the STUN messages of sockets that somebody else reads.
+#[derive(Clone)]
+pub struct Stun(Arc<Shared>);
+
+impl std::fmt::Debug for Stun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stun").finish_non_exhaustive()
+    }
+}
+
+impl Stun {
+    /// Whether a datagram is STUN; if so it is dealt with. `socket` is where it came to.
+    pub fn takes(&self, socket: &UdpSocket, remote: SocketAddr, datagram: &[u8]) -> bool {
+        let is_stun = stun::is_stun(datagram);
+        if is_stun {
+            on_stun(&self.0, socket, remote, datagram);
+        }
+        is_stun
+    }
+}
+
 async fn accept(shared: Arc<Shared>, listener: Arc<TcpListener>, door: Door) {
     loop {
         match listener.accept().await {
@@ -649,6 +711,11 @@ async fn keep_alive(
     keepalive: Keepalive,
 ) {
     let mut known = None;
+    let mut keepalive = keepalive;
+    let mut has_answered = false;
+    if let Keepalive::StunOrCrlf(every) = keepalive {
+        until(spread(Some(every))).await;
+    }
     loop {
         let every = match keepalive {
             Keepalive::Crlf(every) => {
@@ -656,10 +723,11 @@ async fn keep_alive(
                 let _ = datagram::send(&socket, remote, b"\r\n\r\n");
                 continue;
             }
-            Keepalive::Stun(every) => every,
+            Keepalive::Stun(every) | Keepalive::StunOrCrlf(every) => every,
         };
         match ask_where(&shared, &socket, remote).await {
             Some(mapped) => {
+                has_answered = true;
                 if let Some(mapped) = mapped
                     && known.replace(mapped) != Some(mapped)
                 {
@@ -669,6 +737,10 @@ async fn keep_alive(
                         mapped,
                     });
                 }
+            }
+            None if !has_answered && matches!(keepalive, Keepalive::StunOrCrlf(_)) => {
+                keepalive = Keepalive::Crlf(every);
+                continue;
             }
             None => {
                 shared.tell(Event::FlowFailed { flow, remote });

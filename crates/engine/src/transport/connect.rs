@@ -40,12 +40,13 @@ impl TransportState {
                 return self.note_connection(text);
             }
             wire::Event::Closed(closed) => closed,
-            // Datagrams have their sockets beside the wire.
-            wire::Event::Up { .. }
-            | wire::Event::FlowFailed { .. }
-            | wire::Event::Mapped { .. } => {
-                return;
-            }
+            wire::Event::FlowFailed { flow, remote } => return self.on_flow_failed(flow, remote),
+            wire::Event::Mapped {
+                flow,
+                remote,
+                mapped,
+            } => return self.on_mapped(flow, remote, mapped),
+            wire::Event::Up { .. } => return,
         };
         if let wire::Error::Unframed(_) = closed.error {
             self.count("streams that cannot be cut into messages", |c| {

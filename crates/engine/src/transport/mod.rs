@@ -19,6 +19,7 @@ mod answer;
 mod connect;
 mod find;
 mod guard;
+mod keepalive;
 mod moved;
 mod owners;
 mod places;
@@ -50,6 +51,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use wire::{ClientTls, Remembered, Towards};
 
 use self::guard::Guard;
+use self::keepalive::KeptAlive;
+pub(crate) use self::keepalive::Way;
 use self::owners::Requests;
 use self::places::Places;
 use self::report::Notes;
@@ -132,6 +135,15 @@ pub(crate) enum TransportMsg {
     Report,
     /// It is to be told now.
     ReportNow,
+    /// This way of an owner is to be kept open; `None` is none any more.
+    KeepAlive {
+        /// Whose.
+        owner: Owner,
+        /// Which of its ways.
+        which: u32,
+        /// The way.
+        way: Option<Way>,
+    },
     /// A server's rest may be over.
     Wake(u64),
     /// This owner takes what carries this key.
@@ -311,6 +323,7 @@ pub(crate) struct TransportState {
     reachable: HashMap<AccountId, Reachable>,
     traffic: Traffic,
     notes: Notes,
+    kept_alive: KeptAlive,
     under_way: UnderWay,
     capabilities: Capabilities,
     tokens: Tokens,
@@ -344,6 +357,7 @@ impl Actor for TransportActor {
             reachable: HashMap::new(),
             traffic: Traffic::default(),
             notes: Notes::new(now()),
+            kept_alive: KeptAlive::default(),
             under_way: UnderWay::default(),
             capabilities: args.capabilities.clone(),
             tokens: Tokens::new(&args.seed),
@@ -408,9 +422,13 @@ impl Actor for TransportActor {
                 state.arm(&myself);
             }
             TransportMsg::Home { owner, path } => {
+                if path.is_none() {
+                    state.let_all_go(owner.id);
+                }
                 state.places.on_home(now(), &owner, path);
                 state.arm(&myself);
             }
+            TransportMsg::KeepAlive { owner, which, way } => state.on_keep_alive(owner, which, way),
             TransportMsg::Report => state.report_soon(),
             TransportMsg::ReportNow => state.report(),
             TransportMsg::Wake(generation) => {

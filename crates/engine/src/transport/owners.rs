@@ -266,6 +266,7 @@ impl TransportState {
 
     pub(super) fn release(&mut self, id: ActorId) {
         self.places.forget(id);
+        self.let_all_go(id);
         self.requests.release(id);
         self.names.retain(|(owner, _), _| *owner != id);
         let its = self.owners.iter().filter(|(_, owner)| owner.id == id);

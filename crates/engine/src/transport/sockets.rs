@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
+use wire::Stun;
 
 use super::guard::{Guard, Standing};
 use super::stream::Connections;
@@ -24,7 +25,7 @@ const DATAGRAM: usize = 65_535;
 /// What the kernel may keep for us while we are busy.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 /// Datagrams read before others have their turn.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// How long an address that the system sends from is believed.
 const LOCAL_LIFE: Duration = Duration::from_secs(5);
 /// Addresses of peers for which it is remembered.
@@ -138,13 +139,14 @@ impl Sockets {
             let Pair { udp: socket, tcp } = self.kept.pair(bind)?;
             let local = socket.local_addr()?;
             connections.accept_from(tcp);
-            let flow = wire::next_flow();
+            let flow = connections.lend(Arc::clone(&socket))?;
             let reader = Reader {
                 socket: Arc::clone(&socket),
                 flow,
                 bound: local,
                 actor: self.actor.clone(),
                 guard: Arc::clone(&self.guard),
+                stun: connections.stun(),
                 locals: Locals::default(),
             };
             let reader = tokio::spawn(reader.run());
@@ -238,6 +240,7 @@ struct Reader {
     bound: SocketAddr,
     actor: ActorRef<TransportMsg>,
     guard: Arc<Guard>,
+    stun: Stun,
     locals: Locals,
 }
 
@@ -273,7 +276,8 @@ impl Reader {
     /// Brings a datagram to the actor if it may come in. Answers whether the actor still listens.
     fn on_datagram(&mut self, bytes: &[u8], remote: SocketAddr) -> bool {
         // Keepalives of others (RFC 5626 §4.4, and zeroes from some routers and phones).
-        if bytes.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
+        let is_keepalive = bytes.iter().all(|b| b.is_ascii_whitespace() || *b == 0);
+        if is_keepalive || self.stun.takes(&self.socket, remote, bytes) {
             return true;
         }
         let at = now();

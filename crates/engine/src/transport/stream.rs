@@ -2,14 +2,15 @@
 //! is remembered who waits for what was sent on them.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 use sip_core::{Destination, FlowId, Path, TransportError};
 use sip_message::Message;
-use tokio::net::TcpListener;
-use wire::{Closed, Door, Limits, Towards, Wire};
+use tokio::net::{TcpListener, UdpSocket};
+use wire::{Closed, Door, Keepalive, Limits, Stun, Towards, Wire};
 
 use super::guard::Guard;
 use super::{Owner, TransportMsg, branch_of};
@@ -82,6 +83,34 @@ impl Connections {
             wire: Wire::new(limits, Arc::new(sink)),
             handed_over: HashMap::new(),
         }
+    }
+
+    /// Makes a datagram socket known, so that its peers can be kept alive.
+    pub(super) fn lend(&self, socket: Arc<UdpSocket>) -> std::io::Result<FlowId> {
+        self.wire.lend_datagrams(socket)
+    }
+
+    /// What reads the STUN messages that come to such a socket.
+    pub(super) fn stun(&self) -> Stun {
+        self.wire.stun()
+    }
+
+    /// Keeps a connection alive; `None` ends that. A strict peer has to answer from the first.
+    pub(super) fn keep_alive(&self, flow: FlowId, every: Option<Duration>, strict: bool) {
+        match every {
+            Some(every) if !strict => self.wire.keep_alive_of_any(flow, every),
+            every => self.wire.keep_alive(flow, every),
+        }
+    }
+
+    /// Keeps the way from a datagram socket to a peer open; `None` ends that.
+    pub(super) fn keep_datagrams_alive(
+        &self,
+        flow: FlowId,
+        remote: SocketAddr,
+        keepalive: Option<Keepalive>,
+    ) {
+        self.wire.keep_alive_datagrams(flow, remote, keepalive);
     }
 
     /// Connections that were closed at once, or to make room.

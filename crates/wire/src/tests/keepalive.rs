@@ -200,3 +200,86 @@ async fn line_ends_keep_a_way_open_and_are_no_messages() {
     assert_eq!(there.arrived().await.bytes, request("a", 0));
     assert!(there.events.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn a_peer_that_knows_no_pings_is_left_in_peace_until_it_answers_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let addr = listener.local_addr().expect("bound");
+    let mut here = Side::new(Limits {
+        pong: Duration::from_millis(40),
+        ..Limits::default()
+    });
+    let flow = here
+        .wire
+        .send(
+            &to(Transport::Tcp, addr),
+            &Towards::default(),
+            &request("a", 0),
+        )
+        .expect("sent");
+    here.wire.keep_alive_of_any(flow, OFTEN);
+    let (mut peer, _) = listener.accept().await.expect("connected");
+    here.up().await;
+    let mut heard = Vec::new();
+    while heard.windows(4).filter(|w| w == b"\r\n\r\n").count() < 6 {
+        heard.push(peer.read_u8().await.expect("pings come"));
+    }
+    assert!(here.events.try_recv().is_err(), "it lives");
+    peer.write_all(b"\r\n").await.expect("a pong");
+    assert_eq!(
+        here.closed().await.error,
+        Error::FlowFailed,
+        "the next had none"
+    );
+}
+
+#[tokio::test]
+async fn who_speaks_no_stun_gets_line_ends_and_who_does_is_supervised() {
+    let here = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let here = Arc::new(here);
+    let mut side = Side::new(impatient());
+    let flow = side.wire.lend_datagrams(Arc::clone(&here)).expect("lent");
+    let (stun, socket) = (side.wire.stun(), Arc::clone(&here));
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_024];
+        while let Ok((length, remote)) = socket.recv_from(&mut buffer).await {
+            let datagram = buffer.get(..length).unwrap_or_default();
+            assert!(stun.takes(&socket, remote, datagram), "nothing else comes");
+        }
+    });
+    let keepalive = Some(Keepalive::StunOrCrlf(OFTEN));
+
+    let deaf = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let remote = deaf.local_addr().expect("bound");
+    side.wire.keep_alive_datagrams(flow, remote, keepalive);
+    let mut buffer = [0; 1_024];
+    let mut asked = 0;
+    loop {
+        let (length, _) = deaf.recv_from(&mut buffer).await.expect("something");
+        if &buffer[..length] == b"\r\n\r\n" {
+            break;
+        }
+        asked += 1;
+    }
+    assert_eq!(asked, 7, "RFC 8489 §6.2.1");
+    side.wire.keep_alive_datagrams(flow, remote, None);
+    assert!(side.events.try_recv().is_err(), "that is no failure");
+
+    let peer = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let remote = peer.local_addr().expect("bound");
+    side.wire.keep_alive_datagrams(flow, remote, keepalive);
+    let (length, from) = peer.recv_from(&mut buffer).await.expect("a request");
+    let Some(Binding::Request(id)) = Binding::read(&buffer[..length]) else {
+        panic!("no STUN request")
+    };
+    let answer = Binding::Success(id, Some(from)).to_bytes();
+    peer.send_to(&answer, from).await.expect("sent");
+    match side.event().await {
+        Event::Mapped { mapped, .. } => assert_eq!(mapped, from),
+        other => panic!("{other:?}"),
+    }
+    match side.event().await {
+        Event::FlowFailed { remote: failed, .. } => assert_eq!(failed, remote),
+        other => panic!("{other:?}"),
+    }
+}
