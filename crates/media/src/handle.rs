@@ -1,5 +1,6 @@
 //! What everybody else holds of the pump and of its streams.
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -444,6 +445,16 @@ impl StreamHandle {
         let rate_hz = lock(&self.last).kind.sample_rate_hz();
         let output = self.shared.output(sink, rate_hz)?;
         self.shared.command(Command::Output(self.id, output))
+    }
+
+    /// Goes on with other sockets, because the address of the old ones is gone. The peer hears the same stream from
+    /// another place.
+    ///
+    /// # Errors
+    /// The sockets cannot be used, or [`MediaError::Busy`]; the stream has the old ones then.
+    pub fn move_to(&self, rtp: UdpSocket, rtcp: Option<UdpSocket>) -> Result<(), MediaError> {
+        let wire = Wire::new(rtp, rtcp).map_err(MediaError::Socket)?;
+        self.shared.command(Command::Wire(self.id, wire))
     }
 
     /// Sends silence instead of the source, or stops doing so.

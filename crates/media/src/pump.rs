@@ -12,6 +12,7 @@ use rtrb::{Consumer, Producer};
 use crate::counters::{Fraction, PumpCounters};
 use crate::device::{Capture, Playout};
 use crate::send::{Microphone, Prepared};
+use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
 use crate::tone::{Player, Tone};
 use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Source(u64, Prepared),
     Output(u64, Output),
     Press(u64, char, Duration),
+    Wire(u64, Wire),
     Capture(Option<Capture>),
     Playout(Option<Playout>),
     Tone(Option<Tone>),
@@ -45,6 +47,7 @@ pub(crate) enum Trash {
     Change(Box<Change>),
     Source(Prepared),
     Output(Output),
+    Wire(Wire),
     Capture(Capture),
     Playout(Playout),
 }
@@ -187,6 +190,12 @@ impl Pump {
                     std::mem::swap(&mut stream.output, &mut output);
                 }
                 self.discard(Trash::Output(output));
+            }
+            Command::Wire(id, mut wire) => {
+                if let Some(stream) = self.stream(id) {
+                    std::mem::swap(&mut stream.wire, &mut wire);
+                }
+                self.discard(Trash::Wire(wire));
             }
             Command::Press(id, digit, duration) => {
                 if let Some(stream) = self.stream(id) {
