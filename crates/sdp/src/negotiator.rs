@@ -116,6 +116,8 @@ pub struct Negotiator {
     /// The offer of ours that was withdrawn last.
     withdrawn: Option<Composed>,
     highest_version: u64,
+    /// A description of ours wanted less than media both ways.
+    was_directed: bool,
     pending: Option<Pending>,
     agreed: Option<Negotiated>,
     /// Session id of the other side's `o=`: another one is another party behind the same call.
@@ -178,6 +180,7 @@ impl Negotiator {
             sent: None,
             withdrawn: None,
             highest_version: 0,
+            was_directed: false,
             pending: None,
             agreed: None,
             peer_session: None,
@@ -230,6 +233,7 @@ impl Negotiator {
         let direction = self.wish();
         let composed = self.compose(&lines, &numbers, &formats, direction, true, &crypto);
         let bytes = composed.to_bytes();
+        self.was_directed |= direction != Direction::SendReceive;
         self.highest_version = self.highest_version.max(composed.version);
         self.pending = Some(Pending {
             lines,
@@ -301,6 +305,7 @@ impl Negotiator {
             accepted.crypto.as_slice(),
         );
         let bytes = composed.to_bytes();
+        self.was_directed |= direction != Direction::SendReceive;
         self.highest_version = self.highest_version.max(composed.version);
         self.lines = accepted.session_lines;
         self.numbers = accepted.numbers;

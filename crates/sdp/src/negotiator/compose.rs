@@ -161,7 +161,10 @@ impl Negotiator {
         if rtcp_mux {
             audio.attributes.push(Attribute::new("rtcp-mux"));
         }
-        audio.attributes.push(Attribute::new(direction.as_str()));
+        // RFC 8866 §6.7: without it media flows both ways. After a hold that is said, for peers that would rather read it.
+        if direction != Direction::SendReceive || self.was_directed {
+            audio.attributes.push(Attribute::new(direction.as_str()));
+        }
         audio
     }
 }

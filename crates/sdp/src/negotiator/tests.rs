@@ -91,8 +91,7 @@ mod basics {
             a=rtpmap:101 telephone-event/8000\r\n\
             a=fmtp:101 0-15\r\n\
             a=ptime:20\r\n\
-            a=rtcp-mux\r\n\
-            a=sendrecv\r\n";
+            a=rtcp-mux\r\n";
         assert_eq!(text, expected);
     }
 
