@@ -1,6 +1,6 @@
 //! Answers made from the request alone, and what we truthfully say that we can do.
 
-use sip_message::{HeaderName, Headers, Method, Request, Response, StatusCode};
+use sip_message::{HeaderName, Headers, Method, Request, Response, Scheme, StatusCode};
 
 use crate::events::READABLE;
 use crate::tokens::Tokens;
@@ -168,6 +168,7 @@ pub fn respond_statelessly(
                 capabilities.allow_events.join(", "),
             );
         }
+        415 if is_encoded(request) => headers.push(HeaderName::AcceptEncoding, "identity"),
         // Of all that we read, a text message may be text alone (RFC 3428 §7).
         415 if request.method == Method::Message => headers.push(HeaderName::Accept, READABLE),
         415 => headers.push(HeaderName::Accept, capabilities.accept.join(", ")),
@@ -183,10 +184,25 @@ pub fn respond_statelessly(
     response
 }
 
+/// Whether the body is encoded in a way that we cannot undo: we know none (RFC 3261 §8.2.3, §20.12).
+pub fn is_encoded(request: &Request) -> bool {
+    let encodings = request.headers.get_all(HeaderName::ContentEncoding);
+    let mut encodings = encodings.flat_map(|value| value.split(',')).map(str::trim);
+    !request.body.is_empty() && encodings.any(|name| !name.eq_ignore_ascii_case("identity"))
+}
+
+/// Whether the request's target is an address of a kind that we take (RFC 3261 §8.2.2.1).
+pub fn takes_scheme(request: &Request) -> bool {
+    let scheme = &request.uri.scheme;
+    scheme.is_sip() || *scheme == Scheme::Tel
+}
+
 /// What to answer to a request that belongs to nobody, `None` for an ACK (RFC 3261 §8.2).
 ///
-/// Known and harmless: OPTIONS gets 200. A NOTIFY of no subscription: 481. A SUBSCRIBE where nobody can: 489. Inside a dialog that does not exist (any more), or a
-/// CANCEL of nothing: 481. A method we never heard of: 405. Else the address is not ours: 404.
+/// Known and harmless: OPTIONS gets 200. A NOTIFY of no subscription: 481. A SUBSCRIBE where nobody can: 489. Inside
+/// a dialog that does not exist (any more), or a CANCEL of nothing: 481. A method we never heard of: 405. A target of
+/// another kind than ours: 416. A body that is encoded: 415. A REFER: 403, since nobody outside of a call makes us
+/// call anybody. Else the address is not ours: 404.
 pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Option<StatusCode> {
     let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
     let status = match &request.method {
@@ -205,7 +221,10 @@ pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Opti
         }
         _ if in_dialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
         method if !capabilities.allows(method) => StatusCode::METHOD_NOT_ALLOWED,
+        _ if !takes_scheme(request) => StatusCode::UNSUPPORTED_URI_SCHEME,
         _ if !capabilities.unsupported(request).is_empty() => StatusCode::BAD_EXTENSION,
+        _ if is_encoded(request) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Method::Refer => StatusCode::FORBIDDEN,
         Method::Options => StatusCode::OK,
         _ => StatusCode::NOT_FOUND,
     };

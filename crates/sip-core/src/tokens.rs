@@ -51,10 +51,11 @@ impl Tokens {
         Self(ChaCha20Rng::from_seed(seed.0))
     }
 
-    /// A Via branch with the cookie of RFC 3261 §8.1.1.7 and 96 random bits.
+    /// A Via branch with the cookie of RFC 3261 §8.1.1.7 and 64 random bits: none is guessed, and a request has to fit
+    /// into a datagram.
     pub fn branch(&mut self) -> String {
         let mut branch = MAGIC_COOKIE.to_owned();
-        self.write_hex(12, &mut branch);
+        self.write_hex(8, &mut branch);
         branch
     }
 
@@ -80,12 +81,17 @@ impl Tokens {
         tag
     }
 
-    /// A Call-ID of 128 random bits, without a host: that would tell an address.
+    /// A Call-ID of 80 random bits, without a host: that would tell an address.
     pub fn call_id(&mut self) -> String {
-        self.hex(16)
+        self.hex(10)
     }
 
-    /// A client or server nonce of 128 random bits.
+    /// A client nonce of 64 random bits: it only has to be another one each time (RFC 7616 §3.4).
+    pub fn cnonce(&mut self) -> String {
+        self.hex(8)
+    }
+
+    /// A server nonce of 128 random bits.
     pub fn nonce(&mut self) -> String {
         self.hex(16)
     }
@@ -157,9 +163,10 @@ mod tests {
         let mut tokens = Tokens::new(&Seed::from_number(1));
         let branch = tokens.branch();
         assert!(branch.starts_with("z9hG4bK"));
-        assert_eq!(branch.len(), 7 + 24);
+        assert_eq!(branch.len(), 7 + 16);
         assert_eq!(tokens.tag().len(), 16);
-        assert_eq!(tokens.call_id().len(), 32);
+        assert_eq!(tokens.call_id().len(), 20);
+        assert_eq!(tokens.cnonce().len(), 16);
         let all: HashSet<_> = (0..1000).map(|_| tokens.tag()).collect();
         assert_eq!(all.len(), 1000);
         assert!(

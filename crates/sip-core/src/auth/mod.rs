@@ -332,7 +332,7 @@ impl Authenticator {
             let Ok(credentials) = self.credentials_for(realm, exchange.peer) else {
                 continue;
             };
-            let value = session.answer(credentials, request, &uri, &tokens.nonce());
+            let value = session.answer(credentials, request, &uri, &tokens.cnonce());
             let name = if session.challenge.proxy {
                 HeaderName::ProxyAuthorization
             } else {

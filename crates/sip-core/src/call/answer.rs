@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sip_message::{HeaderName, Method, NameAddr, Request, StatusCode, validate_request};
+use sip_message::{HeaderName, Method, NameAddr, Request, Scheme, StatusCode, validate_request};
 
 use super::ack::Unacked;
 use super::body::session_description;
@@ -16,7 +16,7 @@ use super::{
 use crate::dialog::Dialog;
 use crate::dispatch::{OwnerKey, mark_received};
 use crate::path::Inbound;
-use crate::stateless::{Capabilities, respond_statelessly};
+use crate::stateless::{Capabilities, is_encoded, respond_statelessly, takes_scheme};
 use crate::tokens::{Seed, Tokens};
 use crate::transaction::{ServerInvite, ServerKey};
 
@@ -45,7 +45,8 @@ impl Call {
             destination: inbound.destination(),
             why: why.to_owned(),
         };
-        if let Some((status, why)) = unfit(&request, &config.capabilities) {
+        let secure = inbound.path.transport.is_secure();
+        if let Some((status, why)) = unfit(&request, secure, &config.capabilities) {
             return Err(refuse(&tokens, &request, status, why));
         }
         let too_short = config
@@ -96,7 +97,7 @@ impl Call {
     /// # Errors
     /// [`WrongState::Phase`] unless the call came in and waits for an answer, [`WrongState::Status`] for another code.
     pub fn reject(&mut self, now: Instant, status: StatusCode) -> Result<(), WrongState> {
-        self.refuse_call(now, status, None)
+        self.refuse_call(now, status, Vec::new())
     }
 
     /// Sends the caller elsewhere: 302 with this Contact.
@@ -104,7 +105,18 @@ impl Call {
     /// # Errors
     /// [`WrongState::Phase`] unless the call came in and waits for an answer.
     pub fn redirect(&mut self, now: Instant, to: &NameAddr) -> Result<(), WrongState> {
-        self.refuse_call(now, StatusCode::MOVED_TEMPORARILY, Some(to.to_string()))
+        self.redirect_with(now, to, Vec::new())
+    }
+
+    /// [`Call::redirect`] with more to say of it.
+    pub(super) fn redirect_with(
+        &mut self,
+        now: Instant,
+        to: &NameAddr,
+        mut headers: Vec<(HeaderName, String)>,
+    ) -> Result<(), WrongState> {
+        headers.insert(0, (HeaderName::Contact, to.to_string()));
+        self.refuse_call(now, StatusCode::MOVED_TEMPORARILY, headers)
     }
 
     /// The INVITE that came in, with where it came from in its top Via and without its body: who calls, and what
@@ -118,7 +130,7 @@ impl Call {
         &mut self,
         now: Instant,
         status: StatusCode,
-        contact: Option<String>,
+        headers: Vec<(HeaderName, String)>,
     ) -> Result<(), WrongState> {
         let task = self.ringing_task()?;
         if status.code() < 300 {
@@ -126,8 +138,8 @@ impl Call {
         }
         self.out.begin_input();
         if let Some(mut response) = self.answer_to(task, status, None) {
-            if let Some(contact) = contact {
-                response.headers.set(HeaderName::Contact, contact);
+            for (name, value) in headers {
+                response.headers.push(name, value);
             }
             self.respond_with(now, task, response);
         }
@@ -265,12 +277,32 @@ impl Call {
 }
 
 /// What stands against an INVITE outside of any dialog (RFC 3261 §8.2).
-fn unfit(request: &Request, ours: &Capabilities) -> Option<(StatusCode, &'static str)> {
+fn unfit(
+    request: &Request,
+    secure: bool,
+    ours: &Capabilities,
+) -> Option<(StatusCode, &'static str)> {
     if let Err(error) = validate_request(request) {
         return Some((error.status, "an INVITE that breaks a rule of its syntax"));
     }
     if request.method != Method::Invite {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "not an INVITE"));
+    }
+    match request.uri.scheme {
+        // RFC 3261 §26.2.2: each hop of it is to be protected, the last one, too.
+        Scheme::Sips if !secure => {
+            return Some((
+                StatusCode::FORBIDDEN,
+                "an INVITE to a sips address on a way that is not protected",
+            ));
+        }
+        _ if !takes_scheme(request) => {
+            return Some((
+                StatusCode::UNSUPPORTED_URI_SCHEME,
+                "an INVITE to an address that is none of SIP",
+            ));
+        }
+        _ => {}
     }
     if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
         return Some((
@@ -288,6 +320,12 @@ fn unfit(request: &Request, ours: &Capabilities) -> Option<(StatusCode, &'static
         return Some((
             StatusCode::BAD_EXTENSION,
             "an INVITE that requires an extension we do not have",
+        ));
+    }
+    if is_encoded(request) {
+        return Some((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "an INVITE with an encoded body",
         ));
     }
     if !request.body.is_empty() && session_description(&request.headers, &request.body).is_none() {

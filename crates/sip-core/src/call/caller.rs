@@ -41,7 +41,7 @@ pub struct CallerInfo {
     pub subject: Option<String>,
     /// Session-ID (RFC 7989).
     pub session_id: Option<SessionId>,
-    /// Headers of the caller's own, as (name, value): those whose names begin with `X-`.
+    /// Headers of the caller's own, as (name, value): see [`Call::peer_headers`].
     pub own_headers: Vec<(String, String)>,
 }
 
@@ -72,7 +72,8 @@ impl Call {
         })
     }
 
-    /// Headers of the peer's own (`X-…`) in its last message that had any, as (name, value).
+    /// Headers of the peer's own in its last message that had any, as (name, value): those that no standard names, like
+    /// `X-…`, and those that its network adds for others (`P-…`), but for identities.
     #[must_use]
     pub fn peer_headers(&self) -> &[(String, String)] {
         &self.peer_headers
@@ -105,9 +106,23 @@ impl Call {
 fn own_headers(headers: &Headers) -> Vec<(String, String)> {
     let own = headers
         .iter()
-        .filter(|field| is_own(field.name().as_str()))
+        .filter(|field| is_peers_own(field.name()))
         .map(|field| (field.name().to_string(), field.value().to_owned()));
     own.take(LIMIT).collect()
+}
+
+/// Whether it means nothing here and may mean something to a person.
+fn is_peers_own(name: &HeaderName) -> bool {
+    let of_network = name
+        .as_str()
+        .get(..2)
+        .is_some_and(|start| start.eq_ignore_ascii_case("p-"));
+    match name {
+        // RFC 3325: whom to believe these is a question of its own.
+        HeaderName::PAssertedIdentity | HeaderName::PPreferredIdentity => false,
+        HeaderName::Other(_) => true,
+        _ => of_network || is_own(name.as_str()),
+    }
 }
 
 fn is_own(name: &str) -> bool {

@@ -33,6 +33,7 @@ mod config;
 mod digit;
 mod end;
 mod event;
+mod forward;
 mod info;
 mod invite;
 mod modify;
@@ -51,6 +52,7 @@ mod tests;
 mod timer;
 mod update;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -63,6 +65,7 @@ pub use card::{ByeCard, CardStamp};
 pub use config::CallConfig;
 pub use digit::InfoDigit;
 pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
+pub use forward::ForwardReason;
 pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
 pub use replace::Fit;
 pub use timer::{SessionInterval, SessionTimer};
@@ -73,7 +76,7 @@ use self::redirect::Redirection;
 use self::refer::Transfers;
 use self::reliable::{Reliable, Taken};
 use self::session_id::SessionIds;
-use self::task::{ClientTask, ServerTask, TaskId, Way};
+use self::task::{ClientTask, Purpose, ServerTask, TaskId, Way};
 use self::timer::Session;
 use self::update::Again;
 use crate::auth::Authenticator;
@@ -327,6 +330,28 @@ impl Call {
     pub fn handle_transport_error(&mut self, now: Instant, branch: &str, error: TransportError) {
         self.out.begin_input();
         self.unsent(now, branch, error);
+        self.settle(now);
+    }
+
+    /// Our address is another one: every way is asked for anew from now on, and nothing goes along the old flow. A change
+    /// of the session that was on its way has failed ([`CallEvent::ReofferFailed`]), since its answer would go to where
+    /// we are not. To tell the peer there is [`Call::reoffer`], whose Contact and session description have the new address.
+    pub fn moved(&mut self, now: Instant) {
+        self.out.begin_input();
+        self.known_way = None;
+        self.source = None;
+        let changes = |task: &&mut ClientTask| {
+            matches!(
+                task.purpose,
+                Purpose::Reinvite { .. } | Purpose::Update { .. }
+            )
+        };
+        for task in self.clients.iter_mut().filter(changes) {
+            if let (true, Some(attempt)) = (task.is_open(), &mut task.attempt) {
+                attempt.handle_transport_error(now, TransportError::Unreachable);
+                task.way = Way::Known(VecDeque::new());
+            }
+        }
         self.settle(now);
     }
 

@@ -9,7 +9,7 @@ use super::task::{ServerMachine, ServerTask, TaskId};
 use super::{Call, Phase};
 use crate::dispatch::mark_received;
 use crate::path::{Inbound, Transmit};
-use crate::stateless;
+use crate::stateless::{self, is_encoded};
 use crate::transaction::{ServerInvite, ServerKey, ServerNonInvite, ServerOutput};
 
 /// Which dialog of ours a request means.
@@ -89,6 +89,9 @@ impl Call {
         let unsupported = self.config.capabilities.unsupported(&request);
         if !unsupported.is_empty() {
             return self.refuse_extensions(now, id, &unsupported);
+        }
+        if is_encoded(&request) {
+            return self.refuse_encoding(now, id);
         }
         let report = request.method == Method::Notify && self.transfers.has_asked();
         if !report && !self.config.capabilities.allows(&request.method) {
@@ -260,6 +263,17 @@ impl Call {
             response
                 .headers
                 .push(HeaderName::Unsupported, unsupported.join(", "));
+            self.respond_with(now, id, response);
+        }
+    }
+
+    /// 415 with the encodings that we take: none (RFC 3261 §8.2.3).
+    fn refuse_encoding(&mut self, now: Instant, id: TaskId) {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        if let Some(mut response) = self.answer_to(id, status, None) {
+            response
+                .headers
+                .push(HeaderName::AcceptEncoding, "identity");
             self.respond_with(now, id, response);
         }
     }

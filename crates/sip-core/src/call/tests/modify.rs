@@ -679,6 +679,39 @@ fn case_30_a_transport_error_on_a_reinvite_keeps_the_call() {
 }
 
 #[test]
+fn after_a_move_a_change_on_its_way_has_failed_and_the_next_one_names_the_new_address() {
+    let (mut net, alice, bob) = calls_script();
+    user(&mut net, alice, |call, now| {
+        call.reoffer(now, HOLD.to_vec())
+    });
+    wait(&mut net, 10);
+    // The phone's network is another one, and it has the same peer.
+    act(&mut net, alice, |phone, now| phone.call().moved(now));
+    wait(&mut net, 10);
+    let events = &phone(&net, alice).events;
+    assert_eq!(
+        events.last(),
+        Some(&CallEvent::ReofferFailed { status: None })
+    );
+    let before = heard(&net, bob, "INVITE").len();
+    user(&mut net, alice, |call, now| {
+        call.reoffer(now, b"v=0 moved".to_vec())
+    });
+    wait(&mut net, 10);
+    assert_eq!(heard(&net, bob, "INVITE").len(), before + 1);
+    let moved = last(&net, bob, "INVITE");
+    assert_eq!(moved.body, b"v=0 moved");
+    let ok = answer(&moved, 200, "", "sip:bob@192.0.2.2", HELD);
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(
+        phone(&net, alice).answers_told().last().unwrap(),
+        "v=0 held"
+    );
+    assert_eq!(phone(&net, alice).ended(), None);
+}
+
+#[test]
 fn a_481_or_408_to_a_change_ends_the_call_and_a_bye_tells_whoever_still_holds_it() {
     for code in [481, 408] {
         let (mut net, alice, bob) = calls_script();
