@@ -4,14 +4,19 @@
 //! in `sdp::Negotiator`, and what is heard in `media`; here they are introduced to each other, and
 //! the result is shown to the user as a [`CallView`].
 
+mod details;
 mod media_leg;
+mod moved;
 mod offers;
+mod policy;
 mod transfer;
 mod verbs;
 
 pub(crate) use self::transfer::Referral;
 
 use std::collections::VecDeque;
+#[cfg(test)]
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,11 +34,13 @@ use sip_core::{Inbound, Path, ResolveError, ResolveId};
 use sip_message::{HeaderName, Message, Method, NameAddr, Replaces, Request, StatusCode, Uri};
 
 use self::media_leg::MediaLeg;
+use self::moved::{MOVED_LOOK_UP, Moving};
 use self::transfer::Transfers;
 use crate::account::AccountFacts;
 use crate::cards::{Card, Cards};
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
+use crate::network::{Mooring, Moved as NetworkMoved};
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
@@ -118,6 +125,23 @@ pub(crate) enum DialogMsg {
     MediaNews(String),
     /// The last second's figures.
     Stats(MediaStats),
+    /// The machine came to another network, or slept.
+    Moved(Arc<NetworkMoved>),
+    /// Try once more to tell the peer of that change of address.
+    MoveAgain(u32),
+    /// It has rung for as long as set.
+    NotTaken,
+    /// Take it without a hand.
+    TakeUnasked,
+    /// Call one of the places that the call was sent to.
+    Follow(u32),
+    /// Call none of them.
+    DeclineRedirect,
+    /// Try once more to bring the stream in line with what was agreed.
+    ApplyMedia,
+    /// Media is to go to this address of ours from now on.
+    #[cfg(test)]
+    MovedTo(IpAddr),
     /// Fail, so that the supervisor's answer can be seen.
     #[cfg(test)]
     Crash,
@@ -154,6 +178,8 @@ pub(crate) enum Start {
         target: Uri,
         /// Headers for this call only.
         headers: Vec<(String, String)>,
+        /// The call whose place it is to take at the far end.
+        replaces: Option<Box<Replaces>>,
         /// The peer that asked for it.
         referral: Option<Box<Referral>>,
     },
@@ -196,6 +222,16 @@ pub(crate) struct DialogState {
     transfers: Transfers,
     /// The certificate that was not trusted last.
     untrusted: Option<Box<CertificateView>>,
+    /// A change of our address that the peer is not told of yet.
+    moving: Option<Moving>,
+    /// How many there have been.
+    moves: u32,
+    /// Whether a change of the network is any of our business.
+    mooring: Mooring,
+    /// How often the sound machinery has refused what was agreed last.
+    media_tries: u8,
+    /// It was turned away or sent on without the user.
+    unseen: bool,
 }
 
 /// What there is of the call.
@@ -251,7 +287,7 @@ impl Actor for DialogActor {
             DialogMsg::Fits { old, fit } => state.on_fits(&myself, old, fit).await,
             DialogMsg::Replaced => state.on_replaced(),
             DialogMsg::Dismiss => state.on_dismiss(),
-            DialogMsg::Delivered(delivery) => state.on_delivery(delivery),
+            DialogMsg::Delivered(delivery) => state.on_delivery(&myself, delivery),
             DialogMsg::Wake(generation) => {
                 if state.wake.is_current(generation)
                     && let Phase::Calling(call) = &mut state.phase
@@ -283,6 +319,15 @@ impl Actor for DialogActor {
                     state.publish();
                 }
             }
+            DialogMsg::Moved(moved) => state.on_network_moved(&moved),
+            DialogMsg::MoveAgain(generation) => state.on_move_again(generation),
+            DialogMsg::NotTaken => state.on_not_taken(),
+            DialogMsg::TakeUnasked => state.on_take_unasked(&myself).await,
+            DialogMsg::Follow(target) => state.on_follow(target),
+            DialogMsg::DeclineRedirect => state.on_decline_redirect(),
+            DialogMsg::ApplyMedia => state.apply_media(&myself).await,
+            #[cfg(test)]
+            DialogMsg::MovedTo(local) => state.on_moved(Some(local)),
             #[cfg(test)]
             DialogMsg::Crash => panic!("told to fail"),
             #[cfg(test)]
@@ -379,6 +424,11 @@ impl DialogState {
             &args.facts,
             args.password.as_ref(),
         );
+        let outgoing = matches!(args.start, Start::Outgoing { .. });
+        policy::configure(&mut config, &args.settings.calls, outgoing);
+        if let Start::Incoming { inbound, .. } = &args.start {
+            config.trusts_first_hop = details::is_from_server(inbound, &args.identity, &args.facts);
+        }
         let mut state = Self {
             owner,
             phase: Phase::Over,
@@ -395,6 +445,11 @@ impl DialogState {
             filed: false,
             untrusted: None,
             transfers: Transfers::default(),
+            moving: None,
+            moves: 0,
+            mooring: Mooring::default(),
+            media_tries: 0,
+            unseen: false,
             tenant: args.tenant,
             shared: args.shared,
             settings: args.settings,
@@ -407,8 +462,10 @@ impl DialogState {
             Start::Outgoing {
                 target,
                 headers,
+                replaces,
                 referral,
             } => {
+                config.replaces = replaces.map(|replaces| *replaces);
                 if let Some(referral) = referral {
                     config.replaces = referral.replaces;
                     config.referred_by = referral.referred_by;
@@ -471,6 +528,7 @@ impl DialogState {
             Ok(call) => {
                 self.phase = Phase::Calling(Box::new(call));
                 self.claim(server_key);
+                self.introduce();
                 self.prepare_media(&[path]);
             }
             Err(rejection) => {
@@ -501,7 +559,7 @@ impl DialogState {
         if let Err(detail) = self.bind_media() {
             return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
         }
-        let offer = self.media.as_mut().map(MediaLeg::offer);
+        let offer = self.media.as_mut().map(MediaLeg::first_offer);
         let call = Call::outgoing(now(), *config, offer, &self.shared.seed());
         self.phase = Phase::Calling(Box::new(call));
         self.claim(None);
@@ -525,7 +583,8 @@ impl DialogState {
         self.questions.ask_again(&outlet);
     }
 
-    fn on_delivery(&mut self, delivery: Delivery) {
+    /// What the transport brought; what it says beside its purpose is shown.
+    fn on_delivery(&mut self, myself: &ActorRef<DialogMsg>, delivery: Delivery) {
         if let Delivery::Resolved { id, .. } = &delivery {
             self.questions.on_answer(*id);
         }
@@ -535,6 +594,13 @@ impl DialogState {
         } = delivery
         {
             return self.on_path_found(result);
+        }
+        if let Delivery::Resolved {
+            id: MOVED_LOOK_UP,
+            result,
+        } = delivery
+        {
+            return self.on_way_after_move(myself, result);
         }
         if let (Delivery::Message { inbound, .. }, Some(media)) = (&delivery, &mut self.media) {
             media.travels_over(&inbound.path);
@@ -568,6 +634,9 @@ impl DialogState {
             // Requests find another connection by themselves.
             Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer => {}
             Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
+        }
+        if self.learn() {
+            self.publish();
         }
     }
 
@@ -628,27 +697,27 @@ impl DialogState {
                 self.update_tones();
             }
             CallEvent::Offer { body } => self.on_offer(myself, body).await,
-            CallEvent::OfferWanted => self.on_offer_wanted(),
+            CallEvent::OfferWanted => self.on_offer_wanted(myself),
             CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
-            CallEvent::Established => self.on_established(),
-            CallEvent::ReofferFailed { status } => self.on_reoffer_failed(status),
+            CallEvent::Established => self.on_established(myself).await,
+            CallEvent::ReofferFailed { status } => self.on_reoffer_failed(myself, status),
             CallEvent::OfferUnanswered => self.on_offer_unanswered(),
             CallEvent::Info {
                 content_type, body, ..
             } => self.on_info(&content_type, &body),
             CallEvent::ReferRequested(request) => self.on_refer_requested(request),
-            CallEvent::Redirected { contacts } => {
-                let places: Vec<_> = contacts.iter().map(|c| c.uri.to_string()).collect();
-                self.note(
-                    "call",
-                    format!("the peer can be reached at {}", places.join(", ")),
-                );
-            }
+            CallEvent::Redirected { contacts } => self.on_redirected(&contacts),
             CallEvent::Ended(reason) => self.on_ended(&reason.kind),
         }
     }
 
-    fn on_established(&mut self) {
+    async fn on_established(&mut self, myself: &ActorRef<DialogMsg>) {
+        if let Some(media) = &mut self.media {
+            media.forks_are_over();
+            if media.is_agreed() && !media.is_running() {
+                self.apply_media(myself).await;
+            }
+        }
         if self.view.connected_at.is_none() {
             self.view.connected_at = Some(wall());
         }
@@ -673,6 +742,8 @@ impl DialogState {
             EndKind::Cancelled { .. } => Outcome::Missed,
             // Our own time to ring ran out.
             EndKind::NoAnswer if self.view.direction == Direction::Incoming => Outcome::Missed,
+            // Nobody here had a hand in it.
+            EndKind::WeRejected { .. } if self.unseen => Outcome::Missed,
             EndKind::WeRejected { .. } => Outcome::Declined,
             EndKind::WeHungUp if self.view.direction == Direction::Outgoing => Outcome::Cancelled,
             EndKind::WeHungUp => Outcome::Declined,
@@ -781,17 +852,24 @@ impl DialogState {
     }
 }
 
-/// Who calls: the asserted identity where there is one, else From.
+/// Who calls, as it says itself.
 fn caller(request: &Request) -> Party {
     match request.headers.from() {
-        Ok(from) => Party {
-            display: from.display.clone().map(Into::into),
-            uri: from.uri.to_string().into(),
-        },
+        Ok(from) => party(&from),
         Err(_) => Party {
             display: None,
             uri: "sip:anonymous@anonymous.invalid".into(),
         },
+    }
+}
+
+/// Somebody as the user sees them.
+fn party(who: &NameAddr) -> Party {
+    let mut uri: Uri = who.uri.clone();
+    uri.headers.clear();
+    Party {
+        display: who.display.clone().map(Into::into),
+        uri: uri.to_string().into(),
     }
 }
 

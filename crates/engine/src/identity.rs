@@ -51,6 +51,9 @@ pub enum IdentityError {
     /// A header that requests carry already, or that steers them.
     #[error("“{0}” is written by Tipring itself; a header of your own looks like X-Room: 42")]
     OwnHeader(String),
+    /// Where calls are to be sent on to.
+    #[error("calls cannot be sent on to “{0}”; it looks like 602 or sip:bob@example.com")]
+    Forward(String),
     /// A codec.
     #[error("“{0}” is not a codec; there are opus, pcmu and pcma")]
     Codec(String),
@@ -404,7 +407,7 @@ fn parse_bind(text: &str) -> Option<SocketAddr> {
 
 /// Headers that requests of ours have already, or that decide where they go and what they mean, with their short
 /// forms: a second one would make the request unreadable, or another one than we think it is.
-const OURS: [&str; 40] = [
+const OURS: [&str; 45] = [
     "Via",
     "v",
     "From",
@@ -443,6 +446,11 @@ const OURS: [&str; 40] = [
     "Event",
     "o",
     "Replaces",
+    "Join",
+    "Target-Dialog",
+    "Session-ID",
+    "Recv-Info",
+    "Content-Disposition",
     "Refer-To",
     "r",
 ];
@@ -458,7 +466,7 @@ fn websocket_path(text: &str) -> Result<String, IdentityError> {
 }
 
 /// A header as a person writes it, `Name: value`.
-fn parse_header(line: &str) -> Result<(String, String), IdentityError> {
+pub(crate) fn parse_header(line: &str) -> Result<(String, String), IdentityError> {
     let wrong = || IdentityError::Header(line.to_owned());
     let (name, value) = line.split_once(':').ok_or_else(wrong)?;
     let (name, value) = (name.trim(), value.trim());
@@ -474,7 +482,19 @@ fn parse_header(line: &str) -> Result<(String, String), IdentityError> {
 
 /// Whether settings can be used, said in a sentence when not.
 pub(crate) fn check(settings: &AccountSettings) -> Result<(), IdentityError> {
-    Identity::new(settings, 0).map(|_| ())
+    let identity = Identity::new(settings, 0)?;
+    let calls = &settings.calls;
+    let places = [
+        &calls.forward_always,
+        &calls.forward_busy,
+        &calls.forward_no_answer,
+    ];
+    for place in places.into_iter().flatten() {
+        identity
+            .target(place.reveal())
+            .map_err(|_| IdentityError::Forward(place.reveal().to_owned()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -548,5 +568,7 @@ mod tests {
             );
         }
         assert!(with(|s| s.codecs = vec!["g729".to_owned()]).contains("opus"));
+        let door = with(|s| s.calls.forward_busy = Some("sip:".into()));
+        assert!(door.contains("bob@example.com"), "{door}");
     }
 }

@@ -236,7 +236,13 @@ impl PhoneState {
                 account,
                 target,
                 headers,
-            } => self.place_call(account, target, headers),
+            } => self.place_call(account, target, headers, None),
+            Command::Redial { account } => self.redial(account),
+            Command::PickUp {
+                account,
+                target,
+                dialog,
+            } => self.pick_up(account, target, dialog),
             Command::AnswerCall { call } | Command::ResumeCall { call } => {
                 if let Some(tenant) = self.tenant_of(call) {
                     self.take_up(call, tenant);
@@ -260,9 +266,7 @@ impl PhoneState {
             | Command::ListBindings { ref account }
             | Command::RemoveBinding { ref account, .. }
             | Command::ClearBindings { ref account }
-            | Command::SendMessage { ref account, .. }
-            | Command::Redial { ref account }
-            | Command::PickUp { ref account, .. } => {
+            | Command::SendMessage { ref account, .. } => {
                 let account = account.clone();
                 self.to_account(&account, command);
             }

@@ -11,6 +11,8 @@ mod transfers;
 mod trust;
 
 use std::collections::HashMap;
+#[cfg(test)]
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ use model::{
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
 use sip_core::{Inbound, TransportError};
-use sip_message::{Request, Uri};
+use sip_message::{Replaces, Request, Uri};
 use wire::Remembered;
 
 use self::children::start_transport;
@@ -57,6 +59,8 @@ pub(crate) enum TenantMsg {
         account: AccountId,
         target: model::Identity,
         headers: Vec<model::Private>,
+        /// The call whose place it is to take at the far end.
+        replaces: Option<Box<Replaces>>,
     },
     /// An INVITE reached one of the accounts.
     NewCall {
@@ -112,6 +116,9 @@ pub(crate) enum TenantMsg {
     Leave,
     /// Goodbyes have had their time.
     LeaveNow,
+    /// All calls have this address of ours from now on.
+    #[cfg(test)]
+    MoveCalls(IpAddr),
     /// Make a child fail, so that the answer can be seen.
     #[cfg(test)]
     Crash(Child),
@@ -271,9 +278,11 @@ impl Actor for TenantActor {
                 account,
                 target,
                 headers,
+                replaces,
             } => {
+                let replaces = replaces.map(|replaces| *replaces);
                 state
-                    .place_call(&myself, call, &account, target, &headers)
+                    .place_call(&myself, call, &account, target, &headers, replaces)
                     .await;
             }
             TenantMsg::NewCall {
@@ -346,6 +355,11 @@ impl Actor for TenantActor {
             TenantMsg::Moved(moved) => state.on_moved(&moved),
             TenantMsg::Leave => state.leave(&myself),
             TenantMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),
+            #[cfg(test)]
+            TenantMsg::MoveCalls(local) => {
+                let legs = state.calls.values();
+                legs.for_each(|leg| drop(leg.cast(DialogMsg::MovedTo(local))));
+            }
             #[cfg(test)]
             TenantMsg::Crash(child) => state.crash(child),
         }
@@ -422,6 +436,10 @@ impl TenantState {
             Command::AnswerTransfer { call, accept } => {
                 self.tell(call, DialogMsg::AnswerTransfer(accept));
             }
+            Command::FollowRedirect { call, target } => {
+                self.tell(call, DialogMsg::Follow(target));
+            }
+            Command::DeclineRedirect { call } => self.tell(call, DialogMsg::DeclineRedirect),
             Command::DismissCall { call } => match self.calls.get(&call) {
                 Some(leg) => drop(leg.cast(DialogMsg::Dismiss)),
                 // Its actor is drained and gone; the view is all there is.
@@ -441,6 +459,9 @@ impl TenantState {
         let _ = self.transport.cast(TransportMsg::Moved(Arc::clone(moved)));
         for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
             let _ = actor.cast(AccountMsg::Moved(Arc::clone(moved)));
+        }
+        for leg in self.calls.values() {
+            let _ = leg.cast(DialogMsg::Moved(Arc::clone(moved)));
         }
     }
 

@@ -198,9 +198,9 @@ pub enum Command {
     PickUp {
         /// With which account.
         account: AccountId,
-        /// The phone that rings; written like the target of a call.
+        /// Who calls there; written like the target of a call.
         target: Identity,
-        /// The call there.
+        /// The call, as that phone names it.
         dialog: DialogName,
     },
     /// Call one of the places that a call of ours was sent to.

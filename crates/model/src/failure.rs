@@ -88,6 +88,16 @@ pub enum FailureKind {
         /// Why not.
         detail: String,
     },
+    /// A header that was to go with the call is none.
+    BadHeader {
+        /// Which, and what a good one looks like.
+        detail: String,
+    },
+    /// The sound machinery could not carry the call.
+    NoSound {
+        /// Why not.
+        detail: String,
+    },
     /// A server answered with something that cannot be followed.
     BadAnswer {
         /// What.
@@ -278,6 +288,16 @@ fn words(failure: &Failure) -> Words {
             "Not possible now",
             &format!("The call was not begun: {detail}."),
             "Try again when another call has ended.",
+        ),
+        FailureKind::BadHeader { detail } => of(
+            "Not a header",
+            &format!("The call was not begun: {detail}."),
+            "Correct the header. Those that make a call what it is cannot be set.",
+        ),
+        FailureKind::NoSound { detail } => of(
+            "No sound",
+            &format!("The call was ended, since it could not be heard: {detail}."),
+            "Look at the sound devices; end other calls, then call again.",
         ),
         FailureKind::BadAnswer { detail } => of(
             "Server\u{2019}s answer cannot be used",

@@ -1,6 +1,6 @@
 //! The media of one call: its sockets, its negotiation, its stream in the pump.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const PTIME_MS: u32 = 20;
 /// The media of one call.
 pub(super) struct MediaLeg {
     negotiator: Negotiator,
+    /// What our first offer is to each fork that has not answered it, until one of them has the call.
+    forks: Option<Box<Negotiator>>,
     /// The peer's offer, while the user has not answered.
     kept_offer: Option<Vec<u8>>,
     /// The address that the peer is to send to.
@@ -58,14 +60,15 @@ impl DialogState {
             ptime_ms: PTIME_MS,
             // Where digits are to be tones, none are agreed on as events.
             telephone_event: self.settings.dtmf != DtmfMode::Inband,
-            // RFC 8866 §5.2 asks for a number that fits 63 bits.
-            session_id: crate::shared::random_u64() >> 2,
+            // Any number that is another one each time (RFC 8866 §5.2); a short one leaves room in a datagram.
+            session_id: crate::shared::random_u64() >> 32,
         });
         let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
         let encryption = encryption(self.settings.srtp);
         let negotiator = negotiator.with_encryption(encryption, seed);
         self.media = Some(MediaLeg {
             negotiator,
+            forks: None,
             kept_offer: None,
             local,
             sockets: None,
@@ -76,6 +79,24 @@ impl DialogState {
             held_before: false,
             readable: paths.iter().any(|path| !path.transport.is_secure()),
         });
+    }
+
+    /// Moves the media to this address of ours. The stream stays what it is; what is offered next names the new place.
+    pub(super) fn move_media(&mut self, local: IpAddr) -> Result<(), String> {
+        let ports = self.shared.media_ports.clone();
+        let Some(media) = self.media.as_mut().filter(|media| media.local != local) else {
+            return Ok(());
+        };
+        let (rtp, rtcp) = media::socket::bind_pair(local, ports)
+            .map_err(|e| format!("no media port can be opened on {local}: {e}"))?;
+        let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
+        match &media.stream {
+            Some(stream) => stream.move_to(rtp, Some(rtcp)).map_err(|e| e.to_string())?,
+            None => media.sockets = Some((rtp, rtcp)),
+        }
+        media.local = local;
+        media.negotiator.set_address(local, port);
+        Ok(())
     }
 
     /// Binds the ports, if they are not yet: from here on there can be offers and answers of ours.
@@ -103,6 +124,18 @@ impl MediaLeg {
     pub(super) fn offer(&mut self) -> Vec<u8> {
         self.held_before = self.held;
         self.negotiator.offer()
+    }
+
+    /// The offer of a call of ours, which several forks may answer.
+    pub(super) fn first_offer(&mut self) -> Vec<u8> {
+        let offer = self.offer();
+        self.forks = Some(Box::new(self.negotiator.clone()));
+        offer
+    }
+
+    /// One fork has the call: the others' answers mean nothing any more.
+    pub(super) fn forks_are_over(&mut self) {
+        self.forks = None;
     }
 
     /// An offer that asks for silence, or for sound again.
@@ -140,7 +173,16 @@ impl MediaLeg {
 
     /// Takes the peer's answer.
     pub(super) fn handle_answer(&mut self, answer: &[u8]) -> Result<(), SdpError> {
-        let agreed = self.negotiator.handle_answer(answer)?;
+        let agreed = match &self.forks {
+            // Another fork has answered before: to this one the first offer is as new as it was to that.
+            Some(forks) if !self.negotiator.awaits_answer() => {
+                let mut fork = (**forks).clone();
+                let agreed = fork.handle_answer(answer)?;
+                self.negotiator = fork;
+                agreed
+            }
+            _ => self.negotiator.handle_answer(answer)?,
+        };
         self.agreed = Some(agreed);
         self.held_before = self.held;
         Ok(())
@@ -153,6 +195,24 @@ impl MediaLeg {
 
     pub(super) fn is_agreed(&self) -> bool {
         self.agreed.is_some()
+    }
+
+    /// From where media goes, and to where if that is agreed on.
+    pub(super) fn way(&self) -> (IpAddr, Option<SocketAddr>) {
+        let remote = self.agreed.as_ref().and_then(|agreed| agreed.remote);
+        (self.local, remote)
+    }
+
+    /// Whether there is a stream.
+    pub(super) fn is_running(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Whether the peer sends, by what was agreed.
+    pub(super) fn hears(&self) -> bool {
+        self.agreed
+            .as_ref()
+            .is_some_and(|agreed| agreed.direction.receives())
     }
 
     /// Whether the peer takes digits as events in the stream (RFC 4733).

@@ -1,5 +1,7 @@
 //! Offers and answers: what the call brings goes to `sdp`, what `sdp` says goes to the stream.
 
+use std::time::Duration;
+
 use model::{CallState, Direction, Failure, FailureKind, Outcome};
 use ractor::ActorRef;
 use sip_message::StatusCode;
@@ -8,6 +10,11 @@ use super::{DialogMsg, DialogState, Phase};
 use crate::dialog::media_leg::MediaLeg;
 use crate::wake::now;
 
+/// How often the sound machinery is asked again to take a change.
+const MEDIA_TRIES: u8 = 5;
+/// How long after.
+const MEDIA_WAIT: Duration = Duration::from_millis(100);
+
 impl DialogState {
     /// The peer offers. The first offer waits for the user; a later one is answered at once.
     pub(super) async fn on_offer(&mut self, myself: &ActorRef<DialogMsg>, body: Vec<u8>) {
@@ -15,12 +22,15 @@ impl DialogState {
         if self.view.state.is_up() || self.view.direction == Direction::Outgoing {
             return self.answer_reoffer(myself, &body).await;
         }
+        if self.is_turned_away() {
+            return;
+        }
         let Some(media) = &mut self.media else {
             return self.refuse(StatusCode::SERVER_INTERNAL_ERROR);
         };
         // Ringing for a call that cannot be heard helps nobody: the offer is tried before.
         match media.keep_offer(body) {
-            Ok(()) => self.ring(),
+            Ok(()) => self.ring(myself),
             Err(error) => {
                 self.note("media", error.to_string());
                 self.refuse(StatusCode::NOT_ACCEPTABLE_HERE);
@@ -29,9 +39,12 @@ impl DialogState {
     }
 
     /// The peer leaves the offer to us.
-    pub(super) fn on_offer_wanted(&mut self) {
+    pub(super) fn on_offer_wanted(&mut self, myself: &ActorRef<DialogMsg>) {
         if !self.view.state.is_up() {
-            return self.ring();
+            if !self.is_turned_away() {
+                self.ring(myself);
+            }
+            return;
         }
         let Some(media) = &mut self.media else { return };
         let offer = media.offer();
@@ -41,7 +54,7 @@ impl DialogState {
         }
     }
 
-    fn ring(&mut self) {
+    fn ring(&mut self, myself: &ActorRef<DialogMsg>) {
         // A call that takes the place of another is answered as soon as it may.
         if self.takes_a_place() {
             return;
@@ -52,9 +65,10 @@ impl DialogState {
         }
         self.enter(CallState::Ringing);
         self.update_tones();
+        self.wait_for_a_hand(myself);
     }
 
-    fn refuse(&mut self, status: StatusCode) {
+    pub(super) fn refuse(&mut self, status: StatusCode) {
         if let Phase::Calling(call) = &mut self.phase {
             let done = call.reject(now(), status);
             self.after_verb("decline", done);
@@ -91,9 +105,13 @@ impl DialogState {
         let Some(media) = &mut self.media else { return };
         match media.handle_answer(body) {
             Ok(()) => {
-                self.apply_media(myself).await;
+                // Who does not want to hear what comes before the answer hears the phone ring over there.
+                if !early || self.settings.calls.early_media {
+                    self.apply_media(myself).await;
+                }
+                self.move_is_done();
                 self.settle_hold();
-                if early && !self.view.state.is_up() {
+                if early && self.settings.calls.early_media && !self.view.state.is_up() {
                     self.enter(CallState::Early);
                 }
                 self.update_tones();
@@ -114,18 +132,29 @@ impl DialogState {
         }
     }
 
-    pub(super) fn on_reoffer_failed(&mut self, status: Option<StatusCode>) {
+    pub(super) fn on_reoffer_failed(
+        &mut self,
+        myself: &ActorRef<DialogMsg>,
+        status: Option<StatusCode>,
+    ) {
+        let due = self.moving.is_some_and(|moving| moving.is_due());
+        let moves = self.move_failed(myself) || due;
         if let Some(media) = &mut self.media {
             media.rollback();
             self.view.held_by_us = media.held();
-            // Not asked again by itself: the peer does not want it.
-            self.hold_wanted = media.held();
+            // Not asked again by itself: the peer does not want it. A new address is, since without it nothing is heard.
+            if !moves {
+                self.hold_wanted = media.held();
+            }
         }
         let why = status.map_or("it could not be sent".to_owned(), |s| {
             format!("the peer answered {}", s.code())
         });
         self.note("media", format!("the change was not taken: {why}"));
         self.enter(self.talking_state());
+        if due {
+            self.settle_hold();
+        }
     }
 
     /// The peer asked for an offer and did not answer it: it is withdrawn, and what the user wants meanwhile goes out.
@@ -137,13 +166,14 @@ impl DialogState {
     }
 
     /// Brings stream and view in line with what was agreed.
-    async fn apply_media(&mut self, myself: &ActorRef<DialogMsg>) {
+    pub(super) async fn apply_media(&mut self, myself: &ActorRef<DialogMsg>) {
         let Some(media) = &mut self.media else { return };
         match media.apply(&self.shared, self.view.id) {
             Ok(true) => media.watch(myself).await,
             Ok(false) => {}
-            Err(detail) => return self.note("media", detail),
+            Err(detail) => return self.on_media_refused(myself, detail),
         }
+        self.media_tries = 0;
         self.view.codec = media.codec_name();
         self.view.security = media.security();
         self.view.secured = self.view.security.is_private();
@@ -181,6 +211,21 @@ impl DialogState {
                 "the stream's figures are lost; the call goes on".to_owned(),
             );
         }
+    }
+
+    /// The sound machinery did not take what was agreed. It may have been too busy for a moment; a call that cannot be
+    /// heard is not kept.
+    fn on_media_refused(&mut self, myself: &ActorRef<DialogMsg>, detail: String) {
+        self.note("media", detail.clone());
+        let running = self.media.as_ref().is_some_and(MediaLeg::is_running);
+        if running && self.media_tries < MEDIA_TRIES {
+            self.media_tries += 1;
+            myself.send_after(MEDIA_WAIT, || DialogMsg::ApplyMedia);
+            return;
+        }
+        let failure = Failure::new(FailureKind::NoSound { detail });
+        self.hang_up();
+        self.finish(Some(failure), Outcome::Failed);
     }
 
     /// Answers the call with our description: an answer to the caller's offer, or our own offer.

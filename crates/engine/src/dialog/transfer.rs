@@ -10,12 +10,12 @@
 
 use std::time::Duration;
 
-use model::{CallState, Party, Transfer, TransferState};
+use model::{CallState, Transfer, TransferState};
 use ractor::ActorRef;
 use sip_core::call::{Fit, ReferId, ReferOutcome, ReferProgress, ReferRequest, WrongState};
-use sip_message::{NameAddr, Replaces, StatusCode, Uri};
+use sip_message::{NameAddr, Replaces, StatusCode};
 
-use super::{DialogMsg, DialogState, Phase};
+use super::{DialogMsg, DialogState, Phase, party};
 use crate::tenant::TenantMsg;
 use crate::wake::now;
 
@@ -344,15 +344,6 @@ pub(super) fn status_of_end(state: CallState, last: Option<&(u16, String)>) -> S
         Some(status) => status,
         None if state == CallState::Ringing => StatusCode::TEMPORARILY_UNAVAILABLE,
         None => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-fn party(who: &NameAddr) -> Party {
-    let mut uri: Uri = who.uri.clone();
-    uri.headers.clear();
-    Party {
-        display: who.display.clone().map(Into::into),
-        uri: uri.to_string().into(),
     }
 }
 

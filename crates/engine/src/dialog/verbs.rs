@@ -88,15 +88,19 @@ impl DialogState {
         self.settle_hold();
     }
 
-    /// Brings hold in line with what the user wants, once the call is up and no other change is
-    /// under way.
+    /// Brings hold in line with what the user wants, and tells the peer of a new address of ours, once the call is up
+    /// and no other change is under way.
     pub(super) fn settle_hold(&mut self) {
         let hold = self.hold_wanted;
         let Some(media) = &mut self.media else { return };
-        if !self.view.state.is_up() || media.held() == hold || media.awaits_answer() {
+        let due = media.held() != hold || self.moving.is_some_and(|moving| moving.is_due());
+        if !self.view.state.is_up() || !due || media.awaits_answer() {
             return;
         }
         let offer = media.offer_hold(hold);
+        if let Some(moving) = &mut self.moving {
+            moving.goes_out();
+        }
         if let Phase::Calling(call) = &mut self.phase {
             let done = call.reoffer(now(), offer);
             if done.is_err() {
@@ -202,7 +206,9 @@ impl DialogState {
 
     /// What the user hears beside the peer: the ring tone, or the tone of the other phone ringing.
     pub(super) fn update_tones(&self) {
-        let early_media = self.media.as_ref().is_some_and(MediaLeg::is_agreed);
+        // Where the peer sends nothing yet, its ringing is still for us to make heard.
+        let heard = |media: &MediaLeg| media.is_running() && media.hears();
+        let early_media = self.media.as_ref().is_some_and(heard);
         // Sound cards take their time to open: whoever calls somebody is about to talk.
         let awaited = early_media || self.view.direction == Direction::Outgoing;
         let ringing = match (self.view.direction, self.view.state) {

@@ -1,6 +1,10 @@
 //! Calls: whose they are, and which of them a person is talking to.
 
-use model::{AccountId, CallId, CallView, Command, Event, Failure, FailureKind, TenantId};
+use model::{
+    AccountId, CallId, CallView, Command, DialogName, Direction, Event, Failure, FailureKind,
+    NoticeLevel, TenantId,
+};
+use sip_message::Replaces;
 
 use super::PhoneState;
 use crate::shared::CallMedia;
@@ -12,6 +16,7 @@ impl PhoneState {
         account: AccountId,
         target: model::Identity,
         headers: Vec<model::Private>,
+        replaces: Option<Replaces>,
     ) {
         let call = self.shared.next_call();
         let Some(tenant) = self
@@ -46,8 +51,51 @@ impl PhoneState {
                 account,
                 target,
                 headers,
+                replaces: replaces.map(Box::new),
             },
         );
+    }
+
+    /// Calls whom the account called last: in this run, else as the history says.
+    pub(super) fn redial(&mut self, account: AccountId) {
+        let last = self.shared.hub.read(|state| {
+            let ours =
+                |call: &&CallView| call.account == account && call.direction == Direction::Outgoing;
+            let call = state.calls.iter().filter(ours).max_by_key(|call| call.id);
+            let of_calls = call.map(|call| (call.created_at, call.remote.uri.clone()));
+            let mut lines = state.history.iter();
+            let line =
+                lines.find(|line| line.account == account && line.direction == Direction::Outgoing);
+            let of_history = line.map(|line| (line.started_at, line.remote.uri.clone()));
+            of_calls
+                .into_iter()
+                .chain(of_history)
+                .max_by_key(|(at, _)| *at)
+        });
+        match last {
+            Some((_, target)) => self.place_call(account, target, Vec::new(), None),
+            None => {
+                let text = "There is nobody to call again: this account has called nobody yet.";
+                self.notice(NoticeLevel::Info, text.to_owned());
+            }
+        }
+    }
+
+    /// Calls the one who calls another phone, in place of that call while nobody has taken it (RFC 5359 §2.16).
+    pub(super) fn pick_up(
+        &mut self,
+        account: AccountId,
+        target: model::Identity,
+        dialog: DialogName,
+    ) {
+        let replaces = Replaces {
+            call_id: dialog.call_id,
+            // RFC 3891 §3: tags as the one who is called sees them. It is the other end of the watched phone.
+            to_tag: dialog.remote_tag,
+            from_tag: dialog.local_tag,
+            early_only: true,
+        };
+        self.place_call(account, target, Vec::new(), Some(replaces));
     }
 
     /// One microphone and one pair of ears: talking to one means holding the others, those included
@@ -70,6 +118,13 @@ impl PhoneState {
         self.taken_up
             .retain(|id, _| live.contains(id) || Some(*id) > newest);
         self.taken_up.insert(call, tenant);
+        // Those that took themselves are talked to as well.
+        let unasked: Vec<_> = self.shared.hub.read(|s| {
+            let up = |c: &&CallView| c.details.auto_answered && c.state.is_up();
+            let calls = s.calls.iter().filter(up);
+            calls.map(|c| (c.id, c.tenant.clone())).collect()
+        });
+        self.taken_up.extend(unasked);
         let others: Vec<CallId> = self.taken_up.keys().copied().collect();
         // Both ends of one call may be ours: they are the same conversation.
         let ends = self.ends_of(call);

@@ -6,14 +6,14 @@ use model::{
     AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, Outcome,
 };
 use ractor::{Actor, ActorRef};
-use sip_message::StatusCode;
+use sip_message::{Replaces, StatusCode};
 
 use super::{TenantMsg, TenantState};
 use crate::cards::Card;
 use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start};
 use crate::oneshot::{OneShotActor, OneShotArgs, Task};
 use crate::transport::TransportMsg;
-use crate::{dialog, wall};
+use crate::{dialog, identity, wall};
 
 /// Calls of one tenant that are going on, theirs and ours: each has two sockets.
 const LIVE_CALLS: usize = 256;
@@ -38,6 +38,7 @@ impl TenantState {
         account: &AccountId,
         typed: model::Identity,
         headers: &[model::Private],
+        replaces: Option<Replaces>,
     ) {
         let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
             let failure = Failure::new(FailureKind::Internal {
@@ -49,14 +50,27 @@ impl TenantState {
         };
         let headers = headers
             .iter()
-            .filter_map(|line| line.reveal().split_once(':'))
-            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-            .collect();
+            .map(|line| identity::parse_header(line.reveal()));
+        let headers = match headers.collect() {
+            Ok(headers) => headers,
+            Err(error) => {
+                let detail = error.to_string();
+                let failure = Failure::new(FailureKind::BadHeader { detail });
+                return self.shared.publish_still_call(
+                    &self.view.id,
+                    account,
+                    call,
+                    &typed,
+                    failure,
+                );
+            }
+        };
         match entry.spec.identity.target(typed.reveal()) {
             Ok(target) => {
                 let start = Start::Outgoing {
                     target,
                     headers,
+                    replaces: replaces.map(Box::new),
                     referral: None,
                 };
                 self.start_call(myself, call, account, start).await;

@@ -21,6 +21,9 @@ impl TenantState {
         inbound: Inbound,
         at: Instant,
     ) {
+        if let Ok(join) = request.headers.join() {
+            return self.refuse_join(&join.call_id, request, inbound);
+        }
         // What cannot be read is refused by the call itself.
         let place = match request.headers.replaces().ok() {
             Some(replaces) => match self.legs_of(&replaces.call_id) {
@@ -47,6 +50,22 @@ impl TenantState {
             place,
         };
         self.start_call(myself, call, account, start).await;
+    }
+
+    /// A call that is to be mixed into another one (RFC 3911 §4): there is no mixing here, and one that does not exist
+    /// could not be joined anyway. To let it ring as if it were a call of its own would deceive both.
+    fn refuse_join(&self, sip_call_id: &str, request: Box<Request>, inbound: Inbound) {
+        let status = match self.legs_of(sip_call_id).is_empty() {
+            true => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            false => StatusCode::NOT_ACCEPTABLE_HERE,
+        };
+        let text = "somebody wanted to join a call, which is not possible here".to_owned();
+        self.note("call", text);
+        let _ = self.transport.cast(TransportMsg::TurnAway {
+            request,
+            inbound,
+            status,
+        });
     }
 
     /// The calls that are going on with this Call-ID: two of them where we are both ends.
@@ -76,6 +95,7 @@ impl TenantState {
         let start = Start::Outgoing {
             target,
             headers: Vec::new(),
+            replaces: None,
             referral: Some(referral),
         };
         self.start_call(myself, call, account, start).await;
@@ -112,8 +132,10 @@ impl TenantState {
 
     /// An attended transfer: the other call says who its peer is.
     pub(super) fn connect(&self, call: CallId, other: CallId) {
-        if let Some(to) = self.calls.get(&call) {
-            self.tell(other, DialogMsg::Lend(to.clone()));
+        let to = self.calls.get(&call).filter(|_| call != other);
+        match (to, self.calls.contains_key(&other)) {
+            (Some(to), true) => self.tell(other, DialogMsg::Lend(to.clone())),
+            _ => self.note("call", "these two cannot be connected".to_owned()),
         }
     }
 }

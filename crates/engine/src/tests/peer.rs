@@ -96,12 +96,26 @@ impl Peer {
     }
 }
 
+/// A request with more headers in it.
+pub(super) fn with(request: &str, headers: &str) -> String {
+    request.replacen("Max-Forwards:", &format!("{headers}Max-Forwards:"), 1)
+}
+
 /// An engine with carol, who signs in nowhere and may be called by anybody at this address.
 pub(super) async fn carol(media: CallMedia) -> (House, SocketAddr) {
+    carol_with(media, |_| {}).await
+}
+
+/// The same with settings of the test's own.
+pub(super) async fn carol_with(
+    media: CallMedia,
+    change: impl FnOnce(&mut AccountSettings),
+) -> (House, SocketAddr) {
     let addr = free_addr();
     let mut settings = AccountSettings::new("sip:carol@127.0.0.1");
     settings.register = false;
     settings.bind = Some(addr.to_string());
+    change(&mut settings);
     let given = GivenAccount {
         settings,
         password: None,

@@ -1,0 +1,209 @@
+//! Our address changes in the middle of a call: a new Contact and a new place for media, told by a re-INVITE.
+//!
+//! ```text
+//!   Moved ─► way asked for ─► media bound there ─► re-INVITE ─► answered: the call goes on
+//!               ▲ no way yet        ▲ no port           │ refused, or not sent
+//!               └───────────────────┴── a while later ──┘
+//! ```
+//!
+//! The dialog is the same throughout. What the peer sends to the old address meanwhile is lost.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ractor::ActorRef;
+use sip_core::{Path, ResolveError, ResolveId, Transport};
+
+use super::media_leg::MediaLeg;
+use super::{DialogMsg, DialogState, Phase};
+use crate::drive::Outlet;
+use crate::network::{Drift, Moved as NetworkMoved};
+use crate::wake::now;
+
+/// The number of the look-up for the way from the new address.
+pub(super) const MOVED_LOOK_UP: ResolveId = ResolveId(u64::MAX - 1);
+/// How long until the next try, and how much longer with each.
+const WAIT: Duration = Duration::from_millis(500);
+/// How long at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How often it is tried: for about two minutes.
+const MOST_TRIES: u32 = 28;
+
+/// A change of address that the peer does not know of yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moving {
+    /// Where media is to go, where that is known better than by the way.
+    local: Option<IpAddr>,
+    /// Tells this change from those before it.
+    generation: u32,
+    tries: u32,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The way is looked for, or waited with.
+    Looking,
+    /// All is ready to be told.
+    Ready,
+    /// The re-INVITE is out.
+    Told,
+}
+
+impl Moving {
+    /// Whether it waits to be told.
+    pub(super) fn is_due(self) -> bool {
+        self.step == Step::Ready
+    }
+
+    /// An offer goes out, and tells it where all is ready for that.
+    pub(super) fn goes_out(&mut self) {
+        if self.is_due() {
+            self.step = Step::Told;
+        }
+    }
+}
+
+impl DialogState {
+    /// The machine came to another network, or slept: whether the way of our media is as it was.
+    pub(super) fn on_network_moved(&mut self, moved: &NetworkMoved) {
+        let Some((local, remote)) = self.media.as_ref().map(MediaLeg::way) else {
+            return;
+        };
+        let drift = match remote {
+            Some(remote) => {
+                let path = Path {
+                    transport: Transport::Udp,
+                    remote,
+                    local: SocketAddr::new(local, 0),
+                };
+                let bind = self.identity.bind.map(|bind| bind.ip());
+                let bind = bind.filter(|ip| !ip.is_unspecified());
+                self.mooring.on_moved(moved, &path, bind)
+            }
+            // Held in the old way, it has nowhere to send to: then our own address counts.
+            None if moved.gone.contains(&local) || moved.slept.is_some() => Drift::Ashore,
+            None => Drift::Moored,
+        };
+        match drift {
+            Drift::Moored => {}
+            Drift::Adrift => {
+                let text = "no way leads to the peer at the moment; the call is kept";
+                self.note("call", text.to_owned());
+            }
+            Drift::Ashore => self.on_moved(None),
+        }
+    }
+
+    /// Our address is another one.
+    pub(super) fn on_moved(&mut self, local: Option<IpAddr>) {
+        if !self.view.state.is_up() {
+            if self.view.state.is_live() {
+                let text = "the network changed before the call was taken; it may not get through";
+                self.note("call", text.to_owned());
+            }
+            return;
+        }
+        self.moves = self.moves.wrapping_add(1);
+        self.moving = Some(Moving {
+            local,
+            generation: self.moves,
+            tries: 0,
+            step: Step::Looking,
+        });
+        self.note("call", "the network changed; the peer is told".to_owned());
+        self.look_for_way();
+    }
+
+    /// The wait before another try is over.
+    pub(super) fn on_move_again(&mut self, generation: u32) {
+        let current = self.moving.is_some_and(|m| m.generation == generation);
+        if current && self.view.state.is_up() {
+            self.look_for_way();
+        }
+    }
+
+    fn look_for_way(&mut self) {
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
+        let Some(hop) = call.dialog().map(|dialog| dialog.next_hop().clone()) else {
+            return;
+        };
+        if let Some(moving) = &mut self.moving {
+            moving.step = Step::Looking;
+        }
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.transport,
+            bind: self.identity.bind,
+            tls: self.identity.tls.as_ref(),
+        };
+        self.questions
+            .ask(&outlet, MOVED_LOOK_UP, hop, self.identity.transport);
+    }
+
+    /// Where the way from the new address begins.
+    pub(super) fn on_way_after_move(
+        &mut self,
+        myself: &ActorRef<DialogMsg>,
+        result: Result<Vec<Path>, ResolveError>,
+    ) {
+        let Some(moving) = self.moving.filter(|m| m.step == Step::Looking) else {
+            return;
+        };
+        let way = match result {
+            Ok(paths) => paths.first().map(|path| path.local.ip()),
+            Err(_) => None,
+        };
+        let Some(way) = way else {
+            return self.move_later(myself);
+        };
+        if let Err(detail) = self.move_media(moving.local.unwrap_or(way)) {
+            self.note("media", detail);
+            return self.move_later(myself);
+        }
+        if let Phase::Calling(call) = &mut self.phase {
+            call.moved(now());
+        }
+        self.drain();
+        if let Some(moving) = &mut self.moving {
+            moving.step = Step::Ready;
+        }
+        self.settle_hold();
+    }
+
+    /// The peer has answered the re-INVITE.
+    pub(super) fn move_is_done(&mut self) {
+        if self.moving.is_some_and(|m| m.step == Step::Told) {
+            self.moving = None;
+            let text = "the call goes on from the new address".to_owned();
+            self.note("call", text);
+        }
+    }
+
+    /// The re-INVITE came to nothing. True when that was what it was for.
+    pub(super) fn move_failed(&mut self, myself: &ActorRef<DialogMsg>) -> bool {
+        let told = self.moving.is_some_and(|m| m.step == Step::Told);
+        if told {
+            self.move_later(myself);
+        }
+        told
+    }
+
+    fn move_later(&mut self, myself: &ActorRef<DialogMsg>) {
+        let Some(moving) = &mut self.moving else {
+            return;
+        };
+        moving.step = Step::Looking;
+        moving.tries += 1;
+        let (generation, tries) = (moving.generation, moving.tries);
+        if tries > MOST_TRIES {
+            self.moving = None;
+            let text = "the peer could not be told of the new address; the call may stay silent";
+            return self.note("call", text.to_owned());
+        }
+        let wait = (WAIT * tries).min(LONGEST_WAIT);
+        myself.send_after(wait, move || DialogMsg::MoveAgain(generation));
+    }
+}

@@ -1,0 +1,108 @@
+//! Sound before the call is taken, from one phone and from several.
+
+use model::CallState;
+use sip_message::{Method, Request};
+use tokio::net::UdpSocket;
+
+use super::house::{House, tone};
+use super::peer::{Peer, SDP, answer, carol, carol_with};
+
+/// An answer of the fork with this tag, which wants media at this port.
+fn fork(request: &Request, peer: &Peer, line: &str, tag: &str, port: u16) -> String {
+    let more = format!(
+        "Contact: <sip:{tag}@{}>\r\nContent-Type: application/sdp\r\n",
+        peer.local
+    );
+    let sdp = SDP.replace("40000", &port.to_string());
+    answer(request, line, &more, &sdp).replace("tag=peer", &format!("tag={tag}"))
+}
+
+async fn ears() -> (UdpSocket, u16) {
+    let ears = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = ears.local_addr().unwrap().port();
+    (ears, port)
+}
+
+/// Waits until this one hears something that it did not hear before.
+async fn until_heard(ears: &UdpSocket) {
+    let mut packet = [0; 2048];
+    while ears.try_recv_from(&mut packet).is_ok() {}
+    let hearing = ears.recv_from(&mut packet);
+    let heard = tokio::time::timeout(std::time::Duration::from_secs(5), hearing).await;
+    heard.expect("something is heard").unwrap();
+}
+
+async fn dials(house: &mut House, peer: &Peer) -> (model::CallId, Request, std::net::SocketAddr) {
+    let call = house
+        .dial("carol", &format!("sip:dan@{}", peer.local))
+        .await;
+    let (invite, from) = peer.request(Method::Invite).await;
+    (call, invite, from)
+}
+
+#[tokio::test]
+async fn the_fork_that_answered_last_is_heard_and_then_the_one_that_takes_the_call() {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let (desk, desk_port) = ears().await;
+    let (cell, cell_port) = ears().await;
+    let (call, invite, at) = dials(&mut house, &peer).await;
+    let early = |tag, port| fork(&invite, &peer, "183 Session Progress", tag, port);
+    peer.send(at, &early("desk", desk_port)).await;
+    house.until_state(call, CallState::Early).await;
+    until_heard(&desk).await;
+    peer.send(at, &early("cell", cell_port)).await;
+    until_heard(&cell).await;
+    // The first one takes it, and gives the answer that it gave before.
+    let ok = fork(&invite, &peer, "200 OK", "desk", desk_port);
+    peer.send(at, &ok).await;
+    let (ack, _) = peer.request(Method::Ack).await;
+    assert!(ack.uri.to_string().contains("desk@"));
+    house.until_state(call, CallState::Connected).await;
+    until_heard(&desk).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_fork_that_takes_the_call_with_its_first_words_is_heard_after_early_media_of_another() {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let (desk, desk_port) = ears().await;
+    let (cell, cell_port) = ears().await;
+    let (call, invite, at) = dials(&mut house, &peer).await;
+    let early = fork(&invite, &peer, "183 Session Progress", "desk", desk_port);
+    peer.send(at, &early).await;
+    until_heard(&desk).await;
+    peer.send(at, &fork(&invite, &peer, "200 OK", "cell", cell_port))
+        .await;
+    house.until_state(call, CallState::Connected).await;
+    until_heard(&cell).await;
+    // And hold works in what has become the session.
+    house.engine.send(model::Command::HoldCall { call });
+    peer.request(Method::Ack).await;
+    let (held, _) = peer.request(Method::Invite).await;
+    assert!(held.uri.to_string().contains("cell@"));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_wants_no_early_media_hears_the_phone_ring_and_talks_after_the_answer() {
+    let (mut house, _) = carol_with(tone(), |settings| settings.calls.early_media = false).await;
+    let peer = Peer::bind().await;
+    let (desk, port) = ears().await;
+    let (call, invite, at) = dials(&mut house, &peer).await;
+    peer.send(at, &answer(&invite, "180 Ringing", "", "")).await;
+    house.until_state(call, CallState::Ringing).await;
+    let early = fork(&invite, &peer, "183 Session Progress", "peer", port);
+    peer.send(at, &early).await;
+    peer.send(at, &answer(&invite, "180 Ringing", "", "")).await;
+    house.until_message(false, "183 Session Progress").await;
+    assert_eq!(house.call(call).state, CallState::Ringing);
+    let mut packet = [0; 2048];
+    assert!(desk.try_recv_from(&mut packet).is_err(), "nothing is sent");
+    peer.send(at, &fork(&invite, &peer, "200 OK", "peer", port))
+        .await;
+    house.until_state(call, CallState::Connected).await;
+    until_heard(&desk).await;
+    house.close().await;
+}

@@ -1,0 +1,44 @@
+//! How large our requests are: past 1300 bytes they may not go by UDP (RFC 3261 §18.1.1).
+
+use model::AccountSettings;
+use secrecy::SecretString;
+use sip_message::Method;
+
+use super::house::{House, PASSWORD, tenant, tone};
+use super::peer::{Peer, answer};
+use crate::GivenAccount;
+
+/// What a call to dan with a login is left, that a peer's long names may take.
+const LARGEST: usize = 1250;
+
+#[tokio::test]
+async fn a_call_with_a_login_and_all_codecs_is_small_enough_for_a_datagram() {
+    let proxy = Peer::bind().await;
+    let mut settings = AccountSettings::new("sip:alice.anderson@voice.example.com");
+    settings.register = false;
+    settings.display_name = "Alice Anderson".into();
+    settings.proxy = Some(format!("sip:{};lr", proxy.local));
+    let given = GivenAccount {
+        settings,
+        password: Some(SecretString::from(PASSWORD)),
+    };
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    house
+        .until("alice is there", |s| s.accounts.first().map(|_| ()))
+        .await;
+    house.dial("alice.anderson", "+4989123456789").await;
+    let (invite, from) = proxy.request(Method::Invite).await;
+    let nonce = "Z8JxUWfCcCVUkjN1VTn1Zl6Hk2pWq0cTz8Jx";
+    let challenge = format!(
+        "Proxy-Authenticate: Digest realm=\"voice.example.com\", nonce=\"{nonce}\", qop=\"auth\", algorithm=SHA-256\r\n\
+         Proxy-Authenticate: Digest realm=\"voice.example.com\", nonce=\"{nonce}\", qop=\"auth\", algorithm=MD5\r\n"
+    );
+    let refusal = answer(&invite, "407 Proxy Authentication Required", &challenge, "");
+    proxy.send(from, &refusal).await;
+    let (with_login, _) = proxy.request(Method::Invite).await;
+    let bytes = with_login.to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    assert!(text.contains("algorithm=SHA-256"), "{text}");
+    assert!(bytes.len() < LARGEST, "{} bytes:\n{text}", bytes.len());
+    house.close().await;
+}
