@@ -4,7 +4,7 @@
 //! next frame shows it. A script that gets `null` for a call that never was believes that something happens. So
 //! commands of clients are held against the state first, and refused with a sentence.
 
-use model::{CallState, CallView, Command, Direction, Snapshot, Transfer};
+use model::{CallState, CallView, Command, Direction, Redirect, Snapshot, Transfer};
 use serde_json::{Map, Value};
 
 use crate::rpc::{RpcError, method_and_params};
@@ -24,9 +24,25 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
     let view = |id: &model::CallId| state.calls.iter().find(|c| c.id == *id);
     match command {
         Command::AddTenant { name } | Command::UpdateTenant { name, .. } => said("name", name),
-        Command::PlaceCall { target, .. } | Command::SendOptions { target, .. } => {
-            said("target", target.reveal())
+        Command::PlaceCall { target, .. }
+        | Command::SendOptions { target, .. }
+        | Command::PickUp { target, .. } => said("target", target.reveal()),
+        Command::SendMessage { to, text, .. } => {
+            said("to", to.reveal())?;
+            said("text", text.reveal())
         }
+        Command::RemoveBinding { uri, .. } => said("uri", uri.reveal()),
+        Command::FollowRedirect { call, target } => {
+            let redirect = waiting_redirect(view(call), *call)?;
+            let known = usize::try_from(*target).is_ok_and(|at| at < redirect.targets.len());
+            match known {
+                true => Ok(()),
+                false => Err(not_found(format!(
+                    "call {call} was not sent to a place number {target}"
+                ))),
+            }
+        }
+        Command::DeclineRedirect { call } => waiting_redirect(view(call), *call).map(drop),
         Command::TransferCall { call, target } => {
             said("target", target.reveal())?;
             up(view(call))
@@ -115,6 +131,13 @@ fn said(name: &str, value: &str) -> Result<(), RpcError> {
     Ok(())
 }
 
+/// Where a call was sent, while the user has not chosen.
+fn waiting_redirect(call: Option<&CallView>, id: model::CallId) -> Result<&Redirect, RpcError> {
+    call.and_then(|c| c.redirect.as_ref())
+        .filter(|r| r.followed.is_none())
+        .ok_or_else(|| not_now(format!("call {id} waits for no choice of a place")))
+}
+
 fn live(call: Option<&CallView>) -> Result<(), RpcError> {
     match call {
         Some(call) if !call.state.is_live() => Err(not_now(format!("call {} has ended", call.id))),
@@ -162,15 +185,8 @@ mod tests {
     use model::{AccountId, CallId, Party, TenantId, TenantView, Timestamp};
 
     fn tenant(id: &str) -> TenantView {
-        TenantView {
-            id: TenantId::new(id),
-            name: id.to_owned(),
-            colour: 0,
-            degraded: false,
-            bind: None,
-            traffic: model::Traffic::default(),
-            trusted: Vec::new(),
-        }
+        let fields = serde_json::json!({"id": id, "name": id, "colour": 0, "degraded": false});
+        serde_json::from_value(fields).unwrap()
     }
 
     fn view(id: u64, tenant: &str, direction: Direction, state: CallState) -> CallView {
@@ -262,6 +278,10 @@ mod tests {
             ),
             (connect(1, 4), "call 4 is not connected"),
             (Command::EndCall { call: CallId(5) }, "call 5 has ended"),
+            (
+                Command::DeclineRedirect { call: CallId(1) },
+                "call 1 waits for no choice of a place",
+            ),
             (
                 Command::AnswerCall { call: CallId(1) },
                 "call 1 does not ring here",
