@@ -45,7 +45,12 @@ impl Snapshot {
             }
             Event::HistoryCleared { tenant } => self.history.retain(|h| h.tenant != *tenant),
             Event::Trace { records } => {
-                self.trace.extend(records.iter().cloned());
+                // Each tenant tells in batches of its own: what comes later may have been earlier.
+                for record in records {
+                    let later = self.trace.iter().rev().take_while(|r| r.time > record.time);
+                    let at = self.trace.len() - later.count();
+                    self.trace.insert(at, record.clone());
+                }
                 let newest = self.trace.iter().rev().scan(0, |bytes, record| {
                     *bytes += record.body.size();
                     Some(*bytes)
@@ -109,6 +114,30 @@ mod tests {
             tenant: TenantId::new("a"),
         });
         assert_eq!(state.tenants.len(), 1);
+    }
+
+    #[test]
+    fn what_two_tenants_recorded_stands_in_the_order_of_time() {
+        let mut state = Snapshot::default();
+        for (tenant, times) in [("a", [1, 4]), ("b", [2, 3]), ("a", [4, 5])] {
+            let records = times.map(|time| TraceRecord {
+                id: 1,
+                time: Timestamp(time),
+                tenant: TenantId::new(tenant),
+                account: None,
+                call: None,
+                body: TraceBody::Note {
+                    topic: "t".to_owned(),
+                    text: String::new(),
+                    sip_call_id: None,
+                },
+            });
+            state.apply(&Event::Trace {
+                records: records.to_vec(),
+            });
+        }
+        let times: Vec<_> = state.trace.iter().map(|r| r.time.0).collect();
+        assert_eq!(times, [1, 2, 3, 4, 4, 5]);
     }
 
     #[test]
