@@ -68,6 +68,10 @@ pub(crate) struct DevicesState {
     calls: HashMap<CallId, Need>,
     tone: Option<Tone>,
     open: Opening,
+    /// What is missing altogether.
+    missing: Option<&'static str>,
+    /// What did not work as chosen.
+    trouble: Option<String>,
 }
 
 /// What one call needs.
@@ -105,6 +109,8 @@ impl Actor for DevicesActor {
             calls: HashMap::new(),
             tone: None,
             open: Opening::Shut,
+            missing: None,
+            trouble: None,
         };
         if state.args.hardware {
             let _ = myself.cast(DevicesMsg::Refresh);
@@ -233,20 +239,42 @@ impl DevicesState {
         };
         self.view.capture = views(&devices.capture);
         self.view.playout = views(&devices.playout);
+        self.missing = missing(devices);
+        self.view.warning = self.warning();
         self.publish();
     }
 
-    fn warn(&mut self, warning: Option<String>) {
+    fn warn(&mut self, trouble: Option<String>) {
+        self.trouble = trouble;
+        let warning = self.warning();
         if self.view.warning != warning {
             self.view.warning = warning;
             self.publish();
         }
     }
 
+    /// What is not there explains what cannot be opened.
+    fn warning(&self) -> Option<String> {
+        let missing = self.missing.map(str::to_owned);
+        missing.or_else(|| self.trouble.clone())
+    }
+
     fn publish(&self) {
         self.args.hub.publish(Event::Devices {
             devices: self.view.clone(),
         });
+    }
+}
+
+/// What a person should know when there is nothing to speak into or to hear with.
+fn missing(devices: &audio::Devices) -> Option<&'static str> {
+    match (devices.capture.is_empty(), devices.playout.is_empty()) {
+        (true, true) => {
+            Some("There is no microphone and no speaker; calls work, and nobody hears anything.")
+        }
+        (true, false) => Some("There is no microphone; others do not hear you."),
+        (false, true) => Some("There is no speaker; you do not hear others."),
+        (false, false) => None,
     }
 }
 
@@ -305,5 +333,29 @@ fn open_what_works(
                 playout = PlayoutChoice::Null;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_said_in_one_sentence() {
+        let device = || audio::Device {
+            id: "d".to_owned(),
+            name: "D".to_owned(),
+        };
+        let said = |capture: usize, playout: usize| {
+            let list = |n| std::iter::repeat_with(device).take(n).collect();
+            missing(&audio::Devices {
+                capture: list(capture),
+                playout: list(playout),
+            })
+        };
+        assert_eq!(said(1, 1), None);
+        assert!(said(0, 1).is_some_and(|s| s.starts_with("There is no microphone;")));
+        assert!(said(1, 0).is_some_and(|s| s.starts_with("There is no speaker;")));
+        assert!(said(0, 0).is_some_and(|s| s.contains("no microphone and no speaker")));
     }
 }
