@@ -5,7 +5,8 @@
 
 INTER_DIR holds Inter-Regular.otf and Inter-SemiBold.otf (Debian package fonts-inter),
 JETBRAINS_DIR holds JetBrainsMono-Regular.ttf (Debian package fonts-jetbrains-mono),
-PHOSPHOR_DIR is `src` of the npm package @phosphor-icons/web. Needs fonttools.
+PHOSPHOR_DIR is `src` of the npm package @phosphor-icons/web. Needs fonttools. With `-` for the first two only
+the icons are made.
 
 Inter: Latin, Greek and Cyrillic are kept; outlines become quadratic; the digits are replaced by their
 tabular forms, since the window sets numbers that change everywhere and the text engine has no switch
@@ -32,11 +33,14 @@ TEXT = [
 ]
 
 ICONS = """
-arrow-clockwise arrow-down-left arrow-left arrow-up-right arrows-left-right backspace broadcast
-caret-down caret-right check clock-counter-clockwise copy dots-nine eye eye-slash funnel gear-six
-hourglass info keyboard lock-simple lock-simple-open magnifying-glass microphone microphone-slash
-pause pencil-simple phone phone-call phone-disconnect phone-incoming phone-outgoing phone-x play
-plus record speaker-high speaker-slash stack trash user-circle warning warning-circle x
+arrow-bend-up-right arrow-clockwise arrow-down-left arrow-left arrow-up-right arrows-left-right
+arrows-merge backspace bell-slash broadcast caret-down caret-right chat-text check check-circle
+clock-counter-clockwise copy dots-nine envelope-simple eye eye-slash funnel gear-six hand-waving
+hourglass info keyboard lightning list-bullets lock-simple lock-simple-open magnifying-glass
+microphone microphone-slash paper-plane-right pause pencil-simple phone phone-call
+phone-disconnect phone-incoming phone-outgoing phone-plus phone-transfer phone-x play plus
+prohibit record shield shield-check shield-warning speaker-high speaker-slash stack trash
+user-circle voicemail warning warning-circle x
 """.split()
 
 
@@ -124,6 +128,12 @@ def constant(name: str) -> str:
 
 def main() -> None:
     inter, jetbrains, phosphor = map(pathlib.Path, sys.argv[1:4])
+    if str(inter) != "-":
+        letters(inter, jetbrains)
+    icons(phosphor)
+
+
+def letters(inter: pathlib.Path, jetbrains: pathlib.Path) -> None:
     for weight in ("Regular", "SemiBold"):
         font = TTFont(inter / f"Inter-{weight}.otf")
         tabular_digits(font)
@@ -135,6 +145,8 @@ def main() -> None:
     reduce(font, TEXT, ["mark", "mkmk", "ccmp"])
     font.save(HERE / "JetBrainsMono-Regular.ttf")
 
+
+def icons(phosphor: pathlib.Path) -> None:
     codes = {}
     for style, file in (("regular", "Phosphor"), ("fill", "Phosphor-Fill")):
         listing = json.loads((phosphor / style / "selection.json").read_text())

@@ -23,6 +23,9 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
     runtime()?.block_on(async {
         let config = EngineConfig { media, ring_limit: args.ring_for, ..EngineConfig::default() };
         let mut session = Session::start_with(common, &args.account, config).await?;
+        if args.count == 1 {
+            session.report.keep_reason();
+        }
         if !session.registered(args.ring_for).await {
             session.give_up().await;
             return Ok(Outcome::Failed);
@@ -41,7 +44,7 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
                 () = interrupted() => break,
             }
         }
-        session.finish().await;
+        session.finish_quietly().await;
         Ok(if run.good == args.count { Outcome::Done } else { Outcome::Failed })
     })
 }

@@ -106,6 +106,22 @@ impl Demo {
         })
     }
 
+    /// What there is to call: the echo to begin with, a person of the other organisation, and two failures that
+    /// say why.
+    pub(crate) fn suggestions(&self) -> Vec<ui::Suggestion> {
+        [
+            ("Call the echo test", "echo"),
+            ("Bob at the clinic", "sip:bob@northlight.test"),
+            ("A busy number", "busy"),
+            ("An unknown number", "404"),
+        ]
+        .map(|(words, target)| ui::Suggestion {
+            words: words.to_owned(),
+            target: target.to_owned(),
+        })
+        .to_vec()
+    }
+
     /// An engine with the demonstration's accounts and nothing kept.
     pub(crate) fn engine_config(&self) -> EngineConfig {
         EngineConfig {

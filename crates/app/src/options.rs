@@ -73,7 +73,7 @@ pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome
                 Outcome::Failed
             };
         };
-        session.finish().await;
+        session.finish_quietly().await;
         Ok(outcome)
     })
 }

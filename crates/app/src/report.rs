@@ -19,6 +19,9 @@ const NOTICES: usize = 64;
 /// The same for text messages.
 const MESSAGES: usize = 512;
 
+/// The contract's word for a call that is over.
+const ENDED: &str = "ended";
+
 /// Prints what is new.
 pub(crate) struct Report {
     json: bool,
@@ -33,6 +36,12 @@ pub(crate) struct Report {
     learned: HashMap<model::AccountId, (Option<WaitingView>, Vec<LampView>)>,
     /// What was last said of the sound.
     sound: Option<String>,
+    /// Whether only calls are told from now on.
+    leaving: bool,
+    /// Whether the reason of a failed call waits until [`Report::conclude`].
+    reason_last: bool,
+    /// Why a call ended, kept back so that nothing is printed after it.
+    reason: Option<(Value, String)>,
 }
 
 #[derive(PartialEq)]
@@ -55,6 +64,27 @@ impl Report {
             messages: VecDeque::new(),
             learned: HashMap::new(),
             sound: None,
+            leaving: false,
+            reason_last: false,
+            reason: None,
+        }
+    }
+
+    /// There is one call, and why it failed is to be the last line, after messages that are told late.
+    pub(crate) fn keep_reason(&mut self) {
+        self.reason_last = self.sip;
+    }
+
+    /// From now on only calls are told: the account takes its leave, and the reason of a failure is to be
+    /// the last that is said.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Tells why the last call failed, if that was kept back.
+    pub(crate) fn conclude(&mut self) {
+        if let Some((object, line)) = self.reason.take() {
+            self.print(object, || line);
         }
     }
 
@@ -83,7 +113,15 @@ impl Report {
         }
     }
 
+    /// Whether everything has been said already.
+    fn is_over(&self) -> bool {
+        self.leaving && self.calls.values().all(|told| told.state == ENDED)
+    }
+
     fn notice(&mut self, notice: &Notice) {
+        if self.is_over() {
+            return;
+        }
         // After a gap all are told again. Two may have come in the same microsecond.
         if self.noticed.contains(notice) {
             return;
@@ -141,7 +179,7 @@ impl Report {
 
     /// Sound that does not work as chosen is a notice too.
     fn sound(&mut self, warning: Option<&str>) {
-        if self.sound.as_deref() == warning {
+        if self.is_over() || self.sound.as_deref() == warning {
             return;
         }
         self.sound = warning.map(str::to_owned);
@@ -229,6 +267,9 @@ impl Report {
     }
 
     fn account(&mut self, account: &AccountView) {
+        if self.leaving {
+            return;
+        }
         self.learned(account);
         let told = (account.state, account.expires_at);
         if self.registrations.insert(account.id.clone(), told) == Some(told)
@@ -239,6 +280,7 @@ impl Report {
         let failure = account.failure.as_ref();
         let expires = account
             .expires_at
+            .filter(|_| account.state == RegistrationState::Registered)
             .map(|at| (at.since(now()).as_secs_f64()).round() as u64);
         let object = json!({
             "event": "registration",
@@ -289,51 +331,68 @@ impl Report {
                 codec: call.codec.clone(),
             },
         );
-        if state_is_new {
-            let ended = call.state == CallState::Ended;
-            let code = failure
-                .and_then(Failure::code)
-                .or(status.filter(|_| !ended));
-            let reason = failure.map(Failure::sentence).or_else(|| {
-                call.last_status
-                    .as_ref()
-                    .filter(|_| !ended)
-                    .map(|(_, phrase)| phrase.clone())
-            });
-            let object = json!({
-                "event": "call",
-                "id": call.id,
-                "account": call.account,
-                "direction": call.direction,
-                "state": state,
-                "code": code,
-                "reason": reason,
-                "failure": failure,
-                "remote": call.remote.uri,
-                "remote_display": call.remote.display,
-                "held_by_us": call.held_by_us,
-                "held_by_peer": call.held_by_peer,
-                "sip_call_id": call.sip_call_id,
-            });
-            self.print(object, || {
-                let arrow = if call.direction == Direction::Outgoing {
-                    "to"
-                } else {
-                    "from"
-                };
-                let who = call.remote.title();
-                match failure {
-                    Some(failure) => format!(
-                        "call {} {arrow} {who}: {state}. {}",
-                        call.id,
-                        failure.sentence()
-                    ),
-                    None => format!("call {} {arrow} {who}: {state}", call.id),
-                }
-            });
-        }
-        if media_is_new {
+        // Of an ended call nothing is told after the reason.
+        if media_is_new && state == ENDED {
             self.media(call);
+        }
+        if state_is_new {
+            self.call_state(call, state);
+        }
+        if media_is_new && state != ENDED {
+            self.media(call);
+        }
+    }
+
+    fn call_state(&mut self, call: &CallView, state: &'static str) {
+        let failure = call.failure.as_ref();
+        let status = call.last_status.as_ref().map(|(code, _)| *code);
+        let ended = call.state == CallState::Ended;
+        let code = failure
+            .and_then(Failure::code)
+            .or(status.filter(|_| !ended));
+        let reason = failure.map(Failure::sentence).or_else(|| {
+            call.last_status
+                .as_ref()
+                .filter(|_| !ended)
+                .map(|(_, phrase)| phrase.clone())
+        });
+        let object = json!({
+            "event": "call",
+            "id": call.id,
+            "account": call.account,
+            "direction": call.direction,
+            "state": state,
+            "code": code,
+            "reason": reason,
+            "failure": failure,
+            "remote": call.remote.uri,
+            "remote_display": call.remote.display,
+            "held_by_us": call.held_by_us,
+            "held_by_peer": call.held_by_peer,
+            "sip_call_id": call.sip_call_id,
+        });
+        let line = || {
+            let arrow = if call.direction == Direction::Outgoing {
+                "to"
+            } else {
+                "from"
+            };
+            let who = call.remote.title();
+            match failure {
+                Some(failure) => format!(
+                    "call {} {arrow} {who}: {state}. {}",
+                    call.id,
+                    failure.sentence()
+                ),
+                None => format!("call {} {arrow} {who}: {state}", call.id),
+            }
+        };
+        // Messages are told in batches, some of them after the state that they lead to.
+        if ended && failure.is_some() && self.reason_last {
+            self.conclude();
+            self.reason = Some((timed(object), line()));
+        } else {
+            self.print(object, line);
         }
     }
 
@@ -373,6 +432,11 @@ impl Report {
         else {
             return;
         };
+        // A reason that is kept back comes after the messages of its call, and signing out is none of them.
+        let is_farewell = || trace::summary(record).method.as_deref() == Some("REGISTER");
+        if self.is_over() && (self.reason.is_none() || is_farewell()) {
+            return;
+        }
         let text = trace::redact::message(record);
         let direction = if *sent { "sent" } else { "received" };
         let object = json!({
@@ -391,9 +455,7 @@ impl Report {
 
     fn print(&self, mut object: Value, line: impl FnOnce() -> String) {
         let text = if self.json {
-            if let Some(fields) = object.as_object_mut() {
-                fields.entry("time").or_insert_with(|| json!(now()));
-            }
+            object = timed(object);
             object.to_string()
         } else {
             printable(&line())
@@ -402,6 +464,14 @@ impl Report {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
+}
+
+/// The object with the time of now, unless it has one.
+fn timed(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.entry("time").or_insert_with(|| json!(now()));
+    }
+    object
 }
 
 /// The quality line of a call, for a person.
@@ -461,7 +531,7 @@ fn call_word(state: CallState) -> Option<&'static str> {
         CallState::Connected => Some("connected"),
         CallState::Held => Some("held"),
         CallState::Ending => None,
-        CallState::Ended => Some("ended"),
+        CallState::Ended => Some(ENDED),
     }
 }
 

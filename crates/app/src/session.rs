@@ -230,14 +230,23 @@ impl Session {
     }
 
     /// The same when nobody is there to take leave of.
-    pub(crate) async fn give_up(self) {
+    pub(crate) async fn give_up(mut self) {
+        self.report.leave();
         self.finish_within(SHORT_FAREWELL).await;
+    }
+
+    /// The same for what was about one call or question: signing out is not told, so that the last line is the
+    /// one with the reason.
+    pub(crate) async fn finish_quietly(mut self) {
+        self.report.leave();
+        self.finish_within(FAREWELL).await;
     }
 
     async fn finish_within(mut self, patience: Duration) {
         self.engine.send(Command::Shutdown);
         let farewell = async { while self.next().await != Event::Stopped {} };
         let _ = tokio::time::timeout(patience, farewell).await;
+        self.report.conclude();
         self.engine.shutdown(SHORT_FAREWELL).await;
     }
 }

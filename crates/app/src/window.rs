@@ -181,6 +181,9 @@ impl App {
                 },
             );
         }
+        if let Some(demo) = &started.demo {
+            state.window.suggestions = demo.suggestions();
+        }
         let installed = Preferences::default();
         ui::install(context, &installed);
         Self {
@@ -241,6 +244,10 @@ impl App {
                 self.events = started
                     .engine
                     .subscribe(Some(Box::new(move || wake.request_repaint())));
+                self.state.window.suggestions = started
+                    .demo
+                    .as_ref()
+                    .map_or_else(Vec::new, Demo::suggestions);
                 self.started = Some(started);
                 runtime.spawn(old.engine.shutdown(FAREWELL));
             }

@@ -27,7 +27,9 @@ pub use shortcuts::{Deed, Entry, TABLE as SHORTCUTS};
 pub use theme::{Palette, Theme, install};
 pub use trace_log::{TRACE_BYTES, TRACE_RECORDS, TraceLog};
 pub use view_state::{Data, HISTORY_LINES, OptionsAnswer, Phase, ViewState, apply};
-pub use window::{FocusWish, HistoryFilter, OutcomeFilter, Question, Screen, Window};
+pub use window::{
+    FocusWish, HistoryFilter, OutcomeFilter, Question, Screen, Suggestion, TransferForm, Window,
+};
 
 /// What changes from frame to frame without an event.
 pub struct Live<'a> {
@@ -51,6 +53,11 @@ pub enum Action {
 pub fn next_repaint(state: &ViewState) -> Option<Duration> {
     let data = &state.data;
     let second = Some(Duration::from_secs(1));
+    if state.window.screen == Screen::Trace && data.trace.is_settling() {
+        return Some(Duration::from_micros(
+            trace_log::SETTLING.unsigned_abs() / 2,
+        ));
+    }
     if data.calls.iter().any(|c| c.state == CallState::Connected) {
         if state.window.screen == Screen::Phone {
             return Some(Duration::from_millis(1000 / 15));

@@ -19,6 +19,8 @@ pub enum Deed {
     Hold,
     /// Show or hide the keypad of the current call.
     Keypad,
+    /// Transfer the current call.
+    Transfer,
     /// Give the keyboard to the filter of this screen.
     Find,
     /// Call the last number again.
@@ -78,6 +80,7 @@ pub const TABLE: &[Entry] = &[
     entry(Deed::Mute, "Mute", CTRL, Key::M),
     entry(Deed::Hold, "Hold", CTRL, Key::H),
     entry(Deed::Keypad, "Keypad", CTRL, Key::K),
+    entry(Deed::Transfer, "Transfer", CTRL, Key::T),
     entry(Deed::Redial, "Call the last number again", CTRL, Key::R),
     entry(Deed::Find, "Filter this screen", CTRL, Key::F),
     entry(Deed::Settings, "Settings", CTRL, Key::Comma),

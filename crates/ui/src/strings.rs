@@ -1,7 +1,7 @@
 //! All words of the window, in one place. Sentence case, no colon after a label; what asks for more ends
 //! in `…`.
 
-use model::{CallState, CallView};
+use model::{CallState, CallView, Transfer, TransferState};
 
 use crate::view_state::is_ringing_here;
 use crate::window::{OutcomeFilter, Screen};
@@ -92,9 +92,12 @@ pub(crate) const CALL: &str = "Call";
 pub(crate) const RECENT: &str = "Recent";
 pub(crate) const DIAL_PAD: &str = "Dial pad";
 pub(crate) const ERASE: &str = "Erase the last character";
+pub(crate) const TEST_NUMBERS: &str = "Test numbers";
 pub(crate) const NO_CALLS: &str = "No calls yet";
 pub(crate) const NO_CALLS_TEXT: &str =
     "Type a number and press Enter. Calls you make or miss appear here.";
+
+pub(crate) const NO_CALLS_DEMO: &str = "The echo test answers at once and sends back what it hears. Calls you make or miss appear here.";
 
 // Calls
 pub(crate) const ANSWER: &str = "Answer";
@@ -120,6 +123,93 @@ pub(crate) const RECEIVED_TONES: &str = "Received";
 
 pub(crate) fn tones_to(party: &str) -> String {
     format!("Tones to {party}")
+}
+
+// Transfers
+pub(crate) const TRANSFER: &str = "Transfer";
+pub(crate) const TRANSFER_TO: &str = "Number to transfer to";
+pub(crate) const OR_CONNECT: &str = "Or connect with another call, and leave both";
+pub(crate) const CONNECT_TIP: &str =
+    "Connects the two with each other; you are in neither call any more";
+pub(crate) const STAY_HERE: &str = "Stay here";
+
+pub(crate) fn transfer_of(party: &str) -> String {
+    format!("Transfer {party}")
+}
+
+pub(crate) fn connect_with(party: &str) -> String {
+    format!("Connect with {party}")
+}
+
+pub(crate) fn call_party(party: &str) -> String {
+    format!("Call {party}")
+}
+
+pub(crate) fn wants_you_to_call(party: &str) -> String {
+    format!("Wants you to call {party}")
+}
+
+pub(crate) fn transfer_wanted(by: &str, target: &str) -> String {
+    format!("{by} asks you to call {target} instead.")
+}
+
+/// How a transfer goes. A status stands only where the peer told one.
+pub(crate) fn transfer_progress(transfer: &Transfer) -> String {
+    let who = transfer.target().title();
+    let told = match transfer {
+        Transfer::Ours {
+            status: Some((code, phrase)),
+            ..
+        } => format!("  ·  {code} {phrase}"),
+        _ => String::new(),
+    };
+    match transfer {
+        Transfer::Ours { state, .. } => match state {
+            TransferState::Asked => format!("Asked to call {who}"),
+            TransferState::Trying => format!("Calls {who}{told}"),
+            TransferState::Done => format!("Transferred to {who}{told}"),
+            TransferState::Failed => format!("Not transferred to {who}{told}"),
+        },
+        Transfer::Wanted { .. } => wants_you_to_call(who),
+        Transfer::Following { .. } => format!("You call {who} instead"),
+    }
+}
+
+// What a call says beside itself
+pub(crate) const VOUCHED: &str = "The server vouches for the caller";
+pub(crate) const SIGNED: &str = "Carries a signed identity; its signature is not checked";
+pub(crate) const ANONYMOUS: &str = "Wants to stay unknown to you";
+pub(crate) const AUTO_ANSWERED: &str = "Answered by itself";
+pub(crate) const CALL_NONE: &str = "Call none of them";
+
+pub(crate) fn forwarded_by(party: &str, more: usize) -> String {
+    match more {
+        0 => format!("Forwarded by {party}"),
+        _ => format!("Forwarded by {party}{}", and_more(more)),
+    }
+}
+
+pub(crate) fn and_more(n: usize) -> String {
+    format!(" and {n} more")
+}
+
+pub(crate) fn claims(party: &str) -> String {
+    format!("Says it is {party}; the server says otherwise")
+}
+
+pub(crate) fn about(subject: &str) -> String {
+    format!("About \u{201c}{subject}\u{201d}")
+}
+
+pub(crate) fn redirected(party: &str) -> String {
+    format!("Sent on to {party}")
+}
+
+pub(crate) fn redirect_asks(party: &str, places: usize) -> String {
+    match places {
+        1 => format!("{party} is to be reached elsewhere. Call there?"),
+        _ => format!("{party} is to be reached elsewhere. Where do you want to call?"),
+    }
 }
 
 /// The word for a listening quality (ITU-T P.800 categories).
@@ -369,4 +459,7 @@ pub(crate) fn failing(n: usize) -> String {
 }
 pub(crate) const SOUND_GOOD: &str = "Sound ready";
 pub(crate) const SOUND_BAD: &str = "Sound needs a look";
+pub(crate) const NO_MICROPHONE: &str = "No microphone";
+pub(crate) const NO_SPEAKER: &str = "No speaker";
+pub(crate) const NO_SOUND: &str = "No microphone, no speaker";
 pub(crate) const RECORDING: &str = "Trace on";

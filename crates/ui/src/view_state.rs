@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use model::{
     AccountId, AccountView, CallId, CallState, CallView, DevicesView, Direction, Event, Failure,
-    HistoryEntry, MessageView, Notice, NoticeLevel, Preferences, RegistrationState, SecretsView,
-    Snapshot, TenantId, TenantView, Timestamp,
+    HistoryEntry, MessageView, Notice, NoticeLevel, Party, Preferences, RegistrationState,
+    SecretsView, Snapshot, TenantId, TenantView, Timestamp, Transfer,
 };
 
 use crate::trace_log::TraceLog;
@@ -167,8 +167,7 @@ impl Data {
         self.calls = calls;
         self.messages = messages;
         self.history = history;
-        self.trace.clear();
-        self.trace.extend(trace);
+        self.trace.replace(trace);
         self.devices = devices;
         self.preferences = preferences;
         self.secrets = secrets;
@@ -244,7 +243,10 @@ pub fn apply(state: &mut ViewState, event: Event) {
             data.history.retain(|h| h.tenant != tenant);
             data.history_version += 1;
         }
-        Event::Trace { records } => data.trace.extend(records),
+        Event::Trace { records } => {
+            let several = data.tenants.len() > 1;
+            data.trace.extend(records, several);
+        }
         Event::Devices { devices } => data.devices = devices,
         Event::Preferences { preferences } => data.preferences = preferences,
         Event::Secrets { secrets } => data.secrets = secrets,
@@ -296,6 +298,16 @@ pub(crate) fn notice_ends(notice: &Notice) -> Option<Timestamp> {
     Some(Timestamp(notice.time.0.saturating_add(seconds * 1_000_000)))
 }
 
+/// Whom the peer of a call wants us to call instead, and who says so, while that is to be decided.
+pub(crate) fn wanted_transfer(call: &CallView) -> Option<(&Party, Option<&Party>)> {
+    match &call.transfer {
+        Some(Transfer::Wanted { target, by }) if call.state.is_live() => {
+            Some((target, by.as_ref()))
+        }
+        _ => None,
+    }
+}
+
 /// Whether a call waits to be answered here.
 pub(crate) fn is_ringing_here(call: &CallView) -> bool {
     call.direction == Direction::Incoming
@@ -304,7 +316,7 @@ pub(crate) fn is_ringing_here(call: &CallView) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{AccountSettings, Outcome, Party, TraceBody, TraceRecord};
+    use model::{AccountSettings, Outcome, TraceBody, TraceRecord};
 
     use super::*;
 
@@ -458,6 +470,7 @@ mod tests {
                 records: vec![note("t", 1), note("u", 1), note("t", 2)],
             },
         ]));
+        state.data.trace.settle(Timestamp(1_000_000));
         state.window.tenant = Some(TenantId::new("t"));
         assert_eq!(state.window.dial_account, Some(AccountId::new("a")));
         apply(

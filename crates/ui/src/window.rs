@@ -56,6 +56,36 @@ pub enum Question {
     ClearHistory(TenantId),
 }
 
+/// Whom the peer of a call is to call instead, while that is typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferForm {
+    /// Whose peer.
+    pub call: CallId,
+    /// Whom it is to call.
+    pub target: String,
+    pub(crate) wants_focus: bool,
+}
+
+impl TransferForm {
+    /// An empty one, which takes the keyboard.
+    pub fn of(call: CallId) -> Self {
+        Self {
+            call,
+            target: String::new(),
+            wants_focus: true,
+        }
+    }
+}
+
+/// A call that can be tried with one click.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// What it is, in a word or two.
+    pub words: String,
+    /// Whom it calls.
+    pub target: String,
+}
+
 /// Which part of the history is listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryFilter {
@@ -167,6 +197,10 @@ pub struct Window {
     pub question: Option<Question>,
     /// The field that gets the keyboard next.
     pub focus: Option<FocusWish>,
+    /// The transfer that is being typed.
+    pub transfer: Option<TransferForm>,
+    /// Calls that can be tried with one click; the first is the one to begin with.
+    pub suggestions: Vec<Suggestion>,
     /// Whether the keypad of a call is open in a narrow window.
     pub keypad: bool,
     /// Numbers of notices that were put away.
@@ -212,6 +246,10 @@ impl Window {
         }
         if self.call.is_some_and(|c| data.call(c).is_none()) {
             self.call = None;
+        }
+        let ended = |f: &TransferForm| data.call(f.call).is_none_or(|c| !c.state.is_up());
+        if self.transfer.as_ref().is_some_and(ended) {
+            self.transfer = None;
         }
         if let Some(oldest) = data.notices.front().map(|(number, _)| *number) {
             self.read.retain(|number| *number >= oldest);

@@ -75,15 +75,22 @@ pub(crate) fn place_call(kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
         recall(data, window);
         return;
     }
+    if place(kit, window, &target) {
+        window.dial.clear();
+    }
+}
+
+/// Calls somebody with the chosen account; answers whether there is one.
+pub(crate) fn place(kit: &mut Kit<'_>, window: &Window, target: &str) -> bool {
     let Some(account) = window.dial_account.clone() else {
-        return;
+        return false;
     };
     kit.send(Command::PlaceCall {
         account,
         target: target.into(),
         headers: Vec::new(),
     });
-    window.dial.clear();
+    true
 }
 
 /// Puts the last number that was called into the field.

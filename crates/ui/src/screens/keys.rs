@@ -88,6 +88,12 @@ fn act_on(deed: Deed, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
             }
         }
         Deed::Keypad => window.keypad = !window.keypad,
+        Deed::Transfer => {
+            if let Some(call) = up.filter(|c| call_card::transfer::is_possible(c)) {
+                window.screen = Screen::Phone;
+                call_card::transfer::toggle(window, call);
+            }
+        }
         Deed::Find => window.focus = Some(FocusWish::Filter),
         Deed::Redial => {
             show(Screen::Phone);

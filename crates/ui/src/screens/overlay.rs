@@ -186,6 +186,7 @@ fn groups(ui: &mut Ui, t: &crate::theme::Theme, two: bool) {
                 Deed::Mute,
                 Deed::Hold,
                 Deed::Keypad,
+                Deed::Transfer,
                 Deed::Redial,
             ]),
         ),

@@ -4,7 +4,7 @@ use egui::{Align, Rect, ScrollArea, Ui, Vec2, pos2};
 
 use super::{Bar, Kit, Room, call_card, dial, history, part};
 use crate::view_state::Data;
-use crate::widgets::{caption, empty, text_in};
+use crate::widgets::{Button, Kind, caption, empty, text_in};
 use crate::window::Window;
 use crate::{icons, strings};
 
@@ -93,14 +93,29 @@ fn pad_heading(
 fn calls_and_recent(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
     if data.calls.is_empty() && data.history.is_empty() {
         let t = kit.t.clone();
-        empty(
+        let first = window.suggestions.first().cloned();
+        let button = first.as_ref().map(|s| {
+            Button::new(Kind::Answer, &s.words)
+                .icon(icons::PHONE)
+                .filled()
+                .height(36.0)
+        });
+        let pressed = empty(
             ui,
             &t,
             icons::PHONE_CALL,
             strings::NO_CALLS,
-            strings::NO_CALLS_TEXT,
-            None,
+            match first {
+                Some(_) => strings::NO_CALLS_DEMO,
+                None => strings::NO_CALLS_TEXT,
+            },
+            button,
         );
+        if let Some(suggestion) = first
+            && pressed.is_some_and(|r| r.clicked())
+        {
+            dial::place(kit, window, &suggestion.target);
+        }
         return;
     }
     ScrollArea::vertical()
@@ -120,6 +135,7 @@ fn calls_and_recent(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, win
             }
             let ours =
                 |h: &model::HistoryEntry| window.tenant.as_ref().is_none_or(|t| *t == h.tenant);
+            suggestions(ui, kit, window);
             if data.history.iter().any(ours) {
                 let t = kit.t.clone();
                 ui.horizontal(|ui| {
@@ -130,6 +146,31 @@ fn calls_and_recent(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, win
                 history::recent(ui, kit, data, window, 8);
             }
         });
+}
+
+/// Numbers that can be tried with one click, where there are some.
+fn suggestions(ui: &mut Ui, kit: &mut Kit<'_>, window: &Window) {
+    let t = kit.t.clone();
+    if window.suggestions.is_empty() {
+        return;
+    }
+    caption(ui, &t, strings::TEST_NUMBERS);
+    let mut picked = None;
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = Vec2::splat(8.0);
+        for suggestion in &window.suggestions {
+            let button = Button::new(Kind::Quiet, &suggestion.words)
+                .icon(icons::PHONE)
+                .tip(suggestion.target.as_str());
+            if button.show(ui, &t).clicked() {
+                picked = Some(suggestion.target.clone());
+            }
+        }
+    });
+    ui.add_space(12.0);
+    if let Some(target) = picked {
+        dial::place(kit, window, &target);
+    }
 }
 
 fn compact(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
@@ -163,6 +204,9 @@ fn compact(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut
                         egui::Sense::hover(),
                     );
                     dial::pad(ui, place, kit, current, window);
+                    if !live {
+                        suggestions(ui, kit, window);
+                    }
                     if !live && !data.history.is_empty() {
                         ui.add_space(4.0);
                         caption(ui, &t, strings::RECENT);

@@ -28,6 +28,7 @@ pub fn show(ui: &mut Ui, state: &mut ViewState, live: &Live<'_>) -> Vec<Action> 
         actions: Vec::new(),
     };
     let ViewState { data, window, .. } = state;
+    data.trace.settle(live.now);
     ui.spacing_mut().item_spacing = Vec2::splat(8.0);
     ui.painter().rect_filled(whole, 0.0, kit.t.canvas);
 
@@ -345,10 +346,18 @@ fn status_bar(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut 
         }
     }
     let sound_bad = data.devices.warning.is_some();
-    let (icon, said) = if sound_bad {
-        (icons::SPEAKER_SLASH, strings::SOUND_BAD)
+    let devices = &data.devices;
+    let said = match (devices.capture.is_empty(), devices.playout.is_empty()) {
+        _ if !sound_bad => strings::SOUND_GOOD,
+        (true, true) => strings::NO_SOUND,
+        (true, false) => strings::NO_MICROPHONE,
+        (false, true) => strings::NO_SPEAKER,
+        (false, false) => strings::SOUND_BAD,
+    };
+    let icon = if sound_bad {
+        icons::SPEAKER_SLASH
     } else {
-        (icons::SPEAKER_HIGH, strings::SOUND_GOOD)
+        icons::SPEAKER_HIGH
     };
     let kind = if sound_bad {
         Kind::DangerGhost

@@ -657,3 +657,61 @@ fn timers_tick_and_meters_move_only_while_they_are_seen() {
     );
     assert_eq!(next_repaint(&state), None);
 }
+
+#[test]
+fn the_echo_of_the_demonstration_is_one_click_away() {
+    let mut state = state_of(Snapshot {
+        history: Vec::new(),
+        ..snapshot()
+    });
+    let suggest = |words: &str, target: &str| ui::Suggestion {
+        words: words.to_owned(),
+        target: target.to_owned(),
+    };
+    state.window.suggestions = vec![
+        suggest("Call the echo test", "echo"),
+        suggest("A busy number", "busy"),
+    ];
+    let mut harness = shown(state);
+    harness.get_by_label("Call the echo test").click();
+    assert_eq!(commands(&mut harness), [place("a1", "echo")]);
+    // It stays so when there are calls to list.
+    let mut state = state_of(snapshot());
+    state.window.suggestions = vec![
+        suggest("Call the echo test", "echo"),
+        suggest("A busy number", "busy"),
+    ];
+    let mut harness = shown(state);
+    harness.get_by_label("A busy number").click();
+    assert_eq!(commands(&mut harness), [place("a1", "busy")]);
+}
+
+#[test]
+fn sound_that_is_not_there_is_said_where_it_would_be_ready() {
+    let said = |capture: bool, playout: bool| {
+        let mut snapshot = snapshot();
+        if !capture {
+            snapshot.devices.capture.clear();
+        }
+        if !playout {
+            snapshot.devices.playout.clear();
+        }
+        if !(capture && playout) {
+            snapshot.devices.warning = Some("Something is missing.".to_owned());
+        }
+        let harness = shown(state_of(snapshot));
+        [
+            "Sound ready",
+            "No microphone",
+            "No speaker",
+            "No microphone, no speaker",
+        ]
+        .into_iter()
+        .filter(|words| harness.query_by_label(words).is_some())
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(said(true, true), ["Sound ready"]);
+    assert_eq!(said(false, true), ["No microphone"]);
+    assert_eq!(said(true, false), ["No speaker"]);
+    assert_eq!(said(false, false), ["No microphone, no speaker"]);
+}

@@ -6,3 +6,4 @@
 mod behaviour;
 mod pictures;
 mod scene;
+mod transfers;

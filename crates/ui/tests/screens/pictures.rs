@@ -46,6 +46,14 @@ fn one(name: &str, size: [f32; 2], state: ViewState) {
     picture(&mut results, name, state, size, |_| {});
 }
 
+/// Draws several states once each.
+fn each<const N: usize>(pictures: [(&str, [f32; 2], ViewState); N]) {
+    let mut results = SnapshotResults::new();
+    for (name, size, state) in pictures {
+        picture(&mut results, name, state, size, |_| {});
+    }
+}
+
 fn base(theme: ThemeChoice) -> Snapshot {
     themed(snapshot(), theme, 1.0)
 }
@@ -83,6 +91,115 @@ fn phone_in_call() {
     both("phone_in_call", WIDE, |theme| {
         on(Screen::Phone, in_call(theme))
     });
+}
+
+#[test]
+fn phone_transfer() {
+    let make = |theme| {
+        let mut snapshot = base(theme);
+        let carol = party("Carol Weber", "sip:carol@acme.example");
+        let held = call(2, "a2", "acme", carol, CallState::Held);
+        let talking = call(1, "a1", "acme", bob(), CallState::Connected);
+        snapshot.calls = vec![held, talking];
+        let mut state = on(Screen::Phone, snapshot);
+        state.window.transfer = Some(ui::TransferForm::of(CallId(1)));
+        state
+    };
+    both("phone_transfer", WIDE, make);
+}
+
+#[test]
+fn phone_asked_to_call_somebody_else() {
+    let mut snapshot = base(ThemeChoice::Dark);
+    let mut talking = call(1, "a1", "acme", bob(), CallState::Connected);
+    talking.transfer = Some(Transfer::Wanted {
+        target: party("Carol Weber", "sip:carol@acme.example"),
+        by: None,
+    });
+    let harbour = party("Harbour office", "sip:200@northwind.example");
+    let mut moved = call(2, "n1", "north", harbour, CallState::Held);
+    moved.transfer = Some(Transfer::Ours {
+        target: party("Night desk", "sip:night@northwind.example"),
+        state: TransferState::Trying,
+        status: Some((180, "Ringing".to_owned())),
+    });
+    snapshot.calls = vec![moved, talking];
+    let mut moving = on(Screen::Phone, snapshot.clone());
+    moving.window.call = Some(CallId(2));
+    each([
+        ("phone_transfer_wanted", WIDE, on(Screen::Phone, snapshot)),
+        ("phone_transfer_progress", WIDE, moving),
+    ]);
+}
+
+#[test]
+fn phone_call_that_says_much_beside_itself() {
+    let make = |theme| {
+        let mut snapshot = base(theme);
+        let mut ringing = incoming(1, "a1", "acme", bob());
+        let header = |name: &str, value: &str| ExtraHeader {
+            name: name.to_owned(),
+            value: value.into(),
+        };
+        ringing.details = CallDetails {
+            asserted: true,
+            signed: true,
+            forwarded_by: vec![
+                party("Switchboard", "sip:0@acme.example"),
+                party("", "sip:+4930901820@acme.example"),
+            ],
+            subject: Some("Delivery of Friday".into()),
+            headers: vec![header("X-Queue", "sales"), header("X-Room", "42")],
+            ..CallDetails::default()
+        };
+        snapshot.calls = vec![ringing];
+        on(Screen::Phone, snapshot)
+    };
+    both("phone_details", WIDE, make);
+}
+
+#[test]
+fn phone_call_sent_elsewhere() {
+    let mut snapshot = base(ThemeChoice::Dark);
+    let mut calling = call(1, "a1", "acme", bob(), CallState::Trying);
+    calling.redirect = Some(Redirect {
+        targets: vec![
+            party("", "sip:+491701234567@mobile.example"),
+            party("Voicemail", "sip:vm-200@acme.example"),
+        ],
+        followed: None,
+    });
+    snapshot.calls = vec![calling];
+    one("phone_redirect", WIDE, on(Screen::Phone, snapshot));
+}
+
+#[test]
+fn phone_of_the_demonstration() {
+    let make = |theme, history: bool| {
+        let mut snapshot = base(theme);
+        if !history {
+            snapshot.history.clear();
+        }
+        let mut state = on(Screen::Phone, snapshot);
+        state.window.suggestions = [
+            ("Call the echo test", "echo"),
+            ("Bob at the clinic", "sip:bob@northlight.test"),
+            ("A busy number", "busy"),
+            ("An unknown number", "404"),
+        ]
+        .map(|(words, target)| ui::Suggestion {
+            words: words.to_owned(),
+            target: target.to_owned(),
+        })
+        .to_vec();
+        state
+    };
+    each([
+        ("phone_demo_dark", WIDE, make(ThemeChoice::Dark, false)),
+        ("phone_demo_light", WIDE, make(ThemeChoice::Light, false)),
+        ("phone_demo_later", WIDE, make(ThemeChoice::Dark, true)),
+        ("compact_demo", COMPACT, make(ThemeChoice::Dark, true)),
+    ]);
 }
 
 #[test]

@@ -1,0 +1,219 @@
+//! What can be done with a call: the buttons of the card.
+
+use egui::Ui;
+use model::{CallState, CallView, Command};
+
+use super::super::dial::tip;
+use super::super::{Bar, Kit, Room};
+use super::transfer;
+use crate::shortcuts::Deed;
+use crate::view_state::Data;
+use crate::widgets::{Button, Kind};
+use crate::window::{FocusWish, Screen, Window};
+use crate::{icons, strings};
+
+pub(super) fn ringing(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call: &CallView) {
+    let t = kit.t.clone();
+    let mut bar = Bar::new(ui, t.px(36.0), 8.0);
+    let half = ((bar.rest().width() - 8.0) / 2.0).floor().min(t.px(168.0));
+    let answer = Button::new(Kind::Answer, strings::ANSWER)
+        .icon(icons::PHONE)
+        .filled()
+        .height(36.0)
+        .width(half)
+        .tip(tip(ui, strings::ANSWER, Deed::Answer));
+    if bar.button_left(ui, &t, answer).clicked() {
+        kit.send(Command::AnswerCall { call: call.id });
+        window.call = Some(call.id);
+    }
+    let reject = Button::new(Kind::Danger, strings::REJECT)
+        .icon(icons::PHONE_DISCONNECT)
+        .filled()
+        .height(36.0)
+        .width(half.min(t.px(112.0)))
+        .tip(tip(ui, strings::REJECT, Deed::Reject));
+    if bar.button_right(ui, &t, reject).clicked() {
+        kit.send(Command::RejectCall {
+            call: call.id,
+            code: None,
+        });
+    }
+}
+
+/// The buttons of a call that is under way. Where they do not all fit with their words, those at the end lose
+/// theirs first: hanging up keeps its own.
+pub(super) fn live(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call: &CallView) {
+    let t = kit.t.clone();
+    let compact = kit.room == Room::Compact;
+    let height = if compact { 36.0 } else { 32.0 };
+    let mut bar = Bar::new(ui, t.px(height), 8.0);
+    let up = call.state.is_up();
+    let words = if up || call.state == CallState::Ending {
+        strings::HANG_UP
+    } else {
+        strings::CANCEL_CALL
+    };
+    let end = Button::new(Kind::Danger, words)
+        .icon(icons::PHONE_DISCONNECT)
+        .filled()
+        .height(height)
+        .enabled(call.state != CallState::Ending)
+        .tip(tip(ui, words, Deed::HangUp));
+    let end_place = bar.right(end.measure(ui, &t));
+
+    let mut acts = Vec::new();
+    if up {
+        acts.push(match call.held_by_us {
+            true => (Act::Hold, strings::RESUME, icons::PLAY, true),
+            false => (Act::Hold, strings::HOLD, icons::PAUSE, false),
+        });
+        acts.push(match call.muted {
+            true => (Act::Mute, strings::UNMUTE, icons::MICROPHONE_SLASH, true),
+            false => (Act::Mute, strings::MUTE, icons::MICROPHONE, false),
+        });
+        if kit.room < Room::Wide {
+            acts.push((
+                Act::Keypad,
+                strings::KEYPAD,
+                icons::DOTS_NINE,
+                window.keypad,
+            ));
+        }
+        let open = window.transfer.as_ref().is_some_and(|f| f.call == call.id);
+        acts.push((
+            Act::Transfer,
+            strings::TRANSFER,
+            icons::PHONE_TRANSFER,
+            open,
+        ));
+    }
+    acts.push((
+        Act::Ladder,
+        strings::LADDER,
+        icons::ARROWS_LEFT_RIGHT,
+        false,
+    ));
+
+    let with_words = |icon, words| Button::new(Kind::Quiet, words).icon(icon).height(height);
+    let bare = |icon, words| Button::icon_only(Kind::Quiet, icon, words).height(height);
+    let mut wordy = if compact { 0 } else { acts.len() };
+    let width = |ui: &Ui, wordy: usize| -> f32 {
+        let each = acts.iter().enumerate().map(|(index, (_, words, icon, _))| {
+            let button = if index < wordy {
+                with_words(icon, words)
+            } else {
+                bare(icon, words)
+            };
+            button.measure(ui, &t) + 8.0
+        });
+        each.sum()
+    };
+    while wordy > 0 && width(ui, wordy) > bar.rest().width() {
+        wordy -= 1;
+    }
+    for (index, (act, words, icon, on)) in acts.into_iter().enumerate() {
+        let button = if index < wordy {
+            with_words(icon, words)
+        } else {
+            bare(icon, words)
+        };
+        let button = match act.deed() {
+            Some(deed) => button.tip(tip(ui, words, deed)),
+            None => button.tip(strings::SHOW_LADDER),
+        };
+        let possible = act != Act::Transfer || transfer::is_possible(call);
+        if !bar
+            .button_left(ui, &t, button.on(on).enabled(possible))
+            .clicked()
+        {
+            continue;
+        }
+        match act {
+            Act::Hold => kit.send(hold_command(call)),
+            Act::Mute => kit.send(Command::MuteCall {
+                call: call.id,
+                muted: !call.muted,
+            }),
+            Act::Keypad => window.keypad = !window.keypad,
+            Act::Transfer => transfer::toggle(window, call),
+            Act::Ladder => open_ladder(window, &call.sip_call_id),
+        }
+    }
+    if end.show_in(ui, &t, end_place).clicked() {
+        kit.send(Command::EndCall { call: call.id });
+    }
+}
+
+/// What a button of a call that is under way does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Hold,
+    Mute,
+    Keypad,
+    Transfer,
+    Ladder,
+}
+
+impl Act {
+    fn deed(self) -> Option<Deed> {
+        match self {
+            Self::Hold => Some(Deed::Hold),
+            Self::Mute => Some(Deed::Mute),
+            Self::Keypad => Some(Deed::Keypad),
+            Self::Transfer => Some(Deed::Transfer),
+            Self::Ladder => None,
+        }
+    }
+}
+
+pub(super) fn after(
+    ui: &mut Ui,
+    kit: &mut Kit<'_>,
+    data: &Data,
+    window: &mut Window,
+    call: &CallView,
+) {
+    let t = kit.t.clone();
+    let mut bar = Bar::new(ui, t.px(28.0), 8.0);
+    let again = Button::new(Kind::Quiet, strings::CALL_AGAIN).icon(icons::PHONE);
+    if bar.button_left(ui, &t, again).clicked() && data.account(&call.account).is_some() {
+        kit.send(Command::PlaceCall {
+            account: call.account.clone(),
+            target: call.remote.uri.clone(),
+            headers: Vec::new(),
+        });
+        kit.send(Command::DismissCall { call: call.id });
+    }
+    let ladder = Button::new(Kind::Quiet, strings::LADDER)
+        .icon(icons::ARROWS_LEFT_RIGHT)
+        .tip(strings::SHOW_LADDER);
+    if bar.button_left(ui, &t, ladder).clicked() {
+        open_ladder(window, &call.sip_call_id);
+    }
+    if let Some(failure) = &call.failure {
+        let copy = Button::icon_only(Kind::Quiet, icons::COPY, strings::COPY_FAILURE);
+        if bar.button_left(ui, &t, copy).clicked() {
+            ui.ctx().copy_text(failure.sentence());
+        }
+    }
+    let dismiss = Button::new(Kind::Ghost, strings::DISMISS);
+    if bar.button_right(ui, &t, dismiss).clicked() {
+        kit.send(Command::DismissCall { call: call.id });
+        window.focus = Some(FocusWish::Number);
+    }
+}
+
+/// Holds a call or takes it off hold.
+pub(crate) fn hold_command(call: &CallView) -> Command {
+    if call.held_by_us {
+        Command::ResumeCall { call: call.id }
+    } else {
+        Command::HoldCall { call: call.id }
+    }
+}
+
+/// Shows the trace of one dialog.
+pub(crate) fn open_ladder(window: &mut Window, sip_call_id: &str) {
+    window.trace.look_at_call(sip_call_id);
+    window.screen = Screen::Trace;
+}
