@@ -205,6 +205,18 @@ struct Attempt {
 
 /// Above this a request does not go by UDP (RFC 3261 §18.1.1).
 pub const LARGEST_ON_UDP: usize = 1300;
+/// Above this the names of a request's headers are written short, which they are there for (RFC 3261 §7.3.3).
+const ROOMY: usize = 1200;
+
+/// A request as it goes out: where it would be large for a datagram, in its short form.
+pub(crate) fn written(request: &Request, transport: Transport) -> Vec<u8> {
+    let bytes = request.to_bytes();
+    if transport == Transport::Udp && bytes.len() > ROOMY {
+        request.to_bytes_compact()
+    } else {
+        bytes
+    }
+}
 
 impl ClientRequest {
     /// Sends a request along the first of these destinations.

@@ -9,7 +9,7 @@ use sip_message::{HeaderName, Headers, Method, Request, Response, Scheme, Status
 use super::task::{Attempt, Cancel, ClientTask, Fault, Machine, Purpose, TaskId, Way};
 use super::{Call, CallConfig, CallEvent, EndKind, NetworkFault};
 use crate::auth::{AuthError, Authenticator, Exchange};
-use crate::client::LARGEST_ON_UDP;
+use crate::client::{LARGEST_ON_UDP, written};
 use crate::locate::{self, Tried};
 use crate::path::{
     Destination, Path, ResolveError, ResolveId, Transmit, Transport, TransportError,
@@ -357,7 +357,7 @@ impl Call {
         }
         let bare = request.clone();
         stamp(&self.config, &mut request, destination.path(), &branch);
-        let size = request.to_bytes().len();
+        let size = written(&request, destination.transport()).len();
         let mut destination = destination;
         // RFC 3261 §18.1.1: what is too large for a datagram goes over TCP, and that is told.
         let bent = destination.transport() == Transport::Udp
@@ -373,9 +373,12 @@ impl Call {
         let (timers, reliable) = (self.config.timers, destination.transport().is_reliable());
         let machine = match (&task.purpose, request.method == Method::Invite) {
             (Purpose::Ack { .. }, _) => Machine::Ack(request.to_bytes()),
-            (_, true) => Machine::Invite(Box::new(ClientInvite::new(
-                now, request, &branch, reliable, &timers,
-            ))),
+            (_, true) => {
+                let bytes = written(&request, destination.transport());
+                Machine::Invite(Box::new(ClientInvite::sent_as(
+                    now, request, bytes, &branch, reliable, &timers,
+                )))
+            }
             (_, false) => {
                 let machine = ClientNonInvite::new(now, &request, &branch, reliable, &timers);
                 Machine::Other(Box::new(machine))

@@ -75,6 +75,18 @@ impl ClientInvite {
         timers: &Timers,
     ) -> Self {
         let bytes = request.to_bytes();
+        Self::sent_as(now, request, bytes, branch, reliable, timers)
+    }
+
+    /// The same for a request that is written in these bytes.
+    pub(crate) fn sent_as(
+        now: Instant,
+        request: Request,
+        bytes: Vec<u8>,
+        branch: &str,
+        reliable: bool,
+        timers: &Timers,
+    ) -> Self {
         let mut transaction = Self {
             state: State::Calling,
             request,
