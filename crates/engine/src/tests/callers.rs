@@ -1,9 +1,14 @@
 //! What is shown of who calls.
 
+use std::time::Duration;
+
 use model::{CallView, Party};
 
 use super::house::tone;
 use super::peer::{Peer, SDP, carol, carol_with, with};
+
+/// How long until an INVITE is repeated (RFC 3261 §17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
 
 /// What is shown of a call with these headers, from a peer that is carol's proxy or not.
 async fn shown(headers: &str, from_proxy: bool) -> CallView {
@@ -13,9 +18,15 @@ async fn shown(headers: &str, from_proxy: bool) -> CallView {
         true => carol_with(tone(), |settings| settings.proxy = Some(proxy)).await,
         false => carol(tone()).await,
     };
-    dan.send(at, &with(&dan.says("INVITE", 1, None, SDP), headers))
-        .await;
-    let call = house.until_ringing().await;
+    let invite = with(&dan.says("INVITE", 1, None, SDP), headers);
+    // Repeated as over any network, until it is heard.
+    let call = loop {
+        dan.send(at, &invite).await;
+        let ringing = tokio::time::timeout(T1, house.until_ringing()).await;
+        if let Ok(call) = ringing {
+            break call;
+        }
+    };
     let view = house.call(call);
     house.close().await;
     view

@@ -141,6 +141,7 @@ async fn only_calls_whose_way_may_be_another_tell_their_peers() {
     house.until_notes("10.0.0.9 is gone", 1).await;
     house.tell_phone(gone([127, 0, 0, 1]));
     peer.request(Method::Invite).await;
+    house.until_notes("the network changed; the peer", 1).await;
     let told = |s: &model::Snapshot| super::house::notes(s, "the network changed; the peer");
     assert_eq!(house.engine.hub.read(told), 1);
     house.close().await;
