@@ -4,7 +4,7 @@
 //! next frame shows it. A script that gets `null` for a call that never was believes that something happens. So
 //! commands of clients are held against the state first, and refused with a sentence.
 
-use model::{CallState, CallView, Command, Direction, Redirect, Snapshot, Transfer};
+use model::{AccountView, CallState, CallView, Command, Direction, Redirect, Snapshot, Transfer};
 use serde_json::{Map, Value};
 
 use crate::rpc::{RpcError, method_and_params};
@@ -43,6 +43,9 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
             }
         }
         Command::DeclineRedirect { call } => waiting_redirect(view(call), *call).map(drop),
+        Command::SetPresence {
+            account: Some(id), ..
+        } => publishes(state.accounts.iter().find(|a| a.id == *id)),
         Command::TransferCall { call, target } => {
             said("target", target.reveal())?;
             up(view(call))
@@ -151,6 +154,16 @@ fn up(call: Option<&CallView>) -> Result<(), RpcError> {
         Some(call) if !call.state.is_up() => {
             Err(not_now(format!("call {} is not connected", call.id)))
         }
+        _ => Ok(()),
+    }
+}
+
+fn publishes(account: Option<&AccountView>) -> Result<(), RpcError> {
+    match account {
+        Some(account) if !account.settings.publish_presence => Err(not_now(format!(
+            "account {} publishes no presence; set \"publish_presence\" in its settings",
+            account.id.as_str()
+        ))),
         _ => Ok(()),
     }
 }
@@ -355,5 +368,35 @@ mod tests {
         ] {
             assert_eq!(check(&command, &state()), Ok(()));
         }
+    }
+
+    #[test]
+    fn an_empty_message_and_presence_that_nobody_hears_of_are_refused() {
+        let mut state = state();
+        let settings = model::AccountSettings::new("sip:alice@example.com");
+        let id = AccountId::new("a");
+        state.accounts = vec![AccountView::new(
+            id.clone(),
+            TenantId::new("t"),
+            settings,
+            Timestamp(0),
+        )];
+        let message = |to: &str, text: &str| Command::SendMessage {
+            account: id.clone(),
+            to: to.into(),
+            text: text.into(),
+        };
+        assert!(check(&message("bob", "hello"), &state).is_ok());
+        for bad in [message("", "hello"), message("bob", " ")] {
+            assert!(check(&bad, &state).is_err(), "{bad:?}");
+        }
+        let away = Command::SetPresence {
+            account: Some(id.clone()),
+            state: model::PresenceState::Away,
+            note: model::Private::default(),
+        };
+        assert!(check(&away, &state).is_err());
+        state.accounts[0].settings.publish_presence = true;
+        assert!(check(&away, &state).is_ok());
     }
 }
