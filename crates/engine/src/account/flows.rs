@@ -7,6 +7,7 @@ use sip_core::registration::{BoundContact, Registered, RegistrationEvent};
 
 use super::*;
 use crate::names;
+use crate::transport::Way;
 
 /// Marks of one registration that are kept.
 const MARKS: usize = 50;
@@ -211,6 +212,14 @@ impl AccountState {
         }
         self.path = Some(path);
         self.tell_standing(Some(index));
+        let way = Way {
+            flow: registered.flow,
+            path,
+            timer: registered.flow_timer,
+            outbound: registered.outbound,
+            mapped: registered.mapped,
+        };
+        self.keep_open(index, Some(way));
         let expires_at = Some(crate::after(wall(), registered.granted));
         let flow_timer_s = registered
             .flow_timer
@@ -280,10 +289,21 @@ impl AccountState {
         }
     }
 
+    /// Has the way of a flow kept open, or no longer (RFC 5626 §4.4).
+    fn keep_open(&self, index: usize, way: Option<Way>) {
+        let _ = self.args.transport.cast(TransportMsg::KeepAlive {
+            owner: self.owner.clone(),
+            which: u32::try_from(index).unwrap_or(u32::MAX),
+            way,
+        });
+    }
+
     /// What this flow learned is no longer true; what calls go through stays until another stands.
     fn fallen(&mut self, index: usize) {
-        if let Some(entry) = self.standing.get_mut(index) {
-            *entry = None;
+        if let Some(entry) = self.standing.get_mut(index)
+            && entry.take().is_some()
+        {
+            self.keep_open(index, None);
         }
     }
 

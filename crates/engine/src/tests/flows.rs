@@ -374,3 +374,21 @@ async fn a_token_is_not_shown_in_the_clear() {
     assert_eq!(house.count_messages(true, "Authorization:"), 0);
     house.close().await;
 }
+
+/// RFC 5626 §4.4.2.
+#[tokio::test]
+async fn a_registration_keeps_its_way_open() {
+    let registrar = Peer::bind().await;
+    let given = at_server(registrar.local, |_| {});
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    accept_registration(&registrar, "Flow-Timer: 15\r\n").await;
+    house.until_registered(1).await;
+    tokio::time::pause();
+    tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+    tokio::time::resume();
+    let ping = registrar.octets().await.expect("something comes");
+    // RFC 8489 §5: a binding request, and the magic cookie.
+    assert_eq!(ping.get(..2), Some([0, 1].as_slice()));
+    assert_eq!(ping.get(4..8), Some([0x21, 0x12, 0xA4, 0x42].as_slice()));
+    house.close().await;
+}

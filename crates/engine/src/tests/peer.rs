@@ -50,6 +50,18 @@ impl Peer {
         Some((Message::parse(&buffer[..length]).expect("it is SIP"), from))
     }
 
+    /// The octets of the next datagram within two seconds, whatever they are.
+    pub(super) async fn octets(&self) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 65_535];
+        let receiving = self.socket.recv_from(&mut buffer);
+        let (length, _) = tokio::time::timeout(Duration::from_secs(2), receiving)
+            .await
+            .ok()?
+            .expect("the socket works");
+        buffer.truncate(length);
+        Some(buffer)
+    }
+
     /// The next final response.
     pub(super) async fn final_response(&self) -> Response {
         loop {
