@@ -399,6 +399,12 @@ pub(crate) struct SwitchboardArgs {
     /// Realm of the logins
     #[arg(long, value_name = "NAME")]
     pub(crate) realm: Option<String>,
+    /// Ask for logins by MD5 alone, for phones that know nothing else
+    #[arg(long)]
+    pub(crate) md5: bool,
+    /// Print the numbers that it answers itself, and end
+    #[arg(long)]
+    pub(crate) numbers: bool,
 }
 
 /// `250ms`, `10s`, `2m`, `1h`, or a bare number of seconds.

@@ -19,6 +19,10 @@ use crate::words;
 const LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Outcome> {
+    if args.numbers {
+        print_numbers(common);
+        return Ok(Outcome::Done);
+    }
     let config = config(args)?;
     runtime()?.block_on(async {
         let switchboard = Switchboard::start(config).await?;
@@ -33,9 +37,7 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
             report.own(object, || format!("certificate SHA-256 {fingerprint}"));
         }
         if !common.json {
-            for (name, digits, what) in NUMBERS {
-                println!("  {name:8} {digits:6} {what}");
-            }
+            print_numbers(common);
         }
         let mut happenings = switchboard.happenings();
         let mut looks = tokio::time::interval(LOOK);
@@ -66,6 +68,21 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
     })
 }
 
+/// What to dial, another way to dial it, and what it does.
+fn print_numbers(common: &Common) {
+    for (name, digits, what) in NUMBERS {
+        if common.json {
+            let object = json!({"event": "number", "name": name, "digits": digits, "what": what});
+            println!("{object}");
+        } else {
+            println!("  {name:12} {digits:5} {what}");
+        }
+    }
+    if !common.json {
+        println!("  any 4xx, 5xx or 6xx      answers with that status");
+    }
+}
+
 /// What has changed since it was told last; people hear of what was turned away alone.
 fn tell_counts(report: &Report, told: &Counts, counts: &Counts) {
     if told == counts {
@@ -76,6 +93,7 @@ fn tell_counts(report: &Report, told: &Counts, counts: &Counts) {
         "requests": counts.requests,
         "lines": counts.lines,
         "bindings": counts.bindings,
+        "subscriptions": counts.subscriptions,
         "looked_at": counts.looked_at,
         "dropped": counts.dropped,
         "refused_full": counts.refused_full,
@@ -127,6 +145,7 @@ fn config(args: &SwitchboardArgs) -> anyhow::Result<Config> {
         let read = |file: &PathBuf| std::fs::read(file).with_context(|| file.display().to_string());
         config.certificate = Some(Identity::from_pem(&read(certificate)?, &read(key)?)?);
     }
+    config.md5_only = args.md5;
     config.log.clone_from(&args.log);
     if let Some(realm) = &args.realm {
         config.realm.clone_from(realm);

@@ -24,6 +24,9 @@ pub struct Config {
     pub log: Option<PathBuf>,
     /// Realm of the logins.
     pub realm: String,
+    /// Whether logins are asked for by MD5 alone: phones of another time look at the first challenge
+    /// only, and know nothing of SHA-256 (RFC 8760).
+    pub md5_only: bool,
     /// What callers by TLS and WSS are shown; without it one is made at the start.
     pub certificate: Option<Identity>,
 }
@@ -95,6 +98,7 @@ impl Config {
             hosts: Hosts::default(),
             log: None,
             realm: "switchboard".to_owned(),
+            md5_only: false,
             certificate: None,
         }
     }

@@ -7,12 +7,15 @@
 //! ```
 
 mod calls;
+mod events;
 mod route;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use event_bodies::dialog_info::DialogState;
+use event_bodies::message_summary;
 use sip_core::auth::Algorithm;
 use sip_core::auth::server::{Verdict, Verifier};
 use sip_core::dispatch;
@@ -25,6 +28,7 @@ use sip_message::{
 
 pub(crate) use self::calls::LineId;
 use self::calls::Lines;
+use self::events::Events;
 use crate::config::{Hosts, Users};
 use crate::location::{Aor, Location};
 use crate::numbers::Number;
@@ -67,6 +71,8 @@ pub(crate) enum Action {
         line: LineId,
         offer: Option<Vec<u8>>,
     },
+    /// A digit came in an INFO.
+    PlayDigit { line: LineId, digit: char },
     /// The call is over.
     CloseLine { line: LineId },
     /// Something for the log.
@@ -102,6 +108,9 @@ pub(crate) struct Exchange {
     /// Bytes that the contexts hold.
     held: usize,
     lines: Lines,
+    events: Events,
+    /// By whose password the request at hand came.
+    login: Option<String>,
     capabilities: Capabilities,
     tally: Tally,
     actions: Vec<Action>,
@@ -124,6 +133,8 @@ pub struct Counts {
     pub lines: usize,
     /// Places where somebody can be reached.
     pub bindings: usize,
+    /// Subscriptions to what the switchboard tells.
+    pub subscriptions: usize,
     /// Messages that were looked at.
     pub looked_at: u64,
     /// Messages that were dropped because their source sent too many.
@@ -140,13 +151,16 @@ impl Exchange {
     pub(crate) fn new(
         users: Users,
         hosts: Hosts,
-        realm: &str,
+        (realm, md5_only): (&str, bool),
         listening: Vec<(Transport, SocketAddr)>,
         source_ip: SourceIp,
         seed: &Seed,
     ) -> Self {
         let mut tokens = Tokens::new(seed);
-        let algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
+        let mut algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
+        if md5_only {
+            algorithms.retain(|algorithm| *algorithm == Algorithm::Md5);
+        }
         let verifier =
             |proxy, seed: &Seed| Verifier::new(realm, algorithms.clone(), proxy, NONCE_LIFE, seed);
         Self {
@@ -173,10 +187,9 @@ impl Exchange {
             next_context: 1,
             held: 0,
             lines: Lines::default(),
-            capabilities: Capabilities {
-                user_agent: concat!("Tipring switchboard/", env!("CARGO_PKG_VERSION")).to_owned(),
-                ..Capabilities::default()
-            },
+            events: Events::default(),
+            login: None,
+            capabilities: capabilities(),
             tally: Tally::default(),
             actions: Vec::new(),
         }
@@ -215,7 +228,10 @@ impl Exchange {
                 context.handle_transport_error(now, branch, error);
                 self.touched.push(id);
             }
-            None => self.lines.handle_transport_error(now, branch, error),
+            None => {
+                self.lines.handle_transport_error(now, branch, error);
+                self.events.handle_transport_error(now, branch, error);
+            }
         }
         self.settle(now);
     }
@@ -241,7 +257,8 @@ impl Exchange {
                 self.touched.push(id);
             }
         }
-        self.lines.handle_timeout(now);
+        self.handle_line_timeouts(now);
+        self.events.handle_timeout(now);
         self.settle(now);
     }
 
@@ -253,10 +270,12 @@ impl Exchange {
     /// When to call [`Self::handle_timeout`].
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let contexts = self.alarms.first().map(|(at, _)| *at);
-        [contexts, self.lines.deadline(), self.location.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [
+            self.lines.deadline(),
+            self.events.deadline(),
+            self.location.deadline(),
+        ];
+        [contexts].into_iter().chain(others).flatten().min()
     }
 
     /// How much there is, and what was counted.
@@ -265,6 +284,7 @@ impl Exchange {
             requests: self.contexts.len(),
             lines: self.lines.len(),
             bindings: self.location.len(),
+            subscriptions: self.events.len(),
             looked_at: self.tally.looked_at,
             dropped: self.sources.dropped(),
             refused_full: self.tally.refused_full,
@@ -300,8 +320,14 @@ impl Exchange {
             }
         }
         let answer_to = way_back(&request.headers, inbound);
+        if self.misbehave(now, &key, &request, &answer_to) {
+            return;
+        }
         if let Some(call) = self.lines.find_for(&key, &request) {
             return call.handle_request(now, request, answer_to);
+        }
+        if let Some(notifier) = self.events.find_for(&key, &request) {
+            return notifier.handle_request(now, &request, &answer_to);
         }
         if let Err(error) = validate_request(&request) {
             if !is_ack {
@@ -328,7 +354,7 @@ impl Exchange {
             // same answer.
             Fate::Refuse(response) => return self.send_response(&answer_to, response),
             Fate::Answer(_) => 0,
-            Fate::Forward(targets) => targets.len(),
+            Fate::Forward(targets) => targets.iter().map(|t| 1 + t.spares.len()).sum(),
         };
         let octets = Context::weight_of(request.to_bytes().len(), copies);
         let charge = self.sources.charge(
@@ -342,6 +368,7 @@ impl Exchange {
             self.tally.refused_full += 1;
             return self.refuse(&request, &answer_to, StatusCode::SERVICE_UNAVAILABLE);
         };
+        let watched = self.watch(now, &request, copies);
         let tag = self.tokens.tag();
         let mut context = Context::new(now, request, answer_to, key.clone(), tag);
         match fate {
@@ -355,6 +382,7 @@ impl Exchange {
         self.by_request.insert(key, id);
         self.held += octets;
         context.charge = Some(charge);
+        context.watched = watched;
         self.contexts.insert(id, context);
         self.touched.push(id);
     }
@@ -369,6 +397,9 @@ impl Exchange {
     /// §9.2 and §16.10. The answer has the same To tag for each repeat.
     fn on_cancel(&mut self, now: Instant, request: Request, inbound: Inbound, key: &ServerKey) {
         let answer_to = way_back(&request.headers, inbound);
+        if self.misbehave(now, key, &request, &answer_to) {
+            return;
+        }
         if let Some(call) = self.lines.find_for(key, &request) {
             return call.handle_request(now, request, answer_to);
         }
@@ -384,6 +415,9 @@ impl Exchange {
     fn on_response(&mut self, now: Instant, response: Response, inbound: Inbound) {
         if let Some(call) = self.lines.find_asker(&response) {
             return call.handle_response(now, response, inbound);
+        }
+        if let Some(notifier) = self.events.find_asker(&response) {
+            return notifier.handle_response(now, &response, &inbound);
         }
         // Responses carry our Via and all of the caller's; transactions want only ours.
         let Ok(via) = response.headers.via_top() else {
@@ -401,6 +435,7 @@ impl Exchange {
 
     /// What becomes of a new request; `None` when it became a line.
     fn decide(&mut self, now: Instant, mut request: Request, answer_to: Inbound) -> Option<Fate> {
+        self.login = None;
         if let Some(refused) = self.refuse_unfit(&request) {
             return Some(refused);
         }
@@ -428,11 +463,68 @@ impl Exchange {
         })
     }
 
+    /// Lamps are to show a call that is carried from here on; a BYE that is carried puts them out.
+    fn watch(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        copies: usize,
+    ) -> Option<(String, String)> {
+        let headers = &request.headers;
+        if copies == 0 || !matches!(request.method, Method::Invite | Method::Bye) {
+            return None;
+        }
+        let call_id = headers.get(HeaderName::CallId)?.to_owned();
+        let (from, to) = (headers.from().ok()?, headers.to().ok()?);
+        let tags = [from.tag(), to.tag()];
+        if request.method == Method::Bye {
+            for tag in tags.into_iter().flatten() {
+                self.events
+                    .end_call(now, &(call_id.clone(), tag.to_owned()));
+            }
+            return None;
+        }
+        if to.tag().is_some() {
+            return None;
+        }
+        let (caller, callee) = (self.whose(now, &from.uri)?, self.whose(now, &request.uri)?);
+        let key = (call_id, from.tag()?.to_owned());
+        self.events.begin_call(now, key.clone(), caller, callee);
+        Some(key)
+    }
+
     /// Where the host table leads a request: by its next Route that is not ours, or by its request
     /// URI.
     fn elsewhere(&self, request: &Request) -> Option<Destination> {
         let next = self.next_route(request);
         self.table_destination(next.as_ref().unwrap_or(&request.uri))
+    }
+
+    /// What the switchboard tells of its users, and takes from them.
+    fn serve_events(&mut self, now: Instant, request: &Request, answer_to: Inbound) -> Served {
+        let package = Self::package_of(request);
+        if request.method == Method::Subscribe && package.is_none() {
+            return Served::Not;
+        }
+        let Some(entity) = self.whose(now, &request.uri) else {
+            return Served::Fate(self.answer(request, StatusCode::NOT_FOUND));
+        };
+        if let Users::List(_) = &self.users {
+            // Waiting messages and what is published are one's own.
+            let own = package.is_none_or(|package| package == message_summary::PACKAGE);
+            let asks = self.login.clone();
+            if own && asks.as_deref() != Some(entity.user.as_str()) {
+                return Served::Fate(self.answer(request, StatusCode::FORBIDDEN));
+            }
+            if !self.users.knows(&entity.user) {
+                return Served::Fate(self.answer(request, StatusCode::NOT_FOUND));
+            }
+        }
+        let fate = match package {
+            Some(package) => self.subscribe(now, request, answer_to, entity, package),
+            None => Some(self.publish(now, request, &entity)),
+        };
+        fate.map_or(Served::Taken, Served::Fate)
     }
 
     /// A request whose sender may send it.
@@ -443,6 +535,13 @@ impl Exchange {
         answer_to: Inbound,
         elsewhere: Option<Destination>,
     ) -> Option<Fate> {
+        if elsewhere.is_none() && matches!(request.method, Method::Subscribe | Method::Publish) {
+            match self.serve_events(now, &request, answer_to) {
+                Served::Not => {}
+                Served::Taken => return None,
+                Served::Fate(fate) => return Some(fate),
+            }
+        }
         if elsewhere.is_none()
             && request.method != Method::Register
             && let Some((aor, bindings)) = self.find_bindings(now, &request.uri)
@@ -539,7 +638,9 @@ impl Exchange {
             }
         }
         let tag = self.tokens.tag();
-        let done = registrar::register(now, request, answer_to, &aor, &mut self.location, &tag);
+        let secret = &self.secret;
+        let location = &mut self.location;
+        let done = registrar::register(now, request, answer_to, &aor, location, secret, &tag);
         self.actions.extend(done.change.map(Action::Log));
         if done.response.status.is_success() {
             self.sources.trust(now, Source::of(&answer_to));
@@ -554,8 +655,9 @@ impl Exchange {
         }
         let users = &self.users;
         match self.proxy.check(now, request, |user| users.password(user)) {
-            Verdict::Accepted { .. } => {
+            Verdict::Accepted { username } => {
                 self.sources.trust(now, Source::of(answer_to));
+                self.login = Some(username);
                 None
             }
             Verdict::Malformed => Some(self.answer(request, StatusCode::BAD_REQUEST)),
@@ -600,6 +702,7 @@ impl Exchange {
             self.drain_context(now, id);
         }
         self.drain_lines(now);
+        self.drain_events(now);
     }
 
     fn drain_context(&mut self, now: Instant, id: u64) {
@@ -608,6 +711,21 @@ impl Exchange {
         };
         self.actions
             .extend(context.poll(now).into_iter().map(Action::Send));
+        // Another way may have been taken to a phone.
+        for branch in context.branches() {
+            if !self.by_branch.contains_key(branch) {
+                self.by_branch.insert(branch.to_owned(), id);
+            }
+        }
+        if let (Some(key), Some((status, tag))) = (&context.watched, context.progress.take()) {
+            let state = match status.code() {
+                100 => DialogState::Trying,
+                101..=199 => DialogState::Early,
+                200..=299 => DialogState::Confirmed,
+                _ => DialogState::Terminated,
+            };
+            self.events.call_becomes(now, key, state, tag);
+        }
         if let Some(at) = context.filed.take() {
             self.alarms.remove(&(at, id));
         }
@@ -648,6 +766,27 @@ impl Exchange {
     }
 }
 
+/// What came of a request that the switchboard might serve itself.
+enum Served {
+    Not,
+    Taken,
+    Fate(Fate),
+}
+
+/// What the switchboard can do itself.
+fn capabilities() -> Capabilities {
+    let mut capabilities = Capabilities {
+        user_agent: concat!("Tipring switchboard/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..Capabilities::default()
+    }
+    .with_notifier(&events::packages());
+    let more = [Method::Register, Method::Message, Method::Publish];
+    capabilities.allow.extend(more);
+    let extensions = ["path", "outbound", "gruu"];
+    capabilities.supported.extend(extensions.map(str::to_owned));
+    capabilities
+}
+
 /// What becomes of a new request.
 enum Fate {
     /// Answered, and forgotten.
@@ -656,6 +795,22 @@ enum Fate {
     Answer(Box<Response>),
     /// Carried on.
     Forward(Vec<Target>),
+}
+
+impl Fate {
+    /// Adds a header to an answer.
+    fn add(&mut self, name: HeaderName, value: &str) {
+        if let Self::Refuse(response) | Self::Answer(response) = self {
+            response.headers.push(name, value);
+        }
+    }
+
+    /// Removes a header from an answer.
+    fn remove(&mut self, name: HeaderName) {
+        if let Self::Refuse(response) | Self::Answer(response) = self {
+            response.headers.remove(name);
+        }
+    }
 }
 
 /// Where the answers to a request go (RFC 3261 §18.2.2, RFC 3581 §4). A datagram's sender is only

@@ -18,6 +18,9 @@ const BINDINGS_OF_A_SOURCE: usize = 1_024;
 /// Of one source for one address of record there.
 const BINDINGS_OF_A_SOURCE_AT_ONE: usize = 8;
 
+/// How the user part of a temporary GRUU begins.
+pub(crate) const TEMPORARY: &str = "tgruu.";
+
 /// An address of record: user and domain, the domain in lower case and without a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Aor {
@@ -59,10 +62,27 @@ pub struct Binding {
     pub expires: Instant,
     /// `reg-id` (RFC 5626 §4.2): which of several ways to the same phone it is.
     pub reg_id: Option<u32>,
+    /// The proxies between the phone and us (RFC 3327), the nearest to us first.
+    pub path: Vec<String>,
+    /// User part of the GRUU that tells nobody who it is (RFC 5627 §3.1.2).
+    pub temporary: Option<String>,
     /// When it was added or renewed.
     pub renewed: Instant,
     call_id: String,
     cseq: u32,
+}
+
+impl Binding {
+    /// Whether this is the phone that a `gr` parameter names (RFC 5627 §5.1).
+    pub fn has_instance(&self, gr: &str) -> bool {
+        let instance = self.instance.as_deref().map(bare);
+        instance.is_some_and(|instance| instance.eq_ignore_ascii_case(gr))
+    }
+}
+
+/// An instance without its brackets: `urn:uuid:…`.
+pub(crate) fn bare(instance: &str) -> &str {
+    instance.trim_start_matches('<').trim_end_matches('>')
 }
 
 /// What a REGISTER wants to do to one binding.
@@ -74,6 +94,10 @@ pub struct Update {
     pub instance: Option<String>,
     /// `reg-id`, where the phone keeps several ways (RFC 5626 §6).
     pub reg_id: Option<u32>,
+    /// Path, as sent.
+    pub path: Vec<String>,
+    /// User part of the temporary GRUU that it is given.
+    pub temporary: Option<String>,
     /// The way the REGISTER came by.
     pub inbound: Inbound,
     /// Preference, 0 to 1000.
@@ -113,6 +137,8 @@ pub struct Location {
     open: bool,
     /// Bindings that made room for others.
     evicted: u64,
+    /// Whose bindings have changed since it was last asked.
+    changed: Vec<Aor>,
     /// No binding ends earlier.
     next_end: Option<Instant>,
 }
@@ -206,6 +232,24 @@ impl Location {
         found
     }
 
+    /// Who has this temporary GRUU, and the phone that it means.
+    pub fn of_temporary(&mut self, now: Instant, uri: &Uri) -> Option<(Aor, Vec<Binding>)> {
+        let user = uri.user.as_deref().filter(|_| uri.params.has("gr"))?;
+        if !user.starts_with(TEMPORARY) {
+            return None;
+        }
+        self.expire(now);
+        let has = |b: &&Binding| b.temporary.as_deref() == Some(user);
+        self.each().find_map(|(name, domain, bindings)| {
+            let found: Vec<Binding> = bindings.iter().filter(has).cloned().collect();
+            let aor = Aor {
+                user: name.clone(),
+                domain: domain.clone(),
+            };
+            (!found.is_empty()).then_some((aor, found))
+        })
+    }
+
     /// The only address of record with this user part, whatever its domain: for those who dial a
     /// name at the switchboard's own address.
     pub fn only_of_user(&mut self, now: Instant, user: &str) -> Option<Aor> {
@@ -248,6 +292,16 @@ impl Location {
     /// Whether anybody is registered from this very address.
     pub fn knows_source(&self, ip: IpAddr) -> bool {
         self.sources.contains_key(&ip)
+    }
+
+    /// The bindings of an address as they stand.
+    pub fn record_of(&self, aor: &Aor) -> &[Binding] {
+        self.record(aor).unwrap_or_default()
+    }
+
+    /// Whose bindings have changed since this was last asked.
+    pub fn take_changed(&mut self) -> Vec<Aor> {
+        std::mem::take(&mut self.changed)
     }
 
     /// How many bindings made room for others since the start.
@@ -349,6 +403,7 @@ impl Location {
 
     fn replace(&mut self, aor: &Aor, before: Vec<Binding>, after: Vec<Binding>) {
         self.bindings = self.bindings + after.len() - before.len();
+        self.changed.push(aor.clone());
         for binding in &before {
             let source = binding.inbound.path.remote.ip();
             if let Some(count) = self.sources.get_mut(&source) {
@@ -446,6 +501,8 @@ fn apply(
         q: update.q,
         expires: now + update.expires,
         reg_id: update.reg_id,
+        path: update.path,
+        temporary: update.temporary,
         renewed: now,
         call_id: update.call_id,
         cseq: update.cseq,
@@ -497,6 +554,8 @@ mod tests {
             contact: Uri::parse(contact).expect("a URI"),
             instance: instance.map(str::to_owned),
             reg_id: None,
+            path: Vec::new(),
+            temporary: None,
             inbound: Inbound {
                 flow: FlowId(1),
                 path,

@@ -151,7 +151,7 @@ impl Switchboard {
         let exchange = Exchange::new(
             config.users,
             config.hosts,
-            &config.realm,
+            (&config.realm, config.md5_only),
             local.clone(),
             source_ip,
             &Seed(seed),
@@ -429,14 +429,15 @@ impl Served {
                 local,
                 peer,
             } => {
-                let described = match Line::open(number, local, peer, random()).await {
-                    Ok(mut opened) => {
-                        let described = opened.describe(offer.as_deref());
-                        self.lines.insert(line, (opened, Heard::default()));
-                        described.map_err(|_| sip_message::StatusCode::NOT_ACCEPTABLE_HERE)
-                    }
-                    Err(_) => Err(sip_message::StatusCode::SERVICE_UNAVAILABLE),
-                };
+                let described =
+                    match Line::open(number, local, peer, random(), self.digits(line)).await {
+                        Ok(mut opened) => {
+                            let described = opened.describe(offer.as_deref());
+                            self.lines.insert(line, (opened, Heard::default()));
+                            described.map_err(|_| sip_message::StatusCode::NOT_ACCEPTABLE_HERE)
+                        }
+                        Err(_) => Err(sip_message::StatusCode::SERVICE_UNAVAILABLE),
+                    };
                 self.exchange.answer_line(now(), line, described);
             }
             Action::ChangeLine { line, offer } => {
@@ -456,7 +457,23 @@ impl Served {
                         .send(Happening(format!("line {}: {error}", line.0)));
                 }
             }
+            Action::PlayDigit { line, digit } => {
+                if let Some((open, _)) = self.lines.get(&line) {
+                    open.play(digit);
+                }
+                let text = format!("line {}: digit {digit} by INFO", line.0);
+                let _ = self.happenings.send(Happening(text));
+            }
             Action::CloseLine { line } => drop(self.lines.remove(&line)),
+        }
+    }
+
+    /// Says which digits a line hears.
+    fn digits(&self, line: LineId) -> impl Fn(char) + Send + Sync + use<> {
+        let happenings = self.happenings.clone();
+        move |digit| {
+            let text = format!("line {}: digit {digit} by RTP", line.0);
+            let _ = happenings.send(Happening(text));
         }
     }
 

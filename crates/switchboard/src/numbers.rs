@@ -11,38 +11,165 @@ pub enum Number {
     Tone,
     /// Rings and is never answered.
     RingForEver,
+    /// Plays a little music over and over.
+    Music,
+    /// Sends the tone before it answers (183), and answers after five seconds.
+    EarlyMedia,
+    /// Plays each digit that it hears, by RFC 4733 or INFO.
+    Digits,
+    /// Leaves the caller a message, so that the lamp goes on.
+    LeaveMessage,
+    /// The caller has heard all messages.
+    ClearMessages,
+    /// Says nothing at all, not even that it has heard.
+    Silent,
+    /// Answers and sends no media.
+    NoMedia,
+    /// Sends, and hears nothing.
+    Deaf,
+    /// Sends the tone for three seconds, then nothing.
+    MediaStops,
+    /// Answers with a codec that was not offered.
+    NoCommonCodec,
+    /// Answers with something that is no session description.
+    BadDescription,
+    /// Answers, and hangs up after three seconds.
+    Drops,
+    /// The same, and says why (RFC 3326).
+    DropsWithReason,
+    /// Answers, and knows nothing of the call afterwards: 481.
+    Forgets,
+    /// Takes no ACK: its 200 comes again and again (RFC 3261 §13.3.1.4).
+    NoAck,
+    /// Rings, and answers with 200 when the caller gives up (RFC 3261 §9.1).
+    AnswersLate,
+    /// Is busy for a while: 503 with Retry-After.
+    Overloaded,
+    /// Has moved to the echo (302).
+    Moved,
+    /// Has moved to itself (302).
+    MovedInCircles,
+    /// Has moved to a closed port.
+    MovedToNobody,
+    /// Has moved to a name that does not exist.
+    MovedToNoName,
     /// Answers with this status.
     Status(StatusCode),
 }
 
-/// All test numbers with a name: what to dial, another way to dial it, and what it does.
-pub const NUMBERS: [(&str, &str, &str); 5] = [
+/// All test numbers with a name: what to dial, another way to dial it, and what it does. Any other
+/// status of failure is dialled by its three digits.
+pub const NUMBERS: [(&str, &str, &str); 29] = [
     ("echo", "600", "sends back what it hears"),
     ("tone", "601", "a 1004 Hz tone at 0 dBm0"),
     ("ring", "602", "rings and is never answered"),
     ("busy", "486", "is busy"),
     ("decline", "603", "declines"),
+    ("music", "7001", "a little music, over and over"),
+    (
+        "early",
+        "7002",
+        "a tone before it answers, which it does after 5 s",
+    ),
+    (
+        "digits",
+        "7003",
+        "plays back the digits that it hears (RFC 4733, INFO)",
+    ),
+    ("leave", "7004", "leaves you a message: the lamp goes on"),
+    (
+        "clear",
+        "7005",
+        "your messages are heard: the lamp goes off",
+    ),
+    ("silent", "7010", "says nothing at all, not even 100"),
+    ("no-media", "7011", "answers and sends no sound"),
+    ("deaf", "7012", "sends a tone and hears nothing"),
+    ("media-stops", "7013", "sends a tone for 3 s, then nothing"),
+    (
+        "no-codec",
+        "7014",
+        "answers with a codec that nobody offered",
+    ),
+    (
+        "bad-sdp",
+        "7015",
+        "answers with something that is no description of media",
+    ),
+    ("drop", "7016", "answers and hangs up after 3 s"),
+    (
+        "drop-reason",
+        "7017",
+        "the same, and says why: Q.850 cause 41",
+    ),
+    (
+        "forgets",
+        "7018",
+        "answers, and then knows nothing of the call: 481",
+    ),
+    (
+        "no-ack",
+        "7019",
+        "takes no ACK: its 200 comes again for 32 s",
+    ),
+    ("late", "7020", "rings, and answers when you give up"),
+    ("overload", "7021", "503 with Retry-After"),
+    ("moved", "7022", "302 to the echo"),
+    ("circle", "7023", "302 to itself"),
+    ("refused", "7024", "302 to a port where nobody listens"),
+    ("no-name", "7025", "302 to a name that does not exist"),
+    ("login", "401", "asks for a password for ever"),
+    (
+        "extension",
+        "420",
+        "wants less than the call asks for: 420, Unsupported",
+    ),
+    ("interval", "422", "wants a longer session: 422, Min-SE"),
 ];
 
 impl Number {
     /// The test number that a dialled user part means: a name, its digits (also those that other
     /// exchanges use, 9196 to 9198), or any other status of failure (`404`, `503`, `606` …).
     pub fn dialled(user: &str) -> Option<Self> {
-        match user {
-            "echo" | "600" | "9196" => Some(Self::Echo),
-            "tone" | "601" | "9197" => Some(Self::Tone),
-            "ring" | "602" | "9198" => Some(Self::RingForEver),
-            "busy" => Some(Self::Status(StatusCode::BUSY_HERE)),
-            "decline" => Some(Self::Status(StatusCode::DECLINE)),
+        Some(match user {
+            "echo" | "600" | "9196" => Self::Echo,
+            "tone" | "601" | "9197" => Self::Tone,
+            "ring" | "602" | "9198" => Self::RingForEver,
+            "busy" => Self::Status(StatusCode::BUSY_HERE),
+            "decline" => Self::Status(StatusCode::DECLINE),
+            "music" | "7001" => Self::Music,
+            "early" | "7002" => Self::EarlyMedia,
+            "digits" | "7003" => Self::Digits,
+            "leave" | "7004" => Self::LeaveMessage,
+            "clear" | "7005" => Self::ClearMessages,
+            "silent" | "7010" => Self::Silent,
+            "no-media" | "7011" => Self::NoMedia,
+            "deaf" | "7012" => Self::Deaf,
+            "media-stops" | "7013" => Self::MediaStops,
+            "no-codec" | "7014" => Self::NoCommonCodec,
+            "bad-sdp" | "7015" => Self::BadDescription,
+            "drop" | "7016" => Self::Drops,
+            "drop-reason" | "7017" => Self::DropsWithReason,
+            "forgets" | "7018" => Self::Forgets,
+            "no-ack" | "7019" => Self::NoAck,
+            "late" | "7020" => Self::AnswersLate,
+            "overload" | "7021" => Self::Overloaded,
+            "moved" | "7022" => Self::Moved,
+            "circle" | "7023" => Self::MovedInCircles,
+            "refused" | "7024" => Self::MovedToNobody,
+            "no-name" | "7025" => Self::MovedToNoName,
+            "login" => Self::Status(StatusCode::UNAUTHORIZED),
+            "extension" => Self::Status(StatusCode::BAD_EXTENSION),
+            "interval" => Self::Status(StatusCode::SESSION_INTERVAL_TOO_SMALL),
             digits if digits.len() == 3 => {
                 let code = digits
                     .parse()
                     .ok()
                     .filter(|code| (400..700).contains(code))?;
-                StatusCode::new(code).map(Self::Status)
+                Self::Status(StatusCode::new(code)?)
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
 }
 
@@ -65,10 +192,11 @@ mod tests {
             Number::dialled("699"),
             StatusCode::new(699).map(Number::Status)
         );
-        for other in ["399", "700", "0404", "+40", "alice", ""] {
+        for other in ["399", "700", "0404", "+40", "alice", "7000", ""] {
             assert_eq!(Number::dialled(other), None, "{other}");
         }
         for (name, digits, _) in NUMBERS {
+            assert!(Number::dialled(name).is_some(), "{name}");
             assert_eq!(Number::dialled(name), Number::dialled(digits), "{name}");
         }
     }

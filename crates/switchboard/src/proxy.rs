@@ -36,6 +36,9 @@ pub(crate) struct Context {
     pub(crate) filed: Option<Instant>,
     /// Whom it is charged to, from when the exchange keeps it.
     pub(crate) charge: Option<Charge>,
+    /// The call that it begins, when that is watched, and how far it has come since it was last asked.
+    pub(crate) watched: Option<(String, String)>,
+    pub(crate) progress: Option<(StatusCode, Option<String>)>,
     server: Server,
     branches: Vec<Branch>,
     /// The best failure so far.
@@ -48,6 +51,8 @@ pub(crate) struct Context {
     answered: bool,
     /// Whether it was a 2xx.
     accepted: bool,
+    /// What a CANCEL says, when it is not the caller who gave up (RFC 3326).
+    cancel_reason: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -64,6 +69,8 @@ struct Branch {
     /// A CANCEL is due as soon as the branch has said something (§9.1).
     cancel_due: bool,
     finished: bool,
+    /// Other ways to the same phone, the best last.
+    spares: Vec<Target>,
     /// Timer C; after the CANCEL, until when a final answer is waited for (§9.1).
     patience: Option<Instant>,
 }
@@ -95,6 +102,8 @@ pub(crate) struct Target {
     pub(crate) request: Request,
     pub(crate) branch: String,
     pub(crate) destination: Destination,
+    /// Other ways to the same phone, tried one after another when this one is gone (RFC 5626 §5.3).
+    pub(crate) spares: Vec<Target>,
 }
 
 impl Context {
@@ -119,6 +128,8 @@ impl Context {
             key,
             filed: None,
             charge: None,
+            watched: None,
+            progress: None,
             server,
             branches: Vec::new(),
             best: None,
@@ -126,6 +137,7 @@ impl Context {
             tag,
             answered: false,
             accepted: false,
+            cancel_reason: None,
         }
     }
 
@@ -135,38 +147,63 @@ impl Context {
             let response = self.own_answer(StatusCode::TEMPORARILY_UNAVAILABLE);
             return self.respond(now, response);
         }
-        let timers = Timers::default();
         for target in targets {
-            let reliable = target.destination.transport().is_reliable();
-            let client = if target.request.method == Method::Invite {
-                let client =
-                    ClientInvite::new(now, target.request, &target.branch, reliable, &timers);
-                Client::Invite(Box::new(client))
-            } else {
-                Client::Other(ClientNonInvite::new(
-                    now,
-                    &target.request,
-                    &target.branch,
-                    reliable,
-                    &timers,
-                ))
-            };
-            let patience = matches!(client, Client::Invite(_)).then(|| now + TIMER_C);
-            self.branches.push(Branch {
-                destination: target.destination,
-                client,
-                cancel: None,
-                cancel_due: false,
-                finished: false,
-                patience,
-            });
+            self.start(now, target);
         }
+    }
+
+    fn start(&mut self, now: Instant, target: Target) {
+        let timers = Timers::default();
+        let reliable = target.destination.transport().is_reliable();
+        let client = if target.request.method == Method::Invite {
+            let client = ClientInvite::new(now, target.request, &target.branch, reliable, &timers);
+            Client::Invite(Box::new(client))
+        } else {
+            Client::Other(ClientNonInvite::new(
+                now,
+                &target.request,
+                &target.branch,
+                reliable,
+                &timers,
+            ))
+        };
+        let patience = matches!(client, Client::Invite(_)).then(|| now + TIMER_C);
+        self.branches.push(Branch {
+            destination: target.destination,
+            client,
+            cancel: None,
+            cancel_due: false,
+            finished: false,
+            spares: target.spares,
+            patience,
+        });
+    }
+
+    /// The way that a branch took to a phone is gone: by another, if there is one.
+    fn goes_another_way(&mut self, now: Instant, index: usize) -> bool {
+        let Some(branch) = self.branches.get_mut(index) else {
+            return false;
+        };
+        if self.answered || branch.cancel.is_some() || branch.cancel_due {
+            return false;
+        }
+        let mut spares = std::mem::take(&mut branch.spares);
+        let Some(mut next) = spares.pop() else {
+            return false;
+        };
+        branch.finish();
+        next.spares = spares;
+        self.start(now, next);
+        true
     }
 
     /// Answers by ourselves.
     pub(crate) fn respond(&mut self, now: Instant, response: Response) {
         self.answered |= response.status.is_final();
         self.accepted |= response.status.is_success();
+        let tag = response.headers.to().ok();
+        let tag = tag.and_then(|to| to.tag().map(str::to_owned));
+        self.progress = Some((response.status, tag));
         match &mut self.server {
             Server::Invite(server) => server.respond(now, response),
             Server::Other(server) => server.respond(now, response),
@@ -183,7 +220,7 @@ impl Context {
 
     /// The caller has given up: so do all branches, and their answers tell the caller.
     pub(crate) fn handle_cancel(&mut self, now: Instant) {
-        self.cancel_branches(now);
+        self.cancel_branches(now, None);
     }
 
     /// To tag of the answers that we make ourselves.
@@ -410,6 +447,9 @@ impl Context {
             // §16.9: as if it had answered 503, which goes up as a 500.
             ClientOutput::TransportFailed(_) => {
                 branch.finish();
+                if self.goes_another_way(now, index) {
+                    return;
+                }
                 self.offer_best(self.own_answer(StatusCode::SERVER_INTERNAL_ERROR));
             }
             ClientOutput::Terminated => branch.finish(),
@@ -440,12 +480,14 @@ impl Context {
             }
             200..=299 => {
                 self.respond(now, response);
-                self.cancel_branches(now);
+                // RFC 3326 §3.1: the other phones are not to show a missed call.
+                self.cancel_branches(now, Some("SIP;cause=200;text=\"Call completed elsewhere\""));
             }
+            430 if self.goes_another_way(now, index) => {}
             code => {
                 self.offer_best(response);
                 if code >= 600 {
-                    self.cancel_branches(now);
+                    self.cancel_branches(now, Some("SIP;cause=600;text=\"Busy Everywhere\""));
                 }
             }
         }
@@ -503,7 +545,8 @@ impl Context {
         stateless::response(&self.request, status, Some(&self.tag))
     }
 
-    fn cancel_branches(&mut self, now: Instant) {
+    fn cancel_branches(&mut self, now: Instant, reason: Option<&'static str>) {
+        self.cancel_reason = reason;
         for branch in &mut self.branches {
             branch.cancel_due |= !branch.finished && branch.cancel.is_none();
         }
@@ -519,7 +562,10 @@ impl Context {
                 branch.cancel_due = false;
                 branch.patience = Some(now + Timers::default().patience());
                 let reliable = branch.destination.transport().is_reliable();
-                let request = client.cancel_request();
+                let mut request = client.cancel_request();
+                if let Some(reason) = self.cancel_reason {
+                    request.headers.push(HeaderName::Reason, reason);
+                }
                 let cancel = ClientNonInvite::new(
                     now,
                     &request,

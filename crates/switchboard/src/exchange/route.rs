@@ -198,8 +198,16 @@ impl Exchange {
 
     /// Who is meant by a request URI, and where they can be reached.
     pub(super) fn find_bindings(&mut self, now: Instant, uri: &Uri) -> Option<(Aor, Vec<Binding>)> {
+        if let Some(found) = self.location.of_temporary(now, uri) {
+            return Some(found);
+        }
         let aor = Aor::of(uri)?;
-        let exact = self.location.bindings(now, &aor);
+        let mut exact = self.location.bindings(now, &aor);
+        if let Some(instance) = uri.params.get("gr") {
+            // RFC 5627 §5.1: one phone of several.
+            exact.retain(|binding| binding.has_instance(instance));
+            return Some((aor, exact));
+        }
         if !exact.is_empty() {
             return Some((aor, exact));
         }
@@ -225,22 +233,60 @@ impl Exchange {
         bindings: Vec<Binding>,
         answer_to: Inbound,
     ) -> Vec<Target> {
-        let mut targets = Vec::new();
+        // RFC 5626 §5.3: of several ways to one phone the newest that lives, the others after it.
+        let mut phones: Vec<Vec<Binding>> = Vec::new();
         for binding in bindings {
-            let destination = if binding.alive {
-                Some(binding.inbound.destination())
-            } else {
-                self.at_its_contact(&binding)
+            let same = |phone: &&mut Vec<Binding>| {
+                let first = phone.first();
+                binding.reg_id.is_some()
+                    && first.is_some_and(|b| b.reg_id.is_some() && b.instance == binding.instance)
             };
-            if let Some(destination) = destination
-                && binding.contact.sip_host().is_some()
-                && !self.is_ours(&destination.path().remote)
-            {
-                let hop = self.hop(destination, Some(aor), &binding.contact);
-                targets.extend(self.target(request, Some(binding.contact), hop, answer_to));
+            match phones.iter_mut().find(same) {
+                Some(phone) => phone.push(binding),
+                None => phones.push(vec![binding]),
+            }
+        }
+        let mut targets = Vec::new();
+        for mut phone in phones {
+            phone.sort_by_key(|binding| (binding.alive, binding.renewed));
+            let mut ways: Vec<Target> = phone
+                .into_iter()
+                .filter_map(|binding| self.target_of(request, aor, binding, answer_to))
+                .collect();
+            if let Some(mut best) = ways.pop() {
+                best.spares = ways;
+                targets.push(best);
             }
         }
         targets
+    }
+
+    fn target_of(
+        &mut self,
+        request: &Request,
+        aor: &Aor,
+        binding: Binding,
+        answer_to: Inbound,
+    ) -> Option<Target> {
+        let destination = if binding.alive {
+            binding.inbound.destination()
+        } else {
+            self.at_its_contact(&binding)?
+        };
+        if binding.contact.sip_host().is_none() || self.is_ours(&destination.path().remote) {
+            return None;
+        }
+        let hop = self.hop(destination, Some(aor), &binding.contact);
+        let mut target = self.target(request, Some(binding.contact), hop, answer_to)?;
+        // RFC 3327 §5.4: the proxies between it and us, to the nearest of which its REGISTER's way
+        // leads back.
+        for hop in binding.path.iter().rev() {
+            target
+                .request
+                .headers
+                .insert_first(HeaderName::Route, hop.as_str());
+        }
+        Some(target)
     }
 
     /// Where a phone listens whose connection has ended: at the address that it registered from. No
@@ -291,6 +337,7 @@ impl Exchange {
             request: copy,
             branch,
             destination,
+            spares: Vec::new(),
         })
     }
 

@@ -150,7 +150,7 @@ fn a_caller_that_died_does_not_ring_or_talk_for_ever() {
 #[test]
 fn a_number_speaks_only_calls() {
     let mut bench = Bench::open();
-    for (method, status) in [("OPTIONS", 200), ("SUBSCRIBE", 405), ("MESSAGE", 405)] {
+    for (method, status) in [("OPTIONS", 200), ("INFO", 405), ("SUBSCRIBE", 405)] {
         let branch = format!("z9hG4bK{method}");
         let ask = Ask {
             method,
@@ -178,4 +178,150 @@ fn lines_are_bounded_for_each_source_and_in_all() {
     bench.say(BOB, &other);
     bench.response_to(BOB, 180);
     assert!(bench.exchange.counts().refused_full > 0);
+}
+
+/// Dials a number and acknowledges its 200.
+fn talk(bench: &mut Bench, number: &str) -> Response {
+    bench.say(ALICE, &dial(number, 1, "v=0"));
+    let ok = bench.response_to(ALICE, 200);
+    bench.say(ALICE, &within(&ok, "ACK", 1, ""));
+    bench.sent.clear();
+    ok
+}
+
+#[test]
+fn an_early_tone_comes_before_the_answer_and_with_the_same_description() {
+    let mut bench = Bench::open();
+    bench.say(ALICE, &dial("early", 1, "v=0"));
+    let early = bench.response_to(ALICE, 183);
+    assert_eq!(body(&early), "v=0 answer");
+    bench.wait_s(4);
+    assert!(!bench.sent.iter().any(|sent| code(sent) == Some(200)));
+    bench.wait_s(2);
+    assert_eq!(body(&bench.response_to(ALICE, 200)), "v=0 answer");
+}
+
+#[test]
+fn digits_in_an_info_are_played_back() {
+    let mut bench = Bench::open();
+    let ok = talk(&mut bench, "digits");
+    let info = within(&ok, "INFO", 2, "Signal=5\r\nDuration=160\r\n")
+        .replace("application/sdp", "application/dtmf-relay");
+    bench.say(ALICE, &info);
+    bench.response_to(ALICE, 200);
+    assert_eq!(bench.played, ['5']);
+}
+
+#[test]
+fn each_broken_number_is_broken_as_it_says() {
+    let mut bench = Bench::open();
+    bench.say(ALICE, &dial("silent", 1, "v=0"));
+    bench.wait_s(PATIENCE);
+    assert_eq!(bench.heard(), [""; 0], "not even a 100");
+    for (number, says) in [("no-codec", "G729"), ("bad-sdp", "no session")] {
+        let mut bench = Bench::open();
+        bench.say(ALICE, &dial(number, 1, "v=0"));
+        let ok = bench.response_to(ALICE, 200);
+        assert!(body(&ok).contains(says), "{number}");
+    }
+    for (number, reason) in [("drop", None), ("drop-reason", Some("Q.850"))] {
+        let mut bench = Bench::open();
+        talk(&mut bench, number);
+        bench.wait_s(2);
+        assert_eq!(bench.heard(), [""; 0], "{number}");
+        bench.wait_s(2);
+        let bye = bench.request_to(ALICE, "BYE");
+        let told = bye.headers.get(HeaderName::Reason);
+        assert_eq!(told.and_then(|r| r.split(';').next()), reason);
+    }
+    for (n, (number, status, header, value)) in [
+        ("overload", 503, HeaderName::RetryAfter, "30"),
+        ("moved", 302, HeaderName::Contact, "<sip:echo@10.0.0.9>"),
+        ("circle", 302, HeaderName::Contact, "<sip:circle@10.0.0.9>"),
+        ("420", 420, HeaderName::Unsupported, "100rel, timer"),
+        ("421", 421, HeaderName::Require, "no-such-extension"),
+        ("422", 422, HeaderName::MinSe, "3600"),
+        ("423", 423, HeaderName::MinExpires, "7200"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        bench.say(ALICE, &dial(number, 10 + n, "v=0"));
+        let refusal = bench.response_to(ALICE, status);
+        assert_eq!(refusal.headers.get(header), Some(value), "{number}");
+    }
+    bench.assert_forgets();
+}
+
+#[test]
+fn one_forgets_its_call_one_wants_no_ack_and_one_answers_too_late() {
+    let mut bench = Bench::open();
+    let ok = talk(&mut bench, "forgets");
+    bench.say(ALICE, &within(&ok, "INFO", 2, ""));
+    bench.response_to(ALICE, 481);
+    bench.say(ALICE, &within(&ok, "BYE", 3, ""));
+    bench.response_to(ALICE, 481);
+    bench.wait_s(PATIENCE * 4);
+    bench.sent.clear();
+    bench.assert_forgets();
+
+    let mut bench = Bench::open();
+    talk(&mut bench, "no-ack");
+    bench.wait_s(PATIENCE - 1);
+    let again = bench.sent.iter().filter(|sent| code(sent) == Some(200));
+    assert!(again.count() >= 7);
+    bench.wait_s(PATIENCE * 4);
+    bench.assert_forgets();
+
+    let mut bench = Bench::open();
+    bench.say(ALICE, &dial("late", 1, "v=0"));
+    bench.response_to(ALICE, 180);
+    bench.wait_s(3);
+    bench.sent.clear();
+    let cancel = Ask {
+        method: "CANCEL",
+        uri: "sip:late@10.0.0.9",
+        to: "<sip:late@10.0.0.9>",
+        call_id: "number-1",
+        branch: "z9hG4bKnumber1",
+        headers: "",
+        ..Ask::default()
+    };
+    bench.say(ALICE, &cancel.text());
+    let heard = bench.heard();
+    assert_eq!(heard, ["10.0.0.1 200 CANCEL", "10.0.0.1 200 INVITE"]);
+}
+
+#[test]
+fn messages_go_to_phones_come_back_from_the_echo_and_are_refused_for_nobody() {
+    let mut bench = Bench::open();
+    bench.register("alice", ALICE);
+    bench.register("bob", BOB);
+    let message = |to: &str, n: usize| {
+        Ask {
+            method: "MESSAGE",
+            uri: &format!("sip:{to}@board.test"),
+            branch: &format!("z9hG4bKmessage{n}"),
+            call_id: &format!("message-{n}"),
+            headers: "",
+            body: "hello",
+            ..Ask::default()
+        }
+        .text()
+        .replace("application/sdp", "text/plain")
+    };
+    bench.say(ALICE, &message("bob", 1));
+    let there = bench.request_to(BOB, "MESSAGE");
+    assert_eq!(there.body, b"hello");
+    bench.say(BOB, &reply(&there, 200, "b", ""));
+    bench.response_to(ALICE, 200);
+    bench.say(ALICE, &message("nobody", 2));
+    bench.response_to(ALICE, 404);
+    bench.say(ALICE, &message("echo", 3));
+    bench.response_to(ALICE, 200);
+    let back = bench.request_to(ALICE, "MESSAGE");
+    assert_eq!(back.body, b"hello");
+    assert_eq!(back.uri.to_string(), format!("sip:alice@{ALICE}"));
+    bench.say(ALICE, &message("480", 4));
+    bench.response_to(ALICE, 480);
 }

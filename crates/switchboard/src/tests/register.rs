@@ -121,17 +121,14 @@ fn a_repeat_is_answered_the_same_and_changes_nothing() {
 #[test]
 fn an_extension_that_is_asked_for_is_not_pretended() {
     let mut bench = Bench::open();
-    let text = register("Contact: <sip:a@10.0.0.1>\r\nRequire: outbound\r\n", 1);
+    let text = register("Contact: <sip:a@10.0.0.1>\r\nRequire: magic\r\n", 1);
     let refusal = answer(&mut bench, &text, 420);
-    assert_eq!(
-        refusal.headers.get(HeaderName::Unsupported),
-        Some("outbound")
-    );
+    assert_eq!(refusal.headers.get(HeaderName::Unsupported), Some("magic"));
     assert_eq!(bench.exchange.counts().bindings, 0);
 }
 
 /// Answers a challenge as a phone does.
-fn with_login(challenge: &Response, text: &str, user: &str, password: &str) -> String {
+pub(super) fn with_login(challenge: &Response, text: &str, user: &str, password: &str) -> String {
     let Ok(Message::Request(mut request)) = Message::parse(text.as_bytes()) else {
         panic!("a request");
     };
@@ -198,4 +195,170 @@ fn calls_need_the_password_too_and_it_stays_here() {
     let challenge = bench.response_to(BOB, 407);
     bench.say(BOB, &with_login(&challenge, &absent(4), "bob", "two"));
     bench.response_to(BOB, 480);
+}
+
+/// A REGISTER of a phone that keeps several ways open.
+fn with_ways(reg_id: u32, at: &str, cseq: u32) -> String {
+    let headers = format!(
+        "Contact: <sip:alice@{at};transport=tcp;ob>;reg-id={reg_id};+sip.instance=\"<urn:uuid:a>\"\r\n\
+         Supported: path, outbound, gruu\r\nExpires: 600\r\n"
+    );
+    register(&headers, cseq).replace("SIP/2.0/UDP 10.0.0.1:5060", &format!("SIP/2.0/TCP {at}"))
+}
+
+#[test]
+fn a_phone_keeps_two_ways_and_is_called_by_one_until_that_is_gone() {
+    let mut bench = Bench::open();
+    let (first, second) = ("10.0.0.1:6001", "10.0.0.1:6002");
+    for (n, at) in [first, second].into_iter().enumerate() {
+        let n = n as u32 + 1;
+        bench.say_by(Transport::Tcp, at, &with_ways(n, at, n));
+        let ok = bench.response_to(at, 200);
+        assert_eq!(ok.headers.get(HeaderName::Require), Some("outbound"));
+        assert_eq!(ok.headers.flow_timer(), Ok(120));
+        assert_eq!(ok.headers.service_routes().map(|r| r.len()), Ok(1));
+        let listed = ok.headers.contacts().expect("Contacts");
+        assert_eq!(listed.len(), n as usize);
+        let ids: Vec<_> = listed
+            .iter()
+            .filter_map(|c| c.params.get("reg-id"))
+            .collect();
+        assert!(ids.contains(&n.to_string().as_str()), "{ids:?}");
+        bench.wait_s(1);
+    }
+    let call = |n: u32| {
+        Ask {
+            uri: "sip:alice@board.test",
+            via: BOB,
+            call_id: &format!("ways-{n}"),
+            branch: &format!("z9hG4bKways{n}"),
+            ..Ask::default()
+        }
+        .text()
+    };
+    // By the newest way, and by it alone.
+    bench.say(BOB, &call(1));
+    let copy = bench.request_to(second, "INVITE");
+    assert!(
+        !bench
+            .heard()
+            .iter()
+            .any(|line| line.ends_with("INVITE") && line.starts_with("10.0.0.1 I"))
+    );
+    // It turns out to be gone: by the other, and the caller hears nothing of it.
+    let via = copy.headers.via_top().expect("a Via");
+    let error = sip_core::TransportError::Closed;
+    let branch = via.branch().expect("a branch");
+    bench
+        .exchange
+        .handle_transport_error(bench.now, branch, &error);
+    bench.wait_s(0);
+    bench.act();
+    let copy = bench.request_to(first, "INVITE");
+    bench.say_by(Transport::Tcp, first, &reply(&copy, 200, "a", first));
+    bench.response_to(BOB, 200);
+    // Known to be gone, it is not tried at all.
+    bench
+        .exchange
+        .handle_flow_closed(inbound(Transport::Tcp, second).flow);
+    bench.say(BOB, &call(2));
+    bench.request_to(first, "INVITE");
+    // A renewal of one way replaces that way alone.
+    let third = "10.0.0.1:6003";
+    bench.say_by(Transport::Tcp, third, &with_ways(2, third, 7));
+    let ok = bench.response_to(third, 200);
+    assert_eq!(ok.headers.contacts().map(|c| c.len()), Ok(2));
+}
+
+#[test]
+fn a_gruu_reaches_one_phone_and_a_temporary_one_tells_nobody_who_it_is() {
+    let mut bench = Bench::open();
+    bench.say_by(Transport::Tcp, ALICE, &with_ways(1, ALICE, 1));
+    let ok = bench.response_to(ALICE, 200);
+    let contact = ok.headers.contact().expect("a Contact");
+    let public = contact.params.get("pub-gruu").expect("one").to_owned();
+    let temporary = contact.params.get("temp-gruu").expect("one").to_owned();
+    assert_eq!(public, "sip:alice@board.test;gr=urn:uuid:a");
+    assert!(
+        !temporary.contains("alice") && temporary.ends_with(";gr"),
+        "{temporary}"
+    );
+    bench.register_contact(
+        Transport::Udp,
+        "alice",
+        DAVE,
+        &format!("<sip:alice@{DAVE}>"),
+    );
+    for (n, uri) in [&public, &temporary].into_iter().enumerate() {
+        let ask = Ask {
+            uri,
+            via: BOB,
+            call_id: &format!("gruu-{n}"),
+            branch: &format!("z9hG4bKgruu{n}"),
+            ..Ask::default()
+        };
+        bench.say(BOB, &ask.text());
+        let copy = bench.request_to(ALICE, "INVITE");
+        assert_eq!(copy.uri.host.to_string(), "10.0.0.1");
+        assert!(!bench.sent.iter().any(|sent| sent.to == addr(DAVE)));
+    }
+    for (n, (uri, status)) in [
+        ("sip:alice@board.test;gr=urn:uuid:other", 480),
+        ("sip:tgruu.0000@board.test;gr", 404),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ask = Ask {
+            uri,
+            via: BOB,
+            branch: &format!("z9hG4bKnogruu{n}"),
+            ..Ask::default()
+        };
+        bench.say(BOB, &ask.text());
+        bench.response_to(BOB, status);
+    }
+}
+
+#[test]
+fn a_path_is_kept_and_gone_by() {
+    let mut bench = Bench::open();
+    let edge = "<sip:edge@10.0.0.3:5060;lr;ob>";
+    let headers = format!(
+        "Contact: <sip:alice@192.168.0.7>\r\nPath: {edge}\r\nSupported: path\r\nExpires: 600\r\n"
+    );
+    bench.say(
+        CAROL,
+        &register(&headers, 1).replace("10.0.0.1:5060;branch", "10.0.0.3:5060;branch"),
+    );
+    let ok = bench.response_to(CAROL, 200);
+    assert_eq!(ok.headers.get(HeaderName::Path), Some(edge));
+    let ask = Ask {
+        uri: "sip:alice@board.test",
+        via: BOB,
+        ..Ask::default()
+    };
+    bench.say(BOB, &ask.text());
+    let copy = bench.request_to(CAROL, "INVITE");
+    assert_eq!(copy.headers.get(HeaderName::Route), Some(edge));
+    assert_eq!(copy.uri.to_string(), "sip:alice@192.168.0.7");
+}
+
+#[test]
+fn ways_through_a_proxy_that_does_not_keep_them_are_refused_or_plain() {
+    let mut bench = Bench::open();
+    let through = |text: &str| {
+        text.replacen(
+            "Max-Forwards",
+            "Via: SIP/2.0/TCP 192.168.0.7;branch=z9hG4bKin\r\nMax-Forwards",
+            1,
+        )
+    };
+    let required =
+        with_ways(1, ALICE, 1).replace("Supported: path", "Require: outbound\r\nSupported: path");
+    bench.say_by(Transport::Tcp, ALICE, &through(&required));
+    bench.response_to(ALICE, 439);
+    bench.say_by(Transport::Tcp, ALICE, &through(&with_ways(1, ALICE, 2)));
+    let ok = bench.response_to(ALICE, 200);
+    assert!(!ok.headers.has(HeaderName::Require));
 }
