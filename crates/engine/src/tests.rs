@@ -8,6 +8,7 @@ mod farewells;
 mod floods;
 mod flows;
 mod house;
+mod keepalive;
 mod limits;
 mod logins;
 mod messages;

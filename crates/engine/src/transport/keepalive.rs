@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ractor::ActorId;
+use sip_core::registration::Registered;
 use sip_core::{FlowId, Path, Transport};
 use wire::Keepalive;
 
@@ -20,7 +21,7 @@ const DATAGRAMS: Duration = Duration::from_secs(29);
 /// The same on streams (RFC 5626 §4.4.1).
 const STREAMS: Duration = Duration::from_secs(120);
 /// No server may ask for more.
-const AT_MOST_EVERY: Duration = Duration::from_secs(10);
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// A way to be kept open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,17 @@ struct Alive {
 }
 
 impl Way {
+    /// The way that a registration stands on.
+    pub(crate) fn of(registered: &Registered) -> Self {
+        Self {
+            flow: registered.flow,
+            path: registered.path,
+            timer: registered.flow_timer,
+            outbound: registered.outbound,
+            mapped: registered.mapped,
+        }
+    }
+
     fn every(&self) -> Duration {
         let usual = match self.path.transport {
             Transport::Udp => DATAGRAMS,
