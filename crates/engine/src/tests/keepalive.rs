@@ -68,7 +68,7 @@ async fn a_connection_to_the_registrar_is_kept_alive_and_the_pong_is_no_garbage(
     let alice = account("sip:alice@alpha.test", at, |settings| {
         settings.transport = Some(Transport::Tcp);
     });
-    let mut house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;
+    let house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;
     let serving = async {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let mut framer = StreamFramer::default();
