@@ -34,13 +34,13 @@ TEXT = [
 
 ICONS = """
 arrow-bend-up-right arrow-clockwise arrow-down-left arrow-left arrow-up-right arrows-left-right
-arrows-merge backspace bell-slash broadcast caret-down caret-right chat-text check check-circle
-clock-counter-clockwise copy dots-nine envelope-simple eye eye-slash funnel gear-six hand-waving
+arrows-merge backspace broadcast caret-down caret-right chat-text check check-circle
+clock-counter-clockwise copy dots-nine eye eye-slash funnel gear-six 
 hourglass info keyboard lightning list-bullets lock-simple lock-simple-open magnifying-glass
-microphone microphone-slash paper-plane-right pause pencil-simple phone phone-call
-phone-disconnect phone-incoming phone-outgoing phone-plus phone-transfer phone-x play plus
-prohibit record shield shield-check shield-warning speaker-high speaker-slash stack trash
-user-circle voicemail warning warning-circle x
+microphone microphone-slash pause pencil-simple phone phone-call
+phone-disconnect phone-incoming phone-outgoing phone-transfer phone-x play plus
+record shield shield-check shield-warning speaker-high speaker-slash stack trash
+user-circle warning warning-circle x
 """.split()
 
 

@@ -351,6 +351,51 @@ pub(crate) fn clear_history(name: &str) -> String {
 pub(crate) const CLEAR_HISTORY_TEXT: &str = "The list of calls is deleted. This cannot be undone.";
 pub(crate) const CLEAR_HISTORY_NOW: &str = "Forget";
 
+// Around an account
+pub(crate) const SERVERS: &str = "Servers";
+pub(crate) const SERVER_UNTRIED: &str = "Not tried";
+pub(crate) const SERVER_IN_USE: &str = "In use";
+pub(crate) const SERVER_WORKING: &str = "Works";
+pub(crate) const SERVER_RESTING: &str = "Rests";
+pub(crate) const FLOWS: &str = "Ways to the server";
+pub(crate) const MAILBOX: &str = "Mailbox";
+pub(crate) const MESSAGES: &str = "Messages";
+pub(crate) const WATCHED: &str = "Watched";
+pub(crate) const LAMP_UNKNOWN: &str = "Unknown";
+pub(crate) const LAMP_IDLE: &str = "Free";
+pub(crate) const LAMP_CALLING: &str = "Calls somebody";
+pub(crate) const LAMP_RINGING: &str = "Rings";
+pub(crate) const LAMP_TALKING: &str = "Talks";
+pub(crate) const BINDINGS: &str = "Registered under this address";
+pub(crate) const BINDINGS_TEXT: &str = "The registrar has not been asked which phones it knows.";
+pub(crate) const BINDING_OWN: &str = "This phone";
+pub(crate) const BINDING_OTHER: &str = "Another phone";
+pub(crate) const LIST_BINDINGS: &str = "Ask the registrar";
+pub(crate) const CLEAR_BINDINGS: &str = "Remove all";
+pub(crate) const CLEAR_BINDINGS_TIP: &str =
+    "Removes every phone under this address, then signs this one in again";
+pub(crate) const PASSED_OVER: &str = "Passed over by this organisation";
+pub(crate) const CERTIFICATE_OF: &str = "Certificate of";
+pub(crate) const SIGNED_BY: &str = "Signed by";
+pub(crate) const FINGERPRINT: &str = "SHA-256";
+pub(crate) const TRUST: &str = "Trust this certificate…";
+pub(crate) const TRUST_NOW: &str = "Trust";
+pub(crate) const TRUST_TEXT: &str = "Do this only when whoever runs the server tells you the same \
+fingerprint. Another certificate there is an alarm from then on.";
+
+pub(crate) fn trust_certificate(host: &str) -> String {
+    format!("Trust the certificate of {host}?")
+}
+
+pub(crate) fn waiting(waiting: &model::WaitingView) -> String {
+    match (waiting.waiting, waiting.new) {
+        (false, _) => "None wait".to_owned(),
+        (true, 0) => "Some wait".to_owned(),
+        (true, n) if waiting.urgent > 0 => format!("{n} new, {} urgent", waiting.urgent),
+        (true, n) => format!("{n} new"),
+    }
+}
+
 // Account form
 pub(crate) const NEW_ACCOUNT: &str = "New account";
 pub(crate) const EDIT_ACCOUNT: &str = "Edit account";

@@ -54,6 +54,15 @@ pub enum Question {
     RemoveTenant(TenantId),
     /// Forget the history of this organisation?
     ClearHistory(TenantId),
+    /// Trust this certificate for this host, whatever is wrong with it?
+    TrustCertificate {
+        /// Whose accounts trust it then.
+        tenant: TenantId,
+        /// The name of the server.
+        host: String,
+        /// SHA-256 over the certificate.
+        fingerprint: String,
+    },
 }
 
 /// Whom the peer of a call is to call instead, while that is typed.

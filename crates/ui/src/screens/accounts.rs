@@ -3,7 +3,7 @@
 use egui::{Align, Frame, Margin, Rect, Response, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
 use model::{AccountView, Command, DtmfMode, RegistrationState, SrtpPolicy, Transport};
 
-use super::{Bar, Kit, Room, account_list, part};
+use super::{Bar, Kit, Room, account_list, account_more, part};
 use crate::account_form::{AccountForm, Faults};
 use crate::format;
 use crate::theme::Theme;
@@ -131,6 +131,7 @@ fn details(
             }
         });
     }
+    account_more::show(ui, kit, data, account);
     ui.add_space(24.0);
     server(ui, kit, data, window, account);
     ui.add_space(32.0);
@@ -208,6 +209,7 @@ fn state_card(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &Acc
                     ui.add_space(4.0);
                     paragraph(ui, failure.next_step(), t.body(), t.muted);
                 }
+                account_more::certificate(ui, kit, window, account, failure);
                 ui.add_space(4.0);
             }
         });

@@ -1,6 +1,7 @@
 //! The screens and the shell around them.
 
 mod account_list;
+mod account_more;
 mod accounts;
 mod call_card;
 mod dial;

@@ -287,6 +287,24 @@ fn question(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
             strings::CLEAR_HISTORY_NOW,
             Command::ClearHistory { tenant: id.clone() },
         ),
+        Question::TrustCertificate {
+            tenant,
+            host,
+            fingerprint,
+        } => (
+            strings::trust_certificate(host),
+            strings::TRUST_TEXT,
+            strings::TRUST_NOW,
+            Command::TrustCertificate {
+                tenant: tenant.clone(),
+                host: host.clone(),
+                fingerprint: fingerprint.clone(),
+            },
+        ),
+    };
+    let fingerprint = match &question {
+        Question::TrustCertificate { fingerprint, .. } => Some(fingerprint.as_str()),
+        _ => None,
     };
     let modal = Modal::new(Id::unique("question"))
         .backdrop_color(egui::Color32::from_black_alpha(if t.dark {
@@ -300,6 +318,9 @@ fn question(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
             ui.spacing_mut().item_spacing.y = 8.0;
             paragraph(ui, &title, t.large_strong(), t.text);
             paragraph(ui, text, t.body(), t.muted);
+            if let Some(fingerprint) = fingerprint {
+                paragraph(ui, fingerprint, t.mono(), t.text);
+            }
             ui.add_space(8.0);
             let mut bar = Bar::new(ui, t.px(32.0), 8.0);
             let go = Button::new(Kind::Danger, deed).height(32.0);

@@ -715,3 +715,36 @@ fn sound_that_is_not_there_is_said_where_it_would_be_ready() {
     assert_eq!(said(true, false), ["No speaker"]);
     assert_eq!(said(false, false), ["No microphone, no speaker"]);
 }
+
+#[test]
+fn a_certificate_is_trusted_only_after_its_fingerprint_was_shown() {
+    let fingerprint = vec!["AB"; 32].join(":");
+    let mut failure = refused();
+    failure.certificate = Some(Box::new(CertificateView {
+        host: "pbx.acme.example".to_owned(),
+        fingerprint: fingerprint.clone(),
+        fault: CertificateFault::SelfSigned,
+        subject: "CN=pbx.acme.example".to_owned(),
+        issuer: "CN=pbx.acme.example".to_owned(),
+        names: Vec::new(),
+        not_before: Timestamp(0),
+        not_after: Timestamp(0),
+        remembered: None,
+    }));
+    let mut snapshot = snapshot();
+    snapshot.accounts[2].failure = Some(failure);
+    let mut state = state_of(snapshot);
+    state.window.screen = Screen::Accounts;
+    state.window.account = Some(AccountId::new("a3"));
+    let mut harness = shown(state);
+    harness.get_by_label("Trust this certificate…").click();
+    assert_eq!(commands(&mut harness), []);
+    assert!(harness.query_by_label(&fingerprint).is_some());
+    harness.get_by_label("Trust").click();
+    let trust = Command::TrustCertificate {
+        tenant: TenantId::new("acme"),
+        host: "pbx.acme.example".to_owned(),
+        fingerprint,
+    };
+    assert_eq!(commands(&mut harness), [trust]);
+}

@@ -395,6 +395,64 @@ fn account_refused() {
 }
 
 #[test]
+fn account_with_servers_mailbox_and_lamps() {
+    both("account_around", [1100.0, 900.0], |theme| {
+        let mut snapshot = base(theme);
+        let target = |address: &str, state, reason: Option<&str>| TargetView {
+            address: address.to_owned(),
+            host: "sip.acme.example".to_owned(),
+            priority: 10,
+            weight: 0,
+            state,
+            since: None,
+            until: reason.map(|_| at("2026-11-20T14:33:07Z")),
+            reason: reason.map(str::to_owned),
+        };
+        let lamp = |watched: &str, lamp| LampView {
+            watched: watched.into(),
+            lamp,
+            ..LampView::default()
+        };
+        let account = &mut snapshot.accounts[0];
+        account.targets = vec![
+            target("udp:192.0.2.17:5060", TargetState::InUse, None),
+            target(
+                "udp:192.0.2.18:5060",
+                TargetState::Resting,
+                Some("no answer"),
+            ),
+        ];
+        account.waiting = Some(WaitingView {
+            waiting: true,
+            new: 3,
+            urgent: 1,
+            ..WaitingView::default()
+        });
+        account.lamps = vec![
+            lamp("bob@acme.example", LampState::Talking),
+            lamp("carol@acme.example", LampState::Ringing),
+            lamp("200", LampState::Idle),
+        ];
+        account.bindings = vec![
+            BindingView {
+                uri: "sip:reception-1f@192.0.2.5:5060".into(),
+                own: true,
+                expires_at: Some(at("2026-11-20T14:40:30Z")),
+            },
+            BindingView {
+                uri: "sip:reception@192.0.2.91:5060".into(),
+                own: false,
+                expires_at: None,
+            },
+        ];
+        snapshot.tenants[0].traffic.limited = 412;
+        let mut state = on(Screen::Accounts, snapshot);
+        state.window.account = Some(AccountId::new("a1"));
+        state
+    });
+}
+
+#[test]
 fn account_registered_with_an_answer_to_options() {
     let mut state = on(Screen::Accounts, base(ThemeChoice::Light));
     state.window.account = Some(AccountId::new("a1"));
