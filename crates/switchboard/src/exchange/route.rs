@@ -438,10 +438,12 @@ impl Exchange {
         let listening = self.listening.iter().any(|(_, local)| local.port() == port);
         let ours = match host.ip() {
             Some(ip) => self.is_our_ip(ip),
+            // A name that the table does not know is one by which we were found: whoever sent this here looked it up.
+            // It leads nowhere else, since we ask no name server.
             None => self
                 .hosts
                 .find(&host.to_string())
-                .is_some_and(|addr| self.is_ours(&addr)),
+                .is_none_or(|addr| self.is_ours(&addr)),
         };
         listening && ours
     }
