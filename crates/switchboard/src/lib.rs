@@ -3,8 +3,19 @@
 //! A switchboard is usable from the first second without any file: everybody may register by any
 //! name, names call each other, and a few numbers are answered by the switchboard itself
 //! ([`NUMBERS`]). With a user file it asks for passwords; with a host table it forwards to other
-//! machines by name. It is a registrar (RFC 3261 §10.3), a stateful forking proxy (§16) that stays
-//! on the route, and a user agent server for its own numbers.
+//! machines by name. It is
+//!
+//! - a registrar (RFC 3261 §10.3) that keeps several ways to a phone (RFC 5626), gives it URIs that
+//!   reach it from anywhere (RFC 5627) and keeps the proxies in between (RFC 3327);
+//! - a stateful forking proxy (§16) that stays on the route: what belongs to a dialog goes where the
+//!   dialog was made, by a token that nobody else can write, and nobody is carried anywhere else;
+//! - a teller of calls (RFC 4235), waiting messages (RFC 3842), presence (RFC 3856, RFC 3903) and
+//!   bindings (RFC 3680);
+//! - a user agent server for its own numbers, of which many are broken on purpose, one for each way
+//!   that a call can fail. `tipring switchboard --numbers` prints them.
+//!
+//! Each source of messages has a bucket and a share of what can be kept. Questions, challenges and
+//! refusals are answered without keeping anything, so that a flood of them takes nothing from others.
 //!
 //! [`exchange`](self) decides without sockets and clocks; [`Switchboard`] gives it both.
 
