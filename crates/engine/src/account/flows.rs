@@ -172,7 +172,6 @@ impl AccountState {
 
     fn on_registered(&mut self, index: usize, registered: Registered) {
         let path = registered.path;
-        self.keep_open(index, Some(Way::of(&registered)));
         self.unbound = None;
         self.note_grant(registered.granted);
         let granted_s = u32::try_from(registered.granted.as_secs()).unwrap_or(u32::MAX);
@@ -306,15 +305,6 @@ impl AccountState {
         {
             self.keep_open(index, None);
         }
-        self.keep_open(index, None);
-    }
-
-    /// The way of this flow is to be kept open; `None` is none any more.
-    fn keep_open(&self, index: usize, way: Option<Way>) {
-        let owner = self.owner.clone();
-        let which = u32::try_from(index).unwrap_or(u32::MAX);
-        let keep_alive = TransportMsg::KeepAlive { owner, which, way };
-        let _ = self.args.transport.cast(keep_alive);
     }
 
     fn show_bindings(&mut self, bindings: &[BoundContact]) {

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ractor::ActorId;
-use sip_core::registration::Registered;
 use sip_core::{FlowId, Path, Transport};
 use wire::Keepalive;
 
@@ -46,17 +45,6 @@ struct Alive {
 }
 
 impl Way {
-    /// The way that a registration stands on.
-    pub(crate) fn of(registered: &Registered) -> Self {
-        Self {
-            flow: registered.flow,
-            path: registered.path,
-            timer: registered.flow_timer,
-            outbound: registered.outbound,
-            mapped: registered.mapped,
-        }
-    }
-
     fn every(&self) -> Duration {
         let usual = match self.path.transport {
             Transport::Udp => DATAGRAMS,
