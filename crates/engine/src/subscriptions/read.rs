@@ -199,6 +199,8 @@ impl SubscriptionsState {
     fn say(&mut self, what: What, sentence: Option<String>) {
         match what {
             What::Mailbox => self.seen.waiting_sentence = sentence,
+            // Where calls are watched too, the lamp is known without presence, and many servers have none.
+            What::Presence(_) if self.args.settings.watch.calls() => {}
             What::Calls(place) | What::Presence(place) => {
                 if let Some(view) = self.seen.lamps.get_mut(place) {
                     view.sentence = sentence;
