@@ -386,7 +386,9 @@ fn interface_address(name: &str) -> Option<SocketAddr> {
         if let Some(v4) = address.as_sockaddr_in() {
             return Some(SocketAddr::from((v4.ip(), 0)));
         }
-        let v6 = address.as_sockaddr_in6().map(|v6| v6.ip());
+        let v6 = address
+            .as_sockaddr_in6()
+            .map(nix::sys::socket::SockaddrIn6::ip);
         ipv6 = ipv6.or(v6.filter(|ip| !ip.is_unicast_link_local()));
     }
     ipv6.map(|ip| SocketAddr::from((ip, 0)))

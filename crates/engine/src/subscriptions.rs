@@ -151,7 +151,7 @@ impl Actor for SubscriptionsActor {
         let mut state = SubscriptionsState {
             seen: Seen {
                 lamps: items::dark_lamps(&args.settings),
-                presence: publishes.then(|| OwnPresence {
+                presence: publishes.then_some(OwnPresence {
                     published: false,
                     sentence: None,
                     ..presence
@@ -406,8 +406,8 @@ impl SubscriptionsState {
             Delivery::Unsent { branch, error } => {
                 let at = now();
                 self.each(|item| {
-                    item.object
-                        .handle_transport_error(at, &branch, error.clone())
+                    let object = &mut item.object;
+                    object.handle_transport_error(at, &branch, error.clone());
                 });
             }
             // The registration finds another way and says so.

@@ -91,7 +91,7 @@ pub(crate) enum TenantMsg {
     /// An account learned something.
     AccountFacts {
         account: AccountId,
-        facts: AccountFacts,
+        facts: Box<AccountFacts>,
     },
     /// An account with new settings has had its time to sign out.
     StopAccount(ActorRef<AccountMsg>),
@@ -323,7 +323,7 @@ impl Actor for TenantActor {
             }
             TenantMsg::AccountFacts { account, facts } => {
                 if let Some(account) = state.accounts.get_mut(&account) {
-                    account.facts = facts;
+                    account.facts = *facts;
                 }
             }
             // Ended long ago unless the registrar is silent.

@@ -1,6 +1,6 @@
 //! What notifications say, and what answers mean.
 
-use event_bodies::dialog_info::{DialogEntry, DialogInfo, Lamp};
+use event_bodies::dialog_info::{DialogEntry, DialogInfo, DialogTable, Lamp};
 use event_bodies::message_summary::{MessageClass, MessageSummary};
 use event_bodies::presence::{ON_THE_PHONE, Presence, Tuple};
 use event_bodies::{Applied, presence};
@@ -13,6 +13,8 @@ use sip_core::events::{
 };
 
 use super::SubscriptionsState;
+use sip_message::StatusCode;
+
 use super::items::{Notable, Object, What};
 use crate::wake::now;
 use crate::wall;
@@ -29,7 +31,7 @@ impl SubscriptionsState {
             _ if !present => {}
             Notable::Asked(SubscriptionEvent::Trying) => {
                 // It counts its documents anew.
-                self.table(number, |table| table.clear());
+                self.table(number, DialogTable::clear);
             }
             Notable::Asked(event) => {
                 self.settled(number);
@@ -49,11 +51,7 @@ impl SubscriptionsState {
         }
     }
 
-    fn table(
-        &mut self,
-        number: u64,
-        act: impl FnOnce(&mut event_bodies::dialog_info::DialogTable),
-    ) {
+    fn table(&mut self, number: u64, act: impl FnOnce(&mut DialogTable)) {
         if let Some(item) = self.items.iter_mut().find(|item| item.number == number) {
             act(&mut item.table);
         }
@@ -179,7 +177,7 @@ impl SubscriptionsState {
 
     /// Nothing is known any more.
     fn darken(&mut self, number: u64, what: What) {
-        self.table(number, |table| table.clear());
+        self.table(number, DialogTable::clear);
         match what {
             What::Calls(place) => {
                 if let Some(view) = self.seen.lamps.get_mut(place) {
@@ -328,7 +326,7 @@ fn said(what: What, fault: &Fault) -> String {
         What::Presence(_) => "presence",
         What::Own => "your presence",
     };
-    match fault.status().map(|status| status.code()) {
+    match fault.status().map(StatusCode::code) {
         Some(405 | 489 | 501) => format!("The server does not offer {thing} ({fault})."),
         Some(403 | 603) => format!("The server does not allow {thing} ({fault})."),
         Some(404 | 604) => format!("The server knows no such address ({fault})."),
