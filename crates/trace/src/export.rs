@@ -99,7 +99,7 @@ pub fn json(records: &[TraceRecord], options: &RedactOptions) -> Result<String, 
 
 /// Searches all that a record brings into the export. Times, numbers and the words of the format are
 /// ours and are not searched: a user may be called `00000` or `direction`.
-fn checked(record: TraceRecord, redactor: &Redactor) -> Result<TraceRecord, Leak> {
+pub(crate) fn checked(record: TraceRecord, redactor: &Redactor) -> Result<TraceRecord, Leak> {
     let account = record.account.as_ref().map_or("", |id| id.as_str());
     let leaks = |texts: &[&str]| texts.iter().map(|text| redactor.leaks(text).len()).sum();
     let count: usize = match &record.body {

@@ -3,7 +3,7 @@
 //! ```text
 //! engine ─ record ─▶ store::Recorder ─┬▶ ring in memory ─▶ summary ─▶ query ─▶ list
 //!                                     └▶ segment files             └▶ ladder ─▶ picture, text
-//!                                                        redact ─▶ export ─▶ text, JSON
+//!                                                        redact ─▶ export, pcapng ─▶ text, JSON, Wireshark
 //! ```
 //!
 //! Only [`store`] touches files; the rest is pure and works on [`model::TraceRecord`]s.
@@ -14,6 +14,7 @@
 
 pub mod export;
 pub mod ladder;
+pub mod pcapng;
 pub mod query;
 pub mod redact;
 pub mod store;
