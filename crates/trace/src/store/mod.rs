@@ -8,6 +8,7 @@
 
 mod format;
 mod segments;
+mod tapes;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::time::Duration;
 use model::{AccountId, CallId, TenantId, Timestamp, TraceBody, TraceRecord};
 
 use segments::Segments;
+pub use tapes::{Tapes, read_tape};
 
 /// How much is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
