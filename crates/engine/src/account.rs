@@ -13,6 +13,7 @@ use model::{
     Private, RegistrationState, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use replay::Taped;
 use secrecy::SecretString;
 use sip_core::registration::{FlowEvent, FlowSet, RegistrationConfig};
 use sip_core::{Inbound, Path};
@@ -137,7 +138,7 @@ struct Standing {
 pub(crate) struct AccountState {
     args: AccountArgs,
     owner: Owner,
-    registration: FlowSet,
+    registration: Taped<FlowSet>,
     events: VecDeque<FlowEvent>,
     /// What each flow learned of the registrar, while it stands.
     standing: Vec<Option<Standing>>,

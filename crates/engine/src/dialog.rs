@@ -26,6 +26,7 @@ use model::{
     Failure, FailureKind, MediaSecurity, MediaStats, Outcome, Party, Private, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use replay::{Sink, Taped};
 use secrecy::SecretString;
 use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, EndKind, Fit, ReferId};
 use sip_core::dispatch::ServerKey;
@@ -239,7 +240,7 @@ enum Phase {
     /// The way to the peer is looked for; there is no INVITE yet.
     Finding(Box<CallConfig>),
     /// The protocol's call.
-    Calling(Box<Call>),
+    Calling(Box<Taped<Call>>),
     /// It never became one.
     Over,
 }
@@ -524,7 +525,8 @@ impl DialogState {
             .unwrap_or_default()
             .to_owned();
         let path = inbound.path.clone();
-        match Call::incoming(at, request.clone(), inbound, config, &self.shared.seed()) {
+        let (seed, tape) = (self.shared.seed(), self.tape());
+        match Taped::incoming(at, request.clone(), inbound, config, &seed, tape) {
             Ok(call) => {
                 self.phase = Phase::Calling(Box::new(call));
                 self.claim(server_key);
@@ -560,9 +562,19 @@ impl DialogState {
             return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
         }
         let offer = self.media.as_mut().map(MediaLeg::first_offer);
-        let call = Call::outgoing(now(), *config, offer, &self.shared.seed());
+        let (seed, tape) = (self.shared.seed(), self.tape());
+        let call = Taped::outgoing(now(), *config, offer, &seed, tape);
         self.phase = Phase::Calling(Box::new(call));
         self.claim(None);
+    }
+
+    /// What goes into the call is written down, so that it can be played again.
+    fn tape(&self) -> Option<(String, Sink)> {
+        drive::tape(
+            &self.shared,
+            &self.recorder,
+            &format!("call {}", self.view.id.0),
+        )
     }
 
     /// The call failed before anything was sent.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ractor::ActorRef;
+use replay::Sink;
 use sip_core::{Output, ResolveId, Transport};
 use sip_message::Uri;
 use wire::ClientTls;
 
+use crate::recorder::RecorderMsg;
+use crate::shared::{Service, Shared};
 use crate::transport::{Owner, TransportMsg};
 
 /// Where the outputs of a protocol object go.
@@ -69,6 +72,22 @@ impl Questions {
     pub(crate) fn on_answer(&mut self, id: ResolveId) {
         self.0.retain(|question| question.id != id);
     }
+}
+
+/// The tape of a protocol object that is made now, where records are kept: its name and where its lines
+/// go. The name is another one after each start of the program.
+pub(crate) fn tape(
+    shared: &Shared,
+    recorder: &Arc<Service<RecorderMsg>>,
+    what: &str,
+) -> Option<(String, Sink)> {
+    shared.trace_dir.as_ref()?;
+    let recorder = Arc::clone(recorder);
+    let name = format!("{what} {}", crate::wall());
+    Some((
+        name,
+        Box::new(move |line| recorder.cast(RecorderMsg::Tape(line))),
+    ))
 }
 
 /// Polls until the object answers with its deadline: sends go out, questions are asked, events are

@@ -10,6 +10,7 @@ use model::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::Path;
+use trace::store::Tapes;
 use trace::{Recorder, RecorderLimits};
 
 use crate::hub::Hub;
@@ -48,6 +49,8 @@ pub(crate) enum RecorderMsg {
         /// Its Call-ID.
         sip_call_id: Option<String>,
     },
+    /// A line of the tape of a protocol object.
+    Tape(String),
     /// Tell the clients what has gathered.
     Flush,
     /// Fail, so that the supervisor's answer can be seen.
@@ -111,6 +114,8 @@ pub(crate) struct RecorderArgs {
 pub(crate) struct RecorderState {
     args: RecorderArgs,
     recorder: Recorder,
+    /// What went into the protocol objects; none without a folder, and none past the first fault.
+    tapes: Option<Tapes>,
     gathered: Vec<TraceRecord>,
     gathered_bytes: usize,
     /// Set while a [`RecorderMsg::Flush`] is to come.
@@ -132,9 +137,15 @@ impl Actor for RecorderActor {
             ..RecorderLimits::default()
         };
         let recorder = Recorder::open_with(args.tenant.clone(), args.dir.as_deref(), limits);
+        // The recorder tells of a folder that cannot be used.
+        let tapes = args
+            .dir
+            .as_deref()
+            .and_then(|dir| Tapes::open(dir, &args.tenant).ok());
         let mut state = RecorderState {
             args,
             recorder,
+            tapes,
             gathered: Vec::new(),
             gathered_bytes: 0,
             flushing: false,
@@ -179,12 +190,14 @@ impl Actor for RecorderActor {
                 };
                 state.keep(&myself, time, account, call, body);
             }
+            RecorderMsg::Tape(line) => state.tape(|tapes| tapes.write(&line)),
             #[cfg(test)]
             RecorderMsg::Crash => panic!("told to fail"),
             RecorderMsg::Flush => {
                 state.flushing = false;
                 state.hand_out();
                 state.recorder.flush();
+                state.tape(Tapes::flush);
                 state.report_trouble();
             }
         }
@@ -197,11 +210,21 @@ impl Actor for RecorderActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         state.recorder.flush();
+        state.tape(Tapes::flush);
         Ok(())
     }
 }
 
 impl RecorderState {
+    /// A disk that takes no more ends the tapes; of the disk the recorder tells.
+    fn tape(&mut self, write: impl FnOnce(&mut Tapes) -> std::io::Result<()>) {
+        if let Some(tapes) = &mut self.tapes
+            && write(tapes).is_err()
+        {
+            self.tapes = None;
+        }
+    }
+
     fn keep(
         &mut self,
         myself: &ActorRef<RecorderMsg>,

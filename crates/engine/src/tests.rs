@@ -3,6 +3,7 @@
 mod callers;
 mod calls;
 mod closed_ports;
+mod connections;
 mod early;
 mod farewells;
 mod floods;
@@ -23,5 +24,6 @@ mod servers;
 mod size;
 mod strangers;
 mod supervision;
+mod tapes;
 mod transfers;
 mod watching;

@@ -40,14 +40,14 @@ fn ways(args: &AccountArgs) -> Vec<Option<Uri>> {
     ways.iter().cloned().cycle().take(wanted).collect()
 }
 
-pub(super) fn flow_set(args: &AccountArgs) -> FlowSet {
+pub(super) fn flow_set(args: &AccountArgs) -> Taped<FlowSet> {
     let config = config(args);
     let seed = args.shared.seed();
-    if args.settings.flows == 0 && args.identity.more_proxies.is_empty() {
-        FlowSet::plain(&config, &seed)
-    } else {
-        FlowSet::along(&config, &ways(args), &seed)
-    }
+    let name = format!("registration of {}", args.id.as_str());
+    let tape = drive::tape(&args.shared, &args.recorder, &name);
+    let plain = args.settings.flows == 0 && args.identity.more_proxies.is_empty();
+    let ways = (!plain).then(|| ways(args));
+    Taped::flows(now(), &config, ways.as_deref(), &seed, tape)
 }
 
 fn config(args: &AccountArgs) -> RegistrationConfig {

@@ -181,3 +181,62 @@ pub(super) fn answer(request: &Request, line: &str, more: &str, body: &str) -> S
     ));
     text
 }
+
+/// SIP by hand over a connection.
+pub(super) mod stream {
+    use std::time::Duration;
+
+    use sip_message::framer::{Frame, StreamFramer};
+    use sip_message::{Message, Method, Request, Response, StatusCode};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    pub(in crate::tests) async fn write(stream: &mut TcpStream, text: &str) {
+        stream
+            .write_all(text.as_bytes())
+            .await
+            .expect("it can be written");
+    }
+
+    /// The next request of this method.
+    pub(in crate::tests) async fn request(stream: &mut TcpStream, method: Method) -> Request {
+        loop {
+            if let Message::Request(request) = message(stream).await
+                && request.method == method
+            {
+                return request;
+            }
+        }
+    }
+
+    /// The next response with this status.
+    pub(in crate::tests) async fn response(stream: &mut TcpStream, status: StatusCode) -> Response {
+        loop {
+            if let Message::Response(response) = message(stream).await
+                && response.status == status
+            {
+                return response;
+            }
+        }
+    }
+
+    /// The next message, without a byte of the one behind it.
+    async fn message(stream: &mut TcpStream) -> Message {
+        let mut framer = StreamFramer::default();
+        let mut octet = [0];
+        loop {
+            while let Some(frame) = framer.poll().expect("it is SIP") {
+                if let Frame::Message(bytes) = frame {
+                    return Message::parse(&bytes).expect("it is SIP");
+                }
+            }
+            let reading = stream.read(&mut octet);
+            let length = tokio::time::timeout(Duration::from_secs(5), reading)
+                .await
+                .expect("something comes")
+                .expect("the connection lives");
+            assert!(length > 0, "the connection ended before a message came");
+            framer.push(&octet[..length]);
+        }
+    }
+}

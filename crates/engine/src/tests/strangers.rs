@@ -6,7 +6,7 @@ use model::{CallState, Command, Direction, Outcome};
 use sip_message::{Message, Method, StatusCode};
 
 use super::house::{House, tenant, tone};
-use super::peer::{Peer, SDP, answer, carol, free_addr, to_tag};
+use super::peer::{Peer, SDP, answer, carol, free_addr, stream, to_tag};
 use crate::GivenAccount;
 
 /// Dan calls carol and she answers.
@@ -263,44 +263,4 @@ async fn a_connection_that_breaks_in_a_call_is_replaced() {
         (Direction::Outgoing, None)
     );
     house.close().await;
-}
-
-/// SIP by hand over a connection.
-mod stream {
-    use std::time::Duration;
-
-    use sip_message::framer::{Frame, StreamFramer};
-    use sip_message::{Message, Method, Request};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    pub(super) async fn write(stream: &mut TcpStream, text: &str) {
-        stream
-            .write_all(text.as_bytes())
-            .await
-            .expect("it can be written");
-    }
-
-    /// The next request of this method.
-    pub(super) async fn request(stream: &mut TcpStream, method: Method) -> Request {
-        let mut framer = StreamFramer::default();
-        let mut chunk = [0; 4_096];
-        loop {
-            while let Some(frame) = framer.poll().expect("it is SIP") {
-                if let Frame::Message(bytes) = frame
-                    && let Ok(Message::Request(request)) = Message::parse(&bytes)
-                    && request.method == method
-                {
-                    return request;
-                }
-            }
-            let reading = stream.read(&mut chunk);
-            let length = tokio::time::timeout(Duration::from_secs(5), reading)
-                .await
-                .expect("something comes")
-                .expect("the connection lives");
-            assert!(length > 0, "the connection ended before a {method} came");
-            framer.push(&chunk[..length]);
-        }
-    }
 }

@@ -132,9 +132,10 @@ impl Connections {
         bytes: &[u8],
         owner: &Owner,
     ) -> Result<(), TransportError> {
+        let elsewhere = self.way_of_a_late_answer(destination, bytes);
         let flow = self
             .wire
-            .send(destination, towards, bytes)
+            .send(elsewhere.as_ref().unwrap_or(destination), towards, bytes)
             .map_err(|error| TransportError::from(&error))?;
         if let Some(branch) = request_branch(bytes) {
             let request = HandedOver {
@@ -148,6 +149,22 @@ impl Connections {
             self.remember(flow, request);
         }
         Ok(())
+    }
+
+    /// Where an answer goes whose connection has ended: to where the peer listens by its Via, at the
+    /// address that it came from (RFC 3261 §18.2.2). At the port it came from nobody listens.
+    fn way_of_a_late_answer(&self, destination: &Destination, bytes: &[u8]) -> Option<Destination> {
+        let Destination::Flow { id, path } = destination else {
+            return None;
+        };
+        if self.wire.has(*id) || !bytes.starts_with(b"SIP/2.0 ") {
+            return None;
+        }
+        let message = Message::parse(bytes).ok()?;
+        let via = message.headers().via_top().ok()?;
+        let port = via.port.unwrap_or(path.transport.default_port());
+        let remote = SocketAddr::new(path.remote.ip(), port);
+        Some(Destination::Path(Path { remote, ..*path }))
     }
 
     /// Answers on the connection a request came by, and on no other.

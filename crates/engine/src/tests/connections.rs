@@ -1,0 +1,106 @@
+//! Which connection a message takes.
+
+use std::time::Duration;
+
+use model::{CallState, Command};
+use sip_message::{Method, StatusCode};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::house::{House, tenant, tone};
+use super::peer::{SDP, answer, carol, free_addr, stream, to_tag};
+use crate::GivenAccount;
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    let accepting = tokio::time::timeout(Duration::from_secs(5), listener.accept());
+    accepting.await.expect("in time").expect("a connection").0
+}
+
+/// That nobody has connected and nobody does.
+async fn nobody_connects(listener: &TcpListener) {
+    let accepting = tokio::time::timeout(Duration::from_millis(300), listener.accept());
+    assert!(accepting.await.is_err(), "another connection was opened");
+}
+
+#[tokio::test]
+async fn case_29_all_of_a_dialog_goes_by_one_connection() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = proxy.local_addr().expect("it is bound");
+    let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
+    settings.register = false;
+    settings.bind = Some(free_addr().to_string());
+    settings.proxy = Some(format!("sip:{at};transport=tcp;lr"));
+    settings.transport = Some(model::Transport::Tcp);
+    let given = GivenAccount {
+        settings,
+        password: None,
+    };
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    let out = house.dial("carol", "dan").await;
+    let mut only = accept(&proxy).await;
+    let invite = stream::request(&mut only, Method::Invite).await;
+    // The peer is elsewhere; what says where to go is the proxy in between.
+    let more = format!(
+        "Record-Route: <sip:{at};transport=tcp;lr>\r\nContact: <sip:dan@192.0.2.9>\r\n\
+         Content-Type: application/sdp\r\n"
+    );
+    stream::write(&mut only, &answer(&invite, "200 OK", &more, SDP)).await;
+    stream::request(&mut only, Method::Ack).await;
+    house.until_state(out, CallState::Connected).await;
+    house.engine.send(Command::HoldCall { call: out });
+    let again = stream::request(&mut only, Method::Invite).await;
+    let held = SDP.to_owned() + "a=recvonly\r\n";
+    stream::write(&mut only, &answer(&again, "200 OK", &more, &held)).await;
+    stream::request(&mut only, Method::Ack).await;
+    house.end(out);
+    let bye = stream::request(&mut only, Method::Bye).await;
+    stream::write(&mut only, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(out, CallState::Ended).await;
+    nobody_connects(&proxy).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn case_29_an_answer_takes_the_connection_of_its_request_and_the_via_when_that_is_gone() {
+    let (mut house, at) = carol(tone()).await;
+    // RFC 3261 §18.2.2: where the peer listens stands in its Via, where it calls from does not.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let via = listener.local_addr().expect("it is bound");
+    let says = |method: &str, cseq: u32, tag: &str, body: &str| {
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
+        format!(
+            "{method} sip:carol@127.0.0.1 SIP/2.0\r\n\
+             Via: SIP/2.0/TCP {via};branch=z9hG4bK-{method}-{cseq}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:dan@127.0.0.1>;tag=dan-1\r\n\
+             To: <sip:carol@127.0.0.1>{tag}\r\nCall-ID: c1@{via}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:dan@{via};transport=tcp>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let mut first = TcpStream::connect(at).await.expect("carol listens");
+    stream::write(&mut first, &says("INVITE", 1, "", SDP)).await;
+    let call = house.until_ringing().await;
+    let ringing = stream::response(&mut first, StatusCode::RINGING).await;
+    let tag = format!(";tag={}", to_tag(&ringing));
+    nobody_connects(&listener).await;
+
+    first.shutdown().await.expect("it can be closed");
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.engine.send(Command::AnswerCall { call });
+    let mut second = accept(&listener).await;
+    stream::response(&mut second, StatusCode::OK).await;
+    stream::write(&mut second, &says("ACK", 1, &tag, "")).await;
+    house.until_state(call, CallState::Connected).await;
+    // What carol says next goes by the connection that is there.
+    house.end(call);
+    let bye = stream::request(&mut second, Method::Bye).await;
+    stream::write(&mut second, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(call, CallState::Ended).await;
+    nobody_connects(&listener).await;
+    house.close().await;
+}
