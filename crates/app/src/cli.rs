@@ -351,6 +351,23 @@ pub(crate) enum TraceVerb {
         /// In this format
         #[arg(long, value_enum, default_value_t = TraceFormat::Text)]
         format: TraceFormat,
+        /// Into this file, which must not be there yet (default: standard output)
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Feed what was recorded into calls and registrations once more: the same must come out
+    ///
+    /// Exits with 1 when something comes out differently. A tape holds no passwords, but it is not
+    /// masked: it names people, and it stays in the settings folder unless somebody copies it.
+    Replay {
+        /// A tape (default: those of the settings folder)
+        file: Option<PathBuf>,
+        /// Only of this tenant, by name or id
+        #[arg(long, value_name = "TENANT", conflicts_with = "file")]
+        tenant: Option<String>,
+        /// Write the lines of this call or registration, as listed, instead of playing them
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
     },
 }
 
@@ -373,6 +390,8 @@ pub(crate) struct TraceSelection {
 pub(crate) enum TraceFormat {
     Text,
     Json,
+    /// For Wireshark and sngrep
+    Pcapng,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,12 @@
 //! `tipring trace`: looks into the flight recorder of a settings folder, also while Tipring runs.
 
+use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use model::{TenantId, TraceRecord};
+use serde_json::json;
 use settings::{Folders, Settings};
 use trace::redact::{RedactOptions, Redactor};
 use trace::{Query, ladder, store};
@@ -18,37 +21,172 @@ use crate::words;
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
 pub(crate) fn run(common: &Common, args: &TraceArgs) -> anyhow::Result<Outcome> {
-    let folders = folders(common)?;
-    let (TraceVerb::List(selection)
-    | TraceVerb::Show(selection)
-    | TraceVerb::Export { selection, .. }) = &args.verb;
-    let records = select(&folders, selection)?;
+    match &args.verb {
+        TraceVerb::List(selection) | TraceVerb::Show(selection) => {
+            let (records, options) = chosen(common, selection)?;
+            let text = match &args.verb {
+                TraceVerb::List(_) if common.json => trace::export::json(&records, &options)?,
+                TraceVerb::List(_) => list(&records, options),
+                _ => show(&records, &options)?,
+            };
+            put(&text)?;
+            Ok(Outcome::Done)
+        }
+        TraceVerb::Export {
+            selection,
+            format,
+            output,
+        } => {
+            let (records, options) = chosen(common, selection)?;
+            export(&records, &options, *format, output.as_deref())?;
+            Ok(Outcome::Done)
+        }
+        TraceVerb::Replay { file, tenant, only } => {
+            let tape = tape(common, file.as_deref(), tenant.as_deref())?;
+            match only {
+                Some(name) => cut(&tape, name),
+                None => replay(common, &tape),
+            }
+        }
+    }
+}
+
+fn chosen(
+    common: &Common,
+    selection: &TraceSelection,
+) -> anyhow::Result<(Vec<TraceRecord>, RedactOptions)> {
+    let records = select(&folders(common)?, selection)?;
     let options = if selection.no_redact {
         RedactOptions::none()
     } else {
         RedactOptions::default()
     };
-    let text = match &args.verb {
-        TraceVerb::List(_) if common.json => trace::export::json(&records, &options)?,
-        TraceVerb::List(_) => list(&records, options),
-        TraceVerb::Show(_) => show(&records, &options)?,
-        TraceVerb::Export {
-            format: TraceFormat::Text,
-            ..
-        } => trace::export::text(&records, &options)?,
-        TraceVerb::Export {
-            format: TraceFormat::Json,
-            ..
-        } => trace::export::json(&records, &options)?,
-    };
+    Ok((records, options))
+}
+
+/// Prints text.
+fn put(text: &str) -> anyhow::Result<()> {
     // JSON escapes by itself what a terminal would obey.
-    let text = if text.starts_with('{') {
-        text
+    if text.starts_with('{') {
+        words::print(text.as_bytes())
     } else {
-        printable(&text)
+        words::print(printable(text).as_bytes())
+    }
+}
+
+fn export(
+    records: &[TraceRecord],
+    options: &RedactOptions,
+    format: TraceFormat,
+    output: Option<&Path>,
+) -> anyhow::Result<()> {
+    let bytes = match format {
+        TraceFormat::Text => trace::export::text(records, options)?.into_bytes(),
+        TraceFormat::Json => trace::export::json(records, options)?.into_bytes(),
+        TraceFormat::Pcapng => trace::pcapng::pcapng(records, options)?,
     };
-    words::print(text.as_bytes())?;
+    match (output, format) {
+        (Some(path), _) => {
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let written = options
+                .open(path)
+                .and_then(|mut file| file.write_all(&bytes));
+            written.map_err(|error| words::of_file(path, &error))
+        }
+        (None, TraceFormat::Pcapng) if std::io::stdout().is_terminal() => {
+            bail!("pcapng is nothing for a terminal: name a file with --output")
+        }
+        (None, TraceFormat::Pcapng) => words::print(&bytes),
+        (None, TraceFormat::Text | TraceFormat::Json) => put(&String::from_utf8_lossy(&bytes)),
+    }
+}
+
+/// The tape of a file, or those of the settings folder.
+fn tape(common: &Common, file: Option<&Path>, tenant: Option<&str>) -> anyhow::Result<String> {
+    if let Some(file) = file {
+        let size = std::fs::metadata(file).map_err(|error| words::of_file(file, &error))?;
+        if size.len() > MOST_BYTES {
+            bail!("{}: this is too long for a tape", file.display());
+        }
+        return std::fs::read_to_string(file).map_err(|error| words::of_file(file, &error));
+    }
+    let folders = folders(common)?;
+    let dir = folders.trace_dir();
+    let mut tape = String::new();
+    for tenant in tenants(&folders, &dir, tenant)? {
+        let of_tenant = store::read_tape(&dir, &tenant);
+        tape.push_str(&of_tenant.map_err(|error| words::of_file(&dir, &error))?);
+    }
+    if tape.is_empty() {
+        bail!("there is no tape yet: it begins with the next call or registration");
+    }
+    Ok(tape)
+}
+
+/// The lines of one object, for a file of their own.
+fn cut(tape: &str, name: &str) -> anyhow::Result<Outcome> {
+    let mut out = String::new();
+    for line in tape.lines() {
+        let read: replay::Line = serde_json::from_str(line).context("this is no tape")?;
+        if read.object == name {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    if out.is_empty() {
+        bail!("there is no “{name}” on the tape");
+    }
+    words::print(out.as_bytes())?;
     Ok(Outcome::Done)
+}
+
+/// Plays a tape and says of each object on it what came out.
+fn replay(common: &Common, tape: &str) -> anyhow::Result<Outcome> {
+    let played = replay::play(tape, Instant::now())?;
+    let mut out = String::new();
+    let mut differs = false;
+    for object in &played {
+        differs |= object.difference.is_some();
+        if common.json {
+            let difference = object
+                .difference
+                .as_ref()
+                .map(|d| json!({ "line": d.line, "then": d.then, "now": d.now }));
+            let object = json!({
+                "object": object.object,
+                "inputs": object.inputs,
+                "messages": object.messages,
+                "stopped": object.stopped,
+                "difference": difference,
+            });
+            out.push_str(&format!("{object}\n"));
+            continue;
+        }
+        let verdict = match (&object.difference, &object.stopped) {
+            (None, None) => "the same".to_owned(),
+            (None, Some(why)) => format!("the same as far as it goes; {why}"),
+            (Some(difference), _) => format!("DIFFERS at line {}", difference.line),
+        };
+        out.push_str(&format!(
+            "{}: {} inputs, {} messages: {verdict}\n",
+            object.object, object.inputs, object.messages
+        ));
+        if let Some(difference) = &object.difference {
+            for (when, what) in [("then", &difference.then), ("now", &difference.now)] {
+                let what = what.as_deref().unwrap_or("nothing").replace("\r\n", "\n");
+                out.push_str(&format!("--- {when}\n{}\n", what.trim_end()));
+            }
+        }
+    }
+    put(&out)?;
+    Ok(if differs {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    })
 }
 
 /// The records that are asked for, of all tenants, oldest first.
