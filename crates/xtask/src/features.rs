@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::shell::{self, Fault, failed, misuse};
-use crate::toml;
+use crate::{cases, toml};
 
 /// The promises: a prefix and how many there are. A row can change its state, never vanish.
 const PROMISED: &[(&str, &str, usize)] = &[
@@ -65,6 +65,7 @@ pub(crate) fn features(args: &[String]) -> Result<(), Fault> {
     if !faults.is_empty() {
         return Err(failed(&format!("features:\n  {}", faults.join("\n  "))));
     }
+    cases::check(sources.tests.iter().map(|(_, name)| name.as_str()))?;
     let table = table(&rows);
     print!("{table}");
     refresh_readme(&table, write)
@@ -83,6 +84,7 @@ pub(crate) fn check_against_run(passed: &BTreeSet<String>) -> Result<(), Fault> 
             }
         }
     }
+    cases::check_against_run(passed)?;
     if faults.is_empty() {
         println!("features: all {named} named tests ran and passed");
         Ok(())

@@ -16,6 +16,9 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("sdp", &[]),
     ("rtp", &[]),
     ("auth", &[]),
+    ("certificate", &[]),
+    ("events", &[]),
+    ("tape", &["tests/data/replay"]),
 ];
 
 const INSTRUMENT: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

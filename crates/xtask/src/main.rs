@@ -4,6 +4,7 @@
 //! compiles in seconds and can then say what the machine lacks.
 
 mod bench;
+mod cases;
 mod demo;
 mod features;
 mod fuzz;
@@ -25,7 +26,8 @@ cargo xtask VERB
                               everything a change must pass; stages are listed by `test --list`
   setup [build|run|test]      install system packages only
   layers                      check the arrows between the crates
-  features [--write]          check tests/data/features.toml; --write refreshes the README's table
+  features [--write]          check tests/data/features.toml and cases.toml; --write refreshes the
+                              README's table
   fuzz [TARGET] [--seconds N] run the fuzz targets (60 seconds each)
   bench                       all of these figures, as one table
   bench parse                 our parser beside others
