@@ -8,7 +8,7 @@ use sip_core::call::{CallConfig, SessionTimer};
 use sip_core::registration::RegistrationConfig;
 use sip_core::stateless::Capabilities;
 use sip_core::{Timers, Transport};
-use sip_message::{HeaderName, Headers, Method, NameAddr, Replaces, Uri};
+use sip_message::{HeaderName, Headers, Method, NameAddr, Reason, Replaces, Uri};
 
 /// What stands in for a password or a token when a tape is played.
 const STAND_IN: &str = "stand-in";
@@ -242,6 +242,12 @@ pub(crate) fn place(text: &str) -> Option<Replaces> {
     let mut headers = Headers::new();
     headers.push(HeaderName::Replaces, text);
     headers.replaces().ok()
+}
+
+pub(crate) fn because(text: &str) -> Option<Reason> {
+    let mut headers = Headers::new();
+    headers.push(HeaderName::Reason, text);
+    headers.reasons().ok()?.into_iter().next()
 }
 
 /// Nothing is nothing; something that cannot be read is a fault.

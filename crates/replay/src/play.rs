@@ -9,7 +9,7 @@ use sip_core::{FlowId, Output, Path, ResolveError, ResolveId, Seed};
 use sip_message::{Message, Request, Response, StatusCode};
 use thiserror::Error;
 
-use crate::config::{all, name, place, uri};
+use crate::config::{all, because, name, place, uri};
 use crate::mask;
 use crate::tape::{Fault, Input, Line, Out, Text, Way, unhex};
 
@@ -290,11 +290,17 @@ fn tell_call_maybe(call: &mut Call, now: Instant, input: &Input) -> Option<()> {
         Input::Reject { code } => call.reject(now, status(*code)?),
         Input::Redirect { to } => call.redirect(now, &name(to)?),
         Input::HangUp => call.hang_up(now),
+        Input::HangUpBecause { reason } => call.hang_up_because(now, because(reason)?),
         Input::Reoffer { body } => call.reoffer(now, body.bytes()?),
         Input::AcceptOffer { body } => call.accept_offer(now, body.bytes()?),
         Input::RejectOffer { code } => call.reject_offer(now, status(*code)?),
         Input::Update { offer } => call.update(now, maybe(offer.as_ref())?),
         Input::Info { content_type, body } => call.info(now, content_type, body.bytes()?),
+        Input::InfoOfPackage {
+            package,
+            content_type,
+            body,
+        } => call.info_of_package(now, package, content_type, body.bytes()?),
         Input::SendDigit {
             digit,
             milliseconds,
@@ -334,6 +340,7 @@ fn tell_registration(it: &mut Registration, now: Instant, input: &Input) -> Resu
         Input::FetchBindings => drop(it.fetch_bindings(now)),
         Input::RemoveBinding { uri } => drop(it.remove_binding(now, uri)),
         Input::FlowLost { flow } => it.flow_lost(now, FlowId(*flow)),
+        Input::Moved => it.moved(now),
         Input::Response { bytes, by } => {
             let (response, inbound) = both(response(bytes), by)?;
             it.handle_response(now, &response, &inbound);
@@ -357,6 +364,7 @@ fn tell_flows(it: &mut FlowSet, now: Instant, input: &Input) -> Result<(), Unfit
         Input::Register => it.register(now),
         Input::Unregister => it.unregister(now),
         Input::FlowLost { flow } => it.flow_lost(now, FlowId(*flow)),
+        Input::Moved => it.moved(now),
         Input::Response { bytes, by } => {
             let (response, inbound) = both(response(bytes), by)?;
             it.handle_response(now, &response, &inbound);

@@ -89,6 +89,9 @@ pub enum Input {
         to: String,
     },
     HangUp,
+    HangUpBecause {
+        reason: String,
+    },
     Reoffer {
         body: Text,
     },
@@ -102,6 +105,11 @@ pub enum Input {
         offer: Option<Text>,
     },
     Info {
+        content_type: String,
+        body: Text,
+    },
+    InfoOfPackage {
+        package: String,
         content_type: String,
         body: Text,
     },
@@ -140,6 +148,7 @@ pub enum Input {
     FlowLost {
         flow: u64,
     },
+    Moved,
 
     /// Something that the tape has no word for: from here on the object cannot be played.
     Unknown,

@@ -9,7 +9,7 @@ use sip_core::registration::{
     FlowEvent, FlowSet, Registration, RegistrationConfig, RegistrationEvent,
 };
 use sip_core::{FlowId, Inbound, Output, Path, ResolveError, ResolveId, Seed, TransportError};
-use sip_message::{NameAddr, Replaces, Request, Response, StatusCode, Uri};
+use sip_message::{NameAddr, Reason, Replaces, Request, Response, StatusCode, Uri};
 
 use crate::config::{CallFacts, RegistrationFacts};
 use crate::mask;
@@ -314,6 +314,13 @@ impl Taped<Call> {
         self.object.hang_up(now)
     }
 
+    pub fn hang_up_because(&mut self, now: Instant, reason: Reason) -> Result<(), WrongState> {
+        self.note(now, || Input::HangUpBecause {
+            reason: reason.to_string(),
+        });
+        self.object.hang_up_because(now, reason)
+    }
+
     pub fn reoffer(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
         self.note(now, || Input::Reoffer { body: text(&body) });
         self.object.reoffer(now, body)
@@ -349,6 +356,22 @@ impl Taped<Call> {
             body: text(&body),
         });
         self.object.info(now, content_type, body)
+    }
+
+    pub fn info_of_package(
+        &mut self,
+        now: Instant,
+        package: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<(), WrongState> {
+        self.note(now, || Input::InfoOfPackage {
+            package: package.to_owned(),
+            content_type: content_type.to_owned(),
+            body: text(&body),
+        });
+        self.object
+            .info_of_package(now, package, content_type, body)
     }
 
     pub fn send_digit(&mut self, now: Instant, wanted: InfoDigit) -> Result<(), WrongState> {
@@ -485,6 +508,11 @@ impl Taped<Registration> {
         self.object.flow_lost(now, flow);
     }
 
+    pub fn moved(&mut self, now: Instant) {
+        self.note(now, || Input::Moved);
+        self.object.moved(now);
+    }
+
     pub fn handle_resolved(
         &mut self,
         now: Instant,
@@ -557,6 +585,11 @@ impl Taped<FlowSet> {
     pub fn flow_lost(&mut self, now: Instant, flow: FlowId) {
         self.note(now, || Input::FlowLost { flow: flow.0 });
         self.object.flow_lost(now, flow);
+    }
+
+    pub fn moved(&mut self, now: Instant) {
+        self.note(now, || Input::Moved);
+        self.object.moved(now);
     }
 
     pub fn handle_resolved(

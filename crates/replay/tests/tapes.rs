@@ -421,8 +421,7 @@ fn an_input_without_a_word_is_told() {
     let invite = phone.request("INVITE");
     phone.hear(&with_sdp(&invite, 200));
     let now = phone.now;
-    let reason = sip_message::Reason::new("SIP", 200, "Call completed elsewhere");
-    (*phone.call).hang_up_because(now, reason).unwrap();
+    (*phone.call).handle_timeout(now);
     phone.settle();
     let stopped = played_one(&reel.text()).stopped.expect("it was told");
     assert!(stopped.contains("no word for"), "{stopped}");
