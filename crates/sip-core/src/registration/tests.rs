@@ -1,6 +1,7 @@
 //! A registration against a registrar made of answers, in virtual time.
 
 mod cases;
+mod hostile;
 mod networks;
 mod operations;
 mod sequences;
