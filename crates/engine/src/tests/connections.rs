@@ -1,5 +1,6 @@
 //! Which connection a message takes.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{CallState, Command};
@@ -14,6 +15,17 @@ use crate::GivenAccount;
 async fn accept(listener: &TcpListener) -> TcpStream {
     let accepting = tokio::time::timeout(Duration::from_secs(5), listener.accept());
     accepting.await.expect("in time").expect("a connection").0
+}
+
+/// Connects as soon as somebody listens.
+async fn connect(to: SocketAddr) -> TcpStream {
+    for _ in 0..100 {
+        if let Ok(stream) = TcpStream::connect(to).await {
+            return stream;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nobody listens at {to}");
 }
 
 /// That nobody has connected and nobody does.
@@ -81,7 +93,7 @@ async fn case_29_an_answer_takes_the_connection_of_its_request_and_the_via_when_
             body.len()
         )
     };
-    let mut first = TcpStream::connect(at).await.expect("carol listens");
+    let mut first = connect(at).await;
     stream::write(&mut first, &says("INVITE", 1, "", SDP)).await;
     let call = house.until_ringing().await;
     let ringing = stream::response(&mut first, StatusCode::RINGING).await;
