@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sip_core::auth::{Credentials, Home};
-use sip_core::call::{CallConfig, SessionTimer};
+use sip_core::call::{CallConfig, ForwardReason, SessionTimer};
 use sip_core::registration::RegistrationConfig;
 use sip_core::stateless::Capabilities;
 use sip_core::{Timers, Transport};
@@ -56,6 +56,8 @@ pub struct RegistrationFacts {
     logins: Vec<Login>,
     user_agent: String,
     rewrite_contact: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public: Option<std::net::SocketAddr>,
     patience_ms: Option<u64>,
     timers_ms: [u64; 3],
 }
@@ -183,6 +185,7 @@ impl RegistrationFacts {
             logins: config.credentials.iter().map(Login::of).collect(),
             user_agent: config.user_agent.clone(),
             rewrite_contact: config.rewrite_contact,
+            public: config.public,
             patience_ms: config.patience.map(ms),
             timers_ms: timers(&config.timers),
         }
@@ -201,6 +204,7 @@ impl RegistrationFacts {
             credentials: credentials?,
             user_agent: self.user_agent.clone(),
             rewrite_contact: self.rewrite_contact,
+            public: self.public,
             patience: self.patience_ms.map(Duration::from_millis),
             timers: timers_of(self.timers_ms),
             ..RegistrationConfig::new(uri(&self.registrar)?, name(&self.aor)?)
@@ -242,6 +246,24 @@ pub(crate) fn place(text: &str) -> Option<Replaces> {
     let mut headers = Headers::new();
     headers.push(HeaderName::Replaces, text);
     headers.replaces().ok()
+}
+
+/// Why a call is sent on, as a word.
+pub(crate) fn forward_word(reason: ForwardReason) -> &'static str {
+    match reason {
+        ForwardReason::Unconditional => "unconditional",
+        ForwardReason::Busy => "busy",
+        ForwardReason::NoAnswer => "no_answer",
+    }
+}
+
+pub(crate) fn forward_reason(word: &str) -> Option<ForwardReason> {
+    match word {
+        "unconditional" => Some(ForwardReason::Unconditional),
+        "busy" => Some(ForwardReason::Busy),
+        "no_answer" => Some(ForwardReason::NoAnswer),
+        _ => None,
+    }
 }
 
 pub(crate) fn because(text: &str) -> Option<Reason> {

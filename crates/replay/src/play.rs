@@ -9,7 +9,7 @@ use sip_core::{FlowId, Output, Path, ResolveError, ResolveId, Seed};
 use sip_message::{Message, Request, Response, StatusCode};
 use thiserror::Error;
 
-use crate::config::{all, because, name, place, uri};
+use crate::config::{because, forward_reason, maybe as maybe_text, name, place, uri};
 use crate::mask;
 use crate::tape::{Fault, Input, Line, Out, Text, Way, unhex};
 
@@ -239,13 +239,16 @@ fn make(now: Instant, input: &Input) -> Option<Object> {
             let registration = Registration::new(config.config()?, &seed_of(seed)?);
             Some(Object::Registration(Box::new(registration)))
         }
-        Input::Flows {
-            seed,
-            config,
-            proxies,
-        } => {
-            let proxies = all(proxies, uri)?;
-            let flows = FlowSet::new(&config.config()?, &proxies, &seed_of(seed)?);
+        Input::Flows { seed, config, ways } => {
+            let (config, seed) = (config.config()?, seed_of(seed)?);
+            let way = |way: &Option<String>| maybe_text(way.as_deref(), uri);
+            let flows = match ways {
+                Some(ways) => {
+                    let ways: Option<Vec<_>> = ways.iter().map(way).collect();
+                    FlowSet::along(&config, &ways?, &seed)
+                }
+                None => FlowSet::plain(&config, &seed),
+            };
             Some(Object::Flows(Box::new(flows)))
         }
         _ => None,
@@ -284,11 +287,16 @@ fn tell_call_maybe(call: &mut Call, now: Instant, input: &Input) -> Option<()> {
             call.handle_timeout(now);
             return Some(());
         }
+        Input::Moved => {
+            call.moved(now);
+            return Some(());
+        }
         Input::Ring { body } => call.ring(now, maybe(body.as_ref())?),
         Input::Progress { code, body } => call.progress(now, status(*code)?, maybe(body.as_ref())?),
         Input::Answer { body } => call.answer(now, body.bytes()?),
         Input::Reject { code } => call.reject(now, status(*code)?),
         Input::Redirect { to } => call.redirect(now, &name(to)?),
+        Input::Forward { to, reason } => call.forward(now, &name(to)?, forward_reason(reason)?),
         Input::HangUp => call.hang_up(now),
         Input::HangUpBecause { reason } => call.hang_up_because(now, because(reason)?),
         Input::Reoffer { body } => call.reoffer(now, body.bytes()?),
@@ -363,6 +371,10 @@ fn tell_flows(it: &mut FlowSet, now: Instant, input: &Input) -> Result<(), Unfit
     match input {
         Input::Register => it.register(now),
         Input::Unregister => it.unregister(now),
+        Input::FailBack => it.fail_back(now),
+        Input::ClearBindings => drop(it.clear_bindings(now)),
+        Input::FetchBindings => drop(it.fetch_bindings(now)),
+        Input::RemoveBinding { uri } => drop(it.remove_binding(now, uri)),
         Input::FlowLost { flow } => it.flow_lost(now, FlowId(*flow)),
         Input::Moved => it.moved(now),
         Input::Response { bytes, by } => {

@@ -50,7 +50,9 @@ pub enum Input {
     Flows {
         seed: String,
         config: Box<RegistrationFacts>,
-        proxies: Vec<String>,
+        /// The proxy of each flow, `None` for the registrar itself; nothing at all for one plain
+        /// registration.
+        ways: Option<Vec<Option<String>>>,
     },
 
     Request {
@@ -87,6 +89,11 @@ pub enum Input {
     },
     Redirect {
         to: String,
+    },
+    Forward {
+        to: String,
+        /// `unconditional`, `busy` or `no_answer`.
+        reason: String,
     },
     HangUp,
     HangUpBecause {

@@ -4,14 +4,16 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
-use sip_core::call::{Call, CallConfig, CallEvent, InfoDigit, ReferId, Rejection, WrongState};
+use sip_core::call::{
+    Call, CallConfig, CallEvent, ForwardReason, InfoDigit, ReferId, Rejection, WrongState,
+};
 use sip_core::registration::{
     FlowEvent, FlowSet, Registration, RegistrationConfig, RegistrationEvent,
 };
 use sip_core::{FlowId, Inbound, Output, Path, ResolveError, ResolveId, Seed, TransportError};
 use sip_message::{NameAddr, Reason, Replaces, Request, Response, StatusCode, Uri};
 
-use crate::config::{CallFacts, RegistrationFacts};
+use crate::config::{CallFacts, RegistrationFacts, forward_word};
 use crate::mask;
 use crate::tape::{Fault, Input, Line, Out, Text, Way, hex};
 
@@ -309,6 +311,24 @@ impl Taped<Call> {
         self.object.redirect(now, to)
     }
 
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        to: &NameAddr,
+        reason: ForwardReason,
+    ) -> Result<(), WrongState> {
+        self.note(now, || Input::Forward {
+            to: to.to_string(),
+            reason: forward_word(reason).to_owned(),
+        });
+        self.object.forward(now, to, reason)
+    }
+
+    pub fn moved(&mut self, now: Instant) {
+        self.note(now, || Input::Moved);
+        self.object.moved(now);
+    }
+
     pub fn hang_up(&mut self, now: Instant) -> Result<(), WrongState> {
         self.note(now, || Input::HangUp);
         self.object.hang_up(now)
@@ -554,22 +574,49 @@ impl Taped<Registration> {
 /// The flows of an account. Each function is that of [`FlowSet`] with the same name.
 #[allow(missing_docs, reason = "they are those of FlowSet")]
 impl Taped<FlowSet> {
+    /// `ways` as for [`FlowSet::along`]; `None` for [`FlowSet::plain`].
     pub fn flows(
         now: Instant,
         config: &RegistrationConfig,
-        proxies: &[Uri],
+        ways: Option<&[Option<Uri>]>,
         seed: &Seed,
         tape: Option<(String, Sink)>,
     ) -> Self {
-        let flows = FlowSet::new(config, proxies, seed);
+        let flows = match ways {
+            Some(ways) => FlowSet::along(config, ways, seed),
+            None => FlowSet::plain(config, seed),
+        };
         let Some((name, sink)) = tape else {
             return Self::untaped(flows);
         };
+        let text = |way: &Option<Uri>| way.as_ref().map(Uri::to_string);
         Self::made(flows, now, name, Some(sink), || Input::Flows {
             seed: hex(&seed.0),
             config: Box::new(RegistrationFacts::of(config)),
-            proxies: proxies.iter().map(Uri::to_string).collect(),
+            ways: ways.map(|ways| ways.iter().map(text).collect()),
         })
+    }
+
+    pub fn fail_back(&mut self, now: Instant) {
+        self.note(now, || Input::FailBack);
+        self.object.fail_back(now);
+    }
+
+    pub fn clear_bindings(&mut self, now: Instant) -> bool {
+        self.note(now, || Input::ClearBindings);
+        self.object.clear_bindings(now)
+    }
+
+    pub fn fetch_bindings(&mut self, now: Instant) -> bool {
+        self.note(now, || Input::FetchBindings);
+        self.object.fetch_bindings(now)
+    }
+
+    pub fn remove_binding(&mut self, now: Instant, uri: &str) -> bool {
+        self.note(now, || Input::RemoveBinding {
+            uri: uri.to_owned(),
+        });
+        self.object.remove_binding(now, uri)
     }
 
     pub fn register(&mut self, now: Instant) {
