@@ -2,6 +2,7 @@
 
 use sip_message::{HeaderName, Headers, Method, Request, Response, Scheme, StatusCode};
 
+use crate::call::SessionTimer;
 use crate::events::READABLE;
 use crate::tokens::Tokens;
 
@@ -171,6 +172,11 @@ pub fn respond_statelessly(
         415 if is_encoded(request) => headers.push(HeaderName::AcceptEncoding, "identity"),
         // Of all that we read, a text message may be text alone (RFC 3428 §7).
         415 if request.method == Method::Message => headers.push(HeaderName::Accept, READABLE),
+        // RFC 4028 §6.
+        422 => {
+            let least = SessionTimer::default().minimum.as_secs();
+            headers.push(HeaderName::MinSe, least.to_string());
+        }
         415 => headers.push(HeaderName::Accept, capabilities.accept.join(", ")),
         420 => headers.push(
             HeaderName::Unsupported,

@@ -287,11 +287,13 @@ impl Locate {
     fn on_addresses(&mut self, candidates: &[Candidate]) {
         let mut targets: Vec<Target> = Vec::new();
         let mut cut = 0_usize;
+        let mut unfit = None;
         for candidate in candidates {
             for ip in self.addresses(&candidate.host) {
                 let target = candidate.target(ip);
                 if let Some(why) = self.unfit(&target) {
                     self.notice(format!("{} leads to {why}, dropped: {ip}", candidate.host));
+                    unfit = Some(why);
                 } else if targets
                     .iter()
                     .any(|other| other.server() == target.server())
@@ -316,6 +318,9 @@ impl Locate {
             return self.done(Ok(Located { targets, holds }));
         }
         let domain = self.domain();
+        if let Some(why) = unfit {
+            return self.unusable(format!("{domain} leads to {why}"));
+        }
         let unknown = self
             .asked
             .iter()
