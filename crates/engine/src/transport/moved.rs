@@ -12,6 +12,7 @@ impl TransportState {
     /// from where we are not any more, or that nobody may know behind us after a sleep; another
     /// network has other name servers, and other answers to the same questions.
     pub(super) fn on_moved(&mut self, moved: &Moved) {
+        self.sockets.forget_ways();
         self.resolver = Resolver::new(&self.args.naming, &shared::seed());
         let is_bad = |path: &Path| {
             let bind = Some(path.local.ip()).filter(|ip| !moved.gone.contains(ip));

@@ -125,6 +125,11 @@ impl Sockets {
         Ok(SocketAddr::new(ip, port))
     }
 
+    /// The machine is in another network: what was known of the ways there holds no more.
+    pub(super) fn forget_ways(&mut self) {
+        self.locals = Locals::default();
+    }
+
     /// Makes sure that an account bound to `asked` can be called.
     pub(super) fn listen(
         &mut self,
