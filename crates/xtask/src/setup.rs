@@ -196,7 +196,8 @@ const APT_RUN: &str =
 const APT_TEST: &str = "xvfb xdotool imagemagick mesa-vulkan-drivers dbus-daemon gnome-keyring \
     pulseaudio pulseaudio-utils libasound2-plugins sox espeak-ng \
     kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-presence-modules \
-    baresip-core sip-tester dnsmasq-base sqlite3 openssl iproute2 python3 procps";
+    kamailio-outbound-modules kamailio-sqlite-modules \
+    baresip-core sip-tester dnsmasq-base sqlite3 openssl iproute2 nftables python3 procps";
 
 const DNF_BUILD: &str =
     "gcc gcc-c++ make pkgconf-pkg-config cmake clang clang-devel alsa-lib-devel";
@@ -205,7 +206,8 @@ const DNF_RUN: &str = "libglvnd-egl libglvnd-glx libX11 libX11-xcb libXcursor li
 const DNF_TEST: &str = "xorg-x11-server-Xvfb xdotool ImageMagick mesa-vulkan-drivers dbus-daemon \
     gnome-keyring pulseaudio pulseaudio-utils alsa-plugins-pulseaudio sox espeak-ng \
     kamailio kamailio-tls kamailio-websocket kamailio-presence \
-    baresip sipp dnsmasq sqlite openssl iproute python3 procps-ng";
+    kamailio-outbound kamailio-sqlite \
+    baresip sipp dnsmasq sqlite openssl iproute nftables python3 procps-ng";
 
 const BREW_BUILD: &str = "cmake pkgconf llvm";
 const BREW_TEST: &str = "sox espeak-ng kamailio baresip sipp dnsmasq";
