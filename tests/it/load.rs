@@ -125,6 +125,79 @@ fn call_many(folder: &Folder, port: u16) {
     assert_eq!(failed.count(), 0, "{}", outcome.story);
 }
 
+/// Calls a second behind a login.
+const LOGINS_PER_SECOND: u32 = 50;
+
+/// Forty-five seconds of it, or as many as `TIPRING_LOAD_SECONDS` says: with 600 the memory may grow by a
+/// twentieth, from where the flight recorder is full.
+#[test]
+fn fifty_calls_a_second_behind_a_login_are_all_let_in_and_leave_nothing_behind() {
+    let wanted = std::env::var("TIPRING_LOAD_SECONDS").ok();
+    let lasts = wanted.map_or(45, |text| text.parse::<u32>().expect("a number of seconds"));
+    let calls = LOGINS_PER_SECOND * lasts;
+    let folder = Folder::new("sipp_login");
+    let scenario = Scenario::Text(include_str!("scenarios/behind-a-login.xml"));
+    let args = format!("-timeout {}", lasts + 120);
+    let mut sipp = Sipp::start(&folder, "sipp", &scenario, calls, &args);
+    sipp.assert_alive();
+    switchboard::wait_taken(sipp.port, || {});
+    // Who asks for a password gets it only where the account says that it belongs.
+    let account = Account::new(
+        "sip:alice@127.0.0.1",
+        &format!(
+            "--no-register --transport udp --codecs pcmu --proxy sip:127.0.0.1:{};lr",
+            sipp.port
+        ),
+    );
+    let args = format!(
+        "sip:bob@127.0.0.1:{} --count {calls} --rate {LOGINS_PER_SECOND} --for 1s",
+        sipp.port
+    );
+    let mut program = Program::start(&folder, "alice", "call", &account, &args);
+    let files = open_files(program.id());
+    let ended = |event: &Value| is(event, "call") && event["state"] == "ended";
+    let limit = seconds(u64::from(lasts) * 2 + 60);
+    // The recorder keeps 64 MB, which takes four minutes.
+    let settled = if lasts >= 600 {
+        calls / 2
+    } else {
+        (SETTLED_S * LOGINS_PER_SECOND).min(calls * 4 / 5)
+    };
+    program.wait_for_nth("end of a call", settled as usize, limit, ended);
+    let early = resident_kb(program.id());
+    program.wait_for_nth("end of a call", calls as usize - 50, limit, ended);
+    let (late, open) = (resident_kb(program.id()), open_files(program.id()));
+    let outcome = program.finish(limit);
+    outcome.assert_code(0);
+    sipp.assert_all_went_well(seconds(60));
+    let failed = outcome
+        .events
+        .iter()
+        .filter(|event| ended(event) && !event["reason"].is_null());
+    assert_eq!(failed.count(), 0, "{}", outcome.story);
+    println!(
+        "{calls} calls at {LOGINS_PER_SECOND} a second: memory {early} kB, at the end {late} kB; {files} files at first, {open} at the end"
+    );
+    // Each of the calls that are up has two sockets.
+    assert!(
+        open <= files + 2 * 60,
+        "{files} files at first, {open} at the end"
+    );
+    if lasts >= 600 {
+        assert!(
+            late <= early + early / 20,
+            "memory grew from {early} kB to {late} kB"
+        );
+    } else {
+        check_growth(early, late);
+    }
+}
+
+/// Files and sockets that a process has open.
+fn open_files(id: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count)
+}
+
 #[test]
 fn two_hundred_accounts_sign_in_and_fifty_talk_at_once() {
     const ACCOUNTS: usize = 200;

@@ -10,15 +10,21 @@
 mod rig;
 
 mod baresip;
+mod certificates;
 mod command_line;
+mod forks;
 mod hold;
 mod hostile;
 mod kamailio;
 mod load;
 mod messages;
+mod moving;
 mod privacy;
 mod servers;
+mod sipp;
 mod srtp;
+mod strange;
 mod tenants;
+mod transfer;
 mod ways;
 mod window;

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::folder::Folder;
+use super::namespaces::Place;
 use super::process::{self, Process};
 use super::program::{Account, SOON};
 use super::{ports, until};
@@ -27,6 +30,21 @@ impl Kamailio {
 
     /// One that grants registrations for so many seconds at most.
     pub(crate) fn granting(folder: &Folder, longest_s: u32) -> Self {
+        Self::start_with(folder, longest_s, Kind::Plain)
+    }
+
+    /// One in another network, which listens at `address` there.
+    pub(crate) fn start_at(place: &Place, address: &str, folder: &Folder) -> Self {
+        Self::start_with(folder, 3_600, Kind::At(place, address))
+    }
+
+    /// One that keeps several flows to a phone apart (RFC 5626), and tells who watches of calls and waiting
+    /// messages.
+    pub(crate) fn with_events(folder: &Folder) -> Self {
+        Self::start_with(folder, 3_600, Kind::Events)
+    }
+
+    fn start_with(folder: &Folder, longest_s: u32, kind: Kind<'_>) -> Self {
         let (port, tls_port) = (ports::free(), ports::free());
         let run = folder.inner("kamailio");
         let ca = certificates(&run);
@@ -36,10 +54,17 @@ impl Kamailio {
             run.display()
         );
         fs::write(run.join("tls.cfg"), tls).expect("settings can be written");
+        let more = match kind {
+            Kind::At(_, address) => ["udp", "tcp"]
+                .map(|kind| format!("listen={kind}:{address}:{port}\n"))
+                .concat(),
+            Kind::Plain | Kind::Events => String::new(),
+        };
         let settings = include_str!("kamailio.cfg")
             .replace("@MODULES@", &modules())
             .replace("@LONGEST@", &longest_s.to_string())
             .replace("@RUN@", &run.display().to_string())
+            .replace("@MORE@", &more)
             .replace("@TLSPORT@", &tls_port.to_string())
             .replace("@PORT@", &port.to_string());
         let path = run.join("kamailio.cfg");
@@ -53,10 +78,22 @@ impl Kamailio {
             let path = std::env::var("PATH").unwrap_or_default();
             command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
         }
+        match kind {
+            Kind::Plain => {}
+            Kind::At(place, _) => command = place.command(&command),
+            Kind::Events => {
+                tables(&run);
+                command.args(["-A", "EVENTS"]);
+            }
+        }
         let mut process = Process::start("kamailio", folder, &mut command);
         until("kamailio to answer", SOON, || {
             process.assert_alive();
-            is_alive(port).then_some(())
+            let alive = match kind {
+                Kind::At(place, _) => place.is_taken(port),
+                Kind::Plain | Kind::Events => is_alive(port),
+            };
+            alive.then_some(())
         });
         Self {
             process,
@@ -91,10 +128,56 @@ impl Kamailio {
         }
     }
 
+    /// The same, as settings for `add_account`.
+    pub(crate) fn settings_at(&self, address: &str, transport: &str, host: IpAddr) -> Value {
+        let port = match transport {
+            "tls" | "wss" => self.tls_port,
+            _ => self.port,
+        };
+        let proxy = SocketAddr::new(host, port);
+        let mut settings = json!({
+            "aor": format!("sip:{address}"), "proxy": format!("sip:{proxy};transport={transport};lr"),
+            "transport": transport, "bind": SocketAddr::new(host, 0).to_string(), "register": true,
+            "expires_s": 300, "codecs": ["pcmu"],
+        });
+        if matches!(transport, "tls" | "wss") {
+            settings["tls_ca"] = json!(self.ca);
+        }
+        settings
+    }
+
     /// What it wrote about the requests it saw.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
+}
+
+/// What one is started for.
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    Plain,
+    At(&'a Place, &'a str),
+    Events,
+}
+
+/// The tables of the presence server, which it wants to find.
+fn tables(run: &Path) {
+    let scripts = Path::new("/usr/share/kamailio/db_sqlite");
+    let text: String = ["standard-create.sql", "presence-create.sql"]
+        .iter()
+        .map(|name| {
+            fs::read_to_string(scripts.join(name)).expect(
+                "kamailio's module for SQLite is not installed: this test needs it; `cargo xtask setup test` installs it",
+            )
+        })
+        .collect();
+    let script = run.join("tables.sql");
+    // Readers do not wait for the writer then.
+    let text = format!("PRAGMA journal_mode=WAL;\n{text}");
+    fs::write(&script, text).expect("a script can be written");
+    let mut command = Command::new("sqlite3");
+    command.arg("-bail").arg(run.join("presence.db"));
+    process::output(command.arg(format!(".read {}", script.display())));
 }
 
 /// Makes an authority and a certificate for both loopback addresses; gives the authority's file.

@@ -6,6 +6,8 @@ pub(crate) mod desktop;
 pub(crate) mod dns;
 pub(crate) mod folder;
 pub(crate) mod kamailio;
+pub(crate) mod namespaces;
+pub(crate) mod peer;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod program;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::folder::{Folder, target_dir};
+use super::namespaces::Place;
 use super::process;
 
 /// How long anything may take that involves no waiting by design.
@@ -102,6 +103,27 @@ impl Program {
         account: &Account,
         args: &str,
     ) -> Self {
+        Self::spawn(
+            folder,
+            name,
+            &mut Self::line(folder, name, verb, account, args),
+        )
+    }
+
+    /// The same in another network.
+    pub(crate) fn start_at(
+        place: &Place,
+        folder: &Folder,
+        name: &str,
+        verb: &str,
+        account: &Account,
+        args: &str,
+    ) -> Self {
+        let line = Self::line(folder, name, verb, account, args);
+        Self::spawn(folder, name, &mut place.command(&line))
+    }
+
+    fn line(folder: &Folder, name: &str, verb: &str, account: &Account, args: &str) -> Command {
         let home = folder.inner(name);
         let mut command = command(&home);
         command
@@ -120,7 +142,7 @@ impl Program {
         if matches!(verb, "call" | "answer") {
             command.args(["--audio", "null"]);
         }
-        Self::spawn(folder, name, &mut command)
+        command
     }
 
     /// Starts any command whose stdout has events.

@@ -1,0 +1,227 @@
+//! A phone behind a router that comes to another network, loses its way and sleeps, each in the middle
+//! of a call. Kamailio and the one who is called are beyond the router.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::rig::control::Control;
+use crate::rig::folder::Folder;
+use crate::rig::kamailio::Kamailio;
+use crate::rig::namespaces::{FAR, Network, OUTSIDE, PHONE, Place};
+use crate::rig::process::{self, signal};
+use crate::rig::program::{self, Account, Program, SOON};
+use crate::rig::{seconds, until};
+
+/// What may pass between the return of the network and the registration.
+const AT_ONCE: Duration = seconds(2);
+
+/// They take long and have networks of their own, so that they run side by side.
+#[test]
+fn a_call_behind_a_router_goes_on_in_another_network_after_a_gap_and_after_a_sleep() {
+    let moves = |name: &'static str, transport: &'static str, what: &'static str| {
+        move || {
+            let mut house = House::open(name, transport);
+            let seen = house.goes_on(|house| house.network.change_address(PHONE, "10.77.0.7"));
+            house.check_trace(&["10.77.0.2 is gone, 10.77.0.7 is new"]);
+            (what, seen)
+        }
+    };
+    let gap = || {
+        let mut house = House::open("moving_gap", "udp");
+        let seen = house.goes_on(|house| {
+            house.network.route_away();
+            house.alice.wait_for("word of it", SOON, |state| {
+                (state["accounts"][0]["state"] == "silent").then_some(())
+            });
+            std::thread::sleep(seconds(20));
+            house.network.route_back();
+        });
+        house.check_trace(&["no way leads out", "There is no way to the host from here"]);
+        ("no route for 20 s", seen)
+    };
+    let sleep = || {
+        let mut house = House::open("moving_sleep", "udp");
+        let seen = house.goes_on(|house| {
+            signal(house.program.id(), "STOP");
+            std::thread::sleep(seconds(60));
+            signal(house.program.id(), "CONT");
+        });
+        house.check_trace(&["the program was not run for"]);
+        ("stopped for 60 s", seen)
+    };
+    let seen = std::thread::scope(|scope| {
+        let running = [
+            scope.spawn(moves("moving_address", "udp", "another address")),
+            scope.spawn(moves("moving_address_tcp", "tcp", "the same over TCP")),
+            scope.spawn(gap),
+            scope.spawn(sleep),
+        ];
+        running.map(|thread| thread.join().expect("each of them goes on"))
+    });
+    println!("\nwhat happens          registered after  re-INVITE after  sound both ways after");
+    for (what, seen) in seen {
+        println!(
+            "{what:<20}  {:>13} ms  {:>12} ms  {:>18} ms",
+            seen.registered.as_millis(),
+            seen.offered.as_millis(),
+            seen.heard.as_millis()
+        );
+    }
+}
+
+/// How long after the network was back.
+struct Seen {
+    registered: Duration,
+    offered: Duration,
+    heard: Duration,
+}
+
+/// Alice behind the router in a call with Bob beyond it.
+struct House {
+    alice: Control,
+    bob: Control,
+    settings: std::path::PathBuf,
+    program: Program,
+    _bob: Program,
+    kamailio: Kamailio,
+    network: Network,
+}
+
+impl House {
+    fn open(name: &str, transport: &str) -> Self {
+        let folder = Folder::new(name);
+        let network = Network::new();
+        let kamailio = Kamailio::start_at(&network.far(), FAR, &folder);
+        let start = |place: Place, name: &str, address: &str| {
+            let home = folder.inner(name);
+            let socket = home.join("control");
+            let account = Account::new(
+                format!("sip:{address}"),
+                &format!(
+                    "--proxy sip:{FAR}:{};transport={transport};lr --transport {transport} --codecs pcmu --audio null",
+                    kamailio.port
+                ),
+            );
+            let args = format!("--echo --control {}", socket.display());
+            let program = Program::start_at(&place, &folder, name, "headless", &account, &args);
+            (program, Control::connect(&socket))
+        };
+        let (bob_program, mut bob) = start(network.far(), "bob", "bob@south.test");
+        let (program, mut alice) = start(network.phone(), "alice", "alice@north.test");
+        let registered = |state: &Value| {
+            let account = state["accounts"].as_array()?.first()?.clone();
+            (account["state"] == "registered").then_some(account)
+        };
+        bob.wait_for("registration", SOON, registered);
+        let account = alice.wait_for("registration", SOON, registered);
+        assert!(
+            kamailio
+                .log()
+                .contains(&format!("SAVED sip:alice@north.test at {OUTSIDE}:")),
+            "alice is behind the router\n{}",
+            kamailio.log()
+        );
+        alice.call(
+            "place_call",
+            &json!({"account": account["id"], "target": "sip:bob@south.test"}),
+        );
+        let ringing = bob.wait_for("a call", SOON, |state| {
+            let call = state["calls"].as_array()?.first()?.clone();
+            (call["state"] == "ringing").then_some(call)
+        });
+        bob.call("answer_call", &json!({"call": ringing["id"]}));
+        let mut house = Self {
+            settings: folder.inner("alice").join("settings"),
+            alice,
+            bob,
+            program,
+            _bob: bob_program,
+            kamailio,
+            network,
+        };
+        house.wait_heard([50, 50]);
+        house
+    }
+
+    /// Waits until both have heard so many packets more than they had.
+    fn wait_heard(&mut self, wanted: [u64; 2]) {
+        for (control, wanted) in [&mut self.alice, &mut self.bob].into_iter().zip(wanted) {
+            control.wait_for("sound in the call", seconds(15), |state| {
+                let call = state["calls"].as_array()?.first()?;
+                let heard = call["stats"]["received"].as_u64() > Some(wanted);
+                (call["state"] == "connected" && heard).then_some(())
+            });
+        }
+    }
+
+    fn heard(&mut self) -> [u64; 2] {
+        [&mut self.alice, &mut self.bob].map(|control| {
+            let state = control.snapshot();
+            state["calls"][0]["stats"]["received"].as_u64().unwrap_or(0)
+        })
+    }
+
+    /// Disturbs, and sees that there is a registration anew at once, then a re-INVITE, and sound in
+    /// both directions.
+    fn goes_on(&mut self, disturb: impl FnOnce(&mut Self)) -> Seen {
+        let saved = |log: &str| log.matches("SAVED sip:alice@north.test").count();
+        let offered = |log: &str| {
+            let ours =
+                |line: &&str| line.contains("SEEN INVITE") && line.contains("from sip:alice@");
+            log.lines().filter(ours).count()
+        };
+        let log = self.kamailio.log();
+        let (saved_before, offered_before) = (saved(&log), offered(&log));
+        disturb(self);
+        let back = Instant::now();
+        let since = |what: &str, limit: Duration, count: &dyn Fn(&str) -> bool| {
+            until(what, limit, || count(&self.kamailio.log()).then_some(()));
+            back.elapsed()
+        };
+        let registered = since("a registration", SOON, &|log| saved(log) > saved_before);
+        let offered = since("a re-INVITE", SOON, &|log| offered(log) > offered_before);
+        assert!(registered <= AT_ONCE, "registered after {registered:?}");
+        // What was under way before is counted by now.
+        std::thread::sleep(seconds(1));
+        let heard = self.heard();
+        self.wait_heard(heard.map(|count| count + 25));
+        let all = back.elapsed();
+        let heard = self.heard();
+        self.wait_heard(heard.map(|count| count + 100));
+        for control in [&mut self.alice, &mut self.bob] {
+            control.wait_for("the account registered", SOON, |state| {
+                (state["accounts"][0]["state"] == "registered").then_some(())
+            });
+        }
+        Seen {
+            registered,
+            offered,
+            heard: all,
+        }
+    }
+
+    /// Every step stands in the record of the phone: what happened in its order, then what was done about
+    /// it, by the account and the call side by side.
+    fn check_trace(&self, happened: &[&str]) {
+        let mut command = program::command(&self.settings);
+        command.args(["trace", "export", "--no-redact", "--config"]);
+        let story = process::output(command.arg(&self.settings));
+        let mut rest = story.as_str();
+        for step in happened {
+            let Some(at) = rest.find(step) else {
+                panic!("“{step}” is missing, or too early, in\n{story}");
+            };
+            rest = &rest[at..];
+        }
+        for step in [
+            "signs in anew because of the network",
+            "the network changed; the peer is told",
+            "REGISTER sip:",
+            "INVITE sip:",
+            "the call goes on from the new address",
+        ] {
+            assert!(rest.contains(step), "“{step}” is missing in\n{rest}");
+        }
+    }
+}

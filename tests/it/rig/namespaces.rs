@@ -1,0 +1,168 @@
+//! A network in namespaces of the kernel: a phone behind a router that translates addresses, and servers
+//! beyond it.
+//!
+//! ```text
+//! ┌ phone ─────────────┐   ┌ router ──────────────────────────────┐   ┌ far ─────────────┐
+//! │ 10.77.0.2 ── inside│───│ 10.77.0.1  masquerade  198.51.100.2 ─│───│ 198.51.100.1     │
+//! └────────────────────┘   └──────────────────────────────────────┘   └──────────────────┘
+//! ```
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::process;
+
+/// Where the servers are.
+pub(crate) const FAR: &str = "198.51.100.1";
+/// Where the phone seems to be, seen from there.
+pub(crate) const OUTSIDE: &str = "198.51.100.2";
+/// Where the phone is at first.
+pub(crate) const PHONE: &str = "10.77.0.2";
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// Three namespaces, gone with this.
+pub(crate) struct Network {
+    name: String,
+}
+
+/// One of the namespaces, for whoever is to run there.
+#[derive(Clone)]
+pub(crate) struct Place(String);
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let network = Self {
+            name: format!("tipring-{}-{number}", std::process::id()),
+        };
+        for place in ["phone", "router", "far"] {
+            let made = Command::new("ip")
+                .args(["netns", "add", &network.place(place).0])
+                .output();
+            let made = made.unwrap_or_else(|error| panic!("ip can not be started ({error}): this test needs it; `cargo xtask setup test` installs it"));
+            assert!(
+                made.status.success(),
+                "network namespaces can not be made here, and this test needs them: run it as root, in a container with \
+                 the capabilities NET_ADMIN and SYS_ADMIN ({})",
+                String::from_utf8_lossy(&made.stderr).trim()
+            );
+            network.ip(place, "link set lo up");
+        }
+        let (phone, router, far) = ("phone", "router", "far");
+        network.link(phone, "inside", router, "near");
+        network.link(router, "outside", far, "inside");
+        network.ip(phone, &format!("addr add {PHONE}/24 dev inside"));
+        network.ip(router, "addr add 10.77.0.1/24 dev near");
+        network.ip(router, &format!("addr add {OUTSIDE}/24 dev outside"));
+        network.ip(far, &format!("addr add {FAR}/24 dev inside"));
+        network.route_back();
+        // A home router's patience, so that it forgets whoever is silent for half a minute.
+        for setting in [
+            "net.ipv4.ip_forward=1",
+            "net.netfilter.nf_conntrack_udp_timeout=15",
+            "net.netfilter.nf_conntrack_udp_timeout_stream=30",
+        ] {
+            network.run(router, "sysctl", &["-q", "-w", setting]);
+        }
+        let rules = "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; \
+            add rule ip nat out oifname outside masquerade";
+        network.run(router, "nft", &[rules]);
+        network
+    }
+
+    pub(crate) fn phone(&self) -> Place {
+        self.place("phone")
+    }
+
+    pub(crate) fn far(&self) -> Place {
+        self.place("far")
+    }
+
+    /// The phone's interface has another address at once, as when it comes to another network.
+    pub(crate) fn change_address(&self, from: &str, to: &str) {
+        self.ip("phone", &format!("addr del {from}/24 dev inside"));
+        self.ip("phone", &format!("addr add {to}/24 dev inside"));
+        self.route_back();
+    }
+
+    /// No way leads out of the phone any more.
+    pub(crate) fn route_away(&self) {
+        self.ip("phone", "route del default");
+    }
+
+    /// It leads out again.
+    pub(crate) fn route_back(&self) {
+        self.ip("phone", "route replace default via 10.77.0.1");
+    }
+
+    fn place(&self, place: &str) -> Place {
+        Place(format!("{}-{place}", self.name))
+    }
+
+    fn link(&self, a: &str, a_end: &str, b: &str, b_end: &str) {
+        let (a_place, b_place) = (self.place(a).0, self.place(b).0);
+        let line =
+            format!("link add {a_end} netns {a_place} type veth peer name {b_end} netns {b_place}");
+        process::output(Command::new("ip").args(line.split(' ')));
+        self.ip(a, &format!("link set {a_end} up"));
+        self.ip(b, &format!("link set {b_end} up"));
+    }
+
+    fn ip(&self, place: &str, line: &str) {
+        let mut command = Command::new("ip");
+        command.args(["-n", &self.place(place).0]);
+        process::output(command.args(line.split(' ')));
+    }
+
+    fn run(&self, place: &str, program: &str, args: &[&str]) {
+        let mut command = Command::new(program);
+        with_sbin(command.args(args));
+        process::output(&mut self.place(place).command(&command));
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for place in ["phone", "router", "far"] {
+            // One that was never made is gone already.
+            let _ = Command::new("ip")
+                .args(["netns", "del", &self.place(place).0])
+                .output();
+        }
+    }
+}
+
+impl Place {
+    /// The same command, to be run there. Its process has the id of the one that is started.
+    pub(crate) fn command(&self, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.0]);
+        inside.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            inside.current_dir(folder);
+        }
+        inside
+    }
+
+    /// Whether somebody there has this UDP port.
+    pub(crate) fn is_taken(&self, port: u16) -> bool {
+        let mut command = Command::new("ss");
+        command.args(["-Hlun", &format!("sport = :{port}")]);
+        !process::output(with_sbin(&mut self.command(&command)))
+            .trim()
+            .is_empty()
+    }
+}
+
+/// Debian has these programs where only root looks.
+fn with_sbin(command: &mut Command) -> &mut Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"))
+}
