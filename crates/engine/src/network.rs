@@ -187,7 +187,10 @@ struct Place {
 impl Place {
     fn look() -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        let addresses = interfaces.iter().map(if_addrs::Interface::ip).filter(is_of_use);
+        let addresses = interfaces
+            .iter()
+            .map(if_addrs::Interface::ip)
+            .filter(is_of_use);
         let ways = FAR.iter().filter_map(|far| source_of(*far, None).ok());
         Self {
             addresses: addresses.collect(),
