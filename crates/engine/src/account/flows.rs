@@ -154,7 +154,6 @@ impl AccountState {
                 self.tell_standing(None);
                 self.flow(index, |flow| {
                     flow.state = RegistrationState::Off;
-                    flow.failure = None;
                     flow.expires_at = None;
                     flow.retry_at = None;
                 });
