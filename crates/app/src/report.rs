@@ -310,7 +310,6 @@ impl Report {
     }
 
     fn call(&mut self, call: &CallView) {
-        let failure = call.failure.as_ref();
         let old = self.calls.get(&call.id);
         // Hanging up is no state of the contract: the call is what it was until it has ended.
         let state = call_word(call.state)

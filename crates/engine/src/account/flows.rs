@@ -282,7 +282,7 @@ impl AccountState {
         if self.told.as_ref() != Some(&facts) {
             let _ = self.args.tenant.cast(TenantMsg::AccountFacts {
                 account: self.args.id.clone(),
-                facts: facts.clone(),
+                facts: Box::new(facts.clone()),
             });
             self.told = Some(facts);
         }
