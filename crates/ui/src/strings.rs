@@ -371,9 +371,16 @@ pub(crate) const BINDINGS_TEXT: &str = "The registrar has not been asked which p
 pub(crate) const BINDING_OWN: &str = "This phone";
 pub(crate) const BINDING_OTHER: &str = "Another phone";
 pub(crate) const LIST_BINDINGS: &str = "Ask the registrar";
-pub(crate) const CLEAR_BINDINGS: &str = "Remove all";
+pub(crate) const CLEAR_BINDINGS: &str = "Remove all…";
 pub(crate) const CLEAR_BINDINGS_TIP: &str =
     "Removes every phone under this address, then signs this one in again";
+pub(crate) const CLEAR_BINDINGS_TEXT: &str = "Calls reach none of them until they register again by themselves. \
+This phone registers again at once.";
+
+pub(crate) fn clear_bindings(title: &str) -> String {
+    format!("Remove every phone of {title} from the registrar?")
+}
+
 pub(crate) const PASSED_OVER: &str = "Passed over by this organisation";
 pub(crate) const CERTIFICATE_OF: &str = "Certificate of";
 pub(crate) const SIGNED_BY: &str = "Signed by";

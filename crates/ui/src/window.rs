@@ -54,6 +54,8 @@ pub enum Question {
     RemoveTenant(TenantId),
     /// Forget the history of this organisation?
     ClearHistory(TenantId),
+    /// Remove every phone that is registered under this account's address?
+    ClearBindings(AccountId),
     /// Trust this certificate for this host, whatever is wrong with it?
     TrustCertificate {
         /// Whose accounts trust it then.

@@ -43,12 +43,18 @@ pub(crate) fn certificate(
 }
 
 /// Everything that stands below registration and configuration.
-pub(crate) fn show(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, account: &AccountView) {
+pub(crate) fn show(
+    ui: &mut Ui,
+    kit: &mut Kit<'_>,
+    data: &Data,
+    window: &mut Window,
+    account: &AccountView,
+) {
     servers(ui, kit, account);
     flows(ui, kit, account);
     waiting(ui, kit, account);
     lamps(ui, kit, account);
-    bindings(ui, kit, account);
+    bindings(ui, kit, window, account);
     traffic(ui, kit, data, account);
 }
 
@@ -139,7 +145,7 @@ fn lamp_words(kit: &Kit<'_>, lamp: &LampView) -> (Color32, String) {
     (ink, words)
 }
 
-fn bindings(ui: &mut Ui, kit: &mut Kit<'_>, account: &AccountView) {
+fn bindings(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &AccountView) {
     let t = kit.t.clone();
     heading(ui, kit, strings::BINDINGS);
     for binding in &account.bindings {
@@ -167,9 +173,7 @@ fn bindings(ui: &mut Ui, kit: &mut Kit<'_>, account: &AccountView) {
     let clear =
         Button::new(Kind::DangerGhost, strings::CLEAR_BINDINGS).tip(strings::CLEAR_BINDINGS_TIP);
     if account.bindings.iter().any(|b| !b.own) && bar.button_left(ui, &t, clear).clicked() {
-        kit.send(Command::ClearBindings {
-            account: account.id.clone(),
-        });
+        window.question = Some(Question::ClearBindings(account.id.clone()));
     }
 }
 

@@ -131,7 +131,7 @@ fn details(
             }
         });
     }
-    account_more::show(ui, kit, data, account);
+    account_more::show(ui, kit, data, window, account);
     ui.add_space(24.0);
     server(ui, kit, data, window, account);
     ui.add_space(32.0);

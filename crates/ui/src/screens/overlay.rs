@@ -287,6 +287,14 @@ fn question(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
             strings::CLEAR_HISTORY_NOW,
             Command::ClearHistory { tenant: id.clone() },
         ),
+        Question::ClearBindings(id) => (
+            strings::clear_bindings(data.account(id).map_or("", |a| a.title())),
+            strings::CLEAR_BINDINGS_TEXT,
+            strings::REMOVE_NOW,
+            Command::ClearBindings {
+                account: id.clone(),
+            },
+        ),
         Question::TrustCertificate {
             tenant,
             host,

@@ -748,3 +748,24 @@ fn a_certificate_is_trusted_only_after_its_fingerprint_was_shown() {
     };
     assert_eq!(commands(&mut harness), [trust]);
 }
+
+#[test]
+fn phones_of_others_are_removed_from_the_registrar_only_after_a_question() {
+    let mut snapshot = snapshot();
+    snapshot.accounts[0].bindings = vec![BindingView {
+        uri: "sip:reception@192.0.2.91:5060".into(),
+        own: false,
+        expires_at: None,
+    }];
+    let mut state = state_of(snapshot);
+    state.window.screen = Screen::Accounts;
+    state.window.account = Some(AccountId::new("a1"));
+    let mut harness = shown(state);
+    harness.get_by_label("Remove all…").click();
+    assert_eq!(commands(&mut harness), []);
+    harness.get_by_label("Remove").click();
+    let clear = Command::ClearBindings {
+        account: AccountId::new("a1"),
+    };
+    assert_eq!(commands(&mut harness), [clear]);
+}
