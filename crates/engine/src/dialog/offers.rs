@@ -137,7 +137,7 @@ impl DialogState {
         myself: &ActorRef<DialogMsg>,
         status: Option<StatusCode>,
     ) {
-        let due = self.moving.is_some_and(|moving| moving.is_due());
+        let due = self.moving.is_some_and(super::moved::Moving::is_due);
         let moves = self.move_failed(myself) || due;
         if let Some(media) = &mut self.media {
             media.rollback();

@@ -93,7 +93,7 @@ impl DialogState {
     pub(super) fn settle_hold(&mut self) {
         let hold = self.hold_wanted;
         let Some(media) = &mut self.media else { return };
-        let due = media.held() != hold || self.moving.is_some_and(|moving| moving.is_due());
+        let due = media.held() != hold || self.moving.is_some_and(super::moved::Moving::is_due);
         if !self.view.state.is_up() || !due || media.awaits_answer() {
             return;
         }

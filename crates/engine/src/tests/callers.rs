@@ -98,7 +98,10 @@ async fn what_else_a_call_says_is_shown_and_bounded() {
     let view = shown(&headers, false).await;
     let details = view.details;
     assert!(details.signed);
-    assert_eq!(details.subject.as_ref().map(|s| s.reveal()), Some("lunch"));
+    assert_eq!(
+        details.subject.as_ref().map(model::Private::reveal),
+        Some("lunch")
+    );
     assert!(
         details
             .session_id

@@ -386,7 +386,7 @@ async fn who_wants_to_join_a_call_hears_no_and_nothing_rings() {
 async fn requests_that_cannot_be_meant_for_a_phone_are_refused_with_the_right_code() {
     let (house, at) = carol(|_| {}).await;
     let dan = Peer::bind().await;
-    let carols = format!("sip:carol@127.0.0.1 SIP/2.0");
+    let carols = "sip:carol@127.0.0.1 SIP/2.0";
     for (method, uri, headers, body, code) in [
         ("OPTIONS", "http://example.com/x", "", "", 416),
         ("INVITE", "http://example.com/x", "", SDP, 416),
@@ -406,8 +406,8 @@ async fn requests_that_cannot_be_meant_for_a_phone_are_refused_with_the_right_co
             403,
         ),
     ] {
-        let text = dan.says(method, u32::from(code as u16), None, body);
-        let text = text.replacen(&carols, &format!("{uri} SIP/2.0"), 1);
+        let text = dan.says(method, u32::from(code), None, body);
+        let text = text.replacen(carols, &format!("{uri} SIP/2.0"), 1);
         dan.send(at, &with(&text, headers)).await;
         let response = dan.final_response().await;
         assert_eq!(response.status.code(), code, "{method} {uri} {headers}");
