@@ -19,6 +19,16 @@ fn it_is_called_and_both_hear_each_other_with_opus() {
 }
 
 #[test]
+fn it_is_called_and_both_hear_each_other_with_g722() {
+    we_call("G722/16000/1", "g722");
+}
+
+#[test]
+fn it_calls_and_both_hear_each_other_with_g722() {
+    it_calls("G722/16000/1", "g722");
+}
+
+#[test]
 fn it_calls_and_both_hear_each_other_with_pcmu() {
     it_calls("PCMU/8000/1", "pcmu");
 }

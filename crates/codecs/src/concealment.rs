@@ -8,7 +8,7 @@
 //! The idea is that of G.711 appendix I, without its delay: the joint at the start is hidden by a decaying
 //! offset in place of an overlap that would need samples held back.
 
-/// The rate of what is concealed.
+/// Lengths are in samples at this rate; at 16 kHz all of them are doubled.
 const RATE_HZ: usize = 8_000;
 
 /// Pitch periods that are looked for: 66 Hz to 200 Hz. A higher voice repeats two or three of its periods.
@@ -32,13 +32,18 @@ const RETURN_LONGEST: usize = RATE_HZ / 100;
 /// How long the offset at the joint takes to die.
 const JOINT: usize = RATE_HZ / 500;
 
+/// The highest rate, as a multiple of the lowest.
+const MOST: usize = 2;
+
 /// The memory that a gap is filled from.
 #[derive(Debug)]
 pub(crate) struct Concealment {
-    /// The newest sample is the last.
-    history: [i16; HISTORY],
+    /// How many times 8 kHz the rate is.
+    scale: usize,
+    /// The newest sample is the last. At 8 kHz only the newer half is used.
+    history: [i16; MOST * HISTORY],
     /// One period, its end blended so that it repeats without a step.
-    cycle: [f32; LONGEST_PERIOD],
+    cycle: [f32; MOST * LONGEST_PERIOD],
     /// How much of `cycle` is in use.
     period: usize,
     /// Where in the cycle the next concealed sample comes from.
@@ -49,20 +54,21 @@ pub(crate) struct Concealment {
     offset: f32,
 }
 
-impl Default for Concealment {
-    fn default() -> Self {
+impl Concealment {
+    /// For samples at 8 or 16 kHz, with nothing heard yet.
+    pub(crate) fn new(rate_hz: usize) -> Self {
+        let scale = (rate_hz / RATE_HZ).clamp(1, MOST);
         Self {
-            history: [0; HISTORY],
-            cycle: [0.0; LONGEST_PERIOD],
-            period: SHORTEST_PERIOD,
+            scale,
+            history: [0; MOST * HISTORY],
+            cycle: [0.0; MOST * LONGEST_PERIOD],
+            period: SHORTEST_PERIOD * scale,
             position: 0,
             gap: 0,
             offset: 0.0,
         }
     }
-}
 
-impl Concealment {
     /// Takes note of decoded samples, and blends their start with the end of a gap.
     pub(crate) fn remember(&mut self, samples: &mut [i16]) {
         if self.gap > 0 {
@@ -85,9 +91,9 @@ impl Concealment {
 
     /// Cuts the cycle that the gap repeats.
     fn begin(&mut self) {
-        self.period = pitch_period(&self.history);
+        self.period = pitch_period(&self.history, self.scale);
         self.position = 0;
-        let start = HISTORY - self.period;
+        let start = MOST * HISTORY - self.period;
         for (value, sample) in self.cycle.iter_mut().zip(&self.history[start..]) {
             *value = f32::from(*sample);
         }
@@ -99,17 +105,19 @@ impl Concealment {
             let value = &mut self.cycle[self.period - blend + i];
             *value = *value * (1.0 - weight) + before * weight;
         }
-        self.offset = f32::from(self.history[HISTORY - 1]) - f32::from(self.history[start - 1]);
+        self.offset =
+            f32::from(self.history[MOST * HISTORY - 1]) - f32::from(self.history[start - 1]);
     }
 
     /// The next concealed sample.
     fn next(&mut self) -> f32 {
-        let joint = if self.gap < JOINT {
-            self.offset * (1.0 - self.gap as f32 / JOINT as f32)
+        let joint = JOINT * self.scale;
+        let joint = if self.gap < joint {
+            self.offset * (1.0 - self.gap as f32 / joint as f32)
         } else {
             0.0
         };
-        let value = (self.cycle[self.position] + joint) * level(self.gap);
+        let value = (self.cycle[self.position] + joint) * level(self.gap / self.scale);
         self.position += 1;
         if self.position >= self.period {
             self.position = 0;
@@ -120,10 +128,9 @@ impl Concealment {
 
     /// Cross-fades from the concealed continuation to the real samples.
     fn blend(&mut self, samples: &mut [i16]) {
-        let further = (self.gap / FADE_START).saturating_sub(1);
-        let length = (RETURN_STEP + RETURN_STEP * further)
-            .min(RETURN_LONGEST)
-            .min(samples.len());
+        let further = (self.gap / (FADE_START * self.scale)).saturating_sub(1);
+        let length = (RETURN_STEP + RETURN_STEP * further).min(RETURN_LONGEST);
+        let length = (length * self.scale).min(samples.len());
         for (i, sample) in samples.iter_mut().take(length).enumerate() {
             let weight = (i + 1) as f32 / (length + 1) as f32;
             let concealed = self.next();
@@ -132,13 +139,13 @@ impl Concealment {
     }
 
     fn keep(&mut self, samples: &[i16]) {
-        let new = samples.len().min(HISTORY);
+        let new = samples.len().min(MOST * HISTORY);
         self.history.copy_within(new.., 0);
-        self.history[HISTORY - new..].copy_from_slice(&samples[samples.len() - new..]);
+        self.history[MOST * HISTORY - new..].copy_from_slice(&samples[samples.len() - new..]);
     }
 }
 
-/// The level after `gap` concealed samples.
+/// The level after `gap` concealed samples of 8 kHz.
 fn level(gap: usize) -> f32 {
     if gap < FADE_START {
         1.0
@@ -151,19 +158,23 @@ fn level(gap: usize) -> f32 {
 
 /// The distance at which the newest 20 ms resemble the past most, by normalised correlation.
 ///
-/// Every second distance on every second sample first, then the neighbours exactly.
-fn pitch_period(history: &[i16; HISTORY]) -> usize {
-    let mut best = (SHORTEST_PERIOD, f32::MIN);
-    for period in (SHORTEST_PERIOD..=LONGEST_PERIOD).step_by(2) {
-        let score = resemblance(history, period, 2);
+/// Every second distance on every second sample first (at 16 kHz every fourth), then the neighbours exactly.
+fn pitch_period(history: &[i16; MOST * HISTORY], scale: usize) -> usize {
+    let (shortest, longest) = (SHORTEST_PERIOD * scale, LONGEST_PERIOD * scale);
+    let step = 2 * scale;
+    let mut best = (shortest, f32::MIN);
+    for period in (shortest..=longest).step_by(step) {
+        let score = resemblance(history, period, scale, step);
         if score > best.1 {
             best = (period, score);
         }
     }
     let coarse = best.0;
     best.1 = f32::MIN;
-    for period in coarse.saturating_sub(1).max(SHORTEST_PERIOD)..=(coarse + 1).min(LONGEST_PERIOD) {
-        let score = resemblance(history, period, 1);
+    let neighbours =
+        (coarse + 1).saturating_sub(step).max(shortest)..=(coarse + step - 1).min(longest);
+    for period in neighbours {
+        let score = resemblance(history, period, scale, 1);
         if score > best.1 {
             best = (period, score);
         }
@@ -171,9 +182,10 @@ fn pitch_period(history: &[i16; HISTORY]) -> usize {
     best.0
 }
 
-fn resemblance(history: &[i16; HISTORY], period: usize, step: usize) -> f32 {
-    let newest = &history[HISTORY - WINDOW..];
-    let earlier = &history[HISTORY - WINDOW - period..HISTORY - period];
+fn resemblance(history: &[i16; MOST * HISTORY], period: usize, scale: usize, step: usize) -> f32 {
+    let (end, window) = (MOST * HISTORY, WINDOW * scale);
+    let newest = &history[end - window..];
+    let earlier = &history[end - window - period..end - period];
     let (mut product, mut energy) = (0.0f32, 1.0f32);
     for (a, b) in newest.iter().zip(earlier).step_by(step) {
         let (a, b) = (f32::from(*a), f32::from(*b));

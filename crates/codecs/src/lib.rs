@@ -1,4 +1,4 @@
-//! Speech codecs behind one face: Opus, G.711 µ-law and A-law, and what fills the gap when a packet is lost.
+//! Speech codecs behind one face: Opus, G.722, G.711 µ-law and A-law, and what fills the gap when a packet is lost.
 //!
 //! Samples are 16-bit and mono, at the codec's own rate ([`CodecKind::sample_rate_hz`]). An [`Encoder`]
 //! turns a frame into a payload, a [`Decoder`] turns payloads back and can also say something plausible
@@ -16,6 +16,7 @@ use std::fmt;
 
 mod concealment;
 pub mod g711;
+pub mod g722;
 mod opus;
 
 use concealment::Concealment;
@@ -34,6 +35,8 @@ pub const LONGEST_PAYLOAD: usize = 1276;
 pub enum CodecKind {
     /// Opus (RFC 6716, RTP in RFC 7587): 48 kHz, mono.
     Opus,
+    /// G.722 (RTP in RFC 3551 §4.5.2): 16 kHz, 64 kb/s.
+    G722,
     /// G.711 µ-law (RTP in RFC 3551 §4.5.14): 8 kHz, 64 kb/s.
     Pcmu,
     /// G.711 A-law (RTP in RFC 3551 §4.5.14): 8 kHz, 64 kb/s.
@@ -46,14 +49,31 @@ impl CodecKind {
     pub const fn sample_rate_hz(self) -> u32 {
         match self {
             Self::Opus => 48_000,
+            Self::G722 => 16_000,
             Self::Pcmu | Self::Pcma => 8_000,
         }
     }
 
-    /// The rate at which RTP timestamps count. Opus always says 48000 (RFC 7587 §4.1).
+    /// The rate at which RTP timestamps count. Opus always says 48000 (RFC 7587 §4.1), and G.722 has 8000
+    /// though it is sampled at 16000: an error of RFC 1890 that RFC 3551 §4.5.2 keeps.
     #[must_use]
     pub const fn rtp_clock_hz(self) -> u32 {
-        self.sample_rate_hz()
+        match self {
+            Self::Opus => 48_000,
+            Self::G722 | Self::Pcmu | Self::Pcma => 8_000,
+        }
+    }
+
+    /// How many ticks of the RTP clock so many samples last.
+    #[must_use]
+    pub const fn ticks(self, samples: usize) -> u32 {
+        (samples as u64 * self.rtp_clock_hz() as u64 / self.sample_rate_hz() as u64) as u32
+    }
+
+    /// How many samples so many ticks of the RTP clock last.
+    #[must_use]
+    pub const fn samples(self, ticks: u32) -> usize {
+        (ticks as u64 * self.sample_rate_hz() as u64 / self.rtp_clock_hz() as u64) as usize
     }
 
     /// How many samples a frame of `ms` milliseconds has.
@@ -67,6 +87,7 @@ impl CodecKind {
     pub const fn static_payload_type(self) -> Option<u8> {
         match self {
             Self::Opus => None,
+            Self::G722 => Some(9),
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
         }
@@ -77,6 +98,7 @@ impl CodecKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Opus => "opus",
+            Self::G722 => "G722",
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
         }
@@ -153,8 +175,10 @@ impl Default for EncoderOptions {
 #[derive(Debug)]
 pub struct Encoder {
     kind: CodecKind,
-    /// There for Opus only; G.711 has no state.
+    /// There for Opus only.
     opus: Option<opus::OpusEncoder>,
+    /// Used by G.722 only; G.711 has no state.
+    g722: g722::Encoder,
 }
 
 impl Encoder {
@@ -165,15 +189,19 @@ impl Encoder {
     pub fn new(kind: CodecKind, options: EncoderOptions) -> Result<Self, CodecError> {
         let opus = match kind {
             CodecKind::Opus => Some(opus::OpusEncoder::new(options)?),
-            CodecKind::Pcmu | CodecKind::Pcma => None,
+            CodecKind::G722 | CodecKind::Pcmu | CodecKind::Pcma => None,
         };
-        Ok(Self { kind, opus })
+        Ok(Self {
+            kind,
+            opus,
+            g722: g722::Encoder::default(),
+        })
     }
 
     /// Encodes one frame into `payload` and answers how many bytes were written.
     ///
     /// 0 means that this frame need not be sent (Opus in silence with DTX); its time passes all the same.
-    /// Opus takes frames of 2.5, 5, 10, 20, 40 or 60 ms, G.711 any length.
+    /// Opus takes frames of 2.5, 5, 10, 20, 40 or 60 ms, G.722 any even number of samples, G.711 any length.
     ///
     /// # Errors
     /// [`CodecError::BadFrame`] and [`CodecError::BufferTooShort`] when the caller is wrong.
@@ -181,18 +209,23 @@ impl Encoder {
         if let Some(opus) = &mut self.opus {
             return opus.encode(samples, payload);
         }
-        let given = payload.len();
-        let Some(payload) = payload.get_mut(..samples.len()) else {
-            return Err(CodecError::BufferTooShort {
-                given,
-                needed: samples.len(),
+        let (given, needed) = (payload.len(), self.kind.ticks(samples.len()) as usize);
+        if self.kind.samples(needed as u32) != samples.len() {
+            return Err(CodecError::BadFrame {
+                codec: self.kind,
+                samples: samples.len(),
             });
+        }
+        // A byte for each tick of 8 kHz.
+        let Some(payload) = payload.get_mut(..needed) else {
+            return Err(CodecError::BufferTooShort { given, needed });
         };
         match self.kind {
+            CodecKind::G722 => self.g722.encode(samples, payload),
             CodecKind::Pcma => g711::encode_a_law(samples, payload),
             _ => g711::encode_mu_law(samples, payload),
         }
-        Ok(samples.len())
+        Ok(needed)
     }
 
     /// Tells Opus how much loss the far end reports, so that it spends bits on FEC accordingly.
@@ -247,6 +280,7 @@ enum State {
     Opus(opus::OpusDecoder),
     /// Samples need a history to conceal from; the codec itself has no state.
     G711(Box<Concealment>),
+    G722(Box<(g722::Decoder, Concealment)>),
 }
 
 impl Decoder {
@@ -257,7 +291,11 @@ impl Decoder {
     pub fn new(kind: CodecKind) -> Result<Self, CodecError> {
         let state = match kind {
             CodecKind::Opus => State::Opus(opus::OpusDecoder::new()?),
-            CodecKind::Pcmu | CodecKind::Pcma => State::G711(Box::default()),
+            CodecKind::G722 => State::G722(Box::new((
+                g722::Decoder::default(),
+                Concealment::new(16_000),
+            ))),
+            CodecKind::Pcmu | CodecKind::Pcma => State::G711(Box::new(Concealment::new(8_000))),
         };
         Ok(Self { kind, state })
     }
@@ -268,9 +306,10 @@ impl Decoder {
     /// [`CodecError::BadPayload`] when the payload is empty or broken, [`CodecError::BufferTooShort`]
     /// when it is longer than `out`; [`LONGEST_FRAME_SAMPLES`] is enough for Opus.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> Result<usize, CodecError> {
-        let concealment = match &mut self.state {
+        let (g722, concealment) = match &mut self.state {
             State::Opus(opus) => return opus.decode(payload, out),
-            State::G711(concealment) => concealment,
+            State::G711(concealment) => (None, &mut **concealment),
+            State::G722(both) => (Some(&mut both.0), &mut both.1),
         };
         if payload.is_empty() {
             return Err(CodecError::BadPayload {
@@ -279,18 +318,21 @@ impl Decoder {
             });
         }
         let given = out.len();
-        let Some(out) = out.get_mut(..payload.len()) else {
-            return Err(CodecError::BufferTooShort {
-                given,
-                needed: payload.len(),
-            });
+        let needed = if g722.is_some() {
+            2 * payload.len()
+        } else {
+            payload.len()
         };
-        match self.kind {
-            CodecKind::Pcma => g711::decode_a_law(payload, out),
-            _ => g711::decode_mu_law(payload, out),
+        let Some(out) = out.get_mut(..needed) else {
+            return Err(CodecError::BufferTooShort { given, needed });
+        };
+        match (g722, self.kind) {
+            (Some(g722), _) => g722.decode(payload, out),
+            (None, CodecKind::Pcma) => g711::decode_a_law(payload, out),
+            (None, _) => g711::decode_mu_law(payload, out),
         }
         concealment.remember(out);
-        Ok(payload.len())
+        Ok(needed)
     }
 
     /// Fills `out`, whose length is that of the lost frame, from the copy that the *next* payload may
@@ -305,6 +347,10 @@ impl Decoder {
                 concealment.conceal(out);
                 false
             }
+            State::G722(both) => {
+                both.1.conceal(out);
+                false
+            }
         }
     }
 
@@ -314,6 +360,7 @@ impl Decoder {
         match &mut self.state {
             State::Opus(opus) => opus.conceal(out),
             State::G711(concealment) => concealment.conceal(out),
+            State::G722(both) => both.1.conceal(out),
         }
     }
 

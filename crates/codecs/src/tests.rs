@@ -296,7 +296,12 @@ fn g711_concealment_begins_and_ends_without_a_click() {
 
 #[test]
 fn broken_payloads_are_errors_and_leave_a_working_decoder() {
-    for kind in [CodecKind::Opus, CodecKind::Pcmu, CodecKind::Pcma] {
+    for kind in [
+        CodecKind::Opus,
+        CodecKind::G722,
+        CodecKind::Pcmu,
+        CodecKind::Pcma,
+    ] {
         let mut decoder = Decoder::new(kind).unwrap();
         let mut out = [0; LONGEST_FRAME_SAMPLES];
         assert!(matches!(
@@ -353,6 +358,76 @@ fn wrong_lengths_are_told() {
             needed: 160
         })
     );
+}
+
+/// A triangle, noise and a square wave for a second each. The sums are those of another implementation of
+/// the recommendation (spandsp 0.0.6) for the same samples, so every bit is right.
+#[test]
+fn g722_makes_the_bits_of_the_recommendation() {
+    let mut noise = 88_172_645_463_325_252u64;
+    let samples: Vec<i16> = (0..48_000i32)
+        .map(|i| {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            match i / 16_000 {
+                0 => ((i % 36 - 18).abs() * 1_500 - 13_500) as i16,
+                1 => (noise >> 50) as i16 - 8_192,
+                _ if (i / 8) % 2 == 0 => 20_000,
+                _ => -20_000,
+            }
+        })
+        .collect();
+    let (mut bits, mut heard) = (vec![0; 24_000], vec![0; 48_000]);
+    g722::Encoder::default().encode(&samples, &mut bits);
+    g722::Decoder::default().decode(&bits, &mut heard);
+    let sum = |bytes: &[u8]| {
+        let start = 0xcbf2_9ce4_8422_2325_u64;
+        let next = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        bytes.iter().fold(start, next)
+    };
+    let heard: Vec<u8> = heard.iter().flat_map(|s| s.to_le_bytes()).collect();
+    assert_eq!(sum(&bits), 0xd3de_e8a0_8648_8374);
+    assert_eq!(sum(&heard), 0x5ef7_c4b4_73a9_afd6);
+}
+
+#[test]
+fn g722_carries_twice_the_band_in_the_same_packets() {
+    assert_eq!(CodecKind::G722.frame_samples(20), 320);
+    assert_eq!(CodecKind::G722.ticks(320), 160);
+    assert_eq!(CodecKind::G722.samples(160), 320);
+    let mut encoder = Encoder::new(CodecKind::G722, EncoderOptions::default()).unwrap();
+    let mut payload = [0; LONGEST_PAYLOAD];
+    assert_eq!(encoder.encode(&[0; 320], &mut payload), Ok(160));
+    let odd = encoder.encode(&[0; 3], &mut payload);
+    assert!(matches!(odd, Err(CodecError::BadFrame { samples: 3, .. })));
+    let said = voice(16_000, 2.0);
+    let heard = through(CodecKind::G722, &said, |_| false, false);
+    let (delay, alike) = best_correlation(&said, &heard, 60);
+    println!("G.722: {delay} samples late, correlation {alike:.4}");
+    assert!(alike > 0.99, "{alike}");
+    // 6 kHz comes through, which G.711 cannot carry at all.
+    let tone: Vec<i16> = (0..16_000)
+        .map(|i| ((f64::from(i) * 6.0 / 16.0 * std::f64::consts::TAU).sin() * 8_000.0) as i16)
+        .collect();
+    let heard = through(CodecKind::G722, &tone, |_| false, false);
+    let share = power(&heard[4_000..]) / power(&tone[4_000..]);
+    assert!((0.7..1.3).contains(&share), "{share}");
+}
+
+#[test]
+fn g722_gaps_are_filled_from_the_voice_before() {
+    let said = voice(16_000, 4.0);
+    let clean = through(CodecKind::G722, &said, |_| false, false);
+    let heard = through(CodecKind::G722, &said, |n| n % 20 == 10, false);
+    let alike = correlation(&clean, &heard);
+    println!("G.722 at 5 % loss: correlation {alike:.4}");
+    assert!(alike > 0.93, "{alike}");
+    let silent = clean.chunks(320).enumerate();
+    let silent: Vec<i16> = silent
+        .flat_map(|(n, frame)| frame.iter().map(move |s| if n % 20 == 10 { 0 } else { *s }))
+        .collect();
+    assert!(alike > correlation(&clean, &silent));
 }
 
 #[test]

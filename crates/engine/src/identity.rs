@@ -55,7 +55,7 @@ pub enum IdentityError {
     #[error("calls cannot be sent on to “{0}”; it looks like 602 or sip:bob@example.com")]
     Forward(String),
     /// A codec.
-    #[error("“{0}” is not a codec; there are opus, pcmu and pcma")]
+    #[error("“{0}” is not a codec; there are opus, g722, pcmu and pcma")]
     Codec(String),
 }
 

@@ -153,7 +153,8 @@ pub(crate) fn stats(counters: &StreamCounters, codec: CodecKind) -> MediaStats {
     let conditions = Conditions {
         codec: match codec {
             CodecKind::Opus => CodecProfile::OPUS,
-            CodecKind::Pcmu | CodecKind::Pcma => CodecProfile::G711,
+            // The scale is that of the narrow band, on which G.722 is as good as G.711.
+            CodecKind::G722 | CodecKind::Pcmu | CodecKind::Pcma => CodecProfile::G711,
         },
         one_way_delay: round_trip.unwrap_or_default() / 2
             + Duration::from_millis(counters.buffer_ms())

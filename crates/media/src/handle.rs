@@ -18,7 +18,7 @@ use crate::device::{Capture, Playout};
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Writing, record};
-use crate::resample::Upsampler;
+use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::Wire;
@@ -279,7 +279,7 @@ impl PumpHandle {
             output,
             counters: Arc::clone(&counters),
             wishes: Arc::clone(&wishes),
-            up: Upsampler::new(),
+            up: ToDevice::default(),
             volume: 1.0,
             seed: config.seed,
             steps: 0,

@@ -299,10 +299,10 @@ impl ReceivePath {
 fn lost_samples(kind: CodecKind, ticks: u32) -> usize {
     let grain = match kind {
         CodecKind::Opus => 120,
-        CodecKind::Pcmu | CodecKind::Pcma => 1,
+        CodecKind::G722 | CodecKind::Pcmu | CodecKind::Pcma => 1,
     };
     let most = kind.frame_samples(codecs::LONGEST_FRAME_MS);
-    let samples = (ticks as usize).min(most);
+    let samples = kind.samples(ticks).min(most);
     (samples / grain * grain).max(grain)
 }
 

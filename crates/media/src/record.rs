@@ -14,10 +14,11 @@ use std::time::Duration;
 use hound::{SampleFormat, WavSpec, WavWriter};
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use crate::FRAME_SAMPLES;
 use crate::handle::MediaError;
 use crate::pump::Trash;
-use crate::resample::{Downsampler, Upsampler};
-use crate::stream::{FRAME_MOST, to_float, to_int};
+use crate::resample::{FromDevice, ToDevice};
+use crate::stream::FRAME_MOST;
 
 /// How much a writer may lag behind: the disk is busy, the machine swaps.
 const RING_S: usize = 5;
@@ -33,8 +34,8 @@ pub(crate) struct Recorder {
     ring: Producer<i16>,
     rate_hz: u32,
     /// For the case that the codec changes in the middle: the file keeps its rate.
-    up: Upsampler,
-    down: Downsampler,
+    up: ToDevice,
+    down: FromDevice,
 }
 
 impl Recorder {
@@ -43,21 +44,13 @@ impl Recorder {
         if rate_hz == self.rate_hz {
             return self.push(samples);
         }
-        let mut input = [0.0; FRAME_MOST];
-        let mut output = [0.0; FRAME_MOST];
+        let mut frame = [0.0; FRAME_SAMPLES];
         let mut converted = [0; FRAME_MOST];
-        let input = &mut input[..samples.len().min(FRAME_MOST)];
-        to_float(samples, input);
-        let length = if self.rate_hz > rate_hz {
-            self.up.process(input, &mut output);
-            input.len() * 6
-        } else {
-            self.down.process(input, &mut output);
-            input.len() / 6
-        };
-        let length = length.min(FRAME_MOST);
-        to_int(&output[..length], &mut converted[..length]);
-        self.push(&converted[..length])
+        let length = (self.rate_hz / 100) as usize;
+        let converted = &mut converted[..length.min(FRAME_MOST)];
+        self.up.process(samples, rate_hz, &mut frame);
+        self.down.process(&frame, self.rate_hz, converted);
+        self.push(converted)
     }
 
     fn push(&mut self, samples: &[i16]) -> usize {
@@ -92,8 +85,8 @@ pub(crate) fn record(path: &Path, rate_hz: u32) -> Result<(Recorder, Writing), M
         Recorder {
             ring: producer,
             rate_hz,
-            up: Upsampler::new(),
-            down: Downsampler::new(),
+            up: ToDevice::default(),
+            down: FromDevice::default(),
         },
         Writing {
             ring: consumer,

@@ -1,4 +1,4 @@
-//! Changes of rate: 48 kHz to and from 8 kHz for G.711, and any rate to any other for files and devices.
+//! Changes of rate: 48 kHz to and from 8 kHz for G.711 and 16 kHz for G.722, and any rate to any other for files and devices.
 //!
 //! All of it is one windowed sinc. `rubato` was considered; its fixed-ratio resampler works in blocks by FFT
 //! and its others take their buffers through adapters, while a tick here is 80 samples at a ratio of 1:6:
@@ -6,11 +6,14 @@
 
 use std::f64::consts::PI;
 
+use crate::stream::{to_float, to_int};
+use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+
+/// 10 ms at 16 kHz.
+const LONGEST_LOW: usize = 160;
+
 /// Taps per output sample.
 const TAPS: usize = 32;
-
-/// The ratio between the device rate and that of G.711.
-const RATIO: usize = 6;
 
 /// Kaiser window shape: about 70 dB of stop band.
 const KAISER_BETA: f64 = 7.0;
@@ -18,18 +21,18 @@ const KAISER_BETA: f64 = 7.0;
 /// The pass band's end, relative to half of the lower rate.
 const CUTOFF: f64 = 0.94;
 
-/// From 8 kHz to 48 kHz.
+/// From 8 kHz (`RATIO` 6) or 16 kHz (3) to 48 kHz.
 #[derive(Clone, Debug)]
-pub struct Upsampler {
+pub struct Upsampler<const RATIO: usize> {
     /// One set of taps per phase, newest sample last.
     phases: Box<[[f32; TAPS]; RATIO]>,
     /// The last `TAPS - 1` samples, then room for a frame.
-    line: [f32; TAPS - 1 + Self::LONGEST],
+    line: [f32; TAPS - 1 + LONGEST_LOW],
 }
 
-impl Upsampler {
+impl<const RATIO: usize> Upsampler<RATIO> {
     /// The most input samples at a time: 10 ms.
-    pub const LONGEST: usize = 80;
+    pub const LONGEST: usize = FRAME_SAMPLES / RATIO;
 
     /// An upsampler that has heard silence.
     #[must_use]
@@ -46,11 +49,11 @@ impl Upsampler {
         }
         Self {
             phases,
-            line: [0.0; TAPS - 1 + Self::LONGEST],
+            line: [0.0; TAPS - 1 + LONGEST_LOW],
         }
     }
 
-    /// Six output samples for each input sample. Looks at up to [`LONGEST`](Self::LONGEST) of them, and
+    /// `RATIO` output samples for each input sample. Looks at up to [`LONGEST`](Self::LONGEST) of them, and
     /// at no more than `output` has room for.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) {
         let count = input.len().min(Self::LONGEST).min(output.len() / RATIO);
@@ -67,27 +70,27 @@ impl Upsampler {
     }
 }
 
-impl Default for Upsampler {
+impl<const RATIO: usize> Default for Upsampler<RATIO> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// From 48 kHz to 8 kHz.
+/// From 48 kHz to 8 kHz (`RATIO` 6) or 16 kHz (3).
 #[derive(Clone, Debug)]
-pub struct Downsampler {
-    taps: Box<[f32; TAPS * RATIO]>,
-    line: Box<[f32; TAPS * RATIO - RATIO + Self::LONGEST]>,
+pub struct Downsampler<const RATIO: usize> {
+    taps: Box<[f32]>,
+    line: Box<[f32]>,
 }
 
-impl Downsampler {
+impl<const RATIO: usize> Downsampler<RATIO> {
     /// The most input samples at a time: 10 ms.
-    pub const LONGEST: usize = 480;
+    pub const LONGEST: usize = FRAME_SAMPLES;
 
     /// A downsampler that has heard silence.
     #[must_use]
     pub fn new() -> Self {
-        let mut taps = Box::new([0.0; TAPS * RATIO]);
+        let mut taps = vec![0.0; TAPS * RATIO].into_boxed_slice();
         let length = (TAPS * RATIO) as f64;
         for (k, tap) in taps.iter_mut().enumerate() {
             let at = k as f64 - (length - 1.0) / 2.0;
@@ -97,30 +100,74 @@ impl Downsampler {
         }
         Self {
             taps,
-            line: Box::new([0.0; TAPS * RATIO - RATIO + Self::LONGEST]),
+            line: vec![0.0; TAPS * RATIO - RATIO + Self::LONGEST].into(),
         }
     }
 
-    /// One output sample for each six of the input. Looks at up to [`LONGEST`](Self::LONGEST) of them
-    /// (a multiple of six), and at no more than fill `output`.
+    /// One output sample for each `RATIO` of the input. Looks at up to [`LONGEST`](Self::LONGEST) of them
+    /// (a multiple of it), and at no more than fill `output`.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) {
-        const PAST: usize = TAPS * RATIO - RATIO;
+        let past = TAPS * RATIO - RATIO;
         let frames = (input.len().min(Self::LONGEST) / RATIO).min(output.len());
         let count = frames * RATIO;
-        self.line[PAST..PAST + count].copy_from_slice(&input[..count]);
+        self.line[past..past + count].copy_from_slice(&input[..count]);
         for (n, sample) in output.iter_mut().take(frames).enumerate() {
             *sample = dot(
                 &self.taps[..],
                 &self.line[n * RATIO..n * RATIO + TAPS * RATIO],
             );
         }
-        self.line.copy_within(count..count + PAST, 0);
+        self.line.copy_within(count..count + past, 0);
     }
 }
 
-impl Default for Downsampler {
+impl<const RATIO: usize> Default for Downsampler<RATIO> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Frames of 10 ms at any codec's rate to 48 kHz.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ToDevice {
+    narrow: Upsampler<6>,
+    wide: Upsampler<3>,
+}
+
+impl ToDevice {
+    pub(crate) fn process(&mut self, frame: &[i16], rate_hz: u32, out: &mut [f32; FRAME_SAMPLES]) {
+        if rate_hz == SAMPLE_RATE_HZ {
+            return to_float(frame, out);
+        }
+        let mut low = [0.0; LONGEST_LOW];
+        let count = frame.len().min(LONGEST_LOW);
+        to_float(frame, &mut low);
+        let low = low.get(..count).unwrap_or_default();
+        if rate_hz == 16_000 {
+            self.wide.process(low, out);
+        } else {
+            self.narrow.process(low, out);
+        }
+    }
+}
+
+/// Frames of 10 ms at 48 kHz to any codec's rate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FromDevice {
+    narrow: Downsampler<6>,
+    wide: Downsampler<3>,
+}
+
+impl FromDevice {
+    /// Fills `out`, whose length is that of 10 ms.
+    pub(crate) fn process(&mut self, frame: &[f32; FRAME_SAMPLES], rate_hz: u32, out: &mut [i16]) {
+        let mut low = [0.0; LONGEST_LOW];
+        match rate_hz {
+            SAMPLE_RATE_HZ => return to_int(frame, out),
+            16_000 => self.wide.process(frame, &mut low),
+            _ => self.narrow.process(frame, &mut low),
+        }
+        to_int(&low, out);
     }
 }
 
@@ -286,7 +333,7 @@ mod tests {
     }
 
     fn down(input: &[f32]) -> Vec<f32> {
-        let mut resampler = Downsampler::new();
+        let mut resampler = Downsampler::<6>::new();
         let mut out = Vec::new();
         for frame in input.chunks_exact(480) {
             let mut samples = [0.0; 80];
@@ -297,7 +344,7 @@ mod tests {
     }
 
     fn up(input: &[f32]) -> Vec<f32> {
-        let mut resampler = Upsampler::new();
+        let mut resampler = Upsampler::<6>::new();
         let mut out = Vec::new();
         for frame in input.chunks_exact(80) {
             let mut samples = [0.0; 480];

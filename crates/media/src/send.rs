@@ -11,7 +11,7 @@ use rtp::telephone_event::{EventSender, EventStep};
 use crate::config::{Source, StreamParameters};
 use crate::counters::{StreamCounters, Wishes};
 use crate::device::Capture;
-use crate::resample::{Downsampler, convert_all};
+use crate::resample::{FromDevice, convert_all};
 use crate::stream::{level, to_int};
 use crate::tone::{Player, Tone, dtmf};
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
@@ -32,24 +32,26 @@ const PAUSE_TICKS: u32 = 6;
 /// The capture device's frame of this step, at the rates that streams want it.
 pub(crate) struct Microphone {
     frame: [f32; FRAME_SAMPLES],
-    wide: Option<[i16; FRAME_SAMPLES]>,
+    full: Option<[i16; FRAME_SAMPLES]>,
+    wide: Option<[i16; 160]>,
     narrow: Option<[i16; 80]>,
-    down: Downsampler,
+    down: FromDevice,
 }
 
 impl Microphone {
     pub(crate) fn new() -> Self {
         Self {
             frame: [0.0; FRAME_SAMPLES],
+            full: None,
             wide: None,
             narrow: None,
-            down: Downsampler::new(),
+            down: FromDevice::default(),
         }
     }
 
     /// Begins a step; false when the device had nothing.
     pub(crate) fn begin(&mut self, capture: Option<&mut Capture>, gain: f32) -> bool {
-        (self.wide, self.narrow) = (None, None);
+        (self.full, self.wide, self.narrow) = (None, None, None);
         let Some(capture) = capture else {
             self.frame.fill(0.0);
             return true;
@@ -69,21 +71,25 @@ impl Microphone {
 
     /// The frame at the codec's rate; converted once a step, for all streams.
     fn samples(&mut self, kind: CodecKind) -> &[i16] {
-        if kind.sample_rate_hz() == SAMPLE_RATE_HZ {
-            let frame = &self.frame;
-            return self.wide.get_or_insert_with(|| {
-                let mut samples = [0; FRAME_SAMPLES];
-                to_int(frame, &mut samples);
-                samples
-            });
-        }
         let (frame, down) = (&self.frame, &mut self.down);
-        self.narrow.get_or_insert_with(|| {
-            let (mut low, mut samples) = ([0.0; 80], [0; 80]);
-            down.process(frame, &mut low);
-            to_int(&low, &mut samples);
-            samples
-        })
+        let rate_hz = kind.sample_rate_hz();
+        match rate_hz {
+            SAMPLE_RATE_HZ => self.full.get_or_insert_with(|| {
+                let mut samples = [0; FRAME_SAMPLES];
+                down.process(frame, rate_hz, &mut samples);
+                samples
+            }),
+            16_000 => self.wide.get_or_insert_with(|| {
+                let mut samples = [0; 160];
+                down.process(frame, rate_hz, &mut samples);
+                samples
+            }),
+            _ => self.narrow.get_or_insert_with(|| {
+                let mut samples = [0; 80];
+                down.process(frame, rate_hz, &mut samples);
+                samples
+            }),
+        }
     }
 }
 
@@ -279,7 +285,8 @@ impl SendPath {
     /// Lets 10 ms pass in which nothing may be sent.
     pub(crate) fn rest(&mut self) {
         self.filled = 0;
-        self.sender.skip(self.kind.frame_samples(10) as u32);
+        self.sender
+            .skip(self.kind.ticks(self.kind.frame_samples(10)));
     }
 
     /// Takes in 10 ms and answers whether `packet` now holds a packet to send.
@@ -320,7 +327,7 @@ impl SendPath {
         packet: &mut Vec<u8>,
     ) -> bool {
         packet.clear();
-        let ticks = self.packet_samples as u32;
+        let ticks = self.kind.ticks(self.packet_samples);
         if let Some((events, payload_type, rate_hz)) = &mut self.events
             && events.is_active()
         {

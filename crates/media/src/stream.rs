@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use codecs::{Decoder, Encoder};
 
+use crate::FRAME_SAMPLES;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::control::Control;
 use crate::counters::{StreamCounters, Wishes};
 use crate::receive::ReceivePath;
 use crate::record::Recorder;
-use crate::resample::Upsampler;
+use crate::resample::ToDevice;
 use crate::send::{Microphone, Prepared, SendPath};
 use crate::shield::{Renewal, Shield};
 use crate::socket::{LONGEST_DATAGRAM, Wire};
-use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
 /// 10 ms at the highest rate of any codec.
 pub(crate) const FRAME_MOST: usize = FRAME_SAMPLES;
@@ -80,7 +80,7 @@ pub(crate) struct Stream {
     pub(crate) output: Output,
     pub(crate) counters: Arc<StreamCounters>,
     pub(crate) wishes: Arc<Wishes>,
-    pub(crate) up: Upsampler,
+    pub(crate) up: ToDevice,
     pub(crate) volume: f32,
     pub(crate) seed: u64,
     pub(crate) steps: u32,
@@ -178,13 +178,7 @@ impl Stream {
             return;
         }
         let mut samples = [0.0; FRAME_SAMPLES];
-        if rate_hz == SAMPLE_RATE_HZ {
-            to_float(heard, &mut samples);
-        } else {
-            let mut low = [0.0; Upsampler::LONGEST];
-            to_float(heard, &mut low);
-            self.up.process(&low, &mut samples);
-        }
+        self.up.process(heard, rate_hz, &mut samples);
         // A change of volume is spread over the frame.
         let wanted = self.wishes.volume.get();
         let step = (wanted - self.volume) / FRAME_SAMPLES as f32;

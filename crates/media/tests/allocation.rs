@@ -46,7 +46,12 @@ static ALLOCATOR: Counting = Counting;
 fn a_warm_pump_neither_allocates_nor_frees() {
     let mut bench = Bench::new();
     let mut streams = Vec::new();
-    for kind in [CodecKind::Pcmu, CodecKind::Pcma, CodecKind::Opus] {
+    for kind in [
+        CodecKind::Pcmu,
+        CodecKind::Pcma,
+        CodecKind::G722,
+        CodecKind::Opus,
+    ] {
         let looped = Source::File {
             samples: shared(&voice(1.0)),
             looped: true,

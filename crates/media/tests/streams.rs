@@ -43,6 +43,7 @@ fn speech_arrives_with_each_codec() {
     for (kind, least) in [
         (CodecKind::Pcmu, 0.98),
         (CodecKind::Pcma, 0.98),
+        (CodecKind::G722, 0.98),
         (CodecKind::Opus, 0.9),
     ] {
         let (delay, correlation) = microphone_to_speaker(kind, |_| {});
@@ -58,6 +59,7 @@ fn five_percent_loss_leaves_speech_intelligible() {
     for (kind, least) in [
         (CodecKind::Pcmu, 0.85),
         (CodecKind::Pcma, 0.85),
+        (CodecKind::G722, 0.85),
         (CodecKind::Opus, 0.8),
     ] {
         let (delay, correlation) = microphone_to_speaker(kind, |bench| {

@@ -134,7 +134,8 @@ pub struct AccountSettings {
     pub expires_s: u32,
     /// Media encryption.
     pub srtp: SrtpPolicy,
-    /// Codecs in order of preference, by their lower-case names (`opus`, `pcmu`, `pcma`).
+    /// Codecs in order of preference, by their lower-case names (`opus`, `g722`, `pcmu`,
+    /// `pcma`).
     pub codecs: Vec<String>,
     /// How digits are sent.
     pub dtmf: DtmfMode,

@@ -298,7 +298,7 @@ impl JitterBuffer {
                 candidate: 0,
                 votes: 0,
             },
-            lent: Slot::default(),
+            lent: store::empty_slot(),
             owed_us: 0,
             quiet: false,
             excess_since: None,

@@ -5,6 +5,8 @@
 pub enum Codec {
     /// Opus (RFC 7587): always `opus/48000/2`, whatever is encoded.
     Opus,
+    /// G.722 (RFC 3551 §4.5.2), payload type 9: always `G722/8000`, though it is sampled at 16 kHz.
+    G722,
     /// G.711 µ-law (RFC 3551), payload type 0.
     Pcmu,
     /// G.711 A-law (RFC 3551), payload type 8.
@@ -13,13 +15,14 @@ pub enum Codec {
 
 impl Codec {
     /// Every codec, best first.
-    pub const ALL: [Self; 3] = [Self::Opus, Self::Pcmu, Self::Pcma];
+    pub const ALL: [Self; 4] = [Self::Opus, Self::G722, Self::Pcmu, Self::Pcma];
 
     /// The encoding name of `a=rtpmap`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Opus => "opus",
+            Self::G722 => "G722",
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
         }
@@ -38,7 +41,7 @@ impl Codec {
     pub fn clock_rate_hz(self) -> u32 {
         match self {
             Self::Opus => 48_000,
-            Self::Pcmu | Self::Pcma => 8_000,
+            Self::G722 | Self::Pcmu | Self::Pcma => 8_000,
         }
     }
 
@@ -47,6 +50,7 @@ impl Codec {
     pub fn static_payload_type(self) -> Option<u8> {
         match self {
             Self::Opus => None,
+            Self::G722 => Some(9),
             Self::Pcmu => Some(0),
             Self::Pcma => Some(8),
         }
@@ -56,6 +60,7 @@ impl Codec {
     pub(crate) fn encoding(self) -> &'static str {
         match self {
             Self::Opus => "opus/48000/2",
+            Self::G722 => "G722/8000",
             Self::Pcmu => "PCMU/8000",
             Self::Pcma => "PCMA/8000",
         }
@@ -65,7 +70,7 @@ impl Codec {
     pub(crate) fn packet_time_ms(self, wanted_ms: u32, longest_ms: Option<u32>) -> u32 {
         let times: &[u32] = match self {
             Self::Opus => &[60, 40, 20, 10],
-            Self::Pcmu | Self::Pcma => &[60, 50, 40, 30, 20, 10],
+            Self::G722 | Self::Pcmu | Self::Pcma => &[60, 50, 40, 30, 20, 10],
         };
         let limit = wanted_ms.min(longest_ms.unwrap_or(u32::MAX));
         times
@@ -100,9 +105,12 @@ impl FormatMap {
         let fits = match codec {
             // RFC 7587 §7 fixes two channels; a peer that forgets them means the same.
             Codec::Opus => self.channels <= 2,
-            Codec::Pcmu | Codec::Pcma => self.channels == 1,
+            Codec::G722 | Codec::Pcmu | Codec::Pcma => self.channels == 1,
         };
-        (fits && self.clock_rate_hz == codec.clock_rate_hz()).then_some(codec)
+        // Who writes the true rate of G.722 counts its timestamps in 8000 all the same.
+        let usual = self.clock_rate_hz == codec.clock_rate_hz();
+        let honest = codec == Codec::G722 && self.clock_rate_hz == 16_000;
+        (fits && (usual || honest)).then_some(codec)
     }
 
     /// Whether these are telephone events (RFC 4733).

@@ -326,6 +326,7 @@ impl Tone {
     fn new(codec: Codec, ssrc: u32) -> Option<Self> {
         let kind = match codec {
             Codec::Opus => CodecKind::Opus,
+            Codec::G722 => CodecKind::G722,
             Codec::Pcmu => CodecKind::Pcmu,
             Codec::Pcma => CodecKind::Pcma,
         };

@@ -207,7 +207,7 @@ impl AccountForm {
                 codecs.is_empty()
                     || codecs
                         .iter()
-                        .any(|c| !["opus", "pcmu", "pcma"].contains(&c.as_str())),
+                        .any(|c| !["opus", "g722", "pcmu", "pcma"].contains(&c.as_str())),
                 strings::CODECS_WRONG,
             ),
             headers: when(

@@ -410,6 +410,7 @@ fn encryption(policy: SrtpPolicy) -> Encryption {
 fn codec_kind(codec: sdp::Codec) -> CodecKind {
     match codec {
         sdp::Codec::Opus => CodecKind::Opus,
+        sdp::Codec::G722 => CodecKind::G722,
         sdp::Codec::Pcmu => CodecKind::Pcmu,
         sdp::Codec::Pcma => CodecKind::Pcma,
     }

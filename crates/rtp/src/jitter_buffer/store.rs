@@ -34,6 +34,14 @@ fn buffer() -> Vec<u8> {
     Vec::with_capacity(USUAL_PAYLOAD)
 }
 
+/// A slot that holds nothing yet, with room: its buffer goes round with the others.
+pub(super) fn empty_slot() -> Slot {
+    Slot {
+        bytes: buffer(),
+        ..Slot::default()
+    }
+}
+
 fn spare_buffers(capacity: usize) -> Vec<Vec<u8>> {
     let mut spare = Vec::with_capacity(capacity);
     spare.resize_with(USUALLY_WAITING.min(capacity), buffer);

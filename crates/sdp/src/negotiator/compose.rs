@@ -16,6 +16,7 @@ impl Format {
     fn usual_number(self) -> u8 {
         match self {
             Self::Codec(Codec::Opus) => 111,
+            Self::Codec(Codec::G722) => 9,
             Self::Codec(Codec::Pcmu) => 0,
             Self::Codec(Codec::Pcma) => 8,
             Self::Events(8_000) => 101,

@@ -7,7 +7,7 @@ fn local(port: u16) -> LocalMedia {
     LocalMedia {
         address: "192.0.2.1".parse().unwrap(),
         port,
-        codecs: Codec::ALL.to_vec(),
+        codecs: vec![Codec::Opus, Codec::Pcmu, Codec::Pcma],
         ptime_ms: 20,
         telephone_event: true,
         session_id: 4711,
@@ -922,7 +922,7 @@ proptest! {
     }
 
     #[test]
-    fn any_offer_we_can_make_is_answered_by_ourselves(first in proptest::sample::subsequence(Codec::ALL.to_vec(), 1..=3), second in proptest::sample::subsequence(Codec::ALL.to_vec(), 1..=3), events: bool, hold: bool) {
+    fn any_offer_we_can_make_is_answered_by_ourselves(first in proptest::sample::subsequence(Codec::ALL.to_vec(), 1..=4), second in proptest::sample::subsequence(Codec::ALL.to_vec(), 1..=4), events: bool, hold: bool) {
         let mut alice = Negotiator::new(LocalMedia { codecs: first.clone(), telephone_event: events, ..local(4000) });
         let mut bob = Negotiator::new(LocalMedia { codecs: second.clone(), ..local(5000) });
         alice.set_hold(hold);
