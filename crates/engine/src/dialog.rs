@@ -524,7 +524,7 @@ impl DialogState {
             .get(HeaderName::CallId)
             .unwrap_or_default()
             .to_owned();
-        let path = inbound.path.clone();
+        let path = inbound.path;
         let (seed, tape) = (self.shared.seed(), self.tape());
         match Taped::incoming(at, request.clone(), inbound, config, &seed, tape) {
             Ok(call) => {

@@ -171,7 +171,7 @@ async fn the_lasting_address_of_the_phone_is_what_calls_tell() {
     house.until_registered(1).await;
     let view = house.account("carol");
     assert_eq!(
-        view.public_gruu.as_ref().map(|g| g.reveal()),
+        view.public_gruu.as_ref().map(model::Identity::reveal),
         Some("sip:carol@carol.test;gr=urn:uuid:f81d4fae")
     );
     assert!(view.temporary_gruu.is_some());

@@ -281,7 +281,7 @@ async fn presence_of_others_is_shown() {
     assert_eq!(presence.open, Some(true));
     assert_eq!(presence.activities, ["on-the-phone"]);
     assert_eq!(
-        presence.note.as_ref().map(|n| n.reveal()),
+        presence.note.as_ref().map(model::Private::reveal),
         Some("back at ten")
     );
     assert_eq!(lamp.lamp, LampState::Talking);
