@@ -24,6 +24,7 @@ mod servers;
 mod sipp;
 mod srtp;
 mod strange;
+mod switchboard_load;
 mod tenants;
 mod transfer;
 mod ways;
