@@ -479,8 +479,7 @@ impl Exchange {
         let tags = [from.tag(), to.tag()];
         if request.method == Method::Bye {
             for tag in tags.into_iter().flatten() {
-                self.events
-                    .end_call(now, &(call_id.clone(), tag.to_owned()));
+                self.events.end_call(&(call_id.clone(), tag.to_owned()));
             }
             return None;
         }
@@ -724,7 +723,7 @@ impl Exchange {
                 200..=299 => DialogState::Confirmed,
                 _ => DialogState::Terminated,
             };
-            self.events.call_becomes(now, key, state, tag);
+            self.events.call_becomes(key, state, tag);
         }
         if let Some(at) = context.filed.take() {
             self.alarms.remove(&(at, id));

@@ -322,16 +322,15 @@ impl Exchange {
             return self.ask_for_login(now, request, status, false);
         }
         let mut fate = self.answer(request, status);
-        match status.code() {
-            420 => {
-                fate.remove(HeaderName::Unsupported);
-                fate.add(HeaderName::Unsupported, "100rel, timer");
-            }
-            421 => fate.add(HeaderName::Require, "no-such-extension"),
-            422 => fate.add(HeaderName::MinSe, "3600"),
-            423 => fate.add(HeaderName::MinExpires, "7200"),
-            _ => {}
-        }
+        let (name, value) = match status.code() {
+            420 => (HeaderName::Unsupported, "100rel, timer"),
+            421 => (HeaderName::Require, "no-such-extension"),
+            422 => (HeaderName::MinSe, "3600"),
+            423 => (HeaderName::MinExpires, "7200"),
+            _ => return fate,
+        };
+        fate.remove(name.clone());
+        fate.add(name, value);
         fate
     }
 
@@ -564,7 +563,7 @@ impl Exchange {
                 let watched = line.watched.take();
                 self.actions.push(Action::CloseLine { line: id });
                 if let Some(key) = watched {
-                    self.events.end_call(now, &key);
+                    self.events.end_call(&key);
                 }
             }
             LineInput::Event(_) => {}
@@ -603,13 +602,12 @@ impl Exchange {
         }
         let caller = line.call.invitation().and_then(|i| i.headers.from().ok());
         if let Some(key) = line.watched.clone() {
-            self.events
-                .call_becomes(now, &key, DialogState::Confirmed, None);
+            self.events.call_becomes(&key, DialogState::Confirmed, None);
         }
         if matches!(number, Number::LeaveMessage | Number::ClearMessages)
             && let Some(aor) = caller.and_then(|from| self.whose(now, &from.uri))
         {
-            self.events.mail(now, &aor, number == Number::LeaveMessage);
+            self.events.mail(&aor, number == Number::LeaveMessage);
         }
     }
 

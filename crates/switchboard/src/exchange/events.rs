@@ -75,6 +75,8 @@ pub(super) struct Events {
     by_source: HashMap<Source, usize>,
     alarms: BTreeSet<(Instant, u64)>,
     touched: Vec<u64>,
+    /// Subscriptions of which something has changed since they were last drained.
+    stale: Vec<u64>,
     last: u64,
     calls: HashMap<CallKey, Watched>,
     calls_of: HashMap<Aor, Vec<CallKey>>,
@@ -166,14 +168,13 @@ impl Events {
     }
 
     /// Something of somebody's has changed.
-    pub(super) fn changed(&mut self, now: Instant, entity: &Aor, packages: &[&str]) {
+    fn changed(&mut self, entity: &Aor, packages: &[&str]) {
         let ids = self.by_entity.get(entity).cloned().unwrap_or_default();
         for id in ids {
-            if let Some(subscription) = self.subscriptions.get_mut(&id)
+            if let Some(subscription) = self.subscriptions.get(&id)
                 && packages.contains(&subscription.package)
             {
-                subscription.notifier.changed(now);
-                self.touched.push(id);
+                self.stale.push(id);
             }
         }
     }
@@ -189,7 +190,7 @@ impl Events {
                 .map(|(key, _)| key.clone())
                 .collect();
             for key in stale {
-                self.end_call(now, &key);
+                self.end_call(&key);
             }
         }
         if self.calls.len() >= CALLS || self.calls.contains_key(&key) {
@@ -209,19 +210,18 @@ impl Events {
             since: now,
         };
         self.calls.insert(key.clone(), watched);
-        self.tell_parties(now, &key);
+        self.tell_parties(&key);
     }
 
     /// A call went on; nobody steps back.
     pub(super) fn call_becomes(
         &mut self,
-        now: Instant,
         key: &CallKey,
         state: DialogState,
         to_tag: Option<String>,
     ) {
         if state == DialogState::Terminated {
-            return self.end_call(now, key);
+            return self.end_call(key);
         }
         let Some(watched) = self.calls.get_mut(key) else {
             return;
@@ -231,10 +231,10 @@ impl Events {
         }
         watched.state = state;
         watched.to_tag = to_tag.or(watched.to_tag.take());
-        self.tell_parties(now, key);
+        self.tell_parties(key);
     }
 
-    pub(super) fn end_call(&mut self, now: Instant, key: &CallKey) {
+    pub(super) fn end_call(&mut self, key: &CallKey) {
         let Some(watched) = self.calls.remove(key) else {
             return;
         };
@@ -245,21 +245,21 @@ impl Events {
                     self.calls_of.remove(party);
                 }
             }
-            self.changed(now, party, &[dialog_info::PACKAGE, presence::PACKAGE]);
+            self.changed(party, &[dialog_info::PACKAGE, presence::PACKAGE]);
         }
     }
 
-    fn tell_parties(&mut self, now: Instant, key: &CallKey) {
+    fn tell_parties(&mut self, key: &CallKey) {
         let Some(watched) = self.calls.get(key) else {
             return;
         };
         for party in [watched.caller.clone(), watched.callee.clone()] {
-            self.changed(now, &party, &[dialog_info::PACKAGE, presence::PACKAGE]);
+            self.changed(&party, &[dialog_info::PACKAGE, presence::PACKAGE]);
         }
     }
 
     /// A message is left for somebody, or all of theirs are heard.
-    pub(super) fn mail(&mut self, now: Instant, entity: &Aor, leaves: bool) {
+    pub(super) fn mail(&mut self, entity: &Aor, leaves: bool) {
         if leaves && self.waiting.len() >= PEOPLE && !self.waiting.contains_key(entity) {
             return;
         }
@@ -269,7 +269,7 @@ impl Events {
         } else {
             *old = old.saturating_add(std::mem::take(new));
         }
-        self.changed(now, entity, &[message_summary::PACKAGE]);
+        self.changed(entity, &[message_summary::PACKAGE]);
     }
 
     fn calls_told(&self, now: Instant, entity: &Aor) -> Vec<DialogEntry> {
@@ -493,7 +493,7 @@ impl Exchange {
         } else if states.is_empty() {
             self.events.published.remove(entity);
         }
-        self.events.changed(now, entity, &[presence::PACKAGE]);
+        self.events.changed(entity, &[presence::PACKAGE]);
         let mut response = sip_core::stateless::respond_statelessly(
             request,
             StatusCode::OK,
@@ -508,12 +508,21 @@ impl Exchange {
     pub(super) fn drain_events(&mut self, now: Instant) {
         for aor in self.location.take_changed() {
             self.events
-                .changed(now, &aor, &[reg_info::PACKAGE, presence::PACKAGE]);
+                .changed(&aor, &[reg_info::PACKAGE, presence::PACKAGE]);
         }
         let mut touched = std::mem::take(&mut self.events.touched);
         touched.sort_unstable();
         touched.dedup();
         for id in touched {
+            self.drain_subscription(now, id);
+        }
+        let mut stale = std::mem::take(&mut self.events.stale);
+        stale.sort_unstable();
+        stale.dedup();
+        for id in stale {
+            if let Some(subscription) = self.events.subscriptions.get_mut(&id) {
+                subscription.notifier.changed(now);
+            }
             self.drain_subscription(now, id);
         }
     }

@@ -304,3 +304,27 @@ fn subscriptions_are_bounded_for_each_source() {
     assert!(bench.exchange.counts().subscriptions <= 1_024);
     watch(&mut bench, "presence", 1);
 }
+
+#[test]
+fn several_changes_at_once_are_told_as_one() {
+    let mut bench = Bench::open();
+    // Bob calls himself: both parties of the call are one, and his binding changes meanwhile.
+    bench.register("bob", BOB);
+    watch(&mut bench, "dialog", 1);
+    told(&mut bench);
+    watch(&mut bench, "presence", 2);
+    told(&mut bench);
+    let own = Ask {
+        from: "<sip:bob@board.test>;tag=own",
+        via: BOB,
+        ..Ask::default()
+    };
+    bench.say(BOB, &own.text());
+    let copy = bench.request_to(BOB, "INVITE");
+    bench.say(BOB, &reply(&copy, 180, "b", BOB));
+    bench.register("bob", BOB);
+    bench.say(BOB, &reply(&copy, 486, "b", ""));
+    bench.wait_s(3);
+    let notifies = bench.sent.iter().filter(|sent| sent.to == addr(CAROL));
+    assert!(notifies.count() > 0);
+}
