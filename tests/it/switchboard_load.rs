@@ -1,6 +1,10 @@
-//! Fifty calls a second with logins through the built-in switchboard.
+//! Fifty calls a second with logins through the built-in switchboard, and garbage at its listeners.
 //!
 //! `SWITCHBOARD_LOAD_S` says for how many seconds; without it half a minute.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -24,20 +28,24 @@ fn load_s() -> u32 {
     asked.and_then(|text| text.parse().ok()).unwrap_or(30)
 }
 
-/// A switchboard with a user who has to sign in, and the name of one who is called at a port.
-fn start(folder: &Folder, port: u16, callee: u16) -> Program {
+/// A switchboard that listens there; for one who is called at a port, with a user who has to sign in.
+fn start(folder: &Folder, listen: &[String], callee: Option<u16>) -> Program {
     let mut command = program::command(&folder.inner("switchboard"));
     command.arg("--json").arg("switchboard").arg("--md5");
-    command.args(["--listen", &format!("udp:127.0.0.1:{port}")]);
-    let inner = folder.inner("switchboard");
-    let (users, hosts) = (inner.join("users.toml"), inner.join("hosts"));
-    std::fs::write(&users, "[users]\nalice = \"pa\"\n").expect("a file");
-    std::fs::write(&hosts, format!("bob.test 127.0.0.1:{callee}\n")).expect("a file");
-    command
-        .arg("--users")
-        .arg(&users)
-        .arg("--hosts")
-        .arg(&hosts);
+    for at in listen {
+        command.args(["--listen", at]);
+    }
+    if let Some(callee) = callee {
+        let inner = folder.inner("switchboard");
+        let (users, hosts) = (inner.join("users.toml"), inner.join("hosts"));
+        std::fs::write(&users, "[users]\nalice = \"pa\"\n").expect("a file");
+        std::fs::write(&hosts, format!("bob.test 127.0.0.1:{callee}\n")).expect("a file");
+        command
+            .arg("--users")
+            .arg(&users)
+            .arg("--hosts")
+            .arg(&hosts);
+    }
     Program::spawn(folder, "switchboard", &mut command)
 }
 
@@ -54,7 +62,8 @@ fn fifty_calls_a_second_with_logins_are_all_carried_and_forgotten() {
         calls,
         &format!("-timeout {}", limit.as_secs()),
     );
-    let mut board = start(&folder, port, callee.port);
+    let listen = [format!("udp:127.0.0.1:{port}")];
+    let mut board = start(&folder, &listen, Some(callee.port));
     switchboard::wait_taken(port, || {});
     let args = format!(
         "-s bob 127.0.0.1:{port} -r {PER_SECOND} -d 1000 -timeout {}",
@@ -90,6 +99,147 @@ fn fifty_calls_a_second_with_logins_are_all_carried_and_forgotten() {
     let counts = board.wait_for("end of all requests", seconds(90), forgotten);
     assert_eq!(counts["dropped"], 0, "{counts}");
     assert_eq!(counts["refused_full"], 0, "{counts}");
+}
+
+#[test]
+fn garbage_at_every_listener_is_survived_and_leaves_nothing() {
+    let folder = Folder::new("switchboard_garbage");
+    let (udp, ws) = (ports::free(), ports::free());
+    let listen = [
+        format!("udp:127.0.0.1:{udp}"),
+        format!("tcp:127.0.0.1:{udp}"),
+        format!("ws:127.0.0.1:{ws}"),
+    ];
+    let mut board = start(&folder, &listen, None);
+    switchboard::wait_taken(udp, || {});
+    let before = resident_kb(board.id());
+    let mut dice = Dice(0x0dd5_eed5);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    let began = Instant::now();
+    for turn in 0..40_000_u32 {
+        let message = dice.message(udp);
+        let _ = socket.send_to(&message, (Ipv4Addr::LOCALHOST, udp));
+        if turn % 100 == 0 {
+            for port in [udp, ws] {
+                let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                if let Ok(mut stream) = TcpStream::connect_timeout(&at, seconds(5)) {
+                    if port == ws && dice.below(2) == 0 {
+                        let _ = stream.write_all(UPGRADE);
+                    }
+                    let _ = stream.write_all(&dice.message(udp));
+                    let _ = stream.write_all(&dice.message(udp));
+                }
+            }
+        }
+        if turn % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    println!(
+        "40000 datagrams and 800 connections in {:?}",
+        began.elapsed()
+    );
+    // Somebody else is answered, by each way.
+    let other = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).expect("a socket");
+    other
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a time to wait");
+    let local = other.local_addr().expect("an address");
+    let mut buffer = [0_u8; 4_096];
+    // The datagrams before it may still fill the kernel's buffer: as every client, it asks again.
+    let answered = (0..10).find_map(|_| {
+        let question = options("UDP", local, udp);
+        let to = (Ipv4Addr::LOCALHOST, udp);
+        other.send_to(question.as_bytes(), to).expect("sent");
+        other.recv(&mut buffer).ok()
+    });
+    let length = answered.expect("an answer by UDP");
+    assert!(buffer[..length].starts_with(b"SIP/2.0 200"));
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, udp)).expect("a connection");
+    stream
+        .set_read_timeout(Some(seconds(5)))
+        .expect("a time to wait");
+    let local = stream.local_addr().expect("an address");
+    stream
+        .write_all(options("TCP", local, udp).as_bytes())
+        .expect("sent");
+    let length = stream.read(&mut buffer).expect("an answer by TCP");
+    assert!(buffer[..length].starts_with(b"SIP/2.0 200"));
+    let quiet = |event: &Value| is(event, "counts") && event["requests"] == 0;
+    board.wait_for("end of all requests", seconds(300), quiet);
+    let after = resident_kb(board.id());
+    assert!(after < before + 96 * 1024, "{before} kB became {after} kB");
+}
+
+const UPGRADE: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Protocol: sip\r\n\r\n";
+
+fn options(transport: &str, local: SocketAddr, port: u16) -> String {
+    format!(
+        "OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bKq;rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:q@x>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: q\r\n\
+         CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// A small generator: the test needs variety, not quality.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+
+    /// A message, mostly with something wrong; or nothing like one.
+    fn message(&mut self, port: u16) -> Vec<u8> {
+        if self.below(4) == 0 {
+            let length = self.below(1_400);
+            return (0..length).map(|_| self.below(256) as u8).collect();
+        }
+        let methods = [
+            "INVITE",
+            "ACK",
+            "BYE",
+            "CANCEL",
+            "REGISTER",
+            "SUBSCRIBE",
+            "PUBLISH",
+            "MESSAGE",
+            "REFER",
+        ];
+        let method = methods[self.below(methods.len())];
+        let users = ["echo", "forgets", "early", "bob", "404", "circle"];
+        let user = users[self.below(users.len())];
+        let extras = [
+            "Contact: <sip:bob@127.0.0.1:9>\r\nExpires: 60\r\n",
+            "Contact: *\r\nExpires: 0\r\n",
+            "Event: dialog\r\nContact: <sip:x@127.0.0.1:9>\r\n",
+            "Route: <sip:AAAA@127.0.0.1;lr>\r\n",
+            "Authorization: Digest response = \"x\"\r\n",
+            "Content-Length: 99999\r\n",
+        ];
+        let extra = extras[self.below(extras.len())];
+        let mut text = format!(
+            "{method} sip:{user}@127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK{}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:bob@127.0.0.1>;tag={}\r\nTo: <sip:{user}@127.0.0.1>\r\n\
+             Call-ID: {}\r\nCSeq: {} {method}\r\n{extra}\r\n",
+            self.below(100_000),
+            self.below(9),
+            self.below(500),
+            self.below(99),
+        )
+        .into_bytes();
+        for _ in 0..self.below(5) {
+            let at = self.below(text.len());
+            text[at] = self.below(256) as u8;
+        }
+        text
+    }
 }
 
 /// Signs in with a login, calls with a login, and hangs up after a second.
