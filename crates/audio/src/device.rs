@@ -45,10 +45,17 @@ pub fn list() -> Devices {
             id: id.to_string(),
             name: name_of(description.name(), id.id()),
         };
-        if description.supports_input() && !devices.capture.contains(&entry) {
+        let named = names_a_card(id.id());
+        if description.supports_input()
+            && !devices.capture.contains(&entry)
+            && (named || leads_somewhere(device.default_input_config()))
+        {
             devices.capture.push(entry.clone());
         }
-        if description.supports_output() && !devices.playout.contains(&entry) {
+        if description.supports_output()
+            && !devices.playout.contains(&entry)
+            && (named || leads_somewhere(device.default_output_config()))
+        {
             devices.playout.push(entry);
         }
     }
@@ -83,6 +90,23 @@ fn is_for_people(id: &str) -> bool {
     const CONVERTERS: [&str; 5] = ["oss", "upmix", "vdownmix", "speex", "modem"];
     let kind = id.split(':').next().unwrap_or(id);
     !MACHINERY.contains(&kind) && !CONVERTERS.contains(&kind)
+}
+
+/// Whether an id is that of a piece of hardware. ALSA lists its other names, `default` and those of sound servers,
+/// also where there is no card and no server runs.
+fn names_a_card(id: &str) -> bool {
+    !cfg!(target_os = "linux") || id.contains("CARD=")
+}
+
+/// Whether there is something behind a name, be it busy or forbidden.
+fn leads_somewhere<T>(asked: Result<T, cpal::Error>) -> bool {
+    use cpal::ErrorKind::{BackendError, DeviceNotAvailable, HostUnavailable};
+    asked.err().is_none_or(|error| {
+        !matches!(
+            error.kind(),
+            DeviceNotAvailable | HostUnavailable | BackendError
+        )
+    })
 }
 
 /// The first line of the description, which is the card's and the device's name.
@@ -130,6 +154,25 @@ mod tests {
         ] {
             assert!(!is_for_people(id), "{id}");
         }
+    }
+
+    #[test]
+    fn a_name_with_nothing_behind_it_is_no_device() {
+        use cpal::ErrorKind;
+        let asked = |kind: ErrorKind| leads_somewhere::<()>(Err(kind.into()));
+        assert!(leads_somewhere(Ok(())));
+        for kind in [ErrorKind::DeviceBusy, ErrorKind::PermissionDenied] {
+            assert!(asked(kind), "{kind:?} says that there is one");
+        }
+        for kind in [
+            ErrorKind::DeviceNotAvailable,
+            ErrorKind::HostUnavailable,
+            ErrorKind::BackendError,
+        ] {
+            assert!(!asked(kind), "{kind:?}");
+        }
+        assert!(names_a_card("plughw:CARD=PCH,DEV=0"));
+        assert_eq!(names_a_card("default"), !cfg!(target_os = "linux"));
     }
 
     #[test]
