@@ -107,9 +107,11 @@ where
     F: Future<Output = Result<Value, RpcError>>,
 {
     let mut answers = String::new();
+    let mut is_full = false;
     for call in calls {
+        // Whoever comes in meanwhile has a turn between two answers.
+        tokio::task::yield_now().await;
         let id = call.id.clone();
-        let is_full = answers.len() >= limits.batch_bytes;
         let told = match (&call.asked, &id) {
             // What is long is not even put together when there is no room for it.
             (Ok(Asked::Of(Request::Snapshot)), Some(id)) if is_full => no_room(id, limits),
@@ -120,6 +122,7 @@ where
         };
         let told = match &id {
             Some(id) if told.len() > SHORT && answers.len() + told.len() > limits.batch_bytes => {
+                is_full = true;
                 no_room(id, limits)
             }
             _ => told,

@@ -81,7 +81,7 @@ pub(crate) use loopback::{Door, connect};
 
 #[cfg(unix)]
 mod unix {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
     use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
     use tokio::net::{UnixListener, UnixStream};
@@ -105,6 +105,11 @@ mod unix {
             };
             if path.as_os_str().len() > PATH_BYTES {
                 return Err(BindError::PathTooLong(path.to_owned()));
+            }
+            // A socket that was left behind is replaced; anything else is somebody's.
+            if is_something_else(path) {
+                let what = "there is something else of that name, and no socket";
+                return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, what)));
             }
             let place = Place::take(path)?;
             // Bound in a folder nobody else can enter, closed to others, then moved to its name: at no
@@ -141,8 +146,14 @@ mod unix {
 
     impl Drop for Door {
         fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.path);
+            if !is_something_else(&self.path) {
+                let _ = std::fs::remove_file(&self.path);
+            }
         }
+    }
+
+    fn is_something_else(path: &Path) -> bool {
+        std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket())
     }
 
     pub(crate) async fn connect(path: &Path) -> io::Result<(OwnedReadHalf, OwnedWriteHalf)> {

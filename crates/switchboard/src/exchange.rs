@@ -656,6 +656,9 @@ impl Exchange {
         match self.proxy.check(now, request, |user| users.password(user)) {
             Verdict::Accepted { username } => {
                 self.sources.trust(now, Source::of(answer_to));
+                if !may_call_as(&username, request) {
+                    return Some(self.answer(request, StatusCode::FORBIDDEN));
+                }
                 self.login = Some(username);
                 None
             }
@@ -824,4 +827,16 @@ pub(crate) fn way_back(headers: &Headers, mut inbound: Inbound) -> Inbound {
         inbound.path.remote.set_port(port);
     }
     inbound
+}
+
+/// Whether the user who logged in is the one that the request is said to be from, or nobody is said (RFC 3323 §4.1).
+fn may_call_as(username: &str, request: &Request) -> bool {
+    let Ok(from) = request.headers.from() else {
+        return false;
+    };
+    let unnamed = from
+        .uri
+        .sip_host()
+        .is_some_and(|host| host.to_string().eq_ignore_ascii_case("anonymous.invalid"));
+    unnamed || Aor::of(&from.uri).is_some_and(|aor| aor.user == username)
 }

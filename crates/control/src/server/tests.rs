@@ -359,6 +359,17 @@ async fn a_socket_left_by_a_program_that_died_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_file_of_that_name_is_left_as_it_is() {
+    let dir = scratch("thesis");
+    let path = dir.join("thesis.txt");
+    std::fs::write(&path, b"my thesis").unwrap();
+    let refused = Server::bind(&path).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("no socket"), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"my thesis");
+    assert!(!dir.join("thesis.txt.lock").exists());
+}
+
+#[tokio::test]
 async fn the_socket_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let running = start("private", Limits::default());

@@ -116,14 +116,13 @@ impl Exchange {
 
     fn read_routes(&self, request: &Request) -> Routed {
         let routes = request.headers.routes().unwrap_or_default();
-        let ours = routes
-            .iter()
-            .take_while(|route| self.is_our_route(&route.uri));
+        let own = self.own_routes(&routes);
+        let ours = routes.iter().take(own);
         let claimed: Vec<&Uri> = ours
             .map(|route| &route.uri)
             .filter(|uri| uri.user.is_some())
             .collect();
-        let next = routes.iter().find(|route| !self.is_our_route(&route.uri));
+        let next = routes.get(own);
         Routed {
             toward: claimed.iter().find_map(|uri| self.side_of(request, uri)),
             claims: !claimed.is_empty(),
@@ -314,6 +313,8 @@ impl Exchange {
             copy.uri = uri;
         }
         self.take_own_routes(&mut copy);
+        // RFC 3325 §5: who sends this is no server that vouches for others.
+        copy.headers.remove(HeaderName::PAssertedIdentity);
         let hops = copy.headers.max_forwards().unwrap_or(70).checked_sub(1)?;
         copy.headers.set(HeaderName::MaxForwards, hops);
         if matches!(
@@ -358,10 +359,7 @@ impl Exchange {
             return;
         };
         let before = routes.len();
-        let own = routes
-            .iter()
-            .take_while(|route| self.is_our_route(&route.uri))
-            .count();
+        let own = self.own_routes(&routes);
         routes.drain(..own);
         if let Some(next) = routes.first()
             && !next.uri.is_loose_router()
@@ -430,6 +428,30 @@ impl Exchange {
         }
     }
 
+    /// How many Routes at the top are ours. The first may bear a name that the table does not know: whoever sent this
+    /// here found us by it. Those behind it are others'.
+    fn own_routes(&self, routes: &[NameAddr]) -> usize {
+        let by_name = routes
+            .first()
+            .is_some_and(|route| self.is_our_route(&route.uri) || self.is_found_by(&route.uri));
+        let first = usize::from(by_name);
+        let behind = routes.iter().skip(first);
+        first
+            + behind
+                .take_while(|route| self.is_our_route(&route.uri))
+                .count()
+    }
+
+    /// Whether this is a name, of nobody else's that we know, with a port of ours.
+    fn is_found_by(&self, uri: &Uri) -> bool {
+        let port = uri.port.unwrap_or(5060);
+        let listening = self.listening.iter().any(|(_, local)| local.port() == port);
+        let unknown = uri.sip_host().is_some_and(|host| {
+            host.ip().is_none() && self.hosts.find(&host.to_string()).is_none()
+        });
+        listening && unknown
+    }
+
     fn is_our_route(&self, uri: &Uri) -> bool {
         let Some(host) = uri.sip_host() else {
             return false;
@@ -438,12 +460,10 @@ impl Exchange {
         let listening = self.listening.iter().any(|(_, local)| local.port() == port);
         let ours = match host.ip() {
             Some(ip) => self.is_our_ip(ip),
-            // A name that the table does not know is one by which we were found: whoever sent this here looked it up.
-            // It leads nowhere else, since we ask no name server.
             None => self
                 .hosts
                 .find(&host.to_string())
-                .is_none_or(|addr| self.is_ours(&addr)),
+                .is_some_and(|addr| self.is_ours(&addr)),
         };
         listening && ours
     }

@@ -520,6 +520,33 @@ fn a_dialog_goes_both_ways_through_us() {
 }
 
 #[test]
+fn only_our_own_routes_are_taken_out() {
+    let mut bench = one();
+    let ours = talking(&mut bench);
+    let bob = format!("sip:bob@{BOB}");
+    let routes = format!("{ours}Route: <sip:edge.example.com;lr>\r\n");
+    bench.say(ALICE, &within("INFO", 2, &bob, &routes));
+    let copy = bench.request_to(BOB, "INFO");
+    let left = copy.headers.routes().expect("Routes");
+    assert_eq!(left.len(), 1, "the other proxy's Route stays");
+    assert_eq!(left[0].uri.to_string(), "sip:edge.example.com;lr");
+    // Found by a name that the table does not know, it is us who are meant.
+    let found = "Route: <sip:board.example.com;lr>\r\n";
+    let branch = "z9hG4bKfound";
+    bench.say(
+        ALICE,
+        &Ask {
+            branch,
+            headers: found,
+            ..Ask::default()
+        }
+        .text(),
+    );
+    let copy = bench.request_to(BOB, "INVITE");
+    assert!(!copy.headers.has(HeaderName::Route));
+}
+
+#[test]
 fn an_ack_of_a_2xx_with_the_branch_of_the_invite_is_forwarded() {
     let mut bench = one();
     let routes = talking(&mut bench);

@@ -176,9 +176,11 @@ fn calls_need_the_password_too_and_it_stays_here() {
         let branch = format!("z9hG4bKcall{cseq}");
         Ask {
             uri: "sip:alice@board.test",
+            from: "<sip:bob@board.test>;tag=bob",
             via: BOB,
             cseq,
             branch: &branch,
+            headers: "P-Asserted-Identity: <sip:boss@board.test>\r\n",
             ..Ask::default()
         }
         .text()
@@ -186,9 +188,22 @@ fn calls_need_the_password_too_and_it_stays_here() {
     bench.say(BOB, &call(1));
     let challenge = bench.response_to(BOB, 407);
     assert!(bench.sent.is_empty(), "nobody rings before");
+    // RFC 3261 §22.3: who proves to be bob calls as bob, or as nobody (RFC 3323 §4.1).
+    let as_another = call(1).replace("From: <sip:bob@", "From: <sip:boss@");
+    assert_ne!(as_another, call(1));
+    let as_another = as_another.replace("z9hG4bKcall1", "z9hG4bKcall9");
+    bench.say(BOB, &with_login(&challenge, &as_another, "bob", "two"));
+    bench.response_to(BOB, 403);
+    assert!(bench.sent.is_empty(), "nobody rings for a forged caller");
+    bench.say(BOB, &call(1).replace("z9hG4bKcall1", "z9hG4bKcall8"));
+    let challenge = bench.response_to(BOB, 407);
     bench.say(BOB, &with_login(&challenge, &call(2), "bob", "two"));
     let forwarded = bench.request_to(ALICE, "INVITE");
     assert!(!forwarded.headers.has(HeaderName::ProxyAuthorization));
+    assert!(
+        !forwarded.headers.has(HeaderName::PAssertedIdentity),
+        "RFC 3325 §5"
+    );
     // Somebody who is on the list and not at home.
     let absent = |cseq| call(cseq).replace("INVITE sip:alice", "INVITE sip:bob");
     bench.say(BOB, &absent(3));
