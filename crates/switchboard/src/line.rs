@@ -155,6 +155,8 @@ impl Sound {
         loop {
             let is_tone = self.makes_sound() && plan.as_ref().is_some_and(sends);
             tokio::select! {
+                // What was agreed holds for all that is heard after the answer.
+                biased;
                 changed = plans.changed() => match changed {
                     Ok(()) => {
                         plan = plans.borrow_and_update().clone();
@@ -164,6 +166,11 @@ impl Sound {
                     Err(_) => return,
                 },
                 Some(digit) = self.digits.recv() => self.play(&plan, digit),
+                _ = tick(&mut ticks, is_tone) => {
+                    if let Some(plan) = &plan {
+                        self.send_tone(plan).await;
+                    }
+                }
                 received = self.socket.recv_from(&mut buffer) => match (received, &plan) {
                     (Ok((length, from)), Some(plan)) => {
                         let bytes = buffer.get(..length).unwrap_or_default();
@@ -172,11 +179,6 @@ impl Sound {
                     (Ok(_), None) => {}
                     (Err(_), _) => tokio::time::sleep(PAUSE).await,
                 },
-                _ = tick(&mut ticks, is_tone) => {
-                    if let Some(plan) = &plan {
-                        self.send_tone(plan).await;
-                    }
-                }
             }
         }
     }
