@@ -1,0 +1,185 @@
+use super::*;
+use crate::rtcp::ntp_from_unix;
+use proptest::prelude::*;
+
+const STEP: Duration = Duration::from_millis(20);
+
+fn header(ssrc: u32, sequence_number: u16, timestamp: u32) -> RtpHeader {
+    RtpHeader {
+        marker: false,
+        payload_type: 0,
+        sequence_number,
+        timestamp,
+        ssrc,
+    }
+}
+
+/// Feeds numbers of one source, one each 20 ms of an 8 kHz clock, and tells which are accepted.
+fn feed(receiver: &mut Receiver, start: Instant, ssrc: u32, numbers: &[u16]) -> Vec<bool> {
+    let verdicts = numbers.iter().zip(0u32..).map(|(number, n)| {
+        let timestamp = u32::from(*number).wrapping_mul(160);
+        receiver
+            .receive(start + STEP * n, &header(ssrc, *number, timestamp))
+            .is_accepted()
+    });
+    verdicts.collect()
+}
+
+#[test]
+fn the_second_packet_in_a_row_makes_a_source_believable() {
+    let mut receiver = Receiver::new(8_000);
+    let now = Instant::now();
+    assert_eq!(
+        receiver.receive(now, &header(1, 500, 0)),
+        Verdict::Probation
+    );
+    assert_eq!(
+        receiver.receive(now, &header(1, 900, 0)),
+        Verdict::Probation
+    );
+    let accepted = receiver.receive(now, &header(1, 901, 160));
+    assert_eq!(
+        accepted,
+        Verdict::Accept {
+            extended_sequence: 901,
+            restarted: true
+        }
+    );
+    assert_eq!(receiver.ssrc(), Some(1));
+}
+
+#[test]
+fn loss_and_order_are_counted_over_the_wrap() {
+    let mut receiver = Receiver::new(8_000);
+    let numbers = [65_532, 65_533, 65_534, 0, 65_535, 2, 3, 3, 5];
+    let accepted = feed(&mut receiver, Instant::now(), 1, &numbers);
+    assert_eq!(
+        accepted,
+        [false, true, true, true, true, true, true, false, true]
+    );
+    let statistics = receiver.statistics();
+    // 65533 to 5 are nine numbers; 1 and 4 never came.
+    assert_eq!(
+        (statistics.expected, statistics.received, statistics.lost),
+        (9, 7, 2)
+    );
+    assert_eq!((statistics.duplicates, statistics.reordered), (1, 1));
+    let block = receiver.report_block(Instant::now()).unwrap();
+    assert_eq!(block.extended_highest_sequence, 65_536 + 5);
+    assert_eq!(block.cumulative_lost, 2);
+    assert_eq!(block.fraction_lost, u8::try_from(2 * 256 / 9).unwrap());
+}
+
+#[test]
+fn the_fraction_lost_is_that_since_the_last_report() {
+    let mut receiver = Receiver::new(8_000);
+    let now = Instant::now();
+    feed(&mut receiver, now, 1, &[1, 2, 3, 5]);
+    assert!(receiver.report_block(now).unwrap().fraction_lost > 0);
+    feed(&mut receiver, now, 1, &[6, 7, 8]);
+    let block = receiver.report_block(now).unwrap();
+    assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 1));
+}
+
+#[test]
+fn numbers_that_begin_anew_are_believed_the_second_time() {
+    let mut receiver = Receiver::new(8_000);
+    let now = Instant::now();
+    feed(&mut receiver, now, 1, &[1, 2, 3]);
+    assert_eq!(
+        receiver.receive(now, &header(1, 40_000, 0)),
+        Verdict::Probation
+    );
+    // A stray packet from the old series in between does not hurt.
+    assert!(receiver.receive(now, &header(1, 4, 0)).is_accepted());
+    assert_eq!(
+        receiver.receive(now, &header(1, 41_000, 0)),
+        Verdict::Probation
+    );
+    let accepted = receiver.receive(now, &header(1, 41_001, 160));
+    assert_eq!(
+        accepted,
+        Verdict::Accept {
+            extended_sequence: 41_001,
+            restarted: true
+        }
+    );
+    assert_eq!(receiver.statistics().expected, 1);
+}
+
+#[test]
+fn another_source_takes_over_when_the_first_is_silent_and_not_before() {
+    let mut receiver = Receiver::new(8_000);
+    let start = Instant::now();
+    feed(&mut receiver, start, 1, &[1, 2, 3, 4]);
+    let talking = start + STEP * 4;
+    for n in 0..5 {
+        let verdict = receiver.receive(talking, &header(2, 100 + n, 0));
+        assert_eq!(verdict, Verdict::Foreign);
+    }
+    assert_eq!(receiver.ssrc(), Some(1));
+    let later = talking + SILENCE_BEFORE_CHANGE;
+    let accepted = receiver.receive(later, &header(2, 105, 0));
+    assert_eq!(
+        accepted,
+        Verdict::Accept {
+            extended_sequence: 105,
+            restarted: true
+        }
+    );
+    assert_eq!(
+        (receiver.ssrc(), receiver.statistics().restarts),
+        (Some(2), 2)
+    );
+}
+
+#[test]
+fn jitter_of_even_packets_is_zero_and_grows_with_uneven_ones() {
+    let mut receiver = Receiver::new(8_000);
+    let start = Instant::now();
+    for n in 0..50u16 {
+        let at = start + STEP * u32::from(n);
+        let _ = receiver.receive(at, &header(1, n, u32::from(n) * 160));
+    }
+    assert_eq!(receiver.statistics().jitter, Duration::ZERO);
+    for n in 50..400u16 {
+        let late = Duration::from_millis(u64::from(n % 2) * 8);
+        let at = start + STEP * u32::from(n) + late;
+        let _ = receiver.receive(at, &header(1, n, u32::from(n) * 160));
+    }
+    // Each step differs by 8 ms from the one before: the mean difference is 8 ms.
+    let jitter = receiver.statistics().jitter;
+    assert!((7..=8).contains(&jitter.as_millis()), "{jitter:?}");
+}
+
+#[test]
+fn a_sender_report_is_echoed_with_its_age() {
+    let mut receiver = Receiver::new(8_000);
+    let start = Instant::now();
+    feed(&mut receiver, start, 7, &[1, 2]);
+    assert_eq!(receiver.report_block(start).unwrap().last_sr, 0);
+    let ntp = ntp_from_unix(Duration::from_secs(1_700_000_000));
+    receiver.on_sender_report(start, 99, ntp);
+    assert_eq!(receiver.report_block(start).unwrap().last_sr, 0);
+    receiver.on_sender_report(start, 7, ntp);
+    let block = receiver
+        .report_block(start + Duration::from_millis(1_500))
+        .unwrap();
+    assert_eq!(block.last_sr, compact_ntp(ntp));
+    assert_eq!(block.delay_since_last_sr, 65_536 * 3 / 2);
+}
+
+proptest! {
+    #[test]
+    fn any_numbers_at_any_time_are_survived(packets in proptest::collection::vec((0u32..3, any::<u16>(), any::<u32>(), 0u64..200_000), 0..200)) {
+        let mut receiver = Receiver::new(48_000);
+        let mut now = Instant::now();
+        for (ssrc, number, timestamp, wait) in packets {
+            now += Duration::from_millis(wait);
+            let _ = receiver.receive(now, &header(ssrc, number, timestamp));
+            let statistics = receiver.statistics();
+            prop_assert!(statistics.received <= statistics.expected);
+            let _ = receiver.report_block(now);
+        }
+    }
+}
