@@ -2,6 +2,7 @@
 
 use cpal::traits::{DeviceTrait, HostTrait};
 
+use crate::complaints::to_the_log;
 use crate::fault::{AudioError, Role};
 
 /// A device to choose.
@@ -26,6 +27,10 @@ pub struct Devices {
 /// looks or a device failed. It may take a tenth of a second: not for a thread that draws.
 #[must_use]
 pub fn list() -> Devices {
+    to_the_log(look)
+}
+
+fn look() -> Devices {
     let mut devices = Devices::default();
     let found = match cpal::default_host().devices() {
         Ok(found) => found,

@@ -18,11 +18,9 @@
 //! library. cpal's PulseAudio back-end is not used: unless asked for a fixed block it buffers two seconds, its
 //! input comes in crumbs of 24 samples two thousand times a second (15 % of a core against 9 %), and in a debug
 //! build its reader starved the streams until the program hung.
-//!
-//! libasound writes complaints to stderr while it tries its plug-ins. Silencing it needs a C callback with
-//! variable arguments, which is more danger than the noise is worth.
 
 pub mod callback;
+mod complaints;
 mod device;
 mod fault;
 mod open;

@@ -11,6 +11,7 @@ use media::{PumpHandle, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::callback::{Capture, Counters, Playout};
+use crate::complaints::to_the_log;
 use crate::device::find;
 use crate::fault::{AudioError, Fault, FaultCell, FaultKind, Role};
 use crate::timed::{Heard, Played, Timed, create};
@@ -99,6 +100,14 @@ impl Drop for Card {
 /// One of them cannot be opened; the other one is closed again. The error says which it is, so that the caller
 /// can go on with [`CaptureChoice::Null`] or [`PlayoutChoice::Null`].
 pub fn open(
+    capture: &CaptureChoice,
+    playout: &PlayoutChoice,
+    pump: &PumpHandle,
+) -> Result<OpenDevices, AudioError> {
+    to_the_log(|| open_both(capture, playout, pump))
+}
+
+fn open_both(
     capture: &CaptureChoice,
     playout: &PlayoutChoice,
     pump: &PumpHandle,

@@ -261,6 +261,6 @@ fn what_is_said_into_the_microphone_can_be_recorded() {
         std::thread::sleep(super::seconds(1));
     }
     let heard = super::sound::read_raw(&recorded, 48_000);
-    let likeness = super::sound::likeness(&super::sound::read(&speech), &heard);
+    let likeness = super::sound::typical_likeness(&super::sound::read(&speech), &heard);
     assert!(likeness > 0.95, "{likeness}");
 }
