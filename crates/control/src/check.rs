@@ -4,6 +4,8 @@
 //! next frame shows it. A script that gets `null` for a call that never was believes that something happens. So
 //! commands of clients are held against the state first, and refused with a sentence.
 
+use std::collections::HashSet;
+
 use model::{AccountView, CallState, CallView, Command, Direction, Redirect, Snapshot, Transfer};
 use serde_json::{Map, Value};
 
@@ -66,6 +68,31 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
             }
             Ok(())
         }
+        Command::JoinCalls { calls } => {
+            for id in calls {
+                let call = view(id).ok_or_else(|| not_found(format!("there is no call {id}")))?;
+                up(Some(call))?;
+            }
+            let tenants = calls.iter().filter_map(view).map(|c| &c.tenant);
+            if tenants.collect::<HashSet<_>>().len() > 1 {
+                return Err(not_now(
+                    "calls of two organisations cannot be brought together".to_owned(),
+                ));
+            }
+            match calls.iter().collect::<HashSet<_>>().len() {
+                0 | 1 => Err(RpcError::new(
+                    RpcError::INVALID_PARAMS,
+                    "\"calls\" names fewer than two calls",
+                )),
+                _ => Ok(()),
+            }
+        }
+        Command::LeaveConference { call } => match view(call) {
+            Some(c) if c.conference.is_none() => {
+                Err(not_now(format!("call {call} is in no conference")))
+            }
+            _ => Ok(()),
+        },
         Command::AnswerTransfer { call, .. } => {
             match view(call).and_then(|c| c.transfer.as_ref()) {
                 Some(Transfer::Wanted { .. }) => Ok(()),
@@ -247,6 +274,10 @@ mod tests {
                 other: call,
             },
             Command::AnswerTransfer { call, accept: true },
+            Command::JoinCalls {
+                calls: vec![CallId(1), call],
+            },
+            Command::LeaveConference { call },
         ] {
             let (code, message) = refusal(command);
             assert_eq!(
@@ -279,6 +310,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_now_is_said_in_a_sentence() {
+        let join = |calls: &[u64]| Command::JoinCalls {
+            calls: calls.iter().map(|id| CallId(*id)).collect(),
+        };
         let connect = |call, other| Command::ConnectCalls {
             call: CallId(call),
             other: CallId(other),
@@ -290,6 +324,15 @@ mod tests {
                 "calls of two organisations cannot be connected",
             ),
             (connect(1, 4), "call 4 is not connected"),
+            (join(&[1, 4]), "call 4 is not connected"),
+            (
+                join(&[1, 3]),
+                "calls of two organisations cannot be brought together",
+            ),
+            (
+                Command::LeaveConference { call: CallId(1) },
+                "call 1 is in no conference",
+            ),
             (Command::EndCall { call: CallId(5) }, "call 5 has ended"),
             (
                 Command::DeclineRedirect { call: CallId(1) },

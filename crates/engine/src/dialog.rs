@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 #[cfg(test)]
 use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,8 @@ pub(crate) enum DialogMsg {
         /// The call whose place it is to take.
         replaces: Option<Box<Replaces>>,
     },
+    /// From now on its peer hears those of the calls with the same number, and they hear it; `None` is nobody.
+    Conference(Option<NonZeroU64>),
     /// The peer of that call is to be connected with the peer of this one.
     Lend(ActorRef<DialogMsg>),
     /// The user decided about the transfer that the peer asks for.
@@ -276,6 +279,7 @@ impl Actor for DialogActor {
             DialogMsg::Transfer { target, replaces } => {
                 state.on_transfer(*target, replaces.map(|replaces| *replaces));
             }
+            DialogMsg::Conference(room) => state.on_conference(room),
             DialogMsg::Lend(to) => state.on_lend(&to),
             DialogMsg::AnswerTransfer(accept) => state.on_answer_transfer(&myself, accept),
             DialogMsg::Following(call) => state.on_following(call),
@@ -418,6 +422,7 @@ impl DialogState {
             transfer: None,
             redirect: None,
             details: model::CallDetails::default(),
+            conference: None,
         };
         let mut config = call_config(
             &args.shared,
@@ -781,7 +786,11 @@ impl DialogState {
         ));
         self.view.failure = failure;
         self.view.ended_at = Some(wall());
+        let room = self.view.conference.take();
         self.enter(CallState::Ended);
+        if room.is_some() {
+            let _ = self.tenant.cast(TenantMsg::Parted(self.view.id));
+        }
         self.update_tones();
         self.file(outcome);
     }

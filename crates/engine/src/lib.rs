@@ -290,6 +290,7 @@ impl Engine {
             stateless: shared::seed(),
             pacer: Pacer::new(subscriptions::APART),
             calls: AtomicU64::new(0),
+            conferences: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             left: AtomicBool::new(false),
         });

@@ -245,9 +245,17 @@ impl PhoneState {
             } => self.pick_up(account, target, dialog),
             Command::AnswerCall { call } | Command::ResumeCall { call } => {
                 if let Some(tenant) = self.tenant_of(call) {
-                    self.take_up(call, tenant);
+                    self.take_up(&[call], &tenant);
                 }
                 self.to_call(call, command);
+            }
+            Command::JoinCalls { ref calls } => {
+                if let Some(first) = calls.first().copied()
+                    && let Some(tenant) = self.tenant_of(first)
+                {
+                    self.take_up(calls, &tenant);
+                    self.to_call(first, command);
+                }
             }
             Command::RejectCall { call, .. }
             | Command::EndCall { call }
@@ -256,6 +264,7 @@ impl PhoneState {
             | Command::SendDtmf { call, .. }
             | Command::TransferCall { call, .. }
             | Command::ConnectCalls { call, .. }
+            | Command::LeaveConference { call }
             | Command::AnswerTransfer { call, .. }
             | Command::FollowRedirect { call, .. }
             | Command::DeclineRedirect { call }

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     /// When accounts may begin to ask about others.
     pub(crate) pacer: Pacer,
     pub(crate) calls: AtomicU64,
+    /// Conferences numbered so far.
+    pub(crate) conferences: AtomicU64,
     /// Text messages numbered so far.
     pub(crate) messages: AtomicU64,
     /// Set when the root has ended as it should.
@@ -257,6 +259,7 @@ impl Shared {
             transfer: None,
             redirect: None,
             details: model::CallDetails::default(),
+            conference: None,
         };
         self.file(&view, Outcome::Failed);
         self.hub.publish(Event::Call {

@@ -6,6 +6,7 @@
 mod accounts;
 mod calls;
 mod children;
+mod conference;
 mod messages;
 mod transfers;
 mod trust;
@@ -112,6 +113,8 @@ pub(crate) enum TenantMsg {
     Bound { bind: Option<String> },
     /// The machine came to another network, or slept.
     Moved(Arc<Moved>),
+    /// A call has ended that was in a conference.
+    Parted(CallId),
     /// Hang up, sign out, and end.
     Leave,
     /// Goodbyes have had their time.
@@ -184,6 +187,8 @@ pub(crate) struct TenantState {
     recorder_budget: Budget,
     accounts: HashMap<AccountId, Account>,
     calls: HashMap<CallId, ActorRef<DialogMsg>>,
+    /// The conferences of those that are in one.
+    rooms: HashMap<CallId, u64>,
     one_shots: Vec<ActorRef<OneShotMsg>>,
     leaving: bool,
     /// Set when all is said and only its arrival is waited for.
@@ -253,6 +258,7 @@ impl Actor for TenantActor {
             recorder_budget: Budget::service(),
             accounts: HashMap::new(),
             calls: HashMap::new(),
+            rooms: HashMap::new(),
             one_shots: Vec::new(),
             leaving: false,
             lingering: false,
@@ -353,6 +359,7 @@ impl Actor for TenantActor {
                 }
             }
             TenantMsg::Moved(moved) => state.on_moved(&moved),
+            TenantMsg::Parted(call) => state.on_parted(call),
             TenantMsg::Leave => state.leave(&myself),
             TenantMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),
             #[cfg(test)]
@@ -433,6 +440,8 @@ impl TenantState {
             Command::SendDtmf { call, digits } => self.tell(call, DialogMsg::Digits(digits)),
             Command::TransferCall { call, target } => self.transfer(call, target.reveal()),
             Command::ConnectCalls { call, other } => self.connect(call, other),
+            Command::JoinCalls { calls } => self.join(&calls),
+            Command::LeaveConference { call } => self.part(call),
             Command::AnswerTransfer { call, accept } => {
                 self.tell(call, DialogMsg::AnswerTransfer(accept));
             }

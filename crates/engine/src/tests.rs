@@ -3,6 +3,7 @@
 mod callers;
 mod calls;
 mod closed_ports;
+mod conference;
 mod connections;
 mod early;
 mod farewells;

@@ -286,6 +286,8 @@ pub(crate) struct Wishes {
     pub(crate) muted: AtomicBool,
     /// Gain of what is heard, 1.0 as it came.
     pub(crate) volume: Fraction,
+    /// The conference that it takes part in; 0 is none.
+    pub(crate) room: AtomicU64,
 }
 
 impl Default for Wishes {
@@ -296,6 +298,7 @@ impl Default for Wishes {
             removed: AtomicBool::new(false),
             muted: AtomicBool::new(false),
             volume,
+            room: AtomicU64::new(0),
         }
     }
 }

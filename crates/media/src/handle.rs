@@ -1,6 +1,7 @@
 //! What everybody else holds of the pump and of its streams.
 
 use std::net::UdpSocket;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::Wire;
-use crate::stream::{Change, Output, Parts, Stream};
+use crate::stream::{Change, Heard, Output, Parts, Stream};
 use crate::tone::{Tone, dtmf};
 
 /// Commands that may wait: a step takes them all.
@@ -280,6 +281,7 @@ impl PumpHandle {
             counters: Arc::clone(&counters),
             wishes: Arc::clone(&wishes),
             up: ToDevice::default(),
+            heard: Heard::new(),
             volume: 1.0,
             seed: config.seed,
             steps: 0,
@@ -460,6 +462,13 @@ impl StreamHandle {
     /// Sends silence instead of the source, or stops doing so.
     pub fn set_muted(&self, muted: bool) {
         self.wishes.muted.store(muted, Relaxed);
+    }
+
+    /// Brings it together with the streams of the same number: from now on the peer hears what theirs say besides what
+    /// we say, and theirs hear the peer. `None` takes it out again.
+    pub fn set_room(&self, room: Option<NonZeroU64>) {
+        let room = room.map_or(0, NonZeroU64::get);
+        self.wishes.room.store(room, Relaxed);
     }
 
     /// Sets the volume of what is heard, 1.0 as it comes.

@@ -4,7 +4,7 @@
 //!  capture ring ─► 10 ms frame ─► mute, 48 k → 8 k ─► encode ─► rtp::Sender ─► socket
 //!                                                        ▲ echo, file, tone, silence
 //!  playout ring ◄─ mix, limit ◄─ 8 k → 48 k ◄─ decode, conceal ◄─ jitter buffer ◄─ rtp::Receiver ◄─ socket
-//!                   ▲ local tones                 └─► record (written on another thread), echo
+//!                   ▲ local tones                 └─► record (written on another thread), echo, the room of a conference
 //! ```
 //!
 //! There is one pump for the process ([`PumpHandle::start`]). Its thread is named "media", steps every
@@ -27,6 +27,7 @@ mod stream;
 
 mod control;
 mod receive;
+mod room;
 mod send;
 
 mod peer;

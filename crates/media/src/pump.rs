@@ -25,7 +25,7 @@ const LONGEST_LAG: Duration = Duration::from_millis(200);
 const CROWD: usize = 16;
 
 /// Above this the mix is bent towards full scale instead of cut off.
-const LINEAR: f32 = 0.8;
+pub(crate) const LINEAR: f32 = 0.8;
 
 /// What a handle asks for. Whatever needs memory has it with it.
 pub(crate) enum Command {
@@ -129,16 +129,12 @@ impl Pump {
             scratch,
             ..
         } = self;
-        for stream in streams {
-            if stream.counters.failed() {
-                continue;
-            }
-            let done = catch_unwind(AssertUnwindSafe(|| {
-                stream.step(now, ntp, microphone, scratch);
-            }));
-            if done.is_err() {
-                stream.fail();
-            }
+        // All hear before one speaks: in a conference each says what the others were heard to say.
+        for stream in streams.iter_mut() {
+            guarded(stream, |stream| stream.hear(now, ntp, scratch));
+        }
+        for stream in streams.iter_mut() {
+            guarded(stream, |stream| stream.speak(now, microphone, scratch));
         }
         self.end_frame();
         self.tidy();
@@ -276,6 +272,7 @@ impl Pump {
             counters.capture_waiting_ms.set(in_ms(capture.waiting()));
         }
         self.scratch.mix.fill(0.0);
+        self.scratch.rooms.begin();
     }
 
     fn end_frame(&mut self) {
@@ -408,8 +405,18 @@ impl std::fmt::Debug for Pump {
     }
 }
 
+/// A fault in one stream is its own.
+fn guarded(stream: &mut Stream, work: impl FnOnce(&mut Stream)) {
+    if stream.counters.failed() {
+        return;
+    }
+    if catch_unwind(AssertUnwindSafe(|| work(stream))).is_err() {
+        stream.fail();
+    }
+}
+
 /// Several voices at once may be louder than full scale; a bend is less ugly than an edge.
-fn limit(sample: f32) -> f32 {
+pub(crate) fn limit(sample: f32) -> f32 {
     if sample.abs() <= LINEAR {
         return sample;
     }

@@ -161,13 +161,25 @@ pub(crate) struct FromDevice {
 impl FromDevice {
     /// Fills `out`, whose length is that of 10 ms.
     pub(crate) fn process(&mut self, frame: &[f32; FRAME_SAMPLES], rate_hz: u32, out: &mut [i16]) {
-        let mut low = [0.0; LONGEST_LOW];
-        match rate_hz {
-            SAMPLE_RATE_HZ => return to_int(frame, out),
-            16_000 => self.wide.process(frame, &mut low),
-            _ => self.narrow.process(frame, &mut low),
+        if rate_hz == SAMPLE_RATE_HZ {
+            return to_int(frame, out);
         }
+        let mut low = [0.0; LONGEST_LOW];
+        self.lower(frame, rate_hz, &mut low);
         to_int(&low, out);
+    }
+
+    /// The same without rounding.
+    pub(crate) fn lower(&mut self, frame: &[f32; FRAME_SAMPLES], rate_hz: u32, out: &mut [f32]) {
+        match rate_hz {
+            SAMPLE_RATE_HZ => {
+                for (out, sample) in out.iter_mut().zip(frame) {
+                    *out = *sample;
+                }
+            }
+            16_000 => self.wide.process(frame, out),
+            _ => self.narrow.process(frame, out),
+        }
     }
 }
 

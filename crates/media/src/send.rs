@@ -12,7 +12,8 @@ use crate::config::{Source, StreamParameters};
 use crate::counters::{StreamCounters, Wishes};
 use crate::device::Capture;
 use crate::resample::{FromDevice, convert_all};
-use crate::stream::{level, to_int};
+use crate::room::Leveller;
+use crate::stream::{level, to_float, to_int};
 use crate::tone::{Player, Tone, dtmf};
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
@@ -91,6 +92,15 @@ impl Microphone {
             }),
         }
     }
+}
+
+/// What there is to say something of, in one step.
+pub(crate) struct Around<'a> {
+    pub(crate) microphone: &'a mut Microphone,
+    /// What this stream heard, at its codec's rate.
+    pub(crate) heard: &'a [i16],
+    /// What the others of its conference say.
+    pub(crate) others: Option<&'a [f32; FRAME_SAMPLES]>,
 }
 
 /// A source, made ready for one codec's rate.
@@ -203,6 +213,9 @@ pub(crate) struct SendPath {
     digits: VecDeque<(char, f32)>,
     digit: Option<Player>,
     pause: u32,
+    /// Brings what the others of a conference say to the codec's rate.
+    down: FromDevice,
+    leveller: Leveller,
 }
 
 impl SendPath {
@@ -231,6 +244,8 @@ impl SendPath {
             digits: VecDeque::with_capacity(MOST_DIGITS),
             digit: None,
             pause: 0,
+            down: FromDevice::default(),
+            leveller: Leveller::new(),
         };
         path.set_parameters(parameters);
         path
@@ -293,8 +308,7 @@ impl SendPath {
     pub(crate) fn step(
         &mut self,
         now: Instant,
-        microphone: &mut Microphone,
-        heard: &[i16],
+        around: Around<'_>,
         wishes: &Wishes,
         counters: &StreamCounters,
         packet: &mut Vec<u8>,
@@ -309,9 +323,13 @@ impl SendPath {
             self.filled = 0;
             return false;
         };
-        self.source.fill(self.kind, microphone, heard, room);
+        self.source
+            .fill(self.kind, around.microphone, around.heard, room);
         mute(room, &mut self.muted, wishes.muted.load(Relaxed));
         self.filled += count;
+        if let Some(others) = around.others {
+            self.join(others, self.filled - count);
+        }
         self.sound_digit(self.filled - count);
         if self.filled < self.packet_samples {
             return false;
@@ -366,6 +384,24 @@ impl SendPath {
                 false
             }
         }
+    }
+
+    /// Adds what the others of the conference say to the speech from `start` on.
+    fn join(&mut self, others: &[f32; FRAME_SAMPLES], start: usize) {
+        let Some(room) = self.frame.get_mut(start..self.filled) else {
+            return;
+        };
+        let mut sum = [0.0; FRAME_SAMPLES];
+        let mut own = [0.0; FRAME_SAMPLES];
+        let count = room.len().min(FRAME_SAMPLES);
+        let (sum, own) = (&mut sum[..count], &mut own[..count]);
+        self.down.lower(others, self.kind.sample_rate_hz(), sum);
+        to_float(room, own);
+        for (sum, sample) in sum.iter_mut().zip(own) {
+            *sum += *sample;
+        }
+        self.leveller.process(sum);
+        to_int(sum, room);
     }
 
     /// Replaces the speech from `start` on by the digit that is due, where digits are tones.

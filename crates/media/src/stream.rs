@@ -14,7 +14,8 @@ use crate::counters::{StreamCounters, Wishes};
 use crate::receive::ReceivePath;
 use crate::record::Recorder;
 use crate::resample::ToDevice;
-use crate::send::{Microphone, Prepared, SendPath};
+use crate::room::Rooms;
+use crate::send::{Around, Microphone, Prepared, SendPath};
 use crate::shield::{Renewal, Shield};
 use crate::socket::{LONGEST_DATAGRAM, Wire};
 
@@ -57,6 +58,7 @@ pub(crate) struct Scratch {
     pub(crate) datagram: Box<[u8; LONGEST_DATAGRAM]>,
     pub(crate) packet: Vec<u8>,
     pub(crate) mix: [f32; FRAME_SAMPLES],
+    pub(crate) rooms: Rooms,
 }
 
 impl Scratch {
@@ -65,7 +67,32 @@ impl Scratch {
             datagram: Box::new([0; LONGEST_DATAGRAM]),
             packet: Vec::with_capacity(LONGEST_PACKET),
             mix: [0.0; FRAME_SAMPLES],
+            rooms: Rooms::new(),
         }
+    }
+}
+
+/// What one step brought, at the codec's rate and, where somebody wants it, at 48 kHz.
+pub(crate) struct Heard {
+    samples: [i16; FRAME_MOST],
+    count: usize,
+    wide: [f32; FRAME_SAMPLES],
+    /// The conference that `wide` was added to.
+    room: Option<u64>,
+}
+
+impl Heard {
+    pub(crate) fn new() -> Self {
+        Self {
+            samples: [0; FRAME_MOST],
+            count: 0,
+            wide: [0.0; FRAME_SAMPLES],
+            room: None,
+        }
+    }
+
+    fn samples(&self) -> &[i16] {
+        self.samples.get(..self.count).unwrap_or_default()
     }
 }
 
@@ -81,6 +108,8 @@ pub(crate) struct Stream {
     pub(crate) counters: Arc<StreamCounters>,
     pub(crate) wishes: Arc<Wishes>,
     pub(crate) up: ToDevice,
+    /// What was heard in this step.
+    pub(crate) heard: Heard,
     pub(crate) volume: f32,
     pub(crate) seed: u64,
     pub(crate) steps: u32,
@@ -95,28 +124,36 @@ impl Stream {
         self.control.begin(now, self.seed);
     }
 
-    /// One step of 10 ms; what is heard is added to the mix if it is for the speaker.
-    pub(crate) fn step(
-        &mut self,
-        now: Instant,
-        ntp: u64,
-        microphone: &mut Microphone,
-        scratch: &mut Scratch,
-    ) {
+    /// The first half of a step of 10 ms: what is heard is added to the mix if it is for the speaker, and to the room
+    /// of its conference.
+    pub(crate) fn hear(&mut self, now: Instant, ntp: u64, scratch: &mut Scratch) {
         #[cfg(test)]
         assert!(!self.fault, "a fault that a test wished for");
         self.take_datagrams(now, ntp, &mut scratch.datagram[..]);
-        let mut heard = [0; FRAME_MOST];
-        let count = self.receive.decoder.kind().frame_samples(10);
-        let heard = heard.get_mut(..count).unwrap_or_default();
+        self.heard.room = None;
+        self.heard.count = self.receive.decoder.kind().frame_samples(10);
+        let count = self.heard.count;
+        let heard = self.heard.samples.get_mut(..count).unwrap_or_default();
         if self.receive.is_enabled() {
             self.receive.frame(now, heard);
-            self.give(heard, &mut scratch.mix);
+            self.give(scratch);
         } else {
+            heard.fill(0);
             self.counters.receive_level.set(0.0);
         }
-        self.say(now, microphone, heard, &mut scratch.packet);
+        // Here and not after the speech: the less time between reading and writing them, the truer the round trip.
         self.report(now, ntp);
+    }
+
+    /// The second half: what is said.
+    pub(crate) fn speak(
+        &mut self,
+        now: Instant,
+        microphone: &mut Microphone,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { packet, rooms, .. } = scratch;
+        self.say(now, microphone, rooms, packet);
         self.steps = self.steps.wrapping_add(1);
         if self.steps.is_multiple_of(TELL_EVERY) {
             self.receive.tell(now);
@@ -165,7 +202,9 @@ impl Stream {
     }
 
     /// Hands on what was heard.
-    fn give(&mut self, heard: &[i16], mix: &mut [f32; FRAME_SAMPLES]) {
+    fn give(&mut self, scratch: &mut Scratch) {
+        let heard = self.heard.samples.get(..self.heard.count);
+        let heard = heard.unwrap_or_default();
         self.counters.receive_level.set(level(heard));
         let rate_hz = self.receive.decoder.kind().sample_rate_hz();
         if let Some(recorder) = &mut self.output.recorder {
@@ -174,26 +213,38 @@ impl Stream {
                 self.counters.record_overruns.add(missed as u64);
             }
         }
+        let room = self.room();
+        if !self.output.speaker && room.is_none() {
+            return;
+        }
+        self.up.process(heard, rate_hz, &mut self.heard.wide);
+        if let Some(room) = room {
+            scratch.rooms.add(room, &self.heard.wide);
+            self.heard.room = Some(room);
+        }
         if !self.output.speaker {
             return;
         }
-        let mut samples = [0.0; FRAME_SAMPLES];
-        self.up.process(heard, rate_hz, &mut samples);
         // A change of volume is spread over the frame.
         let wanted = self.wishes.volume.get();
         let step = (wanted - self.volume) / FRAME_SAMPLES as f32;
-        for (sum, sample) in mix.iter_mut().zip(samples) {
+        for (sum, sample) in scratch.mix.iter_mut().zip(self.heard.wide) {
             self.volume += step;
             *sum += sample * self.volume;
         }
         self.volume = wanted;
     }
 
+    /// The conference that it takes part in.
+    fn room(&self) -> Option<u64> {
+        Some(self.wishes.room.load(Relaxed)).filter(|room| *room != 0)
+    }
+
     fn say(
         &mut self,
         now: Instant,
         microphone: &mut Microphone,
-        heard: &[i16],
+        rooms: &Rooms,
         packet: &mut Vec<u8>,
     ) {
         let target = self.receive.peer.target();
@@ -202,9 +253,18 @@ impl Stream {
             self.counters.send_level.set(0.0);
             return;
         };
+        let others = self.room().and_then(|room| {
+            let own = (self.heard.room == Some(room)).then_some(&self.heard.wide);
+            rooms.others(room, own)
+        });
+        let around = Around {
+            microphone,
+            heard: self.heard.samples(),
+            others: others.as_ref(),
+        };
         let ready = self
             .send
-            .step(now, microphone, heard, &self.wishes, &self.counters, packet);
+            .step(now, around, &self.wishes, &self.counters, packet);
         if !ready {
             return;
         }

@@ -164,6 +164,9 @@ pub struct CallView {
     /// What it says beside itself.
     #[serde(default)]
     pub details: CallDetails,
+    /// The conference that it takes part in: calls with the same number hear each other.
+    #[serde(default)]
+    pub conference: Option<u64>,
 }
 
 /// How a finished call is filed.

@@ -270,6 +270,17 @@ pub enum Command {
         /// Whose peer it is to reach.
         other: CallId,
     },
+    /// Bring calls of one tenant together: the person and all their peers hear each other. Calls on hold are taken off
+    /// it; where one of them is in a conference already, the others come to that one.
+    JoinCalls {
+        /// Which calls, two or more.
+        calls: Vec<CallId>,
+    },
+    /// Take a call out of its conference. It is held then, for the person goes on talking to the others.
+    LeaveConference {
+        /// Which call.
+        call: CallId,
+    },
     /// Decide about the transfer that the peer of a call asks for.
     AnswerTransfer {
         /// Which call.

@@ -374,6 +374,7 @@ mod tests {
                 transfer: None,
                 redirect: None,
                 details: model::CallDetails::default(),
+                conference: None,
             }),
         }
     }

@@ -1,6 +1,7 @@
 //! The media of one call: its sockets, its negotiation, its stream in the pump.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct MediaLeg {
     held: bool,
     /// What `held` was before an offer that is still open.
     held_before: bool,
+    /// The conference that it takes part in.
+    room: Option<NonZeroU64>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
 }
@@ -77,6 +80,7 @@ impl DialogState {
             watcher: None,
             held: false,
             held_before: false,
+            room: None,
             readable: paths.iter().any(|path| !path.transport.is_secure()),
         });
     }
@@ -291,6 +295,7 @@ impl MediaLeg {
                 config.cname.clone_from(&shared.cname);
                 (config.source, config.sink) = shared.media_of(call);
                 let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
+                stream.set_room(self.room);
                 self.stream = Some(Arc::new(stream));
                 true
             }
@@ -322,6 +327,14 @@ impl MediaLeg {
 
     pub(super) fn watched_by(&self, id: ActorId) -> bool {
         self.watcher.as_ref().is_some_and(|w| w.get_id() == id)
+    }
+
+    /// Lets the peer hear those of the same conference, and them hear it.
+    pub(super) fn set_room(&mut self, room: Option<NonZeroU64>) {
+        self.room = room;
+        if let Some(stream) = &self.stream {
+            stream.set_room(room);
+        }
     }
 
     pub(super) fn set_muted(&self, muted: bool) {

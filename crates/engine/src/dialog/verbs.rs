@@ -1,5 +1,6 @@
 //! What the user does to a call.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use model::{CallState, Direction, DtmfMode, Event, Outcome};
@@ -114,6 +115,17 @@ impl DialogState {
         self.view.muted = muted;
         if let Some(media) = &self.media {
             media.set_muted(muted);
+        }
+        self.publish();
+    }
+
+    pub(super) fn on_conference(&mut self, room: Option<NonZeroU64>) {
+        if !self.view.state.is_live() {
+            return;
+        }
+        self.view.conference = room.map(NonZeroU64::get);
+        if let Some(media) = &mut self.media {
+            media.set_room(room);
         }
         self.publish();
     }

@@ -43,7 +43,7 @@ impl PhoneState {
                 .shared
                 .publish_still_call(&tenant, &account, call, &target, failure);
         }
-        self.take_up(call, tenant.clone());
+        self.take_up(&[call], &tenant);
         self.to_tenant(
             &tenant,
             TenantMsg::PlaceCall {
@@ -100,8 +100,8 @@ impl PhoneState {
 
     /// One microphone and one pair of ears: talking to one means holding the others, those included
     /// that were taken up a moment ago and are not up yet. Scripts bring sound for each call and
-    /// hold nothing.
-    pub(super) fn take_up(&mut self, call: CallId, tenant: TenantId) {
+    /// hold nothing. Those of one conference are talked to together.
+    pub(super) fn take_up(&mut self, calls: &[CallId], tenant: &TenantId) {
         if !matches!(self.shared.call_media, CallMedia::Devices) {
             return;
         }
@@ -117,7 +117,8 @@ impl PhoneState {
         });
         self.taken_up
             .retain(|id, _| live.contains(id) || Some(*id) > newest);
-        self.taken_up.insert(call, tenant);
+        self.taken_up
+            .extend(calls.iter().map(|call| (*call, tenant.clone())));
         // Those that took themselves are talked to as well.
         let unasked: Vec<_> = self.shared.hub.read(|s| {
             let up = |c: &&CallView| c.details.auto_answered && c.state.is_up();
@@ -127,9 +128,22 @@ impl PhoneState {
         self.taken_up.extend(unasked);
         let others: Vec<CallId> = self.taken_up.keys().copied().collect();
         // Both ends of one call may be ours: they are the same conversation.
-        let ends = self.ends_of(call);
+        let together = calls.iter().flat_map(|call| self.conference_of(*call));
+        let ends: Vec<CallId> = together.flat_map(|call| self.ends_of(call)).collect();
         let others = others.into_iter().filter(|other| !ends.contains(other));
         others.for_each(|call| self.to_call(call, Command::HoldCall { call }));
+    }
+
+    /// This call, and those that hear it.
+    fn conference_of(&self, call: CallId) -> Vec<CallId> {
+        let calls = self.shared.hub.read(|s| {
+            let room = s.calls.iter().find(|c| c.id == call)?.conference?;
+            let same = s.calls.iter().filter(|c| c.conference == Some(room));
+            Some(same.map(|c| c.id).collect::<Vec<_>>())
+        });
+        let mut calls = calls.unwrap_or_default();
+        calls.push(call);
+        calls
     }
 
     /// This call, and its other end if that is ours too.

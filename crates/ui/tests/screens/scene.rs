@@ -395,6 +395,7 @@ pub(crate) fn call(
         transfer: None,
         redirect: None,
         details: model::CallDetails::default(),
+        conference: None,
     }
 }
 
