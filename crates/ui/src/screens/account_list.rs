@@ -102,6 +102,7 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         count: list.rows.len(),
         reveal,
         follow: false,
+        whole: false,
     };
     rows(&mut inner, &spec, |ui, index, rect, response| {
         match list.rows.get(index) {
@@ -489,6 +490,7 @@ fn choices(
         count: list.rows.len(),
         reveal: cursor.filter(|_| up || down),
         follow: false,
+        whole: false,
     };
     rows(&mut inner, &spec, |ui, at, rect, response| {
         match list.rows.get(at) {

@@ -209,6 +209,7 @@ fn lines(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window, list:
         count: list.len(),
         reveal,
         follow: false,
+        whole: false,
     };
     rows(ui, &spec, |ui, at, rect, response| match list.get(at) {
         Some(HistoryRow::Day(index)) => {

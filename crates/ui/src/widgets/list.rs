@@ -18,6 +18,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) reveal: Option<usize>,
     /// Whether the list stays at its end while rows are added.
     pub(crate) follow: bool,
+    /// Whether it moves by whole rows: under the heads of columns half a row reads as a mistake.
+    pub(crate) whole: bool,
 }
 
 /// Draws the rows that are in view. `draw` is given the row's number, its place, and the response to a
@@ -28,8 +30,15 @@ pub(crate) fn rows(
     mut draw: impl FnMut(&mut Ui, usize, Rect, Response),
 ) -> Range<usize> {
     let mut drawn = 0..0;
+    let room = ui.available_height();
+    let tall = if spec.whole {
+        (room / spec.height).floor().max(1.0) * spec.height
+    } else {
+        room
+    };
     ScrollArea::vertical()
         .id_salt(spec.id)
+        .max_height(tall)
         .auto_shrink(false)
         .stick_to_bottom(spec.follow)
         .show_viewport(ui, |ui, viewport| {
@@ -37,14 +46,19 @@ pub(crate) fn rows(
             let width = ui.available_width();
             let origin = ui.max_rect().min;
             ui.allocate_space(Vec2::new(width, total.max(1.0)));
+            let shift = if spec.whole {
+                viewport.min.y - (viewport.min.y / spec.height).round() * spec.height
+            } else {
+                0.0
+            };
             let place = |index: usize| {
                 Rect::from_min_size(
-                    pos2(origin.x, origin.y + spec.height * index as f32),
+                    pos2(origin.x, origin.y + shift + spec.height * index as f32),
                     Vec2::new(width, spec.height),
                 )
             };
-            let first = (viewport.min.y / spec.height).floor().max(0.0) as usize;
-            let last = (viewport.max.y / spec.height).ceil().max(0.0) as usize;
+            let first = ((viewport.min.y - shift) / spec.height).floor().max(0.0) as usize;
+            let last = ((viewport.max.y - shift) / spec.height).ceil().max(0.0) as usize;
             drawn = first.min(spec.count)..last.min(spec.count);
             let list = Id::unique(("list", spec.id));
             for index in drawn.clone() {
@@ -53,7 +67,7 @@ pub(crate) fn rows(
                 draw(ui, index, rect, response);
             }
             if let Some(index) = spec.reveal {
-                ui.scroll_to_rect(place(index), None);
+                ui.scroll_to_rect(place(index).translate(Vec2::new(0.0, -shift)), None);
             }
         });
     drawn

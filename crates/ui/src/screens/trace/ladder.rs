@@ -119,6 +119,7 @@ pub(crate) fn show(
         count: shown.ladder.rows.len(),
         reveal: selected_row.filter(|_| reveal),
         follow: false,
+        whole: false,
     };
     let mut inner = part(ui, below, "steps");
     rows(&mut inner, &spec, |ui, at, rect, response| {
@@ -318,7 +319,7 @@ fn arrow(ui: &Ui, rect: Rect, t: &Theme, columns: &Columns, it: &Arrow) -> Strin
     ));
     let request = it.meaning == Meaning::Request;
     let (font, words_ink) = if request {
-        (t.strong(), t.text)
+        (t.strong(), ink)
     } else {
         (t.body(), ink)
     };

@@ -1,7 +1,7 @@
 //! One message as it was on the wire, but for its secrets.
 
 use egui::{
-    FontId, Label, Rect, Role, ScrollArea, Ui, WidgetInfo,
+    Color32, FontId, Label, Rect, Role, ScrollArea, Ui, WidgetInfo,
     text::{LayoutJob, TextFormat},
 };
 use model::{TraceBody, TraceRecord};
@@ -9,7 +9,8 @@ use trace::Summary;
 use trace::redact::{RedactOptions, Redactor};
 
 use super::super::Kit;
-use super::{pane_head, status_ink};
+use super::syntax::{self, Part};
+use super::{pane_head, request_ink, status_ink};
 use crate::theme::Theme;
 use crate::widgets::{Button, Kind, text_in};
 use crate::window::Window;
@@ -96,43 +97,32 @@ pub(crate) fn show(
         });
 }
 
-/// Start line, header names, values and body, each in its own ink.
+/// The message with each part of its syntax in its own ink.
 fn coloured(t: &Theme, text: &str, code: Option<u16>) -> LayoutJob {
     let mut job = LayoutJob::default();
     let font = t.mono();
     let line_height = (font.size * 1.5).round();
-    let format = |ink| TextFormat {
-        line_height: Some(line_height),
-        ..TextFormat::simple(FontId::clone(&font), ink)
-    };
-    let mut in_head = true;
-    for (index, line) in text.lines().enumerate() {
-        if index > 0 {
-            job.append("\n", 0.0, format(t.muted));
-        }
-        if index == 0 {
-            job.append(line, 0.0, format(status_ink(t, code)));
-        } else if line.is_empty() {
-            in_head = false;
-        } else if in_head {
-            match line.split_once(':') {
-                Some((name, value)) => {
-                    job.append(name, 0.0, format(t.accent));
-                    job.append(":", 0.0, format(t.faint));
-                    job.append(value, 0.0, format(t.text));
-                }
-                None => job.append(line, 0.0, format(t.text)),
-            }
-        } else {
-            match line.split_once('=') {
-                Some((name, value)) if name.len() == 1 => {
-                    job.append(name, 0.0, format(t.warn));
-                    job.append("=", 0.0, format(t.faint));
-                    job.append(value, 0.0, format(t.muted));
-                }
-                _ => job.append(line, 0.0, format(t.muted)),
-            }
-        }
+    for (part, range) in syntax::parts(text) {
+        let format = TextFormat {
+            line_height: Some(line_height),
+            ..TextFormat::simple(FontId::clone(&font), ink(t, part, code))
+        };
+        job.append(text.get(range).unwrap_or(""), 0.0, format);
     }
     job
+}
+
+fn ink(t: &Theme, part: Part, code: Option<u16>) -> Color32 {
+    match part {
+        Part::Method => request_ink(t),
+        Part::Status => status_ink(t, code),
+        Part::Name => t.accent,
+        Part::Version | Part::Sign => t.faint,
+        Part::Parameter => t.muted,
+        Part::Value | Part::Address => t.text,
+        Part::Quoted => t.good,
+        Part::Withheld | Part::Letter => t.warn,
+        Part::Attribute => t.accent,
+        Part::Body => t.muted,
+    }
 }
