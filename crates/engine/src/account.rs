@@ -42,6 +42,8 @@ pub(crate) enum AccountMsg {
     Unregister,
     /// Ask the registrar for its list, or have it shortened.
     Bindings(Wish),
+    /// What no server needs to know of is set differently.
+    Settings(Box<AccountSettings>),
     /// Tell this of our person.
     Presence(PresenceState, Private),
     /// A NOTIFY that belongs to no subscription reached the account.
@@ -227,6 +229,11 @@ impl Actor for AccountActor {
                 if state.wishes.len() < MOST_WISHES && !state.wishes.contains(&wish) {
                     state.wishes.push_back(wish);
                 }
+            }
+            AccountMsg::Settings(settings) => {
+                state.args.settings = (*settings).clone();
+                state.view.settings = *settings;
+                state.publish();
             }
             AccountMsg::Presence(presence, note) => state.choose_presence(presence, note),
             AccountMsg::Told { request, inbound } => state.on_told(request, inbound),

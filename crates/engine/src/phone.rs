@@ -279,7 +279,9 @@ impl PhoneState {
                 let account = account.clone();
                 self.to_account(&account, command);
             }
-            Command::MarkMessagesRead { account } => self.mark_messages_read(&account),
+            Command::MarkMessagesRead { account, from } => {
+                self.mark_messages_read(&account, from.as_ref());
+            }
             Command::ClearMessages { account } => {
                 self.shared.hub.publish(Event::MessagesCleared { account });
             }

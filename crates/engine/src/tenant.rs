@@ -54,6 +54,8 @@ pub(crate) enum TenantMsg {
     Command(Command),
     /// Make, or make anew, an account.
     PutAccount(Box<AccountSpec>),
+    /// Give an account settings that no server needs to know of.
+    SetAside(AccountId, Box<AccountSettings>),
     /// Start a call with a number that the phone has given out.
     PlaceCall {
         call: CallId,
@@ -279,6 +281,7 @@ impl Actor for TenantActor {
         match message {
             TenantMsg::Command(command) => state.on_command(&myself, command).await,
             TenantMsg::PutAccount(spec) => state.put_account(&myself, *spec).await,
+            TenantMsg::SetAside(account, settings) => state.set_aside(&account, &settings),
             TenantMsg::PlaceCall {
                 call,
                 account,

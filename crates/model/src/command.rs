@@ -107,7 +107,8 @@ pub enum Command {
         /// Its password, kept in the secret store.
         password: Option<Password>,
     },
-    /// Change an account; a registration starts anew.
+    /// Change an account; a registration starts anew, unless all that changes is its name in lists or what
+    /// it does with calls.
     UpdateAccount {
         /// Which account.
         account: AccountId,
@@ -163,6 +164,10 @@ pub enum Command {
     MarkMessagesRead {
         /// Which account.
         account: AccountId,
+        /// Only those that came from this address, as [`crate::MessageView::remote`] has it; `None` is
+        /// all of them.
+        #[serde(default)]
+        from: Option<Identity>,
     },
     /// Forget the messages of an account.
     ClearMessages {

@@ -181,8 +181,14 @@ impl PhoneState {
         else {
             return;
         };
-        if let Some(account) = self.settings.account_mut(id) {
-            account.settings = settings.clone();
+        let Some(account) = self.settings.account_mut(id) else {
+            return;
+        };
+        let old = std::mem::replace(&mut account.settings, settings.clone());
+        if password.is_none() && is_aside(&old, &settings) {
+            let message = TenantMsg::SetAside(id.clone(), Box::new(settings));
+            self.to_tenant(&tenant, message);
+            return self.save();
         }
         let password = match password {
             Some(password) => Some(self.keep_secret(myself, &tenant, id, &password)),
@@ -244,4 +250,13 @@ impl PhoneState {
             .entry(account.clone())
             .or_insert_with(|| (random_u64() >> 32) as u32)
     }
+}
+
+/// Whether new settings differ only in what no server needs to know of: the account's name in lists, and
+/// what it does with calls by itself.
+fn is_aside(old: &AccountSettings, new: &AccountSettings) -> bool {
+    let mut changed = old.clone();
+    changed.label.clone_from(&new.label);
+    changed.calls.clone_from(&new.calls);
+    old != new && changed == *new
 }

@@ -6,10 +6,12 @@ use super::PhoneState;
 use crate::tenant::TenantMsg;
 
 impl PhoneState {
-    pub(super) fn mark_messages_read(&self, account: &AccountId) {
+    pub(super) fn mark_messages_read(&self, account: &AccountId, from: Option<&model::Identity>) {
         let unread = self.shared.hub.read(|state| {
             let unread = |m: &&model::MessageView| {
-                m.account == *account && m.state == MessageState::Received
+                m.account == *account
+                    && m.state == MessageState::Received
+                    && from.is_none_or(|from| m.remote.uri == *from)
             };
             state
                 .messages

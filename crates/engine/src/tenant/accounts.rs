@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AccountId, AccountView, Event, Failure, FailureKind, RegistrationState};
+use model::{
+    AccountId, AccountSettings, AccountView, Event, Failure, FailureKind, RegistrationState,
+};
 use ractor::{Actor, ActorRef};
 
 use super::{Account, AccountSpec, TenantMsg, TenantState};
@@ -64,6 +66,18 @@ impl TenantState {
                 self.start_account(myself, &id).await;
             }
         }
+    }
+
+    /// What the account does by itself with the next call is different; its registration goes on.
+    pub(super) fn set_aside(&mut self, id: &AccountId, settings: &AccountSettings) {
+        let Some(account) = self.accounts.get_mut(id) else {
+            return;
+        };
+        if let Some(next) = &mut account.next {
+            next.settings = settings.clone();
+        }
+        account.spec.settings = settings.clone();
+        self.tell_account(id, AccountMsg::Settings(Box::new(settings.clone())));
     }
 
     pub(super) async fn start_account(&mut self, myself: &ActorRef<TenantMsg>, id: &AccountId) {

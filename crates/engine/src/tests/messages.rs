@@ -121,9 +121,12 @@ async fn a_message_that_comes_is_shown_once_and_answered_each_time() {
     assert_eq!(shown.text.reveal(), "are you there?");
     assert_eq!(shown.state, MessageState::Received);
     assert_eq!(shown.remote.title(), "dan");
-    house.engine.send(Command::MarkMessagesRead {
+    let read = |from: model::Identity| Command::MarkMessagesRead {
         account: shown.account.clone(),
-    });
+        from: Some(from),
+    };
+    house.engine.send(read("sip:somebody@else.example".into()));
+    house.engine.send(read(shown.remote.uri.clone()));
     until_message(&mut house, "it is read", |m| m.state == MessageState::Read).await;
     assert_eq!(house.engine.snapshot().messages.len(), 1);
     house.engine.send(Command::ClearMessages {

@@ -105,6 +105,42 @@ async fn a_silent_server_is_named_and_tried_again_and_new_settings_do_not_wait_f
 }
 
 #[tokio::test]
+async fn what_it_does_with_calls_is_changed_without_signing_in_anew() {
+    let (_switchboard, addr) = switchboard().await;
+    let given = account("sip:alice@alpha.test", addr, |_| {});
+    let mut house = House::start(vec![tenant("Alpha", vec![given])], tone()).await;
+    house.until_registered(1).await;
+    let before = house.count_messages(true, "REGISTER sip:");
+    let alice = house.engine.snapshot().accounts.remove(0);
+    let mut settings = alice.settings;
+    settings.calls.do_not_disturb = model::DoNotDisturb::Busy;
+    house.engine.send(Command::UpdateAccount {
+        account: alice.id.clone(),
+        settings: Box::new(settings),
+        password: None,
+    });
+    let now = |s: &model::Snapshot| {
+        let account = s.accounts.first()?;
+        (account.settings.calls.do_not_disturb == model::DoNotDisturb::Busy)
+            .then_some(account.state)
+    };
+    let state = house.until("it is not to be disturbed", now).await;
+    assert_eq!(state, RegistrationState::Registered);
+    assert_eq!(house.count_messages(true, "REGISTER sip:"), before);
+    house.engine.send(Command::PlaceCall {
+        account: alice.id,
+        target: "alice".into(),
+        headers: Vec::new(),
+    });
+    let busy = |s: &model::Snapshot| {
+        let ended = |c: &&model::CallView| c.last_status.as_ref().is_some_and(|s| s.0 == 486);
+        s.calls.iter().find(ended).map(drop)
+    };
+    house.until("the next caller hears busy", busy).await;
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_closed_port_is_told_apart_from_silence_over_tcp() {
     let closed = free_addr();
     let given = account("sip:alice@alpha.test", closed, |s| {
