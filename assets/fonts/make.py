@@ -33,14 +33,15 @@ TEXT = [
 ]
 
 ICONS = """
-arrow-bend-up-right arrow-clockwise arrow-down-left arrow-left arrow-up-right arrows-left-right
-arrows-merge backspace broadcast caret-down caret-right chat-text check check-circle
-clock-counter-clockwise copy dots-nine eye eye-slash funnel gear-six 
-hourglass info keyboard lightning list-bullets lock-simple lock-simple-open magnifying-glass
-microphone microphone-slash pause pencil-simple phone phone-call
-phone-disconnect phone-incoming phone-outgoing phone-transfer phone-x play plus
-record shield shield-check shield-warning speaker-high speaker-slash stack trash
-user-circle warning warning-circle x
+arrow-bend-up-right arrow-clockwise arrow-down arrow-down-left arrow-left arrow-up
+arrow-up-right arrows-left-right arrows-merge backspace bell bell-slash broadcast caret-down
+caret-right chat-circle-text chat-text chats check check-circle clock-counter-clockwise copy
+dots-nine eye eye-slash funnel gear-six hourglass info keyboard lightning list-bullets
+lock-key-open lock-simple lock-simple-open magnifying-glass microphone microphone-slash
+paper-plane-right pause pencil-simple phone phone-call phone-disconnect phone-incoming
+phone-outgoing phone-slash phone-transfer phone-x play plus record shield shield-check
+shield-slash shield-warning speaker-high speaker-slash stack trash user-circle voicemail warning
+warning-circle x
 """.split()
 
 

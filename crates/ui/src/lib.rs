@@ -22,7 +22,7 @@ use std::time::Duration;
 use model::{CallId, CallState, Command, Levels, Timestamp};
 
 pub use account_form::{AccountForm, Faults};
-pub use screens::{TraceWindow, show};
+pub use screens::{MessagesWindow, Thread, TraceWindow, show};
 pub use shortcuts::{Deed, Entry, TABLE as SHORTCUTS};
 pub use theme::{Palette, Theme, install};
 pub use trace_log::{TRACE_BYTES, TRACE_RECORDS, TraceLog};

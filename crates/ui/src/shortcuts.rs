@@ -29,6 +29,8 @@ pub enum Deed {
     Phone,
     /// Show the history.
     History,
+    /// Show the messages.
+    Messages,
     /// Show the trace.
     Trace,
     /// Show the accounts.
@@ -91,6 +93,7 @@ pub const TABLE: &[Entry] = &[
     entry(Deed::Phone, "Phone", Modifiers::NONE, Key::F4),
     entry(Deed::Trace, "Trace", Modifiers::NONE, Key::F2),
     entry(Deed::History, "History", Modifiers::NONE, Key::F9),
+    entry(Deed::Messages, "Messages", Modifiers::NONE, Key::F7),
     entry(Deed::Accounts, "Accounts", Modifiers::NONE, Key::F6),
     entry(Deed::Sheet, "This sheet", Modifiers::NONE, Key::F1),
 ];

@@ -13,6 +13,7 @@ pub(crate) fn screen(screen: Screen) -> &'static str {
     match screen {
         Screen::Phone => "Phone",
         Screen::History => "History",
+        Screen::Messages => MESSAGES,
         Screen::Trace => "Trace",
         Screen::Accounts => "Accounts",
         Screen::Settings => "Settings",
@@ -220,6 +221,37 @@ pub(crate) fn quality(mos: f32) -> &'static str {
         m if m >= 3.1 => "Poor",
         _ => "Bad",
     }
+}
+
+// Messages
+pub(crate) const NEW_MESSAGE: &str = "New message";
+pub(crate) const NO_MESSAGES: &str = "No messages";
+pub(crate) const NO_MESSAGES_TEXT: &str =
+    "Text messages go to any number or address that takes them. What comes in appears here.";
+pub(crate) const CHOOSE_THREAD: &str = "Choose a conversation";
+pub(crate) const CHOOSE_THREAD_TEXT: &str = "What was said, and what became of each message.";
+pub(crate) const ALL_MESSAGES: &str = "All messages";
+pub(crate) const MESSAGE_TO: &str = "To";
+pub(crate) const MESSAGE_TEXT: &str = "Message text";
+pub(crate) const SEND: &str = "Send";
+pub(crate) const SEND_AGAIN: &str = "Send again";
+pub(crate) const COPY_TEXT: &str = "Copy text";
+pub(crate) const YOU: &str = "You";
+pub(crate) const MESSAGE_SENDING: &str = "Sending";
+pub(crate) const MESSAGE_DELIVERED: &str = "Delivered";
+pub(crate) const MESSAGE_ACCEPTED: &str = "Taken by the server, which passes it on later";
+pub(crate) const MESSAGE_FAILED: &str = "Not delivered";
+pub(crate) const FORGET_MESSAGES: &str = "Forget messages…";
+pub(crate) const FORGET_MESSAGES_TIP: &str = "Forgets all messages of this account";
+pub(crate) const FORGET_MESSAGES_TEXT: &str =
+    "All messages of this account are deleted here. This cannot be undone.";
+
+pub(crate) fn forget_messages(title: &str) -> String {
+    format!("Forget the messages of {title}?")
+}
+
+pub(crate) fn unread(n: usize) -> String {
+    format!("{n} not read")
 }
 
 // History

@@ -271,7 +271,12 @@ pub fn apply(state: &mut ViewState, event: Event) {
                 },
             );
         }
-        Event::Message { message } => message.put_into(&mut data.messages),
+        Event::Message { message } => {
+            if !data.messages.iter().any(|m| m.id == message.id) {
+                window.messages.on_new(&message);
+            }
+            message.put_into(&mut data.messages);
+        }
         Event::MessagesCleared { account } => data.messages.retain(|m| m.account != account),
         Event::Notice { notice } => {
             data.add_notice(notice);

@@ -15,6 +15,8 @@ pub enum Screen {
     Phone,
     /// Finished calls.
     History,
+    /// Text messages.
+    Messages,
     /// The live SIP trace.
     Trace,
     /// Accounts, one at a time.
@@ -25,9 +27,10 @@ pub enum Screen {
 
 impl Screen {
     /// All of them, in the order of the tabs.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Phone,
         Self::History,
+        Self::Messages,
         Self::Trace,
         Self::Accounts,
         Self::Settings,
@@ -54,6 +57,8 @@ pub enum Question {
     RemoveTenant(TenantId),
     /// Forget the history of this organisation?
     ClearHistory(TenantId),
+    /// Forget the messages of this account?
+    ClearMessages(AccountId),
     /// Remove every phone that is registered under this account's address?
     ClearBindings(AccountId),
     /// Trust this certificate for this host, whatever is wrong with it?
@@ -218,6 +223,8 @@ pub struct Window {
     pub read: BTreeSet<u64>,
     /// The live trace.
     pub trace: crate::screens::TraceWindow,
+    /// The text messages.
+    pub messages: crate::screens::MessagesWindow,
     /// A tenant that is being renamed, and its new name.
     pub renaming: Option<(TenantId, String)>,
     /// Name of a tenant to be added.
@@ -261,6 +268,14 @@ impl Window {
         let ended = |f: &TransferForm| data.call(f.call).is_none_or(|c| !c.state.is_up());
         if self.transfer.as_ref().is_some_and(ended) {
             self.transfer = None;
+        }
+        if self
+            .messages
+            .with
+            .as_ref()
+            .is_some_and(|with| gone(&with.account))
+        {
+            self.messages.with = None;
         }
         if let Some(oldest) = data.notices.front().map(|(number, _)| *number) {
             self.read.retain(|number| *number >= oldest);

@@ -102,6 +102,7 @@ fn act_on(deed: Deed, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
         }
         Deed::Phone => show(Screen::Phone),
         Deed::History => show(Screen::History),
+        Deed::Messages => show(Screen::Messages),
         Deed::Trace => show(Screen::Trace),
         Deed::Accounts => show(Screen::Accounts),
         Deed::Settings => show(Screen::Settings),

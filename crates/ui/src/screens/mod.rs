@@ -8,6 +8,7 @@ mod dial;
 mod first_run;
 mod history;
 mod keys;
+mod messages;
 mod overlay;
 mod phone;
 mod settings;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use egui::{Align, Layout, Rect, Ui, UiBuilder, Vec2, pos2};
 use model::{Command, Timestamp};
 
+pub use messages::{MessagesWindow, Thread};
 pub use shell::show;
 pub use trace::TraceWindow;
 

@@ -287,6 +287,14 @@ fn question(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
             strings::CLEAR_HISTORY_NOW,
             Command::ClearHistory { tenant: id.clone() },
         ),
+        Question::ClearMessages(id) => (
+            strings::forget_messages(data.account(id).map_or("", |a| a.title())),
+            strings::FORGET_MESSAGES_TEXT,
+            strings::CLEAR_HISTORY_NOW,
+            Command::ClearMessages {
+                account: id.clone(),
+            },
+        ),
         Question::ClearBindings(id) => (
             strings::clear_bindings(data.account(id).map_or("", |a| a.title())),
             strings::CLEAR_BINDINGS_TEXT,

@@ -3,11 +3,11 @@
 use egui::{Align, Color32, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo, pos2};
 use model::RegistrationState;
 
-use super::{Bar, Kit, Room, account_list, accounts, call_card, first_run, history, keys, overlay};
-use super::{part, phone, settings, snap, trace};
+use super::{Bar, Kit, Room, account_list, accounts, call_card, first_run, history, keys};
+use super::{messages, overlay, part, phone, settings, snap, trace};
 use crate::format;
 use crate::view_state::{Data, Phase, ViewState, is_failing};
-use crate::widgets::{Button, Kind, empty, icon_in, registration_mark, text_in};
+use crate::widgets::{Button, Kind, badge, empty, icon_in, registration_mark, text_in};
 use crate::window::{FocusWish, Screen, Window};
 use crate::{Action, Live, icons, shortcuts, strings, theme};
 
@@ -91,7 +91,13 @@ fn frame(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut 
         ui.painter().rect_filled(main, 0.0, t.panel);
     }
     let (tabs_rect, mut screen) = main.split_top_bottom_at_y(main.top() + t.px(44.0));
-    tabs(&mut part(ui, tabs_rect, "tabs"), tabs_rect, kit, window);
+    tabs(
+        &mut part(ui, tabs_rect, "tabs"),
+        tabs_rect,
+        kit,
+        data,
+        window,
+    );
     ui.painter().hline(
         tabs_rect.x_range(),
         tabs_rect.bottom() - 0.5,
@@ -111,6 +117,7 @@ fn frame(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut 
     match window.screen {
         Screen::Phone => phone::show(&mut inner, screen, kit, data, window),
         Screen::History => history::show(&mut inner, screen, kit, data, window),
+        Screen::Messages => messages::show(&mut inner, screen, kit, data, window),
         Screen::Trace => trace::show(&mut inner, screen, kit, data, window),
         Screen::Accounts => accounts::show(&mut inner, screen, kit, data, window),
         Screen::Settings => settings::show(&mut inner, screen, kit, data, window),
@@ -264,38 +271,56 @@ fn screen_icon(screen: Screen) -> &'static str {
     match screen {
         Screen::Phone => icons::PHONE,
         Screen::History => icons::CLOCK_COUNTER_CLOCKWISE,
+        Screen::Messages => icons::CHAT_CIRCLE_TEXT,
         Screen::Trace => icons::ARROWS_LEFT_RIGHT,
         Screen::Accounts => icons::USER_CIRCLE,
         Screen::Settings => icons::GEAR_SIX,
     }
 }
 
-fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, window: &mut Window) {
+fn deed_of(screen: Screen) -> shortcuts::Deed {
+    match screen {
+        Screen::Phone => shortcuts::Deed::Phone,
+        Screen::History => shortcuts::Deed::History,
+        Screen::Messages => shortcuts::Deed::Messages,
+        Screen::Trace => shortcuts::Deed::Trace,
+        Screen::Accounts => shortcuts::Deed::Accounts,
+        Screen::Settings => shortcuts::Deed::Settings,
+    }
+}
+
+fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window) {
     let t = &kit.t;
     let mut bar = Bar::over(rect.shrink2(Vec2::new(12.0, 0.0)), 4.0);
-    let words_too = kit.room >= Room::Medium;
+    let with_words =
+        |screen| Button::new(Kind::Ghost, strings::screen(screen)).icon(screen_icon(screen));
+    let wanted: f32 = Screen::ALL
+        .iter()
+        .map(|screen| with_words(*screen).measure(ui, t) + 4.0)
+        .sum();
+    let words_too = wanted + t.px(28.0) <= bar.rest().width();
+    let unread = messages::unread(data, window);
     for screen in Screen::ALL {
         let on = window.screen == screen;
         let words = strings::screen(screen);
         let button = if words_too {
-            Button::new(Kind::Ghost, words).icon(screen_icon(screen))
+            with_words(screen).height(28.0)
         } else {
-            Button::icon_only(Kind::Ghost, screen_icon(screen), words)
+            Button::icon_only(Kind::Ghost, screen_icon(screen), words).height(32.0)
         };
-        let deed = match screen {
-            Screen::Phone => shortcuts::Deed::Phone,
-            Screen::History => shortcuts::Deed::History,
-            Screen::Trace => shortcuts::Deed::Trace,
-            Screen::Accounts => shortcuts::Deed::Accounts,
-            Screen::Settings => shortcuts::Deed::Settings,
+        let waits = (screen == Screen::Messages && unread > 0).then(|| strings::unread(unread));
+        let name = match &waits {
+            Some(waits) => format!("{words}, {waits}"),
+            None => words.to_owned(),
         };
-        let tip = format!("{words}  {}", shortcuts::written(ui.ctx(), deed));
-        let button = if words_too {
-            button.height(28.0)
-        } else {
-            button.height(32.0)
-        };
-        if bar.button_left(ui, t, button.on(on).tip(tip)).clicked() {
+        let tip = format!("{name}  {}", shortcuts::written(ui.ctx(), deed_of(screen)));
+        let response = bar.button_left(ui, t, button.name(&name).on(on).tip(tip));
+        if waits.is_some() {
+            let at = response.rect.left_top() + Vec2::new(t.px(28.0), t.px(8.0));
+            let place = Rect::from_center_size(at, Vec2::splat(t.px(16.0)));
+            badge(ui.painter(), t, place, unread);
+        }
+        if response.clicked() {
             window.screen = screen;
         }
     }
