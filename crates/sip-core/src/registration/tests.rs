@@ -4,6 +4,7 @@ mod cases;
 mod hostile;
 mod networks;
 mod operations;
+mod rfc3665;
 mod sequences;
 
 use std::net::SocketAddr;

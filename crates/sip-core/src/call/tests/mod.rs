@@ -14,6 +14,7 @@ mod redirect;
 mod refer;
 mod reliable;
 mod replace;
+mod rfc3665;
 mod sequences;
 mod success;
 mod timer;
