@@ -205,7 +205,7 @@ pub fn takes_scheme(request: &Request) -> bool {
 
 /// What to answer to a request that belongs to nobody, `None` for an ACK (RFC 3261 §8.2).
 ///
-/// Known and harmless: OPTIONS gets 200. A NOTIFY of no subscription: 481. A SUBSCRIBE where nobody can: 489. Inside
+/// An OPTIONS to this phone and nobody in particular gets 200; one to somebody gets what an INVITE would (§11.2). A NOTIFY of no subscription: 481. A SUBSCRIBE where nobody can: 489. Inside
 /// a dialog that does not exist (any more), or a CANCEL of nothing: 481. A method we never heard of: 405. A target of
 /// another kind than ours: 416. A body that is encoded: 415. A REFER: 403, since nobody outside of a call makes us
 /// call anybody. Else the address is not ours: 404.
@@ -231,7 +231,7 @@ pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Opti
         _ if !capabilities.unsupported(request).is_empty() => StatusCode::BAD_EXTENSION,
         _ if is_encoded(request) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Method::Refer => StatusCode::FORBIDDEN,
-        Method::Options => StatusCode::OK,
+        Method::Options if request.uri.user.is_none() => StatusCode::OK,
         _ => StatusCode::NOT_FOUND,
     };
     Some(status)

@@ -1,11 +1,13 @@
 //! An INVITE of the peer: taking it, answering it, refusing it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sip_message::{HeaderName, Method, NameAddr, Request, Scheme, StatusCode, validate_request};
+use sip_message::{
+    HeaderName, Headers, Method, NameAddr, Request, Scheme, StatusCode, validate_request,
+};
 
 use super::ack::Unacked;
-use super::body::session_description;
+use super::body::{is_beyond_us, session_description};
 use super::reliable::Reliable;
 use super::replace::is_contradictory;
 use super::serve::without_body;
@@ -174,6 +176,7 @@ impl Call {
         self.ringing = None;
         self.phase = Phase::Talking;
         self.deadlines.clear(CallTimer::RingLimit);
+        self.deadlines.clear(CallTimer::InvitationEnd);
         self.deadlines.clear(CallTimer::RepeatProvisional);
         self.provisional = None;
         self.reliable = Reliable::default();
@@ -194,6 +197,17 @@ impl Call {
                 self.end(now, EndKind::NoAnswer);
             }
             Phase::Talking | Phase::Ended => {}
+        }
+    }
+
+    /// The caller's invitation holds no longer (RFC 3261 §13.3.1): 487, as if it had been given up.
+    pub(super) fn invitation_over(&mut self, now: Instant) {
+        if let Ok(task) = self.ringing_task() {
+            self.notice(
+                "the time that the caller gave for an answer is over (Expires of its INVITE)",
+            );
+            self.respond(now, task, StatusCode::REQUEST_TERMINATED, None);
+            self.end(now, EndKind::Cancelled { reason: None });
         }
     }
 
@@ -255,8 +269,11 @@ impl Call {
         if let Some(limit) = self.config.ring_limit {
             self.deadlines.set(CallTimer::RingLimit, now + limit);
         }
-        if request.headers.get(HeaderName::Contact).is_none() {
-            self.notice("an INVITE without Contact: requests go to its From address");
+        // RFC 3261 §13.3.1: the caller says how long its invitation holds.
+        let holds = request.headers.expires().ok();
+        let holds = holds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        if let Some(end) = holds.and_then(|holds| now.checked_add(holds)) {
+            self.deadlines.set(CallTimer::InvitationEnd, end);
         }
         self.offer_received(id, request);
     }
@@ -274,6 +291,12 @@ impl Call {
             }
         }
     }
+}
+
+/// Whether it names one address of SIP to send requests to (RFC 3261 §8.1.1.8).
+fn has_contact(headers: &Headers) -> bool {
+    let contact = headers.contact();
+    contact.is_ok_and(|contact| contact.uri.scheme.is_sip())
 }
 
 /// What stands against an INVITE outside of any dialog (RFC 3261 §8.2).
@@ -310,6 +333,13 @@ fn unfit(
             "an INVITE within a dialog that does not exist",
         ));
     }
+    // RFC 3261 §8.1.1.8: without it no request of ours would find the caller.
+    if !has_contact(&request.headers) {
+        return Some((
+            StatusCode::BAD_REQUEST,
+            "an INVITE without a Contact to send requests to",
+        ));
+    }
     if is_contradictory(&request.headers) {
         return Some((
             StatusCode::BAD_REQUEST,
@@ -328,7 +358,8 @@ fn unfit(
             "an INVITE with an encoded body",
         ));
     }
-    if !request.body.is_empty() && session_description(&request.headers, &request.body).is_none() {
+    // RFC 3261 §8.2.3.
+    if is_beyond_us(&request.headers, &request.body) {
         return Some((
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "an INVITE with a body we do not understand",

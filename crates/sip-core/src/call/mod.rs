@@ -226,6 +226,8 @@ enum Due {
 enum CallTimer {
     /// [`CallConfig::ring_limit`].
     RingLimit,
+    /// The invitation of the caller holds no longer (RFC 3261 §13.3.1).
+    InvitationEnd,
     /// A provisional answer goes out again each minute, for proxies' Timer C (RFC 3261 §13.3.1.1).
     RepeatProvisional,
     /// Our re-INVITE may be tried again (RFC 3261 §14.1).
@@ -545,6 +547,7 @@ impl Call {
     fn on_timer(&mut self, now: Instant, timer: CallTimer) {
         match timer {
             CallTimer::RingLimit => self.ring_limit_passed(now),
+            CallTimer::InvitationEnd => self.invitation_over(now),
             CallTimer::RepeatProvisional => self.repeat_provisional(now),
             // The deadline has gone from the table: that is what start_reoffer looks at.
             CallTimer::Reoffer => {}

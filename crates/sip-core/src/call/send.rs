@@ -359,7 +359,9 @@ impl Call {
         stamp(&self.config, &mut request, destination.path(), &branch);
         let size = written(&request, destination.transport()).len();
         let mut destination = destination;
-        // RFC 3261 §18.1.1: what is too large for a datagram goes over TCP, and that is told.
+        // RFC 3261 §18.1.1: what is too large for a datagram goes over TCP, and that is told. The top Via says so; a
+        // Route stays as configured or as the registrar gave it, `transport=udp` included: it is compared by the proxy
+        // that it names (§16.4), and of the change of transport the RFC asks the Via alone.
         let bent = destination.transport() == Transport::Udp
             && size > LARGEST_ON_UDP
             && task.too_large_for != Some(destination);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sip_message::{HeaderName, Method, Request, Response, StatusCode, validate_request};
 
+use super::body::is_beyond_us;
 use super::send::contact_value;
 use super::task::{ServerMachine, ServerTask, TaskId};
 use super::{Call, Phase};
@@ -92,6 +93,11 @@ impl Call {
         }
         if is_encoded(&request) {
             return self.refuse_encoding(now, id);
+        }
+        if matches!(request.method, Method::Invite | Method::Update)
+            && is_beyond_us(&request.headers, &request.body)
+        {
+            return self.refuse_body(now, id);
         }
         let report = request.method == Method::Notify && self.transfers.has_asked();
         if !report && !self.config.capabilities.allows(&request.method) {
@@ -263,6 +269,16 @@ impl Call {
             response
                 .headers
                 .push(HeaderName::Unsupported, unsupported.join(", "));
+            self.respond_with(now, id, response);
+        }
+    }
+
+    /// 415 with the bodies that we take (RFC 3261 §8.2.3).
+    fn refuse_body(&mut self, now: Instant, id: TaskId) {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        if let Some(mut response) = self.answer_to(id, status, None) {
+            let accept = self.config.capabilities.accept.join(", ");
+            response.headers.push(HeaderName::Accept, accept);
             self.respond_with(now, id, response);
         }
     }

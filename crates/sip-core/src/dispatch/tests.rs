@@ -152,7 +152,15 @@ fn strays_get_the_answer_that_rfc_3261_8_2_gives() {
     assert_eq!(verdict("ACK", ";tag=x"), None);
     assert_eq!(verdict("BYE", ";tag=x"), Some(481));
     assert_eq!(verdict("CANCEL", ""), Some(481));
-    assert_eq!(verdict("OPTIONS", ""), Some(200));
+    assert_eq!(
+        verdict("OPTIONS", ""),
+        Some(404),
+        "RFC 3261 §11.2: as to INVITE"
+    );
+    let mut to_the_phone = request("OPTIONS", VIA, "");
+    to_the_phone.uri.user = None;
+    let verdict_of_phone = verdict_for_stray(&to_the_phone, &capabilities);
+    assert_eq!(verdict_of_phone, Some(StatusCode::OK));
     assert_eq!(verdict("INVITE", ""), Some(404));
     assert_eq!(verdict("BREW", ""), Some(405));
     assert_eq!(verdict("SUBSCRIBE", ""), Some(405));
