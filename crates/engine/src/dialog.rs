@@ -902,10 +902,7 @@ pub(crate) fn call_config(
     password: Option<&SecretString>,
 ) -> CallConfig {
     let mut config = CallConfig::new(identity.from.clone(), &identity.contact_user);
-    config.route.extend(identity.proxy.clone());
-    config
-        .route
-        .extend(facts.service_route.iter().map(|route| route.uri.clone()));
+    config.route = identity.route(facts);
     config.transport = identity.transport;
     config.contact.clone_from(&facts.contact);
     config.credentials = identity.credentials(password);

@@ -272,6 +272,23 @@ impl Identity {
         home
     }
 
+    /// What every request of the account passes, nearest first: the outbound proxy, then what the registrar named
+    /// (RFC 3608 §6.2). Most registrars name the proxy that the registration came by, which is not visited twice.
+    pub(crate) fn route(&self, facts: &AccountFacts) -> Vec<Uri> {
+        let mut services = facts.service_route.iter().map(|route| route.uri.clone());
+        let mut route: Vec<Uri> = Vec::new();
+        if let Some(proxy) = self.proxy.clone() {
+            let first = services.next();
+            match first.map(|first| same_hop(&proxy, first)) {
+                Some(Ok(both)) => route.push(both),
+                Some(Err(first)) => route.extend([proxy, first]),
+                None => route.push(proxy),
+            }
+        }
+        route.extend(services);
+        route
+    }
+
     /// The URI of what a person typed: a number or name at the account's domain, `user@host`, or a
     /// whole URI.
     pub(crate) fn target(&self, typed: &str) -> Result<Uri, String> {
@@ -364,6 +381,31 @@ fn parse_host_uri(text: &str) -> Option<Uri> {
     } else {
         Uri::parse(&format!("sip:{text}")).ok()
     }
+}
+
+/// The one URI for a proxy and the first Service-Route, where both name the same place (RFC 3261 §19.1.4); else the
+/// Service-Route back. A transport that only one of them names is no difference: it says how, not where. Parameters of
+/// the registrar's stay, since they mean something to it.
+fn same_hop(proxy: &Uri, service: Uri) -> Result<Uri, Uri> {
+    let bare = |uri: &Uri| {
+        let mut uri = uri.clone();
+        uri.params.remove("transport");
+        uri
+    };
+    let transport = |uri: &Uri| uri.params.get("transport").map(str::to_ascii_lowercase);
+    let ways = (transport(proxy), transport(&service));
+    let same_way = match &ways {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        _ => true,
+    };
+    if !same_way || !bare(proxy).equivalent(&bare(&service)) {
+        return Err(service);
+    }
+    let mut both = service;
+    if let (Some(ours), None) = ways {
+        both.params.set("transport", ours);
+    }
+    Ok(both)
 }
 
 /// A local address, `IP` or `IP:PORT`, or that of a network interface by its name.
@@ -572,5 +614,45 @@ mod tests {
         assert!(with(|s| s.codecs = vec!["g729".to_owned()]).contains("opus"));
         let door = with(|s| s.calls.forward_busy = Some("sip:".into()));
         assert!(door.contains("bob@example.com"), "{door}");
+    }
+
+    #[test]
+    fn a_service_route_that_is_the_outbound_proxy_is_not_visited_twice() {
+        let route = |proxy: &str, services: &[&str]| -> Vec<String> {
+            let mut settings = AccountSettings::new("sip:alice@example.com");
+            settings.proxy = Some(proxy.into());
+            let identity = Identity::new(&settings, 0).expect("the settings are good");
+            let service = |uri: &&str| NameAddr::new(Uri::parse(uri).expect("written well"));
+            let facts = AccountFacts {
+                service_route: services.iter().map(service).collect(),
+                ..AccountFacts::default()
+            };
+            let route = identity.route(&facts);
+            route.iter().map(ToString::to_string).collect()
+        };
+        let proxy = "sip:p.example.com:5060;transport=udp;lr";
+        assert_eq!(route(proxy, &[]), [proxy]);
+        assert_eq!(route(proxy, &[proxy]), [proxy]);
+        let named_otherwise = "sip:P.example.com:5060;LR;transport=UDP";
+        assert_eq!(route(proxy, &[named_otherwise]).len(), 1);
+        // The way that a person set is kept, and what the registrar wants to see again.
+        let stamped = "sip:p.example.com:5060;lr;session=abc";
+        let both = route(proxy, &[stamped]);
+        assert_eq!(
+            both,
+            ["sip:p.example.com:5060;lr;session=abc;transport=udp"]
+        );
+        for other in [
+            "sip:p.example.com;lr",
+            "sip:p.example.com:5061;lr",
+            "sip:q.example.com:5060;lr",
+            "sip:orig@p.example.com:5060;lr",
+            "sips:p.example.com:5060;lr",
+            "sip:p.example.com:5060;transport=tcp;lr",
+        ] {
+            assert_eq!(route(proxy, &[other]), [proxy, other]);
+            let behind = [proxy, other];
+            assert_eq!(route(proxy, &behind), behind, "only the first can be it");
+        }
     }
 }

@@ -239,7 +239,7 @@ impl SubscriptionsState {
         let contact_user = identity.contact_user.clone();
         Some(SubscriptionConfig {
             contact: facts.contact.clone(),
-            route: self.route(facts),
+            route: self.args.identity.route(facts),
             transport: identity.transport,
             accept: vec![kind.to_owned()],
             credentials: self.credentials(),
@@ -253,19 +253,12 @@ impl SubscriptionsState {
         let identity = &self.args.identity;
         let entity = NameAddr::new(identity.from.uri.clone());
         PublicationConfig {
-            route: self.route(facts),
+            route: self.args.identity.route(facts),
             transport: identity.transport,
             credentials: self.credentials(),
             user_agent: self.args.shared.capabilities.user_agent.clone(),
             ..PublicationConfig::new(entity, Event::new(presence::PACKAGE))
         }
-    }
-
-    /// The outbound proxy, then the routes that the registrar named (RFC 3608 §6.2).
-    fn route(&self, facts: &AccountFacts) -> Vec<Uri> {
-        let services = facts.service_route.iter().map(|route| route.uri.clone());
-        let proxy = self.args.identity.proxy.clone();
-        proxy.into_iter().chain(services).collect()
     }
 
     fn credentials(&self) -> Vec<sip_core::auth::Credentials> {

@@ -137,6 +137,16 @@ async fn a_scanner_never_rings_and_gets_one_cheap_answer() {
     dan.send(at, &dan.says("BYE", 9, Some("none-of-ours"), ""))
         .await;
     assert_eq!(dan.final_response().await.status.code(), 481);
+    for (cseq, to, status) in [
+        (11, "sip:nobody@127.0.0.1", StatusCode::NOT_FOUND),
+        (12, "sip:127.0.0.1", StatusCode::OK),
+    ] {
+        let asked = dan.says("OPTIONS", cseq, None, "");
+        dan.send(at, &asked.replacen("sip:carol@127.0.0.1", to, 1))
+            .await;
+        let said = dan.final_response().await.status;
+        assert_eq!(said, status, "{to}: as an INVITE would hear");
+    }
     dan.send(at, &dan.says("OPTIONS", 10, None, "")).await;
     let options = dan.final_response().await;
     assert_eq!(options.status, StatusCode::OK);

@@ -20,7 +20,16 @@ impl TransportState {
         let status = match validate_request(&request) {
             Err(error) if request.method != Method::Ack => Some(error.status),
             Err(_) => None,
-            Ok(()) => stateless::verdict_for_stray(&request, &self.capabilities),
+            Ok(()) => match stateless::verdict_for_stray(&request, &self.capabilities) {
+                // RFC 3261 §11.2: what an INVITE would find, an OPTIONS finds.
+                Some(StatusCode::NOT_FOUND)
+                    if request.method == Method::Options
+                        && self.called_account(&request, &inbound.path).is_some() =>
+                {
+                    Some(StatusCode::OK)
+                }
+                verdict => verdict,
+            },
         };
         if let Some(status) = status {
             self.refuse(request, inbound, status, None);
