@@ -21,7 +21,7 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
             return Ok(Outcome::Failed);
         }
         session.report.own(json!({"event": "waiting", "account": session.account}), || "waiting for calls".to_owned());
-        let mut run = Run { args, seen: HashMap::new(), due: Vec::new(), ending: HashSet::new(), ended: 0 };
+        let mut run = Run { args, seen: HashMap::new(), due: Vec::new(), ending: HashSet::new(), newest: 0, ended: 0 };
         loop {
             if args.count.is_some_and(|count| run.ended >= count) {
                 break;
@@ -29,7 +29,7 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
             let next_due = run.due.iter().map(|(at, _)| *at).min();
             tokio::select! {
                 event = session.next() => match event {
-                    Event::Resync { snapshot } => snapshot.calls.iter().for_each(|c| run.on_call(&session, c)),
+                    Event::Resync { snapshot } => run.on_resync(&session, &snapshot.calls),
                     Event::Call { call } => run.on_call(&session, &call),
                     Event::CallRemoved { call } => {
                         run.seen.remove(&call);
@@ -54,14 +54,37 @@ struct Run<'a> {
     due: Vec<(Instant, Command)>,
     /// Calls that have ended and are being put away.
     ending: HashSet<CallId>,
+    /// The newest call that was heard of.
+    newest: u64,
     ended: u32,
 }
 
 impl Run<'_> {
+    /// Events were lost: calls that are not shown any more have ended and were put away, those that
+    /// were never heard of among them. The newest is always shown.
+    fn on_resync(&mut self, session: &Session, shown: &[CallView]) {
+        let heard = self.newest;
+        shown.iter().for_each(|call| self.on_call(session, call));
+        self.ended += self.gone(heard, shown);
+    }
+
+    /// How many calls, of those that were known and of those after the newest that was, are shown no more.
+    fn gone(&mut self, heard: u64, shown: &[CallView]) -> u32 {
+        let is_shown = |id: CallId| shown.iter().any(|call| call.id == id);
+        let unheard = (heard + 1..=self.newest).filter(|id| !is_shown(CallId(*id)));
+        let unheard = unheard.count();
+        let known = self.seen.len();
+        let ending = &self.ending;
+        self.seen
+            .retain(|id, _| is_shown(*id) || ending.contains(id));
+        u32::try_from(unheard + known - self.seen.len()).unwrap_or(u32::MAX)
+    }
+
     fn on_call(&mut self, session: &Session, call: &CallView) {
         if call.direction != Direction::Incoming {
             return;
         }
+        self.newest = self.newest.max(call.id.0);
         let now = Instant::now();
         if call.state == CallState::Ringing && !self.seen.contains_key(&call.id) {
             self.seen.insert(call.id, false);

@@ -1,10 +1,11 @@
 //! `tipring call`: places one call, or many at a rate, and reports how they went.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use engine::EngineConfig;
-use model::{CallId, CallState, CallView, Command, Direction, Event};
+use model::{AccountId, CallId, CallState, CallView, Command, Direction, Event};
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::Outcome;
@@ -30,19 +31,27 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
             session.give_up().await;
             return Ok(Outcome::Failed);
         }
-        let mut run = Run { args, calls: HashMap::new(), due: Vec::new(), started: 0, ended: 0, good: 0 };
+        let mut run = Run::new(args);
         let mut pace = interval(Duration::from_secs_f64(1.0 / args.rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         while run.ended < args.count {
             let next_due = run.due.iter().map(|(at, _)| *at).min();
-            tokio::select! {
-                _ = pace.tick(), if run.started < args.count => run.place(&session),
-                event = session.next() => run.on_event(&session, event),
+            let commands = tokio::select! {
+                _ = pace.tick(), if run.started < args.count => vec![run.place(&session.account)],
+                event = session.next() => run.on_event(Instant::now(), &event),
                 () = sleep_until(next_due.unwrap_or_else(Instant::now).into()), if next_due.is_some() => {
-                    run.do_due(&session);
+                    run.take_due(Instant::now())
                 }
                 () = interrupted() => break,
-            }
+            };
+            commands.into_iter().for_each(|command| session.engine.send(command));
+        }
+        if run.lost() > 0 {
+            let lost = run.lost();
+            let object = json!({"event": "lost", "calls": lost});
+            session.report.own(object, || {
+                format!("{lost} calls ended while this machine was too busy to follow them: how is not known.")
+            });
         }
         session.finish_quietly().await;
         Ok(if run.good == args.count { Outcome::Done } else { Outcome::Failed })
@@ -52,7 +61,7 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
 /// The calls of one run.
 struct Run<'a> {
     args: &'a CallArgs,
-    calls: HashMap<CallId, Progress>,
+    calls: BTreeMap<CallId, Progress>,
     /// What is to be done, and when.
     due: Vec<(Instant, Command)>,
     started: u32,
@@ -64,37 +73,83 @@ struct Run<'a> {
 struct Progress {
     connected: bool,
     ended: bool,
+    /// Counted as ended because the snapshot does not have it any more.
+    lost: bool,
 }
 
-impl Run<'_> {
-    fn place(&mut self, session: &Session) {
+impl<'a> Run<'a> {
+    fn new(args: &'a CallArgs) -> Self {
+        Self {
+            args,
+            calls: BTreeMap::new(),
+            due: Vec::new(),
+            started: 0,
+            ended: 0,
+            good: 0,
+        }
+    }
+
+    fn place(&mut self, account: &AccountId) -> Command {
         self.started += 1;
-        session.engine.send(Command::PlaceCall {
-            account: session.account.clone(),
+        Command::PlaceCall {
+            account: account.clone(),
             target: self.args.target.as_str().into(),
             headers: Vec::new(),
-        });
-    }
-
-    fn on_event(&mut self, session: &Session, event: Event) {
-        match event {
-            Event::Resync { snapshot } => snapshot
-                .calls
-                .iter()
-                .for_each(|call| self.on_call(session, call)),
-            Event::Call { call } => self.on_call(session, &call),
-            _ => {}
         }
     }
 
-    fn on_call(&mut self, session: &Session, call: &CallView) {
+    /// What is to be done at once because of it.
+    fn on_event(&mut self, now: Instant, event: &Event) -> Vec<Command> {
+        match event {
+            Event::Resync { snapshot } => self.on_resync(now, &snapshot.calls),
+            Event::Call { call } => self.on_call(now, call).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Events were lost. What has ended meanwhile is shown as ended, or was put away to make room for
+    /// those that ended later; the newest is never among those, so every older one that is not shown
+    /// has ended, even one that was never heard of.
+    fn on_resync(&mut self, now: Instant, shown: &[CallView]) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for call in shown {
+            commands.extend(self.on_call(now, call));
+        }
+        let shown: BTreeSet<CallId> = shown.iter().map(|call| call.id).collect();
+        let newest = shown.last().max(self.calls.keys().last()).copied();
+        let newest = newest.map_or(0, |CallId(id)| id);
+        for id in (1..=newest).map(CallId).filter(|id| !shown.contains(id)) {
+            if !self.calls.contains_key(&id) && self.placed() >= self.started {
+                continue;
+            }
+            let progress = self.calls.entry(id).or_default();
+            if !progress.ended {
+                progress.ended = true;
+                progress.lost = true;
+                self.ended += 1;
+            }
+        }
+        commands
+    }
+
+    /// How many of the calls that were started have a name by now.
+    fn placed(&self) -> u32 {
+        u32::try_from(self.calls.len()).unwrap_or(u32::MAX)
+    }
+
+    fn on_call(&mut self, now: Instant, call: &CallView) -> Option<Command> {
         if call.direction != Direction::Outgoing {
-            return;
+            return None;
         }
         let progress = self.calls.entry(call.id).or_default();
-        let now = Instant::now();
-        if call.state.is_up() && !progress.connected {
-            progress.connected = true;
+        // It was only late.
+        if std::mem::take(&mut progress.lost) {
+            progress.ended = false;
+            self.ended -= 1;
+        }
+        // After a gap in the events the end may be the first that is heard of it.
+        let connected = call.state.is_up() || call.connected_at.is_some();
+        if connected && !std::mem::replace(&mut progress.connected, true) && call.state.is_up() {
             if let Some(talk) = self.args.talk {
                 self.due
                     .push((now + talk, Command::EndCall { call: call.id }));
@@ -103,25 +158,28 @@ impl Run<'_> {
                 self.due.extend(digits_due(call.id, digits, now));
             }
         }
-        if call.state == CallState::Ended && !progress.ended {
-            progress.ended = true;
-            self.ended += 1;
-            if progress.connected && call.failure.is_none() {
-                self.good += 1;
-            }
-            session.engine.send(Command::DismissCall { call: call.id });
+        if call.state != CallState::Ended || std::mem::replace(&mut progress.ended, true) {
+            return None;
         }
+        self.ended += 1;
+        if progress.connected && call.failure.is_none() {
+            self.good += 1;
+        }
+        Some(Command::DismissCall { call: call.id })
     }
 
-    fn do_due(&mut self, session: &Session) {
-        let now = Instant::now();
+    /// How many calls ended while the events about them were lost.
+    fn lost(&self) -> usize {
+        self.calls.values().filter(|progress| progress.lost).count()
+    }
+
+    /// What is due now, in order.
+    fn take_due(&mut self, now: Instant) -> Vec<Command> {
         let (ready, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.due)
             .into_iter()
             .partition(|(at, _)| *at <= now);
         self.due = later;
-        ready
-            .into_iter()
-            .for_each(|(_, command)| session.engine.send(command));
+        ready.into_iter().map(|(_, command)| command).collect()
     }
 }
 
@@ -155,7 +213,160 @@ pub(crate) fn digits_due(
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use model::{CallDetails, MediaSecurity, Party, Private, Snapshot, TenantId, Timestamp};
+
     use super::*;
+    use crate::cli::{Cli, Verb};
+
+    fn args(count: u32) -> CallArgs {
+        let line = format!("tipring call 600 --aor sip:a@example.com --count {count} --for 1s");
+        match Cli::try_parse_from(line.split(' ')).map(|cli| cli.verb) {
+            Ok(Some(Verb::Call(args))) => args,
+            _ => panic!("no call"),
+        }
+    }
+
+    fn view(id: u64, direction: Direction, state: CallState, connected: bool) -> CallView {
+        CallView {
+            id: CallId(id),
+            tenant: TenantId::new("t"),
+            account: AccountId::new("a"),
+            direction,
+            remote: Party {
+                display: None,
+                uri: "sip:b@example.com".into(),
+            },
+            state,
+            held_by_us: false,
+            held_by_peer: false,
+            muted: false,
+            created_at: Timestamp(id),
+            connected_at: connected.then_some(Timestamp(id)),
+            ended_at: None,
+            codec: None,
+            media_peer: None,
+            secured: false,
+            security: MediaSecurity::default(),
+            dtmf_sent: Private::default(),
+            dtmf_received: Private::default(),
+            stats: None,
+            failure: None,
+            last_status: None,
+            sip_call_id: String::new(),
+            transfer: None,
+            redirect: None,
+            details: CallDetails::default(),
+        }
+    }
+
+    fn out(id: u64, state: CallState) -> CallView {
+        view(id, Direction::Outgoing, state, state.is_up())
+    }
+
+    fn told(call: CallView) -> Event {
+        Event::Call {
+            call: Box::new(call),
+        }
+    }
+
+    fn resync(calls: Vec<CallView>) -> Event {
+        Event::Resync {
+            snapshot: Box::new(Snapshot {
+                calls,
+                ..Snapshot::default()
+            }),
+        }
+    }
+
+    /// A run that has started all its calls and then lost events: what it counts when it starts over.
+    fn check(before: &[CallView], fresh: Vec<CallView>, ended: u32, good: u32, lost: usize) {
+        let args = args(4);
+        let mut run = Run::new(&args);
+        let now = Instant::now();
+        (0..4).for_each(|_| drop(run.place(&AccountId::new("a"))));
+        for call in before {
+            run.on_event(now, &told(call.clone()));
+        }
+        run.on_event(now, &resync(fresh.clone()));
+        assert_eq!((run.ended, run.good, run.lost()), (ended, good, lost));
+        // The same said twice changes nothing.
+        run.on_event(now, &resync(fresh));
+        assert_eq!((run.ended, run.good, run.lost()), (ended, good, lost));
+    }
+
+    #[test]
+    fn calls_that_ended_while_events_were_lost_are_counted() {
+        use CallState::{Connected, Ended, Trying};
+        let was_up = |id| view(id, Direction::Outgoing, Ended, true);
+        // Ended, and still shown: with its connection or without.
+        check(
+            &[out(1, Connected)],
+            vec![was_up(1), out(2, Ended)],
+            2,
+            1,
+            0,
+        );
+        // Its whole life was lost, and it was a good one.
+        check(&[], vec![was_up(1)], 1, 1, 0);
+        // Known once, shown no more.
+        check(
+            &[out(1, Connected), out(2, Trying)],
+            vec![out(2, Connected)],
+            1,
+            0,
+            1,
+        );
+        check(&[out(1, Connected)], vec![], 1, 0, 1);
+        // Never heard of, but a later one is shown.
+        check(&[], vec![out(4, Connected)], 3, 0, 3);
+        check(
+            &[out(1, Connected)],
+            vec![out(1, Connected), was_up(3)],
+            2,
+            1,
+            1,
+        );
+        // Those that were never placed are not ended.
+        check(&[], vec![out(1, Trying)], 0, 0, 0);
+    }
+
+    #[test]
+    fn a_caller_among_the_calls_is_none_of_ours() {
+        let args = args(2);
+        let mut run = Run::new(&args);
+        let now = Instant::now();
+        (0..2).for_each(|_| drop(run.place(&AccountId::new("a"))));
+        let caller = view(2, Direction::Incoming, CallState::Ended, true);
+        let fresh = vec![
+            out(1, CallState::Connected),
+            caller,
+            out(3, CallState::Trying),
+        ];
+        run.on_event(now, &resync(fresh));
+        assert_eq!((run.ended, run.good, run.lost()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_call_that_was_only_late_is_counted_when_it_ends() {
+        let args = args(2);
+        let mut run = Run::new(&args);
+        let now = Instant::now();
+        (0..2).for_each(|_| drop(run.place(&AccountId::new("a"))));
+        run.on_event(now, &resync(vec![out(2, CallState::Connected)]));
+        assert_eq!((run.ended, run.lost()), (1, 1));
+        run.on_event(now, &told(out(1, CallState::Connected)));
+        assert_eq!((run.ended, run.lost()), (0, 0));
+        let put_away = run.on_event(
+            now,
+            &told(view(1, Direction::Outgoing, CallState::Ended, true)),
+        );
+        assert_eq!(put_away, [Command::DismissCall { call: CallId(1) }]);
+        assert_eq!((run.ended, run.good, run.lost()), (1, 1, 0));
+        // Both were up, and are to be ended after a second.
+        assert_eq!(run.take_due(now).len(), 0);
+        assert_eq!(run.take_due(now + Duration::from_secs(1)).len(), 2);
+    }
 
     #[test]
     fn a_comma_waits_among_digits() {
