@@ -4,14 +4,19 @@
 //! in `sdp::Negotiator`, and what is heard in `media`; here they are introduced to each other, and
 //! the result is shown to the user as a [`CallView`].
 
+mod deliver;
 mod details;
+mod finish;
 mod media_leg;
 mod moved;
 mod offers;
 mod policy;
+mod start;
 mod transfer;
 mod verbs;
 
+use self::start::party;
+pub(crate) use self::start::{call_config, capabilities};
 pub(crate) use self::transfer::Referral;
 
 use std::collections::VecDeque;
@@ -23,24 +28,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Direction, Event,
-    Failure, FailureKind, MediaSecurity, MediaStats, Outcome, Party, Private, TenantId,
+    AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event, MediaStats,
+    Private, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use replay::{Sink, Taped};
+use replay::Taped;
 use secrecy::SecretString;
-use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, EndKind, Fit, ReferId};
+use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, Fit, ReferId};
 use sip_core::dispatch::ServerKey;
-use sip_core::stateless::Capabilities;
-use sip_core::{Inbound, Path, ResolveError, ResolveId};
-use sip_message::{HeaderName, Message, Method, NameAddr, Replaces, Request, StatusCode, Uri};
+use sip_core::{Inbound, ResolveId};
+use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
 use self::media_leg::MediaLeg;
-use self::moved::{MOVED_LOOK_UP, Moving};
+use self::moved::Moving;
 use self::transfer::Transfers;
 use crate::account::AccountFacts;
-use crate::cards::{Card, Cards};
-use crate::drive::{self, Outlet, Questions};
+use crate::cards::Cards;
+use crate::drive::Questions;
 use crate::identity::Identity;
 use crate::network::{Mooring, Moved as NetworkMoved};
 use crate::recorder::RecorderMsg;
@@ -49,7 +53,7 @@ use crate::supervise::Budget;
 use crate::tenant::TenantMsg;
 use crate::transport::{Delivery, Owner, TransportMsg};
 use crate::wake::{Wake, now};
-use crate::{failures, wall};
+use crate::wall;
 
 /// The number of the look-up that is made before the call exists; the call counts its own from 0.
 const FIRST_LOOK_UP: ResolveId = ResolveId(u64::MAX);
@@ -379,446 +383,6 @@ impl Actor for DialogActor {
 }
 
 impl DialogState {
-    fn new(myself: &ActorRef<DialogMsg>, args: DialogArgs) -> Self {
-        let owner = Owner::new(
-            myself,
-            args.account.clone(),
-            Some(args.id),
-            DialogMsg::Delivered,
-        );
-        let (direction, remote) = match &args.start {
-            Start::Outgoing { target, .. } => (
-                Direction::Outgoing,
-                Party {
-                    display: None,
-                    uri: target.to_string().into(),
-                },
-            ),
-            Start::Incoming { request, .. } => (Direction::Incoming, caller(request)),
-        };
-        let view = CallView {
-            id: args.id,
-            tenant: args.tenant_id.clone(),
-            account: args.account.clone(),
-            direction,
-            remote,
-            state: CallState::Trying,
-            held_by_us: false,
-            held_by_peer: false,
-            muted: false,
-            created_at: wall(),
-            connected_at: None,
-            ended_at: None,
-            codec: None,
-            secured: false,
-            security: MediaSecurity::default(),
-            dtmf_sent: Private::default(),
-            dtmf_received: Private::default(),
-            stats: None,
-            failure: None,
-            last_status: None,
-            media_peer: None,
-            sip_call_id: String::new(),
-            transfer: None,
-            redirect: None,
-            details: model::CallDetails::default(),
-            conference: None,
-        };
-        let mut config = call_config(
-            &args.shared,
-            &args.identity,
-            &args.facts,
-            args.password.as_ref(),
-        );
-        let outgoing = matches!(args.start, Start::Outgoing { .. });
-        policy::configure(&mut config, &args.settings.calls, outgoing);
-        if let Start::Incoming { inbound, .. } = &args.start {
-            config.trusts_first_hop = details::is_from_server(inbound, &args.identity, &args.facts);
-        }
-        let mut state = Self {
-            owner,
-            phase: Phase::Over,
-            events: VecDeque::new(),
-            media: None,
-            view,
-            wake: Wake::default(),
-            questions: Questions::default(),
-            cards: args.cards,
-            card: CardStamp::None,
-            hold_wanted: false,
-            stream_budget: Budget::stream(),
-            dismissed: false,
-            filed: false,
-            untrusted: None,
-            transfers: Transfers::default(),
-            moving: None,
-            moves: 0,
-            mooring: Mooring::default(),
-            media_tries: 0,
-            unseen: false,
-            tenant: args.tenant,
-            shared: args.shared,
-            settings: args.settings,
-            identity: args.identity,
-            transport: args.transport,
-            recorder: args.recorder,
-        };
-        state.publish();
-        match args.start {
-            Start::Outgoing {
-                target,
-                headers,
-                replaces,
-                referral,
-            } => {
-                config.replaces = replaces.map(|replaces| *replaces);
-                if let Some(referral) = referral {
-                    config.replaces = referral.replaces;
-                    config.referred_by = referral.referred_by;
-                    state.report_to(referral.asked_in, referral.refer);
-                }
-                state.start_outgoing(config, target, headers);
-            }
-            Start::Incoming {
-                request,
-                inbound,
-                at,
-                place,
-            } => {
-                if let Some((replaces, candidates)) = place {
-                    state.ask_for_place(myself, candidates, &replaces);
-                }
-                state.start_incoming(config, *request, inbound, at);
-            }
-        }
-        state
-    }
-
-    /// Looks for the way first: the offer names our address on that way.
-    fn start_outgoing(
-        &mut self,
-        mut config: CallConfig,
-        target: Uri,
-        headers: Vec<(String, String)>,
-    ) {
-        config.extra_headers.extend(headers);
-        let next_hop = config.route.first().unwrap_or(&target).clone();
-        config.remote = Some(NameAddr::new(target));
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
-        self.questions
-            .ask(&outlet, FIRST_LOOK_UP, next_hop, self.identity.transport);
-        self.phase = Phase::Finding(Box::new(config));
-        self.update_tones();
-    }
-
-    fn start_incoming(
-        &mut self,
-        config: CallConfig,
-        request: Request,
-        inbound: Inbound,
-        at: Instant,
-    ) {
-        let server_key = ServerKey::of(&request);
-        self.view.sip_call_id = request
-            .headers
-            .get(HeaderName::CallId)
-            .unwrap_or_default()
-            .to_owned();
-        let path = inbound.path;
-        let (seed, tape) = (self.shared.seed(), self.tape());
-        match Taped::incoming(at, request.clone(), inbound, config, &seed, tape) {
-            Ok(call) => {
-                self.phase = Phase::Calling(Box::new(call));
-                self.claim(server_key);
-                self.introduce();
-                self.prepare_media(&[path]);
-            }
-            Err(rejection) => {
-                self.note("call", format!("turned away: {}", rejection.why));
-                // The transport knows it from now on, and answers its repeats without a call.
-                let _ = self.transport.cast(TransportMsg::TurnAway {
-                    request: Box::new(request),
-                    inbound,
-                    status: rejection.response.status,
-                });
-                self.finish(None, Outcome::Missed);
-            }
-        }
-    }
-
-    fn on_path_found(&mut self, result: Result<Vec<Path>, ResolveError>) {
-        let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else {
-            return;
-        };
-        let paths = match result {
-            Ok(paths) if paths.is_empty() => {
-                return self.end_before_start(failures::resolve(&ResolveError::NoAnswer));
-            }
-            Ok(paths) => paths,
-            Err(error) => return self.end_before_start(failures::resolve(&error)),
-        };
-        self.prepare_media(&paths);
-        if let Err(detail) = self.bind_media() {
-            return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
-        }
-        let offer = self.media.as_mut().map(MediaLeg::first_offer);
-        let (seed, tape) = (self.shared.seed(), self.tape());
-        let call = Taped::outgoing(now(), *config, offer, &seed, tape);
-        self.phase = Phase::Calling(Box::new(call));
-        self.claim(None);
-    }
-
-    /// What goes into the call is written down, so that it can be played again.
-    fn tape(&self) -> Option<(String, Sink)> {
-        drive::tape(
-            &self.shared,
-            &self.recorder,
-            &format!("call {}", self.view.id.0),
-        )
-    }
-
-    /// The call failed before anything was sent.
-    fn end_before_start(&mut self, failure: Failure) {
-        self.phase = Phase::Over;
-        self.finish(Some(failure), Outcome::Failed);
-    }
-
-    /// The dialog stays; what it said and asked on the old transport finds its way on the new one.
-    fn on_transport_replaced(&mut self) {
-        self.claim(None);
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
-        self.questions.ask_again(&outlet);
-    }
-
-    /// What the transport brought; what it says beside its purpose is shown.
-    fn on_delivery(&mut self, myself: &ActorRef<DialogMsg>, delivery: Delivery) {
-        if let Delivery::Resolved { id, .. } = &delivery {
-            self.questions.on_answer(*id);
-        }
-        if let Delivery::Resolved {
-            id: FIRST_LOOK_UP,
-            result,
-        } = delivery
-        {
-            return self.on_path_found(result);
-        }
-        if let Delivery::Resolved {
-            id: MOVED_LOOK_UP,
-            result,
-        } = delivery
-        {
-            return self.on_way_after_move(myself, result);
-        }
-        if let (Delivery::Message { inbound, .. }, Some(media)) = (&delivery, &mut self.media) {
-            media.travels_over(&inbound.path);
-        }
-        let Phase::Calling(call) = &mut self.phase else {
-            return;
-        };
-        match delivery {
-            Delivery::Message {
-                message,
-                inbound,
-                at,
-            } => match *message {
-                Message::Request(request) => call.handle_request(at, request, inbound),
-                Message::Response(response) => {
-                    let of_call = response
-                        .headers
-                        .cseq()
-                        .is_ok_and(|cseq| cseq.method == Method::Invite);
-                    let status = response.status;
-                    if of_call && status.code() > 100 {
-                        self.view.last_status = Some((status.code(), response.reason.clone()));
-                    }
-                    call.handle_response(at, response, inbound);
-                }
-            },
-            Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
-            Delivery::Unsent { branch, error } => {
-                call.handle_transport_error(now(), &branch, error);
-            }
-            // Requests find another connection by themselves.
-            Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer => {}
-            Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
-        }
-        if self.learn() {
-            self.publish();
-        }
-    }
-
-    /// Drains the call, handling its events one by one, and re-arms the wake-up.
-    async fn drive(&mut self, myself: &ActorRef<DialogMsg>) {
-        loop {
-            let deadline = self.drain();
-            match self.events.pop_front() {
-                Some(event) => self.on_event(myself, event).await,
-                None => {
-                    self.wake.arm(deadline, myself, DialogMsg::Wake);
-                    break;
-                }
-            }
-        }
-        self.draw_card();
-    }
-
-    /// Polls the call dry. Every verb is followed by this before the next one.
-    fn drain(&mut self) -> Option<Instant> {
-        let Phase::Calling(call) = &mut self.phase else {
-            return None;
-        };
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
-        drive::drain(
-            || call.poll_output(),
-            &outlet,
-            &mut self.questions,
-            &mut self.events,
-        )
-    }
-
-    async fn on_event(&mut self, myself: &ActorRef<DialogMsg>, event: CallEvent) {
-        // What was queued before we ended it ourselves brings nothing back.
-        let over = self.view.state == CallState::Ended;
-        match event {
-            CallEvent::Notice(text) => self.note("call", text),
-            CallEvent::Tried(tried) => {
-                let _ = self.transport.cast(TransportMsg::Tried(tried));
-            }
-            // A transfer is told to its end, also when the call is over.
-            CallEvent::Refer { id, progress } => self.on_refer_progress(id, progress),
-            _ if over => {}
-            CallEvent::Trying => {}
-            CallEvent::Progress { status, reason, .. } => {
-                self.view.last_status = Some((status.code(), reason));
-                self.report(status);
-                if self.view.state == CallState::Trying && status == StatusCode::RINGING {
-                    self.enter(CallState::Ringing);
-                } else {
-                    self.publish();
-                }
-                self.update_tones();
-            }
-            CallEvent::Offer { body } => self.on_offer(myself, body).await,
-            CallEvent::OfferWanted => self.on_offer_wanted(myself),
-            CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
-            CallEvent::Established => self.on_established(myself).await,
-            CallEvent::ReofferFailed { status } => self.on_reoffer_failed(myself, status),
-            CallEvent::OfferUnanswered => self.on_offer_unanswered(),
-            CallEvent::Info {
-                content_type, body, ..
-            } => self.on_info(&content_type, &body),
-            CallEvent::ReferRequested(request) => self.on_refer_requested(request),
-            CallEvent::Redirected { contacts } => self.on_redirected(&contacts),
-            CallEvent::Ended(reason) => self.on_ended(&reason.kind),
-        }
-    }
-
-    async fn on_established(&mut self, myself: &ActorRef<DialogMsg>) {
-        if let Some(media) = &mut self.media {
-            media.forks_are_over();
-            if media.is_agreed() && !media.is_running() {
-                self.apply_media(myself).await;
-            }
-        }
-        if self.view.connected_at.is_none() {
-            self.view.connected_at = Some(wall());
-        }
-        self.enter(self.talking_state());
-        self.update_tones();
-        self.settle_hold();
-        self.report(StatusCode::OK);
-        self.take_place();
-    }
-
-    fn talking_state(&self) -> CallState {
-        if self.view.held_by_us || self.view.held_by_peer {
-            CallState::Held
-        } else {
-            CallState::Connected
-        }
-    }
-
-    fn on_ended(&mut self, kind: &EndKind) {
-        let outcome = match kind {
-            _ if self.view.connected_at.is_some() => Outcome::Answered,
-            EndKind::Cancelled { .. } => Outcome::Missed,
-            // Our own time to ring ran out.
-            EndKind::NoAnswer if self.view.direction == Direction::Incoming => Outcome::Missed,
-            // Nobody here had a hand in it.
-            EndKind::WeRejected { .. } if self.unseen => Outcome::Missed,
-            EndKind::WeRejected { .. } => Outcome::Declined,
-            EndKind::WeHungUp if self.view.direction == Direction::Outgoing => Outcome::Cancelled,
-            EndKind::WeHungUp => Outcome::Declined,
-            _ => Outcome::Failed,
-        };
-        if let EndKind::Status { code, phrase, .. } = kind {
-            self.view.last_status = Some((*code, phrase.clone()));
-        }
-        let mut failure = failures::call(kind);
-        if let Some(failure) = &mut failure {
-            failures::blame(failure, &mut self.untrusted);
-            self.note("call", failure.sentence());
-        }
-        self.finish(failure, outcome);
-    }
-
-    /// The call is over for the user; the protocol may still have farewells to repeat.
-    fn finish(&mut self, failure: Option<Failure>, outcome: Outcome) {
-        self.close_media();
-        self.report(transfer::status_of_end(
-            self.view.state,
-            self.view.last_status.as_ref(),
-        ));
-        self.view.failure = failure;
-        self.view.ended_at = Some(wall());
-        let room = self.view.conference.take();
-        self.enter(CallState::Ended);
-        if room.is_some() {
-            let _ = self.tenant.cast(TenantMsg::Parted(self.view.id));
-        }
-        self.update_tones();
-        self.file(outcome);
-    }
-
-    fn file(&mut self, outcome: Outcome) {
-        if !std::mem::replace(&mut self.filed, true) {
-            self.shared.file(&self.view, outcome);
-        }
-    }
-
-    /// Leaves what it takes to end the call should this actor fail, or its tenant. Drawn anew when
-    /// the old card would not do; the CSeq of a BYE leaves room for what the card does not know.
-    fn draw_card(&mut self) {
-        let Phase::Calling(call) = &self.phase else {
-            return;
-        };
-        let stamp = call.card_stamp();
-        if stamp != self.card {
-            self.card = stamp;
-            let account = self.view.account.clone();
-            let card = call.bye_card().map(|bye| Card {
-                account,
-                bye: Box::new(bye),
-            });
-            self.cards.put(self.view.id, card);
-        }
-    }
-
     fn claim(&mut self, server_key: Option<ServerKey>) {
         let Phase::Calling(call) = &self.phase else {
             return;
@@ -870,56 +434,5 @@ impl DialogState {
                 call: Box::new(self.view.clone()),
             });
         }
-    }
-}
-
-/// Who calls, as it says itself.
-fn caller(request: &Request) -> Party {
-    match request.headers.from() {
-        Ok(from) => party(&from),
-        Err(_) => Party {
-            display: None,
-            uri: "sip:anonymous@anonymous.invalid".into(),
-        },
-    }
-}
-
-/// Somebody as the user sees them.
-fn party(who: &NameAddr) -> Party {
-    let mut uri: Uri = who.uri.clone();
-    uri.headers.clear();
-    Party {
-        display: who.display.clone().map(Into::into),
-        uri: uri.to_string().into(),
-    }
-}
-
-/// How this account makes and takes calls.
-pub(crate) fn call_config(
-    shared: &Shared,
-    identity: &Identity,
-    facts: &AccountFacts,
-    password: Option<&SecretString>,
-) -> CallConfig {
-    let mut config = CallConfig::new(identity.from.clone(), &identity.contact_user);
-    config.route = identity.route(facts);
-    config.transport = identity.transport;
-    config.contact.clone_from(&facts.contact);
-    config.credentials = identity.credentials(password);
-    config.home = identity.home(facts);
-    config.capabilities = shared.capabilities.clone();
-    config.extra_headers.clone_from(&identity.headers);
-    config.ring_limit = shared.ring_limit.or(config.ring_limit);
-    config
-}
-
-/// What every call of ours can do, for Allow, Supported and Accept wherever they are said.
-pub(crate) fn capabilities() -> Capabilities {
-    let nobody = Uri::parse("sip:anonymous.invalid").expect("the address is written well");
-    Capabilities {
-        user_agent: concat!("Tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ..CallConfig::new(NameAddr::new(nobody), "")
-            .with_transfers()
-            .capabilities
     }
 }

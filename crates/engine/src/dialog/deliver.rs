@@ -1,0 +1,182 @@
+//! What the transport brings goes into the call; what the call says of it comes out, and has its effects here.
+
+use std::time::Instant;
+
+use model::CallState;
+use ractor::ActorRef;
+use sip_core::call::CallEvent;
+use sip_message::{Message, Method, StatusCode};
+
+use super::moved::MOVED_LOOK_UP;
+use super::{DialogMsg, DialogState, FIRST_LOOK_UP, Phase};
+use crate::drive::{self, Outlet};
+use crate::transport::{Delivery, TransportMsg};
+use crate::wake::now;
+use crate::wall;
+
+impl DialogState {
+    /// The dialog stays; what it said and asked on the old transport finds its way on the new one.
+    pub(super) fn on_transport_replaced(&mut self) {
+        self.claim(None);
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.transport,
+            bind: self.identity.bind,
+            tls: self.identity.tls.as_ref(),
+        };
+        self.questions.ask_again(&outlet);
+    }
+
+    /// What the transport brought; what it says beside its purpose is shown.
+    pub(super) fn on_delivery(&mut self, myself: &ActorRef<DialogMsg>, delivery: Delivery) {
+        if let Delivery::Resolved { id, .. } = &delivery {
+            self.questions.on_answer(*id);
+        }
+        if let Delivery::Resolved {
+            id: FIRST_LOOK_UP,
+            result,
+        } = delivery
+        {
+            return self.on_path_found(result);
+        }
+        if let Delivery::Resolved {
+            id: MOVED_LOOK_UP,
+            result,
+        } = delivery
+        {
+            return self.on_way_after_move(myself, result);
+        }
+        if let (Delivery::Message { inbound, .. }, Some(media)) = (&delivery, &mut self.media) {
+            media.travels_over(&inbound.path);
+        }
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
+        match delivery {
+            Delivery::Message {
+                message,
+                inbound,
+                at,
+            } => match *message {
+                Message::Request(request) => call.handle_request(at, request, inbound),
+                Message::Response(response) => {
+                    let of_call = response
+                        .headers
+                        .cseq()
+                        .is_ok_and(|cseq| cseq.method == Method::Invite);
+                    let status = response.status;
+                    if of_call && status.code() > 100 {
+                        self.view.last_status = Some((status.code(), response.reason.clone()));
+                    }
+                    call.handle_response(at, response, inbound);
+                }
+            },
+            Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
+            Delivery::Unsent { branch, error } => {
+                call.handle_transport_error(now(), &branch, error);
+            }
+            // Requests find another connection by themselves.
+            Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer => {}
+            Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
+        }
+        if self.learn() {
+            self.publish();
+        }
+    }
+
+    /// Drains the call, handling its events one by one, and re-arms the wake-up.
+    pub(super) async fn drive(&mut self, myself: &ActorRef<DialogMsg>) {
+        loop {
+            let deadline = self.drain();
+            match self.events.pop_front() {
+                Some(event) => self.on_event(myself, event).await,
+                None => {
+                    self.wake.arm(deadline, myself, DialogMsg::Wake);
+                    break;
+                }
+            }
+        }
+        self.draw_card();
+    }
+
+    /// Polls the call dry. Every verb is followed by this before the next one.
+    pub(super) fn drain(&mut self) -> Option<Instant> {
+        let Phase::Calling(call) = &mut self.phase else {
+            return None;
+        };
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.transport,
+            bind: self.identity.bind,
+            tls: self.identity.tls.as_ref(),
+        };
+        drive::drain(
+            || call.poll_output(),
+            &outlet,
+            &mut self.questions,
+            &mut self.events,
+        )
+    }
+
+    pub(super) async fn on_event(&mut self, myself: &ActorRef<DialogMsg>, event: CallEvent) {
+        // What was queued before we ended it ourselves brings nothing back.
+        let over = self.view.state == CallState::Ended;
+        match event {
+            CallEvent::Notice(text) => self.note("call", text),
+            CallEvent::Tried(tried) => {
+                let _ = self.transport.cast(TransportMsg::Tried(tried));
+            }
+            // A transfer is told to its end, also when the call is over.
+            CallEvent::Refer { id, progress } => self.on_refer_progress(id, progress),
+            _ if over => {}
+            CallEvent::Trying => {}
+            CallEvent::Progress { status, reason, .. } => {
+                self.view.last_status = Some((status.code(), reason));
+                self.report(status);
+                if self.view.state == CallState::Trying && status == StatusCode::RINGING {
+                    self.enter(CallState::Ringing);
+                } else {
+                    self.publish();
+                }
+                self.update_tones();
+            }
+            CallEvent::Offer { body } => self.on_offer(myself, body).await,
+            CallEvent::OfferWanted => self.on_offer_wanted(myself),
+            CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
+            CallEvent::Established => self.on_established(myself).await,
+            CallEvent::ReofferFailed { status } => self.on_reoffer_failed(myself, status),
+            CallEvent::OfferUnanswered => self.on_offer_unanswered(),
+            CallEvent::Info {
+                content_type, body, ..
+            } => self.on_info(&content_type, &body),
+            CallEvent::ReferRequested(request) => self.on_refer_requested(request),
+            CallEvent::Redirected { contacts } => self.on_redirected(&contacts),
+            CallEvent::Ended(reason) => self.on_ended(&reason.kind),
+        }
+    }
+
+    pub(super) async fn on_established(&mut self, myself: &ActorRef<DialogMsg>) {
+        if let Some(media) = &mut self.media {
+            media.forks_are_over();
+            if media.is_agreed() && !media.is_running() {
+                self.apply_media(myself).await;
+            }
+        }
+        if self.view.connected_at.is_none() {
+            self.view.connected_at = Some(wall());
+        }
+        self.enter(self.talking_state());
+        self.update_tones();
+        self.settle_hold();
+        self.report(StatusCode::OK);
+        self.take_place();
+    }
+
+    pub(super) fn talking_state(&self) -> CallState {
+        if self.view.held_by_us || self.view.held_by_peer {
+            CallState::Held
+        } else {
+            CallState::Connected
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The end of a call: what is told of it, what is filed, and what would end it without this actor.
+
+use model::{CallState, Direction, Failure, Outcome};
+use sip_core::call::EndKind;
+
+use super::{DialogState, Phase, transfer};
+use crate::cards::Card;
+use crate::tenant::TenantMsg;
+use crate::{failures, wall};
+
+impl DialogState {
+    pub(super) fn on_ended(&mut self, kind: &EndKind) {
+        let outcome = match kind {
+            _ if self.view.connected_at.is_some() => Outcome::Answered,
+            EndKind::Cancelled { .. } => Outcome::Missed,
+            // Our own time to ring ran out.
+            EndKind::NoAnswer if self.view.direction == Direction::Incoming => Outcome::Missed,
+            // Nobody here had a hand in it.
+            EndKind::WeRejected { .. } if self.unseen => Outcome::Missed,
+            EndKind::WeRejected { .. } => Outcome::Declined,
+            EndKind::WeHungUp if self.view.direction == Direction::Outgoing => Outcome::Cancelled,
+            EndKind::WeHungUp => Outcome::Declined,
+            _ => Outcome::Failed,
+        };
+        if let EndKind::Status { code, phrase, .. } = kind {
+            self.view.last_status = Some((*code, phrase.clone()));
+        }
+        let mut failure = failures::call(kind);
+        if let Some(failure) = &mut failure {
+            failures::blame(failure, &mut self.untrusted);
+            self.note("call", failure.sentence());
+        }
+        self.finish(failure, outcome);
+    }
+
+    /// The call is over for the user; the protocol may still have farewells to repeat.
+    pub(super) fn finish(&mut self, failure: Option<Failure>, outcome: Outcome) {
+        self.close_media();
+        self.report(transfer::status_of_end(
+            self.view.state,
+            self.view.last_status.as_ref(),
+        ));
+        self.view.failure = failure;
+        self.view.ended_at = Some(wall());
+        let room = self.view.conference.take();
+        self.enter(CallState::Ended);
+        if room.is_some() {
+            let _ = self.tenant.cast(TenantMsg::Parted(self.view.id));
+        }
+        self.update_tones();
+        self.file(outcome);
+    }
+
+    pub(super) fn file(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.filed, true) {
+            self.shared.file(&self.view, outcome);
+        }
+    }
+
+    /// Leaves what it takes to end the call should this actor fail, or its tenant. Drawn anew when
+    /// the old card would not do; the CSeq of a BYE leaves room for what the card does not know.
+    pub(super) fn draw_card(&mut self) {
+        let Phase::Calling(call) = &self.phase else {
+            return;
+        };
+        let stamp = call.card_stamp();
+        if stamp != self.card {
+            self.card = stamp;
+            let account = self.view.account.clone();
+            let card = call.bye_card().map(|bye| Card {
+                account,
+                bye: Box::new(bye),
+            });
+            self.cards.put(self.view.id, card);
+        }
+    }
+}

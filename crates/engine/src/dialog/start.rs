@@ -1,0 +1,291 @@
+//! How a call begins: what it is made of, the way to the peer, the INVITE.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use model::{
+    CallState, CallView, Direction, Failure, FailureKind, MediaSecurity, Outcome, Party, Private,
+};
+use ractor::ActorRef;
+use replay::{Sink, Taped};
+use secrecy::SecretString;
+use sip_core::call::{CallConfig, CardStamp};
+use sip_core::dispatch::ServerKey;
+use sip_core::stateless::Capabilities;
+use sip_core::{Inbound, Path, ResolveError};
+use sip_message::{HeaderName, NameAddr, Request, Uri};
+
+use super::media_leg::MediaLeg;
+use super::transfer::Transfers;
+use super::{DialogArgs, DialogMsg, DialogState, FIRST_LOOK_UP, Phase, Start, details, policy};
+use crate::account::AccountFacts;
+use crate::drive::{self, Outlet, Questions};
+use crate::identity::Identity;
+use crate::network::Mooring;
+use crate::shared::Shared;
+use crate::supervise::Budget;
+use crate::transport::{Owner, TransportMsg};
+use crate::wake::{Wake, now};
+use crate::{failures, wall};
+
+impl DialogState {
+    pub(super) fn new(myself: &ActorRef<DialogMsg>, args: DialogArgs) -> Self {
+        let owner = Owner::new(
+            myself,
+            args.account.clone(),
+            Some(args.id),
+            DialogMsg::Delivered,
+        );
+        let (direction, remote) = match &args.start {
+            Start::Outgoing { target, .. } => (
+                Direction::Outgoing,
+                Party {
+                    display: None,
+                    uri: target.to_string().into(),
+                },
+            ),
+            Start::Incoming { request, .. } => (Direction::Incoming, caller(request)),
+        };
+        let view = CallView {
+            id: args.id,
+            tenant: args.tenant_id.clone(),
+            account: args.account.clone(),
+            direction,
+            remote,
+            state: CallState::Trying,
+            held_by_us: false,
+            held_by_peer: false,
+            muted: false,
+            created_at: wall(),
+            connected_at: None,
+            ended_at: None,
+            codec: None,
+            secured: false,
+            security: MediaSecurity::default(),
+            dtmf_sent: Private::default(),
+            dtmf_received: Private::default(),
+            stats: None,
+            failure: None,
+            last_status: None,
+            media_peer: None,
+            sip_call_id: String::new(),
+            transfer: None,
+            redirect: None,
+            details: model::CallDetails::default(),
+            conference: None,
+        };
+        let mut config = call_config(
+            &args.shared,
+            &args.identity,
+            &args.facts,
+            args.password.as_ref(),
+        );
+        let outgoing = matches!(args.start, Start::Outgoing { .. });
+        policy::configure(&mut config, &args.settings.calls, outgoing);
+        if let Start::Incoming { inbound, .. } = &args.start {
+            config.trusts_first_hop = details::is_from_server(inbound, &args.identity, &args.facts);
+        }
+        let mut state = Self {
+            owner,
+            phase: Phase::Over,
+            events: VecDeque::new(),
+            media: None,
+            view,
+            wake: Wake::default(),
+            questions: Questions::default(),
+            cards: args.cards,
+            card: CardStamp::None,
+            hold_wanted: false,
+            stream_budget: Budget::stream(),
+            dismissed: false,
+            filed: false,
+            untrusted: None,
+            transfers: Transfers::default(),
+            moving: None,
+            moves: 0,
+            mooring: Mooring::default(),
+            media_tries: 0,
+            unseen: false,
+            tenant: args.tenant,
+            shared: args.shared,
+            settings: args.settings,
+            identity: args.identity,
+            transport: args.transport,
+            recorder: args.recorder,
+        };
+        state.publish();
+        match args.start {
+            Start::Outgoing {
+                target,
+                headers,
+                replaces,
+                referral,
+            } => {
+                config.replaces = replaces.map(|replaces| *replaces);
+                if let Some(referral) = referral {
+                    config.replaces = referral.replaces;
+                    config.referred_by = referral.referred_by;
+                    state.report_to(referral.asked_in, referral.refer);
+                }
+                state.start_outgoing(config, target, headers);
+            }
+            Start::Incoming {
+                request,
+                inbound,
+                at,
+                place,
+            } => {
+                if let Some((replaces, candidates)) = place {
+                    state.ask_for_place(myself, candidates, &replaces);
+                }
+                state.start_incoming(config, *request, inbound, at);
+            }
+        }
+        state
+    }
+
+    /// Looks for the way first: the offer names our address on that way.
+    pub(super) fn start_outgoing(
+        &mut self,
+        mut config: CallConfig,
+        target: Uri,
+        headers: Vec<(String, String)>,
+    ) {
+        config.extra_headers.extend(headers);
+        let next_hop = config.route.first().unwrap_or(&target).clone();
+        config.remote = Some(NameAddr::new(target));
+        let outlet = Outlet {
+            owner: &self.owner,
+            transport: &self.transport,
+            bind: self.identity.bind,
+            tls: self.identity.tls.as_ref(),
+        };
+        self.questions
+            .ask(&outlet, FIRST_LOOK_UP, next_hop, self.identity.transport);
+        self.phase = Phase::Finding(Box::new(config));
+        self.update_tones();
+    }
+
+    pub(super) fn start_incoming(
+        &mut self,
+        config: CallConfig,
+        request: Request,
+        inbound: Inbound,
+        at: Instant,
+    ) {
+        let server_key = ServerKey::of(&request);
+        self.view.sip_call_id = request
+            .headers
+            .get(HeaderName::CallId)
+            .unwrap_or_default()
+            .to_owned();
+        let path = inbound.path;
+        let (seed, tape) = (self.shared.seed(), self.tape());
+        match Taped::incoming(at, request.clone(), inbound, config, &seed, tape) {
+            Ok(call) => {
+                self.phase = Phase::Calling(Box::new(call));
+                self.claim(server_key);
+                self.introduce();
+                self.prepare_media(&[path]);
+            }
+            Err(rejection) => {
+                self.note("call", format!("turned away: {}", rejection.why));
+                // The transport knows it from now on, and answers its repeats without a call.
+                let _ = self.transport.cast(TransportMsg::TurnAway {
+                    request: Box::new(request),
+                    inbound,
+                    status: rejection.response.status,
+                });
+                self.finish(None, Outcome::Missed);
+            }
+        }
+    }
+
+    pub(super) fn on_path_found(&mut self, result: Result<Vec<Path>, ResolveError>) {
+        let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return;
+        };
+        let paths = match result {
+            Ok(paths) if paths.is_empty() => {
+                return self.end_before_start(failures::resolve(&ResolveError::NoAnswer));
+            }
+            Ok(paths) => paths,
+            Err(error) => return self.end_before_start(failures::resolve(&error)),
+        };
+        self.prepare_media(&paths);
+        if let Err(detail) = self.bind_media() {
+            return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
+        }
+        let offer = self.media.as_mut().map(MediaLeg::first_offer);
+        let (seed, tape) = (self.shared.seed(), self.tape());
+        let call = Taped::outgoing(now(), *config, offer, &seed, tape);
+        self.phase = Phase::Calling(Box::new(call));
+        self.claim(None);
+    }
+
+    /// What goes into the call is written down, so that it can be played again.
+    pub(super) fn tape(&self) -> Option<(String, Sink)> {
+        drive::tape(
+            &self.shared,
+            &self.recorder,
+            &format!("call {}", self.view.id.0),
+        )
+    }
+
+    /// The call failed before anything was sent.
+    pub(super) fn end_before_start(&mut self, failure: Failure) {
+        self.phase = Phase::Over;
+        self.finish(Some(failure), Outcome::Failed);
+    }
+}
+
+/// Who calls, as it says itself.
+pub(super) fn caller(request: &Request) -> Party {
+    match request.headers.from() {
+        Ok(from) => party(&from),
+        Err(_) => Party {
+            display: None,
+            uri: "sip:anonymous@anonymous.invalid".into(),
+        },
+    }
+}
+
+/// Somebody as the user sees them.
+pub(super) fn party(who: &NameAddr) -> Party {
+    let mut uri: Uri = who.uri.clone();
+    uri.headers.clear();
+    Party {
+        display: who.display.clone().map(Into::into),
+        uri: uri.to_string().into(),
+    }
+}
+
+/// How this account makes and takes calls.
+pub(crate) fn call_config(
+    shared: &Shared,
+    identity: &Identity,
+    facts: &AccountFacts,
+    password: Option<&SecretString>,
+) -> CallConfig {
+    let mut config = CallConfig::new(identity.from.clone(), &identity.contact_user);
+    config.route = identity.route(facts);
+    config.transport = identity.transport;
+    config.contact.clone_from(&facts.contact);
+    config.credentials = identity.credentials(password);
+    config.home = identity.home(facts);
+    config.capabilities = shared.capabilities.clone();
+    config.extra_headers.clone_from(&identity.headers);
+    config.ring_limit = shared.ring_limit.or(config.ring_limit);
+    config
+}
+
+/// What every call of ours can do, for Allow, Supported and Accept wherever they are said.
+pub(crate) fn capabilities() -> Capabilities {
+    let nobody = Uri::parse("sip:anonymous.invalid").expect("the address is written well");
+    Capabilities {
+        user_agent: concat!("Tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..CallConfig::new(NameAddr::new(nobody), "")
+            .with_transfers()
+            .capabilities
+    }
+}
