@@ -17,6 +17,7 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,7 @@ pub struct ClientContext<'a> {
 }
 
 /// What our Contact says. The address in it depends on the path that the request takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ContactTemplate {
     /// User part, already escaped.
     pub user: String,
@@ -118,7 +119,7 @@ pub enum RequestResult {
 }
 
 /// A final answer and who gave it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answered {
     /// The answer.
     pub response: Response,
@@ -190,7 +191,6 @@ struct Way {
     udp_in_spite_of_size: bool,
 }
 
-#[derive(Debug)]
 struct Attempt {
     transaction: ClientNonInvite,
     way: Way,
@@ -201,6 +201,18 @@ struct Attempt {
     sendings: u32,
     /// Whether the server has said anything: then it is there, and may take its time.
     heard: bool,
+}
+
+impl fmt::Debug for Attempt {
+    /// Without our Contact, which names us.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("transaction", &self.transaction)
+            .field("destination", &self.destination)
+            .field("sendings", &self.sendings)
+            .field("heard", &self.heard)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Above this a request does not go by UDP (RFC 3261 §18.1.1).

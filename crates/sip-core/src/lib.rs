@@ -35,6 +35,7 @@ pub mod dispatch;
 mod errand;
 pub mod events;
 pub mod locate;
+mod masked;
 pub mod options;
 pub mod output;
 pub mod path;

@@ -12,7 +12,7 @@ use super::digest::{Algorithm, DigestInput, Qop};
 use crate::tokens::{Seed, Tokens};
 
 /// What came of looking at a request's credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Right. The user may still not be allowed what the request asks for.
     Accepted {

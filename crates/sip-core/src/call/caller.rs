@@ -8,7 +8,7 @@ use super::Call;
 const LIMIT: usize = 32;
 
 /// What the INVITE of a call that came in says, read. What cannot be read is as if it were not there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct CallerInfo {
     /// From, as the caller wrote it.
     pub from: Option<NameAddr>,

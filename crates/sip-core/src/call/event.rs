@@ -7,7 +7,7 @@ use sip_message::{NameAddr, StatusCode};
 use std::net::SocketAddr;
 
 /// Something the owner of a call wants to know. After [`CallEvent::Ended`] there is no other but [`CallEvent::Refer`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum CallEvent {
     /// A peer has the INVITE (100, or the first answer of any kind).
     Trying,
@@ -88,7 +88,7 @@ pub struct EndReason {
 }
 
 /// The ways a call ends. A SIP status stands only where a peer sent one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum EndKind {
     /// A peer refused the call, or said that the dialog is gone (408 or 481 within it).
     Status {

@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use sip_message::{Event, HeaderName, Method, NameAddr, Response, StatusCode, Uri};
@@ -112,10 +113,17 @@ pub struct Publication {
     outbox: Outbox<PublicationEvent>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Body {
     kind: String,
     bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Body {
+    /// Without what it says of its person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes", self.kind, self.bytes.len())
+    }
 }
 
 /// The three operations on state that is there, and the one that makes it (RFC 3903 §4.1).

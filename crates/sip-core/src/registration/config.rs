@@ -10,7 +10,7 @@ use crate::path::Transport;
 use crate::timers::Timers;
 
 /// What a registration is for. Does not change while it lives.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RegistrationConfig {
     /// The registrar: `sip:` and the domain. A user part is left out of the request URI.
     pub registrar: Uri,

@@ -43,7 +43,7 @@ pub enum RegistrationEvent {
 }
 
 /// A binding that the registrar holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Registered {
     /// How long from now the registrar keeps it.
     pub granted: Duration,
@@ -97,7 +97,7 @@ impl Registered {
 }
 
 /// One binding in the registrar's list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BoundContact {
     /// Its URI.
     pub uri: String,

@@ -26,6 +26,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use sip_message::Response;
@@ -46,7 +47,6 @@ use mapping::Mapping;
 pub(crate) use send::route_value;
 
 /// One account's registration. See the module's text for its states.
-#[derive(Debug)]
 pub struct Registration {
     config: RegistrationConfig,
     key: OwnerKey,
@@ -76,6 +76,18 @@ pub struct Registration {
     quick_losses: u32,
     resolve_counter: u64,
     outbox: Outbox<RegistrationEvent>,
+}
+
+impl fmt::Debug for Registration {
+    /// Without identities.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("wanted", &self.wanted)
+            .field("cseq", &self.cseq)
+            .field("busy", &self.operation.is_some())
+            .field("bound", &self.binding.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The one thing that is going on.

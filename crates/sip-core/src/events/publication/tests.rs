@@ -1,8 +1,9 @@
 //! A publication against a server made of answers, in virtual time (RFC 3903 §4).
 
+mod sequences;
+
 use std::time::{Duration, Instant};
 
-use proptest::prelude::*;
 use sip_message::{Event, HeaderName, Message, NameAddr, Request, StatusCode};
 
 use super::{Publication, PublicationConfig, PublicationEvent};
@@ -324,54 +325,4 @@ fn removing_nothing_is_done_at_once() {
     assert_eq!(bench.sent.len(), 0);
     assert_eq!(bench.count(is_removed), 1);
     assert!(bench.publication.is_drained());
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Publish,
-    Remove,
-    Answer(u16),
-    Done(u8, u32),
-    TooBrief(u32),
-    Lost(bool),
-    Wait(u64),
-}
-
-proptest! {
-    #[test]
-    fn after_any_sequence_and_a_removal_nothing_runs_any_more(
-        steps in proptest::collection::vec(prop_oneof![
-            3 => Just(Step::Publish),
-            1 => Just(Step::Remove),
-            2 => (100_u16..700).prop_map(Step::Answer),
-            4 => (any::<u8>(), 0_u32..700).prop_map(|(e, s)| Step::Done(e, s)),
-            1 => (0_u32..9000).prop_map(Step::TooBrief),
-            1 => any::<bool>().prop_map(Step::Lost),
-            2 => (0_u64..1000).prop_map(Step::Wait),
-        ], 0..60),
-        seed: u64,
-    ) {
-        let mut bench = Bench::new(seed);
-        for step in steps {
-            let sent = !bench.sent.is_empty();
-            match step {
-                Step::Publish => bench.publish("open"),
-                Step::Remove => bench.remove(),
-                Step::Answer(code) if sent => bench.answer(code, &[]),
-                Step::Done(etag, seconds) if sent => bench.done(&format!("e{etag}"), seconds),
-                Step::TooBrief(seconds) if sent => {
-                    bench.answer(423, &[(HeaderName::MinExpires, &seconds.to_string())]);
-                }
-                Step::Lost(lost) => bench.lost = lost,
-                Step::Wait(seconds) => bench.wait(s(seconds)),
-                Step::Answer(_) | Step::Done(..) | Step::TooBrief(_) => {}
-            }
-        }
-        bench.remove();
-        bench.wait(s(64));
-        prop_assert!(bench.publication.is_drained());
-        prop_assert!(!bench.publication.is_published());
-        prop_assert_eq!(bench.deadline, None);
-        prop_assert!(is_removed(bench.events.last().expect("its end")) || bench.count(is_removed) > 0);
-    }
 }

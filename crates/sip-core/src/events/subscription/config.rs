@@ -11,7 +11,7 @@ use crate::path::Transport;
 use crate::timers::Timers;
 
 /// What to subscribe to. Does not change while it lives.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SubscriptionConfig {
     /// Whose state: request URI and To.
     pub target: Uri,

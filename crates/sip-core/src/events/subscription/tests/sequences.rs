@@ -1,6 +1,7 @@
-//! Any sequence of events ends.
+//! Any sequence of legal and illegal events keeps the rules after every step, and ends.
 
 use proptest::prelude::*;
+use sip_message::validate_request;
 
 use super::*;
 
@@ -14,10 +15,32 @@ enum Step {
     TooBrief(u32),
     Notify(u8, u8, u32),
     Late(u8),
+    Strange(usize),
     Fail,
     Unresolved(bool),
     Wait(u64),
 }
+
+/// What is wrong with a NOTIFY: a header, and what stands there instead of it (nothing for empty).
+const FAULTS: &[(&str, &str)] = &[
+    ("Call-ID", "somebody-else"),
+    ("To", "<sip:alice@example.com>;tag=of-another"),
+    ("To", "<sip:alice@example.com>"),
+    ("From", "<sip:bob@example.com>"),
+    ("Event", "moon"),
+    ("Event", "dialog;id=7"),
+    ("Event", ""),
+    ("Subscription-State", ""),
+    ("Subscription-State", "waiting;expires=5"),
+    ("Subscription-State", "active;expires=99999999999999999999"),
+    ("CSeq", "0 NOTIFY"),
+    ("CSeq", "1 SUBSCRIBE"),
+    ("Contact", "nowhere"),
+    ("Contact", ""),
+    ("Content-Type", "text/html"),
+    ("Content-Encoding", "gzip"),
+    ("Require", "moon"),
+];
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
@@ -29,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u32..90_000).prop_map(Step::TooBrief),
         5 => (0_u8..4, 0_u8..9, 0_u32..400).prop_map(|(t, s, e)| Step::Notify(t, s, e)),
         1 => (0_u8..4).prop_map(Step::Late),
+        2 => (0..FAULTS.len()).prop_map(Step::Strange),
         1 => Just(Step::Fail),
         1 => any::<bool>().prop_map(Step::Unresolved),
         2 => (0_u64..1000).prop_map(Step::Wait),
@@ -47,6 +71,75 @@ fn state(number: u8, expires: u32) -> String {
     }
 }
 
+/// What holds after every step, looked at in what is new.
+#[derive(Default)]
+struct Rules {
+    /// How many messages and events were looked at.
+    sent: usize,
+    events: usize,
+    /// The branch and the number of the last new request.
+    last: Option<(String, u32)>,
+    subscribed: usize,
+}
+
+impl Rules {
+    fn check(&mut self, bench: &Bench) -> Result<(), TestCaseError> {
+        let key = bench.subscription.owner_key();
+        for request in bench.sent.get(self.sent..).unwrap_or_default() {
+            let headers = &request.headers;
+            prop_assert_eq!(validate_request(request), Ok(()));
+            prop_assert_eq!(&request.method, &Method::Subscribe);
+            // One dialog: the notifier's NOTIFYs find us by these two (RFC 6665 §4.4.1).
+            prop_assert_eq!(headers.get(HeaderName::CallId), Some(key.call_id.as_str()));
+            let from = headers.from().unwrap();
+            prop_assert_eq!(from.tag(), Some(key.local_tag.as_str()));
+            // RFC 6665 §3.1.1 and §4.1.2.1: it always says for how long, where to, and of what.
+            prop_assert!(headers.expires().is_ok());
+            prop_assert!(headers.contact().is_ok());
+            prop_assert_eq!(headers.get(HeaderName::Event), Some("dialog"));
+            // RFC 3261 §12.2.1.1: each new one has a higher number; a repeat is the same.
+            let branch = headers.via_top().unwrap().branch().unwrap().to_owned();
+            let number = headers.cseq().unwrap().number;
+            match self.last.as_ref().filter(|(last, _)| *last == branch) {
+                Some((_, before)) => prop_assert_eq!(number, *before),
+                None => {
+                    let before = self.last.as_ref().map(|(_, before)| *before);
+                    prop_assert!(before.is_none_or(|before| before < number));
+                    self.last = Some((branch, number));
+                }
+            }
+        }
+        self.sent = bench.sent.len();
+        // One end for each wish, and what has ended does not stand.
+        let ends = bench.count(|event| matches!(event, SubscriptionEvent::Ended(_)));
+        prop_assert!(ends <= self.subscribed, "{} ends", ends);
+        if let Some(SubscriptionEvent::Ended(_)) =
+            bench.events.get(self.events..).and_then(<[_]>::last)
+        {
+            prop_assert!(!bench.subscription.is_standing());
+        }
+        self.events = bench.events.len();
+        // Nothing waits for ever: what is not over has a time at which it goes on by itself.
+        prop_assert!(bench.deadline.is_some() || bench.subscription.is_drained());
+        prop_assert!(!bench.subscription.is_standing() || bench.deadline.is_some());
+        Ok(())
+    }
+}
+
+/// A NOTIFY with something wrong in it.
+fn strange(bench: &mut Bench, fault: usize) -> Request {
+    bench.cseq += 1;
+    let mut notify = bench.notification("n1", "active;expires=60", bench.cseq);
+    let (name, value) = FAULTS[fault];
+    match value {
+        "" => {
+            notify.headers.remove(HeaderName::from(name));
+        }
+        value => notify.headers.set(name, value),
+    }
+    notify
+}
+
 proptest! {
     #[test]
     fn after_any_sequence_and_unsubscribing_nothing_runs_any_more(
@@ -60,12 +153,12 @@ proptest! {
             expires: if poll == 0 { Duration::ZERO } else { s(600) },
             ..config()
         }, seed);
-        let mut subscribed = false;
+        let mut rules = Rules::default();
         let mut before = 0;
         for step in steps {
             let sent = !bench.sent.is_empty();
             match step {
-                Step::Subscribe => { subscribed = true; bench.subscribe(); }
+                Step::Subscribe => { rules.subscribed += 1; bench.subscribe(); }
                 Step::Unsubscribe => bench.unsubscribe(),
                 Step::Refresh => {
                     bench.subscription.refresh(bench.now);
@@ -82,6 +175,14 @@ proptest! {
                 Step::Late(tag) => {
                     let notify = bench.notification(&format!("n{tag}"), "active", 1);
                     bench.deliver(&notify);
+                    prop_assert_eq!(bench.answers.len(), 1, "each request has one answer");
+                }
+                Step::Strange(fault) => {
+                    let notify = strange(&mut bench, fault);
+                    let events = bench.notified();
+                    let code = bench.deliver(&notify);
+                    prop_assert_eq!(bench.answers.len(), 1, "each request has one answer");
+                    prop_assert!(code == 200 || bench.notified() == events, "what is refused is not told");
                 }
                 Step::Fail if sent => {
                     let branch = bench.last().headers.via_top().unwrap();
@@ -98,6 +199,7 @@ proptest! {
             // No input makes more than a handful of messages, but for repeats while time passes.
             prop_assert!(bench.sent.len() - before < 3000, "{}", bench.sent.len() - before);
             before = bench.sent.len();
+            rules.check(&bench)?;
         }
         bench.unsubscribe();
         // A SUBSCRIBE may be on its way, its NOTIFY awaited, the un-SUBSCRIBE and its NOTIFY after it.
@@ -106,6 +208,7 @@ proptest! {
         prop_assert!(!bench.subscription.is_standing());
         prop_assert_eq!(bench.deadline, None);
         let ends = bench.count(|event| matches!(event, SubscriptionEvent::Ended(_)));
-        prop_assert_eq!(ends > 0, subscribed);
+        prop_assert_eq!(ends > 0, rules.subscribed > 0);
+        rules.check(&bench)?;
     }
 }
