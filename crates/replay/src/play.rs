@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sip_core::call::{Call, InfoDigit, ReferId};
-use sip_core::registration::{FlowSet, Registration};
+use sip_core::registration::FlowSet;
 use sip_core::{FlowId, Output, Path, ResolveError, ResolveId, Seed};
 use sip_message::{Message, Request, Response, StatusCode};
 use thiserror::Error;
@@ -100,7 +100,6 @@ struct Player {
 
 enum Object {
     Call(Box<Call>),
-    Registration(Box<Registration>),
     Flows(Box<FlowSet>),
 }
 
@@ -144,7 +143,6 @@ impl Player {
     fn input(&mut self, now: Instant, input: &Input) -> Result<(), &'static str> {
         match &mut self.object {
             Some(Object::Call(call)) => tell_call(call, now, input),
-            Some(Object::Registration(it)) => tell_registration(it, now, input),
             Some(Object::Flows(flows)) => tell_flows(flows, now, input),
             None => {
                 let made = make(now, input);
@@ -187,7 +185,6 @@ impl Object {
     fn drain(&mut self) -> Vec<Out> {
         match self {
             Self::Call(call) => drained(|| call.poll_output()),
-            Self::Registration(registration) => drained(|| registration.poll_output()),
             Self::Flows(flows) => drained(|| flows.poll_output()),
         }
     }
@@ -235,9 +232,11 @@ fn make(now: Instant, input: &Input) -> Option<Object> {
             let call = Call::incoming(now, request, inbound, config, &seed_of(seed)?).ok()?;
             Some(Object::Call(Box::new(call)))
         }
+        // Older tapes have it so: one registration is a set of one, and says the same.
         Input::Registration { seed, config } => {
-            let registration = Registration::new(config.config()?, &seed_of(seed)?);
-            Some(Object::Registration(Box::new(registration)))
+            let config = config.config().filter(|config| config.reg_id.is_none())?;
+            let flows = FlowSet::plain(&config, &seed_of(seed)?);
+            Some(Object::Flows(Box::new(flows)))
         }
         Input::Flows { seed, config, ways } => {
             let (config, seed) = (config.config()?, seed_of(seed)?);
@@ -294,6 +293,7 @@ fn tell_call_maybe(call: &mut Call, now: Instant, input: &Input) -> Option<()> {
         Input::Ring { body } => call.ring(now, maybe(body.as_ref())?),
         Input::Progress { code, body } => call.progress(now, status(*code)?, maybe(body.as_ref())?),
         Input::Answer { body } => call.answer(now, body.bytes()?),
+        Input::AnswerUnasked { body } => call.answer_unasked(now, body.bytes()?),
         Input::Reject { code } => call.reject(now, status(*code)?),
         Input::Redirect { to } => call.redirect(now, &name(to)?),
         Input::Forward { to, reason } => call.forward(now, &name(to)?, forward_reason(reason)?),
@@ -337,34 +337,6 @@ fn tell_call_maybe(call: &mut Call, now: Instant, input: &Input) -> Option<()> {
         _ => return None,
     };
     Some(())
-}
-
-fn tell_registration(it: &mut Registration, now: Instant, input: &Input) -> Result<(), Unfit> {
-    match input {
-        Input::Register => it.register(now),
-        Input::Unregister => it.unregister(now),
-        Input::FailBack => it.fail_back(now),
-        Input::ClearBindings => drop(it.clear_bindings(now)),
-        Input::FetchBindings => drop(it.fetch_bindings(now)),
-        Input::RemoveBinding { uri } => drop(it.remove_binding(now, uri)),
-        Input::FlowLost { flow } => it.flow_lost(now, FlowId(*flow)),
-        Input::Moved => it.moved(now),
-        Input::Response { bytes, by } => {
-            let (response, inbound) = both(response(bytes), by)?;
-            it.handle_response(now, &response, &inbound);
-        }
-        Input::Resolved { id, paths, error } => {
-            let error = error.as_ref().map(Fault::resolve);
-            let result = resolved(paths, error).ok_or(Unfit)?;
-            it.handle_resolved(now, ResolveId(*id), result);
-        }
-        Input::Unsent { branch, error } => {
-            it.handle_transport_error(now, branch, error.transport());
-        }
-        Input::Timeout => it.handle_timeout(now),
-        _ => return Err(Unfit),
-    }
-    Ok(())
 }
 
 fn tell_flows(it: &mut FlowSet, now: Instant, input: &Input) -> Result<(), Unfit> {

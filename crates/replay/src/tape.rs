@@ -84,6 +84,9 @@ pub enum Input {
     Answer {
         body: Text,
     },
+    AnswerUnasked {
+        body: Text,
+    },
     Reject {
         code: u16,
     },

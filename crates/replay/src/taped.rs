@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use sip_core::call::{
     Call, CallConfig, CallEvent, ForwardReason, InfoDigit, ReferId, Rejection, WrongState,
 };
-use sip_core::registration::{
-    FlowEvent, FlowSet, Registration, RegistrationConfig, RegistrationEvent,
-};
+use sip_core::registration::{FlowEvent, FlowSet, RegistrationConfig};
 use sip_core::{FlowId, Inbound, Output, Path, ResolveError, ResolveId, Seed, TransportError};
 use sip_message::{NameAddr, Reason, Replaces, Request, Response, StatusCode, Uri};
 
@@ -25,7 +23,7 @@ pub const MOST_INPUTS: u32 = 4_096;
 /// Bytes of one object's tape at most, about.
 pub const MOST_BYTES: usize = 4 << 20;
 
-/// A call, a registration or the flows of one, with what goes into it written down.
+/// A call, or the flows of a registration, with what goes into it written down.
 ///
 /// It is used as the object itself is. What the object can be told beside its functions here goes
 /// through [`DerefMut`], which nobody can write down: it is on the tape as [`Input::Unknown`].
@@ -299,6 +297,11 @@ impl Taped<Call> {
         self.object.answer(now, body)
     }
 
+    pub fn answer_unasked(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
+        self.note(now, || Input::AnswerUnasked { body: text(&body) });
+        self.object.answer_unasked(now, body)
+    }
+
     pub fn reject(&mut self, now: Instant, status: StatusCode) -> Result<(), WrongState> {
         self.note(now, || Input::Reject {
             code: status.code(),
@@ -471,107 +474,8 @@ fn refer(target: &NameAddr, replaces: Option<&Replaces>, told: bool) -> Input {
     }
 }
 
-/// Registrations. Each function is that of [`Registration`] with the same name.
-#[allow(missing_docs, reason = "they are those of Registration")]
-impl Taped<Registration> {
-    pub fn registration(
-        now: Instant,
-        config: RegistrationConfig,
-        seed: &Seed,
-        tape: Option<(String, Sink)>,
-    ) -> Self {
-        let Some((name, sink)) = tape else {
-            return Self::untaped(Registration::new(config, seed));
-        };
-        let input = Input::Registration {
-            seed: hex(&seed.0),
-            config: Box::new(RegistrationFacts::of(&config)),
-        };
-        let registration = Registration::new(config, seed);
-        Self::made(registration, now, name, Some(sink), || input)
-    }
-
-    pub fn register(&mut self, now: Instant) {
-        self.note(now, || Input::Register);
-        self.object.register(now);
-    }
-
-    pub fn unregister(&mut self, now: Instant) {
-        self.note(now, || Input::Unregister);
-        self.object.unregister(now);
-    }
-
-    pub fn fail_back(&mut self, now: Instant) {
-        self.note(now, || Input::FailBack);
-        self.object.fail_back(now);
-    }
-
-    pub fn clear_bindings(&mut self, now: Instant) -> bool {
-        self.note(now, || Input::ClearBindings);
-        self.object.clear_bindings(now)
-    }
-
-    pub fn fetch_bindings(&mut self, now: Instant) -> bool {
-        self.note(now, || Input::FetchBindings);
-        self.object.fetch_bindings(now)
-    }
-
-    pub fn remove_binding(&mut self, now: Instant, uri: &str) -> bool {
-        self.note(now, || Input::RemoveBinding {
-            uri: uri.to_owned(),
-        });
-        self.object.remove_binding(now, uri)
-    }
-
-    pub fn flow_lost(&mut self, now: Instant, flow: FlowId) {
-        self.note(now, || Input::FlowLost { flow: flow.0 });
-        self.object.flow_lost(now, flow);
-    }
-
-    pub fn moved(&mut self, now: Instant) {
-        self.note(now, || Input::Moved);
-        self.object.moved(now);
-    }
-
-    pub fn handle_resolved(
-        &mut self,
-        now: Instant,
-        id: ResolveId,
-        result: Result<Vec<Path>, ResolveError>,
-    ) {
-        self.note(now, || resolved(id, &result));
-        self.object.handle_resolved(now, id, result);
-    }
-
-    pub fn handle_response(&mut self, now: Instant, response: &Response, inbound: &Inbound) {
-        self.note(now, || {
-            let (bytes, by) = received(&response.to_bytes(), inbound);
-            Input::Response { bytes, by }
-        });
-        self.object.handle_response(now, response, inbound);
-    }
-
-    pub fn handle_transport_error(&mut self, now: Instant, branch: &str, error: TransportError) {
-        self.note(now, || Input::Unsent {
-            branch: branch.to_owned(),
-            error: Fault::of_transport(&error),
-        });
-        self.object.handle_transport_error(now, branch, error);
-    }
-
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.note(now, || Input::Timeout);
-        self.object.handle_timeout(now);
-    }
-
-    pub fn poll_output(&mut self) -> Output<RegistrationEvent> {
-        let output = self.object.poll_output();
-        self.saw(&output);
-        output
-    }
-}
-
-/// The flows of an account. Each function is that of [`FlowSet`] with the same name.
+/// The flows of an account: of one without flows its plain registration, which is the same. Each function is that of
+/// [`FlowSet`] with the same name.
 #[allow(missing_docs, reason = "they are those of FlowSet")]
 impl Taped<FlowSet> {
     /// `ways` as for [`FlowSet::along`]; `None` for [`FlowSet::plain`].

@@ -237,7 +237,7 @@ fn a_full_registration(seed: u64) -> String {
         )
     };
     let tape = Some(("registration of alice".to_owned(), reel.sink()));
-    let mut it = Taped::registration(now, config, &Seed::from_number(seed), tape);
+    let mut it = Taped::flows(now, &config, None, &Seed::from_number(seed), tape);
     let mut door = door();
     it.register(now);
     let mut refreshes = 0;

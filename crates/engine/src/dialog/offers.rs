@@ -246,7 +246,10 @@ impl DialogState {
         };
         match body {
             Ok(body) => {
-                let done = call.answer(now(), body);
+                let done = match self.view.details.auto_answered {
+                    true => call.answer_unasked(now(), body),
+                    false => call.answer(now(), body),
+                };
                 self.after_verb("answer", done);
                 if self.media.as_ref().is_some_and(MediaLeg::is_agreed) {
                     self.apply_media(myself).await;

@@ -131,6 +131,12 @@ async fn calls_that_ask_for_it_are_taken_without_a_hand_where_that_is_set() {
         let when_asked = |calls: &mut CallPolicies| calls.auto_answer = AutoAnswer::WhenAsked;
         let (mut house, response) = heard(when_asked, headers).await;
         assert_eq!(response.status.code(), 200, "{headers}");
+        // RFC 5373 §4.3: who said how it wants to be taken hears how it was.
+        for name in ["Answer-Mode", "Priv-Answer-Mode"] {
+            let said = response.headers.get(HeaderName::from(name));
+            let asked = headers.starts_with(&format!("{name}:"));
+            assert_eq!(said, asked.then_some("Auto"), "{headers}");
+        }
         house
             .until("it is shown to be taken so", |s| {
                 s.calls.first()?.details.auto_answered.then_some(())

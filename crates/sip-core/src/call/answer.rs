@@ -85,7 +85,20 @@ impl Call {
     /// # Errors
     /// [`WrongState::Phase`] unless the call came in and waits for an answer.
     pub fn answer(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
+        self.answer_as(now, body, false)
+    }
+
+    /// [`Call::answer`] without a hand: a caller that wanted it so, or that wanted a hand, is told (RFC 5373 §4.3).
+    ///
+    /// # Errors
+    /// [`WrongState::Phase`] unless the call came in and waits for an answer.
+    pub fn answer_unasked(&mut self, now: Instant, body: Vec<u8>) -> Result<(), WrongState> {
+        self.answer_as(now, body, true)
+    }
+
+    fn answer_as(&mut self, now: Instant, body: Vec<u8>, unasked: bool) -> Result<(), WrongState> {
         self.ringing_task()?;
+        self.unasked = unasked;
         self.out.begin_input();
         if !self.reliable.hold_answer(&body) {
             self.take_call(now, body);
@@ -226,6 +239,9 @@ impl Call {
             return;
         };
         self.grant_timer(now, task, &mut response);
+        if first {
+            self.write_answer_mode(&mut response.headers);
+        }
         if let Some(dialog) = &mut self.dialog {
             dialog.confirm();
             // RFC 3261 §12.2.2: only an accepted request moves the target.
@@ -242,6 +258,19 @@ impl Call {
         .of_first_invite(first);
         self.unacked.push(unacked);
         self.respond_with(now, task, response);
+    }
+
+    /// How it was taken, to who said how it wanted to be (RFC 5373 §4.3).
+    fn write_answer_mode(&self, headers: &mut Headers) {
+        let mode = if self.unasked { "Auto" } else { "Manual" };
+        let asked = |name: &HeaderName| {
+            let invitation = self.invitation.as_ref();
+            invitation.is_some_and(|invitation| invitation.headers.has(name.clone()))
+        };
+        let names = [HeaderName::AnswerMode, HeaderName::PrivAnswerMode];
+        for name in names.into_iter().filter(asked) {
+            headers.push(name, mode);
+        }
     }
 
     fn take_invite(

@@ -145,6 +145,8 @@ pub struct Call {
     invitation: Option<Request>,
     /// Our INVITEs that were given up on a path, by their branches: a 2xx may still come.
     given_up: Vec<(String, Request)>,
+    /// Whether no hand took the call that came in.
+    unasked: bool,
     /// The provisional answer that goes out again each minute.
     provisional: Option<Response>,
     /// REFERs both ways and their subscriptions, which outlive the session.
@@ -481,6 +483,7 @@ impl Call {
             last_tried: None,
             invitation: None,
             given_up: Vec::new(),
+            unasked: false,
             provisional: None,
             transfers: Transfers::default(),
             redirection: Redirection::default(),

@@ -299,7 +299,9 @@ fn invites_that_make_no_call_are_refused_with_what_is_missing() {
         // RFC 3261 §8.1.1.8.
         (
             "no Contact",
-            |invite| drop(invite.headers.remove(HeaderName::Contact)),
+            |invite| {
+                invite.headers.remove(HeaderName::Contact);
+            },
             400,
         ),
         (

@@ -380,3 +380,29 @@ fn a_199_ends_its_fork_and_not_the_call() {
         ["v=0 gone", "v=0 answer"]
     );
 }
+
+#[test]
+fn who_says_how_it_wants_to_be_taken_hears_how_it_was() {
+    for (unasked, mode) in [(false, "Manual"), (true, "Auto")] {
+        let mut net = Net::new(1);
+        let alice = add_phone(&mut net, ALICE, "alice");
+        let bob = super::add_script(&mut net, BOB);
+        let mut request = super::peer::invite(&net, bob, ALICE, "first", 7, OFFER);
+        request.headers.push(HeaderName::PrivAnswerMode, "Auto");
+        super::peer::say(&mut net, bob, ALICE, request.to_bytes());
+        wait(&mut net, 10);
+        act(&mut net, alice, |phone, now| match unasked {
+            true => phone.call().answer_unasked(now, ANSWER.to_vec()),
+            false => phone.call().answer(now, ANSWER.to_vec()),
+        })
+        .unwrap();
+        wait(&mut net, 10);
+        let ok = super::peer::answers(&net, bob, "INVITE").pop().unwrap();
+        assert_eq!(
+            ok.headers.get(HeaderName::PrivAnswerMode),
+            Some(mode),
+            "RFC 5373 §4.3"
+        );
+        assert!(!ok.headers.has(HeaderName::AnswerMode), "nobody said that");
+    }
+}

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use sip_message::validate_request;
 
 use super::*;
+use crate::dispatch::OwnerKey;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -77,22 +78,31 @@ struct Rules {
     /// How many messages and events were looked at.
     sent: usize,
     events: usize,
-    /// The branch and the number of the last new request.
-    last: Option<(String, u32)>,
+    /// The branch and the number of the last new request, and the dialog that it is to make or belongs to.
+    last: Option<(String, u32, OwnerKey)>,
+    /// Where the owner was told that messages would come.
+    keys: Vec<OwnerKey>,
     subscribed: usize,
 }
 
 impl Rules {
     fn check(&mut self, bench: &Bench) -> Result<(), TestCaseError> {
-        let key = bench.subscription.owner_key();
+        for event in bench.events.get(self.events..).unwrap_or_default() {
+            if let SubscriptionEvent::NewKey(key) = event {
+                self.keys.push(key.clone());
+            }
+        }
         for request in bench.sent.get(self.sent..).unwrap_or_default() {
             let headers = &request.headers;
             prop_assert_eq!(validate_request(request), Ok(()));
             prop_assert_eq!(&request.method, &Method::Subscribe);
-            // One dialog: the notifier's NOTIFYs find us by these two (RFC 6665 §4.4.1).
-            prop_assert_eq!(headers.get(HeaderName::CallId), Some(key.call_id.as_str()));
+            // The notifier's NOTIFYs find us by these two (RFC 6665 §4.4.1), so the owner was told of them.
             let from = headers.from().unwrap();
-            prop_assert_eq!(from.tag(), Some(key.local_tag.as_str()));
+            let key = OwnerKey {
+                call_id: headers.get(HeaderName::CallId).unwrap().to_owned(),
+                local_tag: from.tag().unwrap().to_owned(),
+            };
+            prop_assert!(self.keys.contains(&key));
             // RFC 6665 §3.1.1 and §4.1.2.1: it always says for how long, where to, and of what.
             prop_assert!(headers.expires().is_ok());
             prop_assert!(headers.contact().is_ok());
@@ -100,12 +110,12 @@ impl Rules {
             // RFC 3261 §12.2.1.1: each new one has a higher number; a repeat is the same.
             let branch = headers.via_top().unwrap().branch().unwrap().to_owned();
             let number = headers.cseq().unwrap().number;
-            match self.last.as_ref().filter(|(last, _)| *last == branch) {
-                Some((_, before)) => prop_assert_eq!(number, *before),
-                None => {
-                    let before = self.last.as_ref().map(|(_, before)| *before);
-                    prop_assert!(before.is_none_or(|before| before < number));
-                    self.last = Some((branch, number));
+            let before = self.last.as_ref().filter(|(_, _, last)| *last == key);
+            match before {
+                Some((last, before, _)) if *last == branch => prop_assert_eq!(number, *before),
+                before => {
+                    prop_assert!(before.is_none_or(|(_, before, _)| *before < number));
+                    self.last = Some((branch, number, key));
                 }
             }
         }
@@ -153,7 +163,10 @@ proptest! {
             expires: if poll == 0 { Duration::ZERO } else { s(600) },
             ..config()
         }, seed);
-        let mut rules = Rules::default();
+        let mut rules = Rules {
+            keys: vec![bench.subscription.owner_key()],
+            ..Rules::default()
+        };
         let mut before = 0;
         for step in steps {
             let sent = !bench.sent.is_empty();
