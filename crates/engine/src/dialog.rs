@@ -7,6 +7,7 @@
 mod deliver;
 mod details;
 mod finish;
+mod focus;
 mod media_leg;
 mod moved;
 mod offers;
@@ -39,6 +40,7 @@ use sip_core::dispatch::ServerKey;
 use sip_core::{Inbound, ResolveId};
 use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
+use self::focus::Focus;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
 use self::transfer::Transfers;
@@ -240,6 +242,8 @@ pub(crate) struct DialogState {
     media_tries: u8,
     /// It was turned away or sent on without the user.
     unseen: bool,
+    /// The conference that the peer is the middle of.
+    focus: Focus,
 }
 
 /// What there is of the call.
@@ -298,10 +302,11 @@ impl Actor for DialogActor {
             DialogMsg::Dismiss => state.on_dismiss(),
             DialogMsg::Delivered(delivery) => state.on_delivery(&myself, delivery),
             DialogMsg::Wake(generation) => {
-                if state.wake.is_current(generation)
-                    && let Phase::Calling(call) = &mut state.phase
-                {
-                    call.handle_timeout(now());
+                if state.wake.is_current(generation) {
+                    if let Phase::Calling(call) = &mut state.phase {
+                        call.handle_timeout(now());
+                    }
+                    state.focus.handle_timeout(now());
                 }
             }
             DialogMsg::TransportReplaced(transport) => {
@@ -405,7 +410,7 @@ impl DialogState {
             Phase::Calling(call) => call.is_drained(),
             Phase::Over => true,
         };
-        protocol_done && self.view.state == CallState::Ended
+        protocol_done && self.focus.is_drained() && self.view.state == CallState::Ended
     }
 
     fn note(&self, topic: &'static str, text: String) {

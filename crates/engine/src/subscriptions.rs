@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_bodies::{dialog_info, message_summary, presence};
+use event_bodies::{conference, dialog_info, message_summary, presence};
 use model::{CallView, NoticeLevel, OwnPresence, PresenceState, Private};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::dispatch;
@@ -25,6 +25,7 @@ use sip_core::stateless::Capabilities;
 use sip_core::{OwnerKey, ResolveId};
 use sip_message::Message;
 
+pub(crate) use self::items::config;
 use self::items::{Item, Notable, What};
 use crate::account::{AccountArgs, AccountFacts, AccountMsg, Seen};
 use crate::drive::{Outlet, Questions};
@@ -33,18 +34,20 @@ use crate::transport::{Delivery, Owner, TransportMsg};
 use crate::wake::{Wake, now};
 use crate::{DRAINED, wall};
 
-/// Event packages that accounts subscribe to; a REFER subscribes by itself.
-const PACKAGES: [&str; 4] = [
+/// Event packages that accounts and their calls subscribe to; a REFER subscribes by itself.
+const PACKAGES: [&str; 5] = [
     "refer",
     message_summary::PACKAGE,
     dialog_info::PACKAGE,
     presence::PACKAGE,
+    conference::PACKAGE,
 ];
 /// The bodies of their notifications.
-const BODIES: [&str; 3] = [
+const BODIES: [&str; 4] = [
     message_summary::CONTENT_TYPE,
     dialog_info::CONTENT_TYPE,
     presence::CONTENT_TYPE,
+    conference::CONTENT_TYPE,
 ];
 /// How far apart the beginnings of all accounts are.
 pub(crate) const APART: Duration = Duration::from_millis(20);

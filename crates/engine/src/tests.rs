@@ -20,6 +20,7 @@ mod moving;
 mod peer;
 mod policies;
 mod registering;
+mod roster;
 mod secure;
 mod servers;
 mod size;

@@ -47,4 +47,48 @@ pub struct CallDetails {
     pub headers: Vec<ExtraHeader>,
     /// Whether it was taken without a hand.
     pub auto_answered: bool,
+    /// The conference that the peer is the middle of, and who is in it (RFC 4575).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roster: Option<Roster>,
+}
+
+/// A conference, as the server in its middle tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Roster {
+    /// What it is about.
+    pub subject: Option<Private>,
+    /// Who is in it, in the order they came; the first of many.
+    pub members: Vec<Member>,
+    /// How many there are.
+    pub count: u32,
+    /// Whether it is over.
+    pub over: bool,
+    /// Why nothing is known of who is in it.
+    pub sentence: Option<String>,
+}
+
+/// Somebody in a conference.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Member {
+    /// Who.
+    pub who: Party,
+    /// Whether they are in it.
+    pub state: MemberState,
+}
+
+/// How somebody is in a conference (RFC 4575 §5.7.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberState {
+    /// Takes part.
+    #[default]
+    Present,
+    /// Holds, or is held.
+    Held,
+    /// Is being called, or waits to be let in.
+    Coming,
+    /// Was in it.
+    Gone,
 }

@@ -37,7 +37,7 @@ pub use call::{
 };
 pub use certificate::{CertificateFault, CertificateView, TrustedCertificate};
 pub use command::{Command, DeviceRole, DialogName, Password};
-pub use details::{CallDetails, ExtraHeader, Redirect};
+pub use details::{CallDetails, ExtraHeader, Member, MemberState, Redirect, Roster};
 pub use device::{DeviceView, DevicesView};
 pub use event::{
     Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot, ThemeChoice,

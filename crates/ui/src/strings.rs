@@ -1,7 +1,7 @@
 //! All words of the window, in one place. Sentence case, no colon after a label; what asks for more ends
 //! in `…`.
 
-use model::{CallState, CallView, Transfer, TransferState};
+use model::{CallState, CallView, MemberState, Roster, Transfer, TransferState};
 
 use crate::view_state::is_ringing_here;
 use crate::window::{OutcomeFilter, Screen};
@@ -187,6 +187,49 @@ pub(crate) fn forwarded_by(party: &str, more: usize) -> String {
     match more {
         0 => format!("Forwarded by {party}"),
         _ => format!("Forwarded by {party}{}", and_more(more)),
+    }
+}
+
+/// A conference in a line: what it is about and who is in it.
+pub(crate) fn roster(roster: &Roster) -> String {
+    let about = conference
+        .subject
+        .as_ref()
+        .map(|subject| format!("Conference “{}”", subject.reveal()));
+    let title = about.unwrap_or_else(|| "Conference".to_owned());
+    if roster.over {
+        return format!("{title}, over");
+    }
+    if let (Some(sentence), true) = (&roster.sentence, roster.members.is_empty()) {
+        return format!("{title}. {sentence}");
+    }
+    let count = usize::try_from(roster.count).unwrap_or(usize::MAX);
+    let names: Vec<&str> = conference
+        .members
+        .iter()
+        .take(4)
+        .map(|member| member.who.title())
+        .collect();
+    match (names.len(), count) {
+        (0, _) => title,
+        (shown, count) if count > shown => {
+            format!(
+                "{title} with {}{}",
+                names.join(", "),
+                and_more(count - shown)
+            )
+        }
+        _ => format!("{title} with {}", names.join(", ")),
+    }
+}
+
+/// Somebody in a conference.
+pub(crate) fn member(name: &str, state: MemberState) -> String {
+    match state {
+        MemberState::Present => name.to_owned(),
+        MemberState::Held => format!("{name} (on hold)"),
+        MemberState::Coming => format!("{name} (is being called)"),
+        MemberState::Gone => format!("{name} (has left)"),
     }
 }
 

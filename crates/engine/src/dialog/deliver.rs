@@ -18,6 +18,7 @@ impl DialogState {
     /// The dialog stays; what it said and asked on the old transport finds its way on the new one.
     pub(super) fn on_transport_replaced(&mut self) {
         self.claim(None);
+        self.claim_focus();
         let outlet = Outlet {
             owner: &self.owner,
             transport: &self.transport,
@@ -32,6 +33,9 @@ impl DialogState {
         if let Delivery::Resolved { id, .. } = &delivery {
             self.questions.on_answer(*id);
         }
+        let Some(delivery) = self.focus.take(delivery) else {
+            return;
+        };
         if let Delivery::Resolved {
             id: FIRST_LOOK_UP,
             result,
@@ -57,20 +61,23 @@ impl DialogState {
                 message,
                 inbound,
                 at,
-            } => match *message {
-                Message::Request(request) => call.handle_request(at, request, inbound),
-                Message::Response(response) => {
-                    let of_call = response
-                        .headers
-                        .cseq()
-                        .is_ok_and(|cseq| cseq.method == Method::Invite);
-                    let status = response.status;
-                    if of_call && status.code() > 100 {
-                        self.view.last_status = Some((status.code(), response.reason.clone()));
+            } => {
+                self.focus.look_at(&message);
+                match *message {
+                    Message::Request(request) => call.handle_request(at, request, inbound),
+                    Message::Response(response) => {
+                        let of_call = response
+                            .headers
+                            .cseq()
+                            .is_ok_and(|cseq| cseq.method == Method::Invite);
+                        let status = response.status;
+                        if of_call && status.code() > 100 {
+                            self.view.last_status = Some((status.code(), response.reason.clone()));
+                        }
+                        call.handle_response(at, response, inbound);
                     }
-                    call.handle_response(at, response, inbound);
                 }
-            },
+            }
             Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
             Delivery::Unsent { branch, error } => {
                 call.handle_transport_error(now(), &branch, error);
@@ -87,7 +94,9 @@ impl DialogState {
     /// Drains the call, handling its events one by one, and re-arms the wake-up.
     pub(super) async fn drive(&mut self, myself: &ActorRef<DialogMsg>) {
         loop {
-            let deadline = self.drain();
+            let of_call = self.drain();
+            let of_focus = self.drive_focus();
+            let deadline = of_call.into_iter().chain(of_focus).min();
             match self.events.pop_front() {
                 Some(event) => self.on_event(myself, event).await,
                 None => {

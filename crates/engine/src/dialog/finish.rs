@@ -40,6 +40,7 @@ impl DialogState {
             self.view.state,
             self.view.last_status.as_ref(),
         ));
+        self.focus.leave();
         self.view.failure = failure;
         self.view.ended_at = Some(wall());
         let room = self.view.conference.take();

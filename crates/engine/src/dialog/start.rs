@@ -13,8 +13,9 @@ use sip_core::call::{CallConfig, CardStamp};
 use sip_core::dispatch::ServerKey;
 use sip_core::stateless::Capabilities;
 use sip_core::{Inbound, Path, ResolveError};
-use sip_message::{HeaderName, NameAddr, Request, Uri};
+use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 
+use super::focus::Focus;
 use super::media_leg::MediaLeg;
 use super::transfer::Transfers;
 use super::{DialogArgs, DialogMsg, DialogState, FIRST_LOOK_UP, Phase, Start, details, policy};
@@ -26,7 +27,7 @@ use crate::shared::Shared;
 use crate::supervise::Budget;
 use crate::transport::{Owner, TransportMsg};
 use crate::wake::{Wake, now};
-use crate::{failures, wall};
+use crate::{failures, subscriptions, wall};
 
 impl DialogState {
     pub(super) fn new(myself: &ActorRef<DialogMsg>, args: DialogArgs) -> Self {
@@ -85,6 +86,12 @@ impl DialogState {
         if let Start::Incoming { inbound, .. } = &args.start {
             config.trusts_first_hop = details::is_from_server(inbound, &args.identity, &args.facts);
         }
+        let asks = subscriptions::config(
+            &args.shared,
+            &args.identity,
+            &args.facts,
+            args.password.as_ref(),
+        );
         let mut state = Self {
             owner,
             phase: Phase::Over,
@@ -106,6 +113,7 @@ impl DialogState {
             mooring: Mooring::default(),
             media_tries: 0,
             unseen: false,
+            focus: Focus::new(asks),
             tenant: args.tenant,
             shared: args.shared,
             settings: args.settings,
@@ -186,6 +194,7 @@ impl DialogState {
                 self.phase = Phase::Calling(Box::new(call));
                 self.claim(server_key);
                 self.introduce();
+                self.focus.look_at(&Message::Request(request));
                 self.prepare_media(&[path]);
             }
             Err(rejection) => {

@@ -5,14 +5,17 @@ use std::time::Instant;
 use event_bodies::dialog_info::DialogTable;
 use event_bodies::{dialog_info, message_summary, presence};
 use model::{AccountSettings, LampView};
+use secrecy::SecretString;
 use sip_core::events::{
     Publication, PublicationConfig, PublicationEvent, Subscription, SubscriptionConfig,
     SubscriptionEvent,
 };
 use sip_core::{Inbound, Output, OwnerKey, Path, ResolveError, ResolveId, TransportError};
-use sip_message::{Event, NameAddr, Request, Response, Uri};
+use sip_message::{Event, NameAddr, Request, Response};
 
 use super::{AccountFacts, Outlet, SubscriptionsState};
+use crate::identity::Identity;
+use crate::shared::Shared;
 use crate::transport::TransportMsg;
 use crate::wall;
 
@@ -54,6 +57,31 @@ pub(super) enum Object {
 pub(super) enum Notable {
     Asked(SubscriptionEvent),
     Told(PublicationEvent),
+}
+
+/// How an account subscribes; to its own waiting messages, unless that is changed.
+pub(crate) fn config(
+    shared: &Shared,
+    identity: &Identity,
+    facts: &AccountFacts,
+    password: Option<&SecretString>,
+) -> SubscriptionConfig {
+    let from = identity.from.clone();
+    let (target, contact_user) = (from.uri.clone(), identity.contact_user.clone());
+    SubscriptionConfig {
+        contact: facts.contact.clone(),
+        route: identity.route(facts),
+        transport: identity.transport,
+        credentials: identity.credentials(password).into_iter().collect(),
+        home: identity.home(facts),
+        user_agent: shared.capabilities.user_agent.clone(),
+        ..SubscriptionConfig::new(
+            target,
+            from,
+            contact_user,
+            Event::new(message_summary::PACKAGE),
+        )
+    }
 }
 
 /// The lamps of the settings, with nothing known yet.
@@ -235,17 +263,13 @@ impl SubscriptionsState {
             What::Presence(place) => (lamp(place)?, presence::PACKAGE, presence::CONTENT_TYPE),
             What::Own => return None,
         };
-        let from = identity.from.clone();
-        let contact_user = identity.contact_user.clone();
+        let args = &self.args;
+        let config = config(&args.shared, identity, facts, args.password.as_ref());
         Some(SubscriptionConfig {
-            contact: facts.contact.clone(),
-            route: self.args.identity.route(facts),
-            transport: identity.transport,
+            target,
+            event: Event::new(package),
             accept: vec![kind.to_owned()],
-            credentials: self.credentials(),
-            home: identity.home(facts),
-            user_agent: self.args.shared.capabilities.user_agent.clone(),
-            ..SubscriptionConfig::new(target, from, contact_user, Event::new(package))
+            ..config
         })
     }
 

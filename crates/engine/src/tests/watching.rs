@@ -424,7 +424,7 @@ async fn nobody_can_subscribe_here_and_is_told_what_we_know() {
     assert_eq!(refused.status.code(), 489);
     assert_eq!(
         refused.headers.get(HeaderName::AllowEvents),
-        Some("refer, message-summary, dialog, presence")
+        Some("refer, message-summary, dialog, presence, conference")
     );
     house.close().await;
 }

@@ -52,6 +52,18 @@ pub(super) fn lines(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
         let words = strings::about(subject.reveal());
         all.push((icons::CHAT_TEXT, t.muted, words, None));
     }
+    if let Some(roster) = &d.roster {
+        let who = |member: &model::Member| strings::member(member.who.title(), member.state);
+        let all_of_them = roster.members.iter().map(who);
+        let tip = all_of_them.collect::<Vec<_>>().join("\n");
+        let words = strings::roster(roster);
+        all.push((
+            icons::ARROWS_MERGE,
+            t.muted,
+            words,
+            Some(tip).filter(|tip| !tip.is_empty()),
+        ));
+    }
     if d.auto_answered {
         let words = strings::AUTO_ANSWERED.to_owned();
         all.push((icons::LIGHTNING, t.muted, words, None));
