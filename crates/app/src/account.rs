@@ -56,6 +56,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
             DtmfWord::Inband => DtmfMode::Inband,
         };
     }
+    settings.calls.anonymous = args.anonymous;
     match args.srtp {
         None | Some(SrtpWord::Off) => {}
         Some(SrtpWord::Optional) => settings.srtp = SrtpPolicy::Optional,

@@ -95,6 +95,9 @@ pub(crate) struct AccountArgs {
     /// Media encryption
     #[arg(long, value_name = "POLICY")]
     pub(crate) srtp: Option<SrtpWord>,
+    /// Call without telling who it is
+    #[arg(long)]
+    pub(crate) anonymous: bool,
     /// Codecs in order, e.g. opus,pcmu,pcma
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) codecs: Vec<String>,

@@ -89,6 +89,8 @@ pub struct CallPolicies {
     pub auto_answer: AutoAnswer,
     /// How many calls the account carries before it is busy; 0 is no limit.
     pub most_calls: u16,
+    /// Whether calls do not tell who makes them (RFC 3323).
+    pub anonymous: bool,
 }
 
 impl Default for CallPolicies {
@@ -107,6 +109,7 @@ impl Default for CallPolicies {
             forward_after_s: 20,
             auto_answer: AutoAnswer::Never,
             most_calls: 0,
+            anonymous: false,
         }
     }
 }
@@ -128,6 +131,7 @@ impl fmt::Debug for CallPolicies {
             .field("forward_after_s", &self.forward_after_s)
             .field("auto_answer", &self.auto_answer)
             .field("most_calls", &self.most_calls)
+            .field("anonymous", &self.anonymous)
             .finish()
     }
 }

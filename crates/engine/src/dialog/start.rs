@@ -83,6 +83,11 @@ impl DialogState {
         );
         let outgoing = matches!(args.start, Start::Outgoing { .. });
         policy::configure(&mut config, &args.settings.calls, outgoing);
+        if let Start::Outgoing { target, .. } = &args.start
+            && args.settings.calls.anonymous
+        {
+            hide_ourselves(&mut config, target, &args.facts);
+        }
         if let Start::Incoming { inbound, .. } = &args.start {
             config.trusts_first_hop = details::is_from_server(inbound, &args.identity, &args.facts);
         }
@@ -286,6 +291,20 @@ pub(crate) fn call_config(
     config.extra_headers.clone_from(&identity.headers);
     config.ring_limit = shared.ring_limit.or(config.ring_limit);
     config
+}
+
+/// Makes it a call that does not tell who makes it (RFC 3323 §4.1): neither by its From nor by its Contact, which is
+/// the address of this phone that hides whose it is, where the registrar gave one (RFC 5627 §3.1.2).
+fn hide_ourselves(config: &mut CallConfig, target: &Uri, facts: &AccountFacts) {
+    config.anonymous = true;
+    "anonymous".clone_into(&mut config.contact_user);
+    let lasting = |contact: &Uri| contact.params.has("gr");
+    let plain = facts.contact.clone().filter(|contact| !lasting(contact));
+    let nameless = plain.map(|contact| contact.with_user("anonymous"));
+    config.contact = facts.anonymous_contact.clone().or(nameless);
+    // RFC 3325 §9.2: to our own proxy alone, which tells it to nobody.
+    let to_our_own = !config.route.is_empty() || config.local.uri.host.equivalent(&target.host);
+    config.preferred_identity = to_our_own.then(|| config.local.clone());
 }
 
 /// What every call of ours can do, for Allow, Supported and Accept wherever they are said.

@@ -184,6 +184,47 @@ async fn the_lasting_address_of_the_phone_is_what_calls_tell() {
     house.close().await;
 }
 
+/// RFC 3323 §4.1, RFC 5627 §3.1.2.
+#[tokio::test]
+async fn a_call_that_is_to_name_nobody_tells_an_address_that_hides_whose_it_is() {
+    for (gruu, contact) in [(true, Some("sip:t8jd2@carol.test;gr")), (false, None)] {
+        let registrar = Peer::bind().await;
+        let given = at_server(registrar.local, |s| {
+            s.gruu = true;
+            s.calls.anonymous = true;
+        });
+        let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+        let (register, from) = registrar.request(Method::Register).await;
+        let ours = register.headers.get(HeaderName::Contact).expect("ours");
+        let gruus = ";pub-gruu=\"sip:carol@carol.test;gr=urn:uuid:f81d4fae\";temp-gruu=\"sip:t8jd2@carol.test;gr\"";
+        let granted = format!("Contact: {ours}{}\r\n", if gruu { gruus } else { "" });
+        registrar
+            .send(from, &answer(&register, "200 OK", &granted, ""))
+            .await;
+        house.until_registered(1).await;
+        house.dial("carol", "dan").await;
+        let (invite, _) = registrar.request(Method::Invite).await;
+        let headers = &invite.headers;
+        let told = headers.contact().expect("a Contact").uri;
+        match contact {
+            Some(contact) => assert_eq!(told.to_string(), contact),
+            None => assert_eq!(told.user.as_deref(), Some("anonymous")),
+        }
+        let from = headers.from().expect("a From").uri.to_string();
+        assert_eq!(from, "sip:anonymous@anonymous.invalid");
+        assert_eq!(headers.get(HeaderName::Privacy), Some("id"));
+        let preferred = headers.preferred_identities().expect("for our own proxy");
+        assert_eq!(preferred[0].uri.to_string(), "sip:carol@carol.test");
+        // Nowhere else is there a name.
+        let mut bare = invite.clone();
+        bare.headers.remove(HeaderName::PPreferredIdentity);
+        let text = String::from_utf8_lossy(&bare.to_bytes()).into_owned();
+        let names = text.replace("carol.test", "").matches("carol").count();
+        assert_eq!(names, 0, "{text}");
+        house.close().await;
+    }
+}
+
 #[tokio::test]
 async fn an_address_that_was_set_is_told_in_place_of_the_local_one() {
     let registrar = Peer::bind().await;

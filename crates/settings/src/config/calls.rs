@@ -22,6 +22,7 @@ pub(super) struct FileCalls {
     forward_after_s: u16,
     auto_answer: AutoAnswer,
     most_calls: u16,
+    anonymous: bool,
     #[serde(flatten)]
     pub(super) rest: toml::Table,
 }
@@ -103,6 +104,7 @@ impl From<FileCalls> for CallPolicies {
                 AutoAnswer::Always => model::AutoAnswer::Always,
             },
             most_calls: file.most_calls,
+            anonymous: file.anonymous,
         }
     }
 }
@@ -141,6 +143,7 @@ impl From<CallPolicies> for FileCalls {
                 model::AutoAnswer::Always => AutoAnswer::Always,
             },
             most_calls: policies.most_calls,
+            anonymous: policies.anonymous,
             rest: toml::Table::new(),
         }
     }

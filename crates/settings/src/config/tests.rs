@@ -44,6 +44,7 @@ fn sample() -> Settings {
         forward_after_s: 12,
         auto_answer: model::AutoAnswer::WhenAsked,
         most_calls: 2,
+        anonymous: true,
     };
     tenant
         .accounts
