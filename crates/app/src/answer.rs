@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
+use engine::{CallMedia, EngineConfig};
 use model::{CallId, CallState, CallView, Command, Direction, Event};
 use serde_json::json;
 use tokio::time::sleep_until;
@@ -14,8 +15,14 @@ use crate::session::{Session, call_media, interrupted, runtime};
 
 pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome> {
     let media = call_media(&args.audio, args.echo)?;
+    if args.announce && matches!(media, CallMedia::Devices) {
+        anyhow::bail!(
+            "nobody is heard through a microphone before they pick up: --announce takes --play FILE too"
+        );
+    }
     runtime()?.block_on(async {
-        let mut session = Session::start(common, &args.account, media).await?;
+        let config = EngineConfig { media, announce: args.announce, ..EngineConfig::default() };
+        let mut session = Session::start_with(common, &args.account, config).await?;
         if !session.registered(None).await {
             session.give_up().await;
             return Ok(Outcome::Failed);

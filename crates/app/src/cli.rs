@@ -279,6 +279,9 @@ pub(crate) struct AnswerArgs {
     /// Let it ring so long first
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
     pub(crate) after: Duration,
+    /// Let callers hear what is sent while it still rings; needs --play, --echo or --audio null
+    #[arg(long)]
+    pub(crate) announce: bool,
     /// End after so many calls
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: Option<u32>,

@@ -244,6 +244,8 @@ pub(crate) struct DialogState {
     unseen: bool,
     /// The conference that the peer is the middle of.
     focus: Focus,
+    /// Our answer that the caller has had before anybody took its call.
+    announced: Option<Vec<u8>>,
 }
 
 /// What there is of the call.

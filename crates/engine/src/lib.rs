@@ -152,6 +152,9 @@ pub struct EngineConfig {
     pub media_ports: RangeInclusive<u16>,
     /// How long a call may ring, either way; `None` is the usual three minutes.
     pub ring_limit: Option<Duration>,
+    /// Whether callers hear what each call sends before it is taken: an announcement (183, RFC 3960 §3). Only where
+    /// calls have sound of their own: nobody is heard through a microphone before they pick up.
+    pub announce: bool,
     /// How long a question to a peer ([`Command::SendOptions`]) waits for its answer; `None` is the
     /// usual 32 seconds (RFC 3261 §17.1.2.2, Timer F).
     pub ask_limit: Option<Duration>,
@@ -172,6 +175,7 @@ impl Default for EngineConfig {
             passphrase: None,
             media_ports: MEDIA_PORTS,
             ring_limit: None,
+            announce: false,
             ask_limit: None,
             watch_network: true,
         }
@@ -271,6 +275,7 @@ impl Engine {
             playout: settings.devices.playout.clone(),
         };
         let (devices, _) = Actor::spawn(None, DevicesActor, devices_args.clone()).await?;
+        let announce = config.announce && matches!(config.media, CallMedia::PerCall { .. });
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             pump: pump.clone(),
@@ -286,6 +291,7 @@ impl Engine {
             media_ports: config.media_ports,
             call_media: config.media,
             ring_limit: config.ring_limit,
+            announce,
             ask_limit: config.ask_limit,
             stateless: shared::seed(),
             pacer: Pacer::new(subscriptions::APART),

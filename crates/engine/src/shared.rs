@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) call_media: CallMedia,
     /// How long a call may ring when it is not the usual time.
     pub(crate) ring_limit: Option<Duration>,
+    /// Whether callers hear what a call sends before it is taken.
+    pub(crate) announce: bool,
     /// How long a question to a peer waits for its answer when it is not the usual time.
     pub(crate) ask_limit: Option<Duration>,
     /// What the tags of answers without a transaction are made from, so that they are the same each

@@ -30,7 +30,12 @@ impl DialogState {
         };
         // Ringing for a call that cannot be heard helps nobody: the offer is tried before.
         match media.keep_offer(body) {
-            Ok(()) => self.ring(myself),
+            Ok(()) => {
+                self.ring(myself);
+                if self.shared.announce {
+                    self.announce(myself).await;
+                }
+            }
             Err(error) => {
                 self.note("media", error.to_string());
                 self.refuse(StatusCode::NOT_ACCEPTABLE_HERE);
@@ -66,6 +71,29 @@ impl DialogState {
         self.enter(CallState::Ringing);
         self.update_tones();
         self.wait_for_a_hand(myself);
+    }
+
+    /// The caller hears what the call sends though nobody has taken it (RFC 3960 §3.1): the answer to its offer is in a
+    /// 183, and again in the 200 (RFC 3261 §13.3.1.4). Where that is not possible it goes on ringing.
+    async fn announce(&mut self, myself: &ActorRef<DialogMsg>) {
+        if self.view.state != CallState::Ringing {
+            return;
+        }
+        if let Err(detail) = self.bind_media() {
+            return self.note("media", detail);
+        }
+        let Some(media) = &mut self.media else { return };
+        let Some(Ok(body)) = media.take_offer().map(|offer| media.answer(&offer)) else {
+            return;
+        };
+        self.announced = Some(body.clone());
+        // What comes of one verb goes out before the next.
+        self.drain();
+        if let Phase::Calling(call) = &mut self.phase {
+            let done = call.progress(now(), StatusCode::SESSION_PROGRESS, Some(body));
+            self.after_verb("announce", done);
+        }
+        self.apply_media(myself).await;
     }
 
     pub(super) fn refuse(&mut self, status: StatusCode) {
@@ -237,9 +265,10 @@ impl DialogState {
             return self.finish(Some(failure), Outcome::Failed);
         }
         let Some(media) = &mut self.media else { return };
-        let body = match media.take_offer() {
-            Some(offer) => media.answer(&offer),
-            None => Ok(media.offer()),
+        let body = match (self.announced.take(), media.take_offer()) {
+            (Some(announced), _) => Ok(announced),
+            (None, Some(offer)) => media.answer(&offer),
+            (None, None) => Ok(media.offer()),
         };
         let Phase::Calling(call) = &mut self.phase else {
             return;

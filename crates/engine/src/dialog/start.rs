@@ -119,6 +119,7 @@ impl DialogState {
             media_tries: 0,
             unseen: false,
             focus: Focus::new(asks),
+            announced: None,
             tenant: args.tenant,
             shared: args.shared,
             settings: args.settings,

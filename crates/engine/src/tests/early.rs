@@ -106,3 +106,44 @@ async fn who_wants_no_early_media_hears_the_phone_ring_and_talks_after_the_answe
     until_heard(&desk).await;
     house.close().await;
 }
+
+/// RFC 3261 §13.3.1.4, RFC 3960 §3.1.
+#[tokio::test]
+async fn a_caller_hears_an_announcement_before_its_call_is_taken_and_the_same_answer_again() {
+    let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
+    let at = super::peer::free_addr();
+    settings.register = false;
+    settings.bind = Some(at.to_string());
+    let given = crate::GivenAccount {
+        settings,
+        password: None,
+    };
+    let tenants = vec![super::house::tenant("Solo", vec![given])];
+    let mut house = House::start_with(tenants, tone(), |config| config.announce = true).await;
+    house
+        .until("carol is there", |s| s.accounts.first().map(|_| ()))
+        .await;
+    let peer = Peer::bind().await;
+    let (caller, port) = ears().await;
+    let sdp = SDP.replace("40000", &port.to_string());
+    peer.send(at, &peer.says("INVITE", 1, None, &sdp)).await;
+    let progress = loop {
+        let (message, _) = peer.receive().await.expect("it is announced");
+        if let sip_message::Message::Response(response) = message
+            && response.status.code() == 183
+        {
+            break response;
+        }
+    };
+    until_heard(&caller).await;
+    let call = house.until_ringing().await;
+    house.engine.send(model::Command::AnswerCall { call });
+    let ok = peer.final_response().await;
+    assert_eq!(ok.status.code(), 200);
+    assert_eq!(ok.body, progress.body, "the same answer");
+    let tag = super::peer::to_tag(&ok);
+    peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(call, CallState::Connected).await;
+    until_heard(&caller).await;
+    house.close().await;
+}
