@@ -192,7 +192,7 @@ pub(crate) fn forwarded_by(party: &str, more: usize) -> String {
 
 /// A conference in a line: what it is about and who is in it.
 pub(crate) fn roster(roster: &Roster) -> String {
-    let about = conference
+    let about = roster
         .subject
         .as_ref()
         .map(|subject| format!("Conference “{}”", subject.reveal()));
@@ -204,7 +204,7 @@ pub(crate) fn roster(roster: &Roster) -> String {
         return format!("{title}. {sentence}");
     }
     let count = usize::try_from(roster.count).unwrap_or(usize::MAX);
-    let names: Vec<&str> = conference
+    let names: Vec<&str> = roster
         .members
         .iter()
         .take(4)
