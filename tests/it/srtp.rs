@@ -1,5 +1,5 @@
-//! Encrypted calls with baresip, by keys in the session description (SDES): both directions, each side
-//! asking for it or merely offering it, and what happens when one cannot.
+//! Encrypted calls with baresip, by keys in the session description (SDES) and by a handshake (DTLS): both directions,
+//! each side asking for it or merely offering it, and what happens when one cannot.
 
 use serde_json::{Value, json};
 
@@ -11,23 +11,38 @@ use crate::rig::{ports, seconds, sound, switchboard};
 
 #[test]
 fn it_is_called_and_both_ask_for_encryption() {
-    let suite = we_call("mandatory", "required", "srtp-mand");
-    assert_eq!(suite, "AEAD_AES_256_GCM");
+    let outcome = we_call("mandatory", "required", "srtp-mand");
+    assert_eq!(sdes(&outcome), "AEAD_AES_256_GCM");
 }
 
 #[test]
 fn it_is_called_and_both_offer_encryption_in_one_line() {
-    we_call("optional", "optional", "srtp");
+    sdes(&we_call("optional", "optional", "srtp"));
 }
 
 #[test]
 fn it_calls_and_both_ask_for_encryption() {
-    it_calls("mandatory", "required", "srtp-mand");
+    sdes(&it_calls("mandatory", "required", "srtp-mand"));
 }
 
 #[test]
 fn it_calls_and_offers_encryption_in_one_line() {
-    it_calls("optional", "optional-two-lines", "srtp");
+    sdes(&it_calls("optional", "optional-two-lines", "srtp"));
+}
+
+#[test]
+fn it_is_called_and_a_handshake_makes_the_keys() {
+    handshake(&we_call(
+        "handshake",
+        "required --srtp-keys dtls",
+        "dtls_srtp",
+    ));
+}
+
+#[test]
+fn it_calls_and_a_handshake_makes_the_keys() {
+    // Who offers a handshake gets one, whatever we would have offered.
+    handshake(&it_calls("handshake", "required", "dtls_srtp"));
 }
 
 #[test]
@@ -73,8 +88,8 @@ fn where_encryption_is_optional_a_peer_without_it_is_heard_in_the_clear() {
     check_both(&speech, &heard, &bob);
 }
 
-/// We call, both play speech, both record; answers the suite.
-fn we_call(name: &str, ours: &str, theirs: &str) -> String {
+/// We call, both play speech, both record.
+fn we_call(name: &str, ours: &str, theirs: &str) -> Outcome {
     let folder = Folder::new(&format!("srtp_called_{name}"));
     let speech = sound::speech(&folder, 48_000);
     let setup = Setup {
@@ -93,11 +108,11 @@ fn we_call(name: &str, ours: &str, theirs: &str) -> String {
     let outcome = Program::start(&folder, "alice", "call", &alice, &args).finish(seconds(40));
     outcome.assert_code(0);
     check_both(&speech, &heard, &bob);
-    suite(&outcome)
+    outcome
 }
 
-/// It calls, both play speech, both record; answers the suite.
-fn it_calls(name: &str, ours: &str, theirs: &str) -> String {
+/// It calls, both play speech, both record.
+fn it_calls(name: &str, ours: &str, theirs: &str) -> Outcome {
     let folder = Folder::new(&format!("srtp_calls_{name}"));
     let speech = sound::speech(&folder, 48_000);
     let heard = folder.join("heard.wav");
@@ -124,7 +139,7 @@ fn it_calls(name: &str, ours: &str, theirs: &str) -> String {
     let outcome = alice.finish(SOON);
     outcome.assert_code(0);
     check_both(&speech, &heard, &bob);
-    suite(&outcome)
+    outcome
 }
 
 /// What the program says about the secrecy of its call.
@@ -134,8 +149,16 @@ fn security(outcome: &Outcome) -> Value {
     media["security"].clone()
 }
 
+/// Both directions have keys that nobody could read, though the signalling is plain UDP.
+fn handshake(outcome: &Outcome) {
+    let security = security(outcome);
+    assert_eq!(security["sent"]["by"], "dtls", "{security}");
+    assert_eq!(security["sent"], security["received"]);
+    assert_eq!(security["keys_in_clear"], false);
+}
+
 /// The suite of both directions. The signalling is plain UDP, and that is said.
-fn suite(outcome: &Outcome) -> String {
+fn sdes(outcome: &Outcome) -> String {
     let security = security(outcome);
     assert_eq!(security["sent"]["by"], "sdes", "{security}");
     assert_eq!(security["sent"], security["received"]);

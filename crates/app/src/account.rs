@@ -7,10 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use engine::{GivenAccount, Naming};
-use model::{AccountSettings, DtmfMode, LoginKind, SrtpPolicy, Transport, WatchKind};
+use model::{AccountSettings, DtmfMode, LoginKind, SrtpKeys, SrtpPolicy, Transport, WatchKind};
 use secrecy::SecretString;
 
-use crate::cli::{AccountArgs, DtmfWord, SrtpWord, TransportWord};
+use crate::cli::{AccountArgs, DtmfWord, SrtpKeysWord, SrtpWord, TransportWord};
 
 /// The account that the arguments give in place, if they do.
 pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> {
@@ -62,6 +62,9 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         Some(SrtpWord::Optional) => settings.srtp = SrtpPolicy::Optional,
         Some(SrtpWord::OptionalTwoLines) => settings.srtp = SrtpPolicy::OptionalTwoLines,
         Some(SrtpWord::Required) => settings.srtp = SrtpPolicy::Required,
+    }
+    if args.srtp_keys == Some(SrtpKeysWord::Dtls) {
+        settings.srtp_keys = SrtpKeys::Dtls;
     }
     engine::check_account(&settings)?;
     let password = match &args.password_env {

@@ -98,6 +98,9 @@ pub(crate) struct AccountArgs {
     /// Call without telling who it is
     #[arg(long)]
     pub(crate) anonymous: bool,
+    /// Where the keys for it come from
+    #[arg(long, value_name = "KIND", requires = "srtp")]
+    pub(crate) srtp_keys: Option<SrtpKeysWord>,
     /// Codecs in order, e.g. opus,pcmu,pcma
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) codecs: Vec<String>,
@@ -171,6 +174,15 @@ pub(crate) enum SrtpWord {
     Optional,
     OptionalTwoLines,
     Required,
+}
+
+/// `--srtp-keys`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SrtpKeysWord {
+    /// The session description
+    Sdes,
+    /// A handshake on the media's own path
+    Dtls,
 }
 
 /// `--dtmf`

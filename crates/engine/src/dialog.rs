@@ -131,6 +131,8 @@ pub(crate) enum DialogMsg {
     MediaFlows(SocketAddr),
     /// Media stopped coming, or came back.
     MediaSilent(bool),
+    /// What the handshake for the keys came to.
+    MediaSecured(Result<dtls::Profile, dtls::Failure>),
     /// Something else that the pump noticed.
     MediaNews(String),
     /// The last second's figures.
@@ -327,6 +329,7 @@ impl Actor for DialogActor {
                 state.publish();
             }
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
+            DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
             DialogMsg::MediaNews(news) => state.note("media", news),
             // A report that was under way when the stream was closed is older than the last figures.
             DialogMsg::Stats(stats) => {

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     /// `urn:uuid:…`, the same for all registrations of this installation (RFC 5626 §4.1).
     pub(crate) instance_id: String,
     pub(crate) cname: String,
+    /// What is shown in the handshakes of encrypted media, another one at each start; none where it could not be made.
+    pub(crate) certificate: Option<dtls::Certificate>,
     pub(crate) naming: Naming,
     pub(crate) failover: Failover,
     pub(crate) trace_dir: Option<PathBuf>,
@@ -58,6 +60,13 @@ pub(crate) struct Shared {
     pub(crate) messages: AtomicU64,
     /// Set when the root has ended as it should.
     pub(crate) left: AtomicBool,
+}
+
+/// A certificate for handshakes. Without one the calls that want it are refused with a word, and all others go on.
+pub(crate) fn certificate() -> Option<dtls::Certificate> {
+    dtls::Certificate::generate()
+        .inspect_err(|error| tracing::error!(%error, "encrypted media"))
+        .ok()
 }
 
 /// Keeps apart what would begin together: each asks for its turn and hears how long to wait.

@@ -110,6 +110,8 @@ impl StreamState {
             let message = match event {
                 StreamEvent::Dtmf { digit, duration } => DialogMsg::DigitHeard { digit, duration },
                 StreamEvent::FirstPacket { from } => DialogMsg::MediaFlows(from),
+                StreamEvent::Secured(profile) => DialogMsg::MediaSecured(Ok(profile)),
+                StreamEvent::NotSecured(failure) => DialogMsg::MediaSecured(Err(failure)),
                 other => DialogMsg::MediaNews(format!("{other:?}")),
             };
             let _ = self.args.dialog.cast(message);

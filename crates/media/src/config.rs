@@ -53,6 +53,16 @@ pub struct Security {
     pub receive_mki: Vec<u8>,
 }
 
+/// A handshake on the stream's own path that makes the keys of an encrypted stream (RFC 5764). Until it is done
+/// nothing is sent and nothing is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dtls {
+    /// What we show.
+    pub certificate: dtls::Certificate,
+    /// Who the other side has to be.
+    pub peer: dtls::Peer,
+}
+
 /// What offer and answer decide, and what a re-INVITE may change. Given whole each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamParameters {
@@ -76,6 +86,10 @@ pub struct StreamParameters {
     /// With keys everything is sent encrypted, and what comes and is not is dropped. A key that stays the
     /// same goes on; another one takes over with the next packet.
     pub security: Option<Security>,
+    /// With this the keys come from a handshake, and `security` is not looked at. The same one again goes on with its
+    /// keys; another one begins anew. Reports need [`rtcp_mux`](Self::rtcp_mux) then: the other port would need a
+    /// handshake of its own (RFC 5764 §4.2).
+    pub dtls: Option<Dtls>,
 }
 
 impl StreamParameters {
@@ -92,6 +106,7 @@ impl StreamParameters {
             send: true,
             receive: true,
             security: None,
+            dtls: None,
         }
     }
 }
@@ -198,6 +213,10 @@ pub enum StreamEvent {
         /// Where media goes now.
         actual: SocketAddr,
     },
+    /// A handshake made keys with the right peer: from here on there is sound.
+    Secured(dtls::Profile),
+    /// A handshake came to nothing: there will be no sound.
+    NotSecured(dtls::Failure),
     /// The stream met a fault and is dead; the others are not.
     Failed,
 }

@@ -12,10 +12,11 @@ use codecs::{CodecError, CodecKind, Decoder, Encoder, EncoderOptions};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
-use crate::config::{Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters};
+use crate::config::{Dtls, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters};
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
+use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Writing, record};
@@ -67,17 +68,21 @@ pub enum MediaError {
 }
 
 struct Shared {
-    commands: Mutex<Producer<Command>>,
+    commands: Arc<Mutex<Producer<Command>>>,
+    orders: Arc<Mutex<Vec<Order>>>,
+    next_handshake: AtomicU64,
     common: Arc<Common>,
     arriving: Arc<Mutex<Vec<Writing>>>,
     next_id: AtomicU64,
     threads: Mutex<Option<Threads>>,
     pump: Option<std::thread::Thread>,
     aside: Option<std::thread::Thread>,
+    keeper: Option<std::thread::Thread>,
 }
 
 struct Threads {
     pump: JoinHandle<()>,
+    keeper: JoinHandle<()>,
     aside: JoinHandle<()>,
 }
 
@@ -92,6 +97,30 @@ impl Shared {
         if let Some(pump) = &self.pump {
             pump.unpark();
         }
+    }
+
+    fn order(&self, order: Order) {
+        lock(&self.orders).push(order);
+        self.wake_keeper();
+    }
+
+    fn wake_keeper(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.unpark();
+        }
+    }
+
+    /// Has the handshake of this number done for a stream.
+    fn begin_handshake(&self, stream: u64, number: u64, parameters: &StreamParameters) {
+        let Some(dtls) = parameters.dtls.clone() else {
+            return;
+        };
+        self.order(Order::Begin {
+            stream,
+            number,
+            dtls: Box::new(dtls),
+            remote: parameters.remote,
+        });
     }
 
     fn output(&self, sink: &Sink, rate_hz: u32) -> Result<Output, MediaError> {
@@ -123,6 +152,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.common.shutdown.store(true, Relaxed);
         self.wake();
+        self.wake_keeper();
     }
 }
 
@@ -134,8 +164,8 @@ pub struct PumpHandle {
 }
 
 impl PumpHandle {
-    /// Starts the thread "media", and "media-aside" that writes and frees for it. Both sleep until there is
-    /// something to do.
+    /// Starts the thread "media", "media-aside" that writes and frees for it, and "media-keys" for handshakes. They
+    /// sleep until there is something to do.
     ///
     /// # Errors
     /// The system gives no threads.
@@ -154,11 +184,29 @@ impl PumpHandle {
             .spawn(move || aside.run())
             .map_err(MediaError::Thread)?;
         let aside_thread = aside.thread().clone();
+        let commands = Arc::new(Mutex::new(commands));
+        let orders = Arc::new(Mutex::new(Vec::new()));
+        let (letters, letters_out) = RingBuffer::new(LETTERS);
+        let keeper = Keeper::new(letters_out, Arc::clone(&orders), Arc::clone(&commands));
+        let (for_keeper, pump_thread) = std::sync::mpsc::channel();
+        let keepers = Arc::clone(&common);
+        let keeper = std::thread::Builder::new()
+            .name("media-keys".to_owned())
+            .spawn(move || {
+                // Without a pump there is nothing to keep keys for.
+                if let Ok(pump) = pump_thread.recv() {
+                    keeper.run(&keepers, pump);
+                }
+            })
+            .map_err(MediaError::Thread)?;
+        let keeper_thread = keeper.thread().clone();
         let pump = Pump::new(
             commands_out,
             trash,
             Arc::clone(&common),
             Some(aside_thread.clone()),
+            Post::new(letters, Some(keeper_thread.clone())),
+            None,
         );
         let waker = aside_thread.clone();
         let pump = std::thread::Builder::new()
@@ -169,15 +217,24 @@ impl PumpHandle {
                 waker.unpark();
             })
             .map_err(MediaError::Thread)?;
+        // It waits for this, so it is there.
+        let _ = for_keeper.send(pump.thread().clone());
         Ok(Self {
             shared: Arc::new(Shared {
-                commands: Mutex::new(commands),
+                commands,
+                orders,
+                next_handshake: AtomicU64::new(1),
                 common,
                 arriving,
                 next_id: AtomicU64::new(1),
                 pump: Some(pump.thread().clone()),
                 aside: Some(aside_thread),
-                threads: Mutex::new(Some(Threads { pump, aside })),
+                keeper: Some(keeper_thread),
+                threads: Mutex::new(Some(Threads {
+                    pump,
+                    keeper,
+                    aside,
+                })),
             }),
         })
     }
@@ -194,15 +251,29 @@ impl PumpHandle {
             arriving: Arc::clone(&arriving),
             writings: Vec::new(),
         };
-        let pump = Pump::new(commands_out, trash, Arc::clone(&common), None);
+        let commands = Arc::new(Mutex::new(commands));
+        let orders = Arc::new(Mutex::new(Vec::new()));
+        let (letters, letters_out) = RingBuffer::new(LETTERS);
+        let keeper = Keeper::new(letters_out, Arc::clone(&orders), Arc::clone(&commands));
+        let pump = Pump::new(
+            commands_out,
+            trash,
+            Arc::clone(&common),
+            None,
+            Post::new(letters, None),
+            Some(keeper),
+        );
         let shared = Shared {
-            commands: Mutex::new(commands),
+            commands,
+            orders,
+            next_handshake: AtomicU64::new(1),
             common,
             arriving,
             next_id: AtomicU64::new(1),
             threads: Mutex::new(None),
             pump: None,
             aside: None,
+            keeper: None,
         };
         let handle = Self {
             shared: Arc::new(shared),
@@ -215,11 +286,13 @@ impl PumpHandle {
     pub fn shutdown(&self) {
         self.shared.common.shutdown.store(true, Relaxed);
         self.shared.wake();
+        self.shared.wake_keeper();
         let Some(threads) = lock(&self.shared.threads).take() else {
             return;
         };
         // A thread that has panicked has nothing more to wait for.
         let _ = threads.pump.join();
+        let _ = threads.keeper.join();
         threads.aside.thread().unpark();
         let _ = threads.aside.join();
     }
@@ -253,12 +326,19 @@ impl PumpHandle {
         );
         let source = Prepared::new(&config.source, kind);
         let security = config.parameters.security.clone();
+        let dtls = config.parameters.dtls.clone();
+        let handshake = self.shared.next_handshake.fetch_add(1, Relaxed);
         let mut shield = Shield::default();
-        shield.change(&mut Renewal::new(None, security.as_ref())?);
+        let mut renewal = match &dtls {
+            Some(_) => Renewal::close(),
+            None => Renewal::new(None, security.as_ref())?,
+        };
+        shield.change(&mut renewal);
         let stream = Stream {
             id,
             wire,
             shield,
+            handshake,
             send: SendPath::new(
                 sender,
                 encoder,
@@ -288,7 +368,9 @@ impl PumpHandle {
             #[cfg(test)]
             fault: false,
         };
+        let parameters = stream.parameters.clone();
         self.shared.command(Command::Add(Box::new(stream)))?;
+        self.shared.begin_handshake(id, handshake, &parameters);
         Ok(StreamHandle {
             shared: Arc::clone(&self.shared),
             id,
@@ -300,6 +382,8 @@ impl PumpHandle {
                 encoder: config.encoder,
                 source: config.source,
                 security,
+                dtls,
+                handshake,
             }),
         })
     }
@@ -395,6 +479,9 @@ struct Last {
     encoder: EncoderOptions,
     source: Source,
     security: Option<Security>,
+    dtls: Option<Dtls>,
+    /// The number of the handshake whose keys count.
+    handshake: u64,
 }
 
 impl StreamHandle {
@@ -414,16 +501,38 @@ impl StreamHandle {
                 source: Prepared::new(&last.source, kind),
             })
         };
-        let security = parameters.security.clone();
-        let renewal = Renewal::new(last.security.as_ref(), security.as_ref())?;
+        let (security, dtls) = (parameters.security.clone(), parameters.dtls.clone());
+        let renewal = match (&last.dtls, &dtls) {
+            (before, Some(_)) if *before == dtls => Renewal::default(),
+            (_, Some(_)) => Renewal::close(),
+            (Some(_), None) => Renewal::after_handshake(security.as_ref())?,
+            (None, None) => Renewal::new(last.security.as_ref(), security.as_ref())?,
+        };
+        let begins = dtls.is_some() && dtls != last.dtls;
+        let handshake = if begins {
+            self.shared.next_handshake.fetch_add(1, Relaxed)
+        } else {
+            last.handshake
+        };
         let change = Box::new(Change {
-            parameters,
+            parameters: parameters.clone(),
             parts,
             renewal,
+            handshake,
         });
         self.shared.command(Command::Change(self.id, change))?;
+        if begins {
+            self.shared.begin_handshake(self.id, handshake, &parameters);
+        } else if dtls.is_none() && last.dtls.is_some() {
+            self.shared.order(Order::End { stream: self.id });
+        } else if let (Some(_), Some(remote)) = (&dtls, parameters.remote) {
+            let stream = self.id;
+            self.shared.order(Order::Remote { stream, remote });
+        }
         last.kind = kind;
         last.security = security;
+        last.dtls = dtls;
+        last.handshake = handshake;
         Ok(())
     }
 
@@ -506,6 +615,9 @@ impl Drop for StreamHandle {
     fn drop(&mut self) {
         self.wishes.removed.store(true, Relaxed);
         self.shared.wake();
+        if lock(&self.last).dtls.is_some() {
+            self.shared.order(Order::End { stream: self.id });
+        }
     }
 }
 

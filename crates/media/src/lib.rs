@@ -30,6 +30,7 @@ mod receive;
 mod room;
 mod send;
 
+mod keeper;
 mod peer;
 mod shield;
 pub mod socket;
@@ -42,7 +43,8 @@ pub mod resample;
 mod tone;
 
 pub use config::{
-    Codec, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters, TelephoneEvent,
+    Codec, Dtls, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
+    TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};

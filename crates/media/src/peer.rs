@@ -106,6 +106,19 @@ impl Peer {
         true
     }
 
+    /// The right one has proved to be there. True when the target has changed by it.
+    pub(crate) fn confirm(&mut self, now: Instant, from: SocketAddr) -> bool {
+        let from = canonical(from);
+        self.candidate = None;
+        if self.announced == Some(from) {
+            self.announced_heard = Some(now);
+            return self.moved.take().is_some();
+        }
+        let before = self.target();
+        self.moved = Some((from, now));
+        before != Some(from)
+    }
+
     pub(crate) fn announced(&self) -> Option<SocketAddr> {
         self.announced
     }

@@ -1,5 +1,6 @@
 //! The pump: all streams, the devices' rings and the local tone, 10 ms at a time.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,6 +12,7 @@ use rtrb::{Consumer, Producer};
 
 use crate::counters::{Fraction, PumpCounters};
 use crate::device::{Capture, Playout};
+use crate::keeper::{Keeper, Outcome, Post};
 use crate::send::{Microphone, Prepared};
 use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
@@ -35,6 +37,9 @@ pub(crate) enum Command {
     Output(u64, Output),
     Press(u64, char, Duration),
     Wire(u64, Wire),
+    /// A datagram of a handshake.
+    Send(u64, Box<[u8]>, SocketAddr),
+    Secured(Box<Outcome>),
     Capture(Option<Capture>),
     Playout(Option<Playout>),
     Tone(Option<Tone>),
@@ -48,6 +53,8 @@ pub(crate) enum Trash {
     Source(Prepared),
     Output(Output),
     Wire(Wire),
+    Sent(Box<[u8]>),
+    Secured(Box<Outcome>),
     Capture(Capture),
     Playout(Playout),
 }
@@ -89,6 +96,8 @@ pub struct Pump {
     scratch: Scratch,
     common: Arc<Common>,
     aside: Option<Thread>,
+    /// There where it has no thread of its own.
+    keeper: Option<Keeper>,
     littered: bool,
     playout_volume: f32,
 }
@@ -99,6 +108,8 @@ impl Pump {
         trash: Producer<Trash>,
         common: Arc<Common>,
         aside: Option<Thread>,
+        post: Post,
+        keeper: Option<Keeper>,
     ) -> Self {
         Self {
             commands,
@@ -109,9 +120,10 @@ impl Pump {
             capture: None,
             playout: None,
             tone: None,
-            scratch: Scratch::new(),
+            scratch: Scratch::new(post),
             common,
             aside,
+            keeper,
             littered: false,
             playout_volume: 1.0,
         }
@@ -138,6 +150,10 @@ impl Pump {
         }
         self.end_frame();
         self.tidy();
+        self.scratch.post.send_off();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.step(now);
+        }
         self.common.counters.ticks.add(1);
     }
 
@@ -192,6 +208,20 @@ impl Pump {
                     std::mem::swap(&mut stream.wire, &mut wire);
                 }
                 self.discard(Trash::Wire(wire));
+            }
+            Command::Send(id, datagram, to) => {
+                if let Some(stream) = self.stream(id)
+                    && !stream.wire.send(&datagram, to)
+                {
+                    stream.counters.send_errors.add(1);
+                }
+                self.discard(Trash::Sent(datagram));
+            }
+            Command::Secured(mut outcome) => {
+                if let Some(stream) = self.stream(outcome.stream) {
+                    stream.secure(now, &mut outcome);
+                }
+                self.discard(Trash::Secured(outcome));
             }
             Command::Press(id, digit, duration) => {
                 if let Some(stream) = self.stream(id) {

@@ -155,13 +155,24 @@ impl ReceivePath {
             self.counters.actual.set(Some(from));
         }
         if self.peer.on_accepted(now, from) {
-            self.tell_addresses();
-            if let Some(actual) = self.peer.target() {
-                let announced = self.peer.announced();
-                let _ = self
-                    .events
-                    .push(StreamEvent::PeerMoved { announced, actual });
-            }
+            self.on_moved();
+        }
+    }
+
+    /// The peer has proved who it is, and speaks from there.
+    pub(crate) fn confirm(&mut self, now: Instant, from: SocketAddr) {
+        if self.peer.confirm(now, from) {
+            self.on_moved();
+        }
+    }
+
+    fn on_moved(&mut self) {
+        self.tell_addresses();
+        if let Some(actual) = self.peer.target() {
+            let announced = self.peer.announced();
+            let _ = self
+                .events
+                .push(StreamEvent::PeerMoved { announced, actual });
         }
     }
 

@@ -11,6 +11,8 @@ use crate::counters::StreamCounters;
 pub(crate) struct Shield {
     protector: Option<Box<Protector>>,
     unprotector: Option<Box<Unprotector>>,
+    /// Keys are to come: without them nothing passes.
+    guarded: bool,
 }
 
 /// What a negotiation changes about it. `None` leaves a direction as it is: a key that stays must go on with
@@ -20,6 +22,7 @@ pub(crate) struct Shield {
 pub(crate) struct Renewal {
     send: Option<Option<Box<Protector>>>,
     receive: Option<Option<Box<Unprotector>>>,
+    guarded: Option<bool>,
 }
 
 /// The suite's key cannot be used; `media` makes keys from checked ones, so only the name of a key remains.
@@ -48,6 +51,30 @@ impl Renewal {
         }
         Ok(renewal)
     }
+
+    /// New keys for both directions.
+    pub(crate) fn fresh(security: &Security) -> Result<Self, UnusableKey> {
+        Self::new(None, Some(security))
+    }
+
+    /// No keys, and nothing passes until there are: a handshake begins.
+    pub(crate) fn close() -> Self {
+        Self {
+            send: Some(None),
+            receive: Some(None),
+            guarded: Some(true),
+        }
+    }
+
+    /// The end of a handshake's keys, before others or none.
+    pub(crate) fn after_handshake(security: Option<&Security>) -> Result<Self, UnusableKey> {
+        let fresh = security.map_or_else(|| Ok(Self::default()), Self::fresh)?;
+        Ok(Self {
+            send: fresh.send.or(Some(None)),
+            receive: fresh.receive.or(Some(None)),
+            guarded: Some(false),
+        })
+    }
 }
 
 impl Shield {
@@ -59,6 +86,7 @@ impl Shield {
             }
             std::mem::swap(new, &mut self.protector);
         }
+        self.guarded = renewal.guarded.unwrap_or(self.guarded);
         if let Some(new) = &mut renewal.receive {
             if let (Some(new), Some(old)) = (&mut *new, &self.unprotector) {
                 new.follow(old);
@@ -67,16 +95,21 @@ impl Shield {
         }
     }
 
+    /// Whether keys are to come and are not there.
+    pub(crate) fn waits(&self) -> bool {
+        self.guarded && self.protector.is_none()
+    }
+
     /// Protects an RTP packet; false when it must not be sent.
     pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
         let sealed = self.protector.as_mut().map(|p| p.protect_rtp(packet));
-        sealed.is_none_or(|sealed| sealed.is_ok())
+        sealed.map_or(!self.guarded, |sealed| sealed.is_ok())
     }
 
     /// Protects an RTCP compound; false when it must not be sent.
     pub(crate) fn seal_control(&mut self, packet: &mut Vec<u8>) -> bool {
         let sealed = self.protector.as_mut().map(|p| p.protect_rtcp(packet));
-        sealed.is_none_or(|sealed| sealed.is_ok())
+        sealed.map_or(!self.guarded, |sealed| sealed.is_ok())
     }
 
     /// The RTP packet in a datagram; none when it is not to be used, which is counted.
@@ -86,7 +119,7 @@ impl Shield {
         counters: &StreamCounters,
     ) -> Option<&'a [u8]> {
         match &mut self.unprotector {
-            None => Some(datagram),
+            None => (!self.guarded).then_some(datagram),
             Some(unprotector) => {
                 let length = unprotector.unprotect_rtp(datagram);
                 opened(datagram, length, counters)
@@ -101,7 +134,7 @@ impl Shield {
         counters: &StreamCounters,
     ) -> Option<&'a [u8]> {
         match &mut self.unprotector {
-            None => Some(datagram),
+            None => (!self.guarded).then_some(datagram),
             Some(unprotector) => {
                 let length = unprotector.unprotect_rtcp(datagram);
                 opened(datagram, length, counters)

@@ -11,6 +11,7 @@ use crate::FRAME_SAMPLES;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::control::Control;
 use crate::counters::{StreamCounters, Wishes};
+use crate::keeper::{Outcome, Post, Secured};
 use crate::receive::ReceivePath;
 use crate::record::Recorder;
 use crate::resample::ToDevice;
@@ -44,6 +45,8 @@ pub(crate) struct Change {
     pub(crate) parts: Option<Parts>,
     /// The same with keys that are others.
     pub(crate) renewal: Renewal,
+    /// The number of the handshake whose keys count.
+    pub(crate) handshake: u64,
 }
 
 /// What belongs to one codec.
@@ -59,11 +62,13 @@ pub(crate) struct Scratch {
     pub(crate) packet: Vec<u8>,
     pub(crate) mix: [f32; FRAME_SAMPLES],
     pub(crate) rooms: Rooms,
+    pub(crate) post: Post,
 }
 
 impl Scratch {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(post: Post) -> Self {
         Self {
+            post,
             datagram: Box::new([0; LONGEST_DATAGRAM]),
             packet: Vec::with_capacity(LONGEST_PACKET),
             mix: [0.0; FRAME_SAMPLES],
@@ -100,6 +105,8 @@ pub(crate) struct Stream {
     pub(crate) id: u64,
     pub(crate) wire: Wire,
     pub(crate) shield: Shield,
+    /// The number of the handshake whose keys count.
+    pub(crate) handshake: u64,
     pub(crate) parameters: StreamParameters,
     pub(crate) send: SendPath,
     pub(crate) receive: ReceivePath,
@@ -129,7 +136,7 @@ impl Stream {
     pub(crate) fn hear(&mut self, now: Instant, ntp: u64, scratch: &mut Scratch) {
         #[cfg(test)]
         assert!(!self.fault, "a fault that a test wished for");
-        self.take_datagrams(now, ntp, &mut scratch.datagram[..]);
+        self.take_datagrams(now, ntp, &mut scratch.datagram[..], &mut scratch.post);
         self.heard.room = None;
         self.heard.count = self.receive.decoder.kind().frame_samples(10);
         let count = self.heard.count;
@@ -160,8 +167,11 @@ impl Stream {
         }
     }
 
-    fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8]) {
+    fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8], post: &mut Post) {
+        let reports = self.may_report();
         let Self {
+            id,
+            parameters,
             wire,
             shield,
             receive,
@@ -184,15 +194,21 @@ impl Stream {
             }
         };
         wire.receive(buffer, |datagram, from| {
-            // RFC 7983 §7: STUN, DTLS and TURN have first bytes that are neither; they are counted as dropped.
+            // RFC 7983 §7: STUN and TURN have first bytes that are none of these; they are counted as dropped.
             if rtp::looks_like_rtcp(datagram) {
                 take_control(receive, shield, datagram, from);
+            } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
+                if !post.put(*id, from, datagram) {
+                    counters.dropped.add(1);
+                }
             } else {
                 receive.take(now, datagram, from, shield);
             }
         });
         wire.receive_control(buffer, |datagram, from| {
-            take_control(receive, shield, datagram, from);
+            if reports {
+                take_control(receive, shield, datagram, from);
+            }
         });
         if let Some(loss) = self.control.take_loss() {
             let percent = (loss * 100.0).clamp(0.0, 100.0) as u8;
@@ -248,7 +264,8 @@ impl Stream {
         packet: &mut Vec<u8>,
     ) {
         let target = self.receive.peer.target();
-        let Some(target) = target.filter(|to| self.parameters.send && is_reachable(*to)) else {
+        let sends = self.parameters.send && !self.shield.waits();
+        let Some(target) = target.filter(|to| sends && is_reachable(*to)) else {
             self.send.rest();
             self.counters.send_level.set(0.0);
             return;
@@ -311,6 +328,9 @@ impl Stream {
     /// the announced address proved wrong, else to the announced one.
     fn control_target(&self) -> Option<SocketAddr> {
         let target = self.receive.peer.target()?;
+        if !self.may_report() {
+            return None;
+        }
         let control = if self.parameters.rtcp_mux || !self.wire.has_control() {
             target
         } else if self.receive.peer.moved().is_some() {
@@ -327,6 +347,31 @@ impl Stream {
         Some(control).filter(|to| is_reachable(*to))
     }
 
+    /// A port for reports alone would need a handshake of its own (RFC 5764 §4.2).
+    fn may_report(&self) -> bool {
+        self.parameters.dtls.is_none() || self.parameters.rtcp_mux
+    }
+
+    /// What a handshake came to. What is no longer needed goes back in it.
+    pub(crate) fn secure(&mut self, now: Instant, outcome: &mut Outcome) {
+        if outcome.number != self.handshake {
+            return;
+        }
+        let event = match &mut outcome.result {
+            Ok(Secured {
+                renewal,
+                profile,
+                remote,
+            }) => {
+                self.shield.change(renewal);
+                self.receive.confirm(now, *remote);
+                StreamEvent::Secured(*profile)
+            }
+            Err(failure) => StreamEvent::NotSecured(*failure),
+        };
+        let _ = self.receive.events.push(event);
+    }
+
     /// Follows a negotiation. What is no longer needed goes back in `change`.
     pub(crate) fn change(&mut self, now: Instant, change: &mut Change) {
         if let Some(parts) = &mut change.parts {
@@ -335,6 +380,7 @@ impl Stream {
             std::mem::swap(&mut parts.source, &mut self.send.source);
         }
         self.shield.change(&mut change.renewal);
+        self.handshake = change.handshake;
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);

@@ -57,6 +57,18 @@ pub enum SrtpPolicy {
     Required,
 }
 
+/// Where the keys of encrypted media come from when we call. A handshake that a caller offers is taken in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SrtpKeys {
+    /// From the session description (SDES, RFC 4568): readable for every server on the way.
+    #[default]
+    Sdes,
+    /// From a handshake on the media's own path (DTLS-SRTP, RFC 5763): readable for nobody. Where encryption is
+    /// required nothing else is taken.
+    Dtls,
+}
+
 /// How digits typed in a call reach the peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,6 +146,8 @@ pub struct AccountSettings {
     pub expires_s: u32,
     /// Media encryption.
     pub srtp: SrtpPolicy,
+    /// Where its keys come from.
+    pub srtp_keys: SrtpKeys,
     /// Codecs in order of preference, by their lower-case names (`opus`, `g722`, `pcmu`,
     /// `pcma`).
     pub codecs: Vec<String>,
@@ -198,6 +212,7 @@ impl fmt::Debug for AccountSettings {
             .field("register", &self.register)
             .field("expires_s", &self.expires_s)
             .field("srtp", &self.srtp)
+            .field("srtp_keys", &self.srtp_keys)
             .field("codecs", &self.codecs)
             .field("dtmf", &self.dtmf)
             .field("headers", &self.headers.len())

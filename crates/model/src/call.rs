@@ -85,6 +85,12 @@ pub enum Protection {
         /// Cipher and authentication by their registered name, e.g. `AES_CM_128_HMAC_SHA1_80`.
         suite: String,
     },
+    /// SRTP with a key that a handshake on the media's own path made, with the peer whose fingerprint the session
+    /// description has (DTLS-SRTP, RFC 5763).
+    Dtls {
+        /// Cipher and authentication by their registered name, e.g. `SRTP_AEAD_AES_256_GCM`.
+        suite: String,
+    },
 }
 
 /// What is true about the secrecy of a call's media, and nothing more.

@@ -98,6 +98,11 @@ pub enum FailureKind {
         /// Why not.
         detail: String,
     },
+    /// The keys for encrypted media could not be agreed on with the right peer; nothing went out in the clear.
+    NotSecured {
+        /// Why not.
+        detail: String,
+    },
     /// A server answered with something that cannot be followed.
     BadAnswer {
         /// What.
@@ -298,6 +303,11 @@ fn words(failure: &Failure) -> Words {
             "No sound",
             &format!("The call was ended, since it could not be heard: {detail}."),
             "Look at the sound devices; end other calls, then call again.",
+        ),
+        FailureKind::NotSecured { detail } => of(
+            "Not secured",
+            &format!("The call was ended before a word was said: {detail}."),
+            "Call again. If it stays like this, somebody may stand between you, or their encryption is another.",
         ),
         FailureKind::BadAnswer { detail } => of(
             "Server\u{2019}s answer cannot be used",

@@ -30,7 +30,7 @@ mod watch;
 
 pub use account::{
     AccountSettings, AccountView, BindingView, DtmfMode, FlowView, LoginKind, RegistrationMark,
-    RegistrationState, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
+    RegistrationState, SrtpKeys, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
 };
 pub use call::{
     CallState, CallView, Direction, HistoryEntry, MediaSecurity, Outcome, Party, Protection,

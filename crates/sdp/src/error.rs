@@ -47,6 +47,11 @@ pub enum SdpError {
     #[error("the answer's a=crypto does not belong to any that we offered")]
     StrangeCrypto,
 
+    /// The answer takes the handshake for the keys and leaves open with whom or who begins it: it has no fingerprint
+    /// that proves anything, or `a=setup:holdconn`.
+    #[error("the answer's a=fingerprint or a=setup cannot be used")]
+    StrangeHandshake,
+
     /// An offer came while ours is unanswered: glare (RFC 3264 §4, answered by 491).
     #[error("an offer came while ours waits for its answer")]
     OfferPending,

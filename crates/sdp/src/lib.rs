@@ -11,6 +11,7 @@ mod description;
 mod description_tests;
 mod direction;
 mod error;
+mod fingerprint;
 mod media;
 mod negotiator;
 mod repair;
@@ -20,5 +21,6 @@ pub use crypto::{CryptoAttribute, CryptoKey, CryptoSuite, Encryption, KeySeed, N
 pub use description::{SessionDescription, summary};
 pub use direction::Direction;
 pub use error::SdpError;
+pub use fingerprint::{DtlsRole, Fingerprint, FingerprintHash, NegotiatedDtls, Setup};
 pub use media::{MediaView, OpusParameters, Protocol};
 pub use negotiator::{LocalMedia, Negotiated, NegotiatedCodec, NegotiatedEvents, Negotiator};

@@ -8,6 +8,18 @@ use crate::codec::FormatMap;
 use crate::crypto::{self, CryptoAttribute};
 use crate::direction::Direction;
 use crate::error::SdpError;
+use crate::fingerprint::{self, Fingerprint, Setup};
+
+/// The values of the attributes of one name.
+fn values<'a>(
+    attributes: &'a [Attribute],
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let named = attributes
+        .iter()
+        .filter(move |a| a.attribute.eq_ignore_ascii_case(name));
+    named.filter_map(|a| a.value.as_deref())
+}
 
 /// The transport profile of a media line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +66,17 @@ impl Protocol {
             return false;
         };
         ["RTP/SAVP", "RTP/SAVPF"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it is RTP with keys by a DTLS handshake (RFC 5764 §8), which we speak.
+    #[must_use]
+    pub fn is_dtls(&self) -> bool {
+        let Self::Secure(name) = self else {
+            return false;
+        };
+        ["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"]
             .iter()
             .any(|known| known.eq_ignore_ascii_case(name))
     }
@@ -262,9 +285,35 @@ impl<'a> MediaView<'a> {
     }
 
     fn crypto_values(&self) -> impl Iterator<Item = &'a str> {
-        let attributes = self.media.attributes.iter();
-        let named = attributes.filter(|a| a.attribute.eq_ignore_ascii_case("crypto"));
-        named.filter_map(|a| a.value.as_deref())
+        values(&self.media.attributes, "crypto")
+    }
+
+    /// The usable fingerprints of its author's certificates: the line's own go before the session's
+    /// (RFC 8122 §5).
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        let own = values(&self.media.attributes, "fingerprint");
+        let found = fingerprint::fingerprints(own);
+        if !found.is_empty() || self.attribute("fingerprint").is_some() {
+            return found;
+        }
+        fingerprint::fingerprints(values(&self.session.attributes, "fingerprint"))
+    }
+
+    /// Whether it has any fingerprint, usable or not.
+    #[must_use]
+    pub fn has_fingerprint(&self) -> bool {
+        let both = [&self.media.attributes, &self.session.attributes];
+        both.into_iter()
+            .any(|attributes| values(attributes, "fingerprint").next().is_some())
+    }
+
+    /// Who begins the handshake; the line's own word goes before the session's.
+    #[must_use]
+    pub fn setup(&self) -> Option<Setup> {
+        let own = values(&self.media.attributes, "setup").next();
+        let of_session = || values(&self.session.attributes, "setup").next();
+        own.or_else(of_session).and_then(Setup::parse)
     }
 
     /// Packet time its author wants to receive.

@@ -15,6 +15,8 @@
 mod compose;
 #[cfg(test)]
 mod crypto_tests;
+#[cfg(test)]
+mod dtls_tests;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use crate::crypto::{CryptoAttribute, CryptoSuite, Encryption, KeySeed, Negotiate
 use crate::description::SessionDescription;
 use crate::direction::Direction;
 use crate::error::SdpError;
+use crate::fingerprint::{DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
 use crate::media::{MediaView, OpusParameters};
 use compose::{Composed, Format, Numbers};
 
@@ -99,6 +102,8 @@ pub struct Negotiated {
     pub opus: Option<OpusParameters>,
     /// The keys of both directions; none where media is plain.
     pub crypto: Option<NegotiatedCrypto>,
+    /// The handshake that makes the keys of both directions, where it is that.
+    pub dtls: Option<NegotiatedDtls>,
     /// Faults of the peer's description that were repaired, each as a clause for a log line.
     pub repairs: Vec<String>,
 }
@@ -124,16 +129,23 @@ pub struct Negotiator {
     peer_session: Option<String>,
     encryption: Encryption,
     keys: OurKeys,
+    dtls: Option<OurDtls>,
+}
+
+/// What a line of ours says about keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keying {
+    None,
+    /// `a=crypto`.
+    Sdes,
+    /// `a=fingerprint` and `a=setup`.
+    Dtls(Setup),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line {
     /// The line of the call's audio. There are two while an offer lets the peer choose whether to encrypt.
-    Audio {
-        protocol: String,
-        /// Whether it carries `a=crypto`.
-        keyed: bool,
-    },
+    Audio { protocol: String, keying: Keying },
     /// A line that we refuse, mirrored.
     Refused {
         kind: String,
@@ -157,6 +169,16 @@ struct Pending {
     formats: Vec<Format>,
     direction: Direction,
     crypto: Vec<CryptoAttribute>,
+}
+
+impl Pending {
+    /// What our line at this place says about keys.
+    fn keying(&self, place: usize) -> Keying {
+        match self.lines.get(place) {
+            Some(Line::Audio { keying, .. }) => *keying,
+            Some(Line::Refused { .. }) | None => Keying::None,
+        }
+    }
 }
 
 impl Negotiator {
@@ -186,6 +208,7 @@ impl Negotiator {
             peer_session: None,
             encryption: Encryption::Off,
             keys: OurKeys::default(),
+            dtls: None,
         }
     }
 
@@ -195,6 +218,18 @@ impl Negotiator {
     pub fn with_encryption(mut self, encryption: Encryption, seed: KeySeed) -> Self {
         self.encryption = encryption;
         self.keys = OurKeys::new(seed);
+        self
+    }
+
+    /// The same with keys by a DTLS handshake (RFC 5763), in which we show the certificate of this fingerprint.
+    /// With `offered` that is what an offer asks for instead of `a=crypto`; in answers it is preferred in any case.
+    /// Without encryption it changes nothing.
+    #[must_use]
+    pub fn with_dtls(mut self, fingerprint: Fingerprint, offered: bool) -> Self {
+        self.dtls = Some(OurDtls {
+            fingerprint,
+            offered,
+        });
         self
     }
 
@@ -223,6 +258,14 @@ impl Negotiator {
     /// A codec that was agreed before is offered first, so that hold does not change it.
     pub fn offer(&mut self) -> Vec<u8> {
         let mut lines = self.lines.clone();
+        // RFC 8842 §5.5: each offer leaves the roles open; the answer keeps those of a handshake that goes on.
+        for line in &mut lines {
+            if let Line::Audio { keying, .. } = line
+                && matches!(keying, Keying::Dtls(_))
+            {
+                *keying = Keying::Dtls(Setup::ActPass);
+            }
+        }
         if !lines.iter().any(Line::is_audio) {
             lines.extend(self.first_lines());
         }
@@ -370,9 +413,14 @@ impl Negotiator {
     /// What we have, in words.
     fn wanted(&self) -> String {
         let names: Vec<&str> = self.local.codecs.iter().map(|codec| codec.name()).collect();
+        let by_handshake = self.offers_dtls();
         let profile = match self.encryption {
             Encryption::Off => "RTP/AVP",
+            Encryption::OptionalInOneLine | Encryption::OptionalInTwoLines if by_handshake => {
+                "UDP/TLS/RTP/SAVP or RTP/AVP"
+            }
             Encryption::OptionalInOneLine | Encryption::OptionalInTwoLines => "RTP/SAVP or RTP/AVP",
+            Encryption::Required if by_handshake => DTLS_PROFILE,
             Encryption::Required => "RTP/SAVP",
         };
         format!("{} over {profile}", names.join(", "))
@@ -380,18 +428,28 @@ impl Negotiator {
 
     /// The audio of a first offer.
     fn first_lines(&self) -> Vec<Line> {
-        let line = |protocol: &str, keyed| Line::Audio {
+        let line = |protocol: &str, keying| Line::Audio {
             protocol: protocol.to_owned(),
-            keyed,
+            keying,
+        };
+        let (keying, secure) = if self.offers_dtls() {
+            (Keying::Dtls(Setup::ActPass), DTLS_PROFILE)
+        } else {
+            (Keying::Sdes, "RTP/SAVP")
         };
         match self.encryption {
-            Encryption::Off => vec![line("RTP/AVP", false)],
-            Encryption::OptionalInOneLine => vec![line("RTP/AVP", true)],
+            Encryption::Off => vec![line("RTP/AVP", Keying::None)],
+            // RFC 8643 §3.1.
+            Encryption::OptionalInOneLine => vec![line("RTP/AVP", keying)],
             Encryption::OptionalInTwoLines => {
-                vec![line("RTP/SAVP", true), line("RTP/AVP", false)]
+                vec![line(secure, keying), line("RTP/AVP", Keying::None)]
             }
-            Encryption::Required => vec![line("RTP/SAVP", true)],
+            Encryption::Required => vec![line(secure, keying)],
         }
+    }
+
+    fn offers_dtls(&self) -> bool {
+        self.dtls.as_ref().is_some_and(|dtls| dtls.offered)
     }
 
     /// Our keys for an offer: the suite in force first, so that a re-INVITE does not change it.
@@ -417,6 +475,9 @@ impl Negotiator {
         attributes.collect()
     }
 }
+
+/// What an offer of ours asks for where keys come from a handshake (RFC 5764 §8).
+const DTLS_PROFILE: &str = "UDP/TLS/RTP/SAVP";
 
 /// The lines after the answer: the one it took, the others refused.
 fn settled(lines: Vec<Line>, taken: Option<usize>) -> Vec<Line> {

@@ -48,7 +48,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) codecs: &'a str,
     pub(crate) hears: Hears,
     pub(crate) answers: Answers,
-    /// How it encrypts media, in its own spelling: `srtp` offers it, `srtp-mand` asks for it.
+    /// How it encrypts media, in its own spelling: `srtp` offers it, `srtp-mand` asks for it, `dtls_srtp` asks for
+    /// a handshake.
     pub(crate) encryption: Option<&'a str>,
 }
 
@@ -68,6 +69,16 @@ impl Baresip {
             .replace("@SOURCE@", &source)
             .replace("@SINK@", &sink)
             .replace("@RATE@", &rate)
+            // It makes a handshake for each port, and we make one.
+            .replace("@MUX@", if shakes_hands(setup) { "yes" } else { "no" })
+            .replace(
+                "@DTLS@",
+                if shakes_hands(setup) {
+                    "module dtls_srtp.so"
+                } else {
+                    ""
+                },
+            )
             .replace("@HEARD@", &heard.display().to_string())
             .replace("@MODULES@", &modules().display().to_string());
         fs::write(run.join("config"), settings).expect("settings can be written");
@@ -149,6 +160,13 @@ impl Drop for Baresip {
     }
 }
 
+/// Whether its keys come from a handshake.
+fn shakes_hands(setup: &Setup<'_>) -> bool {
+    setup
+        .encryption
+        .is_some_and(|name| name.starts_with("dtls"))
+}
+
 fn account(setup: &Setup<'_>) -> String {
     let answer = match setup.answers {
         Answers::AtOnce => "auto",
@@ -214,7 +232,7 @@ auplay_format s16
 auenc_format s16
 audec_format s16
 rtp_ports @RTP@
-rtcp_mux no
+rtcp_mux @MUX@
 rtp_stats yes
 jitter_buffer_type fixed
 jitter_buffer_delay 2-10
@@ -227,6 +245,7 @@ module g711.so
 module opus.so
 module g722.so
 module srtp.so
+@DTLS@
 module aubridge.so
 module aufile.so
 module sndfile.so

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, MasterKey, Security, StreamConfig, StreamCounters, StreamHandle, StreamParameters,
+    Codec, Dtls, MasterKey, Security, StreamConfig, StreamCounters, StreamHandle, StreamParameters,
     Suite, TelephoneEvent,
 };
-use model::{CallId, DtmfMode, MediaSecurity, MediaStats, Protection, SrtpPolicy};
+use model::{CallId, DtmfMode, MediaSecurity, MediaStats, Protection, SrtpKeys, SrtpPolicy};
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
-    CryptoSuite, Encryption, KeySeed, LocalMedia, Negotiated, NegotiatedCrypto, Negotiator,
-    SdpError,
+    CryptoSuite, DtlsRole, Encryption, Fingerprint, FingerprintHash, KeySeed, LocalMedia,
+    Negotiated, NegotiatedCrypto, NegotiatedDtls, Negotiator, SdpError,
 };
 use sip_core::Path;
 
@@ -45,6 +45,10 @@ pub(super) struct MediaLeg {
     held_before: bool,
     /// The conference that it takes part in.
     room: Option<NonZeroU64>,
+    /// The handshake that makes the keys, where it is that.
+    dtls: Option<Dtls>,
+    /// What it came to, once it has.
+    secured: Option<dtls::Profile>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
 }
@@ -68,7 +72,11 @@ impl DialogState {
         });
         let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
         let encryption = encryption(self.settings.srtp);
-        let negotiator = negotiator.with_encryption(encryption, seed);
+        let mut negotiator = negotiator.with_encryption(encryption, seed);
+        let offered = self.settings.srtp_keys == SrtpKeys::Dtls;
+        if let Some(certificate) = &self.shared.certificate {
+            negotiator = negotiator.with_dtls(ours(certificate.fingerprint()), offered);
+        }
         self.media = Some(MediaLeg {
             negotiator,
             forks: None,
@@ -81,6 +89,8 @@ impl DialogState {
             held: false,
             held_before: false,
             room: None,
+            dtls: None,
+            secured: None,
             readable: paths.iter().any(|path| !path.transport.is_secure()),
         });
     }
@@ -110,6 +120,12 @@ impl DialogState {
         };
         if media.sockets.is_some() || media.stream.is_some() {
             return Ok(());
+        }
+        let settings = &self.settings;
+        let shakes_hands = settings.srtp != SrtpPolicy::Off && settings.srtp_keys == SrtpKeys::Dtls;
+        if shakes_hands && self.shared.certificate.is_none() {
+            // Whoever chose the handshake does not want keys that can be read instead.
+            return Err("there is no certificate for the handshake that makes the keys".to_owned());
         }
         let local = media.local;
         let (rtp, rtcp) = media::socket::bind_pair(local, self.shared.media_ports.clone())
@@ -247,6 +263,17 @@ impl MediaLeg {
     /// What is true about the secrecy of the media. Both directions have keys or none has (RFC 4568).
     pub(super) fn security(&self) -> MediaSecurity {
         let agreed = self.agreed.as_ref().and_then(|a| a.crypto.as_ref());
+        if self.dtls.is_some() {
+            // Before there are keys nothing is sent or heard at all.
+            let protection = self.secured.map(|profile| Protection::Dtls {
+                suite: profile.name().to_owned(),
+            });
+            return MediaSecurity {
+                sent: protection.clone(),
+                received: protection,
+                keys_in_clear: false,
+            };
+        }
         let Some(crypto) = agreed else {
             return MediaSecurity::default();
         };
@@ -258,6 +285,11 @@ impl MediaLeg {
             received: Some(protection),
             keys_in_clear: self.readable,
         }
+    }
+
+    /// The handshake has made keys.
+    pub(super) fn set_secured(&mut self, profile: dtls::Profile) {
+        self.secured = Some(profile);
     }
 
     /// What the peer's SDP made us repair.
@@ -279,7 +311,11 @@ impl MediaLeg {
         let Some(agreed) = &self.agreed else {
             return Ok(false);
         };
-        let parameters = parameters(agreed)?;
+        let parameters = parameters(agreed, shared.certificate.as_ref())?;
+        if self.dtls != parameters.dtls {
+            self.dtls.clone_from(&parameters.dtls);
+            self.secured = None;
+        }
         let receives = parameters.receive;
         let is_new = match &self.stream {
             Some(stream) => {
@@ -367,8 +403,18 @@ impl MediaLeg {
     }
 }
 
-fn parameters(agreed: &Negotiated) -> Result<StreamParameters, String> {
+fn parameters(
+    agreed: &Negotiated,
+    certificate: Option<&dtls::Certificate>,
+) -> Result<StreamParameters, String> {
     let security = agreed.crypto.as_ref().map(security).transpose()?;
+    let dtls = agreed.dtls.as_ref().map(|agreed| {
+        let certificate = certificate.cloned();
+        let certificate = certificate.ok_or("there is no certificate for the handshake")?;
+        let peer = peer(agreed);
+        Ok::<_, String>(Dtls { certificate, peer })
+    });
+    let dtls = dtls.transpose()?;
     Ok(StreamParameters {
         remote: agreed.remote,
         remote_rtcp: agreed.remote_rtcp,
@@ -387,7 +433,40 @@ fn parameters(agreed: &Negotiated) -> Result<StreamParameters, String> {
         send: agreed.direction.sends(),
         receive: agreed.direction.receives(),
         security,
+        dtls,
     })
+}
+
+/// Our fingerprint as descriptions have it.
+fn ours(fingerprint: &dtls::Fingerprint) -> Fingerprint {
+    Fingerprint {
+        hash: match fingerprint.hash {
+            dtls::Hash::Sha256 => FingerprintHash::Sha256,
+            dtls::Hash::Sha384 => FingerprintHash::Sha384,
+            dtls::Hash::Sha512 => FingerprintHash::Sha512,
+        },
+        digest: fingerprint.digest.clone(),
+    }
+}
+
+/// Who the other side has to be in the handshake.
+fn peer(agreed: &NegotiatedDtls) -> dtls::Peer {
+    let fingerprints = agreed.fingerprints.iter();
+    let theirs = fingerprints.map(|fingerprint| dtls::Fingerprint {
+        hash: match fingerprint.hash {
+            FingerprintHash::Sha256 => dtls::Hash::Sha256,
+            FingerprintHash::Sha384 => dtls::Hash::Sha384,
+            FingerprintHash::Sha512 => dtls::Hash::Sha512,
+        },
+        digest: fingerprint.digest.clone(),
+    });
+    dtls::Peer {
+        fingerprints: theirs.collect(),
+        role: match agreed.role {
+            DtlsRole::Client => dtls::Role::Client,
+            DtlsRole::Server => dtls::Role::Server,
+        },
+    }
 }
 
 /// The keys as the stream takes them. A call whose keys could not be used must not go on in the clear.

@@ -222,6 +222,29 @@ impl DialogState {
         }
     }
 
+    /// The handshake for the keys is over. Without keys there is no sound, and never any in the clear; a call that
+    /// cannot be heard is not kept.
+    pub(super) fn on_media_secured(&mut self, outcome: Result<dtls::Profile, dtls::Failure>) {
+        let Some(media) = &mut self.media else { return };
+        match outcome {
+            Ok(profile) => {
+                media.set_secured(profile);
+                self.view.security = media.security();
+                self.view.secured = self.view.security.is_private();
+                let text = format!("the handshake made keys for {}", profile.name());
+                self.note("media", text);
+                self.publish();
+            }
+            Err(failure) => {
+                let detail = failure.to_string();
+                self.note("media", detail.clone());
+                let failure = Failure::new(FailureKind::NotSecured { detail });
+                self.hang_up();
+                self.finish(Some(failure), Outcome::Failed);
+            }
+        }
+    }
+
     /// A stream's actor failed: once in ten seconds it is started again, and the sound never stopped.
     pub(super) async fn on_stream_failed(&mut self, myself: &ActorRef<DialogMsg>) {
         let again = self.stream_budget.take(now());

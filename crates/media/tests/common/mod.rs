@@ -46,6 +46,8 @@ pub(crate) struct Wire {
     pub(crate) lost: usize,
     /// The last packet that was carried.
     pub(crate) last: Vec<u8>,
+    /// How many began with each byte.
+    pub(crate) first_bytes: [u32; 256],
     waiting: Vec<(Instant, Vec<u8>)>,
 }
 
@@ -63,6 +65,7 @@ impl Wire {
             carried: 0,
             lost: 0,
             last: Vec::new(),
+            first_bytes: [0; 256],
             waiting: Vec::new(),
         }
     }
@@ -80,6 +83,7 @@ impl Wire {
             }
             self.carried += 1;
             self.last = buffer[..length].to_vec();
+            self.first_bytes[usize::from(buffer[0])] += 1;
             let due = now + self.delay + self.jitter.mul_f64(self.random.next());
             self.waiting.push((due, buffer[..length].to_vec()));
         }
@@ -193,6 +197,15 @@ impl Bench {
                 } else {
                     mirrored
                 },
+                dtls: parameters.dtls.clone().map(|mut dtls| {
+                    if random != 1 {
+                        dtls.peer.role = match dtls.peer.role {
+                            dtls::Role::Client => dtls::Role::Server,
+                            dtls::Role::Server => dtls::Role::Client,
+                        };
+                    }
+                    dtls
+                }),
                 ..parameters.clone()
             };
             StreamConfig {

@@ -106,12 +106,9 @@ impl Negotiator {
         session.times.push(Time::new(0, 0));
         for line in lines {
             session.medias.push(match line {
-                Line::Audio { protocol, keyed } => {
-                    let crypto = if *keyed { crypto } else { &[] };
+                Line::Audio { protocol, keying } => {
                     let mut audio = self.audio(protocol, numbers, formats, direction, rtcp_mux);
-                    let values = crypto.iter().map(CryptoAttribute::to_value);
-                    let crypto = values.map(|value| with_value("crypto", value));
-                    audio.attributes.extend(crypto);
+                    audio.attributes.extend(self.keying(*keying, crypto));
                     audio
                 }
                 Line::Refused {
@@ -127,6 +124,22 @@ impl Negotiator {
         let same = before.find(|composed| composed.session == session);
         let version = same.map_or(self.highest_version.saturating_add(1), |same| same.version);
         Composed { session, version }
+    }
+
+    fn keying(&self, keying: Keying, crypto: &[CryptoAttribute]) -> Vec<Attribute> {
+        match keying {
+            Keying::None => Vec::new(),
+            Keying::Sdes => {
+                let values = crypto.iter().map(CryptoAttribute::to_value);
+                values.map(|value| with_value("crypto", value)).collect()
+            }
+            Keying::Dtls(setup) => {
+                let fingerprint = self.dtls.iter().map(|dtls| dtls.fingerprint.to_value());
+                let fingerprint = fingerprint.map(|value| with_value("fingerprint", value));
+                let setup = with_value("setup", setup.as_str().to_owned());
+                fingerprint.chain([setup]).collect()
+            }
+        }
     }
 
     fn audio(

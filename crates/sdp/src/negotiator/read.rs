@@ -42,7 +42,11 @@ impl Negotiator {
                 }),
             };
         }
-        let crypto = self.read_crypto_of_answer(pending, &audio, answer)?;
+        let dtls = self.read_dtls_of_answer(pending, place, &audio, answer, &mut repairs)?;
+        let crypto = match dtls {
+            Some(_) => None,
+            None => self.read_crypto_of_answer(pending, place, &audio, answer)?,
+        };
         let formats = audio.formats();
         let mut codecs: Vec<NegotiatedCodec> = Vec::new();
         let mut events: Vec<NegotiatedEvents> = Vec::new();
@@ -86,15 +90,52 @@ impl Negotiator {
             wish: pending.direction,
             rtcp_mux: audio.rtcp_mux(),
             crypto,
+            dtls,
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
         Ok((Some(place), negotiated))
+    }
+
+    /// The handshake that an answer comes to (RFC 5763 §5). None: we offered none, or it takes the line in the clear.
+    fn read_dtls_of_answer(
+        &self,
+        pending: &Pending,
+        place: usize,
+        audio: &MediaView<'_>,
+        answer: &SessionDescription,
+        repairs: &mut Vec<String>,
+    ) -> Result<Option<NegotiatedDtls>, SdpError> {
+        if !matches!(pending.keying(place), Keying::Dtls(_)) {
+            return Ok(None);
+        }
+        if !audio.has_fingerprint() {
+            if audio.protocol().is_dtls() {
+                return Err(self.not_encrypted(answer));
+            }
+            return Ok(None);
+        }
+        let fingerprints = audio.fingerprints();
+        if fingerprints.is_empty() {
+            return Err(SdpError::StrangeHandshake);
+        }
+        let role = match audio.setup() {
+            Some(Setup::Active) => DtlsRole::Server,
+            // RFC 4145 §4: what an answer means that says nothing.
+            Some(Setup::Passive) | None => DtlsRole::Client,
+            Some(Setup::ActPass) => {
+                repairs.push("the answer leaves open who begins the handshake".to_owned());
+                DtlsRole::Client
+            }
+            Some(Setup::HoldConn) => return Err(SdpError::StrangeHandshake),
+        };
+        Ok(Some(NegotiatedDtls { fingerprints, role }))
     }
 
     /// The keys that an answer comes to (RFC 4568 §5.1.3, §7.1.3). None: it is plain, and may be.
     fn read_crypto_of_answer(
         &self,
         pending: &Pending,
+        place: usize,
         audio: &MediaView<'_>,
         answer: &SessionDescription,
     ) -> Result<Option<NegotiatedCrypto>, SdpError> {
@@ -103,7 +144,8 @@ impl Negotiator {
         if !possible {
             return Err(self.nothing_in_common(answer));
         }
-        if self.encryption.may() {
+        let by_handshake = matches!(pending.keying(place), Keying::Dtls(_));
+        if self.encryption.may() && !by_handshake {
             // The tag says which of ours it is.
             let pairs = audio.crypto().into_iter().filter_map(|theirs| {
                 let mut ours = pending.crypto.iter();
@@ -164,7 +206,8 @@ impl Negotiator {
             send_payload_type: payload_type,
             receive_payload_type: payload_type,
         };
-        let theirs = self.welcome_crypto(&audio);
+        let dtls = self.welcome_dtls(&audio);
+        let theirs = self.welcome_crypto(&audio).filter(|_| dtls.is_none());
         let ours = theirs.as_ref().and_then(|theirs| {
             Some(CryptoAttribute {
                 tag: theirs.tag,
@@ -186,9 +229,10 @@ impl Negotiator {
             wish: self.wish(),
             rtcp_mux: audio.rtcp_mux(),
             crypto,
+            dtls,
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
-        let lines = mirrored(offer, Some(place), ours.is_some());
+        let lines = mirrored(offer, Some(place), keying(&negotiated));
         Ok(Accepted {
             session_lines: self.never_shorter(lines.clone()),
             lines,
@@ -207,8 +251,9 @@ impl Negotiator {
             media.filter(|m| m.port() != 0 && self.chosen_of(m, offer).is_some())
         };
         let places = || current.into_iter().chain(0..offer.media().len());
-        let encrypted =
-            |place: &usize| usable(place).is_some_and(|m| self.welcome_crypto(&m).is_some());
+        let welcome =
+            |m: MediaView<'_>| self.welcome_dtls(&m).is_some() || self.welcome_crypto(&m).is_some();
+        let encrypted = |place: &usize| usable(place).is_some_and(welcome);
         let plain = |place: &usize| {
             !self.encryption.must() && usable(place).is_some_and(|m| m.protocol().is_plain())
         };
@@ -217,10 +262,37 @@ impl Negotiator {
 
     /// The first of their keys that can be used (RFC 4568 §5.1.2: in their order), where we want one.
     fn welcome_crypto(&self, media: &MediaView<'_>) -> Option<CryptoAttribute> {
-        if !self.encryption.may() {
+        // Who wants the keys to come from a handshake, and no call without, does not want them readable on their way.
+        let never = self.encryption.must() && self.offers_dtls();
+        let fits = media.protocol().is_plain() || media.protocol().is_keyed();
+        if !self.encryption.may() || never || !fits {
             return None;
         }
         media.crypto().into_iter().next()
+    }
+
+    /// The handshake that a line offers, where we want encryption (RFC 5763 §5; in plain RTP, RFC 8643 §3.1).
+    fn welcome_dtls(&self, media: &MediaView<'_>) -> Option<NegotiatedDtls> {
+        let protocol = media.protocol();
+        let fits = protocol.is_plain() || protocol.is_dtls();
+        if !self.encryption.may() || self.dtls.is_none() || !fits {
+            return None;
+        }
+        let fingerprints = media.fingerprints();
+        if fingerprints.is_empty() {
+            return None;
+        }
+        let before = self.agreed.as_ref().and_then(|agreed| agreed.dtls.as_ref());
+        let before = before.filter(|before| before.fingerprints == fingerprints);
+        let role = match media.setup() {
+            // RFC 5763 §5: an answerer that begins loses no time. RFC 8842 §5.3: one that goes on stays what it is.
+            Some(Setup::ActPass) => before.map_or(DtlsRole::Client, |before| before.role),
+            Some(Setup::Passive) => DtlsRole::Client,
+            // RFC 4145 §4: what an offer means that says nothing.
+            Some(Setup::Active) | None => DtlsRole::Server,
+            Some(Setup::HoldConn) => return None,
+        };
+        Some(NegotiatedDtls { fingerprints, role })
     }
 
     /// An offer without usable audio: the end of audio within a session, else a refusal.
@@ -243,8 +315,8 @@ impl Negotiator {
         };
         // The place stays that of audio, for the next offer may take it up again.
         Ok(Accepted {
-            lines: mirrored(offer, None, false),
-            session_lines: self.never_shorter(mirrored(offer, current, agreed.crypto.is_some())),
+            lines: mirrored(offer, None, Keying::None),
+            session_lines: self.never_shorter(mirrored(offer, current, keying(agreed))),
             numbers: self.numbers.clone(),
             formats: Vec::new(),
             negotiated: ended(agreed, repairs),
@@ -256,7 +328,8 @@ impl Negotiator {
     /// payload type.
     fn chosen_of(&self, media: &MediaView<'_>, offer: &SessionDescription) -> Option<(Codec, u8)> {
         let protocol = media.protocol();
-        if !media.is_audio() || !(protocol.is_plain() || protocol.is_keyed()) {
+        if !media.is_audio() || !(protocol.is_plain() || protocol.is_keyed() || protocol.is_dtls())
+        {
             return None;
         }
         let formats = media.formats();
@@ -331,6 +404,7 @@ impl Negotiator {
             rtcp_mux: terms.rtcp_mux,
             max_bits_per_second: audio.bandwidth_bits_per_second(),
             crypto: terms.crypto,
+            dtls: terms.dtls,
             opus,
             repairs,
         })
@@ -373,14 +447,24 @@ struct Terms {
     wish: Direction,
     rtcp_mux: bool,
     crypto: Option<NegotiatedCrypto>,
+    dtls: Option<NegotiatedDtls>,
+}
+
+/// What our line says about the keys that were agreed on.
+fn keying(agreed: &Negotiated) -> Keying {
+    match (&agreed.dtls, &agreed.crypto) {
+        (Some(dtls), _) => Keying::Dtls(dtls.role.setup()),
+        (None, Some(_)) => Keying::Sdes,
+        (None, None) => Keying::None,
+    }
 }
 
 /// Their lines with the one at `place` taken as the call's audio and all others refused.
-fn mirrored(theirs: &SessionDescription, place: Option<usize>, keyed: bool) -> Vec<Line> {
+fn mirrored(theirs: &SessionDescription, place: Option<usize>, keying: Keying) -> Vec<Line> {
     let lines = theirs.media().enumerate().map(|(index, media)| {
         let protocol = media.protocol_name().to_owned();
         if Some(index) == place {
-            return Line::Audio { protocol, keyed };
+            return Line::Audio { protocol, keying };
         }
         Line::Refused {
             kind: media.kind().to_owned(),

@@ -105,6 +105,8 @@ struct FileAccount {
     expires_s: u32,
     #[serde(default)]
     srtp: Srtp,
+    #[serde(default, skip_serializing_if = "SrtpKeys::is_usual")]
+    srtp_keys: SrtpKeys,
     #[serde(default = "all_codecs")]
     codecs: Vec<String>,
     #[serde(default)]
@@ -165,6 +167,20 @@ enum Srtp {
     #[serde(rename = "optional-two-lines")]
     OptionalTwoLines,
     Required,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum SrtpKeys {
+    #[default]
+    Sdes,
+    Dtls,
+}
+
+impl SrtpKeys {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -456,6 +472,10 @@ impl From<FileAccount> for Account {
                     Srtp::OptionalTwoLines => model::SrtpPolicy::OptionalTwoLines,
                     Srtp::Required => model::SrtpPolicy::Required,
                 },
+                srtp_keys: match file.srtp_keys {
+                    SrtpKeys::Sdes => model::SrtpKeys::Sdes,
+                    SrtpKeys::Dtls => model::SrtpKeys::Dtls,
+                },
                 codecs: file.codecs,
                 dtmf: match file.dtmf {
                     Dtmf::Rfc4733 => model::DtmfMode::Rfc4733,
@@ -523,6 +543,10 @@ impl From<&Account> for FileAccount {
                 model::SrtpPolicy::Optional => Srtp::Optional,
                 model::SrtpPolicy::OptionalTwoLines => Srtp::OptionalTwoLines,
                 model::SrtpPolicy::Required => Srtp::Required,
+            },
+            srtp_keys: match settings.srtp_keys {
+                model::SrtpKeys::Sdes => SrtpKeys::Sdes,
+                model::SrtpKeys::Dtls => SrtpKeys::Dtls,
             },
             codecs: settings.codecs,
             dtmf: match settings.dtmf {

@@ -1,0 +1,496 @@
+//! One handshake for one media path.
+//!
+//! ```text
+//!             the remote side is known, or its first flight comes
+//!   waiting ────────────────────────────────────────────────────► talking, to a few remote sides at most
+//!      │                                                             │ right certificate     │ wrong one, or no answer
+//!      │ GIVE_UP                                                     ▼                       ▼
+//!      └────────────────────────────► failed ◄────────────────── secured ◄─┐             that remote side is dropped
+//!                                                                   └──────┘ repeats its last flight (RFC 6347 §4.2.4)
+//! ```
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
+use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc_shared::TransportProtocol;
+use rtc_shared::error::Error;
+
+use crate::certificate::Certificate;
+use crate::fingerprint::{Fingerprint, is_announced};
+use crate::keys::{Keys, LABEL, Profile};
+
+/// Remote sides that are talked to at once: the announced one, the same behind a NAT, and strangers.
+pub const MOST_REMOTES: usize = 4;
+
+/// From the first flight on the peer has this long.
+const GIVE_UP: Duration = Duration::from_secs(20);
+
+/// A flight without answer is repeated after this. RFC 6347 §4.2.4.1 recommends a second and allows less where
+/// somebody waits: here a person does, for sound.
+const REPEAT: Duration = Duration::from_millis(400);
+
+/// A handshake that broke is begun anew after this.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Bytes of a random number (RFC 5246 §7.4.1.2).
+const RANDOM: usize = 32;
+
+/// A whole flight fits into what every path carries.
+const MTU: usize = 1_200;
+
+/// Who begins (RFC 4145 `a=setup`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// We do: `active`.
+    Client,
+    /// The peer does: `passive`.
+    Server,
+}
+
+/// What the session descriptions say about the other side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its certificates: it has to show one of these.
+    pub fingerprints: Vec<Fingerprint>,
+    /// What we are to it.
+    pub role: Role,
+}
+
+/// Why there are no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Failure {
+    /// The certificate shown is not the announced one.
+    #[error("the other side showed another certificate than it had announced")]
+    WrongCertificate,
+    /// Nothing came of it in time.
+    #[error("the other side did not complete the handshake for the keys")]
+    NoAnswer,
+    /// The other side broke the handshake off.
+    #[error("the other side refused the handshake for the keys")]
+    Refused,
+    /// Nothing that both sides have protects the media.
+    #[error("the two sides have no protection of media in common")]
+    NothingInCommon,
+    /// The machinery failed on our side.
+    #[error("the handshake for the keys could not be begun here")]
+    Ours,
+}
+
+/// What a handshake comes to; once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// There are keys, and the peer is who it should be.
+    Secured {
+        /// The keys of both directions.
+        keys: Keys,
+        /// From where the peer spoke.
+        remote: SocketAddr,
+    },
+    /// There will be none.
+    Failed(Failure),
+}
+
+/// What [`Handshake::poll_output`] answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// To be sent.
+    Transmit {
+        /// The datagram.
+        datagram: Vec<u8>,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// What has come of it.
+    Event(Event),
+    /// Nothing more until then.
+    Deadline(Option<Instant>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Secured { remote: SocketAddr },
+    Failed,
+}
+
+/// See the module.
+pub struct Handshake {
+    role: Role,
+    fingerprints: Vec<Fingerprint>,
+    phase: Phase,
+    endpoint: Endpoint,
+    client: Option<Arc<HandshakeConfig>>,
+    /// Where the peer is, as it says.
+    announced: Option<SocketAddr>,
+    /// With whom it is going on, the oldest first.
+    remotes: Vec<SocketAddr>,
+    /// As a server: the random number with which each of them began.
+    hellos: Vec<(SocketAddr, [u8; RANDOM])>,
+    outputs: VecDeque<Output>,
+    begun: Option<Instant>,
+    again_at: Option<Instant>,
+    /// A certificate was shown that is not the right one.
+    wrong: Arc<AtomicBool>,
+    /// The most telling thing that went wrong so far.
+    fault: Failure,
+}
+
+impl Handshake {
+    /// A handshake with `peer`, showing `certificate`. It begins when there is somebody to talk to.
+    #[must_use]
+    pub fn new(certificate: &Certificate, peer: &Peer) -> Self {
+        let wrong = Arc::new(AtomicBool::new(false));
+        let config = config(certificate, peer, &wrong);
+        let is_client = peer.role == Role::Client;
+        let (client, server) = match config {
+            Ok(config) if is_client => (Some(config), None),
+            Ok(config) => (None, Some(config)),
+            Err(_) => (None, None),
+        };
+        let broken = client.is_none() && server.is_none();
+        // The address is only handed back with each datagram, and nobody looks at it.
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut handshake = Self {
+            role: peer.role,
+            fingerprints: peer.fingerprints.clone(),
+            phase: Phase::Waiting,
+            endpoint: Endpoint::new(nowhere, TransportProtocol::UDP, server),
+            client,
+            announced: None,
+            remotes: Vec::new(),
+            hellos: Vec::new(),
+            outputs: VecDeque::new(),
+            begun: None,
+            again_at: None,
+            wrong,
+            fault: Failure::NoAnswer,
+        };
+        if broken || peer.fingerprints.is_empty() {
+            handshake.fail(Failure::Ours);
+        }
+        handshake
+    }
+
+    /// Where the peer is to be found. A client begins with this; a server's time runs from here.
+    pub fn handle_remote(&mut self, now: Instant, remote: SocketAddr) {
+        if self.phase != Phase::Waiting || self.announced == Some(remote) {
+            return;
+        }
+        self.announced = Some(remote);
+        self.begun.get_or_insert(now);
+        self.connect(now);
+    }
+
+    /// Takes in a datagram for which [`crate::looks_like_dtls`] holds.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8], from: SocketAddr) {
+        match self.phase {
+            Phase::Failed => return,
+            Phase::Secured { remote } if remote != from => return,
+            Phase::Secured { .. } => {}
+            Phase::Waiting => {
+                if !self.admit(now, from, datagram) {
+                    return;
+                }
+            }
+        }
+        let read = self
+            .endpoint
+            .read(now, from, None, BytesMut::from(datagram));
+        self.collect();
+        match read {
+            Ok(events) => {
+                let done =
+                    |event: &EndpointEvent| matches!(event, EndpointEvent::HandshakeComplete);
+                if events.iter().any(done) {
+                    self.on_complete(now, from);
+                }
+            }
+            Err(error) => self.on_broken(now, from, &error),
+        }
+    }
+
+    /// Its time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.phase == Phase::Failed {
+            return;
+        }
+        if self.phase == Phase::Waiting && self.begun.is_some_and(|begun| now >= begun + GIVE_UP) {
+            return self.fail(self.fault);
+        }
+        for remote in self.remotes.clone() {
+            let is_due = |at: Instant| now >= at;
+            if !self.endpoint.poll_timeout(&remote).is_some_and(is_due) {
+                continue;
+            }
+            let repeated = self.endpoint.handle_timeout(remote, now);
+            self.collect();
+            if repeated.is_err() && self.phase == Phase::Waiting {
+                self.drop_remote(now, remote);
+            }
+        }
+        if self.again_at.is_some_and(|at| now >= at) {
+            self.again_at = None;
+            self.connect(now);
+        }
+    }
+
+    /// The next thing to do for the caller.
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs
+            .pop_front()
+            .unwrap_or_else(|| Output::Deadline(self.deadline()))
+    }
+
+    /// Whether there are keys.
+    #[must_use]
+    pub fn is_secured(&self) -> bool {
+        matches!(self.phase, Phase::Secured { .. })
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let give_up = match self.phase {
+            Phase::Failed => return None,
+            Phase::Secured { .. } => None,
+            Phase::Waiting => self.begun.map(|begun| begun + GIVE_UP),
+        };
+        let repeats = self.remotes.iter();
+        let repeats = repeats.filter_map(|remote| self.endpoint.poll_timeout(remote));
+        repeats.chain(give_up).chain(self.again_at).min()
+    }
+
+    /// As a client: talks to the announced address.
+    fn connect(&mut self, now: Instant) {
+        let (Some(config), Some(remote)) = (self.client.clone(), self.announced) else {
+            return;
+        };
+        if self.remotes.contains(&remote) {
+            return;
+        }
+        match self.endpoint.connect(now, remote, config, None) {
+            Ok(()) => {
+                self.make_room(now);
+                self.remotes.push(remote);
+            }
+            // Nowhere to send to, or no randomness.
+            Err(_) => self.again_at = Some(now + AGAIN),
+        }
+        self.collect();
+    }
+
+    /// Whether a datagram from there is looked at.
+    fn admit(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
+        if self.remotes.contains(&from) {
+            self.follow_anew(now, from, datagram);
+            return true;
+        }
+        // A client talks first; a server is talked to by a handshake record of the first epoch (RFC 6347 §4.1).
+        let begins = datagram.first() == Some(&22) && datagram.get(3..5) == Some(&[0, 0]);
+        if self.role == Role::Client || !begins {
+            return false;
+        }
+        let expected = self.announced == Some(from);
+        if self.remotes.len() >= MOST_REMOTES {
+            if !expected {
+                return false;
+            }
+            self.make_room(now);
+        }
+        self.begun.get_or_insert(now);
+        self.remotes.push(from);
+        self.hellos.retain(|(remote, _)| *remote != from);
+        self.hellos
+            .extend(hello(datagram).map(|random| (from, random)));
+        true
+    }
+
+    /// Who gave up and begins from the start is not repeating itself: its random number is another (RFC 6347 §4.2.8).
+    fn follow_anew(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let Some(random) = hello(datagram).filter(|_| self.role == Role::Server) else {
+            return;
+        };
+        match self.hellos.iter_mut().find(|(remote, _)| *remote == from) {
+            Some((_, known)) if *known == random => {}
+            Some((_, known)) => {
+                *known = random;
+                self.forget(now, from);
+            }
+            None => self.hellos.push((from, random)),
+        }
+    }
+
+    /// Takes the oldest stranger out if there is no room.
+    fn make_room(&mut self, now: Instant) {
+        if self.remotes.len() < MOST_REMOTES {
+            return;
+        }
+        let announced = self.announced;
+        let stranger = self.remotes.iter().position(|r| Some(*r) != announced);
+        if let Some(stranger) = stranger {
+            let remote = self.remotes.remove(stranger);
+            self.hellos.retain(|(known, _)| *known != remote);
+            self.forget(now, remote);
+        }
+    }
+
+    fn on_complete(&mut self, now: Instant, remote: SocketAddr) {
+        if self.phase != Phase::Waiting {
+            return;
+        }
+        match self.export(remote) {
+            Ok(keys) => {
+                self.phase = Phase::Secured { remote };
+                for other in std::mem::take(&mut self.remotes) {
+                    if other != remote {
+                        self.forget(now, other);
+                    }
+                }
+                self.remotes.push(remote);
+                self.again_at = None;
+                self.outputs
+                    .push_back(Output::Event(Event::Secured { keys, remote }));
+            }
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    fn export(&self, remote: SocketAddr) -> Result<Keys, Failure> {
+        let state = self.endpoint.get_connection_state(remote);
+        let state = state.ok_or(Failure::Ours)?;
+        // It was checked before the handshake went on; keys are worth a second look.
+        let shown = state.peer_certificates.first();
+        if !shown.is_some_and(|der| is_announced(der, &self.fingerprints)) {
+            return Err(Failure::WrongCertificate);
+        }
+        let profile = Profile::from_wire(state.srtp_protection_profile());
+        let profile = profile.ok_or(Failure::NothingInCommon)?;
+        let material = state
+            .export_keying_material(LABEL, &[], profile.material_len())
+            .map_err(|_| Failure::Ours)?;
+        let is_client = self.role == Role::Client;
+        Keys::from_material(profile, material.as_ref(), is_client).ok_or(Failure::Ours)
+    }
+
+    /// What a remote side sent could not be used. Only what was meant for the right one counts.
+    fn on_broken(&mut self, now: Instant, from: SocketAddr, error: &Error) {
+        if self.phase != Phase::Waiting {
+            return;
+        }
+        if self.wrong.swap(false, Relaxed) {
+            self.fault = Failure::WrongCertificate;
+            if self.announced == Some(from) {
+                return self.fail(Failure::WrongCertificate);
+            }
+            return self.drop_remote(now, from);
+        }
+        match error {
+            Error::ErrAlertFatalOrClose => {
+                if self.fault == Failure::NoAnswer {
+                    self.fault = Failure::Refused;
+                }
+                self.drop_remote(now, from);
+            }
+            Error::ErrServerNoMatchingSrtpProfile
+            | Error::ErrClientNoMatchingSrtpProfile
+            | Error::ErrRequestedButNoSrtpExtension
+            | Error::ErrCipherSuiteNoIntersection => {
+                if self.fault != Failure::WrongCertificate {
+                    self.fault = Failure::NothingInCommon;
+                }
+                self.drop_remote(now, from);
+            }
+            // Junk between the records: the next flight is repeated anyway.
+            _ => {}
+        }
+    }
+
+    fn drop_remote(&mut self, now: Instant, remote: SocketAddr) {
+        self.remotes.retain(|known| *known != remote);
+        self.hellos.retain(|(known, _)| *known != remote);
+        self.forget(now, remote);
+        if self.role == Role::Client && self.again_at.is_none() {
+            self.again_at = Some(now + AGAIN);
+        }
+    }
+
+    /// Without a farewell: who is dropped may be anybody.
+    fn forget(&mut self, now: Instant, remote: SocketAddr) {
+        let _ = self.endpoint.stop(now, remote);
+        while self.endpoint.poll_transmit().is_some() {}
+    }
+
+    fn collect(&mut self) {
+        while let Some(message) = self.endpoint.poll_transmit() {
+            self.outputs.push_back(Output::Transmit {
+                datagram: message.message.to_vec(),
+                to: message.transport.peer_addr,
+            });
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.phase = Phase::Failed;
+        self.remotes.clear();
+        self.again_at = None;
+        self.outputs
+            .push_back(Output::Event(Event::Failed(failure)));
+    }
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handshake")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The random number of a first flight (RFC 6347 §4.2.1: record header, message header, version, and then it).
+fn hello(datagram: &[u8]) -> Option<[u8; RANDOM]> {
+    let is_hello = datagram.first() == Some(&22) && datagram.get(13) == Some(&1);
+    let random = datagram.get(27..27 + RANDOM).filter(|_| is_hello)?;
+    random.try_into().ok()
+}
+
+fn config(
+    certificate: &Certificate,
+    peer: &Peer,
+    wrong: &Arc<AtomicBool>,
+) -> Result<Arc<HandshakeConfig>, Error> {
+    let announced = peer.fingerprints.clone();
+    let wrong = Arc::clone(wrong);
+    let profiles = Profile::ALL.into_iter();
+    let profiles = match peer.role {
+        Role::Client => profiles
+            .filter(|profile| *profile != Profile::Aes128CmHmacSha1_32)
+            .map(Profile::to_wire)
+            .collect(),
+        Role::Server => profiles.map(Profile::to_wire).collect(),
+    };
+    let config = ConfigBuilder::default()
+        .with_crypto_provider(Arc::clone(&certificate.provider))
+        .with_certificates(vec![certificate.inner.clone()])
+        .with_srtp_protection_profiles(profiles)
+        // RFC 7627: without it keys can be synchronised between two handshakes; old peers do not have it.
+        .with_extended_master_secret(ExtendedMasterSecretType::Request)
+        // The authority is the session description, not a chain (RFC 5763 §5).
+        .with_client_auth(ClientAuthType::RequireAnyClientCert)
+        .with_insecure_skip_verify(true)
+        .with_verify_peer_certificate(Some(Arc::new(move |chain, _| {
+            let shown = chain.first();
+            if shown.is_some_and(|der| is_announced(der, &announced)) {
+                return Ok(());
+            }
+            wrong.store(true, Relaxed);
+            Err(Error::ErrInvalidCertificate)
+        })))
+        .with_flight_interval(REPEAT)
+        .with_mtu(MTU);
+    Ok(Arc::new(config.build(peer.role == Role::Client, None)?))
+}

@@ -1,0 +1,324 @@
+//! Handshakes between two of ours, in virtual time.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::{
+    Certificate, Event, Failure, Fingerprint, Handshake, Hash, Keys, MOST_REMOTES, Output, Peer,
+    Profile, Role, looks_like_dtls,
+};
+
+fn place(name: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, name], 4_000))
+}
+
+fn expecting(certificate: &Certificate, role: Role) -> Peer {
+    Peer {
+        fingerprints: vec![certificate.fingerprint().clone()],
+        role,
+    }
+}
+
+/// Two sides and the path between them.
+struct Path {
+    now: Instant,
+    client: Handshake,
+    server: Handshake,
+    /// How many of a hundred are lost, and what chooses them.
+    loses: u32,
+    chance: u32,
+    events: [Vec<Event>; 2],
+}
+
+impl Path {
+    fn new() -> Self {
+        let (left, right) = certificates();
+        Self::between(
+            Handshake::new(&left, &expecting(&right, Role::Client)),
+            Handshake::new(&right, &expecting(&left, Role::Server)),
+        )
+    }
+
+    fn between(client: Handshake, server: Handshake) -> Self {
+        Self {
+            now: Instant::now(),
+            client,
+            server,
+            loses: 0,
+            chance: 1,
+            events: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// Until nothing is left to do or a minute has passed.
+    fn run(&mut self) {
+        let end = self.now + Duration::from_secs(60);
+        self.client.handle_remote(self.now, place(2));
+        self.server.handle_remote(self.now, place(1));
+        while self.now < end {
+            let wake = self.exchange();
+            let done = self.events.iter().all(|events| !events.is_empty());
+            let Some(wake) = wake.filter(|_| !done) else {
+                return;
+            };
+            self.now = wake.max(self.now);
+            self.client.handle_timeout(self.now);
+            self.server.handle_timeout(self.now);
+        }
+    }
+
+    /// Carries datagrams until nobody has one; answers the next deadline.
+    fn exchange(&mut self) -> Option<Instant> {
+        loop {
+            let to_server = self.drain(0);
+            let to_client = self.drain(1);
+            for datagram in &to_server.0 {
+                assert!(looks_like_dtls(datagram));
+                self.server.handle_datagram(self.now, datagram, place(1));
+            }
+            for datagram in &to_client.0 {
+                assert!(looks_like_dtls(datagram));
+                self.client.handle_datagram(self.now, datagram, place(2));
+            }
+            if to_server.0.is_empty() && to_client.0.is_empty() {
+                return to_server.1.into_iter().chain(to_client.1).min();
+            }
+        }
+    }
+
+    fn drain(&mut self, side: usize) -> (Vec<Vec<u8>>, Option<Instant>) {
+        let mut datagrams = Vec::new();
+        loop {
+            let output = match side {
+                0 => self.client.poll_output(),
+                _ => self.server.poll_output(),
+            };
+            match output {
+                Output::Transmit { datagram, to } => {
+                    self.chance = self
+                        .chance
+                        .wrapping_mul(1_664_525)
+                        .wrapping_add(1_013_904_223);
+                    let lost = (self.chance >> 16) % 100 < self.loses;
+                    if !lost && to == place(2 - side as u8) {
+                        datagrams.push(datagram);
+                    }
+                }
+                Output::Event(event) => self.events[side].push(event),
+                Output::Deadline(deadline) => return (datagrams, deadline),
+            }
+        }
+    }
+
+    fn keys(&self) -> [&Keys; 2] {
+        let keys = |side: usize| match self.events[side].as_slice() {
+            [Event::Secured { keys, remote }] => {
+                assert_eq!(*remote, place(2 - side as u8));
+                keys
+            }
+            other => panic!("side {side}: {other:?}"),
+        };
+        [keys(0), keys(1)]
+    }
+
+    fn assert_secured(&self) {
+        let [client, server] = self.keys();
+        assert_eq!(client.profile, Profile::AeadAes256Gcm);
+        assert_eq!(client.send, server.receive);
+        assert_eq!(client.receive, server.send);
+        assert_ne!(client.send, client.receive);
+        assert_eq!(client.send.len(), 32 + 12);
+    }
+}
+
+fn certificates() -> (Certificate, Certificate) {
+    let new = || Certificate::generate().unwrap();
+    (new(), new())
+}
+
+#[test]
+fn both_sides_come_to_the_same_keys_each_way_and_show_none_of_them() {
+    let mut path = Path::new();
+    path.run();
+    path.assert_secured();
+    assert!(path.client.is_secured() && path.server.is_secured());
+    let shown = format!("{:?} {:?} {:?}", path.keys(), path.client, path.events);
+    assert!(!shown.contains('['.to_string().repeat(3).as_str()));
+    assert!(
+        shown.contains("AeadAes256Gcm") && !shown.contains("send"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn flights_are_repeated_until_they_arrive() {
+    for seed in 1..20 {
+        let mut path = Path::new();
+        (path.loses, path.chance) = (30, seed);
+        let began = path.now;
+        path.run();
+        path.assert_secured();
+        let took = path.now - began;
+        assert!(took < Duration::from_secs(10), "{seed}: {took:?}");
+    }
+}
+
+#[test]
+fn who_begins_from_the_start_is_followed() {
+    let (left, right) = certificates();
+    let mut path = Path::between(
+        Handshake::new(&left, &expecting(&right, Role::Client)),
+        Handshake::new(&right, &expecting(&left, Role::Server)),
+    );
+    path.client.handle_remote(path.now, place(2));
+    let (to_server, _) = path.drain(0);
+    for datagram in &to_server {
+        path.server.handle_datagram(path.now, datagram, place(1));
+    }
+    // The client's program starts again, with the same certificate and at the same place.
+    path.client = Handshake::new(&left, &expecting(&right, Role::Client));
+    path.run();
+    path.assert_secured();
+}
+
+#[test]
+fn a_lost_last_flight_is_repeated_for_who_asks_again() {
+    let mut path = Path::new();
+    path.client.handle_remote(path.now, place(2));
+    // The server's last flight goes nowhere.
+    loop {
+        let (to_server, _) = path.drain(0);
+        for datagram in &to_server {
+            path.server.handle_datagram(path.now, datagram, place(1));
+        }
+        let (to_client, _) = path.drain(1);
+        if path.server.is_secured() {
+            assert!(!to_client.is_empty());
+            break;
+        }
+        for datagram in &to_client {
+            path.client.handle_datagram(path.now, datagram, place(2));
+        }
+    }
+    assert!(!path.client.is_secured());
+    path.run();
+    path.assert_secured();
+}
+
+#[test]
+fn another_certificate_than_the_announced_one_gives_no_keys_to_either_side() {
+    let (left, right) = certificates();
+    let other = Certificate::generate().unwrap();
+    // The client was told of another server: it ends it, and the server hears that.
+    let mut path = Path::between(
+        Handshake::new(&left, &expecting(&other, Role::Client)),
+        Handshake::new(&right, &expecting(&left, Role::Server)),
+    );
+    path.run();
+    assert_eq!(path.events[0], [Event::Failed(Failure::WrongCertificate)]);
+    assert_eq!(path.events[1], [Event::Failed(Failure::Refused)]);
+    // The server was told of another client.
+    let mut path = Path::between(
+        Handshake::new(&left, &expecting(&right, Role::Client)),
+        Handshake::new(&right, &expecting(&other, Role::Server)),
+    );
+    path.run();
+    assert_eq!(path.events[1], [Event::Failed(Failure::WrongCertificate)]);
+    assert!(!path.client.is_secured() && !path.server.is_secured());
+    // Announced with a hash that is stronger than the one that fits.
+    let mut peer = expecting(&right, Role::Client);
+    peer.fingerprints
+        .push(Fingerprint::of(Hash::Sha512, b"another"));
+    let mut path = Path::between(
+        Handshake::new(&left, &peer),
+        Handshake::new(&right, &expecting(&left, Role::Server)),
+    );
+    path.run();
+    assert_eq!(path.events[0], [Event::Failed(Failure::WrongCertificate)]);
+}
+
+#[test]
+fn nobody_there_is_said_after_a_time_and_nobody_announced_is_our_fault() {
+    let (left, right) = certificates();
+    let mut alone = Handshake::new(&left, &expecting(&right, Role::Client));
+    let began = Instant::now();
+    let mut now = began;
+    alone.handle_remote(now, place(2));
+    let mut sent = 0;
+    let failure = loop {
+        match alone.poll_output() {
+            Output::Transmit { .. } => sent += 1,
+            Output::Event(event) => break event,
+            Output::Deadline(at) => {
+                now = at.expect("there is a deadline while it waits").max(now);
+                alone.handle_timeout(now);
+            }
+        }
+    };
+    assert_eq!(failure, Event::Failed(Failure::NoAnswer));
+    assert_eq!(now - began, Duration::from_secs(20));
+    assert!((20..100).contains(&sent), "{sent} repetitions");
+    assert_eq!(alone.poll_output(), Output::Deadline(None));
+
+    let nobody = Peer {
+        fingerprints: Vec::new(),
+        role: Role::Server,
+    };
+    let mut handshake = Handshake::new(&left, &nobody);
+    assert_eq!(
+        handshake.poll_output(),
+        Output::Event(Event::Failed(Failure::Ours))
+    );
+}
+
+#[test]
+fn strangers_neither_end_it_nor_take_its_place_nor_grow_it() {
+    let (stranger, _) = certificates();
+    let mut path = Path::new();
+    path.server.handle_remote(path.now, place(1));
+    // More strangers than there is room for begin a handshake with the server, and go no further.
+    for n in 0..(3 * MOST_REMOTES as u8) {
+        let to = Peer {
+            fingerprints: vec![stranger.fingerprint().clone()],
+            role: Role::Client,
+        };
+        let mut handshake = Handshake::new(&stranger, &to);
+        handshake.handle_remote(path.now, place(2));
+        let Output::Transmit { datagram, .. } = handshake.poll_output() else {
+            panic!("no first flight");
+        };
+        path.server
+            .handle_datagram(path.now, &datagram, place(100 + n));
+    }
+    let (_, _) = path.drain(1);
+    // Junk of every kind in the peer's name and in others'.
+    for first in 0..=255u8 {
+        for length in [1, 13, 14, 60, 1_200] {
+            let mut junk = vec![first; length];
+            for from in [1, 2, 77] {
+                path.client.handle_datagram(path.now, &junk, place(from));
+                path.server.handle_datagram(path.now, &junk, place(from));
+            }
+            // A record of the first epoch, of version 1.2, whose length is right.
+            if length > 13 {
+                junk[1..3].copy_from_slice(&[0xFE, 0xFD]);
+                junk[3..11].fill(0);
+                junk[11..13].copy_from_slice(&((length - 13) as u16).to_be_bytes());
+                path.server.handle_datagram(path.now, &junk, place(1));
+                path.server.handle_datagram(path.now, &junk, place(78));
+            }
+        }
+    }
+    path.run();
+    path.assert_secured();
+    // And afterwards.
+    let late = path.events.clone();
+    for from in [1, 2, 77] {
+        path.server
+            .handle_datagram(path.now, &[22; 200], place(from));
+        path.client
+            .handle_datagram(path.now, &[21; 15], place(from));
+    }
+    path.exchange();
+    assert_eq!(path.events, late);
+}

@@ -1,0 +1,274 @@
+//! Keys that come from a handshake on the stream's own path (DTLS-SRTP): its arithmetic and its memory are nothing
+//! for the pump, so it happens here, on a thread of its own.
+//!
+//! ```text
+//!  socket ─► pump: first byte 20 to 63 (RFC 7983) ─► letters ─► Keeper ─► dtls::Handshake
+//!  socket ◄─ pump ◄─ commands: datagrams, and in the end the keys ◄──┘
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Instant;
+
+use dtls::{Event, Failure, Handshake, Keys, Output, Profile};
+use rtp::srtp::{MasterKey, Suite};
+use rtrb::{Consumer, Producer};
+
+use crate::config::{Dtls, Security};
+use crate::pump::{Command, Common};
+use crate::shield::Renewal;
+use crate::socket::LONGEST_DATAGRAM;
+
+/// Letters that may wait; a handshake has a dozen, and repeats what is lost.
+pub(crate) const LETTERS: usize = 64;
+
+/// A datagram of a handshake, on its way from the pump.
+pub(crate) struct Letter {
+    stream: u64,
+    from: SocketAddr,
+    length: usize,
+    bytes: [u8; LONGEST_DATAGRAM],
+}
+
+/// The pump's end: hands letters over without waiting and without memory.
+pub(crate) struct Post {
+    letters: Producer<Letter>,
+    keeper: Option<Thread>,
+    posted: bool,
+}
+
+impl Post {
+    pub(crate) fn new(letters: Producer<Letter>, keeper: Option<Thread>) -> Self {
+        Self {
+            letters,
+            keeper,
+            posted: false,
+        }
+    }
+
+    /// False when there is no room, which is as good as lost on the way.
+    pub(crate) fn put(&mut self, stream: u64, from: SocketAddr, datagram: &[u8]) -> bool {
+        let mut bytes = [0; LONGEST_DATAGRAM];
+        let length = datagram.len();
+        let Some(room) = bytes.get_mut(..length) else {
+            return false;
+        };
+        room.copy_from_slice(datagram);
+        let letter = Letter {
+            stream,
+            from,
+            length,
+            bytes,
+        };
+        self.posted = true;
+        self.letters.push(letter).is_ok()
+    }
+
+    /// Wakes who reads them, if there are any.
+    pub(crate) fn send_off(&mut self) {
+        if std::mem::take(&mut self.posted)
+            && let Some(keeper) = &self.keeper
+        {
+            keeper.unpark();
+        }
+    }
+}
+
+/// What the handles ask for.
+pub(crate) enum Order {
+    /// A handshake of this number for this stream, instead of any before.
+    Begin {
+        stream: u64,
+        number: u64,
+        dtls: Box<Dtls>,
+        remote: Option<SocketAddr>,
+    },
+    /// The peer is to be found there.
+    Remote { stream: u64, remote: SocketAddr },
+    /// The stream needs none any more.
+    End { stream: u64 },
+}
+
+/// What a handshake came to, on its way to the pump.
+pub(crate) struct Outcome {
+    pub(crate) stream: u64,
+    /// Of the handshake: a later one makes this worthless.
+    pub(crate) number: u64,
+    pub(crate) result: Result<Secured, Failure>,
+}
+
+/// Keys and whose they are.
+pub(crate) struct Secured {
+    pub(crate) renewal: Renewal,
+    pub(crate) profile: Profile,
+    /// From where the peer spoke that has proved to be the right one.
+    pub(crate) remote: SocketAddr,
+}
+
+/// Carries the handshakes of all streams.
+pub(crate) struct Keeper {
+    letters: Consumer<Letter>,
+    orders: Arc<Mutex<Vec<Order>>>,
+    commands: Arc<Mutex<Producer<Command>>>,
+    pump: Option<Thread>,
+    handshakes: HashMap<u64, (u64, Handshake)>,
+    /// What the pump had no room for.
+    waiting: VecDeque<Command>,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        letters: Consumer<Letter>,
+        orders: Arc<Mutex<Vec<Order>>>,
+        commands: Arc<Mutex<Producer<Command>>>,
+    ) -> Self {
+        Self {
+            letters,
+            orders,
+            commands,
+            pump: None,
+            handshakes: HashMap::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// The thread's loop; ends with the pump.
+    pub(crate) fn run(mut self, common: &Common, pump: Thread) {
+        self.pump = Some(pump);
+        while !common.shutdown.load(Relaxed) {
+            match self.step(Instant::now()) {
+                Some(deadline) => {
+                    std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+                }
+                None => std::thread::park(),
+            }
+        }
+    }
+
+    /// Does what there is to do; answers when there is more.
+    pub(crate) fn step(&mut self, now: Instant) -> Option<Instant> {
+        self.take_orders(now);
+        while let Ok(letter) = self.letters.pop() {
+            let datagram = letter.bytes.get(..letter.length).unwrap_or_default();
+            if let Some((_, handshake)) = self.handshakes.get_mut(&letter.stream) {
+                handshake.handle_datagram(now, datagram, letter.from);
+            }
+        }
+        let mut next: Option<Instant> = None;
+        let mut commands = std::mem::take(&mut self.waiting);
+        for (stream, (number, handshake)) in &mut self.handshakes {
+            handshake.handle_timeout(now);
+            let deadline = drain(*stream, *number, handshake, &mut commands);
+            next = next.into_iter().chain(deadline).min();
+        }
+        self.waiting = commands;
+        self.hand_over();
+        if !self.waiting.is_empty() {
+            let soon = now + crate::TICK;
+            next = Some(next.map_or(soon, |next| next.min(soon)));
+        }
+        next
+    }
+
+    fn take_orders(&mut self, now: Instant) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let orders: Vec<Order> = std::mem::take(&mut orders);
+        for order in orders {
+            match order {
+                Order::Begin {
+                    stream,
+                    number,
+                    dtls,
+                    remote,
+                } => {
+                    let mut handshake = Handshake::new(&dtls.certificate, &dtls.peer);
+                    if let Some(remote) = remote {
+                        handshake.handle_remote(now, remote);
+                    }
+                    self.handshakes.insert(stream, (number, handshake));
+                }
+                Order::Remote { stream, remote } => {
+                    if let Some((_, handshake)) = self.handshakes.get_mut(&stream) {
+                        handshake.handle_remote(now, remote);
+                    }
+                }
+                Order::End { stream } => {
+                    self.handshakes.remove(&stream);
+                }
+            }
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(command) = self.waiting.pop_front() {
+            if let Err(rtrb::PushError::Full(command)) = commands.push(command) {
+                self.waiting.push_front(command);
+                break;
+            }
+        }
+        drop(commands);
+        if let Some(pump) = &self.pump {
+            pump.unpark();
+        }
+    }
+}
+
+fn drain(
+    stream: u64,
+    number: u64,
+    handshake: &mut Handshake,
+    commands: &mut VecDeque<Command>,
+) -> Option<Instant> {
+    loop {
+        match handshake.poll_output() {
+            Output::Transmit { datagram, to } => {
+                commands.push_back(Command::Send(stream, datagram.into(), to));
+            }
+            Output::Event(event) => {
+                let result = match event {
+                    Event::Secured { keys, remote } => secured(&keys, remote),
+                    Event::Failed(failure) => Err(failure),
+                };
+                let outcome = Outcome {
+                    stream,
+                    number,
+                    result,
+                };
+                commands.push_back(Command::Secured(Box::new(outcome)));
+            }
+            Output::Deadline(deadline) => return deadline,
+        }
+    }
+}
+
+fn secured(keys: &Keys, remote: SocketAddr) -> Result<Secured, Failure> {
+    let suite = suite(keys.profile);
+    let key = |bytes: &[u8]| MasterKey::new(suite, bytes).ok_or(Failure::Ours);
+    let security = Security {
+        send: key(&keys.send)?,
+        receive: key(&keys.receive)?,
+        receive_mki: Vec::new(),
+    };
+    let renewal = Renewal::fresh(&security).map_err(|_| Failure::Ours)?;
+    Ok(Secured {
+        renewal,
+        profile: keys.profile,
+        remote,
+    })
+}
+
+fn suite(profile: Profile) -> Suite {
+    match profile {
+        Profile::AeadAes256Gcm => Suite::AeadAes256Gcm,
+        Profile::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        Profile::Aes128CmHmacSha1_80 => Suite::AesCm128HmacSha1_80,
+        Profile::Aes128CmHmacSha1_32 => Suite::AesCm128HmacSha1_32,
+    }
+}

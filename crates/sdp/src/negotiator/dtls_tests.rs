@@ -1,0 +1,209 @@
+//! Keys by a handshake: what offers and answers say about it, and peers who have rules of their own.
+
+use super::*;
+use crate::fingerprint::FingerprintHash;
+
+fn fingerprint(seed: u8) -> Fingerprint {
+    Fingerprint {
+        hash: FingerprintHash::Sha256,
+        digest: vec![seed; 32],
+    }
+}
+
+/// One that offers the handshake, or only takes it.
+fn negotiator(encryption: Encryption, seed: u8, offered: bool) -> Negotiator {
+    let local = LocalMedia {
+        address: "192.0.2.1".parse().unwrap(),
+        port: 4000,
+        codecs: vec![Codec::Pcmu],
+        ptime_ms: 20,
+        telephone_event: false,
+        session_id: u64::from(seed),
+    };
+    let key_seed = KeySeed::drawn(|bytes| *bytes = [seed; 32]);
+    Negotiator::new(local)
+        .with_encryption(encryption, key_seed)
+        .with_dtls(fingerprint(seed), offered)
+}
+
+fn body(session: &str, lines: &[&str]) -> Vec<u8> {
+    let text = format!(
+        "v=0\r\no=- {session} 1 IN IP4 198.51.100.7\r\ns=call\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n{}\r\n",
+        lines.join("\r\n")
+    );
+    text.replace("SEVEN", &fingerprint(7).to_value())
+        .into_bytes()
+}
+
+/// The media lines and what is said about keys behind each.
+fn shape(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let begins = ["m=", "a=crypto", "a=fingerprint", "a=setup"];
+    let wanted = |line: &&str| begins.iter().any(|begin| line.starts_with(begin));
+    let lines = text.lines().filter(wanted);
+    lines
+        .map(|line| line.split([' ', ':']).take(3).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+const ALL: [Encryption; 4] = [
+    Encryption::Off,
+    Encryption::OptionalInOneLine,
+    Encryption::OptionalInTwoLines,
+    Encryption::Required,
+];
+
+/// Under each policy: a handshake where both may encrypt and at least one offers it, with roles that fit.
+#[test]
+fn two_of_us_take_the_handshake_before_keys_that_can_be_read() {
+    for offering in ALL {
+        for answering in ALL {
+            let (mut alice, mut bob) = (
+                negotiator(offering, 1, true),
+                negotiator(answering, 2, false),
+            );
+            let answered = bob.handle_offer(&alice.offer());
+            let may = offering.may() && answering.may();
+            let impossible = (offering.must() || answering.must()) && !may;
+            assert_eq!(answered.is_err(), impossible, "{offering:?} {answering:?}");
+            let Ok((answer, at_bob)) = answered else {
+                continue;
+            };
+            let at_alice = alice.handle_answer(&answer).unwrap();
+            assert_eq!(at_bob.dtls.is_some(), may, "{offering:?} {answering:?}");
+            assert_eq!(at_alice.dtls.is_some(), may);
+            assert!(at_alice.crypto.is_none() && at_bob.crypto.is_none());
+            if let (Some(a), Some(b)) = (&at_alice.dtls, &at_bob.dtls) {
+                // RFC 5763 §5: the answerer begins.
+                assert_eq!((a.role, b.role), (DtlsRole::Server, DtlsRole::Client));
+                assert_eq!(a.fingerprints, [fingerprint(2)]);
+                assert_eq!(b.fingerprints, [fingerprint(1)]);
+            }
+            // A later offer from either side keeps who is what: no new handshake.
+            let (answer, at_alice_again) = alice.handle_offer(&bob.offer()).unwrap();
+            let at_bob_again = bob.handle_answer(&answer).unwrap();
+            assert_eq!(at_alice_again.dtls, at_alice.dtls);
+            assert_eq!(at_bob_again.dtls, at_bob.dtls);
+            let (answer, at_bob_again) = bob.handle_offer(&alice.offer()).unwrap();
+            assert_eq!(at_bob_again.dtls, at_bob.dtls);
+            assert_eq!(alice.handle_answer(&answer).unwrap().dtls, at_alice.dtls);
+        }
+    }
+}
+
+#[test]
+fn offers_have_the_lines_of_their_policy_and_no_keys() {
+    let (secure, plain) = ("m=audio 4000 UDP/TLS/RTP/SAVP", "m=audio 4000 RTP/AVP");
+    let by = ["a=fingerprint sha-256 01", "a=setup actpass"];
+    let with = |line: &'static str| [&[line], &by[..]].concat();
+    for (encryption, lines) in [
+        (Encryption::Off, vec![plain]),
+        (Encryption::OptionalInOneLine, with(plain)),
+        (
+            Encryption::OptionalInTwoLines,
+            [with(secure), vec![plain]].concat(),
+        ),
+        (Encryption::Required, with(secure)),
+    ] {
+        let offer = negotiator(encryption, 1, true).offer();
+        assert_eq!(shape(&offer), lines, "{encryption:?}");
+    }
+}
+
+#[test]
+fn an_offer_says_who_begins_and_the_answer_says_the_other_half() {
+    let line = "m=audio 5000 UDP/TLS/RTP/SAVPF 0";
+    for (setup, role, answer) in [
+        ("a=setup:actpass", DtlsRole::Client, "a=setup active"),
+        ("a=setup:passive", DtlsRole::Client, "a=setup active"),
+        ("a=setup:active", DtlsRole::Server, "a=setup passive"),
+        ("a=ptime:20", DtlsRole::Server, "a=setup passive"),
+    ] {
+        let offers = [
+            body("bob", &[line, "a=fingerprint:SEVEN", setup]),
+            // The session may say it for all its lines.
+            body("bob", &["a=fingerprint:SEVEN", setup, line]),
+        ];
+        for offer in offers {
+            let mut ours = negotiator(Encryption::Required, 1, false);
+            let (bytes, agreed) = ours.handle_offer(&offer).unwrap();
+            let dtls = agreed.dtls.unwrap();
+            assert_eq!((dtls.role, dtls.fingerprints), (role, vec![fingerprint(7)]));
+            let wanted = [
+                "m=audio 4000 UDP/TLS/RTP/SAVPF",
+                "a=fingerprint sha-256 01",
+                answer,
+            ];
+            assert_eq!(shape(&bytes), wanted);
+        }
+    }
+}
+
+#[test]
+fn what_offers_no_handshake_that_proves_anything_is_refused_or_plain() {
+    let secure = "m=audio 5000 UDP/TLS/RTP/SAVP 0";
+    let weak = "a=fingerprint:sha-1 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB";
+    for lines in [
+        vec![secure, "a=setup:actpass"],
+        vec![secure, weak, "a=setup:actpass"],
+        vec![secure, "a=fingerprint:SEVEN", "a=setup:holdconn"],
+    ] {
+        for encryption in ALL {
+            let mut ours = negotiator(encryption, 1, false);
+            assert!(
+                ours.handle_offer(&body("bob", &lines)).is_err(),
+                "{lines:?}"
+            );
+        }
+    }
+    // Who does not encrypt takes no line that must be.
+    let offer = body("bob", &[secure, "a=fingerprint:SEVEN", "a=setup:actpass"]);
+    let mut off = negotiator(Encryption::Off, 1, false);
+    assert!(off.handle_offer(&offer).is_err());
+    // In a plain line it is an invitation, which may be declined.
+    let open = ["m=audio 5000 RTP/AVP 0", weak, "a=setup:actpass"];
+    let mut ours = negotiator(Encryption::OptionalInOneLine, 1, true);
+    let (_, agreed) = ours.handle_offer(&body("bob", &open)).unwrap();
+    assert_eq!(agreed.dtls, None);
+    // Who wants nothing but a handshake takes no readable key.
+    let keyed = [
+        "m=audio 5000 RTP/SAVP 0",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj",
+    ];
+    let mut ours = negotiator(Encryption::Required, 1, true);
+    assert!(ours.handle_offer(&body("bob", &keyed)).is_err());
+}
+
+#[test]
+fn answers_that_leave_the_handshake_open_are_not_taken_and_plain_ones_only_where_they_may() {
+    let answer = |encryption, lines: &[&str]| {
+        let mut ours = negotiator(encryption, 1, true);
+        ours.offer();
+        ours.handle_answer(&body("bob", lines))
+    };
+    let (secure, plain) = ("m=audio 5000 UDP/TLS/RTP/SAVP 0", "m=audio 5000 RTP/AVP 0");
+    for (setup, role) in [
+        ("a=setup:active", DtlsRole::Server),
+        ("a=setup:passive", DtlsRole::Client),
+        ("a=setup:actpass", DtlsRole::Client),
+        ("a=ptime:20", DtlsRole::Client),
+    ] {
+        let lines = [secure, "a=fingerprint:SEVEN", setup];
+        let agreed = answer(Encryption::Required, &lines).unwrap();
+        assert_eq!(agreed.dtls.unwrap().role, role, "{setup}");
+    }
+    let strange = Err(SdpError::StrangeHandshake);
+    let holds = [secure, "a=fingerprint:SEVEN", "a=setup:holdconn"];
+    assert_eq!(answer(Encryption::Required, &holds), strange);
+    let weak = [plain, "a=fingerprint:md5 00:01", "a=setup:active"];
+    assert_eq!(answer(Encryption::OptionalInOneLine, &weak), strange);
+    for lines in [&[secure][..], &[plain]] {
+        let refused = answer(Encryption::Required, lines);
+        assert!(
+            matches!(refused, Err(SdpError::NotEncrypted { .. })),
+            "{refused:?}"
+        );
+    }
+    let agreed = answer(Encryption::OptionalInOneLine, &[plain]).unwrap();
+    assert!(agreed.dtls.is_none() && agreed.crypto.is_none());
+}
