@@ -300,9 +300,6 @@ fn end_to_end(
         .iter()
         .find(|test| test.name == E2E)
         .ok_or_else(|| failed("the end-to-end tests were not built"))?;
-    // One at a time: they measure sound and time, and there are few cores.
-    let mut args = vec!["--test-threads=1".to_owned()];
-    args.extend(options.passed.iter().cloned());
     let artifacts = shell::artifacts_dir();
     let quick = if options.quick { "1" } else { "0" };
     let env = [
@@ -311,8 +308,44 @@ fn end_to_end(
         ("TIPRING_QUICK", quick.as_ref()),
     ];
     let mut tally = Tally::default();
-    tally.run(test, &args, &env, &logs.join("e2e.log"), E2E_LIMIT);
+    let mut run = |args: &[String], log: &str| {
+        tally.run(test, args, &env, &logs.join(log), E2E_LIMIT);
+    };
+    if options.passed.is_empty() {
+        let [together, alone] = end_to_end_runs();
+        run(&together, "e2e.log");
+        run(&alone, "e2e-alone.log");
+    } else {
+        let mut args = vec!["--test-threads=1".to_owned()];
+        args.extend(options.passed.iter().cloned());
+        run(&args, "e2e.log");
+    }
     tally.finish(passed)
+}
+
+/// The end-to-end tests that need the machine for themselves, by what stands in their names: they count
+/// what goes through in a second, or draw a window without a graphics card.
+const ALONE: [&str; 5] = [
+    "load::fifty",
+    "load::sipp",
+    "load::two_hundred",
+    "window::",
+    "rig::desktop::",
+];
+
+/// How many of the others run side by side. They wait for phones, timers and silent servers nearly all
+/// the time, so two cores carry three of them.
+const TOGETHER: usize = 3;
+
+/// The arguments of the two runs that have all end-to-end tests between them, each once.
+fn end_to_end_runs() -> [Vec<String>; 2] {
+    let mut together = vec![format!("--test-threads={TOGETHER}")];
+    let mut alone = vec!["--test-threads=1".to_owned()];
+    for name in ALONE {
+        together.extend(["--skip".to_owned(), name.to_owned()]);
+        alone.push(name.to_owned());
+    }
+    [together, alone]
 }
 
 /// Counts what the executables print.
@@ -395,6 +428,20 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_one_run_of_the_end_to_end_tests_leaves_out_the_other_has() {
+        let [together, alone] = end_to_end_runs();
+        let skipped: Vec<_> = together
+            .windows(2)
+            .filter(|pair| pair[0] == "--skip")
+            .map(|pair| pair[1].as_str())
+            .collect();
+        let chosen: Vec<_> = alone.iter().filter(|a| !a.starts_with("--")).collect();
+        assert_eq!(skipped, ALONE);
+        assert_eq!(chosen, skipped);
+        assert_eq!(alone[0], "--test-threads=1");
+    }
 
     #[test]
     fn the_lines_of_the_harness_are_counted() {
