@@ -428,6 +428,21 @@ mod tests {
         assert!(faults[2].contains("util"));
     }
 
+    /// What the whole program, its tests included, may bring with it. Raise it only together with the
+    /// reason, beside the new line in the workspace's Cargo.toml.
+    const MOST_PACKAGES: usize = 720;
+
+    #[test]
+    fn what_the_program_brings_with_it_stays_within_a_budget() {
+        let lock = std::fs::read_to_string(crate::shell::root().join("Cargo.lock")).unwrap();
+        let packages = lock.lines().filter(|line| *line == "[[package]]").count();
+        assert!(packages > 100, "the lock file was read");
+        assert!(
+            packages <= MOST_PACKAGES,
+            "{packages} packages, {MOST_PACKAGES} is the budget"
+        );
+    }
+
     #[test]
     fn tests_may_use_what_their_crate_reaches() {
         let audio = LAYERS.iter().find(|layer| layer.name == "audio").unwrap();
