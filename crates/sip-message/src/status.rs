@@ -252,6 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn every_code_of_the_registry_has_a_phrase_of_its_own() {
+        // The IANA registry of response codes, without what stands there as reserved.
+        let registry: &[u16] = &[
+            100, 180, 181, 182, 183, 199, 200, 202, 204, 300, 301, 302, 305, 380, 400, 401, 402,
+            403, 404, 405, 406, 407, 408, 410, 412, 413, 414, 415, 416, 417, 420, 421, 422, 423,
+            424, 425, 428, 429, 430, 433, 436, 437, 438, 439, 440, 469, 470, 480, 481, 482, 483,
+            484, 485, 486, 487, 488, 489, 491, 493, 494, 500, 501, 502, 503, 504, 505, 513, 555,
+            580, 600, 603, 604, 606, 607, 608,
+        ];
+        let phrase = |code: u16| StatusCode::new(code).expect("it is one").phrase();
+        let mut phrases: Vec<_> = registry.iter().map(|code| phrase(*code)).collect();
+        for (code, said) in registry.iter().zip(&phrases) {
+            let of_class = phrase(code / 100 * 100 + 98);
+            let says_its_class = [183, 200, 300, 400, 500, 600].contains(code);
+            assert!(*said != of_class || says_its_class, "{code} {said}");
+        }
+        phrases.sort_unstable();
+        phrases.dedup();
+        assert_eq!(phrases.len(), registry.len(), "no two say the same");
+    }
+
+    #[test]
     fn an_unregistered_code_speaks_as_its_class() {
         let phrases = [199, 299, 499].map(|code| StatusCode::new(code).map(StatusCode::phrase));
         assert_eq!(

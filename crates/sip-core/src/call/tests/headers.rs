@@ -406,3 +406,63 @@ fn who_says_how_it_wants_to_be_taken_hears_how_it_was() {
         assert!(!ok.headers.has(HeaderName::AnswerMode), "nobody said that");
     }
 }
+
+#[test]
+fn from_and_to_come_back_as_they_were_written() {
+    let from = "\"B\\\"ob, Jr.\"  <sip:b%6fb@Example.COM;x=1> ; TAG=scripttag;y";
+    let to = "Alice <sip:%61lice@192.0.2.1>";
+    let (mut net, alice, bob, request) = called_with(OFFER, |request| {
+        request.headers.set(HeaderName::From, from);
+        request.headers.set(HeaderName::To, to);
+    });
+    user(&mut net, alice, |call, now| call.ring(now, None));
+    wait(&mut net, 10);
+    user(&mut net, alice, |call, now| {
+        call.answer(now, ANSWER.to_vec())
+    });
+    wait(&mut net, 10);
+    let said = answers(&net, bob, "INVITE");
+    assert!(said.len() >= 2);
+    for answer in said.iter().filter(|answer| answer.status.code() > 100) {
+        assert_eq!(answer.headers.get(HeaderName::From), Some(from));
+        let own = answer.headers.get(HeaderName::To).unwrap();
+        let tag = own.strip_prefix(to).unwrap();
+        assert!(tag.starts_with(";tag=") && tag.len() > 12, "{own}");
+        let via =
+            |headers: &sip_message::Headers| headers.via_top().unwrap().branch().map(str::to_owned);
+        assert_eq!(via(&answer.headers), via(&request.headers));
+    }
+}
+
+#[test]
+fn a_contact_says_how_to_reach_us_and_whether_securely() {
+    use crate::call::send::contact_value;
+    let config = config("sip:alice@example.com", "alice-1");
+    for (sips, transport, expected) in [
+        (false, Transport::Udp, "<sip:alice-1@192.0.2.1:5060>"),
+        (
+            false,
+            Transport::Tcp,
+            "<sip:alice-1@192.0.2.1:5060;transport=tcp>",
+        ),
+        (
+            false,
+            Transport::Tls,
+            "<sip:alice-1@192.0.2.1:5060;transport=tls>",
+        ),
+        (
+            false,
+            Transport::Ws,
+            "<sip:alice-1@192.0.2.1:5060;transport=ws>",
+        ),
+        // RFC 5630 §5.1: where sips was asked for, sips is said, and TLS goes without saying.
+        (true, Transport::Tls, "<sips:alice-1@192.0.2.1:5060>"),
+    ] {
+        let path = Path {
+            transport,
+            remote: BOB.parse().unwrap(),
+            local: ALICE.parse().unwrap(),
+        };
+        assert_eq!(contact_value(&config, &path, sips), expected);
+    }
+}
