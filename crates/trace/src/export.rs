@@ -5,6 +5,7 @@
 use model::{TraceBody, TraceRecord};
 use serde_json::json;
 
+use crate::phase;
 use crate::redact::{RedactOptions, Redactor};
 
 /// Something that should have been masked is still there: nothing is handed out.
@@ -22,7 +23,7 @@ pub struct Leak {
 pub fn text(records: &[TraceRecord], options: &RedactOptions) -> Result<String, Leak> {
     let mut redactor = Redactor::new(records, options.clone());
     let mut out = String::new();
-    for record in records {
+    for (record, phase) in records.iter().zip(phase::phases(records)) {
         let record = checked(redactor.record(record), &redactor)?;
         let account = record.account.as_ref().map_or("-", |id| id.as_str());
         match &record.body {
@@ -35,8 +36,9 @@ pub fn text(records: &[TraceRecord], options: &RedactOptions) -> Result<String, 
             } => {
                 let arrow = if *sent { "->" } else { "<-" };
                 let transport = transport.as_str();
+                let phase = phase.map_or(String::new(), |phase| format!(" {}", phase.as_str()));
                 out.push_str(&format!(
-                    "{} {account} {transport} {local} {arrow} {peer}\n",
+                    "{} {account} {transport} {local} {arrow} {peer}{phase}\n",
                     record.time
                 ));
                 out.push_str(&String::from_utf8_lossy(bytes).replace("\r\n", "\n"));
@@ -137,7 +139,7 @@ mod tests {
         let mut lines = text.lines();
         assert_eq!(
             lines.next().unwrap(),
-            "1970-01-01T00:00:00.000000Z desk udp 127.0.0.1:5070 -> 192.0.2.1:5060"
+            "1970-01-01T00:00:00.000000Z desk udp 127.0.0.1:5070 -> 192.0.2.1:5060 calling"
         );
         assert_eq!(lines.next().unwrap(), "INVITE sip:***@example.com SIP/2.0");
         assert!(text.ends_with("1970-01-01T00:00:00.005000Z desk media: Sound flows.\n\n"));

@@ -15,6 +15,7 @@
 pub mod export;
 pub mod ladder;
 pub mod pcapng;
+pub mod phase;
 pub mod query;
 pub mod redact;
 pub mod store;
