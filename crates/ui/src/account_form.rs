@@ -143,17 +143,33 @@ impl AccountForm {
         }
     }
 
-    /// The address with its scheme, if it is one.
+    /// The address with its scheme, if it is one; without a password that stood in it.
     fn aor(&self) -> Option<String> {
-        let text = self.address.trim();
-        let (scheme, rest) = if let Some(rest) = text.strip_prefix("sips:") {
-            ("sips:", rest)
-        } else {
-            ("sip:", text.strip_prefix("sip:").unwrap_or(text))
-        };
+        let (scheme, rest) = self.scheme_and_rest();
         let (user, host) = rest.rsplit_once('@')?;
+        let user = user.split_once(':').map_or(user, |(user, _)| user);
         let fine = !user.is_empty() && is_host(host) && !rest.contains(char::is_whitespace);
-        fine.then(|| format!("{scheme}{rest}"))
+        fine.then(|| format!("{scheme}{user}@{host}"))
+    }
+
+    /// The password to keep: the one that was typed, else the one inside an address as providers print it,
+    /// `sip:user:password@host`. It is no part of the address that others see.
+    fn secret(&self) -> Option<Password> {
+        let typed = Some(self.password.clone()).filter(|typed| !typed.is_empty());
+        let printed = || {
+            let (user, _) = self.scheme_and_rest().1.rsplit_once('@')?;
+            let (_, password) = user.split_once(':')?;
+            Some(unescaped(password)).filter(|password| !password.is_empty())
+        };
+        typed.or_else(printed).map(Password)
+    }
+
+    fn scheme_and_rest(&self) -> (&'static str, &str) {
+        let text = self.address.trim();
+        match text.strip_prefix("sips:") {
+            Some(rest) => ("sips:", rest),
+            None => ("sip:", text.strip_prefix("sip:").unwrap_or(text)),
+        }
     }
 
     fn codec_list(&self) -> Vec<String> {
@@ -255,7 +271,7 @@ impl AccountForm {
             headers: self.header_list(),
             ..self.kept.clone()
         });
-        let password = Some(Password(self.password.clone())).filter(|p| !p.0.is_empty());
+        let password = self.secret();
         Some(match &self.editing {
             Some(account) => Command::UpdateAccount {
                 account: account.clone(),
@@ -269,6 +285,29 @@ impl AccountForm {
             },
         })
     }
+}
+
+/// Text with its escaped octets made good (RFC 3261 §19.1.2); what is no escape stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let pair = tail
+            .get(..2)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        let octet = pair.filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()));
+        match octet.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(octet) if *first == b'%' => {
+                octets.push(octet);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                octets.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(octets).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Whether this can be a host with an optional port and parameters. Lenient on purpose.
@@ -352,6 +391,40 @@ mod tests {
             );
             assert_eq!(form(typed).command(), None);
         }
+    }
+
+    #[test]
+    fn an_address_with_its_password_is_taken_as_it_is_printed_on_paper() {
+        for (printed, means, secret) in [
+            (
+                "sip:1001:s3cret@pbx.example.com",
+                "sip:1001@pbx.example.com",
+                "s3cret",
+            ),
+            (
+                "sips:alice:p%40ss%3A%2B%zz@example.com:5061;transport=tls",
+                "sips:alice@example.com:5061;transport=tls",
+                "p@ss:+%zz",
+            ),
+        ] {
+            let Some(Command::AddAccount {
+                settings, password, ..
+            }) = form(printed).command()
+            else {
+                panic!("no account for {printed}");
+            };
+            assert_eq!(settings.aor.reveal(), means);
+            assert_eq!(password.expect("it has one").0, secret);
+            assert!(!settings.aor.reveal().contains("s3cret"));
+        }
+        // What was typed into its own field goes before; no password is none.
+        let typed = AccountForm {
+            password: "mine".to_owned(),
+            ..form("sip:a:theirs@example.com")
+        };
+        assert_eq!(typed.secret().expect("it has one").0, "mine");
+        assert_eq!(form("sip:a:@example.com").secret(), None);
+        assert_eq!(form("sip::x@example.com").aor(), None);
     }
 
     #[test]
