@@ -42,6 +42,9 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.bind.clone_from(&args.bind);
     settings.register = !args.no_register;
     settings.headers.clone_from(&args.header);
+    let compact = args.compact_headers.then_some("out * compact");
+    let rules = args.header_rule.iter().map(String::as_str).chain(compact);
+    settings.header_rules = rules.map(Into::into).collect();
     if !args.codecs.is_empty() {
         settings.codecs = args
             .codecs

@@ -125,6 +125,13 @@ pub(crate) struct AccountArgs {
     /// A header for outgoing calls, e.g. 'X-Room: 42' (may be repeated)
     #[arg(long, value_name = "LINE")]
     pub(crate) header: Vec<String>,
+    /// Change a header on its way, e.g. 'out INVITE add X-Room: 42', 'out * set User-Agent: Desk 7',
+    /// 'out * remove X-Old', 'in * remove Server', or 'out * compact' (may be repeated)
+    #[arg(long, value_name = "RULE")]
+    pub(crate) header_rule: Vec<String>,
+    /// Write header names in their compact forms, like --header-rule 'out * compact'
+    #[arg(long)]
+    pub(crate) compact_headers: bool,
     /// A further outbound proxy, to which a flow of its own is kept (may be repeated)
     #[arg(long, value_name = "URI")]
     pub(crate) also_proxy: Vec<String>,
@@ -496,6 +503,56 @@ mod tests {
     #[test]
     fn the_words_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    /// Words as a shell makes them of a line, single quotes understood.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for (at, part) in line.split('\'').enumerate() {
+            let mut pieces = match at % 2 {
+                0 => part.split(' ').collect::<Vec<_>>(),
+                _ => vec![part],
+            }
+            .into_iter();
+            if let (Some(last), Some(first)) = (words.last_mut(), pieces.next()) {
+                last.push_str(first);
+            }
+            words.extend(pieces.map(str::to_owned));
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn the_guide_says_in_three_languages_what_there_is() {
+        let guides = [
+            include_str!("../../../guide/README.md"),
+            include_str!("../../../guide/es.md"),
+            include_str!("../../../guide/pt.md"),
+        ];
+        let lines = |guide: &str| -> Vec<Vec<String>> {
+            let lines = guide.lines().filter_map(|line| line.strip_prefix("    "));
+            lines.map(words).collect()
+        };
+        let [english, others @ ..] = guides.map(lines);
+        assert!(english.len() > 10);
+        for line in &english {
+            assert_eq!(line[0], "tipring");
+            if let Err(error) = Cli::try_parse_from(line) {
+                panic!("{line:?}: {error}");
+            }
+        }
+        for other in others {
+            // Only what is said in a message differs.
+            let said = |lines: &[Vec<String>]| -> Vec<Vec<String>> {
+                let without = |line: &Vec<String>| match line[1..].first().map(String::as_str) {
+                    Some("message") => [&line[..3], &line[4..]].concat(),
+                    _ => line.clone(),
+                };
+                lines.iter().map(without).collect()
+            };
+            assert_eq!(said(&other), said(&english));
+        }
     }
 
     #[test]

@@ -178,7 +178,9 @@ impl Actor for AccountActor {
         myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let owner = Owner::new(&myself, args.id.clone(), None, AccountMsg::Delivered).registering();
+        let owner = Owner::new(&myself, args.id.clone(), None, AccountMsg::Delivered)
+            .ruled_by(&args.identity.rules)
+            .registering();
         let registration = flows::flow_set(&args);
         let view = flows::first_view(&args);
         let mut state = AccountState {

@@ -233,6 +233,44 @@ mod tests {
     }
 
     #[test]
+    fn several_listeners_hear_what_many_threads_tell_in_one_order() {
+        const TELLERS: usize = 4;
+        const EACH: usize = 50;
+        let hub = Hub::new();
+        let mut listeners: Vec<_> = (0..3).map(|_| hub.subscribe(None)).collect();
+        for listener in &mut listeners {
+            let _ = listener.try_next();
+        }
+        std::thread::scope(|scope| {
+            for teller in 0..TELLERS {
+                let hub = &hub;
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        hub.publish(tenant(teller * EACH + number));
+                    }
+                });
+            }
+        });
+        let heard: Vec<Vec<Event>> = listeners
+            .iter_mut()
+            .map(|listener| std::iter::from_fn(|| listener.try_next()).collect())
+            .collect();
+        assert_eq!(heard[0].len(), TELLERS * EACH);
+        assert_eq!(heard[0], heard[1]);
+        assert_eq!(heard[0], heard[2]);
+        // And each teller's own order is kept.
+        for teller in 0..TELLERS {
+            let own: Vec<_> = (0..EACH).map(|n| tenant(teller * EACH + n)).collect();
+            let told: Vec<_> = heard[0]
+                .iter()
+                .filter(|e| own.contains(e))
+                .cloned()
+                .collect();
+            assert_eq!(told, own);
+        }
+    }
+
+    #[test]
     fn a_listener_that_falls_behind_starts_over_and_misses_nothing() {
         let hub = Hub::new();
         let mut listener = hub.subscribe(None);

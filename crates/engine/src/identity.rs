@@ -14,6 +14,7 @@ use wire::{ClientTls, Remembered, Roots};
 
 use crate::account::AccountFacts;
 use crate::names;
+use crate::rules::Rules;
 
 /// Settings that cannot be used, and what a good value looks like.
 #[derive(Clone, PartialEq, Eq, Error)]
@@ -51,6 +52,9 @@ pub enum IdentityError {
     /// A header that requests carry already, or that steers them.
     #[error("“{0}” is written by Tipring itself; a header of your own looks like X-Room: 42")]
     OwnHeader(String),
+    /// A rule for headers, and what is wrong with it.
+    #[error("“{0}” is not a rule for headers: {1}; one looks like out INVITE add X-Room: 42")]
+    Rule(String, &'static str),
     /// Where calls are to be sent on to.
     #[error("calls cannot be sent on to “{0}”; it looks like 602 or sip:bob@example.com")]
     Forward(String),
@@ -85,6 +89,8 @@ pub(crate) struct Identity {
     /// by our registrar reach the account by it.
     pub(crate) contact_user: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// What is changed in requests before they leave, and in answers before they are looked at.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) codecs: Vec<sdp::Codec>,
     /// How to be a client of TLS, when the settings name files for that.
     pub(crate) tls: Option<Arc<ClientTls>>,
@@ -212,6 +218,7 @@ impl Identity {
             bind,
             contact_user: format!("{user}-{secret:08x}"),
             headers,
+            rules: Arc::new(Rules::parse(&settings.header_rules)?),
             codecs,
             tls: client_tls(settings)?,
             ws_path: settings
@@ -301,13 +308,9 @@ impl Identity {
             return Uri::parse(typed).map_err(|e| format!("“{typed}” is not an address: {e}."));
         }
         if let Some(number) = lower.strip_prefix("tel:") {
-            let number: String = number
-                .split(';')
-                .next()
-                .unwrap_or("")
-                .chars()
-                .filter(|c| !"-. ()".contains(*c))
-                .collect();
+            let number = tel_number(number).ok_or_else(|| {
+                format!("“{typed}” holds no number; it looks like tel:+49-30-123456.")
+            })?;
             return self.at_domain(&number, typed);
         }
         if typed.contains('@') {
@@ -315,20 +318,12 @@ impl Identity {
             return Uri::parse(&format!("{scheme}:{typed}"))
                 .map_err(|e| format!("“{typed}” is not an address: {e}."));
         }
-        // Numbers are written with signs between; the network wants them without.
-        let is_number = typed
-            .chars()
-            .all(|c| c.is_ascii_digit() || "+*#-. ()/".contains(c));
-        let user: String = if is_number {
-            typed.chars().filter(|c| !"-. ()/".contains(*c)).collect()
-        } else {
-            typed.to_owned()
-        };
+        let user = number(typed).unwrap_or_else(|| typed.to_owned());
         self.at_domain(&user, typed)
     }
 
     fn at_domain(&self, user: &str, typed: &str) -> Result<Uri, String> {
-        if user.is_empty() {
+        if user.is_empty() || user == "+" {
             return Err(format!("“{typed}” holds no number."));
         }
         // The registrar's host is where numbers live when it was given with its own port.
@@ -343,6 +338,44 @@ impl Identity {
             text.push_str(&format!(":{port}"));
         }
         Uri::parse(&text).map_err(|e| format!("“{typed}” is not an address: {e}."))
+    }
+}
+
+/// The number that a person wrote with signs between, as the network wants it: without. `None` where it is
+/// none. A zero in brackets behind a country code is dialled inside the country only: `+49 (0)30 123`.
+fn number(written: &str) -> Option<String> {
+    let international = written.trim_start().starts_with('+');
+    let written = match international {
+        true => written.replacen("(0)", "", 1),
+        false => written.to_owned(),
+    };
+    let mut number = String::with_capacity(written.len());
+    for c in written.chars() {
+        match c {
+            '0'..='9' | '*' | '#' => number.push(c),
+            '+' if number.is_empty() => number.push(c),
+            '-' | '.' | '/' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}' => {}
+            c if c.is_whitespace() => {}
+            // Marks of direction that come along when a number is copied from a page.
+            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
+            _ => return None,
+        }
+    }
+    Some(number)
+}
+
+/// The number of what stands behind `tel:` (RFC 3966 §3). A local number with a context that is a prefix gets
+/// it in front (§5.1.4); one whose context is a domain is dialled as it is.
+fn tel_number(text: &str) -> Option<String> {
+    let mut parts = text.split(';');
+    // Links on pages have blanks escaped.
+    let subscriber = number(&parts.next()?.replace("%20", " "))?;
+    let context = parts.find_map(|part| part.strip_prefix("phone-context="));
+    match context.and_then(number) {
+        Some(prefix) if prefix.starts_with('+') && !subscriber.starts_with('+') => {
+            Some(prefix + &subscriber)
+        }
+        _ => Some(subscriber),
     }
 }
 
@@ -511,6 +544,19 @@ fn websocket_path(text: &str) -> Result<String, IdentityError> {
 
 /// A header as a person writes it, `Name: value`.
 pub(crate) fn parse_header(line: &str) -> Result<(String, String), IdentityError> {
+    parse_header_unless(line, is_ours)
+}
+
+/// Whether requests of ours have this header already, or are steered by it.
+pub(crate) fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+}
+
+/// The same, with another idea of what is not to be had.
+pub(crate) fn parse_header_unless(
+    line: &str,
+    is_kept: impl Fn(&str) -> bool,
+) -> Result<(String, String), IdentityError> {
     let wrong = || IdentityError::Header(line.to_owned());
     let (name, value) = line.split_once(':').ok_or_else(wrong)?;
     let (name, value) = (name.trim(), value.trim());
@@ -518,7 +564,7 @@ pub(crate) fn parse_header(line: &str) -> Result<(String, String), IdentityError
     if name.is_empty() || !name.chars().all(token) || value.contains(['\r', '\n', '\0']) {
         return Err(wrong());
     }
-    if OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+    if is_kept(name) {
         return Err(IdentityError::OwnHeader(name.to_owned()));
     }
     Ok((name.to_owned(), value.to_owned()))
@@ -562,6 +608,26 @@ mod tests {
                 "sip:bob@192.0.2.1:5070;transport=tcp",
             ),
             ("tel:+49-30-123", "sip:+4930123@example.com"),
+            // RFC 3966 §5.1.4 and §6.
+            ("tel:+1-201-555-0123", "sip:+12015550123@example.com"),
+            (
+                "TEL:+1%20(201)%20555.0123;ext=7",
+                "sip:+12015550123@example.com",
+            ),
+            (
+                "tel:863-1234;phone-context=+1-914-555",
+                "sip:+19145558631234@example.com",
+            ),
+            ("tel:7042;phone-context=example.com", "sip:7042@example.com"),
+            // As on letterheads and pages.
+            ("+49 (0)30 / 12 34-56", "sip:+4930123456@example.com"),
+            ("(030) 1234.56", "sip:030123456@example.com"),
+            (
+                "+1\u{a0}201\u{2011}555\u{2013}0123",
+                "sip:+12015550123@example.com",
+            ),
+            ("\u{202a}+4930123\u{202c}", "sip:+4930123@example.com"),
+            ("1+1", "sip:1+1@example.com"),
             ("*97#", "sip:*97%23@example.com"),
         ] {
             assert_eq!(
@@ -570,7 +636,9 @@ mod tests {
                 "{typed}"
             );
         }
-        for typed in ["", "   ", "tel:", "sip:", "sip:bob@"] {
+        for typed in [
+            "", "   ", "tel:", "tel:+", "tel:bob", "()", "sip:", "sip:bob@",
+        ] {
             assert!(alice.target(typed).is_err(), "{typed}");
         }
     }
@@ -580,6 +648,9 @@ mod tests {
         let alice = identity("sip:alice@example.com:5070");
         assert_eq!(alice.registrar.to_string(), "sip:example.com:5070");
         assert_eq!(alice.contact_user, "alice-0000beef");
+        // The user goes, the scheme and the port stay.
+        let secure = identity("sips:alice@example.com:5071");
+        assert_eq!(secure.registrar.to_string(), "sips:example.com:5071");
         let mut settings = AccountSettings::new("alice@example.com");
         settings.registrar = Some("192.0.2.1:5080".to_owned());
         let alice = Identity::new(&settings, 0).expect("the settings are good");
@@ -596,6 +667,17 @@ mod tests {
                 .expect_err("the settings are bad")
                 .to_string()
         };
+        for nobody in ["", "  ", "sip:", "sip:example.com", "alice"] {
+            let settings = AccountSettings::new(nobody);
+            let said = check(&settings).expect_err("it is no address").to_string();
+            assert!(
+                said.contains("it looks like sip:alice@example.com"),
+                "{said}"
+            );
+        }
+        assert!(
+            with(|s| s.header_rules = vec!["out".into()]).contains("out INVITE add X-Room: 42")
+        );
         assert!(with(|s| s.aor = "example.com".into()).contains("sip:alice@example.com"));
         assert!(with(|s| s.bind = Some("nowhere".to_owned())).contains("192.0.2.10:5060"));
         assert!(with(|s| s.headers = vec!["X-A: 1\r\nVia: x".to_owned()]).contains("X-Room: 42"));

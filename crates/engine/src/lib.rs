@@ -44,6 +44,7 @@ mod network;
 mod oneshot;
 mod phone;
 mod recorder;
+mod rules;
 mod shared;
 mod store;
 mod stream;

@@ -112,7 +112,8 @@ impl Actor for OneShotActor {
         myself: ActorRef<Self::Msg>,
         args: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let owner = Owner::new(&myself, args.account.clone(), None, OneShotMsg::Delivered);
+        let owner = Owner::new(&myself, args.account.clone(), None, OneShotMsg::Delivered)
+            .ruled_by(&args.identity.rules);
         let at = now();
         let seed = args.shared.seed();
         let server_key = match &args.task {

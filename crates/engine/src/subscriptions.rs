@@ -146,7 +146,8 @@ impl Actor for SubscriptionsActor {
             of: args,
             presence,
         } = args;
-        let owner = Owner::new(&myself, args.id.clone(), None, SubscriptionsMsg::Delivered);
+        let owner = Owner::new(&myself, args.id.clone(), None, SubscriptionsMsg::Delivered)
+            .ruled_by(&args.identity.rules);
         let publishes = args.settings.publish_presence;
         if publishes {
             follow_calls(&myself, &args);

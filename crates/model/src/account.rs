@@ -169,6 +169,11 @@ pub struct AccountSettings {
     /// The address at which the world reaches us where that is another than the local one, `IP` or
     /// `IP:PORT`: told in Contact, and the address in session descriptions.
     pub public_address: Option<String>,
+    /// What is changed in requests before they leave and in answers before they are looked at, a line
+    /// each: `out INVITE add X-Room: 42`, `out * set User-Agent: Desk 7`, `out * compact`,
+    /// `in * remove Server`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub header_rules: Vec<Private>,
     /// Whether waiting messages are shown (RFC 3842): asked for by accounts that register, and taken
     /// from any server of the account that tells by itself.
     #[serde(default = "yes")]
@@ -216,6 +221,7 @@ impl fmt::Debug for AccountSettings {
             .field("codecs", &self.codecs)
             .field("dtmf", &self.dtmf)
             .field("headers", &self.headers.len())
+            .field("header_rules", &self.header_rules.len())
             .field("more_proxies", &self.more_proxies.len())
             .field("flows", &self.flows)
             .field("mwi", &self.mwi)

@@ -36,7 +36,8 @@ impl DialogState {
             args.account.clone(),
             Some(args.id),
             DialogMsg::Delivered,
-        );
+        )
+        .ruled_by(&args.identity.rules);
         let (direction, remote) = match &args.start {
             Start::Outgoing { target, .. } => (
                 Direction::Outgoing,

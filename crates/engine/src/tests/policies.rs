@@ -374,6 +374,36 @@ async fn headers_for_one_call_go_out_and_those_that_make_a_call_do_not() {
 }
 
 #[tokio::test]
+async fn requests_leave_and_answers_come_as_the_rules_of_the_account_want_them() {
+    let (mut house, _) = carol_with(tone(), |settings| {
+        let rules = [
+            "out INVITE add X-Room: 42",
+            "out * set User-Agent: Desk 7",
+            "out ACK compact",
+            "in INVITE remove Reason",
+        ];
+        settings.header_rules = rules.map(Into::into).to_vec();
+    })
+    .await;
+    let dan = Peer::bind().await;
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    assert_eq!(header_of(&invite, HeaderName::Other("X-Room".into())), "42");
+    assert_eq!(header_of(&invite, HeaderName::UserAgent), "Desk 7");
+    let refusal = answer(&invite, "486 Busy Here", "Reason: Q.850;cause=17\r\n", "");
+    dan.send(from, &refusal).await;
+    let ack = dan.octets().await.expect("an ACK comes");
+    let ack = String::from_utf8_lossy(&ack).into_owned();
+    assert!(ack.starts_with("ACK ") && ack.contains("\r\nv: "), "{ack}");
+    let view = house.until_state(call, CallState::Ended).await;
+    assert!(view.failure.is_some());
+    // The record shows what was sent, and that an answer was changed.
+    house.until_message(true, "X-Room: 42").await;
+    house.until_notes("Reason removed", 1).await;
+    house.close().await;
+}
+
+#[tokio::test]
 async fn who_wants_to_join_a_call_hears_no_and_nothing_rings() {
     let (mut house, at) = carol(|_| {}).await;
     let (dan, eve) = (Peer::bind().await, Peer::bind().await);

@@ -102,6 +102,25 @@ async fn an_answer_that_shares_no_codec_ends_the_call_and_the_reason_stays() {
 }
 
 #[tokio::test]
+async fn an_offer_without_a_codec_of_ours_is_refused_with_488_and_nothing_rings() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let useless = SDP.replace("RTP/AVP 0\r\na=rtpmap:0 PCMU/8000", "RTP/AVP 18");
+    dan.send(at, &dan.says("INVITE", 1, None, &useless)).await;
+    let refusal = dan.final_response().await;
+    assert_eq!(refusal.status.code(), 488);
+    let calls = house
+        .until("the end of it", |s| {
+            let over = s.calls.iter().all(|call| call.state == CallState::Ended);
+            over.then(|| s.calls.len())
+        })
+        .await;
+    assert!(calls <= 1);
+    assert_eq!(house.count_messages(true, "180 Ringing"), 0);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_scanner_never_rings_and_gets_one_cheap_answer() {
     let mut house = House::open().await;
     let port = house

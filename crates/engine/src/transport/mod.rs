@@ -64,6 +64,7 @@ use self::stream::Connections;
 use self::unreachable::{Unanswered, Undelivered};
 use crate::network::Moved;
 use crate::recorder::{RecorderMsg, UnderWay};
+use crate::rules::Rules;
 use crate::shared::{self, Service};
 use crate::tenant::TenantMsg;
 use crate::wake::{Wake, now};
@@ -220,6 +221,8 @@ pub(crate) struct Owner {
     pub(crate) call: Option<CallId>,
     /// Whether it is an account's registration.
     registers: bool,
+    /// What its account changes in messages.
+    rules: Arc<Rules>,
     deliver: Arc<dyn Fn(Delivery) -> bool + Send + Sync>,
 }
 
@@ -239,7 +242,16 @@ impl Owner {
             account,
             call,
             registers: false,
+            rules: Arc::default(),
             deliver,
+        }
+    }
+
+    /// The same, with the rules of its account.
+    pub(crate) fn ruled_by(self, rules: &Arc<Rules>) -> Self {
+        Self {
+            rules: Arc::clone(rules),
+            ..self
         }
     }
 

@@ -10,6 +10,7 @@ use sip_message::{HeaderName, Message, Method, ParseError, Request, StatusCode, 
 
 use super::owners::Handler;
 use super::{Delivery, Owner, Received, TransportState, branch_of};
+use crate::recorder::RecorderMsg;
 use crate::tenant::TenantMsg;
 
 impl TransportState {
@@ -54,6 +55,19 @@ impl TransportState {
         let account = owner.as_ref().map(|o| &o.account).or(called.as_ref());
         let call = owner.as_ref().and_then(|o| o.call);
         self.record(wall, false, path, &bytes, account.cloned(), call);
+        let mut message = message;
+        if let (Message::Response(response), Some(owner)) = (&mut message, &owner)
+            && let Some(text) = owner.rules.incoming(response)
+        {
+            self.args.recorder.cast(RecorderMsg::Note {
+                time: wall,
+                topic: "rules",
+                text,
+                account: Some(owner.account.clone()),
+                call: owner.call,
+                sip_call_id: None,
+            });
+        }
         let inbound = Inbound { flow, path };
         match (message, owner) {
             (message, Some(owner)) => {

@@ -10,7 +10,10 @@ use crate::recorder::RecorderMsg;
 use crate::wake::now;
 
 impl TransportState {
-    pub(super) fn on_send(&mut self, from: &Owner, transmit: Transmit) {
+    pub(super) fn on_send(&mut self, from: &Owner, mut transmit: Transmit) {
+        if let Some(changed) = from.rules.outgoing(&transmit.bytes) {
+            transmit.bytes = changed;
+        }
         let (path, result) = match transmit.destination {
             destination if destination.transport().is_reliable() => {
                 let path = *destination.path();

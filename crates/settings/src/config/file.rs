@@ -123,6 +123,8 @@ struct FileAccount {
     gruu: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_address: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    header_rules: Vec<String>,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
     mwi: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -492,6 +494,7 @@ impl From<FileAccount> for Account {
                 flows: file.flows,
                 gruu: file.gruu,
                 public_address: file.public_address,
+                header_rules: file.header_rules.into_iter().map(Into::into).collect(),
                 mwi: file.mwi,
                 watched: file.watched.into_iter().map(Into::into).collect(),
                 watch: match file.watch {
@@ -564,6 +567,11 @@ impl From<&Account> for FileAccount {
             flows: settings.flows,
             gruu: settings.gruu,
             public_address: settings.public_address,
+            header_rules: settings
+                .header_rules
+                .into_iter()
+                .map(model::Private::into_revealed)
+                .collect(),
             mwi: settings.mwi,
             watched: settings
                 .watched

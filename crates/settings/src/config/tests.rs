@@ -26,6 +26,7 @@ fn sample() -> Settings {
     account.flows = 3;
     account.gruu = true;
     account.public_address = Some("198.51.100.7".to_owned());
+    account.header_rules = vec!["out INVITE add X-Room: 42".into()];
     account.mwi = false;
     account.watched = vec!["601".into(), "sip:bob@acme.example".into()];
     account.watch = model::WatchKind::Both;
