@@ -33,13 +33,13 @@ pub(crate) fn start(cli: &Cli) {
         .init();
 }
 
-/// Where our own lines come from: our crates, and the three words that some of them log under.
+/// Where our own lines come from: our crates, and the words that some of them log under.
 fn is_ours(target: &str) -> bool {
     let origin = target.split("::").next().unwrap_or(target);
     OURS.contains(&origin)
 }
 
-const OURS: [&str; 18] = [
+const OURS: [&str; 19] = [
     "audio",
     "codecs",
     "control",
@@ -57,6 +57,7 @@ const OURS: [&str; 18] = [
     "tipring",
     "trace",
     "ui",
+    "window",
     "wire",
 ];
 
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn libraries_are_told_from_our_own_crates() {
-        for ours in ["engine::tenant", "tipring", "secrets", "wire::tls"] {
+        for ours in ["engine::tenant", "tipring", "secrets", "window", "wire::tls"] {
             assert!(is_ours(ours), "{ours}");
         }
         for foreign in [

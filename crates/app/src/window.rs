@@ -24,6 +24,9 @@ use crate::session::{folders, passphrase, runtime};
 const WIDE: [f32; 2] = [1100.0, 700.0];
 /// The smallest size that is designed for.
 const COMPACT: [f32; 2] = [360.0, 560.0];
+/// Widest texture. The letters stand in one that is as wide as it may be and grows downwards; at the width
+/// that drivers allow its first line alone is two megabytes, here and in the driver.
+const TEXTURE: usize = 2048;
 /// How long a running Tipring may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long hanging up and signing out may take when the window is closed.
@@ -274,6 +277,10 @@ impl eframe::App for App {
             tracing::debug!(target: "window", "the first frame is drawn, {ms} ms after the start");
         }
         self.take_events(context);
+    }
+
+    fn raw_input_hook(&mut self, _context: &egui::Context, input: &mut egui::RawInput) {
+        input.max_texture_side = Some(input.max_texture_side.unwrap_or(TEXTURE).min(TEXTURE));
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
