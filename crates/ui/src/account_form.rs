@@ -2,10 +2,13 @@
 
 use model::{
     AccountId, AccountSettings, AccountView, Command, DtmfMode, Password, SrtpPolicy, TenantId,
-    Transport,
+    Transport, WatchKind,
 };
 
 use crate::strings;
+
+/// The codecs there are, best first.
+pub(crate) const CODECS: [&str; 4] = ["opus", "g722", "pcmu", "pcma"];
 
 /// What was typed, as text.
 #[derive(Default)]
@@ -36,8 +39,8 @@ pub struct AccountForm {
     pub bind: String,
     /// Registration time.
     pub expires: String,
-    /// Codecs, parted by commas.
-    pub codecs: String,
+    /// Codecs that are on, best first.
+    pub codecs: Vec<String>,
     /// Headers, parted by semicolons.
     pub headers: String,
     /// Media encryption.
@@ -46,6 +49,14 @@ pub struct AccountForm {
     pub dtmf: DtmfMode,
     /// Whether to register.
     pub register: bool,
+    /// Whether waiting messages are asked for.
+    pub mwi: bool,
+    /// Whom to watch, parted by commas.
+    pub watched: String,
+    /// What to ask about them.
+    pub watch: WatchKind,
+    /// Whether our own presence is published.
+    pub publish_presence: bool,
     /// Settings that have no field here stay as they are.
     pub kept: AccountSettings,
     /// Whether the fields beyond address and password are shown.
@@ -73,6 +84,8 @@ pub struct Faults {
     pub codecs: Option<&'static str>,
     /// The headers.
     pub headers: Option<&'static str>,
+    /// Whom to watch.
+    pub watched: Option<&'static str>,
 }
 
 impl Faults {
@@ -91,6 +104,7 @@ impl Faults {
             expires: self.expires,
             codecs: self.codecs,
             headers: self.headers,
+            watched: self.watched,
         };
         !rest.is_empty()
     }
@@ -103,8 +117,9 @@ impl AccountForm {
         Self {
             tenant,
             expires: defaults.expires_s.to_string(),
-            codecs: defaults.codecs.join(", "),
+            codecs: defaults.codecs.clone(),
             register: true,
+            mwi: defaults.mwi,
             kept: defaults,
             ..Self::default()
         }
@@ -131,13 +146,22 @@ impl AccountForm {
             transport: s.transport,
             bind: s.bind.clone().unwrap_or_default(),
             expires: s.expires_s.to_string(),
-            codecs: s.codecs.join(", "),
+            codecs: s.codecs.clone(),
             headers: s.headers.join("; "),
             tls_files: [s.tls_ca.clone(), s.tls_cert.clone(), s.tls_key.clone()],
             kept: s.clone(),
             srtp: s.srtp,
             dtmf: s.dtmf,
             register: s.register,
+            mwi: s.mwi,
+            watched: s
+                .watched
+                .iter()
+                .map(model::Identity::reveal)
+                .collect::<Vec<_>>()
+                .join(", "),
+            watch: s.watch,
+            publish_presence: s.publish_presence,
             advanced: *s != plain,
             ..Self::default()
         }
@@ -172,11 +196,12 @@ impl AccountForm {
         }
     }
 
-    fn codec_list(&self) -> Vec<String> {
-        self.codecs
+    fn watched_list(&self) -> Vec<model::Identity> {
+        self.watched
             .split(',')
-            .map(|c| c.trim().to_lowercase())
-            .filter(|c| !c.is_empty())
+            .map(str::trim)
+            .filter(|w| !w.is_empty())
+            .map(Into::into)
             .collect()
     }
 
@@ -200,7 +225,6 @@ impl AccountForm {
                 .unwrap_or(text);
             text.is_empty() || (is_host(rest) && !text.contains(char::is_whitespace))
         };
-        let codecs = self.codec_list();
         let headers = self.header_list();
         Faults {
             address: when(self.aor().is_none(), strings::ADDRESS_MISSING),
@@ -220,10 +244,7 @@ impl AccountForm {
                 strings::EXPIRES_WRONG,
             ),
             codecs: when(
-                codecs.is_empty()
-                    || codecs
-                        .iter()
-                        .any(|c| !["opus", "g722", "pcmu", "pcma"].contains(&c.as_str())),
+                self.codecs.is_empty() || self.codecs.iter().any(|c| !CODECS.contains(&c.as_str())),
                 strings::CODECS_WRONG,
             ),
             headers: when(
@@ -232,6 +253,12 @@ impl AccountForm {
                         .is_none_or(|(name, _)| name.is_empty() || name.contains(' '))
                 }),
                 strings::HEADERS_WRONG,
+            ),
+            watched: when(
+                self.watched_list()
+                    .iter()
+                    .any(|w| w.reveal().contains(char::is_whitespace)),
+                strings::WATCH_WHOM_WRONG,
             ),
         }
     }
@@ -266,9 +293,13 @@ impl AccountForm {
             register: self.register,
             expires_s: self.expires.trim().parse().ok()?,
             srtp: self.srtp,
-            codecs: self.codec_list(),
+            codecs: self.codecs.clone(),
             dtmf: self.dtmf,
             headers: self.header_list(),
+            mwi: self.mwi,
+            watched: self.watched_list(),
+            watch: self.watch,
+            publish_presence: self.publish_presence,
             ..self.kept.clone()
         });
         let password = self.secret();
@@ -433,7 +464,8 @@ mod tests {
             registrar: "http://example.com".to_owned(),
             bind: "192.168.1.20".to_owned(),
             expires: "5".to_owned(),
-            codecs: "g729".to_owned(),
+            codecs: vec!["g729".to_owned()],
+            watched: "bob, the boss".to_owned(),
             headers: "X-Room 42".to_owned(),
             ..form("alice@example.com")
         };
@@ -443,6 +475,7 @@ mod tests {
         assert_eq!(faults.expires, Some(strings::EXPIRES_WRONG));
         assert_eq!(faults.codecs, Some(strings::CODECS_WRONG));
         assert_eq!(faults.headers, Some(strings::HEADERS_WRONG));
+        assert_eq!(faults.watched, Some(strings::WATCH_WHOM_WRONG));
         assert_eq!(faults.address, None);
         assert!(faults.in_advanced());
     }

@@ -28,7 +28,8 @@ pub use theme::{Palette, Theme, install};
 pub use trace_log::{TRACE_BYTES, TRACE_RECORDS, TraceLog};
 pub use view_state::{Data, HISTORY_LINES, OptionsAnswer, Phase, ViewState, apply};
 pub use window::{
-    FocusWish, HistoryFilter, OutcomeFilter, Question, Screen, Suggestion, TransferForm, Window,
+    FocusWish, ForwardForm, HistoryFilter, OutcomeFilter, Question, Screen, Suggestion,
+    TransferForm, Window,
 };
 
 /// What changes from frame to frame without an event.

@@ -1,7 +1,7 @@
 //! All words of the window, in one place. Sentence case, no colon after a label; what asks for more ends
 //! in `…`.
 
-use model::{CallState, CallView, MemberState, Roster, Transfer, TransferState};
+use model::{CallState, CallView, MemberState, RegistrationState, Roster, Transfer, TransferState};
 
 use crate::view_state::is_ringing_here;
 use crate::window::{OutcomeFilter, Screen};
@@ -28,6 +28,18 @@ pub(crate) const STATE_REFUSED: &str = "Refused";
 pub(crate) const STATE_SILENT: &str = "Silent";
 pub(crate) const STATE_LEAVING: &str = "Signing out";
 pub(crate) const STATE_DEGRADED: &str = "Degraded";
+
+pub(crate) fn registration(state: RegistrationState) -> &'static str {
+    match state {
+        RegistrationState::Off => STATE_OFF,
+        RegistrationState::Trying => STATE_TRYING,
+        RegistrationState::Registered => STATE_REGISTERED,
+        RegistrationState::Refused => STATE_REFUSED,
+        RegistrationState::Silent => STATE_SILENT,
+        RegistrationState::Leaving => STATE_LEAVING,
+        RegistrationState::Degraded => STATE_DEGRADED,
+    }
+}
 
 pub(crate) const OUTCOME_ANSWERED: &str = "Answered";
 pub(crate) const OUTCOME_MISSED: &str = "Missed";
@@ -435,12 +447,93 @@ pub(crate) const SERVER_RESTING: &str = "Rests";
 pub(crate) const FLOWS: &str = "Ways to the server";
 pub(crate) const MAILBOX: &str = "Mailbox";
 pub(crate) const MESSAGES: &str = "Messages";
+pub(crate) const VOICE_MESSAGES: &str = "Voice messages";
+pub(crate) const LISTEN: &str = "Listen";
 pub(crate) const WATCHED: &str = "Watched";
 pub(crate) const LAMP_UNKNOWN: &str = "Unknown";
 pub(crate) const LAMP_IDLE: &str = "Free";
 pub(crate) const LAMP_CALLING: &str = "Calls somebody";
 pub(crate) const LAMP_RINGING: &str = "Rings";
 pub(crate) const LAMP_TALKING: &str = "Talks";
+pub(crate) const PICK_UP: &str = "Pick up";
+pub(crate) const YOUR_PRESENCE: &str = "What others are told of you";
+pub(crate) const AVAILABLE: &str = "Available";
+pub(crate) const NOT_AVAILABLE: &str = "not available";
+pub(crate) const BUSY: &str = "Busy";
+pub(crate) const AWAY: &str = "Away";
+pub(crate) const TELL: &str = "Tell";
+pub(crate) const PRESENCE_NOTE: &str = "A word with it, if you like";
+pub(crate) const PRESENCE_TOLD: &str = "The server has it.";
+pub(crate) const PRESENCE_NOT_TOLD: &str = "The server does not have it yet.";
+pub(crate) const AND_ON_THE_PHONE: &str = " That you are on the phone is told by itself.";
+
+// What an account does with calls
+pub(crate) const INCOMING_CALLS: &str = "Incoming calls";
+pub(crate) const CALLERS_HEAR: &str = "Callers hear";
+pub(crate) const DISTURB: [&str; 3] = ["Ringing", "Busy", "Not available"];
+pub(crate) const ANSWERED: &str = "Answered";
+pub(crate) const AUTO_ANSWER: [&str; 3] = ["By hand", "When the caller asks", "Always"];
+pub(crate) const FORWARD_ALWAYS: &str = "Forward all";
+pub(crate) const FORWARD_BUSY: &str = "When busy";
+pub(crate) const FORWARD_NO_ANSWER: &str = "When nobody answers";
+pub(crate) const FORWARD_AFTER: &str = "After, in seconds";
+pub(crate) const FORWARD_NOWHERE: &str = "Not forwarded";
+pub(crate) const FORWARD_WRONG: &str = "Forward to a number or an address without blanks.";
+pub(crate) const FORWARD_AFTER_WRONG: &str = "After 1 to 600 seconds.";
+pub(crate) const SAVE_FORWARDING: &str = "Save forwarding";
+pub(crate) const DO_NOT_DISTURB: &str = "Do not disturb";
+pub(crate) const DO_NOT_DISTURB_ON: &str =
+    "Do not disturb is on: callers hear that the line is busy. Click to let it ring again.";
+pub(crate) const DO_NOT_DISTURB_OFF: &str = "Do not disturb: callers hear that the line is busy";
+
+pub(crate) fn forwards_to(target: &str) -> String {
+    format!("Forwards to {target}")
+}
+
+pub(crate) fn voice_messages(waiting: &model::WaitingView) -> String {
+    format!("Voice messages: {}", self::waiting(waiting))
+}
+
+// What happened to a registration
+pub(crate) const FEWER: &str = "Show fewer";
+
+pub(crate) fn log(share: &str) -> String {
+    match share {
+        "" => "What happened".to_owned(),
+        share => format!("What happened  ·  {share}"),
+    }
+}
+
+pub(crate) fn all_steps(n: usize) -> String {
+    format!("Show all {n}")
+}
+
+pub(crate) fn up_share(percent: &str, of: &str) -> String {
+    format!("registered for {percent} % of {of}")
+}
+
+// What is missing for a call
+pub(crate) const MISSING_ACCOUNT: &str = "There is no account to call with.";
+pub(crate) const MISSING_MICROPHONE: &str =
+    "There is no microphone: whoever you call will not hear you.";
+pub(crate) const MISSING_SPEAKER: &str = "There is no speaker: you will not hear whoever you call.";
+pub(crate) const MISSING_SOUND: &str =
+    "There is no microphone and no speaker: a call will be silent.";
+
+pub(crate) fn missing_registration(account: &str, state: &str) -> String {
+    format!("{account} is not registered ({state}): the server may refuse the call.")
+}
+
+// Secrecy
+pub(crate) const KEYS_READABLE: &str = "Encrypted, but the keys were readable on their way";
+pub(crate) const SENT_PLAIN: &str = "What you say is not encrypted";
+pub(crate) const HEARD_PLAIN: &str = "What you hear is not encrypted";
+pub(crate) const PLAIN: &str = "plain";
+
+pub(crate) fn directions(sent: &str, heard: &str) -> String {
+    format!("Sent: {sent}\nHeard: {heard}")
+}
+
 pub(crate) const BINDINGS: &str = "Registered under this address";
 pub(crate) const BINDINGS_TEXT: &str = "The registrar has not been asked which phones it knows.";
 pub(crate) const BINDING_OWN: &str = "This phone";
@@ -511,12 +604,28 @@ pub(crate) const EXPIRES: &str = "Register for, in seconds";
 pub(crate) const EXPIRES_WRONG: &str = "A whole number from 30 to 86400; 600 is usual.";
 pub(crate) const ENCRYPTION: &str = "Media encryption";
 pub(crate) const DTMF: &str = "Tones";
-pub(crate) const CODECS: &str = "Codecs, best first";
-pub(crate) const CODECS_WRONG: &str = "Names from opus, pcmu and pcma, parted by commas.";
+pub(crate) const CODECS: &str = "Codecs";
+pub(crate) const CODECS_HELP: &str = "They are offered in this order.";
+pub(crate) const CODECS_WRONG: &str = "At least one codec must be on, and all must be known.";
 pub(crate) const HEADERS: &str = "Extra headers of calls";
 pub(crate) const HEADERS_HELP: &str = "Each as Name: value, parted by semicolons.";
 pub(crate) const HEADERS_WRONG: &str = "A header looks like X-Room: 42.";
 pub(crate) const REGISTER: &str = "Register with the server";
+pub(crate) const MWI: &str = "Ask for waiting voice messages";
+pub(crate) const WATCH_WHOM: &str = "Watch these numbers";
+pub(crate) const WATCH_WHOM_HELP: &str =
+    "Numbers or addresses, parted by commas. Their lamps stand below the account.";
+pub(crate) const WATCH_WHOM_WRONG: &str = "Like 201, 202 or bob@example.com, parted by commas.";
+pub(crate) const WATCH: &str = "Show";
+pub(crate) const PUBLISH: &str = "Tell others whether I am available";
+
+pub(crate) fn move_up(codec: &str) -> String {
+    format!("Prefer {codec} more")
+}
+
+pub(crate) fn move_down(codec: &str) -> String {
+    format!("Prefer {codec} less")
+}
 pub(crate) const ADVANCED: &str = "Advanced";
 pub(crate) const SAVE: &str = "Save";
 pub(crate) const ADD: &str = "Add account";

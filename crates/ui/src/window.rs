@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use model::{AccountId, CallId, CallState, Outcome, RegistrationState, TenantId, Timestamp};
+use model::{
+    AccountId, CallId, CallPolicies, CallState, Outcome, Private, RegistrationState, TenantId,
+    Timestamp,
+};
 
 use crate::account_form::AccountForm;
+use crate::strings;
 use crate::view_state::{Data, is_ringing_here};
 
 /// The screens.
@@ -89,6 +93,88 @@ impl TransferForm {
             call,
             target: String::new(),
             wants_focus: true,
+        }
+    }
+}
+
+/// Where an account's calls are sent, while that is typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardForm {
+    /// Whose calls.
+    pub account: AccountId,
+    /// Where all go, where those go that find the line busy, and where those that nobody takes.
+    pub typed: [String; 3],
+    /// After how many seconds nobody takes them.
+    pub after_s: String,
+    stored: ([String; 3], String),
+}
+
+impl ForwardForm {
+    /// What is set.
+    pub(crate) fn of(account: AccountId, calls: &CallPolicies) -> Self {
+        let stored = Self::stored(calls);
+        let (typed, after_s) = stored.clone();
+        Self {
+            account,
+            typed,
+            after_s,
+            stored,
+        }
+    }
+
+    fn stored(calls: &CallPolicies) -> ([String; 3], String) {
+        let text = |target: &Option<Private>| {
+            target
+                .as_ref()
+                .map_or_else(String::new, |t| t.reveal().to_owned())
+        };
+        let typed = [
+            text(&calls.forward_always),
+            text(&calls.forward_busy),
+            text(&calls.forward_no_answer),
+        ];
+        (typed, calls.forward_after_s.to_string())
+    }
+
+    /// What is set may have changed meanwhile: it is shown unless something else was typed.
+    pub(crate) fn following(self, calls: &CallPolicies) -> Self {
+        let stored = Self::stored(calls);
+        if stored == self.stored {
+            return self;
+        }
+        if self.is_changed() && (self.typed.clone(), self.after_s.clone()) != stored {
+            return Self { stored, ..self };
+        }
+        Self::of(self.account, calls)
+    }
+
+    /// Whether something else was typed than is set.
+    pub(crate) fn is_changed(&self) -> bool {
+        (&self.typed, &self.after_s) != (&self.stored.0, &self.stored.1)
+    }
+
+    /// Why it cannot be taken.
+    pub(crate) fn wrong(&self) -> Option<&'static str> {
+        let blank = |t: &String| t.trim().contains(char::is_whitespace);
+        let after = self.after_s.trim().parse::<u16>();
+        if self.typed.iter().any(blank) {
+            Some(strings::FORWARD_WRONG)
+        } else if !after.is_ok_and(|s| (1..=600).contains(&s)) {
+            Some(strings::FORWARD_AFTER_WRONG)
+        } else {
+            None
+        }
+    }
+
+    /// Sets what was typed.
+    pub(crate) fn put_into(&self, calls: &mut CallPolicies) {
+        let target = |text: &str| Some(text.trim()).filter(|t| !t.is_empty()).map(Into::into);
+        let [always, busy, no_answer] = &self.typed;
+        calls.forward_always = target(always);
+        calls.forward_busy = target(busy);
+        calls.forward_no_answer = target(no_answer);
+        if let Ok(seconds) = self.after_s.trim().parse() {
+            calls.forward_after_s = seconds;
         }
     }
 }
@@ -178,6 +264,8 @@ pub(crate) enum AccountRow {
     },
     /// An account.
     Account(usize),
+    /// The lamp with the second index of the account with the first.
+    Lamp(usize, usize),
 }
 
 /// What the person is doing.
@@ -227,6 +315,10 @@ pub struct Window {
     pub messages: crate::screens::MessagesWindow,
     /// A tenant that is being renamed, and its new name.
     pub renaming: Option<(TenantId, String)>,
+    /// Where the calls of the account that is looked at go, while that is typed.
+    pub forward: Option<ForwardForm>,
+    /// The word that goes with an account's presence, while it is typed.
+    pub presence_note: Option<(AccountId, String)>,
     /// Name of a tenant to be added.
     pub new_tenant: String,
     /// Passphrase of the encrypted file, while it is typed.

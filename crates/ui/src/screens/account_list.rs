@@ -6,14 +6,16 @@ use egui::{
     Align, Key, Popup, PopupCloseBehavior, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
 };
 use egui::{WidgetInfo, pos2};
-use model::{AccountView, RegistrationState, TenantId};
+use model::{AccountView, LampState, LampView, RegistrationState, TenantId};
 
-use super::{Bar, Kit, part};
+use super::accounts::{pick_up, told};
+use super::{Bar, Kit, dial, part};
 use crate::account_form::AccountForm;
+use crate::theme::Theme;
 use crate::view_state::Data;
 use crate::widgets::{
-    Button, Field, Kind, Rows, empty, icon_in, menu_frame, registration_mark, registration_words,
-    row_ground, rows, tenant_mark, text_in,
+    Button, Field, Kind, Rows, badge, empty, icon_in, lamp_mark, lamp_words, menu_frame,
+    registration_mark, registration_words, row_ground, rows, tenant_mark, text_in,
 };
 use crate::window::{AccountRow, AccountRows, FocusWish, Screen, Window};
 use crate::{icons, strings};
@@ -72,6 +74,7 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         &window.account_filter,
         window.tenant.as_ref(),
         &window.folded,
+        true,
     );
     if window.account_rows.rows.is_empty() && !window.account_filter.is_empty() {
         let clear = Button::new(Kind::Quiet, strings::CLEAR_FILTER);
@@ -182,6 +185,16 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
                     window.screen = Screen::Accounts;
                 }
             }
+            Some(AccountRow::Lamp(index, lamp)) => {
+                let account = data.accounts.get(*index);
+                let lamp = account.and_then(|a| a.lamps.get(*lamp));
+                if let (Some(account), Some(lamp)) = (account, lamp) {
+                    lamp_row(ui, kit, rect, &response, account, lamp);
+                    if response.clicked() {
+                        use_lamp(kit, window, account, lamp);
+                    }
+                }
+            }
             None => {}
         }
     });
@@ -214,7 +227,7 @@ fn walk(ui: &Ui, data: &Data, window: &mut Window) -> Option<usize> {
         .enumerate()
         .filter_map(|(at, row)| match row {
             AccountRow::Account(index) => Some((at, data.accounts.get(*index)?)),
-            AccountRow::Tenant { .. } => None,
+            AccountRow::Tenant { .. } | AccountRow::Lamp(..) => None,
         })
         .collect();
     let now = accounts
@@ -261,6 +274,7 @@ fn account_row(
     let galley = crate::widgets::galley(ui.painter(), word, t.small(), ink, rect.width());
     let place = bar.right(galley.size().x);
     text_in(ui.painter(), place, word, t.small(), ink, Align::Max);
+    let said = badges(ui, t, &mut bar, account);
     let cut = text_in(
         ui.painter(),
         bar.rest(),
@@ -269,14 +283,115 @@ fn account_row(
         t.text,
         Align::Min,
     );
-    let spoken = format!("{}, {word}", account.title());
+    let mut spoken = format!("{}, {word}", account.title());
+    for said in &said {
+        spoken.push_str(&format!(", {said}"));
+    }
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, on, &spoken));
     let failure = account.failure.as_ref().map(model::Failure::title);
-    match (failure, cut) {
-        (Some(failure), _) => response.on_hover_text(format!("{}\n{failure}", account.title())),
-        (None, true) => response.on_hover_text(account.title()),
-        (None, false) => response,
+    if failure.is_none() && said.is_empty() && !cut {
+        return response;
     }
+    let lines = std::iter::once(account.title().to_owned())
+        .chain(failure)
+        .chain(said);
+    response.on_hover_text(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Small icons for what a person should know before the next call; answers with them in words.
+fn badges(ui: &Ui, t: &Theme, bar: &mut Bar, account: &AccountView) -> Vec<String> {
+    let mut said = Vec::new();
+    let calls = &account.settings.calls;
+    if let Some(waiting) = account.waiting.as_ref().filter(|w| w.waiting) {
+        if waiting.new > 0 {
+            let count = usize::try_from(waiting.new).unwrap_or(usize::MAX);
+            let place = bar.right(t.px(16.0));
+            badge(ui.painter(), t, place, count);
+            bar.outdent_right(4.0);
+        }
+        let place = bar.right(t.px(14.0));
+        icon_in(
+            ui.painter(),
+            place,
+            icons::VOICEMAIL,
+            t.icon(14.0),
+            t.accent,
+        );
+        said.push(strings::voice_messages(waiting));
+    }
+    if calls.do_not_disturb != model::DoNotDisturb::Off {
+        let place = bar.right(t.px(14.0));
+        icon_in(ui.painter(), place, icons::BELL_SLASH, t.icon(14.0), t.warn);
+        said.push(strings::DO_NOT_DISTURB.to_owned());
+    }
+    if let Some(target) = &calls.forward_always {
+        let place = bar.right(t.px(14.0));
+        icon_in(
+            ui.painter(),
+            place,
+            icons::ARROW_BEND_UP_RIGHT,
+            t.icon(14.0),
+            t.warn,
+        );
+        said.push(strings::forwards_to(target.reveal()));
+    }
+    said
+}
+
+/// One who is watched, below the account that watches.
+fn lamp_row(
+    ui: &Ui,
+    kit: &Kit<'_>,
+    rect: Rect,
+    response: &egui::Response,
+    account: &AccountView,
+    lamp: &LampView,
+) {
+    let t = &kit.t;
+    row_ground(ui, t, rect, response, false);
+    let mut bar = Bar::over(rect.shrink2(Vec2::new(12.0, 0.0)), 8.0);
+    bar.left(t.px(10.0));
+    let mark = bar.left(t.px(10.0));
+    lamp_mark(ui.painter(), t, mark.center(), lamp.lamp);
+    let (mut ink, mut word) = lamp_words(t, lamp.lamp);
+    let rings = pick_up(account, lamp).is_some();
+    if rings {
+        (ink, word) = (t.good, strings::PICK_UP);
+    } else if lamp.lamp == LampState::Idle {
+        ink = t.faint;
+    }
+    let font = if rings { t.small_strong() } else { t.small() };
+    let shown = crate::widgets::galley(ui.painter(), word, font.clone(), ink, rect.width());
+    let place = bar.right(shown.size().x);
+    text_in(ui.painter(), place, word, font, ink, Align::Max);
+    let name = dial::short_target(lamp.watched.reveal());
+    text_in(
+        ui.painter(),
+        bar.rest(),
+        name,
+        t.body(),
+        t.muted,
+        Align::Min,
+    );
+    let told = told(lamp_words(t, lamp.lamp).1, lamp);
+    let spoken = match rings {
+        true => format!("{name}, {told}, {word}"),
+        false => format!("{name}, {told}"),
+    };
+    response.widget_info(|| WidgetInfo::labeled(Role::ListItem, true, &spoken));
+    response.clone().on_hover_text(format!("{name}\n{told}"));
+}
+
+/// A click on a lamp takes the call that rings there; else its number stands ready to be called.
+fn use_lamp(kit: &mut Kit<'_>, window: &mut Window, account: &AccountView, lamp: &LampView) {
+    window.dial_account = Some(account.id.clone());
+    window.screen = Screen::Phone;
+    if let Some(command) = pick_up(account, lamp) {
+        kit.send(command);
+        return;
+    }
+    window.dial = dial::short_target(lamp.watched.reveal()).to_owned();
+    window.focus = Some(FocusWish::Number);
 }
 
 /// Makes the list of rows anew when something it is made of has changed.
@@ -286,6 +401,7 @@ pub(crate) fn update(
     filter: &str,
     tenant: Option<&TenantId>,
     folded: &BTreeSet<TenantId>,
+    with_lamps: bool,
 ) {
     let of = (
         data.accounts_version,
@@ -330,6 +446,11 @@ pub(crate) fn update(
             registered += usize::from(account.state == RegistrationState::Registered);
             if !folded.contains(&organisation.id) || !words.is_empty() {
                 list.rows.push(AccountRow::Account(index));
+                if with_lamps && words.is_empty() {
+                    let lamps = 0..account.lamps.len();
+                    list.rows
+                        .extend(lamps.map(|lamp| AccountRow::Lamp(index, lamp)));
+                }
             }
         }
         list.accounts += all;
@@ -386,10 +507,14 @@ pub(crate) fn chooser(
             let edge = rect.shrink2(Vec2::new(0.0, 8.0));
             tenant_mark(painter, &t, edge, tenant.map_or(0, |t| t.colour));
             let (_, word) = registration_words(&t, account.state);
-            let under = match tenant {
+            let mut under = match tenant {
                 Some(tenant) => format!("{} · {word}", tenant.name),
                 None => word.to_owned(),
             };
+            let calls = &account.settings.calls;
+            if let Some(target) = &calls.forward_always {
+                under = format!("{} · {word}", strings::forwards_to(target.reveal()));
+            }
             let (top, bottom) = two_lines(bar.rest(), &t);
             text_in(
                 painter,
@@ -456,6 +581,7 @@ fn choices(
         &window.account_choice,
         window.tenant.as_ref(),
         &none,
+        false,
     );
     let accounts: Vec<usize> = list
         .rows
@@ -524,7 +650,7 @@ fn choices(
                     }
                 }
             }
-            None => {}
+            Some(AccountRow::Lamp(..)) | None => {}
         }
     });
     window.choice_rows = list;

@@ -3,12 +3,12 @@
 use egui::{
     Align, Key, Modifiers, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2,
 };
-use model::{CallView, Command};
+use model::{CallView, Command, DoNotDisturb};
 
-use super::{Bar, Kit, Room, account_list};
-use crate::view_state::Data;
-use crate::widgets::{Button, Field, Kind, text_in};
-use crate::window::{FocusWish, Window};
+use super::{Bar, Kit, Room, account_list, accounts};
+use crate::view_state::{Data, is_failing};
+use crate::widgets::{Button, Field, Kind, icon_in, text_in};
+use crate::window::{FocusWish, Screen, Window};
 use crate::{icons, shortcuts, strings};
 
 /// The number field.
@@ -22,12 +22,16 @@ pub(crate) fn bar(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Wind
     let height = t.px(40.0);
     let mut line = Bar::new(ui, height, 8.0);
     if kit.room == Room::Compact {
+        let bell = line.right(height);
         let whole = line.rest();
         account_list::chooser(ui, whole, kit, data, window);
+        quiet(ui, bell, kit, data, window);
         line = Bar::new(ui, height, 8.0);
     } else {
         let place = line.left(t.px(232.0));
         account_list::chooser(ui, place, kit, data, window);
+        let bell = line.left(height);
+        quiet(ui, bell, kit, data, window);
     }
     let button = Button::new(Kind::Primary, strings::CALL)
         .icon(icons::PHONE)
@@ -64,6 +68,89 @@ pub(crate) fn bar(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Wind
         if entered && recalls {
             field.request_focus();
         }
+    }
+}
+
+/// The bell of the chosen account: whether its calls ring.
+fn quiet(ui: &mut Ui, place: Rect, kit: &mut Kit<'_>, data: &Data, window: &Window) {
+    let t = kit.t.clone();
+    let Some(account) = window.dial_account.as_ref().and_then(|id| data.account(id)) else {
+        return;
+    };
+    let on = account.settings.calls.do_not_disturb != DoNotDisturb::Off;
+    let (icon, tip) = if on {
+        (icons::BELL_SLASH, strings::DO_NOT_DISTURB_ON)
+    } else {
+        (icons::BELL, strings::DO_NOT_DISTURB_OFF)
+    };
+    let bell = Button::icon_only(Kind::Quiet, icon, strings::DO_NOT_DISTURB)
+        .height(40.0)
+        .on(on)
+        .tip(tip);
+    if bell.show_in(ui, &t, place).clicked() {
+        let next = if on {
+            DoNotDisturb::Off
+        } else {
+            DoNotDisturb::Busy
+        };
+        kit.send(accounts::change(account, |c| c.do_not_disturb = next));
+    }
+}
+
+/// What is missing for a call, in a sentence: an account, its registration, or something to speak into.
+pub(crate) fn missing(data: &Data, window: &Window) -> Option<String> {
+    let Some(account) = window.dial_account.as_ref().and_then(|id| data.account(id)) else {
+        return Some(strings::MISSING_ACCOUNT.to_owned());
+    };
+    if account.settings.register && is_failing(account.state) {
+        let (title, state) = (account.title(), strings::registration(account.state));
+        return Some(strings::missing_registration(title, state));
+    }
+    let devices = &data.devices;
+    devices.warning.as_ref()?;
+    match (devices.capture.is_empty(), devices.playout.is_empty()) {
+        (true, true) => Some(strings::MISSING_SOUND.to_owned()),
+        (true, false) => Some(strings::MISSING_MICROPHONE.to_owned()),
+        (false, true) => Some(strings::MISSING_SPEAKER.to_owned()),
+        (false, false) => None,
+    }
+}
+
+/// Says what is missing, where something is.
+pub(crate) fn missing_line(
+    ui: &mut Ui,
+    rect: Rect,
+    kit: &Kit<'_>,
+    data: &Data,
+    window: &mut Window,
+) {
+    let Some(words) = missing(data, window) else {
+        return;
+    };
+    let t = &kit.t;
+    let mut bar = Bar::over(rect, 6.0);
+    let place = bar.left(t.px(14.0));
+    icon_in(
+        ui.painter(),
+        place,
+        icons::WARNING,
+        t.icon_fill(14.0),
+        t.warn,
+    );
+    let place = bar.rest();
+    let cut = text_in(ui.painter(), place, &words, t.small(), t.text, Align::Min);
+    let response = ui.interact(rect, ui.scope_id().with("missing"), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &words));
+    if response.clicked() {
+        window.account.clone_from(&window.dial_account);
+        window.form = None;
+        window.screen = match window.dial_account.as_ref().and_then(|id| data.account(id)) {
+            Some(account) if !is_failing(account.state) => Screen::Settings,
+            _ => Screen::Accounts,
+        };
+    }
+    if cut {
+        response.on_hover_text(words);
     }
 }
 

@@ -503,7 +503,7 @@ pub(crate) fn recent(
         let mut under = bottom;
         under.min.x += 8.0;
         text_in(ui.painter(), under, account, t.small(), t.faint, Align::Min);
-        let spoken = format!("{}, {word}, {when}", entry.remote.title());
+        let spoken = format!("{}, {word}, {account}, {when}", entry.remote.title());
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &spoken));
         if response.clicked() {
             window.dial = dial::short_target(entry.remote.uri.reveal()).to_owned();

@@ -1,7 +1,6 @@
 //! The screens and the shell around them.
 
 mod account_list;
-mod account_more;
 mod accounts;
 mod call_card;
 mod dial;
@@ -115,6 +114,11 @@ impl Bar {
     /// on the edge.
     pub(crate) fn outdent(&mut self, by: f32) {
         self.rect.min.x -= by;
+    }
+
+    /// Lets what comes next at the right stand closer to what came before.
+    pub(crate) fn outdent_right(&mut self, by: f32) {
+        self.rect.max.x += by;
     }
 
     /// What is left.

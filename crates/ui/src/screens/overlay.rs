@@ -195,6 +195,7 @@ fn groups(ui: &mut Ui, t: &crate::theme::Theme, two: bool) {
     let mut go = of(&[
         Deed::Phone,
         Deed::History,
+        Deed::Messages,
         Deed::Trace,
         Deed::Accounts,
         Deed::Settings,

@@ -31,9 +31,16 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
     );
     dial_ui.set_clip_rect(rect);
     dial::bar(&mut dial_ui, kit, data, window);
+    let line = Rect::from_min_size(
+        pos2(inner.left(), inner.top() + t.px(40.0) + 6.0),
+        Vec2::new(inner.width(), t.px(18.0)),
+    );
+    let lacks = dial::missing(data, window).is_some();
+    dial::missing_line(&mut part(ui, line, "missing"), line, kit, data, window);
+    let lower = if lacks { t.px(18.0) } else { 0.0 };
 
     let below = Rect::from_min_max(
-        pos2(inner.left(), inner.top() + t.px(40.0) + 20.0),
+        pos2(inner.left(), inner.top() + t.px(40.0) + 20.0 + lower),
         inner.max,
     );
     let pad_width = t.px(208.0);
@@ -195,6 +202,10 @@ fn compact(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut
                     }
                     if !live {
                         dial::bar(ui, kit, data, window);
+                        if dial::missing(data, window).is_some() {
+                            let line = Bar::new(ui, t.px(18.0), 0.0).rest();
+                            dial::missing_line(ui, line, kit, data, window);
+                        }
                         ui.add_space(4.0);
                     }
                     let used = ui.cursor().top() - rect.top();

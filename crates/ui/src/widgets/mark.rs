@@ -8,15 +8,14 @@ use crate::{strings, theme::Theme};
 
 /// The colour and the word of a registration's state.
 pub(crate) fn registration_words(t: &Theme, state: RegistrationState) -> (Color32, &'static str) {
-    match state {
-        RegistrationState::Off => (t.faint, strings::STATE_OFF),
-        RegistrationState::Trying => (t.accent, strings::STATE_TRYING),
-        RegistrationState::Registered => (t.good, strings::STATE_REGISTERED),
-        RegistrationState::Refused => (t.bad, strings::STATE_REFUSED),
-        RegistrationState::Silent => (t.warn, strings::STATE_SILENT),
-        RegistrationState::Leaving => (t.faint, strings::STATE_LEAVING),
-        RegistrationState::Degraded => (t.warn, strings::STATE_DEGRADED),
-    }
+    let ink = match state {
+        RegistrationState::Off | RegistrationState::Leaving => t.faint,
+        RegistrationState::Trying => t.accent,
+        RegistrationState::Registered => t.good,
+        RegistrationState::Refused => t.bad,
+        RegistrationState::Silent | RegistrationState::Degraded => t.warn,
+    };
+    (ink, strings::registration(state))
 }
 
 /// Paints the shape of a registration's state: a disc is registered, an open ring is under way, a cross

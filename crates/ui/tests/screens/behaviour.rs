@@ -12,23 +12,23 @@ use ui::{Action, Screen, ViewState, apply, next_repaint};
 
 use crate::scene::*;
 
-type Shown = Harness<'static, App>;
+pub(crate) type Shown = Harness<'static, App>;
 
 const CTRL: Modifiers = Modifiers::COMMAND;
 
-fn shown(state: ViewState) -> Shown {
+pub(crate) fn shown(state: ViewState) -> Shown {
     let mut harness = harness(state, WIDE);
     harness.run();
     harness
 }
 
-fn with_calls(calls: Vec<CallView>) -> Shown {
+pub(crate) fn with_calls(calls: Vec<CallView>) -> Shown {
     let mut snapshot = snapshot();
     snapshot.calls = calls;
     shown(state_of(snapshot))
 }
 
-fn talking() -> CallView {
+pub(crate) fn talking() -> CallView {
     let bob = party("Bob Keller", "sip:bob@acme.example");
     call(1, "a1", "acme", bob, CallState::Connected)
 }
@@ -45,12 +45,12 @@ fn on(screen: Screen) -> ViewState {
 }
 
 /// What was asked for since the last time.
-fn asked(harness: &mut Shown) -> Vec<Action> {
+pub(crate) fn asked(harness: &mut Shown) -> Vec<Action> {
     harness.run();
     std::mem::take(&mut harness.state_mut().actions)
 }
 
-fn commands(harness: &mut Shown) -> Vec<Command> {
+pub(crate) fn commands(harness: &mut Shown) -> Vec<Command> {
     asked(harness)
         .into_iter()
         .map(|action| match action {
@@ -60,7 +60,7 @@ fn commands(harness: &mut Shown) -> Vec<Command> {
         .collect()
 }
 
-fn place(account: &str, target: &str) -> Command {
+pub(crate) fn place(account: &str, target: &str) -> Command {
     Command::PlaceCall {
         account: AccountId::new(account),
         target: target.into(),

@@ -3,7 +3,10 @@
 //! Pictures are rendered by a software Vulkan driver (Mesa's lavapipe) and compared with those in
 //! `snapshots/`; `UPDATE_SNAPSHOTS=1` writes them anew.
 
+mod accounts;
 mod behaviour;
+mod calls;
+mod messages;
 mod pictures;
 mod scene;
 mod transfers;

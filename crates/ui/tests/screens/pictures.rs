@@ -7,7 +7,7 @@ use ui::{AccountForm, Phase, Question, Screen, ViewState, apply};
 use crate::scene::*;
 
 /// Draws one state in one theme, lets `act` do something, and compares.
-fn picture(
+pub(crate) fn picture(
     results: &mut SnapshotResults,
     name: &str,
     state: ViewState,
@@ -23,11 +23,11 @@ fn picture(
 }
 
 /// Draws one state in the dark and in the light theme.
-fn both(name: &str, size: [f32; 2], make: impl Fn(ThemeChoice) -> ViewState) {
+pub(crate) fn both(name: &str, size: [f32; 2], make: impl Fn(ThemeChoice) -> ViewState) {
     both_after(name, size, make, |_| {});
 }
 
-fn both_after(
+pub(crate) fn both_after(
     name: &str,
     size: [f32; 2],
     make: impl Fn(ThemeChoice) -> ViewState,
@@ -41,24 +41,24 @@ fn both_after(
 }
 
 /// Draws one state once, where the theme changes nothing that another picture does not show.
-fn one(name: &str, size: [f32; 2], state: ViewState) {
+pub(crate) fn one(name: &str, size: [f32; 2], state: ViewState) {
     let mut results = SnapshotResults::new();
     picture(&mut results, name, state, size, |_| {});
 }
 
 /// Draws several states once each.
-fn each<const N: usize>(pictures: [(&str, [f32; 2], ViewState); N]) {
+pub(crate) fn each<const N: usize>(pictures: [(&str, [f32; 2], ViewState); N]) {
     let mut results = SnapshotResults::new();
     for (name, size, state) in pictures {
         picture(&mut results, name, state, size, |_| {});
     }
 }
 
-fn base(theme: ThemeChoice) -> Snapshot {
+pub(crate) fn base(theme: ThemeChoice) -> Snapshot {
     themed(snapshot(), theme, 1.0)
 }
 
-fn on(screen: Screen, snapshot: Snapshot) -> ViewState {
+pub(crate) fn on(screen: Screen, snapshot: Snapshot) -> ViewState {
     let mut state = state_of(snapshot);
     state.window.screen = screen;
     state

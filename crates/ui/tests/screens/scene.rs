@@ -374,7 +374,7 @@ pub(crate) fn call(
         ended_at: None,
         codec: up.then(|| "opus/48000".to_owned()),
         secured: up,
-        security: model::MediaSecurity::default(),
+        security: if up { sdes() } else { MediaSecurity::default() },
         media_peer: up.then(|| "192.0.2.77:40208".to_owned()),
         dtmf_sent: model::Private::default(),
         dtmf_received: model::Private::default(),
@@ -396,6 +396,18 @@ pub(crate) fn call(
         redirect: None,
         details: model::CallDetails::default(),
         conference: None,
+    }
+}
+
+/// Both directions encrypted, with keys that travelled inside TLS.
+pub(crate) fn sdes() -> MediaSecurity {
+    let suite = Protection::Sdes {
+        suite: "AES_CM_128_HMAC_SHA1_80".to_owned(),
+    };
+    MediaSecurity {
+        sent: Some(suite.clone()),
+        received: Some(suite),
+        keys_in_clear: false,
     }
 }
 

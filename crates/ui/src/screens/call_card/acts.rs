@@ -59,7 +59,6 @@ pub(super) fn live(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call: &C
         .height(height)
         .enabled(call.state != CallState::Ending)
         .tip(tip(ui, words, Deed::HangUp));
-    let end_place = bar.right(end.measure(ui, &t));
 
     let mut acts = Vec::new();
     if up {
@@ -93,6 +92,20 @@ pub(super) fn live(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call: &C
         icons::ARROWS_LEFT_RIGHT,
         false,
     ));
+
+    // In a narrow window the words of the last button go when the others would not fit beside them.
+    let square = t.px(height) + 8.0;
+    let end = if compact && end.measure(ui, &t) + acts.len() as f32 * square > bar.rest().width() {
+        Button::icon_only(Kind::Danger, icons::PHONE_DISCONNECT, words)
+            .filled()
+            .height(height)
+            .width(t.px(48.0))
+            .enabled(call.state != CallState::Ending)
+            .tip(tip(ui, words, Deed::HangUp))
+    } else {
+        end
+    };
+    let end_place = bar.right(end.measure(ui, &t));
 
     let with_words = |icon, words| Button::new(Kind::Quiet, words).icon(icon).height(height);
     let bare = |icon, words| Button::icon_only(Kind::Quiet, icon, words).height(height);

@@ -1,9 +1,10 @@
 //! What is measured in a call: levels, quality, codec, and the tones that went through it.
 
-use egui::{Align, Role, Sense, Ui, Vec2, WidgetInfo};
-use model::CallView;
+use egui::{Align, Color32, Role, Sense, Ui, Vec2, WidgetInfo};
+use model::{CallView, MediaSecurity, Protection};
 
 use super::super::{Bar, Kit, Room};
+use crate::theme::Theme;
 use crate::widgets::{galley, icon_in, meter, signal, text_in};
 use crate::{format, icons, strings};
 
@@ -103,11 +104,7 @@ fn quality(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     if let Some(peer) = &call.media_peer {
         details.push(format!("Media from and to {peer}"));
     }
-    let (icon, said, ink) = if call.secured {
-        (icons::LOCK_SIMPLE, strings::ENCRYPTED, t.good)
-    } else {
-        (icons::LOCK_SIMPLE_OPEN, strings::NOT_ENCRYPTED, t.faint)
-    };
+    let (icon, said, ink) = lock(t, &call.security);
     let room = ui.available_width() - t.px(16.0) - 6.0;
     let galley = galley(ui.painter(), &words, t.small(), t.muted, room);
     let (place, response) = ui.allocate_exact_size(galley.size(), Sense::hover());
@@ -117,7 +114,29 @@ fn quality(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     let (place, response) = ui.allocate_exact_size(Vec2::splat(t.px(16.0)), Sense::hover());
     icon_in(ui.painter(), place, icon, t.icon(14.0), ink);
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, said));
-    response.on_hover_text(said);
+    let way = |way: &Option<Protection>| way.as_ref().map_or(strings::PLAIN.to_owned(), suite);
+    let directions = strings::directions(&way(&call.security.sent), &way(&call.security.received));
+    response.on_hover_text(format!("{said}\n{directions}"));
+}
+
+/// The lock says what is true of both directions, and the worse of the two where they differ.
+fn lock(t: &Theme, security: &MediaSecurity) -> (&'static str, &'static str, Color32) {
+    match (&security.sent, &security.received) {
+        (Some(_), Some(_)) if security.keys_in_clear => {
+            (icons::LOCK_KEY_OPEN, strings::KEYS_READABLE, t.warn)
+        }
+        (Some(_), Some(_)) => (icons::LOCK_SIMPLE, strings::ENCRYPTED, t.good),
+        (None, Some(_)) => (icons::SHIELD_SLASH, strings::SENT_PLAIN, t.warn),
+        (Some(_), None) => (icons::SHIELD_SLASH, strings::HEARD_PLAIN, t.warn),
+        (None, None) => (icons::LOCK_SIMPLE_OPEN, strings::NOT_ENCRYPTED, t.faint),
+    }
+}
+
+/// By what a direction is protected.
+fn suite(protection: &Protection) -> String {
+    match protection {
+        Protection::Sdes { suite } => suite.clone(),
+    }
 }
 
 pub(super) fn tones(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {

@@ -41,7 +41,8 @@ pub(crate) fn line(
         tenant_mark(ui.painter(), &t, edge, data.tenant_colour(&call.tenant));
         inside(ui, rect, kit, data, window, call);
     });
-    let spoken = format!("{}, {}", call.remote.title(), state_words(call));
+    let (state, under) = (state_words(call), under_title(data, call));
+    let spoken = format!("{}, {state}, {under}", call.remote.title());
     response.widget_info(|| WidgetInfo::labeled(Role::ListItem, true, &spoken));
     if response.clicked() {
         window.call = Some(call.id);

@@ -123,10 +123,11 @@ pub(super) fn show(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: 
         let spoken = match &summary.kind {
             What::Note { topic, text } => format!("{topic}, {text}"),
             _ => format!(
-                "{}, {} {}",
+                "{}, {} {}, {}",
                 summary.title(),
                 who(&summary.from),
-                who(&summary.to)
+                who(&summary.to),
+                whose(data, record)
             ),
         };
         response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, on, &spoken));
@@ -163,10 +164,7 @@ fn row(
             Vec2::new(3.0, t.px(12.0)),
         );
         tenant_mark(painter, t, mark, data.tenant_colour(&record.tenant));
-        let words = match &record.account {
-            Some(id) => data.account(id).map_or("", |a| a.title()),
-            None => data.tenant(&record.tenant).map_or("", |t| &t.name),
-        };
+        let words = whose(data, record);
         let place = Rect::from_min_max(pos2(place.left() + 9.0, place.top()), place.max);
         text_in(painter, place, words, t.body(), t.muted, Align::Min);
     }
@@ -224,6 +222,14 @@ fn row(
                 text_in(painter, place, &words, t.mono_small(), t.faint, Align::Min);
             }
         }
+    }
+}
+
+/// The account of a record, or its organisation where it has none.
+fn whose<'a>(data: &'a Data, record: &TraceRecord) -> &'a str {
+    match &record.account {
+        Some(id) => data.account(id).map_or("", |a| a.title()),
+        None => data.tenant(&record.tenant).map_or("", |t| &t.name),
     }
 }
 
