@@ -246,6 +246,7 @@ mod tests {
             ended_at: None,
             codec: None,
             media_peer: None,
+            conference: None,
             secured: false,
             security: MediaSecurity::default(),
             dtmf_sent: Private::default(),

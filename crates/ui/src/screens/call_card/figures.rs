@@ -135,7 +135,7 @@ fn lock(t: &Theme, security: &MediaSecurity) -> (&'static str, &'static str, Col
 /// By what a direction is protected.
 fn suite(protection: &Protection) -> String {
     match protection {
-        Protection::Sdes { suite } => suite.clone(),
+        Protection::Sdes { suite } | Protection::Dtls { suite } => suite.clone(),
     }
 }
 
