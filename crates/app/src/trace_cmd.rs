@@ -19,17 +19,28 @@ use crate::words;
 
 /// What is read of each tenant, newest first.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
+/// Records in a list when nobody says how many.
+const LISTED: usize = 1_000;
 
 pub(crate) fn run(common: &Common, args: &TraceArgs) -> anyhow::Result<Outcome> {
     match &args.verb {
-        TraceVerb::List(selection) | TraceVerb::Show(selection) => {
-            let (records, options) = chosen(common, selection)?;
-            let text = match &args.verb {
-                TraceVerb::List(_) if common.json => trace::export::json(&records, &options)?,
-                TraceVerb::List(_) => list(&records, options),
-                _ => show(&records, &options)?,
+        TraceVerb::List(selection) => {
+            let (records, options) = chosen(common, selection, LISTED)?;
+            let text = if common.json {
+                trace::export::json(&records, &options)?
+            } else {
+                list(&records, options)
             };
             put(&text)?;
+            // Who asked for a number knows that there are more.
+            if records.len() == LISTED && selection.last.is_none() && !selection.all {
+                eprintln!("These are the newest {LISTED}; --last N and --all show more.");
+            }
+            Ok(Outcome::Done)
+        }
+        TraceVerb::Show(selection) => {
+            let (records, options) = chosen(common, selection, usize::MAX)?;
+            put(&show(&records, &options)?)?;
             Ok(Outcome::Done)
         }
         TraceVerb::Export {
@@ -37,7 +48,7 @@ pub(crate) fn run(common: &Common, args: &TraceArgs) -> anyhow::Result<Outcome> 
             format,
             output,
         } => {
-            let (records, options) = chosen(common, selection)?;
+            let (records, options) = chosen(common, selection, usize::MAX)?;
             export(&records, &options, *format, output.as_deref())?;
             Ok(Outcome::Done)
         }
@@ -54,8 +65,14 @@ pub(crate) fn run(common: &Common, args: &TraceArgs) -> anyhow::Result<Outcome> 
 fn chosen(
     common: &Common,
     selection: &TraceSelection,
+    usual: usize,
 ) -> anyhow::Result<(Vec<TraceRecord>, RedactOptions)> {
-    let records = select(&folders(common)?, selection)?;
+    let most = match selection.last {
+        Some(last) => last,
+        None if selection.all => usize::MAX,
+        None => usual,
+    };
+    let records = select(&folders(common)?, selection, most)?;
     let options = if selection.no_redact {
         RedactOptions::none()
     } else {
@@ -189,22 +206,24 @@ fn replay(common: &Common, tape: &str) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The records that are asked for, of all tenants, oldest first.
-fn select(folders: &Folders, selection: &TraceSelection) -> anyhow::Result<Vec<TraceRecord>> {
+/// The newest records that are asked for, of all tenants, so many at most, oldest first.
+fn select(
+    folders: &Folders,
+    selection: &TraceSelection,
+    most: usize,
+) -> anyhow::Result<Vec<TraceRecord>> {
     let query = Query::parse(&selection.filter).context("--filter cannot be read")?;
     let dir = folders.trace_dir();
+    let wanted =
+        |record: &TraceRecord| query.is_empty() || query.matches(&trace::summary(record), record);
     let mut records = Vec::new();
     for tenant in tenants(folders, &dir, selection.tenant.as_deref())? {
-        records.extend(
-            store::read_stored(&dir, &tenant, MOST_BYTES)
-                .map_err(|error| words::of_file(&dir, &error))?
-                .into_iter()
-                .filter(|record| {
-                    query.is_empty() || query.matches(&trace::summary(record), record)
-                }),
-        );
+        let of_tenant = store::read_wanted(&dir, &tenant, MOST_BYTES, most, wanted);
+        records.extend(of_tenant.map_err(|error| words::of_file(&dir, &error))?);
     }
     records.sort_by_key(|record| record.time);
+    let surplus = records.len().saturating_sub(most);
+    records.drain(..surplus);
     Ok(records)
 }
 
@@ -230,7 +249,8 @@ fn list(records: &[TraceRecord], options: RedactOptions) -> String {
     let mut redactor = Redactor::new(records, options);
     let mut out = String::new();
     for record in records {
-        let summary = trace::summary(&redactor.record(record));
+        let record = redactor.record(record);
+        let summary = trace::summary(&record);
         let way = summary.wire.as_ref().map_or_else(String::new, |wire| {
             let arrow = if wire.sent { "→" } else { "←" };
             format!("{} {arrow} {}", wire.transport.as_str(), wire.peer)

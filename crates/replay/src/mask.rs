@@ -6,30 +6,33 @@ const KEYS: [&str; 2] = ["response", "rspauth"];
 /// What stands in place of it.
 const WITHHELD: &str = "withheld";
 
-/// What stands before a media key in a session description (RFC 4568 §6.1).
-const MEDIA_KEY: &[u8] = b"inline:";
+/// What stands before a key in a session description: one for media (RFC 4568 §6.1), a password of ICE
+/// (RFC 8839 §5.4), a key of old (RFC 4566 §5.12).
+const KEYS_OF_MEDIA: [&[u8]; 3] = [b"inline:", b"a=ice-pwd:", b"\nk="];
 
-/// A body with the letter `A` for each letter of a media key: as long as it was, so that lengths that
-/// stand elsewhere stay true.
+/// A body with the letter `A` for each letter of a key: as long as it was, so that lengths that stand
+/// elsewhere stay true.
 pub(crate) fn body(bytes: &[u8]) -> Vec<u8> {
     let mut out = bytes.to_vec();
-    let mut from = 0;
-    while let Some(found) = out
-        .get(from..)
-        .and_then(|rest| rest.windows(MEDIA_KEY.len()).position(|w| w == MEDIA_KEY))
-    {
-        from += found + MEDIA_KEY.len();
-        for byte in out.iter_mut().skip(from) {
-            if byte.is_ascii_whitespace() || *byte == b'|' {
-                break;
+    for before in KEYS_OF_MEDIA {
+        let mut from = 0;
+        while let Some(found) = out
+            .get(from..)
+            .and_then(|rest| rest.windows(before.len()).position(|w| w == before))
+        {
+            from += found + before.len();
+            for byte in out.iter_mut().skip(from) {
+                if byte.is_ascii_whitespace() || *byte == b'|' {
+                    break;
+                }
+                *byte = b'A';
             }
-            *byte = b'A';
         }
     }
     out
 }
 
-/// A message without digest answers, bearer tokens and media keys. Each of the first stands in one line of the head; folded
+/// A message without digest answers, tokens and media keys. Each of the first stands in one line of the head; folded
 /// lines of a peer are looked at like any other.
 pub(crate) fn message(bytes: &[u8]) -> Vec<u8> {
     let end = bytes
@@ -56,19 +59,21 @@ fn header(line: &[u8]) -> Vec<u8> {
     if !concerned {
         return line.to_vec();
     }
-    let mut text = bearer(text);
+    let mut text = token(text);
     for key in KEYS {
         text = parameter(&text, key);
     }
     text.into_bytes()
 }
 
-/// `Bearer abc` is `Bearer withheld`.
-fn bearer(line: &str) -> String {
-    let Some(start) = line.to_ascii_lowercase().find("bearer ") else {
+/// `Bearer abc` is `Bearer withheld`, and so is the password in `Basic abc`.
+fn token(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    let behind = |scheme: &&str| lower.find(scheme).map(|start| start + scheme.len());
+    let Some(start) = ["bearer ", "basic "].iter().find_map(behind) else {
         return line.to_owned();
     };
-    let (before, token) = line.split_at(start + "bearer ".len());
+    let (before, token) = line.split_at(start);
     let end = token
         .find(|c: char| c.is_whitespace() || c == ',')
         .unwrap_or(token.len());
@@ -143,6 +148,8 @@ mod tests {
     fn tokens_go_and_challenges_stay() {
         let said = masked("Authorization: Bearer eyJ.abc.def\r\n\r\n");
         assert_eq!(said, "Authorization: Bearer withheld\r\n\r\n");
+        let said = masked("Proxy-Authorization: Basic YTpi\r\n\r\n");
+        assert_eq!(said, "Proxy-Authorization: Basic withheld\r\n\r\n");
         let challenge = "WWW-Authenticate: Bearer realm=\"x\"\r\n\r\n";
         assert_eq!(masked(challenge), challenge);
     }
@@ -153,6 +160,15 @@ mod tests {
         assert_eq!(
             said,
             "INVITE\r\n\r\na=crypto:1 X inline:AAAAAAAA|2^20|1:4\r\na=x\r\ninline:"
+        );
+    }
+
+    #[test]
+    fn passwords_of_ice_and_keys_of_old_go_too() {
+        let said = masked("INVITE\r\n\r\nv=0\r\nk=base64:c2Vj\r\na=ice-pwd:asd88fgp\r\na=x\r\n");
+        assert_eq!(
+            said,
+            "INVITE\r\n\r\nv=0\r\nk=AAAAAAAAAAA\r\na=ice-pwd:AAAAAAAA\r\na=x\r\n"
         );
     }
 

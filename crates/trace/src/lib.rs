@@ -8,9 +8,10 @@
 //!
 //! Only [`store`] touches files; the rest is pure and works on [`model::TraceRecord`]s.
 //!
-//! What is recorded is what was on the wire, in files for their owner alone: a trace that was tidied up
-//! before it was kept proves nothing. What leaves is masked: digest answers, media keys and passwords
-//! always unless that is switched off by hand, identities by default.
+//! What is recorded is what was on the wire: a trace that was tidied up before it was kept proves
+//! nothing. Only secrets (digest answers, tokens, passwords, media keys) never reach a file: octet for
+//! octet an `x` stands there, in files for their owner alone. What leaves is masked: secrets always
+//! unless that is switched off by hand, identities by default.
 
 pub mod export;
 pub mod ladder;

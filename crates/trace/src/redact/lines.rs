@@ -11,14 +11,14 @@ pub(super) struct Found {
 }
 
 /// Something that stands at a place in a line.
-struct Part {
-    start: usize,
-    end: usize,
-    what: Sort,
+pub(super) struct Part {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) what: Sort,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
+pub(super) enum Sort {
     Identity,
     Secret,
     /// Gone whole where identities are masked: it may hold anything.
@@ -146,7 +146,7 @@ fn mask_line(line: &str, in_body: bool, options: &RedactOptions, names: &mut Nam
 }
 
 /// All that is to be masked in a line, by its start; at one start the largest first.
-fn parts(line: &str, in_body: bool) -> Vec<Part> {
+pub(super) fn parts(line: &str, in_body: bool) -> Vec<Part> {
     let mut parts = Vec::new();
     let (name, value_at) = match line.find(':') {
         Some(colon) if !in_body => (
@@ -235,13 +235,15 @@ fn credentials(line: &str, whole: std::ops::Range<usize>, parts: &mut Vec<Part>)
 fn sdp_parts(line: &str, parts: &mut Vec<Part>) {
     let mut push = |start: usize, end: usize, what| parts.push(Part { start, end, what });
     let lower = line.to_ascii_lowercase();
-    if let Some(inline) = lower
-        .find("inline:")
+    // RFC 4568 §9.1: several keys may follow each other, each with its lifetime and its index.
+    for (inline, _) in lower
+        .match_indices("inline:")
         .filter(|_| lower.starts_with("a=crypto:"))
     {
         let start = inline + "inline:".len();
-        // Several keys may follow each other, so the rest of the line goes.
-        push(start, line.len(), Sort::Secret);
+        let key = line.get(start..).unwrap_or_default();
+        let length = key.find(|c: char| c == '|' || c == ';' || c.is_whitespace());
+        push(start, start + length.unwrap_or(key.len()), Sort::Secret);
     }
     for prefix in ["k=", "a=ice-pwd:", "a=key-mgmt:", "a=setup-key:"] {
         if lower.starts_with(prefix) {

@@ -18,12 +18,16 @@
 
 mod lines;
 mod names;
+mod searched;
+mod withhold;
 
 use std::net::IpAddr;
 
 use model::{AccountId, TraceBody, TraceRecord};
 
 use names::Names;
+use searched::Searched;
+pub(crate) use withhold::withhold;
 
 /// Identities shorter than this are not searched for outside addresses.
 pub const SHORT: usize = 5;
@@ -63,7 +67,8 @@ impl RedactOptions {
         }
     }
 
-    /// Everything as it was recorded. Only for who asked for it in so many words.
+    /// Everything as it was recorded; what comes from a file has no secrets any more. Only for who
+    /// asked for it in so many words.
     pub fn none() -> Self {
         Self {
             secrets: false,
@@ -83,7 +88,7 @@ pub fn message(record: &TraceRecord) -> String {
 pub struct Redactor {
     options: RedactOptions,
     names: Names,
-    secrets: Vec<String>,
+    secrets: Searched,
 }
 
 impl Redactor {
@@ -95,19 +100,18 @@ impl Redactor {
         let mut redactor = Self {
             options,
             names: Names::default(),
-            secrets: Vec::new(),
+            secrets: Searched::default(),
         };
+        let mut secrets = Vec::new();
         for record in records {
             let found = lines::learn(&raw_text(record));
             for identity in found.identities {
                 redactor.names.learn(&identity);
             }
             let worth_searching = |secret: &String| secret.chars().count() >= SHORT;
-            let secrets = found.secrets.into_iter().filter(worth_searching);
-            redactor.secrets.extend(secrets);
+            secrets.extend(found.secrets.into_iter().filter(worth_searching));
         }
-        redactor.secrets.sort();
-        redactor.secrets.dedup();
+        redactor.secrets = Searched::new(secrets.iter().map(String::as_str));
         redactor.names.settle();
         redactor
     }
@@ -165,7 +169,7 @@ impl Redactor {
     pub fn leaks(&self, text: &str) -> Vec<String> {
         let mut leaks = Vec::new();
         if self.options.secrets {
-            leaks.extend(self.secrets.iter().filter(|s| text.contains(*s)).cloned());
+            leaks.extend(self.secrets.found_in(text));
         }
         if self.options.identities {
             leaks.extend(self.names.found_in(text));
@@ -176,11 +180,7 @@ impl Redactor {
     /// Masks what was learnt wherever it stands.
     fn everywhere(&mut self, mut text: String) -> String {
         if self.options.secrets {
-            for secret in &self.secrets {
-                if text.contains(secret) {
-                    text = text.replace(secret, WITHHELD);
-                }
-            }
+            text = self.secrets.replace(&text, |_| WITHHELD);
         }
         if self.options.identities {
             text = self.names.mask_all(&text);

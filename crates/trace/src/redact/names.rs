@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use model::mask_identity;
 
 use super::SHORT;
+use super::searched::Searched;
 
 /// Learnt identities with their pseudonyms.
 #[derive(Debug, Default)]
@@ -15,8 +16,8 @@ pub(super) struct Names {
     /// How often each masked form was given.
     given: HashMap<String, usize>,
     addresses: HashMap<IpAddr, String>,
-    /// Those long enough to be searched for, by their first bytes, longest first.
-    searched: HashMap<[u8; SHORT], Vec<String>>,
+    /// Those long enough to be searched for.
+    searched: Searched,
 }
 
 impl Names {
@@ -28,21 +29,11 @@ impl Names {
 
     /// To be called when all is learnt.
     pub(super) fn settle(&mut self) {
-        for identity in self.pseudonyms.keys() {
-            // A star stands in no name a person has, and in every masked one.
-            if identity.chars().count() < SHORT || identity.contains('*') {
-                continue;
-            }
-            if let Some(start) = identity.as_bytes().first_chunk::<SHORT>() {
-                self.searched
-                    .entry(*start)
-                    .or_default()
-                    .push(identity.clone());
-            }
-        }
-        for same_start in self.searched.values_mut() {
-            same_start.sort_by_key(|identity| std::cmp::Reverse(identity.len()));
-        }
+        // A star stands in no name a person has, and in every masked one.
+        let is_worth =
+            |identity: &&String| identity.chars().count() >= SHORT && !identity.contains('*');
+        let searched = self.pseudonyms.keys().filter(is_worth);
+        self.searched = Searched::new(searched.map(String::as_str));
     }
 
     /// The same person, in whatever case, gets the same one.
@@ -81,46 +72,13 @@ impl Names {
 
     /// Masks each learnt identity wherever it stands.
     pub(super) fn mask_all(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut copied = 0;
-        let mut at = 0;
-        while at < text.len() {
-            let Some(identity) = self.identity_at(text, at) else {
-                at += 1;
-                continue;
-            };
-            out.push_str(text.get(copied..at).unwrap_or_default());
-            out.push_str(self.pseudonyms.get(identity).map_or("", String::as_str));
-            at += identity.len();
-            copied = at;
-        }
-        out.push_str(text.get(copied..).unwrap_or_default());
-        out
+        self.searched.replace(text, |identity| {
+            self.pseudonyms.get(identity).map_or("", String::as_str)
+        })
     }
 
     pub(super) fn found_in(&self, text: &str) -> Vec<String> {
-        let mut found: Vec<String> = (0..text.len())
-            .filter_map(|at| self.identity_at(text, at))
-            .map(str::to_owned)
-            .collect();
-        found.sort();
-        found.dedup();
-        found
-    }
-
-    /// The longest learnt identity that stands at a byte.
-    fn identity_at(&self, text: &str, at: usize) -> Option<&str> {
-        let rest = text.as_bytes().get(at..)?;
-        let start = rest.first_chunk::<SHORT>()?.map(|b| b.to_ascii_lowercase());
-        let candidates = self.searched.get(&start)?;
-        let found = candidates.iter().find(|identity| {
-            let end = at + identity.len();
-            text.is_char_boundary(at)
-                && text
-                    .get(at..end)
-                    .is_some_and(|part| part.eq_ignore_ascii_case(identity))
-        });
-        found.map(String::as_str)
+        self.searched.found_in(text)
     }
 }
 

@@ -200,6 +200,22 @@ pub fn read_stored(
         .map(|segments| segments.read_newest(tenant, most_bytes))
 }
 
+/// Reads the newest of a tenant's stored records that are wanted, so many at most, oldest first. Goes
+/// back no further than it has to, and at most about so many bytes.
+///
+/// # Errors
+/// As [`read_stored`].
+pub fn read_wanted(
+    dir: &Path,
+    tenant: &TenantId,
+    most_bytes: u64,
+    most: usize,
+    wanted: impl FnMut(&TraceRecord) -> bool,
+) -> std::io::Result<Vec<TraceRecord>> {
+    Segments::look(&tenant_dir(dir, tenant))
+        .map(|segments| segments.read_wanted(tenant, most_bytes, most, wanted))
+}
+
 /// Tenants that have records in this folder.
 ///
 /// # Errors

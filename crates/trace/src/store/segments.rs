@@ -81,22 +81,47 @@ impl Segments {
 
     /// The newest records, oldest first: whole segments until so many bytes are read.
     pub(super) fn read_newest(&self, tenant: &TenantId, most_bytes: u64) -> Vec<TraceRecord> {
+        let mut parts: Vec<_> = self.newest_parts(tenant, most_bytes).collect();
+        parts.reverse();
+        parts.into_iter().flatten().collect()
+    }
+
+    /// The newest records that are wanted, so many at most, oldest first. Older segments are not read
+    /// once there are enough.
+    pub(super) fn read_wanted(
+        &self,
+        tenant: &TenantId,
+        most_bytes: u64,
+        most: usize,
+        wanted: impl FnMut(&TraceRecord) -> bool,
+    ) -> Vec<TraceRecord> {
+        let newest_first = self
+            .newest_parts(tenant, most_bytes)
+            .flat_map(|part| part.into_iter().rev());
+        let mut records: Vec<_> = newest_first.filter(wanted).take(most).collect();
+        records.reverse();
+        records
+    }
+
+    /// What each segment holds, the newest segment first, until so many bytes are read.
+    fn newest_parts(
+        &self,
+        tenant: &TenantId,
+        most_bytes: u64,
+    ) -> impl Iterator<Item = Vec<TraceRecord>> {
         let mut read = 0_u64;
-        let mut parts = Vec::new();
-        for segment in self.closed.iter().rev() {
-            if read >= most_bytes {
-                break;
-            }
+        let recent = self.closed.iter().rev().take_while(move |segment| {
+            let fits = read < most_bytes;
             read = read.saturating_add(segment.bytes);
+            fits
+        });
+        recent.map(|segment| {
             let mut bytes = Vec::new();
             // What cannot be read is as good as not recorded; the rest is still worth having.
             let file = File::open(&segment.path);
             let whole = file.and_then(|file| file.take(SEGMENT_LIMIT).read_to_end(&mut bytes));
-            if whole.is_ok() {
-                parts.push(format::read(&bytes, tenant));
-            }
-        }
-        parts.into_iter().rev().flatten().collect()
+            whole.map_or_else(|_| Vec::new(), |_| format::read(&bytes, tenant))
+        })
     }
 
     /// Puts a record into the buffer of the open segment, and begins a new one when that is full.
