@@ -626,3 +626,40 @@ fn ten_minutes() -> u32 {
 fn all_codecs() -> Vec<String> {
     ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec()
 }
+
+/// The key whose value stands at this place, with the tables it is in: `tenants.accounts.expires_s`.
+pub(super) fn key_at(text: &str, place: usize) -> Option<String> {
+    fn within(table: &DeTable<'_>, place: usize, path: &mut Vec<String>) {
+        for (key, value) in table {
+            // A table's own place is its heading, and what is in it stands below that.
+            let mut below = path.clone();
+            below.push(key.get_ref().to_string());
+            let before = below.len();
+            in_value(value.get_ref(), place, &mut below);
+            let is_here = value.span().contains(&place) || key.span().contains(&place);
+            if below.len() > before || is_here {
+                *path = below;
+                return;
+            }
+        }
+    }
+    fn in_value(value: &DeValue<'_>, place: usize, path: &mut Vec<String>) {
+        match value {
+            DeValue::Table(inner) => within(inner, place, path),
+            DeValue::Array(list) => {
+                let known = path.len();
+                for item in list {
+                    in_value(item.get_ref(), place, path);
+                    if path.len() > known {
+                        return;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let document = DeTable::parse(text).ok()?;
+    let mut path = Vec::new();
+    within(document.get_ref(), place, &mut path);
+    (!path.is_empty()).then(|| path.join("."))
+}

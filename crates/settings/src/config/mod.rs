@@ -8,6 +8,7 @@
 mod calls;
 mod file;
 mod migrations;
+mod wrong;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -307,9 +308,11 @@ fn read(path: &Path) -> Result<Option<String>, Problem> {
 
 fn parse(text: &str) -> Result<Parsed, Problem> {
     let broken = |error: &toml::de::Error| {
-        let line = error.span().map(|span| line_at(text, span.start));
-        let message = error.message().trim().replace('\n', ", ");
-        Problem::new(line, format!("{message}; defaults are used."))
+        let place = error.span().map(|span| span.start);
+        let line = place.map(|place| line_at(text, place));
+        let key = place.and_then(|place| file::key_at(text, place));
+        let sentence = wrong::sentence(key.as_deref(), error.message());
+        Problem::new(line, format!("{sentence}; defaults are used."))
     };
     let mut table: toml::Table = toml::from_str(text).map_err(|e| broken(&e))?;
     let mut problems = Vec::new();

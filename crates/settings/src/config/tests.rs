@@ -155,6 +155,85 @@ fn a_value_of_the_wrong_kind_names_its_line() {
 }
 
 #[test]
+fn a_wrong_value_is_named_with_its_key_its_line_and_what_is_expected() {
+    let account = "version = 2\n[[tenants]]\nid = \"a\"\n[[tenants.accounts]]\nid = \"b\"\naor = \"sip:b@a\"\n";
+    for (name, text, line, key, words) in [
+        (
+            "text-for-a-number",
+            format!("{account}expires_s = \"x\"\n"),
+            7,
+            "tenants.accounts.expires_s",
+            "a whole number from 0 to 4294967295 is expected here, and not the text \"x\"",
+        ),
+        (
+            "too-large",
+            format!("{account}flows = 256\n"),
+            7,
+            "tenants.accounts.flows",
+            "a whole number from 0 to 255 is expected here, and not the number 256",
+        ),
+        (
+            "number-for-text",
+            "version = 2\n[devices]\nplayout = 3\n".to_owned(),
+            3,
+            "devices.playout",
+            "text in quotation marks is expected here, and not the number 3",
+        ),
+        (
+            "word-for-truth",
+            format!("{account}\nregister = \"yes\"\n"),
+            8,
+            "tenants.accounts.register",
+            "true or false is expected here, and not the text \"yes\"",
+        ),
+        (
+            "text-for-a-list",
+            format!("{account}codecs = \"opus\"\n"),
+            7,
+            "tenants.accounts.codecs",
+            "a list in square brackets is expected here, and not the text \"opus\"",
+        ),
+        (
+            "no-such-word",
+            format!("{account}transport = \"sctp\"\n"),
+            7,
+            "tenants.accounts.transport",
+            "\u{201c}sctp\u{201d} is none of what can stand here: udp, tcp, tls, ws, wss",
+        ),
+        (
+            "in-a-table-of-an-account",
+            format!("{account}[tenants.accounts.calls]\nmost_calls = true\n"),
+            8,
+            "tenants.accounts.calls.most_calls",
+            "is expected here, and not true",
+        ),
+        (
+            "no-port",
+            "version = 2\n[[tenants]]\nid = \"a\"\ndns_servers = [\"192.0.2.53\"]\n".to_owned(),
+            4,
+            "tenants.dns_servers",
+            "an IP address with a port is expected here",
+        ),
+    ] {
+        let (dir, loaded) = load(name, &text);
+        let [problem] = loaded.problems.as_slice() else {
+            panic!("{name}: {:?}", loaded.problems)
+        };
+        assert_eq!(problem.line, Some(line), "{name}: {problem}");
+        let told = format!("\u{201c}{key}\u{201d}: ");
+        assert!(problem.sentence.starts_with(&told), "{name}: {problem}");
+        assert!(problem.sentence.contains(words), "{name}: {problem}");
+        assert!(
+            problem.sentence.contains("kept as settings.broken-1.toml"),
+            "{name}: {problem}"
+        );
+        loaded.settings.save(&dir).unwrap();
+        let kept = fs::read_to_string(dir.join("settings.broken-1.toml")).unwrap();
+        assert_eq!(kept, text, "{name}");
+    }
+}
+
+#[test]
 fn the_same_broken_file_is_copied_once_and_another_one_gets_its_own_name() {
     let (dir, _) = load("broken-twice", "version = ");
     Settings::load(&dir);
