@@ -526,9 +526,9 @@ mod tests {
     #[test]
     fn the_guide_says_in_three_languages_what_there_is() {
         let guides = [
-            include_str!("../../../guide/README.md"),
-            include_str!("../../../guide/es.md"),
-            include_str!("../../../guide/pt.md"),
+            include_str!("../../../assets/guide/README.md"),
+            include_str!("../../../assets/guide/es.md"),
+            include_str!("../../../assets/guide/pt.md"),
         ];
         let lines = |guide: &str| -> Vec<Vec<String>> {
             let lines = guide.lines().filter_map(|line| line.strip_prefix("    "));

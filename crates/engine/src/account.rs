@@ -438,6 +438,8 @@ impl AccountState {
             }
             Delivery::BetterServer => self.registration.fail_back(now()),
             Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
+            // Only calls are told.
+            Delivery::OnTheWay { .. } => {}
         }
     }
 

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event, MediaStats,
-    Private, TenantId,
+    Private, TenantId, WayStep,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
@@ -232,6 +232,10 @@ pub(crate) struct DialogState {
     dismissed: bool,
     filed: bool,
     transfers: Transfers,
+    /// How far the way of the last request is.
+    on_the_way: Option<(SocketAddr, Option<WayStep>)>,
+    /// Whether the peer has answered anything.
+    heard: bool,
     /// The certificate that was not trusted last.
     untrusted: Option<Box<CertificateView>>,
     /// A change of our address that the peer is not told of yet.

@@ -1,8 +1,11 @@
 //! The protocol's reasons in the product's words.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use model::{CertificateFault, CertificateView, Failure, FailureKind, NetworkStep, Timestamp};
+use model::{
+    CertificateFault, CertificateView, Failure, FailureKind, NetworkStep, Timestamp, WayStep,
+};
 use sip_core::auth::AuthError;
 use sip_core::call::{EndKind, NetworkFault};
 use sip_core::client::RequestFailure;
@@ -63,11 +66,17 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
     Some(failure)
 }
 
+/// Our time to ring ran out before anything was heard of the peer.
+pub(crate) fn never_heard(to: SocketAddr, step: Option<WayStep>) -> Failure {
+    let asked = to.to_string();
+    Failure::new(match step {
+        Some(step) => FailureKind::NotReached { step, asked },
+        None => FailureKind::NoAnswer { asked: Some(asked) },
+    })
+}
+
 /// Who answered, as a person can find it.
-pub(crate) fn said_by(
-    address: Option<&std::net::SocketAddr>,
-    server: Option<&str>,
-) -> Option<String> {
+pub(crate) fn said_by(address: Option<&SocketAddr>, server: Option<&str>) -> Option<String> {
     match (address, server) {
         (Some(address), Some(server)) => Some(format!("{address} ({server})")),
         (Some(address), None) => Some(address.to_string()),

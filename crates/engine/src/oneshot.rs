@@ -283,6 +283,7 @@ impl OneShotState {
             Delivery::FlowLost(_)
             | Delivery::Targets(_)
             | Delivery::BetterServer
+            | Delivery::OnTheWay { .. }
             | Delivery::Untrusted(_) => {}
         }
     }

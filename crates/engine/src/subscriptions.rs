@@ -418,6 +418,7 @@ impl SubscriptionsState {
             Delivery::FlowLost(_)
             | Delivery::Targets(_)
             | Delivery::BetterServer
+            | Delivery::OnTheWay { .. }
             | Delivery::Untrusted(_) => {}
         }
     }

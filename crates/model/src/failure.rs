@@ -33,6 +33,18 @@ pub enum NetworkStep {
     NoTransport,
 }
 
+/// What was still being done on the way to a server when the time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WayStep {
+    /// The connection was being opened.
+    Connecting,
+    /// TLS was being agreed on.
+    Tls,
+    /// WebSocket was being agreed on.
+    WebSocket,
+}
+
 /// What kind of thing went wrong.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -52,6 +64,14 @@ pub enum FailureKind {
     /// Our own time to ring ran out. Whether the other phone rang is not said: nothing may have come
     /// but a 100.
     NotPickedUp,
+    /// Our own time to ring ran out while the way to the server was still being made: nothing of the
+    /// call has left.
+    NotReached {
+        /// What was being done.
+        step: WayStep,
+        /// Where it leads, `IP:PORT`.
+        asked: String,
+    },
     /// The login was refused although credentials were given.
     PasswordRefused {
         /// The realm that asked.
@@ -246,6 +266,26 @@ fn words(failure: &Failure) -> Words {
             "Nobody picked up in the time the call had to ring.",
             "Try again later.",
         ),
+        FailureKind::NotReached { step, asked } => {
+            let (doing, next) = match step {
+                WayStep::Connecting => (
+                    "was still being opened",
+                    "Check the address, the port and firewalls.",
+                ),
+                WayStep::Tls => (
+                    "is open, and TLS was still being agreed on",
+                    "Check whether that port speaks TLS; the port for SIP without it is another one.",
+                ),
+                WayStep::WebSocket => (
+                    "is open, and WebSocket was still being agreed on",
+                    "Check whether that port speaks WebSocket, and with TLS or without.",
+                ),
+            };
+            let cause = format!(
+                "When the call's time was up, the connection to {asked} {doing}: the call has not left."
+            );
+            of("Server not reached", &cause, next)
+        }
         FailureKind::PasswordRefused { realm } => of(
             "Password not accepted",
             &format!(
@@ -532,6 +572,22 @@ mod tests {
                 .filter(u8::is_ascii_digit)
                 .count();
             assert_eq!(digits, 0, "{}", failure.sentence());
+        }
+    }
+
+    #[test]
+    fn a_way_that_was_not_made_in_time_is_told_by_its_step() {
+        for (step, words) in [
+            (WayStep::Connecting, "was still being opened"),
+            (WayStep::Tls, "TLS was still being agreed on"),
+            (WayStep::WebSocket, "WebSocket was still being agreed on"),
+        ] {
+            let asked = "192.0.2.1:5061".to_owned();
+            let failure = Failure::new(FailureKind::NotReached { step, asked });
+            assert_eq!(failure.code(), None);
+            let sentence = failure.sentence();
+            assert!(sentence.contains(words), "{sentence}");
+            assert!(sentence.contains("192.0.2.1:5061"), "{sentence}");
         }
     }
 

@@ -42,7 +42,7 @@ pub use device::{DeviceView, DevicesView};
 pub use event::{
     Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot, ThemeChoice,
 };
-pub use failure::{Failure, FailureKind, NetworkStep};
+pub use failure::{Failure, FailureKind, NetworkStep, WayStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};
 pub use message::{MessageState, MessageView};
 pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, PrackPolicy, RedirectPolicy};

@@ -59,7 +59,11 @@ impl Identity {
             ));
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-            TlsError::Setup("the key file holds no key in PEM without passphrase".to_owned())
+            TlsError::Setup(if needs_passphrase(key) {
+                "the key is protected by a passphrase, which cannot be asked for; `openssl pkey -in KEY -out PLAIN` takes it off, and the file of the new one should be readable by its owner alone".to_owned()
+            } else {
+                "the key file holds no key in PEM".to_owned()
+            })
         })?;
         Ok(Self { chain, key })
     }
@@ -71,6 +75,18 @@ impl Identity {
             |leaf| Fingerprint::of(leaf.as_ref()),
         )
     }
+}
+
+/// Whether a key in PEM is encrypted: as PKCS #8 (RFC 7468 §11), or as OpenSSL did before (RFC 1421
+/// §4.6.1.1).
+fn needs_passphrase(key: &[u8]) -> bool {
+    let key = String::from_utf8_lossy(key);
+    [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----",
+        "Proc-Type: 4,ENCRYPTED",
+    ]
+    .iter()
+    .any(|mark| key.contains(mark))
 }
 
 impl Clone for Identity {

@@ -66,6 +66,7 @@ impl DialogState {
                 match *message {
                     Message::Request(request) => call.handle_request(at, request, inbound),
                     Message::Response(response) => {
+                        self.heard = true;
                         let of_call = response
                             .headers
                             .cseq()
@@ -85,6 +86,7 @@ impl DialogState {
             // Requests find another connection by themselves.
             Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer => {}
             Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
+            Delivery::OnTheWay { to, step } => self.on_the_way = Some((to, step)),
         }
         if self.learn() {
             self.publish();

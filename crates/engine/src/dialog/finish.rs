@@ -25,7 +25,15 @@ impl DialogState {
         if let EndKind::Status { code, phrase, .. } = kind {
             self.view.last_status = Some((*code, phrase.clone()));
         }
-        let mut failure = failures::call(kind);
+        let mut failure = match (kind, self.on_the_way) {
+            // Who was never heard did not fail to pick up.
+            (EndKind::NoAnswer, Some((to, step)))
+                if self.view.direction == Direction::Outgoing && !self.heard =>
+            {
+                Some(failures::never_heard(to, step))
+            }
+            _ => failures::call(kind),
+        };
         if let Some(failure) = &mut failure {
             failures::blame(failure, &mut self.untrusted);
             self.note("call", failure.sentence());

@@ -112,6 +112,8 @@ impl DialogState {
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,
+            on_the_way: None,
+            heard: false,
             untrusted: None,
             transfers: Transfers::default(),
             moving: None,

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use model::{CallState, Command, Event};
 
 use super::house::{House, PASSWORD, account, switchboard, tenant, tone};
+use super::limits::two_pairs;
+use super::peer::free_addr;
 
 #[tokio::test]
 async fn leaving_hangs_up_and_signs_out_and_does_not_take_long() {
@@ -40,6 +42,36 @@ async fn leaving_hangs_up_and_signs_out_and_does_not_take_long() {
     let bindings = switchboard.counts().await.expect("it runs").bindings;
     assert_eq!(bindings, 0, "both have signed out");
     house.close().await;
+}
+
+#[tokio::test]
+async fn leaving_frees_the_ports_of_signalling_and_of_sound() {
+    let (_switchboard, addr) = switchboard().await;
+    let at = free_addr();
+    let alice = account("sip:alice@alpha.test", addr, |settings| {
+        settings.bind = Some(at.to_string());
+    });
+    let media = two_pairs();
+    let mut house = House::start_with(vec![tenant("Alpha", vec![alice])], tone(), |config| {
+        config.media_ports = media.clone();
+    })
+    .await;
+    house.until_registered(1).await;
+    let echo = house.dial("alice", "echo").await;
+    house.until_state(echo, CallState::Connected).await;
+    let bind = |port: u16| std::net::UdpSocket::bind(("127.0.0.1", port));
+    assert!(bind(at.port()).is_err(), "it is in use");
+    house.close().await;
+    // The tasks that held them end a moment later.
+    let begun = Instant::now();
+    let is_free = || {
+        let signalling = bind(at.port()).is_ok() && std::net::TcpListener::bind(at).is_ok();
+        signalling && media.clone().all(|port| bind(port).is_ok())
+    };
+    while !is_free() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "a port is held");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

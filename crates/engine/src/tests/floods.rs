@@ -38,6 +38,30 @@ impl Flood {
         Self { stop, thread }
     }
 
+    /// The same from another address of the loopback net each time, as if they were forged.
+    fn from_everywhere(to: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut sent = 0_u64;
+            while !stopped.load(Ordering::Relaxed) {
+                // A stride without common factor: each address once in sixteen million.
+                let host = 0x7f00_0000 + (sent.wrapping_mul(6_700_417) & 0x00ff_ffff) as u32;
+                let socket = UdpSocket::bind((std::net::Ipv4Addr::from(host), 0));
+                let message = options(sent, 0);
+                let is_sent = |socket: UdpSocket| socket.send_to(message.as_bytes(), to).is_ok();
+                sent += 1;
+                // The kernel's queue is not what is tried here.
+                if !socket.is_ok_and(is_sent) || sent.is_multiple_of(100) {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            sent
+        });
+        let thread = Some(thread);
+        Self { stop, thread }
+    }
+
     fn end(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("it runs");
@@ -118,6 +142,33 @@ async fn a_flood_takes_no_memory_and_nothing_from_a_call_and_its_registrar() {
     let leaving = Instant::now();
     house.close().await;
     assert!(leaving.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_gets_through_a_flood_from_thousands_of_forged_addresses() {
+    let (mut house, at) = carol(tone()).await;
+    let flood = Flood::from_everywhere(at);
+    house
+        .until("it is limited and told", |s| {
+            (traffic(s).limited > 2_000).then_some(())
+        })
+        .await;
+    let caller = Peer::bind_at("127.201.7.9").await;
+    let invite = caller.says("INVITE", 1, None, SDP);
+    // RFC 3261 §17.1.1.2: the waits of Timer A until Timer B ends it.
+    let mut rings = false;
+    for wait_ms in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 500] {
+        caller.send(at, &invite).await;
+        let answer = tokio::time::timeout(Duration::from_millis(wait_ms), caller.octets()).await;
+        rings = matches!(answer, Ok(Some(_)));
+        if rings {
+            break;
+        }
+    }
+    assert!(rings, "{:?}", traffic(&house.engine.snapshot()));
+    house.until_ringing().await;
+    flood.end();
+    house.close().await;
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Flows to the registrar, its list of bindings, and what is seen of a registration over time.
 
-use model::{AccountView, Command, LoginKind, RegistrationState};
+use std::net::SocketAddr;
+
+use model::{AccountView, CallState, Command, LoginKind, RegistrationState};
 use sip_message::{HeaderName, Method, Request};
 
-use super::house::{House, tenant, tone};
-use super::peer::{Peer, answer};
+use super::house::{House, account, tenant, tone};
+use super::peer::{Peer, SDP, answer, free_addr, to_tag};
 use super::watching::{accept_registration, at_server};
 
 async fn until_view(
@@ -431,5 +433,54 @@ async fn a_registration_keeps_its_way_open() {
     // RFC 8489 §5: a binding request, and the magic cookie.
     assert_eq!(ping.get(..2), Some([0, 1].as_slice()));
     assert_eq!(ping.get(4..8), Some([0x21, 0x12, 0xA4, 0x42].as_slice()));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn accounts_with_sockets_of_their_own_do_not_disturb_each_other() {
+    let (first, second) = (free_addr(), free_addr());
+    let at = |aor: &str, addr: SocketAddr| {
+        account(aor, addr, |settings| {
+            settings.register = false;
+            settings.proxy = None;
+            settings.bind = Some(addr.to_string());
+        })
+    };
+    let accounts = vec![
+        at("sip:carol@127.0.0.1", first),
+        at("sip:carola@127.0.0.1", second),
+    ];
+    let mut house = House::start(vec![tenant("Solo", accounts)], tone()).await;
+    house
+        .until("both are there", |s| (s.accounts.len() == 2).then_some(()))
+        .await;
+    let dan = Peer::bind().await;
+    let to_carola = |text: String| text.replace("carol@127.0.0.1", "carola@127.0.0.1");
+    // One of them hears of nothing but garbage; whoever calls the other one is answered.
+    for _ in 0..50 {
+        dan.send(first, "INVITE \u{1}garbage\r\n\r\n").await;
+    }
+    dan.send(second, &to_carola(dan.says("INVITE", 1, None, SDP)))
+        .await;
+    let call = house.until_ringing().await;
+    assert_eq!(house.call(call).account, house.id_of("carola"));
+    // And when it is gone, the other one's socket stays.
+    house.engine.send(Command::RemoveAccount {
+        account: house.id_of("carol"),
+    });
+    house
+        .until("one is left", |s| (s.accounts.len() == 1).then_some(()))
+        .await;
+    house.engine.send(Command::AnswerCall { call });
+    let response = dan.final_response().await;
+    assert_eq!(response.status.code(), 200);
+    let contact = response
+        .headers
+        .get(HeaderName::Contact)
+        .unwrap_or_default();
+    assert!(contact.contains(&second.to_string()), "{contact}");
+    let ack = dan.says("ACK", 1, Some(&to_tag(&response)), "");
+    dan.send(second, &to_carola(ack)).await;
+    house.until_state(call, CallState::Connected).await;
     house.close().await;
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use model::{CallState, Command, Event, FailureKind};
+use model::{CallState, Command, Event, FailureKind, Transport, WayStep};
 use sip_message::{HeaderName, Message, Method, StatusCode};
 
 use super::house::{House, account, switchboard, tenant, tone};
@@ -14,7 +14,7 @@ use super::peer::{Peer, SDP, free_addr, to_tag};
 const RINGING: usize = 64;
 
 /// Ports for two streams and no more, all of them free.
-fn two_pairs() -> RangeInclusive<u16> {
+pub(super) fn two_pairs() -> RangeInclusive<u16> {
     loop {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let first = socket.local_addr().expect("it is bound").port() & !1;
@@ -136,4 +136,55 @@ async fn a_question_to_a_silent_server_ends_when_its_time_is_up() {
         other => panic!("{other:?}"),
     }
     house.close().await;
+}
+
+/// How a call ends that has little time to ring, at a port that takes connections and says nothing.
+async fn called_in_vain(transport: Transport, target: String) -> FailureKind {
+    let carol = account("sip:carol@127.0.0.1", free_addr(), |settings| {
+        settings.register = false;
+        settings.proxy = None;
+        settings.transport = Some(transport);
+    });
+    let given = vec![tenant("Solo", vec![carol])];
+    let limit = Duration::from_millis(900);
+    let mut house = House::start_with(given, tone(), |c| c.ring_limit = Some(limit)).await;
+    house
+        .until("carol is there", |s| s.accounts.first().map(|_| ()))
+        .await;
+    let call = house.dial("carol", &target).await;
+    let ended = house.until_state(call, CallState::Ended).await;
+    house.close().await;
+    ended.failure.expect("it says why").what
+}
+
+#[tokio::test]
+async fn a_call_that_never_left_says_what_it_waited_for() {
+    // The kernel takes the connections; nobody speaks TLS or WebSocket there.
+    let silent = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let at = silent.local_addr().expect("it is bound");
+    for (transport, word, step) in [
+        (Transport::Tls, "tls", WayStep::Tls),
+        (Transport::Ws, "ws", WayStep::WebSocket),
+        (Transport::Wss, "wss", WayStep::Tls),
+    ] {
+        let target = format!("sip:dan@{at};transport={word}");
+        let asked = at.to_string();
+        let why = called_in_vain(transport, target).await;
+        assert_eq!(why, FailureKind::NotReached { step, asked });
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_answered_at_all_does_not_say_that_nobody_picked_up() {
+    let silent = Peer::bind().await;
+    let asked = Some(silent.local.to_string());
+    let target = format!("sip:dan@{}", silent.local);
+    let why = called_in_vain(Transport::Udp, target).await;
+    assert_eq!(why, FailureKind::NoAnswer { asked });
+    let silent = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let at = silent.local_addr().expect("it is bound");
+    let asked = Some(at.to_string());
+    let target = format!("sip:dan@{at};transport=tcp");
+    let why = called_in_vain(Transport::Tcp, target).await;
+    assert_eq!(why, FailureKind::NoAnswer { asked });
 }

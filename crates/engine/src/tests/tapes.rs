@@ -54,3 +54,71 @@ async fn a_call_and_its_registrations_can_be_played_again() {
     }
     std::fs::remove_dir_all(&root).expect("it was ours");
 }
+
+/// Every file below a folder.
+fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("it is there");
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
+/// What stands behind each of these words in what was said, up to a quotation mark or the end of the line.
+fn behind(said: &str, word: &str) -> Vec<String> {
+    let pieces = said.split(word).skip(1);
+    pieces
+        .filter_map(|piece| piece.split(['"', '|', '\r', '\n']).next())
+        .filter(|secret| secret.len() >= 8)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn no_file_has_a_secret_of_an_encrypted_call_between_registered_phones() {
+    let root = std::env::temp_dir().join(format!("tipring-engine-secrets-{}", std::process::id()));
+    let folders = Folders::at(&root);
+    let (_switchboard, addr) = switchboard().await;
+    let encrypted = |s: &mut model::AccountSettings| s.srtp = model::SrtpPolicy::Required;
+    let given = vec![tenant(
+        "Alpha",
+        vec![
+            account("sip:alice@alpha.test", addr, encrypted),
+            account("sip:amy@alpha.test", addr, encrypted),
+        ],
+    )];
+    let mut house = House::start_with(given, tone(), |config| {
+        config.folders = Some(folders.clone());
+    })
+    .await;
+    house.until_registered(2).await;
+    let (out, into) = house.talk("alice", "amy").await;
+    house.end(out);
+    for call in [out, into] {
+        house.until_state(call, CallState::Ended).await;
+    }
+    let mut secrets = vec![PASSWORD.to_owned()];
+    for record in &house.engine.snapshot().trace {
+        let said = trace::redact::raw_text(record);
+        secrets.extend(behind(&said, " response=\""));
+        secrets.extend(behind(&said, "inline:"));
+    }
+    house.close().await;
+    secrets.sort();
+    secrets.dedup();
+    assert!(secrets.len() > 4, "logins and keys of both were said");
+
+    let files = files(&root);
+    assert!(files.len() >= 2, "{files:?}");
+    for file in files {
+        let bytes = std::fs::read(&file).expect("it can be read");
+        for secret in &secrets {
+            let found = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
+            assert!(!found, "{secret} stands in {}", file.display());
+        }
+    }
+    std::fs::remove_dir_all(&root).expect("it was ours");
+}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{AccountId, CertificateFault};
+use model::{AccountId, CertificateFault, WayStep};
 use sip_core::Transport;
 use sip_message::{Scheme, Uri};
 use wire::{ClientTls, Roots, Towards};
@@ -11,6 +11,16 @@ use wire::{ClientTls, Roots, Towards};
 use super::{Delivery, Held, Received, TransportState, WEBSOCKET_RESOURCE, stream, unsent};
 use crate::failures;
 use crate::tenant::TenantMsg;
+
+/// What a step is called by those who wait for it.
+fn under_way(step: wire::Step) -> Option<WayStep> {
+    match step {
+        wire::Step::Connect => Some(WayStep::Connecting),
+        wire::Step::Tls => Some(WayStep::Tls),
+        wire::Step::WebSocket => Some(WayStep::WebSocket),
+        wire::Step::Flow | wire::Step::Setup => None,
+    }
+}
 
 impl TransportState {
     pub(super) fn on_stream(&mut self, event: wire::Event) {
@@ -26,11 +36,18 @@ impl TransportState {
                 });
             }
             wire::Event::Counted => return self.ask_for_report(),
+            wire::Event::Begun { flow, path, step } => {
+                self.connections.on_step(flow, &path, under_way(step));
+                return;
+            }
             wire::Event::Up {
+                flow,
                 path,
-                secured: Some(secured),
+                secured,
                 ..
             } => {
+                self.connections.on_step(flow, &path, None);
+                let Some(secured) = secured else { return };
                 let shown = secured.certificate.map(|shown| shown.to_string());
                 let shown = shown.unwrap_or_else(|| "nobody".to_owned());
                 let text = format!(
@@ -46,7 +63,6 @@ impl TransportState {
                 remote,
                 mapped,
             } => return self.on_mapped(flow, remote, mapped),
-            wire::Event::Up { .. } => return,
         };
         if let wire::Error::Unframed(_) = closed.error {
             self.count("streams that cannot be cut into messages", |c| {

@@ -37,7 +37,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{AccountId, CallId, CertificateView, TargetView, Timestamp, Traffic};
+use model::{AccountId, CallId, CertificateView, TargetView, Timestamp, Traffic, WayStep};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::locate::{NextHop, RestTimes, Tried};
@@ -295,6 +295,13 @@ pub(crate) enum Delivery {
     Targets(Vec<TargetView>),
     /// A server that the domain likes better can be tried again.
     BetterServer,
+    /// How far the way is that a request of this call takes.
+    OnTheWay {
+        /// Where it leads.
+        to: SocketAddr,
+        /// What is under way; `None` once messages go through.
+        step: Option<WayStep>,
+    },
     /// Why what cannot be sent next cannot: its server showed this certificate.
     Untrusted(Box<CertificateView>),
 }

@@ -5,7 +5,7 @@ use sip_message::{Message, Response};
 use wire::Towards;
 
 use super::unreachable::Undelivered;
-use super::{Delivery, Owner, TransportState, unsent};
+use super::{Delivery, Owner, TransportState, stream, unsent};
 use crate::recorder::RecorderMsg;
 use crate::wake::now;
 
@@ -40,6 +40,9 @@ impl TransportState {
         self.guard.know_peer(path.remote.ip(), now());
         let account = Some(from.account.clone());
         if !path.transport.is_reliable() && result.is_ok() {
+            if transmit.bytes.starts_with(b"INVITE ") {
+                stream::on_the_way(from, path.remote, None);
+            }
             self.unanswered
                 .on_sent(now(), path.remote, &transmit.bytes, from);
         }

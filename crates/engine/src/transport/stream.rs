@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use model::WayStep;
 use ractor::ActorRef;
 use sip_core::{Destination, FlowId, Path, TransportError};
 use sip_message::Message;
@@ -13,7 +14,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use wire::{Closed, Door, Keepalive, Limits, Stun, Towards, Wire};
 
 use super::guard::Guard;
-use super::{Owner, TransportMsg, branch_of};
+use super::{Delivery, Owner, TransportMsg, branch_of};
 use crate::wake::now;
 
 /// Messages of all connections that have arrived and are not handled yet.
@@ -44,6 +45,8 @@ pub(super) struct Connections {
     /// Requests that were handed over, so that their owners hear when the connection fails. Of
     /// responses nobody needs to hear: whoever misses one asks again.
     handed_over: HashMap<FlowId, Vec<HandedOver>>,
+    /// How far each connection is; `None` when it is up.
+    steps: HashMap<FlowId, Option<WayStep>>,
 }
 
 /// A request that was handed over and had no answer yet.
@@ -82,6 +85,7 @@ impl Connections {
         Self {
             wire: Wire::new(limits, Arc::new(sink)),
             handed_over: HashMap::new(),
+            steps: HashMap::new(),
         }
     }
 
@@ -138,6 +142,8 @@ impl Connections {
             .send(elsewhere.as_ref().unwrap_or(destination), towards, bytes)
             .map_err(|error| TransportError::from(&error))?;
         if let Some(branch) = request_branch(bytes) {
+            let step = *self.steps.entry(flow).or_insert(Some(WayStep::Connecting));
+            on_the_way(owner, destination.path().remote, step);
             let request = HandedOver {
                 owner: owner.clone(),
                 towards: towards.clone(),
@@ -190,8 +196,17 @@ impl Connections {
         }
     }
 
+    /// A connection has got so far; `None` when it is up.
+    pub(super) fn on_step(&mut self, flow: FlowId, path: &Path, step: Option<WayStep>) {
+        self.steps.insert(flow, step);
+        for request in self.handed_over.get(&flow).into_iter().flatten() {
+            on_the_way(&request.owner, path.remote, step);
+        }
+    }
+
     /// What the end of a connection takes with it.
     pub(super) fn on_closed(&mut self, closed: &Closed) -> Vec<Loss> {
+        self.steps.remove(&closed.flow);
         let unanswered = self.handed_over.remove(&closed.flow).unwrap_or_default();
         // Nobody listens at the port that a peer connected from.
         let another = closed.was_up && !closed.accepted;
@@ -242,6 +257,13 @@ impl Connections {
             requests.drain(..HANDED_OVER / 2);
         }
         requests.push(request);
+    }
+}
+
+/// Tells a call how far the way of its request is; nobody else asks.
+pub(super) fn on_the_way(owner: &Owner, to: SocketAddr, step: Option<WayStep>) {
+    if owner.call.is_some() {
+        owner.deliver(Delivery::OnTheWay { to, step });
     }
 }
 

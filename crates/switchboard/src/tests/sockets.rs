@@ -136,7 +136,7 @@ impl Wire {
                         wire::Event::Arrived(arrived) => {
                             return Message::parse(&arrived.bytes).expect("a message");
                         }
-                        wire::Event::Up { .. } => {}
+                        wire::Event::Begun { .. } | wire::Event::Up { .. } => {}
                         other => panic!("{other:?}"),
                     }
                 }

@@ -403,6 +403,14 @@ fn files_of_our_own_are_checked_when_they_are_read() {
     };
     setup(Identity::from_pem(b"nothing", key.as_bytes()).map(drop));
     setup(Identity::from_pem(&authority.pem(), b"nothing").map(drop));
+    for locked in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----\n",
+    ] {
+        let refused = Identity::from_pem(&authority.pem(), locked.as_bytes()).map(drop);
+        let said = refused.expect_err("nobody was asked").to_string();
+        assert!(said.contains("passphrase"), "{said}");
+    }
     // A key of another certificate.
     let other = Identity::from_pem(&authority.pem(), key.as_bytes()).expect("both are readable");
     setup(ServerTls::new(&other, None).map(drop));
