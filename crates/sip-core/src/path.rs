@@ -99,6 +99,21 @@ impl Path {
         )
     }
 
+    /// Whether what goes this way may go along a flow with that path.
+    ///
+    /// `transport=ws` names WebSocket with and without TLS, a URI has no other word for the first (RFC
+    /// 7118 §5.2), and the port that goes without saying is that of the second. So a peer that is
+    /// reached securely and writes `ws` means the same way, and not one in the clear.
+    pub fn leads_along(&self, flow: &Self) -> bool {
+        let (to, there) = (self.remote, flow.remote);
+        let is_ws_for_wss = self.transport == Transport::Ws && flow.transport == Transport::Wss;
+        let unsaid = Transport::Ws.default_port();
+        if is_ws_for_wss && to.ip() == there.ip() {
+            return to.port() == there.port() || to.port() == unsaid;
+        }
+        to == there && self.transport == flow.transport
+    }
+
     /// The same way over another transport, e.g. TCP for a request that UDP cannot carry.
     pub fn over(self, transport: Transport) -> Self {
         Self { transport, ..self }
@@ -264,5 +279,26 @@ mod tests {
         assert_eq!(Transport::parse("UDP"), Some(Transport::Udp));
         assert_eq!(Transport::parse("Wss"), Some(Transport::Wss));
         assert_eq!(Transport::parse("sctp"), None);
+    }
+
+    #[test]
+    fn ws_in_a_uri_means_the_secure_flow_where_there_is_one() {
+        let path = |transport, remote: &str| Path {
+            transport,
+            remote: remote.parse().unwrap(),
+            local: "192.0.2.9:5060".parse().unwrap(),
+        };
+        let flow = path(Transport::Wss, "192.0.2.1:8443");
+        for same in ["192.0.2.1:8443", "192.0.2.1:80"] {
+            assert!(path(Transport::Ws, same).leads_along(&flow), "{same}");
+        }
+        assert!(flow.leads_along(&flow));
+        for other in ["192.0.2.1:8080", "192.0.2.2:8443"] {
+            assert!(!path(Transport::Ws, other).leads_along(&flow), "{other}");
+        }
+        assert!(!path(Transport::Tls, "192.0.2.1:8443").leads_along(&flow));
+        // What must be secure does not go in the clear.
+        let clear = path(Transport::Ws, "192.0.2.1:8443");
+        assert!(!flow.leads_along(&clear));
     }
 }

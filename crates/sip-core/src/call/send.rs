@@ -571,9 +571,7 @@ impl Call {
             return paths.iter().copied().map(Destination::Path).collect();
         };
         let flow = source.destination();
-        let same = |path: &Path| {
-            path.remote == source.path.remote && path.transport == source.path.transport
-        };
+        let same = |path: &Path| path.leads_along(&source.path);
         let mut destinations: VecDeque<Destination> = paths
             .iter()
             .map(|path| {
