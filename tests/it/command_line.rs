@@ -349,9 +349,16 @@ fn a_second_start_says_that_the_first_has_no_window() {
     command.arg(&settings);
     let mut headless = Program::spawn(&folder, "first", &mut command);
     headless.wait_for("the socket", SOON, |event| is(event, "listening"));
-    for verb in [None, Some("headless")] {
+    let other = folder.join("other.sock");
+    let other = format!("headless --aor sip:b@127.0.0.1 --no-register --control {}", other.display());
+    for verb in [
+        "",
+        "headless",
+        "headless --aor sip:b@127.0.0.1 --no-register",
+        &other,
+    ] {
         let out = program::command(&folder.inner("home"))
-            .args(verb)
+            .args(verb.split_whitespace())
             .arg("--config")
             .arg(&settings)
             // No window is opened: nobody listens there.
@@ -363,10 +370,18 @@ fn a_second_start_says_that_the_first_has_no_window() {
         let text = String::from_utf8_lossy(&out.stderr);
         assert!(text.contains("already running"), "{text}");
         assert!(
-            verb.is_some() || text.contains("without a window"),
+            !verb.is_empty() || text.contains("without a window"),
             "{text}"
         );
     }
+    // The first one noticed nothing.
+    let out = program::command(&folder.inner("home"))
+        .args(["ctl", "snapshot", "--config"])
+        .arg(&settings)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
 }
 
 #[test]

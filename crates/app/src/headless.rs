@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use control::{BindError, Publisher, Request, RpcError, Server};
+use control::{BindError, Place, Publisher, Request, RpcError, Server};
 use eframe::egui;
 use engine::{CommandSender, Engine, EngineConfig, EngineHandle, GivenTenant, Hub};
 use model::{Command, Event, TraceRecord};
@@ -14,7 +14,7 @@ use trace::redact::{RedactOptions, Redactor};
 
 use crate::cli::{Common, HeadlessArgs};
 use crate::report::Report;
-use crate::session::{call_media, folders, interrupted, passphrase, runtime};
+use crate::session::{call_media, folders, interrupted, passphrase, runtime, sound_ports};
 use crate::{Outcome, account};
 
 /// How long hanging up and signing out may take.
@@ -28,13 +28,14 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
             _ => Some(folders(common)?),
         };
         let socket = socket_path(args.control.clone(), folders.as_ref())?;
-        let server = match Server::bind(&socket) {
-            Ok(server) => server,
-            Err(BindError::AlreadyRunning) => anyhow::bail!(
-                "Tipring is already running with these settings; `tipring ctl` asks it, and --config DIR starts another one beside it"
-            ),
-            Err(error) => return Err(error.into()),
+        // With a socket elsewhere it still is the one program with these settings.
+        let _place = match &folders {
+            Some(folders) if folders.control_socket() != socket => {
+                Some(Place::take(&folders.control_socket()).map_err(in_words)?)
+            }
+            _ => None,
         };
+        let server = Server::bind(&socket).map_err(in_words)?;
         // An account given in place leaves nothing but what was recorded of it.
         let folders = folders.or_else(|| Folders::standard().map(Folders::for_traces_only));
         let config = EngineConfig {
@@ -50,7 +51,7 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
             media: call_media(&args.audio, args.echo)?,
             naming: account::naming(&args.account)?,
             passphrase: passphrase(),
-            ..EngineConfig::default()
+            ..sound_ports(&args.audio)
         };
         let engine = Engine::start(config).await?;
         let _serving = serve(&engine, server, Show::Nothing);
@@ -73,6 +74,15 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
         engine.shutdown(FAREWELL).await;
         Ok(Outcome::Done)
     })
+}
+
+fn in_words(error: BindError) -> anyhow::Error {
+    match error {
+        BindError::AlreadyRunning => anyhow::anyhow!(
+            "Tipring is already running with these settings; `tipring ctl` asks it, and --config DIR starts another one beside it"
+        ),
+        error => error.into(),
+    }
 }
 
 /// The socket that was named, else the one of the folder.

@@ -30,12 +30,17 @@ pub enum BindError {
 }
 
 /// Holds the place of the one program; the file stays, the lock goes with the process.
-pub(crate) struct Place {
+#[derive(Debug)]
+pub struct Place {
     _lock: File,
 }
 
 impl Place {
-    pub(crate) fn take(path: &Path) -> Result<Self, BindError> {
+    /// Takes the place at a socket without opening it, for a program that is asked by another way.
+    ///
+    /// # Errors
+    /// [`BindError::AlreadyRunning`] when another program holds it.
+    pub fn take(path: &Path) -> Result<Self, BindError> {
         let failed = |source| BindError::Io {
             source,
             path: path.to_owned(),

@@ -47,7 +47,7 @@ mod server;
 
 pub use check::check;
 pub use client::{Client, ClientError, Notification};
-pub use door::BindError;
+pub use door::{BindError, Place};
 pub use events::Publisher;
 pub use rpc::{Request, RpcError, method_and_params};
 pub use server::{Limits, Server};
