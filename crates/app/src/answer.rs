@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use crate::Outcome;
 use crate::call::digits_due;
 use crate::cli::{AnswerArgs, Common};
-use crate::session::{Session, call_media, interrupted, runtime};
+use crate::session::{Session, call_media, interrupted, runtime, sound_ports};
 
 pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome> {
     let media = call_media(&args.audio, args.echo)?;
@@ -21,7 +21,7 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
         );
     }
     runtime()?.block_on(async {
-        let config = EngineConfig { media, announce: args.announce, ..EngineConfig::default() };
+        let config = EngineConfig { media, announce: args.announce, ..sound_ports(&args.audio) };
         let mut session = Session::start_with(common, &args.account, config).await?;
         if !session.registered(None).await {
             session.give_up().await;

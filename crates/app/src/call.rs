@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::Outcome;
 use crate::cli::{CallArgs, Common};
-use crate::session::{Session, call_media, interrupted, runtime};
+use crate::session::{Session, call_media, interrupted, runtime, sound_ports};
 
 /// How long after the answer the first digit is sent: the peer has to be listening.
 const BEFORE_DIGITS: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ const DIGIT_TIME: Duration = Duration::from_millis(260);
 pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
     let media = call_media(&args.audio, args.echo)?;
     runtime()?.block_on(async {
-        let config = EngineConfig { media, ring_limit: args.ring_for, ..EngineConfig::default() };
+        let config = EngineConfig { media, ring_limit: args.ring_for, ..sound_ports(&args.audio) };
         let mut session = Session::start_with(common, &args.account, config).await?;
         if args.count == 1 {
             session.report.keep_reason();

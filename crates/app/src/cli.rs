@@ -1,5 +1,6 @@
 //! The words on the command line. Users script them: a change here is a breaking change.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -215,6 +216,9 @@ pub(crate) struct AudioArgs {
     /// Record what the peer says as WAV; {call} in the name becomes the call's number
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+    /// Ports for sound, an even one and the next for each stream (default: 16384-32767)
+    #[arg(long, value_name = "FIRST-LAST", value_parser = ports)]
+    pub(crate) rtp_ports: Option<RangeInclusive<u16>>,
 }
 
 /// `--audio`
@@ -405,9 +409,15 @@ pub(crate) struct TraceSelection {
     /// Only of this tenant, by name or id
     #[arg(long, value_name = "TENANT")]
     pub(crate) tenant: Option<String>,
-    /// Show identities, addresses and credentials as they are
+    /// Show identities and addresses as they are; credentials and keys are never stored
     #[arg(long)]
     pub(crate) no_redact: bool,
+    /// Only the newest N of them (default: 1000 for `list`, all for the others)
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// All of them
+    #[arg(long, conflicts_with = "last")]
+    pub(crate) all: bool,
 }
 
 /// `--format`
@@ -452,6 +462,28 @@ pub(crate) struct SwitchboardArgs {
 }
 
 /// `250ms`, `10s`, `2m`, `1h`, or a bare number of seconds.
+/// A range of ports with room for a stream.
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let number = |port: &str| port.trim().parse::<u16>().ok();
+    let ends = text.split_once('-');
+    let Some((first, last)) = ends.and_then(|(a, b)| number(a).zip(number(b))) else {
+        return Err("expected two ports like 40000-40099, none above 65535".to_owned());
+    };
+    if first < 1024 {
+        return Err("ports below 1024 are those of the system".to_owned());
+    }
+    // RFC 3550 §11: an even port for sound and the next one for its reports.
+    if first
+        .checked_next_multiple_of(2)
+        .is_none_or(|even| even >= last)
+    {
+        return Err(format!(
+            "{first}-{last} has no even port with the next one after it"
+        ));
+    }
+    Ok(first..=last)
+}
+
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -570,6 +602,23 @@ mod tests {
             "99999999999999999999999h",
         ] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_ports_holds_a_stream() {
+        assert_eq!(ports("40000-40099"), Ok(40_000..=40_099));
+        assert_eq!(ports("40000-40001"), Ok(40_000..=40_001));
+        for (bad, why) in [
+            ("40000", "two ports"),
+            ("40000-70000", "65535"),
+            ("40001-40002", "no even port"),
+            ("40100-40000", "no even port"),
+            ("65535-65535", "no even port"),
+            ("80-100", "below 1024"),
+        ] {
+            let error = ports(bad).expect_err(bad);
+            assert!(error.contains(why), "{bad}: {error}");
         }
     }
 

@@ -96,6 +96,15 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
     Ok(CallMedia::PerCall { source, sink })
 }
 
+/// An engine as usual, whose streams take these ports.
+pub(crate) fn sound_ports(args: &AudioArgs) -> EngineConfig {
+    let usual = EngineConfig::default();
+    EngineConfig {
+        media_ports: args.rtp_ports.clone().unwrap_or(usual.media_ports.clone()),
+        ..usual
+    }
+}
+
 impl Session {
     /// Starts an engine for one account.
     pub(crate) async fn start(
