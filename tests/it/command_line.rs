@@ -350,7 +350,10 @@ fn a_second_start_says_that_the_first_has_no_window() {
     let mut headless = Program::spawn(&folder, "first", &mut command);
     headless.wait_for("the socket", SOON, |event| is(event, "listening"));
     let other = folder.join("other.sock");
-    let other = format!("headless --aor sip:b@127.0.0.1 --no-register --control {}", other.display());
+    let other = format!(
+        "headless --aor sip:b@127.0.0.1 --no-register --control {}",
+        other.display()
+    );
     for verb in [
         "",
         "headless",

@@ -85,7 +85,13 @@ mod tests {
 
     #[test]
     fn libraries_are_told_from_our_own_crates() {
-        for ours in ["engine::tenant", "tipring", "secrets", "window", "wire::tls"] {
+        for ours in [
+            "engine::tenant",
+            "tipring",
+            "secrets",
+            "window",
+            "wire::tls",
+        ] {
             assert!(is_ours(ours), "{ours}");
         }
         for foreign in [

@@ -386,8 +386,11 @@ impl Served {
             }
             Event::Closed(closed) => self.on_closed(&closed),
             // Nobody is kept alive from here: phones do that.
-            Event::Begun { .. } | Event::Up { .. } | Event::FlowFailed { .. } | Event::Mapped { .. } | Event::Counted => {
-            }
+            Event::Begun { .. }
+            | Event::Up { .. }
+            | Event::FlowFailed { .. }
+            | Event::Mapped { .. }
+            | Event::Counted => {}
         }
     }
 
