@@ -39,7 +39,7 @@ caret-right chat-circle-text chat-text chats check check-circle clock-counter-cl
 dots-nine eye eye-slash funnel gear-six hourglass info keyboard lightning list-bullets
 lock-key-open lock-simple lock-simple-open magnifying-glass microphone microphone-slash
 paper-plane-right pause pencil-simple phone phone-call phone-disconnect phone-incoming
-phone-outgoing phone-slash phone-transfer phone-x play plus record shield shield-check
+phone-outgoing phone-transfer phone-x play plus record shield shield-check
 shield-slash shield-warning speaker-high speaker-slash stack trash user-circle voicemail warning
 warning-circle x
 """.split()

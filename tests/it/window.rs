@@ -92,6 +92,7 @@ fn look_at_every_screen(home: &Path, screen: &Screen, folder: &Folder, when: &st
         ctl(home, "set_preferences", &preferences);
         for (key, name) in [
             ("F9", "history"),
+            ("F7", "messages"),
             ("F2", "trace"),
             ("F6", "accounts"),
             ("ctrl+comma", "settings"),

@@ -46,7 +46,6 @@ pub(crate) const PHONE_CALL: &str = "\u{e3ba}";
 pub(crate) const PHONE_DISCONNECT: &str = "\u{e3bc}";
 pub(crate) const PHONE_INCOMING: &str = "\u{e3be}";
 pub(crate) const PHONE_OUTGOING: &str = "\u{e3c0}";
-pub(crate) const PHONE_SLASH: &str = "\u{e3c2}";
 pub(crate) const PHONE_TRANSFER: &str = "\u{e3c6}";
 pub(crate) const PHONE_X: &str = "\u{e3c4}";
 pub(crate) const PLAY: &str = "\u{e3d0}";

@@ -316,7 +316,9 @@ fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
         let tip = format!("{name}  {}", shortcuts::written(ui.ctx(), deed_of(screen)));
         let response = bar.button_left(ui, t, button.name(&name).on(on).tip(tip));
         if waits.is_some() {
-            let at = response.rect.left_top() + Vec2::new(t.px(28.0), t.px(8.0));
+            // At the corner of the icon, clear of the word beside it.
+            let across = if words_too { 24.0 } else { 28.0 };
+            let at = response.rect.left_top() + Vec2::new(t.px(across), t.px(6.0));
             let place = Rect::from_center_size(at, Vec2::splat(t.px(16.0)));
             badge(ui.painter(), t, place, unread);
         }

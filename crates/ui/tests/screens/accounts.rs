@@ -1,12 +1,12 @@
 //! What can be seen of an account and done with it beside its registration: calls that come in, people who are
 //! watched, its own presence, its codecs, and what happened to it.
 
-use egui::{Key, Role};
+use egui::Key;
 use egui_kittest::kittest::Queryable as _;
 use model::*;
 use ui::{AccountForm, Screen, ViewState};
 
-use crate::behaviour::{Shown, commands, place, shown};
+use crate::behaviour::{Shown, commands, place, shown, typed};
 use crate::pictures::{base, both, each, on};
 use crate::scene::*;
 
@@ -134,6 +134,10 @@ fn account_with_people_calls_and_log() {
     both("account_people", [1100.0, 1300.0], |theme| {
         looking_at("a1", busy(theme))
     });
+}
+
+#[test]
+fn lamps_and_badges_in_the_list_and_in_a_narrow_window() {
     let mut high = looking_at(
         "a1",
         themed(busy(ThemeChoice::Dark), ThemeChoice::HighContrast, 1.0),
@@ -189,9 +193,7 @@ fn what_callers_hear_and_who_answers_is_chosen_on_the_account() {
 fn forwarding_is_typed_checked_and_saved_as_a_whole() {
     let mut harness = reception();
     assert!(harness.query_by_label("Save forwarding").is_none());
-    harness
-        .get_by_role_and_label(Role::TextInput, "Forward all")
-        .type_text("the boss");
+    typed(&mut harness, "Forward all", "the boss");
     harness.run();
     let words = "Forward to a number or an address without blanks.";
     assert!(harness.query_by_label(words).is_some());
@@ -275,9 +277,7 @@ fn presence_is_chosen_with_a_word() {
     let kept = "In the warehouse until three";
     assert_eq!(commands(&mut harness), [told(PresenceState::Away, kept)]);
     let field = "A word with it, if you like";
-    harness
-        .get_by_role_and_label(Role::TextInput, field)
-        .type_text(" or so");
+    typed(&mut harness, field, " or so");
     harness.run();
     harness.key_press(Key::Enter);
     let asked = commands(&mut harness);

@@ -1,11 +1,11 @@
 //! Text messages: written, shown with what became of them, and read.
 
-use egui::{Key, Role};
+use egui::Key;
 use egui_kittest::kittest::Queryable as _;
 use model::*;
 use ui::{Screen, Thread, ViewState, apply};
 
-use crate::behaviour::{asked, commands, shown};
+use crate::behaviour::{asked, commands, shown, typed};
 use crate::pictures::{base, both, each, on};
 use crate::scene::*;
 
@@ -143,9 +143,7 @@ fn an_answer_is_typed_and_sent_with_the_account_that_was_written_to() {
     let mut state = with_messages(ThemeChoice::Dark);
     state.window.messages.with = bob();
     let mut harness = shown(state);
-    harness
-        .get_by_role_and_label(Role::TextInput, "Message text")
-        .type_text("On my way");
+    typed(&mut harness, "Message text", "On my way");
     harness.run();
     harness.key_press(Key::Enter);
     let sent = Command::SendMessage {
@@ -170,13 +168,9 @@ fn a_message_to_somebody_new_shows_its_thread_once_it_is_on_its_way() {
     let mut harness = shown(on(Screen::Messages, base(ThemeChoice::Dark)));
     harness.get_by_label("New message").click();
     harness.run();
-    harness
-        .get_by_role_and_label(Role::TextInput, "To")
-        .type_text("201");
+    typed(&mut harness, "To", "201");
     harness.run();
-    harness
-        .get_by_role_and_label(Role::TextInput, "Message text")
-        .type_text("Lunch?");
+    typed(&mut harness, "Message text", "Lunch?");
     harness.run();
     harness.get_by_label("Send").click();
     let sent = Command::SendMessage {

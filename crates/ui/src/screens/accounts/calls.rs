@@ -2,7 +2,7 @@
 //! itself.
 
 use egui::{Align, Rect, Ui, Vec2};
-use model::{AccountView, AutoAnswer, CallPolicies, Command, DoNotDisturb, Private};
+use model::{AccountView, AutoAnswer, CallPolicies, Command, DoNotDisturb};
 
 use super::super::{Bar, Kit, Room};
 use super::heading;
@@ -86,7 +86,7 @@ pub(super) fn show(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account:
 }
 
 fn name_width(t: &Theme) -> f32 {
-    t.px(132.0)
+    t.px(148.0)
 }
 
 /// The places of a name and of what is set by it: beside each other, or above each other in a narrow window.
@@ -141,9 +141,4 @@ fn field(ui: &mut Ui, kit: &Kit<'_>, name: &str, value: Option<&mut String>) {
             t,
             Rect::from_min_size(place.min, Vec2::new(width, place.height())),
         );
-}
-
-/// Where calls are sent, in a few words; nothing where they ring here.
-pub(crate) fn sent_to(calls: &CallPolicies) -> Option<&Private> {
-    calls.forward_always.as_ref()
 }

@@ -49,7 +49,7 @@ fn step(ui: &mut Ui, kit: &Kit<'_>, mark: &RegistrationMark) {
     } else {
         format!("{} {}", then.date(), then.clock())
     };
-    let place = bar.left(t.px(112.0));
+    let place = bar.left(t.px(124.0));
     text_in(ui.painter(), place, &time, t.mono(), t.muted, Align::Min);
     let shape = bar.left(t.px(8.0));
     registration_mark(ui.painter(), t, shape.center(), mark.state);

@@ -3,12 +3,12 @@
 use egui::{Align, Key, Rect, Role, Sense, Ui, Vec2, WidgetInfo};
 use model::{AccountView, Command, LampView, PresenceState, PresenceView};
 
-use super::super::{Bar, Kit, account_list, dial};
-use super::{heading, line};
+use super::super::{Bar, Kit, dial};
+use super::heading;
+use crate::icons;
 use crate::strings;
 use crate::widgets::{Button, Field, Kind, lamp_mark, lamp_words, paragraph, segmented, text_in};
 use crate::window::Window;
-use crate::{format, icons};
 
 pub(super) fn show(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &AccountView) {
     mailbox(ui, kit, account);
