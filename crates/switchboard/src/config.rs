@@ -179,6 +179,11 @@ impl Hosts {
         Ok(Self(hosts))
     }
 
+    /// Whether there is such an address.
+    pub(crate) fn has(&self, wanted: impl Fn(&SocketAddr) -> bool) -> bool {
+        self.0.values().any(wanted)
+    }
+
     /// The address that a name stands for.
     pub fn find(&self, name: &str) -> Option<SocketAddr> {
         self.0.get(&name.to_ascii_lowercase()).copied()

@@ -6,11 +6,12 @@
 //!  anybody else ──▶ location, host table, Route ──▶ proxy
 //! ```
 
+mod asks;
 mod calls;
 mod events;
 mod route;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ use crate::numbers::Number;
 use crate::proxy::{Context, Sending, Target};
 use crate::registrar;
 use crate::seal::Secret;
-use crate::sources::{Source, Sources};
+use crate::sources::{Charge, Full, Loud, Source, Sources, Wanted};
 
 /// Requests under way at most: each stays for 32 s after its end, and a call makes three.
 const CONTEXTS: usize = 32_768;
@@ -104,6 +105,9 @@ pub(crate) struct Exchange {
     alarms: BTreeSet<(Instant, u64)>,
     /// Contexts that were told something since they were last asked.
     touched: Vec<u64>,
+    /// Contexts that we have answered to strangers ourselves, the oldest first, and which are there in
+    /// case the request is repeated.
+    answered: VecDeque<u64>,
     next_context: u64,
     /// Bytes that the contexts hold.
     held: usize,
@@ -176,7 +180,7 @@ impl Exchange {
             listening,
             source_ip,
             secret: Secret::new(tokens.seed()),
-            sources: Sources::default(),
+            sources: Sources::new(u64::from(tokens.cseq()) << 32 | u64::from(tokens.cseq())),
             live: HashSet::new(),
             tokens,
             contexts: HashMap::new(),
@@ -184,6 +188,7 @@ impl Exchange {
             by_branch: HashMap::new(),
             alarms: BTreeSet::new(),
             touched: Vec::new(),
+            answered: VecDeque::new(),
             next_context: 1,
             held: 0,
             lines: Lines::default(),
@@ -195,10 +200,13 @@ impl Exchange {
         }
     }
 
-    /// Whether a message of this sender is looked at: those who send too many are not heard, and
-    /// not answered either.
-    pub(crate) fn admits(&mut self, now: Instant, inbound: &Inbound) -> bool {
-        let admitted = self.sources.admit(now, Source::of(inbound));
+    /// Whether this message is looked at: those who send too many are not heard, and not answered
+    /// either.
+    pub(crate) fn admits(&mut self, now: Instant, inbound: &Inbound, message: &[u8]) -> bool {
+        let is_guest = self.location.knows_source(inbound.path.remote.ip());
+        let admitted = self
+            .sources
+            .admit(now, Source::of(inbound), is_guest, message);
         self.tally.looked_at += u64::from(admitted);
         admitted
     }
@@ -293,8 +301,8 @@ impl Exchange {
         }
     }
 
-    /// The source of which most was dropped since this was last asked, and how much.
-    pub(crate) fn take_loudest(&mut self) -> Option<(IpAddr, u64)> {
+    /// Of whom most was dropped since this was last asked, and how much.
+    pub(crate) fn take_loudest(&mut self) -> Option<Loud> {
         self.sources.take_loudest()
     }
 
@@ -302,6 +310,12 @@ impl Exchange {
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// The bindings of an address of record.
+    #[cfg(test)]
+    pub(crate) fn record_of(&self, aor: &crate::Aor) -> &[crate::Binding] {
+        self.location.record_of(aor)
     }
 
     fn on_request(&mut self, now: Instant, mut request: Request, inbound: Inbound) {
@@ -323,6 +337,7 @@ impl Exchange {
         if self.misbehave(now, &key, &request, &answer_to) {
             return;
         }
+        self.believe_tags(now, &request, &inbound);
         if let Some(call) = self.lines.find_for(&key, &request) {
             return call.handle_request(now, request, answer_to);
         }
@@ -343,6 +358,7 @@ impl Exchange {
             return;
         }
         self.undo_strict_routing(&mut request);
+        self.believe_route(now, &request, &inbound);
         if is_ack {
             return self.forward_ack(&request, answer_to);
         }
@@ -357,16 +373,10 @@ impl Exchange {
             Fate::Forward(targets) => targets.iter().map(|t| 1 + t.spares.len()).sum(),
         };
         let octets = Context::weight_of(request.to_bytes().len(), copies);
-        let charge = self.sources.charge(
-            now,
-            Source::of(&answer_to),
-            octets,
-            (self.contexts.len(), CONTEXTS),
-            (self.held, CONTEXT_BYTES),
-        );
-        let Some(charge) = charge else {
-            self.tally.refused_full += 1;
-            return self.refuse(&request, &answer_to, StatusCode::SERVICE_UNAVAILABLE);
+        let is_invite = request.method == Method::Invite;
+        let Some(charge) = self.charge(now, &answer_to, octets, is_invite) else {
+            let response = self.no_room(&request);
+            return self.send_response(&answer_to, &response);
         };
         let watched = self.watch(now, &request, copies);
         let tag = self.tokens.tag();
@@ -381,10 +391,60 @@ impl Exchange {
             .extend(context.branches().map(|branch| (branch.to_owned(), id)));
         self.by_request.insert(key, id);
         self.held += octets;
+        if charge.is_strangers() && copies == 0 && !is_invite {
+            self.remember_answered(id);
+        }
         context.charge = Some(charge);
         context.watched = watched;
         self.contexts.insert(id, context);
         self.touched.push(id);
+    }
+
+    /// Room for a request. Where strangers have had theirs, what is only there in case it is repeated
+    /// makes way, the oldest first.
+    fn charge(
+        &mut self,
+        now: Instant,
+        answer_to: &Inbound,
+        octets: usize,
+        is_invite: bool,
+    ) -> Option<Charge> {
+        loop {
+            let wanted = Wanted {
+                octets,
+                is_invite,
+                requests: (self.contexts.len(), CONTEXTS),
+                all_octets: (self.held, CONTEXT_BYTES),
+            };
+            match self.sources.charge(now, Source::of(answer_to), wanted) {
+                Ok(charge) => return Some(charge),
+                Err(Full::Strangers) => {
+                    let oldest = self.answered.pop_front()?;
+                    self.forget(oldest);
+                }
+                Err(Full::Source | Full::All) => return None,
+            }
+        }
+    }
+
+    fn remember_answered(&mut self, id: u64) {
+        while let Some(first) = self.answered.front()
+            && !self.contexts.contains_key(first)
+        {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(id);
+    }
+
+    /// A refusal for want of room, which says when to come again (RFC 3261 §21.5.4).
+    fn no_room(&mut self, request: &Request) -> Response {
+        self.tally.refused_full += 1;
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut response =
+            stateless::respond_statelessly(request, status, &self.capabilities, &self.tokens);
+        let later = self.secret.retry_after(request);
+        response.headers.push(HeaderName::RetryAfter, later);
+        response
     }
 
     /// The context that a request belongs to; it will be asked what to send.
@@ -412,7 +472,11 @@ impl Exchange {
         self.send_response(&answer_to, &response);
     }
 
-    fn on_response(&mut self, now: Instant, response: Response, inbound: Inbound) {
+    fn on_response(&mut self, now: Instant, mut response: Response, inbound: Inbound) {
+        if self.take_answer_to_ask(now, &response, &inbound) {
+            return;
+        }
+        self.believe_answer(now, &response, &inbound);
         if let Some(call) = self.lines.find_asker(&response) {
             return call.handle_response(now, response, inbound);
         }
@@ -427,6 +491,8 @@ impl Exchange {
         let Some(id) = self.by_branch.get(branch).copied() else {
             return;
         };
+        // RFC 3325 §5 holds for answers as well.
+        self.take_unvouched(&mut response.headers, &inbound);
         if let Some(context) = self.contexts.get_mut(&id) {
             context.handle_response(now, response);
             self.touched.push(id);
@@ -447,7 +513,14 @@ impl Exchange {
             return Some(self.register(now, &request, answer_to));
         }
         if request.method == Method::Options && request.uri.user.is_none() && elsewhere.is_none() {
-            return Some(self.answer(&request, StatusCode::OK));
+            // §8.2.2.3: this one is for us.
+            let fits = self.capabilities.unsupported(&request).is_empty();
+            let status = if fits {
+                StatusCode::OK
+            } else {
+                StatusCode::BAD_EXTENSION
+            };
+            return Some(self.answer(&request, status));
         }
         if let Some(challenge) = self.challenge(now, &request, &answer_to) {
             return Some(challenge);
@@ -627,7 +700,9 @@ impl Exchange {
         if let Users::List(_) = &self.users {
             let users = &self.users;
             match self.www.check(now, request, |user| users.password(user)) {
-                Verdict::Accepted { username } if username == aor.user => {}
+                Verdict::Accepted { username } if username == aor.user => {
+                    self.believe(now, &answer_to);
+                }
                 Verdict::Accepted { .. } => return self.answer(request, StatusCode::FORBIDDEN),
                 Verdict::Malformed => return self.answer(request, StatusCode::BAD_REQUEST),
                 verdict => {
@@ -639,11 +714,20 @@ impl Exchange {
         let tag = self.tokens.tag();
         let secret = &self.secret;
         let location = &mut self.location;
-        let done = registrar::register(now, request, answer_to, &aor, location, secret, &tag);
+        let proven = answer_to.path.transport.is_reliable()
+            || self.sources.is_proven(now, Source::of(&answer_to));
+        let sender = (answer_to, proven);
+        let done = registrar::register(now, request, sender, &aor, location, secret, &tag);
         self.actions.extend(done.change.map(Action::Log));
-        if done.response.status.is_success() {
-            self.sources.trust(now, Source::of(&answer_to));
+        match done.response.status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                self.tally.refused_full += 1;
+                return Fate::Refuse(Box::new(done.response));
+            }
+            status if status.is_success() && proven => self.believe(now, &answer_to),
+            _ => {}
         }
+        self.ask_who_is_there();
         Fate::Answer(Box::new(done.response))
     }
 
@@ -655,7 +739,7 @@ impl Exchange {
         let users = &self.users;
         match self.proxy.check(now, request, |user| users.password(user)) {
             Verdict::Accepted { username } => {
-                self.sources.trust(now, Source::of(answer_to));
+                self.believe(now, answer_to);
                 if !may_call_as(&username, request) {
                     return Some(self.answer(request, StatusCode::FORBIDDEN));
                 }
@@ -732,18 +816,28 @@ impl Exchange {
             self.alarms.remove(&(at, id));
         }
         if context.is_over() {
-            self.by_request.remove(&context.key);
-            for branch in context.branches() {
-                self.by_branch.remove(branch);
-            }
-            if let Some(charge) = context.charge {
-                self.held = self.held.saturating_sub(charge.octets);
-                self.sources.release(charge);
-            }
-            self.contexts.remove(&id);
+            self.forget(id);
         } else if let Some(at) = context.deadline() {
             context.filed = Some(at);
             self.alarms.insert((at, id));
+        }
+    }
+
+    /// Gives back all that a context took.
+    fn forget(&mut self, id: u64) {
+        let Some(context) = self.contexts.remove(&id) else {
+            return;
+        };
+        if let Some(at) = context.filed {
+            self.alarms.remove(&(at, id));
+        }
+        self.by_request.remove(&context.key);
+        for branch in context.branches() {
+            self.by_branch.remove(branch);
+        }
+        if let Some(charge) = context.charge {
+            self.held = self.held.saturating_sub(charge.octets);
+            self.sources.release(charge);
         }
     }
 

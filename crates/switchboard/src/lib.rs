@@ -14,8 +14,10 @@
 //! - a user agent server for its own numbers, of which many are broken on purpose, one for each way
 //!   that a call can fail. `tipring switchboard --numbers` prints them.
 //!
-//! Each source of messages has a bucket and a share of what can be kept. Questions, challenges and
-//! refusals are answered without keeping anything, so that a flood of them takes nothing from others.
+//! Each source of messages has a bucket and a share of what can be kept, and those who have shown that
+//! they get what is sent to them have theirs apart from strangers, whose addresses may be made up.
+//! Questions, challenges and refusals are answered without keeping anything, so that a flood of them
+//! takes nothing from others. What only servers may say of their users is taken out of what users send.
 //!
 //! [`exchange`](self) decides without sockets and clocks; [`Switchboard`] gives it both.
 

@@ -1,14 +1,18 @@
 //! The location service: who can be reached where, and for how long (RFC 3261 §10.3).
+//!
+//! Where everybody may register, a datagram proves nothing: its sender may be made up. A binding is
+//! *proven* when it came by a connection or with a password, or when somebody at its address has
+//! shown since that it gets what is sent there. Where there is no room, the dead make way first, then
+//! the unproven, the oldest first; what is proven stays. When room grows short, the unproven are
+//! asked whether they are there, so that those who are become proven in time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use sip_core::{FlowId, Inbound};
 use sip_message::Uri;
 
-/// Addresses of record that the table holds at most.
-const RECORDS: usize = 4_096;
 /// Bindings of one address of record at most.
 const BINDINGS: usize = 16;
 /// Bindings at most.
@@ -17,6 +21,10 @@ const ALL_BINDINGS: usize = 8_192;
 const BINDINGS_OF_A_SOURCE: usize = 1_024;
 /// Of one source for one address of record there.
 const BINDINGS_OF_A_SOURCE_AT_ONE: usize = 8;
+/// So many unproven ones, and it is time to ask who is there.
+const CROWD: usize = ALL_BINDINGS / 4;
+/// How many of those who have waited longest are asked at a time, beside the newest.
+const ASKED_AT_ONCE: usize = 2;
 
 /// How the user part of a temporary GRUU begins.
 pub(crate) const TEMPORARY: &str = "tgruu.";
@@ -68,6 +76,10 @@ pub struct Binding {
     pub temporary: Option<String>,
     /// When it was added or renewed.
     pub renewed: Instant,
+    /// Whether somebody is known to be at the address that it came from.
+    pub proven: bool,
+    /// Its name here.
+    id: u64,
     call_id: String,
     cseq: u32,
 }
@@ -108,6 +120,17 @@ pub struct Update {
     pub call_id: String,
     /// CSeq number of the REGISTER.
     pub cseq: u32,
+    /// Whether its sender is known to be at the address that it came from.
+    pub proven: bool,
+}
+
+/// Somebody who is to be asked whether it is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) id: u64,
+    pub(crate) contact: Uri,
+    pub(crate) path: Vec<String>,
+    pub(crate) inbound: Inbound,
 }
 
 /// Why a REGISTER was not taken.
@@ -124,15 +147,21 @@ pub enum Refusal {
 pub struct Location {
     /// By user, then by domain: those who dial a name at our own address do not know its domain.
     records: HashMap<String, HashMap<String, Vec<Binding>>>,
-    count: usize,
     /// By the address that the Contact says, who registered it and by which way: that way leads
     /// through routers that the Contact knows nothing of. The one who came first stands first; what
     /// others register later changes nothing for it.
     ways: HashMap<String, Vec<(Aor, Inbound)>>,
-    /// How many bindings each source has.
-    sources: HashMap<IpAddr, usize>,
-    /// How many there are.
-    bindings: usize,
+    /// All bindings in the order in which they make way, and those of each source.
+    order: BTreeSet<Rank>,
+    sources: HashMap<IpAddr, BTreeSet<Rank>>,
+    /// Whose each binding is.
+    by_id: HashMap<u64, Aor>,
+    last_id: u64,
+    /// How many are unproven, and which of those have not been asked whether they are there.
+    unproven: usize,
+    unasked: BTreeSet<u64>,
+    /// Who is to be asked now.
+    asks: Vec<u64>,
     /// Whether anybody may register anything, so that nobody may take all the room.
     open: bool,
     /// Bindings that made room for others.
@@ -141,6 +170,35 @@ pub struct Location {
     changed: Vec<Aor>,
     /// No binding ends earlier.
     next_end: Option<Instant>,
+}
+
+/// What makes way first stands first: how well it is known, how long ago it was renewed, and its name.
+type Rank = (Standing, Instant, u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// The way to it is gone.
+    Dead,
+    Unproven,
+    Proven,
+}
+
+impl Binding {
+    fn standing(&self) -> Standing {
+        match (self.alive, self.proven) {
+            (false, _) => Standing::Dead,
+            (true, false) => Standing::Unproven,
+            (true, true) => Standing::Proven,
+        }
+    }
+
+    fn rank(&self) -> Rank {
+        (self.standing(), self.renewed, self.id)
+    }
+
+    fn source(&self) -> IpAddr {
+        self.inbound.path.remote.ip()
+    }
 }
 
 impl Location {
@@ -173,23 +231,64 @@ impl Location {
         self.expire(now);
         let before = self.record(aor).unwrap_or_default().to_vec();
         let mut after = before.clone();
+        let first_new = self.last_id + 1;
+        let mut pushed_out = 0;
         for update in updates {
             let old = before.iter().find(|b| is_same_phone(b, &update));
             if old.is_some_and(|old| old.call_id == update.call_id && update.cseq <= old.cseq) {
                 return Err(Refusal::OutOfOrder);
             }
-            apply(now, &mut after, update, self.open)?;
+            self.last_id += 1;
+            pushed_out += apply(now, &mut after, update, self.open, self.last_id)?;
         }
         let more = after.len().saturating_sub(before.len());
         if let Some(newest) = after.last().filter(|_| more > 0) {
-            let source = newest.inbound.path.remote.ip();
-            self.make_room(aor, source, more)?;
+            self.make_room(aor, newest.source(), more)?;
         }
-        if before.is_empty() && !after.is_empty() && self.count >= RECORDS {
-            return Err(Refusal::Full);
-        }
+        self.evicted = self.evicted.saturating_add(pushed_out);
         self.replace(aor, before, after);
+        if self.unproven >= CROWD || pushed_out > 0 {
+            let oldest = self.unasked.iter().take(ASKED_AT_ONCE);
+            let newest = self.unasked.range(first_new..);
+            self.asks.extend(oldest.chain(newest).copied());
+        }
         Ok(())
+    }
+
+    /// Who is to be asked whether it is there, each once.
+    pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for id in std::mem::take(&mut self.asks) {
+            if self.unasked.remove(&id)
+                && let Some(binding) = self.of_id(id)
+            {
+                asks.push(Ask {
+                    id,
+                    contact: binding.contact.clone(),
+                    path: binding.path.clone(),
+                    inbound: binding.inbound,
+                });
+            }
+        }
+        asks
+    }
+
+    /// The way by which somebody came who was asked under this name.
+    pub(crate) fn asked(&self, id: u64) -> Option<Inbound> {
+        self.of_id(id).map(|binding| binding.inbound)
+    }
+
+    /// Somebody at this address has shown that it gets what is sent there.
+    pub fn prove(&mut self, source: IpAddr) {
+        let ranks = self.sources.get(&source).into_iter().flatten();
+        let unproven = ranks.filter(|(standing, ..)| *standing == Standing::Unproven);
+        let ids: Vec<u64> = unproven.map(|(_, _, id)| *id).collect();
+        for id in ids {
+            let Some(aor) = self.by_id.get(&id).cloned() else {
+                continue;
+            };
+            self.change(&aor, |binding| binding.proven |= binding.id == id);
+        }
     }
 
     /// Removes all bindings of an address (`Contact: *`).
@@ -210,13 +309,16 @@ impl Location {
 
     /// A connection has ended: phones that registered by it are tried at their Contact.
     pub fn forget_flow(&mut self, flow: FlowId) {
-        for binding in self
-            .records
-            .values_mut()
-            .flat_map(HashMap::values_mut)
-            .flatten()
-        {
-            binding.alive &= binding.inbound.flow != flow;
+        let ended = self
+            .each()
+            .filter(|(_, _, bindings)| bindings.iter().any(|b| b.alive && b.inbound.flow == flow));
+        let ended: Vec<Aor> = ended
+            .map(|(user, domain, _)| aor_of(user, domain))
+            .collect();
+        for aor in ended {
+            self.change(&aor, |binding| {
+                binding.alive &= binding.inbound.flow != flow
+            });
         }
         self.ways.retain(|_, ways| {
             ways.retain(|(_, inbound)| inbound.flow != flow);
@@ -242,11 +344,7 @@ impl Location {
         let has = |b: &&Binding| b.temporary.as_deref() == Some(user);
         self.each().find_map(|(name, domain, bindings)| {
             let found: Vec<Binding> = bindings.iter().filter(has).cloned().collect();
-            let aor = Aor {
-                user: name.clone(),
-                domain: domain.clone(),
-            };
-            (!found.is_empty()).then_some((aor, found))
+            (!found.is_empty()).then(|| (aor_of(name, domain), found))
         })
     }
 
@@ -322,10 +420,7 @@ impl Location {
         let ended: Vec<Aor> = self
             .each()
             .filter(|(_, _, bindings)| bindings.iter().any(|b| b.expires <= now))
-            .map(|(user, domain, _)| Aor {
-                user: user.clone(),
-                domain: domain.clone(),
-            })
+            .map(|(user, domain, _)| aor_of(user, domain))
             .collect();
         for aor in ended {
             self.keep(&aor, |binding| binding.expires > now);
@@ -335,7 +430,7 @@ impl Location {
 
     /// How many bindings there are.
     pub fn len(&self) -> usize {
-        self.bindings
+        self.order.len()
     }
 
     /// Whether nobody can be reached.
@@ -362,37 +457,81 @@ impl Location {
     }
 
     /// Room for `more` bindings of a source: what nobody can be reached by any more goes first, then
-    /// what the same source has not renewed for longest. No other source's live binding ever goes.
+    /// what nobody is known to be at, then what the same source has not renewed for longest. No other
+    /// source's proven binding ever goes, and nothing of what is being registered right now.
     fn make_room(&mut self, aor: &Aor, source: IpAddr, more: usize) -> Result<(), Refusal> {
         loop {
-            let own = self.sources.get(&source).copied().unwrap_or_default();
-            let own_full = self.open && own + more > BINDINGS_OF_A_SOURCE;
-            if !own_full && self.bindings + more <= ALL_BINDINGS {
+            let own = self.sources.get(&source);
+            let own_full = self.open && own.map_or(0, BTreeSet::len) + more > BINDINGS_OF_A_SOURCE;
+            if !own_full && self.order.len() + more <= ALL_BINDINGS {
                 return Ok(());
             }
-            let candidates = self.each().filter(|(user, domain, _)| {
-                // Not what is being registered right now.
-                **user != aor.user || **domain != aor.domain
-            });
-            let oldest = candidates
-                .flat_map(|(user, domain, bindings)| {
-                    bindings.iter().map(move |b| (user, domain, b))
-                })
-                .filter(|(_, _, b)| {
-                    let is_own = self.open && b.inbound.path.remote.ip() == source;
-                    is_own || (!b.alive && !own_full)
-                })
-                .min_by_key(|(_, _, b)| (b.alive, b.renewed));
-            let Some((user, domain, binding)) = oldest else {
+            let others = self.order.iter().filter(|_| !own_full);
+            let others = others.take_while(|(standing, ..)| *standing < Standing::Proven);
+            let own = own.into_iter().flatten().filter(|_| self.open);
+            let mut whose = others
+                .chain(own)
+                .filter_map(|(_, _, id)| Some((*id, self.by_id.get(id)?)));
+            let found = whose.find(|(_, whose)| *whose != aor);
+            let Some((id, whose)) = found.map(|(id, whose)| (id, whose.clone())) else {
                 return Err(Refusal::Full);
             };
-            let from = Aor {
-                user: user.clone(),
-                domain: domain.clone(),
-            };
-            let (contact, renewed) = (binding.contact.clone(), binding.renewed);
-            self.keep(&from, |b| b.contact != contact || b.renewed != renewed);
+            self.keep(&whose, |binding| binding.id != id);
             self.evicted = self.evicted.saturating_add(1);
+        }
+    }
+
+    fn of_id(&self, id: u64) -> Option<&Binding> {
+        let bindings = self.record(self.by_id.get(&id)?)?;
+        bindings.iter().find(|binding| binding.id == id)
+    }
+
+    /// Changes how well the bindings of an address of record are known.
+    fn change(&mut self, aor: &Aor, change: impl Fn(&mut Binding)) {
+        let bindings = self
+            .records
+            .get_mut(&aor.user)
+            .and_then(|domains| domains.get_mut(&aor.domain));
+        let Some(bindings) = bindings else { return };
+        let before = bindings.clone();
+        bindings.iter_mut().for_each(change);
+        let after = bindings.clone();
+        for binding in &before {
+            self.unfile(binding);
+        }
+        for binding in &after {
+            self.file(aor, binding);
+            if binding.standing() != Standing::Unproven {
+                self.unasked.remove(&binding.id);
+            }
+        }
+    }
+
+    fn file(&mut self, aor: &Aor, binding: &Binding) {
+        let rank = binding.rank();
+        self.order.insert(rank);
+        self.sources
+            .entry(binding.source())
+            .or_default()
+            .insert(rank);
+        self.by_id.insert(binding.id, aor.clone());
+        if binding.standing() == Standing::Unproven {
+            self.unproven += 1;
+        }
+    }
+
+    fn unfile(&mut self, binding: &Binding) {
+        let rank = binding.rank();
+        self.order.remove(&rank);
+        if let Some(ranks) = self.sources.get_mut(&binding.source()) {
+            ranks.remove(&rank);
+            if ranks.is_empty() {
+                self.sources.remove(&binding.source());
+            }
+        }
+        self.by_id.remove(&binding.id);
+        if binding.standing() == Standing::Unproven {
+            self.unproven -= 1;
         }
     }
 
@@ -402,20 +541,19 @@ impl Location {
     }
 
     fn replace(&mut self, aor: &Aor, before: Vec<Binding>, after: Vec<Binding>) {
-        self.bindings = self.bindings + after.len() - before.len();
         self.changed.push(aor.clone());
         for binding in &before {
-            let source = binding.inbound.path.remote.ip();
-            if let Some(count) = self.sources.get_mut(&source) {
-                *count -= 1;
-                if *count == 0 {
-                    self.sources.remove(&source);
-                }
+            self.unfile(binding);
+            if !after.iter().any(|b| b.id == binding.id) {
+                self.unasked.remove(&binding.id);
             }
         }
         for binding in &after {
-            let source = binding.inbound.path.remote.ip();
-            *self.sources.entry(source).or_default() += 1;
+            self.file(aor, binding);
+            let known = before.iter().any(|b| b.id == binding.id);
+            if binding.standing() == Standing::Unproven && !known {
+                self.unasked.insert(binding.id);
+            }
         }
         self.replace_ways(aor, &before, &after);
         for binding in &after {
@@ -424,7 +562,6 @@ impl Location {
                 .map_or(binding.expires, |end| end.min(binding.expires));
             self.next_end = Some(end);
         }
-        self.count = self.count + usize::from(!after.is_empty()) - usize::from(!before.is_empty());
         if !after.is_empty() {
             let domains = self.records.entry(aor.user.clone()).or_default();
             domains.insert(aor.domain.clone(), after);
@@ -469,20 +606,22 @@ impl Location {
     }
 }
 
+/// Does to the bindings of one address of record what is wanted; how many were pushed out for it that
+/// nobody is known to be at.
 fn apply(
     now: Instant,
     bindings: &mut Vec<Binding>,
     update: Update,
     open: bool,
-) -> Result<(), Refusal> {
+    id: u64,
+) -> Result<u64, Refusal> {
     let place = bindings.iter().position(|b| is_same_phone(b, &update));
-    if let Some(place) = place {
-        bindings.remove(place);
-    }
+    let old = place.map(|place| bindings.remove(place));
     if update.expires.is_zero() {
-        return Ok(());
+        return Ok(0);
     }
-    let source = |b: &&Binding| b.inbound.path.remote.ip() == update.inbound.path.remote.ip();
+    let mut pushed_out = 0;
+    let source = |b: &&Binding| b.source() == update.inbound.path.remote.ip();
     let own = bindings.iter().filter(source).count();
     if bindings.len() >= BINDINGS || (open && own >= BINDINGS_OF_A_SOURCE_AT_ONE) {
         // A phone that is started again and again leaves its old addresses behind.
@@ -491,8 +630,16 @@ fn apply(
         let own = bindings
             .iter()
             .position(|b| open && source(&b) && Some(b.renewed) == oldest && b.renewed < now);
-        bindings.remove(dead.or(own).ok_or(Refusal::Full)?);
+        let others = bindings.iter().enumerate();
+        let unproven = others
+            .filter(|(_, b)| open && !b.proven && b.renewed < now && bindings.len() >= BINDINGS)
+            .min_by_key(|(_, b)| b.rank())
+            .map(|(at, _)| at);
+        pushed_out = u64::from(dead.is_none() && own.is_none() && unproven.is_some());
+        bindings.remove(dead.or(own).or(unproven).ok_or(Refusal::Full)?);
     }
+    // Who renews from where it was known to be is still known there.
+    let still = old.filter(|old| old.inbound.path.remote == update.inbound.path.remote);
     bindings.push(Binding {
         contact: update.contact,
         instance: update.instance,
@@ -504,10 +651,12 @@ fn apply(
         path: update.path,
         temporary: update.temporary,
         renewed: now,
+        proven: update.proven || still.as_ref().is_some_and(|old| old.proven),
+        id,
         call_id: update.call_id,
         cseq: update.cseq,
     });
-    Ok(())
+    Ok(pushed_out)
 }
 
 /// Whether an update is about this binding: with `reg-id` the instance and the number tell (RFC 5626
@@ -519,6 +668,13 @@ fn is_same_phone(binding: &Binding, update: &Update) -> bool {
         }
         (Some(old), Some(new)) => old == new,
         _ => binding.contact.equivalent(&update.contact),
+    }
+}
+
+fn aor_of(user: &str, domain: &str) -> Aor {
+    Aor {
+        user: user.to_owned(),
+        domain: domain.to_owned(),
     }
 }
 
@@ -564,6 +720,7 @@ mod tests {
             expires: Duration::from_secs(expires_s),
             call_id: "c1".to_owned(),
             cseq,
+            proven: true,
         }
     }
 

@@ -22,6 +22,7 @@ use crate::exchange::{Action, Counts, Exchange, LineId, way_back};
 use crate::line::Line;
 use crate::log::Log;
 use crate::redact::without_secrets;
+use crate::sources::Loud;
 
 /// How long an idle exchange sleeps at most.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -356,8 +357,16 @@ impl Served {
         for id in dead {
             self.exchange.hang_up_line(now, id);
         }
-        if let Some((source, dropped)) = self.exchange.take_loudest() {
-            let line = format!("{source} sends too much: {dropped} messages were not looked at");
+        let line = self.exchange.take_loudest().map(|loud| match loud {
+            Loud::Source(source, dropped) => {
+                format!("{source} sends too much: {dropped} messages were not looked at")
+            }
+            Loud::Crowd(dropped) => format!(
+                "too many unknown senders at once: {dropped} messages were not looked at, and will \
+                 be when they are sent again"
+            ),
+        });
+        if let Some(line) = line {
             let _ = self.happenings.send(Happening(line));
         }
     }
@@ -370,7 +379,7 @@ impl Served {
                     path: arrived.path,
                 };
                 // Who floods us does not fill the log as well.
-                if !self.exchange.admits(now(), &inbound) {
+                if !self.exchange.admits(now(), &inbound, &arrived.bytes) {
                     return;
                 }
                 self.write_log("from", &arrived.path, &arrived.bytes).await;

@@ -53,13 +53,17 @@ pub enum Number {
     MovedToNobody,
     /// Has moved to a name that does not exist.
     MovedToNoName,
+    /// Has moved to an address that no machine has (192.0.2.1, RFC 5737), by TCP.
+    MovedToNowhere,
+    /// Has moved to a port of ours that speaks no TLS, by TLS.
+    MovedToNoTls,
     /// Answers with this status.
     Status(StatusCode),
 }
 
 /// All test numbers with a name: what to dial, another way to dial it, and what it does. Any other
 /// status of failure is dialled by its three digits.
-pub const NUMBERS: [(&str, &str, &str); 29] = [
+pub const NUMBERS: [(&str, &str, &str); 31] = [
     ("echo", "600", "sends back what it hears"),
     ("tone", "601", "a 1004 Hz tone at 0 dBm0"),
     ("ring", "602", "rings and is never answered"),
@@ -118,6 +122,12 @@ pub const NUMBERS: [(&str, &str, &str); 29] = [
     ("circle", "7023", "302 to itself"),
     ("refused", "7024", "302 to a port where nobody listens"),
     ("no-name", "7025", "302 to a name that does not exist"),
+    (
+        "nowhere",
+        "7026",
+        "302 to an address that no machine has, by TCP",
+    ),
+    ("no-tls", "7027", "302 by TLS to a port that speaks none"),
     ("login", "401", "asks for a password for ever"),
     (
         "extension",
@@ -158,6 +168,8 @@ impl Number {
             "circle" | "7023" => Self::MovedInCircles,
             "refused" | "7024" => Self::MovedToNobody,
             "no-name" | "7025" => Self::MovedToNoName,
+            "nowhere" | "7026" => Self::MovedToNowhere,
+            "no-tls" | "7027" => Self::MovedToNoTls,
             "login" => Self::Status(StatusCode::UNAUTHORIZED),
             "extension" => Self::Status(StatusCode::BAD_EXTENSION),
             "interval" => Self::Status(StatusCode::SESSION_INTERVAL_TOO_SMALL),

@@ -76,6 +76,14 @@ struct Branch {
 }
 
 impl Branch {
+    /// The `branch` in the Via of its copy.
+    fn name(&self) -> &str {
+        match &self.client {
+            Client::Invite(client) => client.branch(),
+            Client::Other(client) => client.branch(),
+        }
+    }
+
     /// Nothing more is expected of it.
     fn finish(&mut self) {
         self.finished = true;
@@ -223,6 +231,12 @@ impl Context {
         self.cancel_branches(now, None);
     }
 
+    /// Where the copy with this branch went.
+    pub(crate) fn way_of(&self, branch: &str) -> Option<Destination> {
+        let sent = self.branches.iter().find(|b| b.name() == branch);
+        sent.map(|branch| branch.destination)
+    }
+
     /// To tag of the answers that we make ourselves.
     pub(crate) fn tag(&self) -> &str {
         &self.tag
@@ -266,10 +280,7 @@ impl Context {
 
     /// The branches that responses to its copies carry.
     pub(crate) fn branches(&self) -> impl Iterator<Item = &str> {
-        self.branches.iter().map(|branch| match &branch.client {
-            Client::Invite(client) => client.branch(),
-            Client::Other(client) => client.branch(),
-        })
+        self.branches.iter().map(Branch::name)
     }
 
     /// Takes the news that something with this branch could not be sent.

@@ -21,8 +21,16 @@ const FLOW_TIMER: Duration = Duration::from_secs(120);
 /// Proxies between a phone and us at most, and octets of one.
 const PATH: usize = 8;
 const PATH_OCTETS: usize = 512;
+/// Octets of what is kept of one Contact at most, each of its parts.
+const PART_OCTETS: usize = 1_024;
 /// RFC 5626 §11.6.
 const FIRST_HOP_LACKS_OUTBOUND: StatusCode = match StatusCode::new(439) {
+    Some(status) => status,
+    None => StatusCode::BAD_REQUEST,
+};
+
+/// RFC 3261 §21.5.7.
+const MESSAGE_TOO_LARGE: StatusCode = match StatusCode::new(513) {
     Some(status) => status,
     None => StatusCode::BAD_REQUEST,
 };
@@ -35,11 +43,11 @@ pub(crate) struct Registered {
     pub(crate) change: Option<String>,
 }
 
-/// Obeys a REGISTER whose sender has been checked.
+/// Obeys a REGISTER whose sender has been checked, and who may be known to be where it came from.
 pub(crate) fn register(
     now: Instant,
     request: &Request,
-    inbound: Inbound,
+    (inbound, proven): (Inbound, bool),
     aor: &Aor,
     location: &mut Location,
     secret: &Secret,
@@ -103,6 +111,15 @@ pub(crate) fn register(
                 .push(HeaderName::MinExpires, LEAST.as_secs());
             return response;
         }
+        if [&aor.user, &aor.domain, &call_id]
+            .into_iter()
+            .any(|part| part.len() > PART_OCTETS)
+            || wanted
+                .iter()
+                .any(|(contact, _)| contact.to_string().len() > PART_OCTETS)
+        {
+            return refuse(MESSAGE_TOO_LARGE);
+        }
         let updates: Vec<Update> = wanted
             .into_iter()
             .map(|(contact, expires)| Update {
@@ -120,13 +137,22 @@ pub(crate) fn register(
                 expires: expires.min(MOST),
                 call_id: call_id.clone(),
                 cseq: cseq.number,
+                proven,
             })
             .collect();
         change = updates.last().map(|update| in_words(aor, update));
         match location.update_all(now, aor, updates) {
             Ok(()) => {}
             Err(Refusal::OutOfOrder) => return refuse(StatusCode::SERVER_INTERNAL_ERROR),
-            Err(Refusal::Full) => return refuse(StatusCode::SERVICE_UNAVAILABLE),
+            Err(Refusal::Full) => {
+                let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE);
+                let later = secret.retry_after(request);
+                response
+                    .response
+                    .headers
+                    .push(HeaderName::RetryAfter, later);
+                return response;
+            }
         }
     }
     let mut response = stateless::response(request, StatusCode::OK, Some(to_tag));

@@ -17,9 +17,12 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use sip_core::{Destination, FlowId, Path, Seed, Transport};
+use sip_message::{HeaderName, Request};
 
 /// Octets of the MAC in a token: 96 bits, as many as RFC 2404 finds enough.
 const MAC_OCTETS: usize = 12;
+/// Who is refused for want of room may come again after so many seconds, up to twice as many.
+const RETRY_AFTER_S: u32 = 5;
 /// Longest token that is looked at: two ways over IPv6.
 const TOKEN: usize = 256;
 
@@ -47,6 +50,13 @@ impl Secret {
         let digest = self.mac(words).finalize().into_bytes();
         let mut reader = Reader(&digest);
         reader.u32().unwrap_or_default()
+    }
+
+    /// Seconds after which somebody may try again for whom there was no room (RFC 3261 §20.33), apart
+    /// from each other, so that not all come at once.
+    pub(crate) fn retry_after(&self, request: &Request) -> u32 {
+        let call_id = request.headers.get(HeaderName::CallId).unwrap_or_default();
+        RETRY_AFTER_S + self.short(&[b"later", call_id.as_bytes()]) % RETRY_AFTER_S
     }
 
     /// Twenty-four hexadecimal digits of such a digest.

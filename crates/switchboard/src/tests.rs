@@ -1,12 +1,15 @@
 //! The exchange in virtual time: a bench that says and hears single messages, and phones.
 
 mod events;
+mod floods;
 mod hostile;
 mod numbers;
 mod phones;
 mod proxy;
 mod register;
 mod sockets;
+mod transfers;
+mod trust;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -85,7 +88,7 @@ impl Bench {
     pub(super) fn say_by(&mut self, transport: Transport, from: &str, text: &str) {
         let message = Message::parse(text.as_bytes()).expect("the test writes messages");
         let inbound = inbound(transport, from);
-        if self.exchange.admits(self.now, &inbound) {
+        if self.exchange.admits(self.now, &inbound, text.as_bytes()) {
             self.exchange.handle_message(self.now, message, inbound);
         }
         self.act();

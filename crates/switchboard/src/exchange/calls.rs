@@ -8,7 +8,7 @@ use event_bodies::dialog_info::DialogState;
 use sip_core::call::{Call, CallConfig, CallEvent, InfoDigit};
 use sip_core::dispatch::{self, OwnerKey};
 use sip_core::transaction::ServerKey;
-use sip_core::{Inbound, Output, Path, ResolveId, Transport, TransportError};
+use sip_core::{Destination, Inbound, Output, Path, ResolveId, Transport, TransportError};
 use sip_message::{HeaderName, Host, Method, NameAddr, Reason, Request, Response, StatusCode, Uri};
 
 use super::events::CallKey;
@@ -103,6 +103,12 @@ impl Lines {
         });
         let id = *id?;
         self.touch(id)
+    }
+
+    /// The way to the caller in whose dialog a request is.
+    pub(super) fn way_of_owner(&self, request: &Request) -> Option<Destination> {
+        let id = self.by_owner.get(&dispatch::request_owner(request)?)?;
+        Some(self.lines.get(id)?.inbound.destination())
     }
 
     /// The line that asked what is answered here; it will be drained.
@@ -234,7 +240,7 @@ impl Exchange {
         if request.method == Method::Message {
             return Some(self.message_to_number(request, inbound, number));
         }
-        if let Some(fate) = self.answer_at_once(now, &request, number) {
+        if let Some(fate) = self.answer_at_once(now, &request, inbound, number) {
             return fate;
         }
         match request.method {
@@ -243,14 +249,13 @@ impl Exchange {
             _ => return Some(self.answer(&request, StatusCode::METHOD_NOT_ALLOWED)),
         }
         let source = Source::of(&inbound);
-        let most = if self.sources.is_trusted(now, source) {
+        let most = if self.sources.is_proven(now, source) {
             LINES_OF_A_SOURCE
         } else {
             LINES_OF_A_STRANGER
         };
         if self.lines.len() >= LINES || self.lines.of_source(source) >= most {
-            self.tally.refused_full += 1;
-            return Some(self.answer(&request, StatusCode::SERVICE_UNAVAILABLE));
+            return Some(Fate::Refuse(Box::new(self.no_room(&request))));
         }
         let mut local = NameAddr::new(request.uri.clone());
         local.display = Some("Tipring switchboard".to_owned());
@@ -281,6 +286,7 @@ impl Exchange {
         &mut self,
         now: Instant,
         request: &Request,
+        inbound: Inbound,
         number: Number,
     ) -> Option<Option<Fate>> {
         let to = |user: &str| {
@@ -301,10 +307,16 @@ impl Exchange {
             Number::Moved => to("echo"),
             Number::MovedInCircles => to("circle"),
             Number::MovedToNobody => Uri::parse("sip:nobody@127.0.0.1:9").ok()?,
+            Number::MovedToNowhere => Uri::parse("sip:nobody@192.0.2.1;transport=tcp").ok()?,
+            Number::MovedToNoTls => {
+                let local = self.path_to(Transport::Tcp, inbound.path.remote).local;
+                Uri::parse(&format!("sip:echo@{local};transport=tls")).ok()?
+            }
             Number::MovedToNoName => Uri::parse("sip:nobody@no-such-name.invalid").ok()?,
             _ => return None,
         };
-        if request.method != Method::Invite {
+        // RFC 3261 §11.2: OPTIONS is told what an INVITE would be.
+        if !matches!(request.method, Method::Invite | Method::Options) {
             return None;
         }
         let mut fate = self.answer(request, StatusCode::MOVED_TEMPORARILY);

@@ -15,7 +15,7 @@ use event_bodies::{Scope, dialog_info, message_summary, presence, reg_info};
 use sip_core::dispatch::{self, OwnerKey};
 use sip_core::events::{Notifier, NotifierConfig, NotifierEvent};
 use sip_core::transaction::ServerKey;
-use sip_core::{Inbound, Output, Path, ResolveId, TransportError};
+use sip_core::{Destination, Inbound, Output, Path, ResolveId, TransportError};
 use sip_message::{HeaderName, Method, Request, Response, StatusCode, Uri};
 
 use dialog_info::{DialogEntry, DialogInfo, DialogState, Direction, Party};
@@ -130,6 +130,12 @@ impl Events {
         });
         let id = *id?;
         self.touch(id)
+    }
+
+    /// The way to the subscriber in whose dialog a request is.
+    pub(super) fn way_of_owner(&self, request: &Request) -> Option<Destination> {
+        let id = self.by_owner.get(&dispatch::request_owner(request)?)?;
+        Some(self.subscriptions.get(id)?.inbound.destination())
     }
 
     /// The subscription whose NOTIFY is answered here; it will be drained.
@@ -389,8 +395,7 @@ impl Exchange {
         if self.events.len() >= SUBSCRIPTIONS
             || of_source.unwrap_or_default() >= SUBSCRIPTIONS_OF_A_SOURCE
         {
-            self.tally.refused_full += 1;
-            return Some(self.answer(request, StatusCode::SERVICE_UNAVAILABLE));
+            return Some(Fate::Refuse(Box::new(self.no_room(request))));
         }
         let key = ServerKey::of(request)?;
         let content_type = PACKAGES
@@ -469,8 +474,7 @@ impl Exchange {
         };
         let full = self.events.published.len() >= PEOPLE;
         if full && !self.events.published.contains_key(entity) {
-            self.tally.refused_full += 1;
-            return self.answer(request, StatusCode::SERVICE_UNAVAILABLE);
+            return Fate::Refuse(Box::new(self.no_room(request)));
         }
         let states = self.events.published.entry(entity.clone()).or_default();
         let before = state

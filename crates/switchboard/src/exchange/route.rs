@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use sip_core::{Destination, Inbound, Path, Transport};
-use sip_message::{HeaderName, Method, NameAddr, Request, StatusCode, Uri, Via};
+use sip_message::{HeaderName, Headers, Method, NameAddr, Request, StatusCode, Uri, Via};
 
 use super::{Action, Exchange, Fate};
 use crate::location::{Aor, Binding, address_of};
@@ -22,6 +22,8 @@ struct Routed {
     /// The side of the dialog that it goes to, when one of our Routes on top was made for this very
     /// dialog.
     toward: Option<Hop>,
+    /// The side that it comes from.
+    from: Option<Hop>,
     /// Whether a Route of ours claims to be that.
     claims: bool,
     /// The first Route that is not ours.
@@ -98,7 +100,7 @@ impl Exchange {
     /// A strict router before us put our Route into the request URI, and the real one at the end
     /// of the Routes (§16.4).
     pub(super) fn undo_strict_routing(&self, request: &mut Request) {
-        if !self.is_our_route(&request.uri) || self.side_of(request, &request.uri).is_none() {
+        if !self.is_our_route(&request.uri) || self.sides_of(request, &request.uri).is_none() {
             return;
         }
         let mut routes = request.headers.routes().unwrap_or_default();
@@ -123,21 +125,29 @@ impl Exchange {
             .filter(|uri| uri.user.is_some())
             .collect();
         let next = routes.get(own);
+        let sides = claimed.iter().find_map(|uri| self.sides_of(request, uri));
+        let (from, toward) = sides.unzip();
         Routed {
-            toward: claimed.iter().find_map(|uri| self.side_of(request, uri)),
+            toward,
+            from,
             claims: !claimed.is_empty(),
             next: next.map(|route| route.uri.clone()),
         }
     }
 
-    /// The side of the dialog that a request with this Route goes to: away from its sender.
-    fn side_of(&self, request: &Request, route: &Uri) -> Option<Hop> {
+    /// The side of the dialog that its sender is at, as the Routes on top say.
+    pub(super) fn way_of_sender(&self, request: &Request) -> Option<Destination> {
+        self.read_routes(request).from.map(|hop| hop.destination)
+    }
+
+    /// The sides of the dialog that a request with this Route comes from and goes to.
+    fn sides_of(&self, request: &Request, route: &Uri) -> Option<(Hop, Hop)> {
         let token = route.user.as_deref()?;
         let call_id = request.headers.get(HeaderName::CallId)?;
         let (from, to) = (request.headers.from().ok()?, request.headers.to().ok()?);
         let open = |tag: Option<&str>| Ways::open(&self.secret, token, call_id, tag?);
-        let by_caller = open(from.tag()).map(|ways| ways.callee);
-        by_caller.or_else(|| open(to.tag()).map(|ways| ways.caller))
+        let by_caller = open(from.tag()).map(|ways| (ways.caller, ways.callee));
+        by_caller.or_else(|| open(to.tag()).map(|ways| (ways.callee, ways.caller)))
     }
 
     /// The way to a side of a dialog: that by which the dialog was made, unless the same user has
@@ -313,8 +323,7 @@ impl Exchange {
             copy.uri = uri;
         }
         self.take_own_routes(&mut copy);
-        // RFC 3325 §5: who sends this is no server that vouches for others.
-        copy.headers.remove(HeaderName::PAssertedIdentity);
+        self.take_unvouched(&mut copy.headers, &answer_to);
         let hops = copy.headers.max_forwards().unwrap_or(70).checked_sub(1)?;
         copy.headers.set(HeaderName::MaxForwards, hops);
         if matches!(
@@ -350,6 +359,46 @@ impl Exchange {
         let call_id = request.headers.get(HeaderName::CallId)?;
         let from = request.headers.from().ok()?;
         Some(ways.seal(&self.secret, call_id, from.tag().unwrap_or_default()))
+    }
+
+    /// Whether this came from a machine that whoever runs us has written into the host table. By
+    /// datagrams it has to be the very port: such a machine is a server and sends from where it
+    /// listens.
+    fn is_neighbour(&self, inbound: &Inbound) -> bool {
+        let Path {
+            transport, remote, ..
+        } = inbound.path;
+        self.hosts
+            .has(|addr| addr.ip() == remote.ip() && (transport.is_reliable() || *addr == remote))
+    }
+
+    /// Takes out of a message what its sender may not say of itself or of others. Whoever reads these
+    /// headers believes them because only servers write them, for users whom they have checked:
+    ///
+    /// - P-Asserted-Identity (RFC 3325 §5) says who calls, whatever From says; P-Preferred-Identity
+    ///   is meant for the first server alone and ends there (§9.2); Remote-Party-ID is what both were
+    ///   before they had an RFC.
+    /// - Diversion (RFC 5806 §5 asks for trust between all who handle it) and History-Info (RFC 7044
+    ///   §10.2) say for whom a call was before: a caller who writes them speaks as a colleague of whom
+    ///   it names, is shown as forwarded by them, and may be let into their mailbox.
+    ///
+    /// From a neighbour all of them pass, but for what it says to keep within (RFC 3325 §7): who stands
+    /// behind us are phones.
+    pub(super) fn take_unvouched(&self, headers: &mut Headers, from: &Inbound) {
+        headers.remove(HeaderName::PPreferredIdentity);
+        let is_private = headers
+            .get_all(HeaderName::Privacy)
+            .flat_map(|value| value.split(';'))
+            .any(|word| word.trim().eq_ignore_ascii_case("id"));
+        let neighbour = self.is_neighbour(from);
+        if !neighbour || is_private {
+            headers.remove(HeaderName::PAssertedIdentity);
+            headers.remove(HeaderName::RemotePartyId);
+        }
+        if !neighbour {
+            headers.remove(HeaderName::Diversion);
+            headers.remove(HeaderName::HistoryInfo);
+        }
     }
 
     /// Takes our Routes off the top, and makes room for a strict router that comes next (§16.6
@@ -407,7 +456,7 @@ impl Exchange {
         ])
     }
 
-    fn path_to(&self, transport: Transport, remote: SocketAddr) -> Path {
+    pub(super) fn path_to(&self, transport: Transport, remote: SocketAddr) -> Path {
         let ip = (self.source_ip)(remote);
         let fits = |(t, local): &&(Transport, SocketAddr)| {
             *t == transport && local.is_ipv4() == remote.is_ipv4()

@@ -325,3 +325,26 @@ fn messages_go_to_phones_come_back_from_the_echo_and_are_refused_for_nobody() {
     bench.say(ALICE, &message("480", 4));
     bench.response_to(ALICE, 480);
 }
+
+#[test]
+fn numbers_that_have_moved_say_where_to() {
+    // RFC 3261 §21.3.3: to where nobody is reached, in one way or another.
+    for (number, contact) in [
+        ("moved", "<sip:echo@10.0.0.9>"),
+        ("circle", "<sip:circle@10.0.0.9>"),
+        ("refused", "<sip:nobody@127.0.0.1:9>"),
+        ("no-name", "<sip:nobody@no-such-name.invalid>"),
+        ("nowhere", "<sip:nobody@192.0.2.1;transport=tcp>"),
+        ("no-tls", "<sip:echo@10.0.0.9:5060;transport=tls>"),
+    ] {
+        let mut bench = Bench::open();
+        let ask = Ask {
+            uri: &format!("sip:{number}@10.0.0.9"),
+            ..Ask::default()
+        };
+        bench.say(ALICE, &ask.text());
+        let moved = bench.response_to(ALICE, 302);
+        assert_eq!(moved.headers.get(HeaderName::Contact), Some(contact));
+        bench.assert_forgets();
+    }
+}

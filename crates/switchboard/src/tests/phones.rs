@@ -1,26 +1,73 @@
 //! Whole calls between phones, the switchboard in between, over good and bad networks.
 
 use sip_core::call::{Call, CallConfig, CallEvent, EndKind};
-use sip_core::dispatch::response_owner;
+use sip_core::dispatch::{request_owner, response_owner};
+use sip_core::transaction::ServerKey;
 use sip_core::{Output, ResolveId};
-use sip_message::Uri;
+use sip_message::{Method, Uri};
 use testkit::{Link, NodeId, Outbox, Packet, World};
 
 use super::*;
 
-type Net = World<Vec<u8>, Peer>;
+pub(super) type Net = World<Vec<u8>, Peer>;
 
-enum Peer {
+pub(super) enum Peer {
     Board(Box<Bench>),
     Phone(Box<Phone>),
 }
 
-struct Phone {
+/// A phone with any number of calls.
+pub(super) struct Phone {
     address: SocketAddr,
-    config: CallConfig,
-    call: Option<Call>,
-    events: Vec<CallEvent>,
+    pub(super) config: CallConfig,
+    pub(super) legs: Vec<Leg>,
+}
+
+/// A call, and what it told.
+pub(super) struct Leg {
+    pub(super) call: Call,
+    /// The INVITE that it was made by.
+    key: Option<ServerKey>,
+    pub(super) events: Vec<CallEvent>,
     deadline: Option<Instant>,
+}
+
+impl Leg {
+    fn new(call: Call, key: Option<ServerKey>) -> Self {
+        Self {
+            call,
+            key,
+            events: Vec::new(),
+            deadline: None,
+        }
+    }
+
+    pub(super) fn end(&self) -> Option<&EndKind> {
+        self.events.iter().find_map(|event| match event {
+            CallEvent::Ended(reason) => Some(&reason.kind),
+            _ => None,
+        })
+    }
+
+    /// Drains what the call wants; every name is the switchboard's.
+    fn drain(&mut self, now: Instant, path: Path, out: &mut Outbox<Vec<u8>>) {
+        let mut questions: Vec<ResolveId> = Vec::new();
+        loop {
+            match self.call.poll_output() {
+                Output::Transmit(transmit) => {
+                    let to = transmit.destination.path().remote;
+                    out.send(path.local, to, transmit.bytes);
+                }
+                Output::Resolve { id, .. } => questions.push(id),
+                Output::Event(event) => self.events.push(event),
+                Output::Deadline(at) => {
+                    self.deadline = at;
+                    let Some(id) = questions.pop() else { return };
+                    self.call.handle_resolved(now, id, Ok(vec![path]));
+                }
+            }
+        }
+    }
 }
 
 impl Phone {
@@ -28,10 +75,8 @@ impl Phone {
         let local = Uri::parse(&format!("sip:{user}@board.test")).expect("a URI");
         Self {
             address: addr(address),
-            config: CallConfig::new(NameAddr::new(local), user),
-            call: None,
-            events: Vec::new(),
-            deadline: None,
+            config: CallConfig::new(NameAddr::new(local), user).with_transfers(),
+            legs: Vec::new(),
         }
     }
 
@@ -50,49 +95,66 @@ impl Phone {
         }
     }
 
+    /// Randomness for the next call.
+    fn seed(&self) -> Seed {
+        let IpAddr::V4(ip) = self.address.ip() else {
+            panic!("the tests speak IPv4")
+        };
+        Seed::from_number(u64::from(u32::from(ip)) << 8 | self.legs.len() as u64)
+    }
+
     fn receive(&mut self, now: Instant, message: Message) {
         let inbound = self.inbound();
-        match (message, &mut self.call) {
-            (Message::Response(response), Some(call)) => {
-                if response_owner(&response).as_ref() == Some(call.owner_key()) {
-                    call.handle_response(now, response, inbound);
+        match message {
+            Message::Response(response) => {
+                let owner = response_owner(&response);
+                let mut legs = self.legs.iter_mut();
+                if let Some(leg) = legs.find(|leg| owner.as_ref() == Some(leg.call.owner_key())) {
+                    leg.call.handle_response(now, response, inbound);
                 }
             }
-            (Message::Request(request), Some(call)) => call.handle_request(now, request, inbound),
-            (Message::Request(request), None) => {
-                let seed = Seed::from_number(u64::from(self.address.port()) + 77);
-                let config = self.config.clone();
-                self.call = Call::incoming(now, request, inbound, config, &seed).ok();
+            Message::Request(request) => {
+                let (owner, key) = (request_owner(&request), ServerKey::of(&request));
+                let fits = |leg: &&mut Leg| {
+                    owner.as_ref() == Some(leg.call.owner_key()) || key.is_some() && leg.key == key
+                };
+                if let Some(leg) = self.legs.iter_mut().find(fits) {
+                    leg.call.handle_request(now, request, inbound);
+                } else if request.method == Method::Invite {
+                    let (config, seed) = (self.config.clone(), self.seed());
+                    let call = Call::incoming(now, request, inbound, config, &seed);
+                    self.legs.extend(call.ok().map(|call| Leg::new(call, key)));
+                }
             }
-            (Message::Response(_), None) => {}
         }
     }
 
     fn drain(&mut self, now: Instant, out: &mut Outbox<Vec<u8>>) {
         let path = self.path();
-        let mut questions: Vec<ResolveId> = Vec::new();
-        while let Some(call) = &mut self.call {
-            match call.poll_output() {
-                Output::Transmit(transmit) => {
-                    let to = transmit.destination.path().remote;
-                    out.send(self.address, to, transmit.bytes);
-                }
-                Output::Resolve { id, .. } => questions.push(id),
-                Output::Event(event) => self.events.push(event),
-                Output::Deadline(at) => {
-                    self.deadline = at;
-                    let Some(id) = questions.pop() else { return };
-                    call.handle_resolved(now, id, Ok(vec![path]));
-                }
-            }
+        for leg in &mut self.legs {
+            leg.drain(now, path, out);
         }
     }
 
+    /// The only call, or the first.
+    pub(super) fn call(&mut self) -> &mut Call {
+        &mut self.legs.first_mut().expect("a call").call
+    }
+
+    fn events(&self) -> &[CallEvent] {
+        self.legs.first().map_or(&[], |leg| &leg.events)
+    }
+
     fn end(&self) -> Option<&EndKind> {
-        self.events.iter().find_map(|event| match event {
-            CallEvent::Ended(reason) => Some(&reason.kind),
-            _ => None,
-        })
+        self.legs.first().and_then(Leg::end)
+    }
+
+    /// Calls somebody by way of the switchboard.
+    pub(super) fn dial(&mut self, now: Instant, config: CallConfig, target: Uri) {
+        let mut config = config.to(NameAddr::new(target));
+        config.route = vec![Uri::parse("sip:10.0.0.9:5060;lr").expect("a URI")];
+        let call = Call::outgoing(now, config, Some(b"v=0".to_vec()), &self.seed());
+        self.legs.push(Leg::new(call, None));
     }
 }
 
@@ -121,8 +183,8 @@ impl testkit::Node<Vec<u8>> for Peer {
                 flush(bench, out);
             }
             Self::Phone(phone) => {
-                if let Some(call) = &mut phone.call {
-                    call.handle_timeout(now);
+                for leg in &mut phone.legs {
+                    leg.call.handle_timeout(now);
                 }
                 phone.drain(now, out);
             }
@@ -132,7 +194,7 @@ impl testkit::Node<Vec<u8>> for Peer {
     fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Board(bench) => bench.exchange.deadline(),
-            Self::Phone(phone) => phone.deadline,
+            Self::Phone(phone) => phone.legs.iter().filter_map(|leg| leg.deadline).min(),
         }
     }
 }
@@ -149,26 +211,28 @@ fn flush(bench: &mut Bench, out: &mut Outbox<Vec<u8>>) {
 
 /// The switchboard, and Alice, Bob, Carol and Dave, of whom the last three are all "bob".
 fn net(seed: u64) -> (Net, NodeId, [NodeId; 4]) {
+    house(seed, ["alice", "bob", "bob", "bob"])
+}
+
+/// The switchboard and four phones, registered under these names.
+pub(super) fn house(seed: u64, names: [&str; 4]) -> (Net, NodeId, [NodeId; 4]) {
     let mut net = Net::new(seed);
     let mut bench = Bench::open();
     bench.now = net.now();
-    let contacts = [BOB, CAROL, DAVE].map(|at| format!("<sip:bob@{at}>"));
-    for (n, at) in [BOB, CAROL, DAVE].iter().enumerate() {
-        let contact = contacts[n].clone();
-        bench.register_contact(Transport::Udp, "bob", at, &contact);
+    let phones = [ALICE, BOB, CAROL, DAVE].into_iter().zip(names);
+    for (at, name) in phones.clone() {
+        bench.register(name, at);
     }
     let board = net.add(addr(BOARD), Peer::Board(Box::new(bench)));
-    let phones = [
-        (ALICE, "alice"),
-        (BOB, "bob"),
-        (CAROL, "bob"),
-        (DAVE, "bob"),
-    ]
-    .map(|(at, user)| net.add(addr(at), Peer::Phone(Box::new(Phone::new(at, user)))));
-    (net, board, phones)
+    let mut ids = phones.map(|(at, name)| {
+        let phone = Phone::new(at, name);
+        net.add(addr(at), Peer::Phone(Box::new(phone)))
+    });
+    let ids = [(); 4].map(|()| ids.next().expect("four phones"));
+    (net, board, ids)
 }
 
-fn act<R>(net: &mut Net, id: NodeId, verb: impl FnOnce(&mut Phone, Instant) -> R) -> R {
+pub(super) fn act<R>(net: &mut Net, id: NodeId, verb: impl FnOnce(&mut Phone, Instant) -> R) -> R {
     net.with(id, |peer, now, out| match peer {
         Peer::Phone(phone) => {
             let result = verb(phone, now);
@@ -179,28 +243,25 @@ fn act<R>(net: &mut Net, id: NodeId, verb: impl FnOnce(&mut Phone, Instant) -> R
     })
 }
 
-fn dial(net: &mut Net, id: NodeId, user: &str) {
+pub(super) fn dial(net: &mut Net, id: NodeId, user: &str) {
     act(net, id, |phone, now| {
         let uri = Uri::parse(&format!("sip:{user}@board.test")).expect("a URI");
-        let mut config = phone.config.clone().to(NameAddr::new(uri));
-        config.route = vec![Uri::parse("sip:10.0.0.9:5060;lr").expect("a URI")];
-        let seed = Seed::from_number(5);
-        phone.call = Some(Call::outgoing(now, config, Some(b"v=0".to_vec()), &seed));
+        phone.dial(now, phone.config.clone(), uri);
     });
 }
 
-fn phone(net: &Net, id: NodeId) -> &Phone {
+pub(super) fn phone(net: &Net, id: NodeId) -> &Phone {
     match net.node(id) {
         Peer::Phone(phone) => phone,
         Peer::Board(_) => panic!("not a phone"),
     }
 }
 
-fn seconds(net: &mut Net, seconds: u64) {
+pub(super) fn seconds(net: &mut Net, seconds: u64) {
     net.run_for(Duration::from_secs(seconds));
 }
 
-fn assert_all_forgotten(net: &mut Net, board: NodeId) {
+pub(super) fn assert_all_forgotten(net: &mut Net, board: NodeId) {
     seconds(net, 300);
     let Peer::Board(bench) = net.node(board) else {
         panic!("the switchboard");
@@ -223,7 +284,7 @@ fn one_of_three_phones_takes_the_call_and_the_others_stop_ringing() {
         let all_ring = |net: &Net| {
             [bob, carol, dave]
                 .iter()
-                .all(|id| phone(net, *id).call.is_some())
+                .all(|id| !phone(net, *id).legs.is_empty())
         };
         assert!(
             net.run_until(Duration::from_secs(30), all_ring),
@@ -231,18 +292,18 @@ fn one_of_three_phones_takes_the_call_and_the_others_stop_ringing() {
         );
         for id in [bob, carol, dave] {
             act(&mut net, id, |phone, now| {
-                let call = phone.call.as_mut().expect("a call");
+                let call = phone.call();
                 call.ring(now, None).expect("it may ring");
             });
         }
         seconds(&mut net, 4);
         act(&mut net, carol, |phone, now| {
-            let call = phone.call.as_mut().expect("a call");
+            let call = phone.call();
             call.answer(now, b"v=0".to_vec()).expect("it may answer");
         });
         seconds(&mut net, 30);
         for id in [alice, carol] {
-            let events = &phone(&net, id).events;
+            let events = phone(&net, id).events();
             assert!(
                 events.contains(&CallEvent::Established),
                 "seed {seed}: {events:?}"
@@ -256,7 +317,7 @@ fn one_of_three_phones_takes_the_call_and_the_others_stop_ringing() {
             );
         }
         act(&mut net, carol, |phone, now| {
-            let call = phone.call.as_mut().expect("a call");
+            let call = phone.call();
             call.hang_up(now).expect("it may hang up");
         });
         seconds(&mut net, 40);
@@ -278,13 +339,13 @@ fn a_caller_who_gives_up_stops_all_phones() {
         seconds(&mut net, 10);
         for id in others {
             act(&mut net, id, |phone, now| {
-                let call = phone.call.as_mut().expect("a call");
+                let call = phone.call();
                 call.ring(now, None).expect("it may ring");
             });
         }
         seconds(&mut net, 5);
         act(&mut net, alice, |phone, now| {
-            let call = phone.call.as_mut().expect("a call");
+            let call = phone.call();
             call.hang_up(now).expect("it may give up");
         });
         seconds(&mut net, 60);
@@ -308,14 +369,14 @@ fn hold_through_the_proxy_and_on_an_echo_line() {
         seconds(&mut net, 1);
         if number == "bob" {
             act(&mut net, bob, |phone, now| {
-                let call = phone.call.as_mut().expect("a call");
+                let call = phone.call();
                 call.answer(now, b"v=0".to_vec()).expect("it may answer");
             });
         }
         seconds(&mut net, 1);
         act(&mut net, alice, |phone, now| {
-            phone.events.clear();
-            let call = phone.call.as_mut().expect("a call");
+            phone.legs[0].events.clear();
+            let call = phone.call();
             call.reoffer(now, b"v=0 hold".to_vec())
                 .expect("it may hold");
         });
@@ -323,21 +384,21 @@ fn hold_through_the_proxy_and_on_an_echo_line() {
         if number == "bob" {
             act(&mut net, bob, |phone, now| {
                 let offered = phone
-                    .events
+                    .events()
                     .iter()
                     .any(|event| matches!(event, CallEvent::Offer { body } if body == b"v=0 hold"));
-                assert!(offered, "{:?}", phone.events);
-                let call = phone.call.as_mut().expect("a call");
+                assert!(offered, "{:?}", phone.events());
+                let call = phone.call();
                 call.accept_offer(now, b"v=0".to_vec())
                     .expect("an answer is due");
             });
         }
         seconds(&mut net, 1);
-        let events = &phone(&net, alice).events;
+        let events = phone(&net, alice).events();
         let answered = |event: &CallEvent| matches!(event, CallEvent::Answer { early: false, .. });
         assert!(events.iter().any(answered), "{number}: {events:?}");
         act(&mut net, alice, |phone, now| {
-            let call = phone.call.as_mut().expect("a call");
+            let call = phone.call();
             call.hang_up(now).expect("it may hang up");
         });
         assert_all_forgotten(&mut net, board);

@@ -733,3 +733,76 @@ fn a_start_that_fails_leaves_no_port_taken() {
         assert!(board.is_ok(), "{:?}", board.err());
     });
 }
+
+/// On Linux the whole of 127/8 is one's own, so that addresses can be made up.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_newcomer_by_udp_is_answered_amid_a_hundred_thousand_sources() {
+    run(async {
+        let (board, at) = start().await;
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let flood = std::thread::spawn(move || {
+            let mut sent = 0_u32;
+            while sent < 100_000 || !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                let host = 0x7f40_0000 | (sent.wrapping_mul(2_654_435_769) >> 10);
+                let from = SocketAddr::new(IpAddr::V4(host.into()), 0);
+                let Ok(socket) = std::net::UdpSocket::bind(from) else {
+                    continue;
+                };
+                let ask = Ask {
+                    method: "OPTIONS",
+                    uri: &format!("sip:{at}"),
+                    via: &from.to_string(),
+                    branch: &format!("z9hG4bKflood{sent}"),
+                    headers: "",
+                    ..Ask::default()
+                };
+                let _ = socket.send_to(ask.text().as_bytes(), at);
+                sent += 1;
+                if sent.is_multiple_of(20) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            sent
+        });
+        // The flood is there before the newcomer is.
+        let heard = |counts: &Counts| counts.looked_at + counts.dropped;
+        while heard(&board.counts().await.expect("it runs")) < 10_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let local = socket.local_addr().expect("an address").to_string();
+        let register = Ask {
+            method: "REGISTER",
+            uri: "sip:board.test",
+            to: "<sip:alice@board.test>",
+            via: &local,
+            branch: "z9hG4bKnewcomer",
+            headers: &format!("Contact: <sip:alice@{local}>\r\n"),
+            ..Ask::default()
+        }
+        .text();
+        // RFC 3261 §17.1.2.2: Timer E, and after 32 s nobody waits any more.
+        let mut waits = [500, 1_000, 2_000].into_iter().chain([4_000; 7]);
+        let mut buffer = [0_u8; 2_048];
+        let mut tries = 0;
+        let answer = loop {
+            let wait = waits.next().expect("an answer before Timer F");
+            socket
+                .send_to(register.as_bytes(), at)
+                .await
+                .expect("it may send");
+            tries += 1;
+            let answer = timeout(Duration::from_millis(wait), socket.recv(&mut buffer)).await;
+            if let Ok(Ok(length)) = answer {
+                break buffer[..length].to_vec();
+            }
+        };
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(answer.starts_with(b"SIP/2.0 200"), "after {tries}");
+        let sent = flood.join().expect("the flood ends");
+        let counts = board.counts().await.expect("it runs");
+        assert!(sent >= 100_000 && heard(&counts) > 10_000, "{counts:?}");
+    });
+}
