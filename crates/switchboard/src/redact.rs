@@ -4,7 +4,10 @@
 //! Works on octets and not on parsed messages, so that a message too broken to parse is masked like
 //! any other. In the headers that carry credentials only parameters known to be harmless are written;
 //! whatever else stands there, however it is spaced, folded or quoted, is withheld. Anywhere else the
-//! value of a parameter called `response` is.
+//! value of a parameter called `response` is, and of every URI the password (RFC 3261 §19.1.1, which
+//! advises against it and allows it).
+
+use std::ops::Range;
 
 /// What stands in place of a secret.
 const WITHHELD: &[u8] = b"[withheld]";
@@ -40,17 +43,18 @@ pub(crate) fn without_secrets(message: &[u8]) -> Vec<u8> {
         let name = name.trim_ascii().to_ascii_lowercase();
         if CREDENTIALS.contains(&name.as_slice()) {
             let text = value.strip_prefix(b":").unwrap_or(value);
-            out.extend_from_slice(field.get(..colon + 1).unwrap_or(field));
-            out.extend_from_slice(b" ");
-            write_credentials(text, &mut out);
-            out.extend_from_slice(line_end(field));
+            let mut masked = field.get(..colon + 1).unwrap_or(field).to_vec();
+            masked.extend_from_slice(b" ");
+            write_credentials(text, &mut masked);
+            masked.extend_from_slice(line_end(field));
+            out.extend_from_slice(&without_passwords(&masked));
         } else if is_media_key(field) {
             let equals = field.iter().position(|b| *b == b'=').map_or(0, |at| at + 1);
             out.extend_from_slice(field.get(..equals).unwrap_or_default());
             out.extend_from_slice(WITHHELD);
             out.extend_from_slice(line_end(field));
         } else {
-            write_without_responses(field, &mut out);
+            write_without_responses(&without_passwords(field), &mut out);
         }
     }
     out
@@ -86,10 +90,51 @@ fn line_end(field: &[u8]) -> &[u8] {
     end.get(start.unwrap_or(end.len())..).unwrap_or_default()
 }
 
-/// SDP's keys (RFC 4568 §9.1, RFC 4566 §5.12).
+/// SDP's keys (RFC 4568 §9.1, RFC 4566 §5.12, RFC 4567 §3.1) and the password by which the ends of a
+/// path know each other (RFC 8839 §5.4).
 fn is_media_key(line: &[u8]) -> bool {
+    const KEYS: [&[u8]; 4] = [b"a=crypto:", b"k=", b"a=key-mgmt:", b"a=ice-pwd:"];
     let line = line.to_ascii_lowercase();
-    line.starts_with(b"a=crypto:") || line.starts_with(b"k=") || line.starts_with(b"a=key-mgmt:")
+    KEYS.iter().any(|key| line.starts_with(key))
+}
+
+/// The line without the passwords of its URIs: in `sip:user:password@host` what stands between the
+/// first colon and the last `@`, so that no part of an odd one is left.
+fn without_passwords(line: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(scheme) = scheme(rest) {
+        let (before, uri) = rest.split_at(scheme.end);
+        out.extend_from_slice(before);
+        let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'<' | b'>' | b'"');
+        let end = uri.iter().position(ends).unwrap_or(uri.len());
+        // Another URI in the same word has a password of its own.
+        let end = self::scheme(uri).map_or(end, |next| end.min(next.start));
+        let (uri, after) = uri.split_at(end);
+        let host = uri.iter().rposition(|b| *b == b'@');
+        let password = uri.iter().position(|b| *b == b':').map(|at| at + 1);
+        match (password, host) {
+            (Some(password), Some(host)) if password < host => {
+                out.extend_from_slice(uri.get(..password).unwrap_or_default());
+                out.extend_from_slice(WITHHELD);
+                out.extend_from_slice(uri.get(host..).unwrap_or_default());
+            }
+            _ => out.extend_from_slice(uri),
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Where the first `sip:` or `sips:` stands.
+fn scheme(text: &[u8]) -> Option<Range<usize>> {
+    let places = [b"sip:".as_slice(), b"sips:"].map(|scheme| {
+        let mut words = text.windows(scheme.len());
+        let at = words.position(|word| word.eq_ignore_ascii_case(scheme));
+        at.map(|at| at..at + scheme.len())
+    });
+    places.into_iter().flatten().min_by_key(|place| place.start)
 }
 
 /// The scheme, and of its parameters those that are harmless.
@@ -248,6 +293,14 @@ mod tests {
             "X: response\r\n = SECRET",
             "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRET",
             "k=clear:SECRET",
+            "a=ice-pwd:SECRET",
+            "A=ICE-PWD:SECRET",
+            "From: \"x\" <sip:a:SECRET@b>;tag=1",
+            "Contact: SIPS:a:SECRET@b:5061, <sip:c:SECRET:SECRET@d;x=y?X=z>",
+            "Refer-To: sip:a:SECRET@SECRET@b",
+            "X: sip:a:1@b,sip:c:SECRET@d",
+            "Authorization: Digest username=\"a\", uri=\"sip:a:SECRET@b\"",
+            "INVITE sip:a:SECRET@b SIP/2.0",
         ];
         for spelling in spellings {
             let logged = log(&format!(
@@ -268,7 +321,9 @@ mod tests {
             logged,
             "Authorization: Digest username=\"a\", realm=\"x, y\", response=[withheld], nc=00000001\r\n"
         );
-        let plain = "SIP/2.0 200 OK\r\nX-Response: 1\r\nSubject: no response yet\r\n\r\nv=0\r\na=x";
+        let plain = "SIP/2.0 200 OK\r\nX-Response: 1\r\nSubject: no response yet\r\n\
+            To: <sip:a@b:5060>;tag=1, sip:c:5060, <sip:d:5060;lr>\r\nCall-ID: a:1@b\r\n\r\n\
+            v=0\r\na=x\r\na=ice-ufrag:8hhY\r\n";
         assert_eq!(log(plain), plain);
     }
 
@@ -281,7 +336,7 @@ mod tests {
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1);
-                let pieces: [&[u8]; 12] = [
+                let pieces: [&[u8]; 15] = [
                     b"Authorization",
                     b":",
                     b"response",
@@ -294,6 +349,9 @@ mod tests {
                     b"\xff",
                     b"Digest ",
                     b"k=",
+                    b"sip:",
+                    b"sips:a:b",
+                    b"@",
                 ];
                 message.extend_from_slice(pieces[(state >> 33) as usize % pieces.len()]);
             }
