@@ -48,13 +48,21 @@ pub struct Verifier {
     nonce_life: Duration,
     /// From when the times in nonces count: the first that it was asked anything.
     epoch: Option<Instant>,
-    /// Nonces that were answered, and the highest count seen with each.
-    counts: HashMap<String, u32>,
+    /// Nonces that were answered, by their random part, and the highest count seen with each. The
+    /// room for all of them is there from the start, so that nothing grows while they come.
+    counts: HashMap<u64, u32>,
     /// The same in the order of their first use, with when they were made.
-    order: VecDeque<(String, Duration)>,
+    order: VecDeque<Nonce>,
     /// A nonce made no later than this and not remembered may have been forgotten: it is stale.
     horizon: Option<Duration>,
     tokens: Tokens,
+}
+
+/// A nonce that was made here.
+#[derive(Clone, Copy, Debug)]
+struct Nonce {
+    made: Duration,
+    random: u64,
 }
 
 /// Answered nonces remembered; the oldest goes first, and its user is asked again with `stale`.
@@ -80,8 +88,8 @@ impl Verifier {
             proxy,
             nonce_life,
             epoch: None,
-            counts: HashMap::new(),
-            order: VecDeque::new(),
+            counts: HashMap::with_capacity(MOST_NONCES + 1),
+            order: VecDeque::with_capacity(MOST_NONCES + 1),
             horizon: None,
             tokens: Tokens::new(seed),
         }
@@ -150,12 +158,12 @@ impl Verifier {
             return Verdict::Wrong { username };
         }
         let now = self.since_epoch(now);
-        let Some(made) = self.made(answer.nonce) else {
+        let Some(nonce) = self.made(answer.nonce) else {
             return Verdict::Stale;
         };
-        let forgotten = self.horizon.is_some_and(|horizon| made <= horizon);
-        let seen = self.counts.get(answer.nonce).copied();
-        if now.saturating_sub(made) >= self.nonce_life || (seen.is_none() && forgotten) {
+        let forgotten = self.horizon.is_some_and(|horizon| nonce.made <= horizon);
+        let seen = self.counts.get(&nonce.random).copied();
+        if now.saturating_sub(nonce.made) >= self.nonce_life || (seen.is_none() && forgotten) {
             return Verdict::Stale;
         }
         // RFC 7616 §3.4: a count that does not go up is a replay. A client without qop cannot
@@ -165,9 +173,9 @@ impl Verifier {
             return Verdict::Stale;
         }
         if seen.is_none() {
-            self.order.push_back((answer.nonce.to_owned(), made));
+            self.order.push_back(nonce);
         }
-        self.counts.insert(answer.nonce.to_owned(), count);
+        self.counts.insert(nonce.random, count);
         self.forget_old(now);
         Verdict::Accepted { username }
     }
@@ -186,29 +194,32 @@ impl Verifier {
         self.tokens.tag_of(&["nonce", digits])
     }
 
-    /// When a nonce was made, if it was made here.
-    fn made(&self, nonce: &str) -> Option<Duration> {
+    /// What a nonce says, if it was made here.
+    fn made(&self, nonce: &str) -> Option<Nonce> {
         let [time, random, proof] = NONCE_PARTS;
         let (digits, theirs) = nonce.split_at_checked(time + random)?;
         let ours = self.proof_of(digits);
         if theirs.len() != proof || !equal_in_constant_time(ours.as_bytes(), theirs.as_bytes()) {
             return None;
         }
-        let millis = u64::from_str_radix(digits.get(..time)?, 16).ok()?;
-        Some(Duration::from_millis(millis))
+        let (millis, random) = digits.split_at_checked(time)?;
+        Some(Nonce {
+            made: Duration::from_millis(u64::from_str_radix(millis, 16).ok()?),
+            random: u64::from_str_radix(random, 16).ok()?,
+        })
     }
 
     fn forget_old(&mut self, now: Duration) {
-        while let Some((_, made)) = self.order.front() {
-            let over = now.saturating_sub(*made) >= self.nonce_life;
+        while let Some(first) = self.order.front() {
+            let over = now.saturating_sub(first.made) >= self.nonce_life;
             if !over && self.order.len() <= MOST_NONCES {
                 return;
             }
-            let Some((text, made)) = self.order.pop_front() else {
+            let Some(gone) = self.order.pop_front() else {
                 return;
             };
-            self.counts.remove(&text);
-            self.horizon = self.horizon.max(Some(made));
+            self.counts.remove(&gone.random);
+            self.horizon = self.horizon.max(Some(gone.made));
         }
     }
 }
