@@ -60,11 +60,22 @@ impl Side {
         (flow.expect("served"), addr)
     }
 
-    async fn event(&mut self) -> Event {
+    /// What happens next, whatever it is.
+    async fn any_event(&mut self) -> Event {
         tokio::time::timeout(SOON, self.events.recv())
             .await
             .expect("something happens")
             .expect("the wire lives")
+    }
+
+    /// What happens next; steps of a connection on its way up are no surprise.
+    async fn event(&mut self) -> Event {
+        loop {
+            match self.any_event().await {
+                Event::Begun { .. } => {}
+                event => return event,
+            }
+        }
     }
 
     /// The next message; connections that come up meanwhile are no surprise.

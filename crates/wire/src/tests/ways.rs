@@ -93,6 +93,30 @@ async fn ipv6_carries_messages() {
 }
 
 #[tokio::test]
+async fn what_a_connection_waits_for_on_its_way_up_is_told() {
+    // The kernel takes connections there, and nobody says anything.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = silent.local_addr().expect("it is bound");
+    let authority = Authority::new("Lab");
+    for (transport, expected) in [
+        (Transport::Tls, Step::Tls),
+        (Transport::Wss, Step::Tls),
+        (Transport::Ws, Step::WebSocket),
+    ] {
+        let mut client = Side::new(Limits::default());
+        let towards = towards("a.example", &authority.pem());
+        client
+            .wire
+            .send(&to(transport, addr), &towards, &request("lost", 0))
+            .expect("it is tried");
+        match client.any_event().await {
+            Event::Begun { step, .. } => assert_eq!(step, expected, "{transport}"),
+            other => panic!("{transport}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn connections_are_kept_apart_by_domain_and_settings() {
     let authority = Authority::new("Lab");
     let identity = authority
