@@ -1,0 +1,270 @@
+use super::*;
+use proptest::prelude::*;
+
+const TICKS: u32 = 160;
+
+/// All packets of what is queued, one step each 20 ms on an 8 kHz clock.
+fn steps(sender: &mut EventSender, mut timestamp: u32) -> Vec<EventStep> {
+    let mut all = Vec::new();
+    while sender.is_active() {
+        all.push(sender.step(timestamp, TICKS));
+        timestamp = timestamp.wrapping_add(TICKS);
+    }
+    all
+}
+
+fn packets(steps: &[EventStep]) -> Vec<(EventPacket, EventPayload)> {
+    let packets = steps.iter().filter_map(|step| match step {
+        EventStep::Send(packet) => Some((*packet, EventPayload::parse(&packet.payload)?)),
+        _ => None,
+    });
+    packets.collect()
+}
+
+fn header(packet: &EventPacket, sequence_number: u16) -> RtpHeader {
+    RtpHeader {
+        marker: packet.marker,
+        payload_type: 101,
+        sequence_number,
+        timestamp: packet.timestamp,
+        ssrc: 1,
+    }
+}
+
+/// What a receiver makes of the packets that `survives` lets through.
+fn received(
+    sent: &[(EventPacket, EventPayload)],
+    survives: impl Fn(usize) -> bool,
+) -> Vec<ReceivedDigit> {
+    let start = Instant::now();
+    let mut receiver = EventReceiver::new(8_000);
+    let mut digits = Vec::new();
+    for (index, (packet, _)) in sent.iter().enumerate() {
+        let now = start + Duration::from_millis(20) * u32::try_from(index).unwrap();
+        if survives(index) {
+            receiver.receive(now, &header(packet, index as u16), &packet.payload);
+        }
+        digits.extend(std::iter::from_fn(|| receiver.poll(now)));
+    }
+    let end = start + Duration::from_secs(3_600);
+    digits.extend(std::iter::from_fn(|| receiver.poll(end)));
+    digits
+}
+
+#[test]
+fn an_event_has_one_marker_one_timestamp_growing_durations_and_three_ends() {
+    let mut sender = EventSender::new(8_000);
+    sender.queue('5', Duration::from_millis(100)).unwrap();
+    let sent = packets(&steps(&mut sender, 4_000));
+    let durations: Vec<u16> = sent.iter().map(|(_, p)| p.duration).collect();
+    assert_eq!(durations, [160, 320, 480, 640, 800, 800, 800]);
+    let ends: Vec<bool> = sent.iter().map(|(_, p)| p.end).collect();
+    assert_eq!(ends, [false, false, false, false, true, true, true]);
+    assert!(
+        sent.iter()
+            .all(|(packet, p)| packet.timestamp == 4_000 && p.event == 5)
+    );
+    let markers = sent.iter().map(|(packet, _)| packet.marker);
+    assert!(markers.eq([true, false, false, false, false, false, false]));
+}
+
+#[test]
+fn digits_are_apart_by_a_pause_and_each_begins_at_its_own_time() {
+    let mut sender = EventSender::new(8_000);
+    sender.queue('1', Duration::from_millis(60)).unwrap();
+    sender.queue('1', Duration::from_millis(60)).unwrap();
+    let all = steps(&mut sender, 0);
+    let pauses = all.iter().filter(|step| **step == EventStep::Pause).count();
+    assert_eq!(pauses, 3);
+    let sent = packets(&all);
+    assert_eq!(sent.iter().filter(|(packet, _)| packet.marker).count(), 2);
+    assert!(sent[5].0.timestamp >= sent[0].0.timestamp + 480);
+    let digits: String = received(&sent, |_| true).iter().map(|d| d.digit).collect();
+    assert_eq!(digits, "11");
+    // The pause after the last digit, then audio again.
+    while sender.step(0, TICKS) == EventStep::Pause {}
+    assert_eq!(sender.step(0, TICKS), EventStep::Idle);
+}
+
+#[test]
+fn a_long_event_goes_on_in_segments_and_is_one_digit() {
+    let mut sender = EventSender::new(48_000);
+    sender.queue('9', Duration::from_secs(3)).unwrap();
+    let mut sent = Vec::new();
+    let mut timestamp = 0u32;
+    while sender.is_active() {
+        if let EventStep::Send(packet) = sender.step(timestamp, 960) {
+            sent.push((packet, EventPayload::parse(&packet.payload).unwrap()));
+        }
+        timestamp += 960;
+    }
+    let mut stamps: Vec<u32> = sent.iter().map(|(packet, _)| packet.timestamp).collect();
+    stamps.dedup();
+    assert_eq!(stamps, [0, 0xFFFF, 2 * 0xFFFF]);
+    assert_eq!(sent.iter().filter(|(packet, _)| packet.marker).count(), 1);
+    assert_eq!(sent.iter().filter(|(_, p)| p.end).count(), 3);
+    let start = Instant::now();
+    let mut receiver = EventReceiver::new(48_000);
+    let mut digits = Vec::new();
+    for (packet, _) in &sent {
+        receiver.receive(start, &header(packet, 0), &packet.payload);
+        digits.extend(receiver.poll(start));
+    }
+    assert_eq!(digits.len(), 1);
+    assert_eq!(digits[0].digit, '9');
+    assert!(digits[0].duration.abs_diff(Duration::from_secs(3)) < Duration::from_millis(1));
+}
+
+#[test]
+fn a_digit_is_reported_once_whatever_is_lost_of_it() {
+    let mut sender = EventSender::new(8_000);
+    sender.queue('#', Duration::from_millis(100)).unwrap();
+    let sent = packets(&steps(&mut sender, 77));
+    let whole = received(&sent, |_| true);
+    assert_eq!(
+        whole,
+        [ReceivedDigit {
+            digit: '#',
+            duration: Duration::from_millis(100)
+        }]
+    );
+    // The beginning, all ends, everything but one packet.
+    assert_eq!(received(&sent, |n| n >= 3), whole);
+    let cut = received(&sent, |n| n < 4);
+    assert_eq!(
+        cut,
+        [ReceivedDigit {
+            digit: '#',
+            duration: Duration::from_millis(80)
+        }]
+    );
+    for only in 0..sent.len() {
+        assert_eq!(received(&sent, |n| n == only).len(), 1, "{only}");
+    }
+}
+
+#[test]
+fn a_second_digit_ends_the_first_whose_end_was_lost() {
+    let mut sender = EventSender::new(8_000);
+    sender.queue('1', Duration::from_millis(60)).unwrap();
+    sender.queue('2', Duration::from_millis(60)).unwrap();
+    let sent = packets(&steps(&mut sender, 0));
+    let digits = received(&sent, |n| !(2..5).contains(&n));
+    assert_eq!(digits.iter().map(|d| d.digit).collect::<String>(), "12");
+}
+
+#[test]
+fn reordered_and_repeated_packets_change_nothing() {
+    let mut sender = EventSender::new(8_000);
+    sender.queue('7', Duration::from_millis(80)).unwrap();
+    let mut sent = packets(&steps(&mut sender, 900));
+    sent.swap(1, 2);
+    let last = sent.len() - 1;
+    sent.swap(0, last);
+    sent.extend(sent.clone());
+    let digits = received(&sent, |_| true);
+    assert_eq!(
+        digits,
+        [ReceivedDigit {
+            digit: '7',
+            duration: Duration::from_millis(80)
+        }]
+    );
+}
+
+#[test]
+fn a_late_packet_of_an_earlier_segment_is_not_another_digit() {
+    let start = Instant::now();
+    let mut receiver = EventReceiver::new(8_000);
+    let send = |receiver: &mut EventReceiver, timestamp, duration, end| {
+        let payload = EventPayload {
+            event: 6,
+            end,
+            volume: 10,
+            duration,
+        };
+        let packet = EventPacket {
+            marker: false,
+            timestamp,
+            payload: payload.to_bytes(),
+        };
+        receiver.receive(start, &header(&packet, 0), &packet.payload);
+    };
+    send(&mut receiver, 1_000, 0xFFF0, false);
+    send(&mut receiver, 1_000 + SEGMENT, 160, false);
+    send(&mut receiver, 1_000, 0xFFFF, false);
+    send(&mut receiver, 1_000 + SEGMENT, 320, true);
+    send(&mut receiver, 1_000 + SEGMENT, 320, true);
+    let digits: Vec<_> = std::iter::from_fn(|| receiver.poll(start)).collect();
+    assert_eq!(digits.len(), 1);
+    assert_eq!(digits[0].duration.as_millis(), (0xFFFF + 320) / 8);
+}
+
+#[test]
+fn a_sender_that_moves_the_timestamp_is_understood() {
+    let start = Instant::now();
+    let mut receiver = EventReceiver::new(8_000);
+    for n in 1..=5u16 {
+        let payload = EventPayload {
+            event: 3,
+            end: n == 5,
+            volume: 10,
+            duration: n * 160,
+        };
+        let packet = EventPacket {
+            marker: n == 1,
+            timestamp: u32::from(n) * 160,
+            payload: payload.to_bytes(),
+        };
+        receiver.receive(start, &header(&packet, n), &packet.payload);
+    }
+    let digits: Vec<_> = std::iter::from_fn(|| receiver.poll(start)).collect();
+    assert_eq!(
+        digits,
+        [ReceivedDigit {
+            digit: '3',
+            duration: Duration::from_millis(100)
+        }]
+    );
+}
+
+#[test]
+fn only_keys_are_queued_and_the_queue_has_an_end() {
+    let mut sender = EventSender::new(8_000);
+    assert_eq!(sender.queue('x', PAUSE), Err(EventError::NotADigit('x')));
+    for _ in 0..MAX_QUEUED {
+        sender.queue('d', PAUSE).unwrap();
+    }
+    assert_eq!(sender.queue('1', PAUSE), Err(EventError::QueueFull));
+    for (event, digit) in (0u8..).zip("0123456789*#ABCD".chars()) {
+        assert_eq!(event_of(digit), Some(event));
+        assert_eq!(digit_of(event), Some(digit));
+    }
+    assert_eq!(digit_of(16), None);
+}
+
+proptest! {
+    #[test]
+    fn any_packets_are_survived_and_bounded(packets in proptest::collection::vec((any::<u32>(), proptest::collection::vec(any::<u8>(), 0..8), 0u64..500), 0..300)) {
+        let mut now = Instant::now();
+        let mut receiver = EventReceiver::new(48_000);
+        for (timestamp, payload, wait) in packets {
+            now += Duration::from_millis(wait);
+            let packet = EventPacket { marker: false, timestamp, payload: [0; 4] };
+            receiver.receive(now, &header(&packet, 0), &payload);
+            prop_assert!(receiver.done.len() <= MAX_RECEIVED);
+        }
+    }
+
+    #[test]
+    fn every_number_arrives_over_a_lossy_line(digits in "[0-9*#A-D]{1,12}", first in 0usize..3) {
+        let mut sender = EventSender::new(8_000);
+        for digit in digits.chars() {
+            sender.queue(digit, Duration::from_millis(100)).unwrap();
+        }
+        let sent = packets(&steps(&mut sender, u32::MAX - 500));
+        // Two of every three packets are lost, never all of an event.
+        let heard = received(&sent, |n| n % 3 == first);
+        prop_assert_eq!(heard.iter().map(|d| d.digit).collect::<String>(), digits);
+    }
+}
