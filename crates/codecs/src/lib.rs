@@ -15,11 +15,13 @@
 use std::fmt;
 
 mod concealment;
+mod dtmf;
 pub mod g711;
 pub mod g722;
 mod opus;
 
 use concealment::Concealment;
+pub use dtmf::{DtmfDetector, HeardDigit};
 
 /// The longest frame a single payload may hold, in milliseconds (RFC 6716 §2.1.4).
 pub const LONGEST_FRAME_MS: usize = 120;

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use codecs::{CodecKind, Decoder, LONGEST_FRAME_SAMPLES};
+use codecs::{CodecKind, Decoder, DtmfDetector, LONGEST_FRAME_SAMPLES};
 use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Playout};
 use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpPacket};
@@ -41,6 +41,8 @@ pub(crate) struct ReceivePath {
     telephone_event: Option<u8>,
     digits: EventReceiver,
     digit_rate_hz: u32,
+    /// Listens for digits in the speech where none are agreed on as events.
+    tones: DtmfDetector,
     store: Box<[i16; STORE]>,
     start: usize,
     end: usize,
@@ -73,6 +75,7 @@ impl ReceivePath {
             telephone_event: None,
             digits: EventReceiver::new(8_000),
             digit_rate_hz: 8_000,
+            tones: DtmfDetector::new(kind.sample_rate_hz()),
             store: Box::new([0; STORE]),
             start: 0,
             end: 0,
@@ -98,6 +101,7 @@ impl ReceivePath {
             self.kind = self.decoder.kind();
             self.receiver.set_clock_rate(self.kind.rtp_clock_hz());
             self.jitter.set_clock_rate(self.kind.rtp_clock_hz());
+            self.tones = DtmfDetector::new(self.kind.sample_rate_hz());
             (self.start, self.end) = (0, 0);
         }
         self.payload_type = parameters.codec.receive_payload_type;
@@ -215,6 +219,14 @@ impl ReceivePath {
                 self.start += out.len();
             }
             _ => out.fill(0),
+        }
+        if self.telephone_event.is_none()
+            && let Some(heard) = self.tones.process(out)
+        {
+            let _ = self.events.push(StreamEvent::Dtmf {
+                digit: heard.digit,
+                duration: Duration::from_millis(u64::from(heard.duration_ms)),
+            });
         }
         while let Some(digit) = self.digits.poll(now) {
             let _ = self.events.push(StreamEvent::Dtmf {

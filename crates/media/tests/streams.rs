@@ -195,6 +195,45 @@ fn without_telephone_events_digits_are_heard_as_tones() {
 }
 
 #[test]
+fn digits_in_the_speech_are_told_by_every_codec_unless_events_are_agreed() {
+    for kind in [
+        CodecKind::Pcmu,
+        CodecKind::Pcma,
+        CodecKind::G722,
+        CodecKind::Opus,
+    ] {
+        let mut bench = Bench::new();
+        let plain = StreamParameters {
+            telephone_event: None,
+            ..parameters(kind)
+        };
+        let (left, right) = bench.pair(
+            &plain,
+            (Source::Silence, Sink::Discard),
+            (Source::Tone { hz: 697.0 }, Sink::Discard),
+        );
+        bench.run(SECOND);
+        for digit in "159D*0#".chars() {
+            left.send_dtmf(digit, Duration::from_millis(120)).unwrap();
+        }
+        bench.run(3 * SECOND);
+        let digits: String = events(&right)
+            .into_iter()
+            .filter_map(|event| match event {
+                StreamEvent::Dtmf { digit, .. } => Some(digit),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(digits, "159D*0#", "{kind}");
+        // A tone alone is no digit.
+        let told = events(&left)
+            .iter()
+            .any(|e| matches!(e, StreamEvent::Dtmf { .. }));
+        assert!(!told, "{kind}");
+    }
+}
+
+#[test]
 fn an_echo_brings_back_what_was_said() {
     // Opus turns the phase of low frequencies, here twice.
     for (kind, least) in [(CodecKind::Pcmu, 0.98), (CodecKind::Opus, 0.75)] {
