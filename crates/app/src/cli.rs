@@ -96,13 +96,13 @@ pub(crate) struct AccountArgs {
     /// Media encryption
     #[arg(long, value_name = "POLICY")]
     pub(crate) srtp: Option<SrtpWord>,
-    /// Call without telling who it is
-    #[arg(long)]
-    pub(crate) anonymous: bool,
     /// Where the keys for it come from
     #[arg(long, value_name = "KIND", requires = "srtp")]
     pub(crate) srtp_keys: Option<SrtpKeysWord>,
-    /// Codecs in order, e.g. opus,pcmu,pcma
+    /// Call without telling who it is
+    #[arg(long)]
+    pub(crate) anonymous: bool,
+    /// Codecs in order, e.g. opus,g722,pcmu,pcma
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) codecs: Vec<String>,
     /// How digits are sent

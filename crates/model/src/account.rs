@@ -195,7 +195,7 @@ impl AccountSettings {
             aor: aor.into(),
             register: true,
             expires_s: 600,
-            codecs: ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec(),
+            codecs: ["opus", "g722", "pcmu", "pcma"].map(str::to_owned).to_vec(),
             flows: 1,
             mwi: true,
             ..Self::default()

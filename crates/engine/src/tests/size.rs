@@ -40,6 +40,7 @@ async fn a_call_with_a_login_and_all_codecs_is_small_enough_for_a_datagram() {
     let bytes = with_login.to_bytes();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     assert!(text.contains("algorithm=SHA-256"), "{text}");
+    println!("{} bytes with a login", bytes.len());
     assert!(bytes.len() < LARGEST, "{} bytes:\n{text}", bytes.len());
     house.close().await;
 }

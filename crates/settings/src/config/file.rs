@@ -624,7 +624,7 @@ fn ten_minutes() -> u32 {
 }
 
 fn all_codecs() -> Vec<String> {
-    ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec()
+    ["opus", "g722", "pcmu", "pcma"].map(str::to_owned).to_vec()
 }
 
 /// The key whose value stands at this place, with the tables it is in: `tenants.accounts.expires_s`.
