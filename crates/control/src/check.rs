@@ -87,6 +87,15 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
                 _ => Ok(()),
             }
         }
+        Command::RenewKeys { call } => {
+            up(view(call))?;
+            match view(call) {
+                Some(c) if c.security.sent.is_none() => Err(not_now(format!(
+                    "call {call} is not encrypted and has no keys to renew"
+                ))),
+                _ => Ok(()),
+            }
+        }
         Command::LeaveConference { call } => match view(call) {
             Some(c) if c.conference.is_none() => {
                 Err(not_now(format!("call {call} is in no conference")))
@@ -328,6 +337,10 @@ mod tests {
             (
                 join(&[1, 3]),
                 "calls of two organisations cannot be brought together",
+            ),
+            (
+                Command::RenewKeys { call: CallId(1) },
+                "call 1 is not encrypted and has no keys to renew",
             ),
             (
                 Command::LeaveConference { call: CallId(1) },

@@ -70,6 +70,8 @@ pub(crate) enum DialogMsg {
     End,
     /// Hold, or take off hold.
     Hold(bool),
+    /// Agree on other keys for the media.
+    RenewKeys,
     /// Cut the microphone off, or connect it.
     Mute(bool),
     /// Send digits.
@@ -227,6 +229,8 @@ pub(crate) struct DialogState {
     card: CardStamp,
     /// Whether the user wants the call held; carried out as soon as the call can.
     hold_wanted: bool,
+    /// Whether other keys are wanted; offered as soon as the call can.
+    keys_wanted: bool,
     stream_budget: Budget,
     /// Set when the user has put the call away, which may be before it is drained.
     dismissed: bool,
@@ -290,6 +294,7 @@ impl Actor for DialogActor {
             DialogMsg::Reject(code) => state.on_reject(code),
             DialogMsg::End => state.on_end(),
             DialogMsg::Hold(hold) => state.on_hold(hold),
+            DialogMsg::RenewKeys => state.on_renew_keys(),
             DialogMsg::Mute(muted) => state.on_mute(muted),
             DialogMsg::Digits(digits) => state.on_digits(digits.reveal()),
             DialogMsg::Transfer { target, replaces } => {

@@ -265,6 +265,7 @@ impl PhoneState {
             | Command::TransferCall { call, .. }
             | Command::ConnectCalls { call, .. }
             | Command::LeaveConference { call }
+            | Command::RenewKeys { call }
             | Command::AnswerTransfer { call, .. }
             | Command::FollowRedirect { call, .. }
             | Command::DeclineRedirect { call }

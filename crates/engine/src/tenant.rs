@@ -444,6 +444,7 @@ impl TenantState {
             Command::TransferCall { call, target } => self.transfer(call, target.reveal()),
             Command::ConnectCalls { call, other } => self.connect(call, other),
             Command::JoinCalls { calls } => self.join(&calls),
+            Command::RenewKeys { call } => self.tell(call, DialogMsg::RenewKeys),
             Command::LeaveConference { call } => self.part(call),
             Command::AnswerTransfer { call, accept } => {
                 self.tell(call, DialogMsg::AnswerTransfer(accept));

@@ -281,6 +281,11 @@ pub enum Command {
         /// Which calls, two or more.
         calls: Vec<CallId>,
     },
+    /// Encrypt what we send in a call with another key from now on; the peer is told it by a new offer.
+    RenewKeys {
+        /// Which call; its media is encrypted.
+        call: CallId,
+    },
     /// Take a call out of its conference. It is held then, for the person goes on talking to the others.
     LeaveConference {
         /// Which call.

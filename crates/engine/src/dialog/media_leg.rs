@@ -166,6 +166,18 @@ impl MediaLeg {
         self.negotiator.offer()
     }
 
+    /// Our next description has another key.
+    pub(super) fn renew_keys(&mut self) {
+        self.negotiator.renew_keys();
+    }
+
+    /// Whether the media is encrypted with keys that descriptions carry.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.agreed
+            .as_ref()
+            .is_some_and(|agreed| agreed.crypto.is_some())
+    }
+
     /// Our open offer came to nothing.
     pub(super) fn rollback(&mut self) {
         self.held = self.held_before;

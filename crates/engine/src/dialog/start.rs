@@ -109,6 +109,7 @@ impl DialogState {
             cards: args.cards,
             card: CardStamp::None,
             hold_wanted: false,
+            keys_wanted: false,
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,

@@ -94,11 +94,15 @@ impl DialogState {
     pub(super) fn settle_hold(&mut self) {
         let hold = self.hold_wanted;
         let Some(media) = &mut self.media else { return };
-        let due = media.held() != hold || self.moving.is_some_and(super::moved::Moving::is_due);
+        let moves = self.moving.is_some_and(super::moved::Moving::is_due);
+        let due = media.held() != hold || moves || self.keys_wanted;
         if !self.view.state.is_up() || !due || media.awaits_answer() {
             return;
         }
         let offer = media.offer_hold(hold);
+        if std::mem::take(&mut self.keys_wanted) {
+            media.renew_keys();
+        }
         if let Some(moving) = &mut self.moving {
             moving.goes_out();
         }
@@ -112,6 +116,17 @@ impl DialogState {
     }
 
     pub(super) fn on_mute(&mut self, muted: bool) {
+    /// Other keys are a new offer; who has none needs none.
+    pub(super) fn on_renew_keys(&mut self) {
+        let keyed = self.media.as_ref().is_some_and(MediaLeg::is_keyed);
+        if self.view.state.is_up() && keyed {
+            self.keys_wanted = true;
+            self.settle_hold();
+        } else {
+            self.note("media", "there are no keys to renew".to_owned());
+        }
+    }
+
         self.view.muted = muted;
         if let Some(media) = &self.media {
             media.set_muted(muted);

@@ -245,3 +245,38 @@ async fn an_offer_that_the_peer_leaves_open_breaks_neither_its_changes_nor_hold(
     assert!(house.until_state(call, CallState::Held).await.held_by_us);
     house.close().await;
 }
+
+#[tokio::test]
+async fn keys_are_renewed_in_a_call_that_goes_on() {
+    let mut house = House::open_with(|s| s.srtp = model::SrtpPolicy::Required, tone()).await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    house.until_heard(out, 20).await;
+    let keys = |s: &model::Snapshot| {
+        let mut keys = std::collections::HashSet::new();
+        for record in &s.trace {
+            if let model::TraceBody::Sip { bytes, .. } = &record.body {
+                let text = String::from_utf8_lossy(bytes).into_owned();
+                let lines = text.lines().filter(|line| line.starts_with("a=crypto:"));
+                keys.extend(
+                    lines.filter_map(|line| Some(line.split_once("inline:")?.1.to_owned())),
+                );
+            }
+        }
+        keys
+    };
+    let before = keys(&house.engine.snapshot());
+    assert!(before.len() >= 2, "{before:?}");
+    house.engine.send(Command::RenewKeys { call: out });
+    house
+        .until("another key is agreed on", |s| {
+            let new = keys(s).difference(&before).count();
+            (new >= 1).then_some(())
+        })
+        .await;
+    for call in [out, into] {
+        let received = house.call(call).stats.map_or(0, |stats| stats.received);
+        house.until_heard(call, received + 60).await;
+        assert!(house.call(call).security.sent.is_some());
+    }
+    house.close().await;
+}
