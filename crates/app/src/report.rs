@@ -397,6 +397,8 @@ impl Report {
 
     fn media(&self, call: &CallView) {
         let stats = call.stats.unwrap_or_default();
+        let sound = &call.sound;
+        let silences: Vec<String> = sound.silences.iter().map(ToString::to_string).collect();
         let object = json!({
             "event": "media",
             "call": call.id,
@@ -413,6 +415,15 @@ impl Report {
             "buffer_ms": stats.buffer_ms,
             "concealed": stats.concealed,
             "mos": stats.mos,
+            "lights": {
+                "captured": sound.captured,
+                "sent": sound.sent,
+                "received": sound.received,
+                "played": sound.played,
+            },
+            "expected_peer": sound.expected_peer,
+            "actual_peer": sound.actual_peer,
+            "silences": silences,
         });
         // A line a second would bury the rest for a person.
         if self.json {

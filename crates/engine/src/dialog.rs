@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event, MediaStats,
-    Private, TenantId, WayStep,
+    Private, SoundView, TenantId, WayStep,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
@@ -137,8 +137,8 @@ pub(crate) enum DialogMsg {
     MediaSecured(Result<dtls::Profile, dtls::Failure>),
     /// Something else that the pump noticed.
     MediaNews(String),
-    /// The last second's figures.
-    Stats(MediaStats),
+    /// The last second's figures, and what is true about the sound.
+    Stats(MediaStats, Box<SoundView>),
     /// The machine came to another network, or slept.
     Moved(Arc<NetworkMoved>),
     /// Try once more to tell the peer of that change of address.
@@ -341,8 +341,9 @@ impl Actor for DialogActor {
             DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
             DialogMsg::MediaNews(news) => state.note("media", news),
             // A report that was under way when the stream was closed is older than the last figures.
-            DialogMsg::Stats(stats) => {
+            DialogMsg::Stats(stats, sound) => {
                 if state.media.is_some() {
+                    state.on_sound(*sound);
                     state.view.stats = Some(stats);
                     state.publish();
                 }

@@ -39,6 +39,7 @@ mod drive;
 mod failures;
 mod hub;
 mod identity;
+mod lights;
 mod names;
 mod network;
 mod oneshot;

@@ -271,6 +271,7 @@ impl Shared {
             redirect: None,
             details: model::CallDetails::default(),
             conference: None,
+            sound: model::SoundView::default(),
         };
         self.file(&view, Outcome::Failed);
         self.hub.publish(Event::Call {

@@ -14,7 +14,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rtp::quality::{CodecProfile, Conditions};
 
 use crate::dialog::DialogMsg;
+use crate::lights::Lights;
 use crate::wake::now;
+use crate::wall;
 
 /// How often the pump is asked for digits and faults.
 const LOOK: Duration = Duration::from_millis(50);
@@ -59,6 +61,7 @@ pub(crate) struct StreamState {
     heard_at: Instant,
     expecting: bool,
     silent: bool,
+    lights: Lights,
 }
 
 impl Actor for StreamActor {
@@ -82,6 +85,7 @@ impl Actor for StreamActor {
             heard_at: at,
             expecting,
             silent: false,
+            lights: Lights::default(),
         })
     }
 
@@ -116,7 +120,9 @@ impl StreamState {
             };
             let _ = self.args.dialog.cast(message);
         }
-        let received = self.args.handle.counters().received();
+        let counters = self.args.handle.counters();
+        self.lights.look(wall(), &counters);
+        let received = counters.received();
         if received != self.received {
             self.received = received;
             self.heard_at = at;
@@ -132,12 +138,10 @@ impl StreamState {
         }
         if at.saturating_duration_since(self.reported_at) >= REPORT {
             self.reported_at = at;
-            let _ = self.args.dialog.cast(DialogMsg::Stats(self.stats()));
+            let stats = stats(&counters, self.args.codec);
+            let sound = Box::new(self.lights.report(wall(), &counters, &stats));
+            let _ = self.args.dialog.cast(DialogMsg::Stats(stats, sound));
         }
-    }
-
-    fn stats(&self) -> MediaStats {
-        stats(&self.args.handle.counters(), self.args.codec)
     }
 }
 

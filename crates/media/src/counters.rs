@@ -85,6 +85,7 @@ macro_rules! counts {
         #[derive(Debug, Default)]
         pub struct StreamCounters {
             $(pub(crate) $name: Count,)*
+            pub(crate) source_level: Fraction,
             pub(crate) send_level: Fraction,
             pub(crate) receive_level: Fraction,
             pub(crate) peer_loss: Fraction,
@@ -152,6 +153,12 @@ counts! {
 }
 
 impl StreamCounters {
+    /// Level of what the source gave, before it is muted: root mean square of the last 10 ms, 0.0 to 1.0.
+    #[must_use]
+    pub fn source_level(&self) -> f32 {
+        self.source_level.get()
+    }
+
     /// Level of what is sent: root mean square of the last packet, 0.0 to 1.0.
     #[must_use]
     pub fn send_level(&self) -> f32 {

@@ -325,6 +325,7 @@ impl SendPath {
         };
         self.source
             .fill(self.kind, around.microphone, around.heard, room);
+        counters.source_level.set(level(room));
         mute(room, &mut self.muted, wishes.muted.load(Relaxed));
         self.filled += count;
         if let Some(others) = around.others {

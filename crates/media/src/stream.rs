@@ -268,6 +268,7 @@ impl Stream {
         let Some(target) = target.filter(|to| sends && is_reachable(*to)) else {
             self.send.rest();
             self.counters.send_level.set(0.0);
+            self.counters.source_level.set(0.0);
             return;
         };
         let others = self.room().and_then(|room| {

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, CallDetails, CallId, Failure, Identity, MediaStats, Private, Redirect, TenantId,
-    Timestamp, Transfer,
+    AccountId, CallDetails, CallId, Failure, Identity, MediaStats, Private, Redirect, SoundView,
+    TenantId, Timestamp, Transfer,
 };
 
 /// Who started the call.
@@ -173,6 +173,9 @@ pub struct CallView {
     /// The conference that it takes part in: calls with the same number hear each other.
     #[serde(default)]
     pub conference: Option<u64>,
+    /// What is true about its sound.
+    #[serde(default)]
+    pub sound: SoundView,
 }
 
 /// How a finished call is filed.

@@ -22,6 +22,7 @@ mod message;
 mod policy;
 mod privacy;
 mod quality;
+mod sound;
 mod time;
 mod trace;
 mod traffic;
@@ -50,6 +51,7 @@ pub use privacy::{
     Identity, Private, for_log, identities_are_shown, mask_identity, mask_sentence, show_identities,
 };
 pub use quality::{Levels, MediaStats};
+pub use sound::{Light, Silence, SoundMark, SoundView};
 pub use time::Timestamp;
 pub use trace::{TraceBody, TraceRecord};
 pub use traffic::{LimitedSource, Traffic};

@@ -380,6 +380,7 @@ mod tests {
                 redirect: None,
                 details: model::CallDetails::default(),
                 conference: None,
+                sound: model::SoundView::default(),
             }),
         }
     }

@@ -75,6 +75,7 @@ impl DialogState {
             redirect: None,
             details: model::CallDetails::default(),
             conference: None,
+            sound: model::SoundView::default(),
         };
         let mut config = call_config(
             &args.shared,

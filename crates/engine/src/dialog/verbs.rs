@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use model::{CallState, Direction, DtmfMode, Event, Outcome};
+use model::{CallState, Direction, DtmfMode, Event, Outcome, SoundView};
 use ractor::ActorRef;
 use sip_core::call::{InfoDigit, WrongState};
 use sip_message::{Method, StatusCode};
@@ -11,6 +11,7 @@ use sip_message::{Method, StatusCode};
 use super::media_leg::MediaLeg;
 use super::{DialogMsg, DialogState, Phase};
 use crate::devices::DevicesMsg;
+use crate::lights;
 use crate::shared::Ringing;
 use crate::wake::now;
 
@@ -99,10 +100,10 @@ impl DialogState {
         if !self.view.state.is_up() || !due || media.awaits_answer() {
             return;
         }
-        let offer = media.offer_hold(hold);
         if std::mem::take(&mut self.keys_wanted) {
             media.renew_keys();
         }
+        let offer = media.offer_hold(hold);
         if let Some(moving) = &mut self.moving {
             moving.goes_out();
         }
@@ -115,7 +116,6 @@ impl DialogState {
         }
     }
 
-    pub(super) fn on_mute(&mut self, muted: bool) {
     /// Other keys are a new offer; who has none needs none.
     pub(super) fn on_renew_keys(&mut self) {
         let keyed = self.media.as_ref().is_some_and(MediaLeg::is_keyed);
@@ -127,6 +127,7 @@ impl DialogState {
         }
     }
 
+    pub(super) fn on_mute(&mut self, muted: bool) {
         self.view.muted = muted;
         if let Some(media) = &self.media {
             media.set_muted(muted);
@@ -220,6 +221,15 @@ impl DialogState {
                 .hub
                 .publish(Event::CallRemoved { call: self.view.id });
         }
+    }
+
+    /// Shows what is true about the sound; its course is told less often.
+    pub(super) fn on_sound(&mut self, mut sound: SoundView) {
+        lights::explain(&mut sound, &self.view);
+        if sound.course.is_empty() {
+            sound.course = std::mem::take(&mut self.view.sound.course);
+        }
+        self.view.sound = sound;
     }
 
     pub(super) fn on_media_silent(&mut self, silent: bool) {

@@ -396,6 +396,7 @@ pub(crate) fn call(
         redirect: None,
         details: model::CallDetails::default(),
         conference: None,
+        sound: model::SoundView::default(),
     }
 }
 

@@ -1,0 +1,329 @@
+//! The four lights of a call: what was captured, sent, received and played, and why something was not.
+//!
+//! The pump counts; here it is looked at several times a second, and once a second it is said what is true.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use media::StreamCounters;
+use model::{CallView, Light, MediaStats, Silence, SoundMark, SoundView, Timestamp};
+
+/// Louder than this is sound: -60 dB. Quieter is the noise of a good microphone.
+const SOUND: f32 = 0.001;
+
+/// Seconds that a direction is silent before it is said why: words have pauses.
+const PATIENCE: u32 = 3;
+
+/// Seconds of digital silence, or of nothing but noise, before a microphone is doubted: listeners say nothing for long.
+const MICROPHONE_PATIENCE: u32 = 10;
+
+/// A peer that reports this share of loss gets nothing.
+const ALL_LOST: f32 = 0.99;
+
+/// Seconds between two times that the course is shown.
+const COURSE_EVERY: u32 = 10;
+
+/// What is watched between two reports.
+#[derive(Debug, Default)]
+pub(crate) struct Lights {
+    captured: Watched,
+    sent: Watched,
+    received: Watched,
+    played: Watched,
+    course: Course,
+    seconds: u32,
+}
+
+/// One light while it is watched.
+#[derive(Debug, Default)]
+struct Watched {
+    /// The count or the loudness at the last look.
+    count: u64,
+    on: bool,
+    level: f32,
+    last: Option<Timestamp>,
+    /// Whole seconds without anything.
+    dark: u32,
+}
+
+impl Watched {
+    fn see(&mut self, at: Timestamp, is_on: bool, level: f32) {
+        self.level = self.level.max(level);
+        if is_on {
+            self.on = true;
+            self.last = Some(at);
+        }
+    }
+
+    fn see_count(&mut self, at: Timestamp, count: u64, level: f32) {
+        let is_on = count != std::mem::replace(&mut self.count, count);
+        self.see(at, is_on, level);
+    }
+
+    /// What the second brought; the next one begins.
+    fn take(&mut self) -> Light {
+        let light = Light {
+            on: self.on,
+            level: self.level,
+            last: self.last,
+        };
+        self.dark = if self.on {
+            0
+        } else {
+            self.dark.saturating_add(1)
+        };
+        (self.on, self.level) = (false, 0.0);
+        light
+    }
+}
+
+/// The course of the call in a bounded number of marks: when they are too many, two become one.
+#[derive(Debug, Default)]
+struct Course {
+    marks: VecDeque<SoundMark>,
+    /// Seconds that a new mark stands for.
+    step: u32,
+    /// The mark that is not whole yet.
+    open: Option<SoundMark>,
+}
+
+impl Course {
+    fn push(&mut self, mark: SoundMark) {
+        self.step = self.step.max(1);
+        let open = match self.open.take() {
+            Some(open) => together(open, mark),
+            None => mark,
+        };
+        if open.seconds < self.step {
+            self.open = Some(open);
+            return;
+        }
+        self.marks.push_back(open);
+        if self.marks.len() >= SoundView::MOST_MARKS {
+            let mut marks = std::mem::take(&mut self.marks).into_iter();
+            while let Some(first) = marks.next() {
+                let mark = match marks.next() {
+                    Some(second) => together(first, second),
+                    None => first,
+                };
+                self.marks.push_back(mark);
+            }
+            self.step *= 2;
+        }
+    }
+
+    fn shown(&self) -> Vec<SoundMark> {
+        self.marks.iter().chain(&self.open).cloned().collect()
+    }
+}
+
+fn together(first: SoundMark, second: SoundMark) -> SoundMark {
+    SoundMark {
+        seconds: first.seconds + second.seconds,
+        captured: first.captured.max(second.captured),
+        played: first.played.max(second.played),
+        ..second
+    }
+}
+
+impl Lights {
+    /// Looks at the counters; several times a second.
+    pub(crate) fn look(&mut self, at: Timestamp, counters: &StreamCounters) {
+        let (captured, played) = (counters.source_level(), counters.receive_level());
+        self.captured.see(at, captured > SOUND, captured);
+        self.sent
+            .see_count(at, counters.sent(), counters.send_level());
+        self.received.see_count(at, counters.received(), played);
+        self.played.see(at, played > SOUND, played);
+    }
+
+    /// What is true at the end of a second. The reasons are still to be joined with what the call knows of itself.
+    pub(crate) fn report(
+        &mut self,
+        at: Timestamp,
+        counters: &StreamCounters,
+        stats: &MediaStats,
+    ) -> SoundView {
+        self.seconds = self.seconds.saturating_add(1);
+        let [captured, sent, received, played] = [
+            self.captured.take(),
+            self.sent.take(),
+            self.received.take(),
+            self.played.take(),
+        ];
+        self.course.push(SoundMark {
+            at,
+            seconds: 1,
+            stats: *stats,
+            captured: captured.level,
+            played: played.level,
+        });
+        let name = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        let shown = self.seconds.is_multiple_of(COURSE_EVERY);
+        SoundView {
+            captured,
+            sent,
+            received,
+            played,
+            expected_peer: name(counters.announced_peer()),
+            actual_peer: name(counters.actual_peer()),
+            target: name(counters.target()),
+            silences: self.silences(counters),
+            course: if shown {
+                self.course.shown()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    /// Why something is missing, as far as the stream can tell.
+    fn silences(&self, counters: &StreamCounters) -> Vec<Silence> {
+        let mut silences = Vec::new();
+        if self.sent.dark >= PATIENCE {
+            match counters.send_errors() {
+                0 if counters.target().is_none() => silences.push(Silence::NoAddress),
+                0 => {}
+                packets => silences.push(Silence::NotSent { packets }),
+            }
+        } else if self.captured.dark >= MICROPHONE_PATIENCE {
+            silences.push(Silence::NothingCaptured);
+        }
+        if counters.reports_received() > 0 && counters.peer_loss() > ALL_LOST {
+            silences.push(Silence::NotArriving);
+        }
+        if self.received.dark >= PATIENCE {
+            silences.push(match (counters.not_genuine(), counters.dropped()) {
+                (1.., _) => Silence::WrongKey {
+                    packets: counters.not_genuine(),
+                },
+                (0, 1..) => Silence::Dropped {
+                    packets: counters.dropped(),
+                },
+                (0, 0) if counters.received() == 0 => Silence::NeverReceived {
+                    expected: counters.announced_peer().map(|a| a.to_string()),
+                    private: counters
+                        .announced_peer()
+                        .is_some_and(|a| is_private(a.ip())),
+                },
+                (0, 0) => Silence::StoppedReceiving {
+                    seconds: u64::from(self.received.dark),
+                },
+            });
+        } else if self.played.dark >= MICROPHONE_PATIENCE && counters.received() > 0 {
+            silences.push(Silence::SilenceReceived);
+        }
+        silences
+    }
+}
+
+/// Joins what the stream found with what the call knows: what a person did explains more than what packets do.
+pub(crate) fn explain(sound: &mut SoundView, call: &CallView) {
+    let held = [
+        (call.held_by_us, Silence::HeldByUs),
+        (call.held_by_peer, Silence::HeldByPeer),
+    ];
+    let held: Vec<Silence> = held
+        .into_iter()
+        .filter_map(|(is, why)| is.then_some(why))
+        .collect();
+    if !held.is_empty() {
+        sound.silences = held;
+        return;
+    }
+    if call.muted {
+        sound
+            .silences
+            .retain(|why| *why != Silence::NothingCaptured);
+        sound.silences.insert(0, Silence::Muted);
+    }
+}
+
+/// An address that means nothing outside its own network (RFC 1918, RFC 6598, RFC 3927, RFC 4193).
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_private() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(second: i64) -> SoundMark {
+        SoundMark {
+            at: Timestamp(second * 1_000),
+            seconds: 1,
+            stats: MediaStats {
+                sent: second as u64,
+                ..MediaStats::default()
+            },
+            captured: if second == 5_000 { 0.9 } else { 0.1 },
+            played: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_course_of_a_day_is_bounded_whole_and_keeps_its_peaks() {
+        let mut course = Course::default();
+        for second in 1..=86_400 {
+            course.push(mark(second));
+            assert!(course.shown().len() <= SoundView::MOST_MARKS);
+        }
+        let shown = course.shown();
+        assert!(shown.len() > SoundView::MOST_MARKS / 4, "{}", shown.len());
+        assert_eq!(shown.iter().map(|m| m.seconds).sum::<u32>(), 86_400);
+        assert_eq!(shown.last().unwrap().stats.sent, 86_400);
+        assert!(shown.windows(2).all(|w| w[0].at.0 < w[1].at.0));
+        assert_eq!(shown.iter().filter(|m| m.captured > 0.5).count(), 1);
+    }
+
+    #[test]
+    fn a_short_call_has_each_of_its_seconds() {
+        let mut course = Course::default();
+        (1..=60).for_each(|second| course.push(mark(second)));
+        assert_eq!(course.shown().len(), 60);
+    }
+
+    #[test]
+    fn a_light_goes_out_a_second_after_the_last_packet_and_says_when_that_was() {
+        let mut light = Watched::default();
+        light.see_count(Timestamp(100), 5, 0.2);
+        light.see_count(Timestamp(150), 5, 0.1);
+        let lit = light.take();
+        assert!(lit.on && lit.level == 0.2 && lit.last == Some(Timestamp(100)));
+        light.see_count(Timestamp(1_100), 5, 0.0);
+        let out = light.take();
+        assert!(!out.on && out.level == 0.0 && out.last == Some(Timestamp(100)));
+        assert_eq!(light.dark, 1);
+    }
+
+    #[test]
+    fn a_silent_stream_says_what_is_missing_and_from_where() {
+        let counters = StreamCounters::default();
+        let mut lights = Lights::default();
+        let mut last = SoundView::default();
+        for second in 0..4 {
+            lights.look(Timestamp(second * 1_000), &counters);
+            last = lights.report(Timestamp(second * 1_000), &counters, &MediaStats::default());
+        }
+        assert_eq!(
+            last.silences,
+            [
+                Silence::NoAddress,
+                Silence::NeverReceived {
+                    expected: None,
+                    private: false
+                }
+            ]
+        );
+        for private in ["10.1.2.3", "192.168.0.1", "100.64.0.1", "fd00::1"] {
+            assert!(is_private(private.parse().unwrap()), "{private}");
+        }
+        assert!(!is_private("192.0.2.1".parse().unwrap()));
+    }
+}
