@@ -24,6 +24,7 @@ mod roster;
 mod secure;
 mod servers;
 mod size;
+mod sound;
 mod strangers;
 mod supervision;
 mod tapes;

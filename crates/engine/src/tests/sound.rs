@@ -1,0 +1,70 @@
+//! What is true about the sound of a call.
+
+use model::{CallId, CallState, Command, Silence, SoundView};
+
+use super::house::{House, tone};
+
+async fn until_sound(
+    house: &mut House,
+    call: CallId,
+    what: &str,
+    fits: impl Fn(&SoundView) -> bool,
+) -> SoundView {
+    house
+        .until(what, |s| {
+            let sound = &s.calls.iter().find(|c| c.id == call)?.sound;
+            fits(sound).then(|| sound.clone())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn four_lights_say_what_is_captured_sent_received_and_played_and_why_not() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for call in [out, into] {
+        let sound = until_sound(&mut house, call, "all four lights are on", |s| {
+            [s.captured, s.sent, s.received, s.played]
+                .iter()
+                .all(|light| light.on)
+        })
+        .await;
+        assert!(
+            sound.captured.level > 0.05 && sound.played.level > 0.05,
+            "{sound:?}"
+        );
+        assert_eq!(sound.silences, []);
+        assert!(sound.expected_peer.is_some());
+        assert_eq!(sound.actual_peer, sound.expected_peer);
+        assert_eq!(sound.target, sound.expected_peer);
+    }
+    house.engine.send(Command::MuteCall {
+        call: out,
+        muted: true,
+    });
+    // The microphone goes on, and the peer hears nothing of it.
+    let muted = until_sound(&mut house, out, "it is muted", |s| {
+        s.silences == [Silence::Muted]
+    })
+    .await;
+    assert!(muted.captured.on);
+    let deaf = until_sound(&mut house, into, "the peer's light is out", |s| {
+        s.received.on && !s.played.on
+    })
+    .await;
+    assert!(
+        deaf.played.last.is_some(),
+        "it says when there was something"
+    );
+    house.engine.send(Command::HoldCall { call: out });
+    house.until_state(into, CallState::Held).await;
+    until_sound(&mut house, out, "it is held", |s| {
+        s.silences == [Silence::HeldByUs]
+    })
+    .await;
+    until_sound(&mut house, into, "it is held by them", |s| {
+        s.silences == [Silence::HeldByPeer]
+    })
+    .await;
+    house.close().await;
+}
