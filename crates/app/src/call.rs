@@ -247,6 +247,7 @@ mod tests {
             codec: None,
             media_peer: None,
             conference: None,
+            sound: model::SoundView::default(),
             secured: false,
             security: MediaSecurity::default(),
             dtmf_sent: Private::default(),

@@ -2,7 +2,7 @@
 
 use model::{CallId, CallState, Command, Silence, SoundView};
 
-use super::house::{House, tone};
+use super::house::House;
 
 async fn until_sound(
     house: &mut House,
