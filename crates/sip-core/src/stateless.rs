@@ -131,7 +131,10 @@ pub fn response(request: &Request, status: StatusCode, to_tag: Option<&str>) -> 
         && to.tag().is_none()
         && status != StatusCode::TRYING
     {
-        response.headers.set(HeaderName::To, to.with_tag(tag));
+        // As the peer wrote it, with the tag behind: whoever compares octets finds theirs again.
+        let written = request.headers.get(HeaderName::To).unwrap_or_default();
+        let tagged = format!("{};tag={tag}", written.trim_end());
+        response.headers.set(HeaderName::To, tagged);
     }
     response
 }
