@@ -282,8 +282,9 @@ fn limits_hold_with_a_server_that_says_nothing() {
         let text = String::from_utf8_lossy(&out.stdout);
         assert_eq!(out.status.code(), Some(1), "{line}: {out:?}");
         assert!(text.contains(named), "{line}: {named} is missing in {text}");
-        // The limit, a start, and a farewell to a server that does not take leave.
-        assert!(took < seconds(8), "{line}: {took:?}");
+        // The limit, a start, and a farewell to a server that does not take leave; the protocol alone would
+        // have waited 32 s and longer.
+        assert!(took < seconds(20), "{line}: {took:?}");
     }
 }
 

@@ -19,6 +19,7 @@ mod kamailio;
 mod load;
 mod messages;
 mod moving;
+mod pbx;
 mod privacy;
 mod servers;
 mod sipp;

@@ -151,8 +151,9 @@ fn fail_over_and_back(name: &str, first: &First) -> Found {
     );
     let back = started.elapsed().saturating_sub(over);
     println!("{name}: back on the first server {back:.1?} later");
-    // The rest began with the failure, shortly before the registration elsewhere.
-    assert!(back >= REST - seconds(2), "{back:?}");
+    // The rest began with the failure, before the registration elsewhere was seen; on a busy machine some time
+    // before.
+    assert!(back >= REST - seconds(10), "{back:?}");
     let both = control.wait_for("the first server in use", SOON, |state| {
         let targets = &state["accounts"].as_array()?.first()?["targets"];
         (targets[0]["state"] == "in_use").then(|| targets.clone())

@@ -207,7 +207,8 @@ fn sound(setup: &Setup<'_>, _heard: &Path) -> (String, String, String) {
     }
 }
 
-fn modules() -> PathBuf {
+/// Where its modules are installed.
+pub(crate) fn modules() -> PathBuf {
     ["/usr/lib/baresip/modules", "/usr/lib64/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules", "/usr/lib/aarch64-linux-gnu/baresip/modules"]
         .iter()
         .map(PathBuf::from)
