@@ -19,6 +19,7 @@
 //! remove_binding      {"account":"alice","uri":"sip:alice@192.0.2.77"}     clear_bindings {"account":"alice"}
 //! set_presence        {"account":"alice","state":"away","note":"at lunch"}  without an account: all of them
 //! update_account      settings: "mwi", "watched":["bob"], "watch":"calls"|"presence"|"both", "publish_presence",
+//!                     "header_rules":["out INVITE add X-Room: 42"],
 //!                     "flows":2, "more_proxies":["sip:edge2.example.com;lr"], "gruu", "login":"token"
 //!                     → event "account": "waiting", "lamps", "presence", "flows", "public_gruu", "marks"
 //! set_tenant_bind     {"tenant":"acme","bind":"eth0"}
