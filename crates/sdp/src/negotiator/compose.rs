@@ -24,6 +24,14 @@ impl Format {
         }
     }
 
+    /// Whether everybody knows what this number means.
+    fn is_static(self, number: u8) -> bool {
+        match self {
+            Self::Codec(codec) => codec.static_payload_type() == Some(number),
+            Self::Events(_) => false,
+        }
+    }
+
     fn encoding(self) -> String {
         match self {
             Self::Codec(codec) => codec.encoding().to_owned(),
@@ -154,10 +162,13 @@ impl Negotiator {
         let mut audio = media("audio", self.local.port, protocol, &list.join(" "));
         for format in formats {
             let number = numbers.of(*format);
-            let encoding = format.encoding();
-            audio
-                .attributes
-                .push(with_value("rtpmap", format!("{number} {encoding}")));
+            // RFC 3551 §6 says what these mean, and an INVITE with a login has little room in a datagram.
+            if !format.is_static(number) {
+                let encoding = format.encoding();
+                audio
+                    .attributes
+                    .push(with_value("rtpmap", format!("{number} {encoding}")));
+            }
             if let Some(parameters) = format.parameters() {
                 audio
                     .attributes
