@@ -317,7 +317,7 @@ impl Location {
             .collect();
         for aor in ended {
             self.change(&aor, |binding| {
-                binding.alive &= binding.inbound.flow != flow
+                binding.alive &= binding.inbound.flow != flow;
             });
         }
         self.ways.retain(|_, ways| {
