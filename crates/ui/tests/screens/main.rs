@@ -9,4 +9,5 @@ mod calls;
 mod messages;
 mod pictures;
 mod scene;
+mod traffic;
 mod transfers;
