@@ -7,6 +7,7 @@ mod flows;
 mod forks;
 mod headers;
 mod info;
+mod invitations;
 mod modify;
 mod open_offers;
 mod peer;
