@@ -289,9 +289,10 @@ async fn a_registration_is_watched_over_time() {
         "{:?}",
         view.marks
     );
-    // New settings start the registration anew, and not what was seen of it.
+    // New settings that the registrar is to know of start the registration anew, and not what was seen of it.
     let mut settings = view.settings.clone();
     settings.label = "Carol".to_owned();
+    settings.expires_s = 900;
     house.engine.send(Command::UpdateAccount {
         account,
         settings: Box::new(settings),

@@ -14,6 +14,9 @@ use model::AccountSettings;
 pub(super) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
 
+/// How many times two seconds something may take that is certain to come.
+const PATIENCE: usize = 10;
+
 /// A socket that speaks SIP by hand.
 pub(super) struct Peer {
     socket: UdpSocket,
@@ -50,6 +53,16 @@ impl Peer {
         Some((Message::parse(&buffer[..length]).expect("it is SIP"), from))
     }
 
+    /// The next message, on a machine that has much else to do.
+    async fn awaited(&self) -> Option<(Message, SocketAddr)> {
+        for _ in 0..PATIENCE {
+            if let Some(message) = self.receive().await {
+                return Some(message);
+            }
+        }
+        None
+    }
+
     /// The octets of the next datagram within two seconds, whatever they are.
     pub(super) async fn octets(&self) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 65_535];
@@ -65,7 +78,7 @@ impl Peer {
     /// The next final response.
     pub(super) async fn final_response(&self) -> Response {
         loop {
-            match self.receive().await {
+            match self.awaited().await {
                 Some((Message::Response(response), _)) if response.status.is_final() => {
                     return response;
                 }
@@ -78,7 +91,7 @@ impl Peer {
     /// The next request of this method.
     pub(super) async fn request(&self, method: Method) -> (Request, SocketAddr) {
         loop {
-            match self.receive().await {
+            match self.awaited().await {
                 Some((Message::Request(request), from)) if request.method == method => {
                     return (request, from);
                 }
