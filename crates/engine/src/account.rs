@@ -321,12 +321,7 @@ impl AccountState {
     fn on_transport_replaced(&mut self) {
         self.join_transport();
         self.watch.on_transport_replaced(&self.args.transport);
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.args.transport,
-            bind: self.args.identity.bind,
-            tls: self.args.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.args.transport, &self.args.identity);
         self.questions.ask_again(&outlet);
         let wanted = matches!(
             self.view.state,
@@ -446,12 +441,7 @@ impl AccountState {
     /// Drains the registration, handling its events one by one, and re-arms the wake-up.
     fn drive(&mut self, myself: &ActorRef<AccountMsg>) {
         loop {
-            let outlet = Outlet {
-                owner: &self.owner,
-                transport: &self.args.transport,
-                bind: self.args.identity.bind,
-                tls: self.args.identity.tls.as_ref(),
-            };
+            let outlet = Outlet::of(&self.owner, &self.args.transport, &self.args.identity);
             let deadline = drive::drain(
                 || self.registration.poll_output(),
                 &outlet,

@@ -11,6 +11,7 @@ use sip_core::{Output, ResolveId, Transport};
 use sip_message::Uri;
 use wire::ClientTls;
 
+use crate::identity::Identity;
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::transport::{Owner, TransportMsg};
@@ -25,7 +26,21 @@ pub(crate) struct Outlet<'a> {
     pub(crate) tls: Option<&'a Arc<ClientTls>>,
 }
 
-impl Outlet<'_> {
+impl<'a> Outlet<'a> {
+    /// That of an actor that speaks for an account.
+    pub(crate) fn of(
+        owner: &'a Owner,
+        transport: &'a ActorRef<TransportMsg>,
+        identity: &'a Identity,
+    ) -> Self {
+        Self {
+            owner,
+            transport,
+            bind: identity.bind,
+            tls: identity.tls.as_ref(),
+        }
+    }
+
     /// Asks for the places behind a next hop.
     fn ask(&self, question: &Question) {
         let _ = self.transport.cast(TransportMsg::Resolve {

@@ -236,12 +236,7 @@ impl OneShotState {
     fn on_transport_replaced(&mut self, transport: ActorRef<TransportMsg>) {
         self.args.transport = transport;
         self.claim();
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.args.transport,
-            bind: self.args.identity.bind,
-            tls: self.args.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.args.transport, &self.args.identity);
         self.questions.ask_again(&outlet);
     }
 
@@ -297,12 +292,7 @@ impl OneShotState {
     }
 
     fn drive(&mut self, myself: &ActorRef<OneShotMsg>) {
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.args.transport,
-            bind: self.args.identity.bind,
-            tls: self.args.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.args.transport, &self.args.identity);
         let deadline = match &mut self.request {
             Running::Ask(options, events) => {
                 let deadline = drive::drain(

@@ -358,12 +358,11 @@ impl SubscriptionsState {
             .map(|item| item.key.clone())
             .collect();
         keys.into_iter().for_each(|key| self.claim(key));
-        self.questions.ask_again(&Outlet {
-            owner: &self.owner,
-            transport: &self.args.transport,
-            bind: self.args.identity.bind,
-            tls: self.args.identity.tls.as_ref(),
-        });
+        self.questions.ask_again(&Outlet::of(
+            &self.owner,
+            &self.args.transport,
+            &self.args.identity,
+        ));
     }
 
     fn on_delivery(&mut self, delivery: Delivery) {

@@ -19,12 +19,7 @@ impl DialogState {
     pub(super) fn on_transport_replaced(&mut self) {
         self.claim(None);
         self.claim_focus();
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         self.questions.ask_again(&outlet);
     }
 
@@ -115,12 +110,7 @@ impl DialogState {
         let Phase::Calling(call) = &mut self.phase else {
             return None;
         };
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         drive::drain(
             || call.poll_output(),
             &outlet,

@@ -214,12 +214,7 @@ impl DialogState {
         let Some(asks) = &mut self.focus.asks else {
             return (events, None);
         };
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         let mut queue = std::collections::VecDeque::new();
         let poll = || match asks.poll_output() {
             Output::Resolve { id, uri, transport } => {

@@ -133,12 +133,7 @@ impl DialogState {
         if let Some(moving) = &mut self.moving {
             moving.step = Step::Looking;
         }
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         self.questions
             .ask(&outlet, MOVED_LOOK_UP, hop, self.identity.transport);
     }

@@ -173,12 +173,7 @@ impl DialogState {
         config.extra_headers.extend(headers);
         let next_hop = config.route.first().unwrap_or(&target).clone();
         config.remote = Some(NameAddr::new(target));
-        let outlet = Outlet {
-            owner: &self.owner,
-            transport: &self.transport,
-            bind: self.identity.bind,
-            tls: self.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         self.questions
             .ask(&outlet, FIRST_LOOK_UP, next_hop, self.identity.transport);
         self.phase = Phase::Finding(Box::new(config));

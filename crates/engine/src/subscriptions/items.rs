@@ -303,12 +303,7 @@ impl SubscriptionsState {
             questions,
             ..
         } = self;
-        let outlet = Outlet {
-            owner,
-            transport: &args.transport,
-            bind: args.identity.bind,
-            tls: args.identity.tls.as_ref(),
-        };
+        let outlet = Outlet::of(owner, &args.transport, &args.identity);
         let mut earliest = None;
         for item in items.iter_mut().chain(left) {
             loop {
