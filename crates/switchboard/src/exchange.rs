@@ -9,16 +9,17 @@
 mod asks;
 mod calls;
 mod events;
+mod keep;
+mod login;
 mod route;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use event_bodies::dialog_info::DialogState;
 use event_bodies::message_summary;
 use sip_core::auth::Algorithm;
-use sip_core::auth::server::{Verdict, Verifier};
+use sip_core::auth::server::Verifier;
 use sip_core::dispatch;
 use sip_core::stateless::{self, Capabilities};
 use sip_core::transaction::ServerKey;
@@ -31,12 +32,11 @@ pub(crate) use self::calls::LineId;
 use self::calls::Lines;
 use self::events::Events;
 use crate::config::{Hosts, Users};
-use crate::location::{Aor, Location};
+use crate::location::Location;
 use crate::numbers::Number;
 use crate::proxy::{Context, Sending, Target};
-use crate::registrar;
 use crate::seal::Secret;
-use crate::sources::{Charge, Full, Loud, Source, Sources, Wanted};
+use crate::sources::{Loud, Source, Sources};
 
 /// Requests under way at most: each stays for 32 s after its end, and a call makes three.
 const CONTEXTS: usize = 32_768;
@@ -97,7 +97,9 @@ pub(crate) struct Exchange {
     www: Verifier,
     proxy: Verifier,
     location: Location,
-    contexts: HashMap<u64, Context>,
+    /// Each in a place of its own: a table whose entries come and go doubles now and then though they
+    /// are no more than before, and must be small for that.
+    contexts: HashMap<u64, Box<Context>>,
     /// Contexts by the request they were made for, and by the branches of its copies.
     by_request: HashMap<ServerKey, u64>,
     by_branch: HashMap<String, u64>,
@@ -396,62 +398,15 @@ impl Exchange {
         }
         context.charge = Some(charge);
         context.watched = watched;
-        self.contexts.insert(id, context);
+        self.contexts.insert(id, Box::new(context));
         self.touched.push(id);
-    }
-
-    /// Room for a request. Where strangers have had theirs, what is only there in case it is repeated
-    /// makes way, the oldest first.
-    fn charge(
-        &mut self,
-        now: Instant,
-        answer_to: &Inbound,
-        octets: usize,
-        is_invite: bool,
-    ) -> Option<Charge> {
-        loop {
-            let wanted = Wanted {
-                octets,
-                is_invite,
-                requests: (self.contexts.len(), CONTEXTS),
-                all_octets: (self.held, CONTEXT_BYTES),
-            };
-            match self.sources.charge(now, Source::of(answer_to), wanted) {
-                Ok(charge) => return Some(charge),
-                Err(Full::Strangers) => {
-                    let oldest = self.answered.pop_front()?;
-                    self.forget(oldest);
-                }
-                Err(Full::Source | Full::All) => return None,
-            }
-        }
-    }
-
-    fn remember_answered(&mut self, id: u64) {
-        while let Some(first) = self.answered.front()
-            && !self.contexts.contains_key(first)
-        {
-            self.answered.pop_front();
-        }
-        self.answered.push_back(id);
-    }
-
-    /// A refusal for want of room, which says when to come again (RFC 3261 §21.5.4).
-    fn no_room(&mut self, request: &Request) -> Response {
-        self.tally.refused_full += 1;
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let mut response =
-            stateless::respond_statelessly(request, status, &self.capabilities, &self.tokens);
-        let later = self.secret.retry_after(request);
-        response.headers.push(HeaderName::RetryAfter, later);
-        response
     }
 
     /// The context that a request belongs to; it will be asked what to send.
     fn context_of(&mut self, key: &ServerKey) -> Option<&mut Context> {
         let id = *self.by_request.get(key)?;
         self.touched.push(id);
-        self.contexts.get_mut(&id)
+        self.contexts.get_mut(&id).map(Box::as_mut)
     }
 
     /// §9.2 and §16.10. The answer has the same To tag for each repeat.
@@ -673,110 +628,6 @@ impl Exchange {
         Some(self.answer(request, status))
     }
 
-    /// §22.3: credentials for our realm are for us, and nobody behind us should see them.
-    fn take_own_credentials(&self, request: &mut Request) {
-        let headers = &mut request.headers;
-        if matches!(self.users, Users::Open) || !headers.has(HeaderName::ProxyAuthorization) {
-            return;
-        }
-        let realm = format!("realm=\"{}\"", self.realm);
-        let all = headers.get_all(HeaderName::ProxyAuthorization);
-        let others = all.filter(|value| !value.contains(&realm));
-        let others: Vec<String> = others.map(str::to_owned).collect();
-        headers.remove(HeaderName::ProxyAuthorization);
-        for value in others {
-            headers.push(HeaderName::ProxyAuthorization, value);
-        }
-    }
-
-    fn register(&mut self, now: Instant, request: &Request, answer_to: Inbound) -> Fate {
-        if !self.capabilities.unsupported(request).is_empty() {
-            return self.answer(request, StatusCode::BAD_EXTENSION);
-        }
-        let aor = request.headers.to().ok().and_then(|to| Aor::of(&to.uri));
-        let Some(aor) = aor else {
-            return self.answer(request, StatusCode::BAD_REQUEST);
-        };
-        if let Users::List(_) = &self.users {
-            let users = &self.users;
-            match self.www.check(now, request, |user| users.password(user)) {
-                Verdict::Accepted { username } if username == aor.user => {
-                    self.believe(now, &answer_to);
-                }
-                Verdict::Accepted { .. } => return self.answer(request, StatusCode::FORBIDDEN),
-                Verdict::Malformed => return self.answer(request, StatusCode::BAD_REQUEST),
-                verdict => {
-                    let stale = verdict == Verdict::Stale;
-                    return self.ask_for_login(now, request, StatusCode::UNAUTHORIZED, stale);
-                }
-            }
-        }
-        let tag = self.tokens.tag();
-        let secret = &self.secret;
-        let location = &mut self.location;
-        let proven = answer_to.path.transport.is_reliable()
-            || self.sources.is_proven(now, Source::of(&answer_to));
-        let sender = (answer_to, proven);
-        let done = registrar::register(now, request, sender, &aor, location, secret, &tag);
-        self.actions.extend(done.change.map(Action::Log));
-        match done.response.status {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                self.tally.refused_full += 1;
-                return Fate::Refuse(Box::new(done.response));
-            }
-            status if status.is_success() && proven => self.believe(now, &answer_to),
-            _ => {}
-        }
-        self.ask_who_is_there();
-        Fate::Answer(Box::new(done.response))
-    }
-
-    /// With a list of users, calls need a login too.
-    fn challenge(&mut self, now: Instant, request: &Request, answer_to: &Inbound) -> Option<Fate> {
-        if matches!(self.users, Users::Open) {
-            return None;
-        }
-        let users = &self.users;
-        match self.proxy.check(now, request, |user| users.password(user)) {
-            Verdict::Accepted { username } => {
-                self.believe(now, answer_to);
-                if !may_call_as(&username, request) {
-                    return Some(self.answer(request, StatusCode::FORBIDDEN));
-                }
-                self.login = Some(username);
-                None
-            }
-            Verdict::Malformed => Some(self.answer(request, StatusCode::BAD_REQUEST)),
-            verdict => {
-                let stale = verdict == Verdict::Stale;
-                let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-                Some(self.ask_for_login(now, request, status, stale))
-            }
-        }
-    }
-
-    /// A 401 or 407 with challenges, which leave nothing behind.
-    fn ask_for_login(
-        &mut self,
-        now: Instant,
-        request: &Request,
-        status: StatusCode,
-        stale: bool,
-    ) -> Fate {
-        let mut response =
-            stateless::respond_statelessly(request, status, &self.capabilities, &self.tokens);
-        let verifier = if status == StatusCode::UNAUTHORIZED {
-            &mut self.www
-        } else {
-            &mut self.proxy
-        };
-        let name = verifier.challenge_header();
-        for value in verifier.challenge(now, stale) {
-            response.headers.push(name.clone(), value);
-        }
-        Fate::Refuse(Box::new(response))
-    }
-
     /// Somebody wanted to be carried where nobody may be carried to.
     fn not_relayed(&mut self) {
         self.tally.not_relayed += 1;
@@ -789,56 +640,6 @@ impl Exchange {
         }
         self.drain_lines(now);
         self.drain_events(now);
-    }
-
-    fn drain_context(&mut self, now: Instant, id: u64) {
-        let Some(context) = self.contexts.get_mut(&id) else {
-            return;
-        };
-        self.actions
-            .extend(context.poll(now).into_iter().map(Action::Send));
-        // Another way may have been taken to a phone.
-        for branch in context.branches() {
-            if !self.by_branch.contains_key(branch) {
-                self.by_branch.insert(branch.to_owned(), id);
-            }
-        }
-        if let (Some(key), Some((status, tag))) = (&context.watched, context.progress.take()) {
-            let state = match status.code() {
-                100 => DialogState::Trying,
-                101..=199 => DialogState::Early,
-                200..=299 => DialogState::Confirmed,
-                _ => DialogState::Terminated,
-            };
-            self.events.call_becomes(key, state, tag);
-        }
-        if let Some(at) = context.filed.take() {
-            self.alarms.remove(&(at, id));
-        }
-        if context.is_over() {
-            self.forget(id);
-        } else if let Some(at) = context.deadline() {
-            context.filed = Some(at);
-            self.alarms.insert((at, id));
-        }
-    }
-
-    /// Gives back all that a context took.
-    fn forget(&mut self, id: u64) {
-        let Some(context) = self.contexts.remove(&id) else {
-            return;
-        };
-        if let Some(at) = context.filed {
-            self.alarms.remove(&(at, id));
-        }
-        self.by_request.remove(&context.key);
-        for branch in context.branches() {
-            self.by_branch.remove(branch);
-        }
-        if let Some(charge) = context.charge {
-            self.held = self.held.saturating_sub(charge.octets);
-            self.sources.release(charge);
-        }
     }
 
     fn answer(&mut self, request: &Request, status: StatusCode) -> Fate {
@@ -921,16 +722,4 @@ pub(crate) fn way_back(headers: &Headers, mut inbound: Inbound) -> Inbound {
         inbound.path.remote.set_port(port);
     }
     inbound
-}
-
-/// Whether the user who logged in is the one that the request is said to be from, or nobody is said (RFC 3323 §4.1).
-fn may_call_as(username: &str, request: &Request) -> bool {
-    let Ok(from) = request.headers.from() else {
-        return false;
-    };
-    let unnamed = from
-        .uri
-        .sip_host()
-        .is_some_and(|host| host.to_string().eq_ignore_ascii_case("anonymous.invalid"));
-    unnamed || Aor::of(&from.uri).is_some_and(|aor| aor.user == username)
 }

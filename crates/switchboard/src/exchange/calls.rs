@@ -41,7 +41,7 @@ pub(crate) struct LineId(pub(crate) u64);
 /// All calls to test numbers, and how they are found.
 #[derive(Default)]
 pub(super) struct Lines {
-    lines: HashMap<LineId, Line>,
+    lines: HashMap<LineId, Box<Line>>,
     by_request: HashMap<ServerKey, LineId>,
     by_owner: HashMap<OwnerKey, LineId>,
     /// Lines by their deadlines.
@@ -194,7 +194,7 @@ impl Lines {
             watched,
             filed: None,
         };
-        self.lines.insert(id, line);
+        self.lines.insert(id, Box::new(line));
         self.touched.push(id);
     }
 
