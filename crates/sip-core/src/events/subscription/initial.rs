@@ -115,7 +115,7 @@ impl Subscription {
 
     fn on_refused(&mut self, now: Instant, fault: Fault) {
         // Whoever notified although the SUBSCRIBE failed is not kept.
-        self.legs.clear();
+        self.forget_legs(|_| true);
         if !self.wanted {
             self.finish_if_over(now);
         } else if self.is_poll() || fault.is_for_good() {

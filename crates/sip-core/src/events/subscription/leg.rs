@@ -198,12 +198,22 @@ impl Subscription {
         }
     }
 
+    /// Forgets legs. A notifier that is heard of again has the same dialog, in which numbers only rise (RFC 3261
+    /// §12.2.1.1): what a leg has counted is kept.
+    pub(super) fn forget_legs(&mut self, gone: impl Fn(&Leg) -> bool) {
+        let counted = self.legs.iter().filter(|leg| gone(leg));
+        let highest = counted.map(|leg| leg.cseq).max().unwrap_or_default();
+        self.cseq = self.cseq.max(highest);
+        self.legs.retain(|leg| !gone(leg));
+    }
+
     /// One leg is over. With the last one the whole is, or begins anew.
     pub(super) fn leg_over(&mut self, now: Instant, id: LegId, what: Fault, again: Again) {
         let Some(index) = self.legs.iter().position(|leg| leg.id == id) else {
             return;
         };
         let leg = self.legs.remove(index);
+        self.cseq = self.cseq.max(leg.cseq);
         self.outbox.event(SubscriptionEvent::State {
             leg: id,
             state: LegState::Terminated,

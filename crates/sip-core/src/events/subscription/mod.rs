@@ -374,7 +374,7 @@ impl Subscription {
         self.wanted = false;
         self.initial = None;
         self.first_notify_until = None;
-        self.legs.clear();
+        self.forget_legs(|_| true);
         self.refresher.stop();
         if std::mem::take(&mut self.open) {
             self.outbox.event(SubscriptionEvent::Ended(end));

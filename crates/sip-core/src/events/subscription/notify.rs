@@ -280,7 +280,7 @@ impl Subscription {
 
     /// RFC 6665 §4.4.3: one NOTIFY is the whole of it.
     fn on_polled(&mut self, id: LegId) {
-        self.legs.retain(|leg| leg.id != id);
+        self.forget_legs(|leg| leg.id == id);
         if self.config.forks == Forks::First {
             let end = if self.wanted {
                 SubscriptionEnd::Polled

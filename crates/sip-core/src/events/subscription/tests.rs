@@ -794,3 +794,21 @@ fn a_poll_ends_with_its_one_notify() {
     broken.answer(500, &[]);
     assert!(matches!(broken.ended(), Some(SubscriptionEnd::Refused(_))));
 }
+
+/// RFC 3261 §12.2.1.1: in one dialog numbers only rise, also when its notifier was forgotten in between.
+#[test]
+fn a_notifier_that_is_heard_of_again_gets_higher_numbers() {
+    let mut bench = Bench::subscribed(SubscriptionConfig {
+        forks: Forks::All,
+        ..config()
+    });
+    bench.unsubscribe();
+    let late = bench.notification("n1", "active", 1);
+    bench.deliver(&late);
+    let first = bench.last().headers.cseq().unwrap().number;
+    bench.answer(423, &[(HeaderName::MinExpires, "0")]);
+    let again = bench.notification("n1", "active", 2);
+    bench.deliver(&again);
+    let second = bench.last().headers.cseq().unwrap().number;
+    assert!(first < second, "{first} and then {second}");
+}

@@ -1,5 +1,7 @@
 //! Any sequence of legal and illegal events keeps the rules after every step, and ends.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 use sip_message::validate_request;
 
@@ -78,8 +80,10 @@ struct Rules {
     /// How many messages and events were looked at.
     sent: usize,
     events: usize,
-    /// The branch and the number of the last new request, and the dialog that it is to make or belongs to.
-    last: Option<(String, u32, OwnerKey)>,
+    /// The number of each request, by its branch.
+    numbers: HashMap<String, u32>,
+    /// The highest number in each dialog, by the notifier's tag; before there is one, of those that are to make one.
+    highest: HashMap<(OwnerKey, Option<String>), u32>,
     /// Where the owner was told that messages would come.
     keys: Vec<OwnerKey>,
     subscribed: usize,
@@ -107,17 +111,17 @@ impl Rules {
             prop_assert!(headers.expires().is_ok());
             prop_assert!(headers.contact().is_ok());
             prop_assert_eq!(headers.get(HeaderName::Event), Some("dialog"));
-            // RFC 3261 §12.2.1.1: each new one has a higher number; a repeat is the same.
+            // RFC 3261 §12.2.1.1: in each dialog a new one has a higher number; a repeat is the same.
             let branch = headers.via_top().unwrap().branch().unwrap().to_owned();
             let number = headers.cseq().unwrap().number;
-            let before = self.last.as_ref().filter(|(_, _, last)| *last == key);
-            match before {
-                Some((last, before, _)) if *last == branch => prop_assert_eq!(number, *before),
-                before => {
-                    prop_assert!(before.is_none_or(|(_, before, _)| *before < number));
-                    self.last = Some((branch, number, key));
-                }
+            if let Some(first) = self.numbers.insert(branch, number) {
+                prop_assert_eq!(first, number);
+                continue;
             }
+            let to = headers.to().unwrap();
+            let dialog = (key, to.tag().map(str::to_owned));
+            let before = self.highest.insert(dialog, number);
+            prop_assert!(before.is_none_or(|before| before < number));
         }
         self.sent = bench.sent.len();
         // One end for each wish, and what has ended does not stand.
