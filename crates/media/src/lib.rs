@@ -29,6 +29,7 @@ mod control;
 mod receive;
 mod room;
 mod send;
+mod stretch;
 
 mod keeper;
 mod peer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codecs::{CodecKind, Decoder, DtmfDetector, LONGEST_FRAME_SAMPLES};
-use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Playout};
+use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Pace, Playout};
 use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpPacket};
 use rtrb::Producer;
@@ -15,6 +15,7 @@ use crate::counters::StreamCounters;
 use crate::peer::Peer;
 use crate::shield::Shield;
 use crate::stream::level;
+use crate::stretch::{lengthen, shorten};
 
 /// What is decoded and waits for its step.
 const STORE: usize = 2 * LONGEST_FRAME_SAMPLES;
@@ -27,6 +28,9 @@ const COMFORT_NOISE: [u8; 2] = [13, 19];
 
 /// An Opus packet this short says that silence goes on.
 const SILENCE_BYTES: usize = 3;
+
+/// Packets from one that was made shorter or longer to the next: about 7 ms in 60 ms, which is not heard as haste.
+const STRETCH_EVERY: u32 = 3;
 
 /// The receiving half of a stream.
 pub(crate) struct ReceivePath {
@@ -48,6 +52,8 @@ pub(crate) struct ReceivePath {
     end: usize,
     /// The last payload was one of silence, so the decoder makes comfort noise for what follows.
     comfort: bool,
+    /// Packets since one was made shorter or longer.
+    unstretched: u32,
     began: Instant,
     last_heard: Option<Instant>,
     enabled: bool,
@@ -80,6 +86,7 @@ impl ReceivePath {
             start: 0,
             end: 0,
             comfort: false,
+            unstretched: 0,
             began: now,
             last_heard: None,
             enabled: true,
@@ -251,7 +258,21 @@ impl ReceivePath {
                     self.decoder.conceal(&mut room[..2 * step]);
                     2 * step
                 });
-                (samples, level(&room[..samples]) < QUIET)
+                let quiet = level(&room[..samples]) < QUIET;
+                self.unstretched = self.unstretched.saturating_add(1);
+                let change = match payload.pace {
+                    Pace::Faster => Some(shorten as fn(&mut [i16], usize, u32) -> usize),
+                    Pace::Slower => Some(lengthen as fn(&mut [i16], usize, u32) -> usize),
+                    Pace::Steady => None,
+                };
+                let change = change.filter(|_| self.unstretched >= STRETCH_EVERY);
+                let count = change.map_or(samples, |change| {
+                    change(room, samples, self.kind.sample_rate_hz())
+                });
+                if count != samples {
+                    self.unstretched = 0;
+                }
+                (count, quiet)
             }
             Playout::Lost { samples, next } => {
                 let samples = lost_samples(self.kind, samples);

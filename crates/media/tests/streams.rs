@@ -84,6 +84,42 @@ fn jitter_is_taken_up_by_the_buffer() {
 }
 
 #[test]
+fn delay_that_is_no_longer_needed_is_given_back_without_a_click() {
+    let path = scratch_file("stretch");
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Tone { hz: 130.0 }, Sink::Discard),
+        (Source::Silence, Sink::Record(path.clone())),
+    );
+    bench.wires[0].jitter = Duration::from_millis(80);
+    bench.run(8 * SECOND);
+    let much = right.counters().buffer_ms();
+    bench.wires[0].jitter = Duration::ZERO;
+    // What is under way comes in order from here on.
+    bench.run(SECOND);
+    let before = right.counters().concealed_ms();
+    // Half of what it knows of the network is forgotten after 20 s.
+    bench.run(100 * SECOND);
+    let little = right.counters().buffer_ms();
+    assert_eq!(right.counters().concealed_ms(), before);
+    drop((left, right));
+    bench.run(SECOND);
+    let (rate, heard) = read_wav(&path);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(rate, 8_000);
+    let calm = &heard[9 * 8_000..108 * 8_000];
+    let steepest = calm
+        .windows(2)
+        .map(|w| (w[1] - w[0]).abs())
+        .fold(0.0, f32::max);
+    println!("{much} ms, then {little} ms, steepest {steepest:.3}");
+    assert!(much > 40 && little < 30, "{much} ms, then {little} ms");
+    // The tone itself rises by 0.026 a sample at most, and µ-law adds what it rounds.
+    assert!(steepest < 0.045, "{steepest}");
+}
+
+#[test]
 fn counters_tell_what_happened() {
     let mut bench = Bench::new();
     let (left, right) = bench.pair(
