@@ -285,10 +285,11 @@ impl Identity {
         let mut services = facts.service_route.iter().map(|route| route.uri.clone());
         let mut route: Vec<Uri> = Vec::new();
         if let Some(proxy) = self.proxy.clone() {
-            let first = services.next();
-            match first.map(|first| same_hop(&proxy, first)) {
-                Some(Ok(both)) => route.push(both),
-                Some(Err(first)) => route.extend([proxy, first]),
+            match services.next() {
+                Some(first) => match same_hop(&proxy, &first) {
+                    Some(both) => route.push(both),
+                    None => route.extend([proxy, first]),
+                },
                 None => route.push(proxy),
             }
         }
@@ -416,29 +417,28 @@ fn parse_host_uri(text: &str) -> Option<Uri> {
     }
 }
 
-/// The one URI for a proxy and the first Service-Route, where both name the same place (RFC 3261 §19.1.4); else the
-/// Service-Route back. A transport that only one of them names is no difference: it says how, not where. Parameters of
+/// The one URI for a proxy and the first Service-Route, where both name the same place (RFC 3261 §19.1.4). A transport that only one of them names is no difference: it says how, not where. Parameters of
 /// the registrar's stay, since they mean something to it.
-fn same_hop(proxy: &Uri, service: Uri) -> Result<Uri, Uri> {
+fn same_hop(proxy: &Uri, service: &Uri) -> Option<Uri> {
     let bare = |uri: &Uri| {
         let mut uri = uri.clone();
         uri.params.remove("transport");
         uri
     };
     let transport = |uri: &Uri| uri.params.get("transport").map(str::to_ascii_lowercase);
-    let ways = (transport(proxy), transport(&service));
+    let ways = (transport(proxy), transport(service));
     let same_way = match &ways {
         (Some(ours), Some(theirs)) => ours == theirs,
         _ => true,
     };
-    if !same_way || !bare(proxy).equivalent(&bare(&service)) {
-        return Err(service);
+    if !same_way || !bare(proxy).equivalent(&bare(service)) {
+        return None;
     }
-    let mut both = service;
+    let mut both = service.clone();
     if let (Some(ours), None) = ways {
         both.params.set("transport", ours);
     }
-    Ok(both)
+    Some(both)
 }
 
 /// A local address, `IP` or `IP:PORT`, or that of a network interface by its name.

@@ -223,8 +223,7 @@ fn is_kept(name: &str) -> bool {
         "Unsupported",
     ];
     let is = |known: &&str| known.eq_ignore_ascii_case(name);
-    !TELLING.iter().any(|known| is(known))
-        && (identity::is_ours(name) || OF_ANSWERS.iter().any(|known| is(known)))
+    !TELLING.iter().any(&is) && (identity::is_ours(name) || OF_ANSWERS.iter().any(is))
 }
 
 #[cfg(test)]

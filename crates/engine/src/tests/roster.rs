@@ -83,7 +83,10 @@ async fn who_is_in_a_conference_is_shown_as_long_as_the_call_lasts() {
         ("Mia", MemberState::Coming),
     ];
     assert_eq!(seen(&shown), states);
-    assert_eq!(shown.subject.as_ref().map(|s| s.reveal()), Some("Harvest"));
+    assert_eq!(
+        shown.subject.as_ref().map(model::Private::reveal),
+        Some("Harvest")
+    );
 
     // RFC 4575 §4.3: what changed, and nothing else.
     let left = "<user entity=\"sip:Eve@example.com\" state=\"deleted\"/>";

@@ -112,7 +112,7 @@ async fn an_offer_without_a_codec_of_ours_is_refused_with_488_and_nothing_rings(
     let calls = house
         .until("the end of it", |s| {
             let over = s.calls.iter().all(|call| call.state == CallState::Ended);
-            over.then(|| s.calls.len())
+            over.then_some(s.calls.len())
         })
         .await;
     assert!(calls <= 1);

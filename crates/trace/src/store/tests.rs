@@ -232,7 +232,7 @@ fn the_newest_that_are_wanted_are_found_without_reading_what_is_older() {
     let mut looked_at = 0;
     let even = |record: &TraceRecord| {
         looked_at += 1;
-        record.id % 2 == 0
+        record.id.is_multiple_of(2)
     };
     let read = read_wanted(&dir, &tenant(), u64::MAX, 3, even).unwrap();
     let ids: Vec<u64> = read.iter().map(|record| record.id).collect();

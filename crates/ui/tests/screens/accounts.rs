@@ -232,7 +232,7 @@ fn a_ringing_lamp_is_picked_up_by_a_click_and_another_one_is_ready_to_be_called(
             remote_tag: "callers".to_owned(),
         },
     };
-    assert_eq!(commands(&mut harness), [taken.clone()]);
+    assert_eq!(commands(&mut harness), std::slice::from_ref(&taken));
     harness.get_by_label("201, Free").click();
     assert_eq!(commands(&mut harness), [], "nobody is called by looking");
     assert_eq!(harness.state().state.window.dial, "201");

@@ -141,7 +141,7 @@ fn invites_that_make_no_call_are_refused_with_what_is_missing() {
             |invite| {
                 invite
                     .headers
-                    .set(HeaderName::Contact, "<tel:+1-201-555-0123>")
+                    .set(HeaderName::Contact, "<tel:+1-201-555-0123>");
             },
             400,
         ),
@@ -156,7 +156,7 @@ fn invites_that_make_no_call_are_refused_with_what_is_missing() {
             |invite| {
                 invite
                     .headers
-                    .set(HeaderName::ContentDisposition, "hologram")
+                    .set(HeaderName::ContentDisposition, "hologram");
             },
             415,
         ),
