@@ -145,6 +145,12 @@ pub(crate) struct AccountArgs {
     /// The address at which the world reaches us, where it is not the local one
     #[arg(long, value_name = "IP[:PORT]")]
     pub(crate) public_address: Option<String>,
+    /// STUN server that tells where the world sees our media
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) stun: Option<String>,
+    /// Try all ways to the peer for media (ICE)
+    #[arg(long)]
+    pub(crate) ice: bool,
     /// The password is a bearer token (RFC 8898)
     #[arg(long)]
     pub(crate) token: bool,

@@ -313,7 +313,7 @@ impl Actor for DialogActor {
             DialogMsg::Fits { old, fit } => state.on_fits(&myself, old, fit).await,
             DialogMsg::Replaced => state.on_replaced(),
             DialogMsg::Dismiss => state.on_dismiss(),
-            DialogMsg::Delivered(delivery) => state.on_delivery(&myself, delivery),
+            DialogMsg::Delivered(delivery) => state.on_delivery(&myself, delivery).await,
             DialogMsg::Wake(generation) => {
                 if state.wake.is_current(generation) {
                     if let Phase::Calling(call) = &mut state.phase {

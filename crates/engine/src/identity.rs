@@ -40,6 +40,9 @@ pub enum IdentityError {
     /// The public address.
     #[error("“{0}” is not a public address; it looks like 198.51.100.7 or 198.51.100.7:5060")]
     Public(String),
+    /// The STUN server is neither a host nor a host with a port.
+    #[error("`{0}` is no STUN server: a host or HOST:PORT is needed")]
+    Stun(String),
     /// Somebody to watch.
     #[error("“{0}” cannot be watched: {1}")]
     Watched(String, String),
@@ -187,6 +190,11 @@ impl Identity {
             }
             None => None,
         };
+        if let Some(text) = &settings.stun
+            && crate::mapped::server(text).is_none()
+        {
+            return Err(IdentityError::Stun(text.clone()));
+        }
         let headers = settings
             .headers
             .iter()

@@ -40,6 +40,7 @@ mod failures;
 mod hub;
 mod identity;
 mod lights;
+mod mapped;
 mod names;
 mod network;
 mod oneshot;

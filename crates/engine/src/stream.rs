@@ -114,6 +114,13 @@ impl StreamState {
             let message = match event {
                 StreamEvent::Dtmf { digit, duration } => DialogMsg::DigitHeard { digit, duration },
                 StreamEvent::FirstPacket { from } => DialogMsg::MediaFlows(from),
+                StreamEvent::WayFound(to) => DialogMsg::MediaNews(match to {
+                    Some(to) => format!("of the ways to the peer, the one to {to} works"),
+                    None => {
+                        "no way to the peer has answered; media goes where its description says"
+                            .to_owned()
+                    }
+                }),
                 StreamEvent::Secured(profile) => DialogMsg::MediaSecured(Ok(profile)),
                 StreamEvent::NotSecured(failure) => DialogMsg::MediaSecured(Err(failure)),
                 other => DialogMsg::MediaNews(format!("{other:?}")),

@@ -13,6 +13,7 @@ mod house;
 mod keepalive;
 mod limits;
 mod logins;
+mod mapped;
 mod messages;
 mod mid_call;
 mod moved;

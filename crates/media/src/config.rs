@@ -90,6 +90,9 @@ pub struct StreamParameters {
     /// keys; another one begins anew. Reports need [`rtcp_mux`](Self::rtcp_mux) then: the other port would need a
     /// handshake of its own (RFC 5764 §4.2).
     pub dtls: Option<Dtls>,
+    /// With this the way to the peer is found by ICE, and nothing is sent before: where no way is found,
+    /// [`remote`](Self::remote) is as good as any. Needs [`rtcp_mux`](Self::rtcp_mux).
+    pub ice: Option<nat::ice::Session>,
 }
 
 impl StreamParameters {
@@ -107,6 +110,7 @@ impl StreamParameters {
             receive: true,
             security: None,
             dtls: None,
+            ice: None,
         }
     }
 }
@@ -213,6 +217,8 @@ pub enum StreamEvent {
         /// Where media goes now.
         actual: SocketAddr,
     },
+    /// Ways were tried, and this is the one that works; none means that no way has answered.
+    WayFound(Option<SocketAddr>),
     /// A handshake made keys with the right peer: from here on there is sound.
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.

@@ -110,6 +110,19 @@ impl Shared {
         }
     }
 
+    /// Has a way looked for, under this number.
+    fn begin_search(&self, stream: u64, number: u64, parameters: &StreamParameters) {
+        let Some(session) = parameters.ice.clone() else {
+            return;
+        };
+        self.order(Order::Search {
+            stream,
+            number,
+            session: Box::new(session),
+            otherwise: parameters.remote,
+        });
+    }
+
     /// Has the handshake of this number done for a stream.
     fn begin_handshake(&self, stream: u64, number: u64, parameters: &StreamParameters) {
         let Some(dtls) = parameters.dtls.clone() else {
@@ -326,6 +339,7 @@ impl PumpHandle {
         );
         let source = Prepared::new(&config.source, kind);
         let security = config.parameters.security.clone();
+        let ice = config.parameters.ice.clone();
         let dtls = config.parameters.dtls.clone();
         let handshake = self.shared.next_handshake.fetch_add(1, Relaxed);
         let mut shield = Shield::default();
@@ -339,6 +353,8 @@ impl PumpHandle {
             wire,
             shield,
             handshake,
+            search: handshake,
+            searching: ice.is_some(),
             send: SendPath::new(
                 sender,
                 encoder,
@@ -365,11 +381,13 @@ impl PumpHandle {
             volume: 1.0,
             seed: config.seed,
             steps: 0,
+            sent: None,
             #[cfg(test)]
             fault: false,
         };
         let parameters = stream.parameters.clone();
         self.shared.command(Command::Add(Box::new(stream)))?;
+        self.shared.begin_search(id, handshake, &parameters);
         self.shared.begin_handshake(id, handshake, &parameters);
         Ok(StreamHandle {
             shared: Arc::clone(&self.shared),
@@ -384,6 +402,8 @@ impl PumpHandle {
                 security,
                 dtls,
                 handshake,
+                ice,
+                search: handshake,
             }),
         })
     }
@@ -482,6 +502,9 @@ struct Last {
     dtls: Option<Dtls>,
     /// The number of the handshake whose keys count.
     handshake: u64,
+    ice: Option<nat::ice::Session>,
+    /// The number of the search for a way that counts.
+    search: u64,
 }
 
 impl StreamHandle {
@@ -514,13 +537,28 @@ impl StreamHandle {
         } else {
             last.handshake
         };
+        let ice = parameters.ice.clone();
+        let goes_on = |now: &nat::ice::Session| last.ice.as_ref().is_some_and(|l| l.goes_on(now));
+        let searches = ice.as_ref().is_some_and(|now| !goes_on(now));
+        let search = if searches {
+            self.shared.next_handshake.fetch_add(1, Relaxed)
+        } else {
+            last.search
+        };
         let change = Box::new(Change {
             parameters: parameters.clone(),
             parts,
             renewal,
             handshake,
+            search,
+            searches,
         });
         self.shared.command(Command::Change(self.id, change))?;
+        if searches {
+            self.shared.begin_search(self.id, search, &parameters);
+        } else if ice.is_none() && last.ice.is_some() {
+            self.shared.order(Order::EndSearch { stream: self.id });
+        }
         if begins {
             self.shared.begin_handshake(self.id, handshake, &parameters);
         } else if dtls.is_none() && last.dtls.is_some() {
@@ -533,6 +571,8 @@ impl StreamHandle {
         last.security = security;
         last.dtls = dtls;
         last.handshake = handshake;
+        last.ice = ice;
+        last.search = search;
         Ok(())
     }
 
@@ -615,8 +655,12 @@ impl Drop for StreamHandle {
     fn drop(&mut self) {
         self.wishes.removed.store(true, Relaxed);
         self.shared.wake();
-        if lock(&self.last).dtls.is_some() {
+        let last = lock(&self.last);
+        if last.dtls.is_some() {
             self.shared.order(Order::End { stream: self.id });
+        }
+        if last.ice.is_some() {
+            self.shared.order(Order::EndSearch { stream: self.id });
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Keys that come from a handshake on the stream's own path (DTLS-SRTP): its arithmetic and its memory are nothing
-//! for the pump, so it happens here, on a thread of its own.
+//! What comes to a media port and is no media: handshakes that make keys (DTLS-SRTP), checks which way works (ICE), and
+//! questions where we see somebody (STUN). Their arithmetic and their memory are nothing for the pump, so it happens here, on a thread of its
+//! own.
 //!
 //! ```text
-//!  socket ─► pump: first byte 20 to 63 (RFC 7983) ─► letters ─► Keeper ─► dtls::Handshake
+//!  socket ─► pump: first byte below 64 (RFC 7983) ─► letters ─► Keeper ─► dtls::Handshake, nat::ice, nat::stun
 //!  socket ◄─ pump ◄─ commands: datagrams, and in the end the keys ◄──┘
 //! ```
 
@@ -14,6 +15,8 @@ use std::thread::Thread;
 use std::time::Instant;
 
 use dtls::{Event, Failure, Handshake, Keys, Output, Profile};
+use nat::ice;
+use nat::stun::{self, Binding};
 use rtp::srtp::{MasterKey, Suite};
 use rtrb::{Consumer, Producer};
 
@@ -25,7 +28,7 @@ use crate::socket::LONGEST_DATAGRAM;
 /// Letters that may wait; a handshake has a dozen, and repeats what is lost.
 pub(crate) const LETTERS: usize = 64;
 
-/// A datagram of a handshake, on its way from the pump.
+/// A datagram that is no media, on its way from the pump.
 pub(crate) struct Letter {
     stream: u64,
     from: SocketAddr,
@@ -86,6 +89,16 @@ pub(crate) enum Order {
         dtls: Box<Dtls>,
         remote: Option<SocketAddr>,
     },
+    /// A search for a way of this number for this stream, instead of any before; a handshake waits for it.
+    Search {
+        stream: u64,
+        number: u64,
+        session: Box<ice::Session>,
+        /// Where to go if nothing is found.
+        otherwise: Option<SocketAddr>,
+    },
+    /// The stream goes where its parameters say.
+    EndSearch { stream: u64 },
     /// The peer is to be found there.
     Remote { stream: u64, remote: SocketAddr },
     /// The stream needs none any more.
@@ -98,6 +111,20 @@ pub(crate) struct Outcome {
     /// Of the handshake: a later one makes this worthless.
     pub(crate) number: u64,
     pub(crate) result: Result<Secured, Failure>,
+}
+
+/// A way that was found, or that there is none; on its way to the pump.
+pub(crate) struct Way {
+    pub(crate) stream: u64,
+    pub(crate) number: u64,
+    pub(crate) to: Option<SocketAddr>,
+}
+
+/// A search for the way of a stream.
+struct Search {
+    number: u64,
+    agent: ice::Agent,
+    otherwise: Option<SocketAddr>,
 }
 
 /// Keys and whose they are.
@@ -115,6 +142,7 @@ pub(crate) struct Keeper {
     commands: Arc<Mutex<Producer<Command>>>,
     pump: Option<Thread>,
     handshakes: HashMap<u64, (u64, Handshake)>,
+    searches: HashMap<u64, Search>,
     /// What the pump had no room for.
     waiting: VecDeque<Command>,
 }
@@ -131,6 +159,7 @@ impl Keeper {
             commands,
             pump: None,
             handshakes: HashMap::new(),
+            searches: HashMap::new(),
             waiting: VecDeque::new(),
         }
     }
@@ -153,11 +182,25 @@ impl Keeper {
         self.take_orders(now);
         while let Ok(letter) = self.letters.pop() {
             let datagram = letter.bytes.get(..letter.length).unwrap_or_default();
+            if stun::is_stun(datagram) {
+                if let Some(search) = self.searches.get_mut(&letter.stream)
+                    && search.agent.handle_datagram(now, datagram, letter.from)
+                {
+                    continue;
+                }
+                // Who asks where we see it is told (RFC 8489 §6.3.1); nothing else is asked for here.
+                if let Some(Binding::Request(id)) = Binding::read(datagram) {
+                    let answer = Binding::Success(id, Some(letter.from)).to_bytes();
+                    let answer = Command::Send(letter.stream, answer.into(), letter.from);
+                    self.waiting.push_back(answer);
+                }
+                continue;
+            }
             if let Some((_, handshake)) = self.handshakes.get_mut(&letter.stream) {
                 handshake.handle_datagram(now, datagram, letter.from);
             }
         }
-        let mut next: Option<Instant> = None;
+        let mut next = self.search(now);
         let mut commands = std::mem::take(&mut self.waiting);
         for (stream, (number, handshake)) in &mut self.handshakes {
             handshake.handle_timeout(now);
@@ -169,6 +212,42 @@ impl Keeper {
         if !self.waiting.is_empty() {
             let soon = now + crate::TICK;
             next = Some(next.map_or(soon, |next| next.min(soon)));
+        }
+        next
+    }
+
+    /// Goes on with the searches; answers when there is more.
+    fn search(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for (stream, search) in &mut self.searches {
+            search.agent.handle_timeout(now);
+            loop {
+                let event = match search.agent.poll_output() {
+                    ice::Output::Transmit { datagram, to } => {
+                        let command = Command::Send(*stream, datagram.into(), to);
+                        self.waiting.push_back(command);
+                        continue;
+                    }
+                    ice::Output::Event(event) => event,
+                    ice::Output::Deadline(deadline) => {
+                        next = next.into_iter().chain(deadline).min();
+                        break;
+                    }
+                };
+                let to = match event {
+                    ice::Event::Selected(to) => Some(to),
+                    ice::Event::Failed => None,
+                };
+                let handshake = self.handshakes.get_mut(stream);
+                if let (Some((_, handshake)), Some(remote)) = (handshake, to.or(search.otherwise)) {
+                    handshake.handle_remote(now, remote);
+                }
+                self.waiting.push_back(Command::Way(Way {
+                    stream: *stream,
+                    number: search.number,
+                    to,
+                }));
+            }
         }
         next
     }
@@ -185,15 +264,38 @@ impl Keeper {
                     remote,
                 } => {
                     let mut handshake = Handshake::new(&dtls.certificate, &dtls.peer);
+                    let search = self.searches.get(&stream);
+                    let found = |search: &Search| search.agent.selected();
+                    // While a way is looked for there is nobody to talk to.
+                    let remote = search.map_or(remote, found);
                     if let Some(remote) = remote {
                         handshake.handle_remote(now, remote);
                     }
                     self.handshakes.insert(stream, (number, handshake));
                 }
                 Order::Remote { stream, remote } => {
-                    if let Some((_, handshake)) = self.handshakes.get_mut(&stream) {
+                    if let Some((_, handshake)) = self.handshakes.get_mut(&stream)
+                        && !self.searches.contains_key(&stream)
+                    {
                         handshake.handle_remote(now, remote);
                     }
+                }
+                Order::Search {
+                    stream,
+                    number,
+                    session,
+                    otherwise,
+                } => {
+                    let agent = ice::Agent::new(now, &session);
+                    let search = Search {
+                        number,
+                        agent,
+                        otherwise,
+                    };
+                    self.searches.insert(stream, search);
+                }
+                Order::EndSearch { stream } => {
+                    self.searches.remove(&stream);
                 }
                 Order::End { stream } => {
                     self.handshakes.remove(&stream);

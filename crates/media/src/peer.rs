@@ -4,7 +4,7 @@
 //! anybody can send packets, so the target moves only when the announced address is silent or private and the
 //! packets come steadily from one place; and while the announced address talks, nobody else is heard.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// The announced address counts as talking for this long after a packet.
@@ -153,18 +153,10 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Addresses that mean nothing outside their own network, and those that mean nothing at all.
+/// Addresses that mean nothing outside their own network, and those that mean nothing at all. Who announces this very
+/// machine is on it.
 fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let carrier_grade = a == 100 && (64..128).contains(&b);
-            ip.is_private() || ip.is_link_local() || ip.is_unspecified() || carrier_grade
-        }
-        IpAddr::V6(ip) => {
-            ip == Ipv6Addr::UNSPECIFIED || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
-    }
+    ip.is_unspecified() || !ip.is_loopback() && nat::reach::is_private(ip)
 }
 
 #[cfg(test)]

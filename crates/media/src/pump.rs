@@ -12,7 +12,7 @@ use rtrb::{Consumer, Producer};
 
 use crate::counters::{Fraction, PumpCounters};
 use crate::device::{Capture, Playout};
-use crate::keeper::{Keeper, Outcome, Post};
+use crate::keeper::{Keeper, Outcome, Post, Way};
 use crate::send::{Microphone, Prepared};
 use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     /// A datagram of a handshake.
     Send(u64, Box<[u8]>, SocketAddr),
     Secured(Box<Outcome>),
+    Way(Way),
     Capture(Option<Capture>),
     Playout(Option<Playout>),
     Tone(Option<Tone>),
@@ -222,6 +223,11 @@ impl Pump {
                     stream.secure(now, &mut outcome);
                 }
                 self.discard(Trash::Secured(outcome));
+            }
+            Command::Way(way) => {
+                if let Some(stream) = self.stream(way.stream) {
+                    stream.go(now, &way);
+                }
             }
             Command::Press(id, digit, duration) => {
                 if let Some(stream) = self.stream(id) {

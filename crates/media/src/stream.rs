@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use codecs::{Decoder, Encoder};
+use nat::stun::{self, TransactionId};
 
 use crate::FRAME_SAMPLES;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::control::Control;
 use crate::counters::{StreamCounters, Wishes};
-use crate::keeper::{Outcome, Post, Secured};
+use crate::keeper::{Outcome, Post, Secured, Way};
 use crate::receive::ReceivePath;
 use crate::record::Recorder;
 use crate::resample::ToDevice;
@@ -28,6 +29,12 @@ const TELL_EVERY: u32 = 10;
 
 /// The longest packet that is sent: 60 ms of G.711 with its header.
 pub(crate) const LONGEST_PACKET: usize = 1_400;
+
+/// STUN datagrams that are looked at in one step; a flood of them must not keep handshakes out.
+const STUN_PER_STEP: u32 = 4;
+
+/// When nothing was sent for so long, something is: routers forget a way after thirty seconds (RFC 6263 §3).
+const KEEP_OPEN: Duration = Duration::from_secs(15);
 
 /// The loss that Opus prepares for even if the peer reports less, in percent.
 const LEAST_EXPECTED_LOSS: u8 = 10;
@@ -47,6 +54,9 @@ pub(crate) struct Change {
     pub(crate) renewal: Renewal,
     /// The number of the handshake whose keys count.
     pub(crate) handshake: u64,
+    /// The number of the search for a way that counts, and whether it has just begun.
+    pub(crate) search: u64,
+    pub(crate) searches: bool,
 }
 
 /// What belongs to one codec.
@@ -107,6 +117,9 @@ pub(crate) struct Stream {
     pub(crate) shield: Shield,
     /// The number of the handshake whose keys count.
     pub(crate) handshake: u64,
+    /// The number of the search for a way that counts, and whether it goes on without result.
+    pub(crate) search: u64,
+    pub(crate) searching: bool,
     pub(crate) parameters: StreamParameters,
     pub(crate) send: SendPath,
     pub(crate) receive: ReceivePath,
@@ -120,6 +133,8 @@ pub(crate) struct Stream {
     pub(crate) volume: f32,
     pub(crate) seed: u64,
     pub(crate) steps: u32,
+    /// When something was last sent to the peer, and where to.
+    pub(crate) sent: Option<(Instant, SocketAddr)>,
     #[cfg(test)]
     pub(crate) fault: bool,
 }
@@ -179,6 +194,7 @@ impl Stream {
             counters,
             ..
         } = self;
+        let mut asked = 0;
         let mut take_control = |receive: &mut ReceivePath,
                                 shield: &mut Shield,
                                 datagram: &mut [u8],
@@ -194,11 +210,16 @@ impl Stream {
             }
         };
         wire.receive(buffer, |datagram, from| {
-            // RFC 7983 §7: STUN and TURN have first bytes that are none of these; they are counted as dropped.
+            // RFC 7983 §7. TURN has a first byte that is none of these; it is counted as dropped.
             if rtp::looks_like_rtcp(datagram) {
                 take_control(receive, shield, datagram, from);
             } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
                 if !post.put(*id, from, datagram) {
+                    counters.dropped.add(1);
+                }
+            } else if stun::is_stun(datagram) {
+                asked += 1;
+                if asked > STUN_PER_STEP || !post.put(*id, from, datagram) {
                     counters.dropped.add(1);
                 }
             } else {
@@ -264,7 +285,8 @@ impl Stream {
         packet: &mut Vec<u8>,
     ) {
         let target = self.receive.peer.target();
-        let sends = self.parameters.send && !self.shield.waits();
+        self.keep_open(now, target);
+        let sends = self.parameters.send && !self.shield.waits() && !self.searching;
         let Some(target) = target.filter(|to| sends && is_reachable(*to)) else {
             self.send.rest();
             self.counters.send_level.set(0.0);
@@ -287,11 +309,37 @@ impl Stream {
             return;
         }
         if self.shield.seal(packet) && self.wire.send(packet, target) {
+            self.sent = Some((now, target));
             self.counters.sent.add(1);
             self.counters.sent_bytes.add(packet.len() as u64);
         } else {
             self.counters.send_errors.add(1);
         }
+    }
+
+    /// While we hear and say nothing, a router between us and the peer would forget the way, or never learn it: what
+    /// comes from the peer, or its handshake, could not pass (RFC 6263 §4.4).
+    fn keep_open(&mut self, now: Instant, target: Option<SocketAddr>) {
+        if self.searching {
+            return;
+        }
+        let silent = !self.parameters.send || self.shield.waits();
+        let wanted = silent && (self.parameters.receive || self.shield.waits());
+        let Some(target) = target.filter(|to| wanted && is_reachable(*to)) else {
+            return;
+        };
+        let is_open = self
+            .sent
+            .is_some_and(|(at, to)| to == target && now.saturating_duration_since(at) < KEEP_OPEN);
+        if is_open {
+            return;
+        }
+        let mut id = [0; 12];
+        let (name, number) = id.split_at_mut(8);
+        name.copy_from_slice(&self.seed.to_be_bytes());
+        number.copy_from_slice(&self.steps.to_be_bytes());
+        let _ = self.wire.send(&stun::indication(TransactionId(id)), target);
+        self.sent = Some((now, target));
     }
 
     fn report(&mut self, now: Instant, ntp: u64) {
@@ -329,7 +377,7 @@ impl Stream {
     /// the announced address proved wrong, else to the announced one.
     fn control_target(&self) -> Option<SocketAddr> {
         let target = self.receive.peer.target()?;
-        if !self.may_report() {
+        if !self.may_report() || self.searching {
             return None;
         }
         let control = if self.parameters.rtcp_mux || !self.wire.has_control() {
@@ -348,9 +396,22 @@ impl Stream {
         Some(control).filter(|to| is_reachable(*to))
     }
 
-    /// A port for reports alone would need a handshake of its own (RFC 5764 §4.2).
+    /// A port for reports alone would need a handshake and a way of its own (RFC 5764 §4.2, RFC 8445 §4).
     fn may_report(&self) -> bool {
-        self.parameters.dtls.is_none() || self.parameters.rtcp_mux
+        let alone = self.parameters.dtls.is_some() || self.parameters.ice.is_some();
+        !alone || self.parameters.rtcp_mux
+    }
+
+    /// A way was found, or there is none and the announced address has to do.
+    pub(crate) fn go(&mut self, now: Instant, way: &Way) {
+        if way.number != self.search {
+            return;
+        }
+        self.searching = false;
+        if let Some(to) = way.to {
+            self.receive.confirm(now, to);
+        }
+        let _ = self.receive.events.push(StreamEvent::WayFound(way.to));
     }
 
     /// What a handshake came to. What is no longer needed goes back in it.
@@ -382,6 +443,8 @@ impl Stream {
         }
         self.shield.change(&mut change.renewal);
         self.handshake = change.handshake;
+        self.search = change.search;
+        self.searching = change.searches || self.searching && change.parameters.ice.is_some();
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);

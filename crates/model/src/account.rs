@@ -174,6 +174,13 @@ pub struct AccountSettings {
     /// `in * remove Server`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub header_rules: Vec<Private>,
+    /// The STUN server, `HOST` or `HOST:PORT`, that is asked for each call where the world sees its media (RFC 8489);
+    /// that address stands in session descriptions then. Not asked where `public_address` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stun: Option<String>,
+    /// Whether ways to the peer are tried until one works (ICE, RFC 8445), where the peer does so, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ice: bool,
     /// Whether waiting messages are shown (RFC 3842): asked for by accounts that register, and taken
     /// from any server of the account that tells by itself.
     #[serde(default = "yes")]

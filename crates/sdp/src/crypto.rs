@@ -248,6 +248,12 @@ impl KeySeed {
     }
 }
 
+impl KeySeed {
+    pub(crate) fn reveal(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 impl fmt::Debug for KeySeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeySeed(…)")

@@ -9,6 +9,7 @@ use crate::crypto::{self, CryptoAttribute};
 use crate::direction::Direction;
 use crate::error::SdpError;
 use crate::fingerprint::{self, Fingerprint, Setup};
+use crate::ice::{self, IceCredentials, TheirIce};
 
 /// The values of the attributes of one name.
 fn values<'a>(
@@ -314,6 +315,21 @@ impl<'a> MediaView<'a> {
         let own = values(&self.media.attributes, "setup").next();
         let of_session = || values(&self.session.attributes, "setup").next();
         own.or_else(of_session).and_then(Setup::parse)
+    }
+
+    /// What its author says about ICE, if it is enough to go by; the line's own credentials go before the session's.
+    pub(crate) fn ice(&self) -> Option<TheirIce> {
+        let of = |name| {
+            let own = values(&self.media.attributes, name).next();
+            own.or_else(|| values(&self.session.attributes, name).next())
+        };
+        let credentials = IceCredentials::parse(of("ice-ufrag")?, of("ice-pwd")?)?;
+        let lite = |a: &Attribute| a.attribute.eq_ignore_ascii_case("ice-lite");
+        Some(TheirIce {
+            credentials,
+            candidates: ice::candidates(values(&self.media.attributes, "candidate")),
+            lite: self.session.attributes.iter().any(lite),
+        })
     }
 
     /// Packet time its author wants to receive.

@@ -17,6 +17,8 @@ mod compose;
 mod crypto_tests;
 #[cfg(test)]
 mod dtls_tests;
+#[cfg(test)]
+mod ice_tests;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::description::SessionDescription;
 use crate::direction::Direction;
 use crate::error::SdpError;
 use crate::fingerprint::{DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
+use crate::ice::{NegotiatedIce, OurIce};
 use crate::media::{MediaView, OpusParameters};
 use compose::{Composed, Format, Numbers};
 
@@ -104,6 +107,8 @@ pub struct Negotiated {
     pub crypto: Option<NegotiatedCrypto>,
     /// The handshake that makes the keys of both directions, where it is that.
     pub dtls: Option<NegotiatedDtls>,
+    /// What to go by in finding a way, where both want that.
+    pub ice: Option<NegotiatedIce>,
     /// Faults of the peer's description that were repaired, each as a clause for a log line.
     pub repairs: Vec<String>,
 }
@@ -129,6 +134,10 @@ pub struct Negotiator {
     peer_session: Option<String>,
     encryption: Encryption,
     keys: OurKeys,
+    rtcp_port: Option<u16>,
+    ice: Option<OurIce>,
+    /// Whether our description that is being written shall have it: an answer, where the offer had.
+    answers_ice: bool,
     dtls: Option<OurDtls>,
 }
 
@@ -208,6 +217,9 @@ impl Negotiator {
             peer_session: None,
             encryption: Encryption::Off,
             keys: OurKeys::default(),
+            rtcp_port: None,
+            ice: None,
+            answers_ice: true,
             dtls: None,
         }
     }
@@ -233,6 +245,21 @@ impl Negotiator {
         self
     }
 
+    /// The same with ways found by ICE (RFC 8445) where the other side does that, too, and shares the port for
+    /// reports. `seed` is drawn like that of the keys.
+    #[must_use]
+    pub fn with_ice(mut self, seed: KeySeed) -> Self {
+        self.ice = Some(OurIce::new(seed));
+        self
+    }
+
+    /// Where the socket is, when that is another place than the one that is told: the world sees it there.
+    pub fn set_base(&mut self, base: SocketAddr) {
+        if let Some(ice) = &mut self.ice {
+            ice.base = Some(base);
+        }
+    }
+
     /// Sends with another key from the next offer or answer on.
     pub fn renew_keys(&mut self) {
         self.keys.renew();
@@ -243,13 +270,25 @@ impl Negotiator {
         self.hold = hold;
     }
 
-    /// Moves to another address and port, from the next offer or answer on; with other keys, for the
+    /// Moves to another address and port, from the next offer or answer on, with reports on the port after it; with other keys, for the
     /// numbers of the packets may begin anew there (RFC 4568 §7.1.4).
     pub fn set_address(&mut self, address: IpAddr, port: u16) {
         if (self.local.address, self.local.port) != (address, port) {
             self.keys.renew();
+            // Checks that went to the old place say nothing about the new one.
+            if let Some(ice) = &mut self.ice {
+                ice.renew();
+                ice.base = None;
+            }
         }
         (self.local.address, self.local.port) = (address, port);
+        self.rtcp_port = None;
+    }
+
+    /// Where we want to receive reports, where that is not the port after that of the media (RFC 3605); nothing when
+    /// it is.
+    pub fn set_rtcp_port(&mut self, port: Option<u16>) {
+        self.rtcp_port = port;
     }
 
     /// Makes an offer: the first one, or one that changes or refreshes the session. The same
@@ -257,6 +296,7 @@ impl Negotiator {
     ///
     /// A codec that was agreed before is offered first, so that hold does not change it.
     pub fn offer(&mut self) -> Vec<u8> {
+        self.answers_ice = true;
         let mut lines = self.lines.clone();
         // RFC 8842 §5.5: each offer leaves the roles open; the answer keeps those of a handshake that goes on.
         for line in &mut lines {
@@ -331,11 +371,20 @@ impl Negotiator {
         }
         let offer = SessionDescription::parse(offer)?;
         let mut keys = self.keys.clone();
+        let ours = self.ice.clone();
+        self.follow_restart(&offer);
         if self.peer_session.as_deref() != Some(offer.session_id()) {
             // Whoever was there before knows the keys.
             keys.renew();
         }
-        let accepted = self.read_offer(&offer, &mut keys)?;
+        let accepted = match self.read_offer(&offer, &mut keys) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.ice = ours;
+                return Err(error);
+            }
+        };
+        self.answers_ice = accepted.negotiated.ice.is_some();
         self.keys = keys;
         self.peer_session = Some(offer.session_id().to_owned());
         let direction = accepted.negotiated.direction;
@@ -356,6 +405,19 @@ impl Negotiator {
         self.withdrawn = None;
         self.agreed = Some(accepted.negotiated.clone());
         Ok((bytes, accepted.negotiated))
+    }
+
+    /// Other credentials of theirs ask for other ones of ours (RFC 8445 §9).
+    fn follow_restart(&mut self, offer: &SessionDescription) {
+        let before = self.agreed.as_ref().and_then(|agreed| agreed.ice.as_ref());
+        let Some(before) = before.map(|before| before.remote.clone()) else {
+            return;
+        };
+        let mut lines = offer.media().filter_map(|media| media.ice());
+        let restarts = lines.any(|theirs| theirs.credentials != before);
+        if let Some(ice) = self.ice.as_mut().filter(|_| restarts) {
+            ice.renew();
+        }
     }
 
     /// Whether an offer of ours waits for its answer.

@@ -30,7 +30,6 @@ mod connection;
 mod datagram;
 mod error;
 mod limits;
-pub mod stun;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -42,5 +41,6 @@ pub use connection::{Door, Towards};
 pub use datagram::{local_toward, open_listener, open_pair, open_udp, source_of};
 pub use error::{CertificateFault, ConnectError, Error, Step, TlsError, WebSocketError};
 pub use limits::Limits;
+pub use nat::stun;
 pub use tls::{ClientTls, Identity, Remembered, Roots, Secured, ServerTls};
 pub use wire::{Arrived, Closed, Counts, Event, Keepalive, Room, Sink, Stun, Wire, next_flow};

@@ -43,7 +43,7 @@ const LAYERS: &[Layer] = &[
             "zeroize",
         ],
     ),
-    pure("nat", &[], &["thiserror"]),
+    pure("nat", &[], &["is"]),
     pure("codecs", &[], &["audiopus", "ezk-g722", "thiserror"]),
     pure("model", &[], &["serde"]),
     free("audiopus_sys", &[]),
@@ -52,7 +52,7 @@ const LAYERS: &[Layer] = &[
     free("audio", &["media"]),
     free("trace", &["model", "sip-message"]),
     free("settings", &["model"]),
-    free("wire", &["sip-message", "sip-core"]),
+    free("wire", &["sip-message", "sip-core", "nat"]),
     pure(
         "replay",
         &["sip-message", "sip-core"],
@@ -161,6 +161,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("keyring", &["settings"]),
     ("keyring-core", &["settings"]),
     ("audiopus", &["codecs"]),
+    ("rtc-dtls", &["dtls"]),
+    ("is", &["nat"]),
     (
         "tokio",
         &["wire", "engine", "control", "switchboard", "app"],

@@ -24,7 +24,7 @@ impl DialogState {
     }
 
     /// What the transport brought; what it says beside its purpose is shown.
-    pub(super) fn on_delivery(&mut self, myself: &ActorRef<DialogMsg>, delivery: Delivery) {
+    pub(super) async fn on_delivery(&mut self, myself: &ActorRef<DialogMsg>, delivery: Delivery) {
         if let Delivery::Resolved { id, .. } = &delivery {
             self.questions.on_answer(*id);
         }
@@ -36,7 +36,7 @@ impl DialogState {
             result,
         } = delivery
         {
-            return self.on_path_found(result);
+            return self.on_path_found(result).await;
         }
         if let Delivery::Resolved {
             id: MOVED_LOOK_UP,

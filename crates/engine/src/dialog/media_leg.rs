@@ -14,11 +14,12 @@ use model::{CallId, DtmfMode, MediaSecurity, MediaStats, Protection, SrtpKeys, S
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
     CryptoSuite, DtlsRole, Encryption, Fingerprint, FingerprintHash, KeySeed, LocalMedia,
-    Negotiated, NegotiatedCrypto, NegotiatedDtls, Negotiator, SdpError,
+    Negotiated, NegotiatedCrypto, NegotiatedDtls, NegotiatedIce, Negotiator, SdpError,
 };
 use sip_core::Path;
 
 use super::{DialogMsg, DialogState};
+use crate::mapped;
 use crate::shared::Shared;
 use crate::stream::{self, StreamActor, StreamArgs, StreamMsg};
 
@@ -49,6 +50,10 @@ pub(super) struct MediaLeg {
     dtls: Option<Dtls>,
     /// What it came to, once it has.
     secured: Option<dtls::Profile>,
+    /// Where the socket for media is.
+    base: Option<SocketAddr>,
+    /// Where the world sees the sockets was asked for.
+    asked: bool,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
 }
@@ -73,6 +78,10 @@ impl DialogState {
         let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
         let encryption = encryption(self.settings.srtp);
         let mut negotiator = negotiator.with_encryption(encryption, seed);
+        if self.settings.ice {
+            let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
+            negotiator = negotiator.with_ice(seed);
+        }
         let offered = self.settings.srtp_keys == SrtpKeys::Dtls;
         if let Some(certificate) = &self.shared.certificate {
             negotiator = negotiator.with_dtls(ours(certificate.fingerprint()), offered);
@@ -91,6 +100,8 @@ impl DialogState {
             room: None,
             dtls: None,
             secured: None,
+            base: None,
+            asked: false,
             readable: paths.iter().any(|path| !path.transport.is_secure()),
         });
     }
@@ -109,6 +120,7 @@ impl DialogState {
             None => media.sockets = Some((rtp, rtcp)),
         }
         media.local = local;
+        media.base = Some(SocketAddr::new(local, port));
         media.negotiator.set_address(local, port);
         Ok(())
     }
@@ -134,8 +146,40 @@ impl DialogState {
         media
             .negotiator
             .set_address(self.identity.told_address(local), port);
+        let base = SocketAddr::new(local, port);
+        media.base = Some(base);
+        media.negotiator.set_base(base);
         media.sockets = Some((rtp, rtcp));
         Ok(())
+    }
+}
+
+impl DialogState {
+    /// Finds out where the world sees the media, where the account asks for that, before anybody is told of it. A
+    /// server that does not answer costs a second, and the call goes on with the address that we know.
+    pub(super) async fn find_media_address(&mut self) {
+        let (Some(server), None) = (&self.settings.stun, self.identity.public) else {
+            return;
+        };
+        let Some(media) = &mut self.media else { return };
+        let Some((rtp, rtcp)) = media.sockets.as_ref().filter(|_| !media.asked) else {
+            return;
+        };
+        media.asked = true;
+        let text = match mapped::ask([rtp, rtcp], server).await {
+            Ok([rtp, rtcp]) => {
+                media.negotiator.set_address(rtp.ip(), rtp.port());
+                if let Some(base) = media.base {
+                    media.negotiator.set_base(base);
+                }
+                let next = rtp.port().checked_add(1);
+                let other = Some(rtcp.port()).filter(|port| Some(*port) != next);
+                media.negotiator.set_rtcp_port(other);
+                format!("the STUN server sees our media at {rtp}")
+            }
+            Err(why) => format!("where our media is seen is not known: {why}"),
+        };
+        self.note("media", text);
     }
 }
 
@@ -304,9 +348,21 @@ impl MediaLeg {
         self.secured = Some(profile);
     }
 
-    /// What the peer's SDP made us repair.
-    pub(super) fn repairs(&self) -> &[String] {
-        self.agreed.as_ref().map_or(&[], |a| &a.repairs)
+    /// What the peer's SDP made us repair, and an address in it that cannot be right.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let Some(agreed) = &self.agreed else {
+            return Vec::new();
+        };
+        let ours = self.negotiator.local().address;
+        let hidden = agreed.remote.map(|remote| remote.ip());
+        let hidden = hidden.filter(|theirs| nat::reach::is_out_of_reach(*theirs, ours));
+        let remark = hidden.map(|theirs| {
+            format!(
+                "the peer wants its media at {theirs}, a private address that cannot be reached from here; \
+                 media goes to where its own comes from"
+            )
+        });
+        agreed.repairs.iter().cloned().chain(remark).collect()
     }
 
     pub(super) fn counters(&self) -> Option<Arc<StreamCounters>> {
@@ -323,7 +379,11 @@ impl MediaLeg {
         let Some(agreed) = &self.agreed else {
             return Ok(false);
         };
-        let parameters = parameters(agreed, shared.certificate.as_ref())?;
+        let mut parameters = parameters(agreed, shared.certificate.as_ref())?;
+        let told = self.negotiator.local();
+        let told = SocketAddr::new(told.address, told.port);
+        let ways = agreed.ice.as_ref().zip(self.base);
+        parameters.ice = ways.map(|(agreed, base)| session(agreed, base, told));
         if self.dtls != parameters.dtls {
             self.dtls.clone_from(&parameters.dtls);
             self.secured = None;
@@ -446,7 +506,24 @@ fn parameters(
         receive: agreed.direction.receives(),
         security,
         dtls,
+        ice: None,
     })
+}
+
+/// What to go by in finding a way; `base` is where our socket is, `told` where it was said to be.
+fn session(agreed: &NegotiatedIce, base: SocketAddr, told: SocketAddr) -> nat::ice::Session {
+    let credentials = |of: &sdp::IceCredentials| nat::ice::Credentials {
+        ufrag: of.ufrag.clone(),
+        pwd: of.pwd.clone(),
+    };
+    nat::ice::Session {
+        local: credentials(&agreed.local),
+        remote: credentials(&agreed.remote),
+        base,
+        mapped: Some(told).filter(|told| *told != base),
+        candidates: agreed.candidates.clone(),
+        controlling: agreed.controlling,
+    }
 }
 
 /// Our fingerprint as descriptions have it.

@@ -211,10 +211,10 @@ impl DialogState {
         if let Some(counters) = media.counters() {
             self.shared.live.insert(self.view.id, counters);
         }
-        let repairs = media.repairs().to_vec();
-        repairs
+        let remarks = media.remarks();
+        remarks
             .into_iter()
-            .for_each(|repair| self.note("media", repair));
+            .for_each(|remark| self.note("media", remark));
         if self.view.state.is_up() {
             self.enter(self.talking_state());
         } else {
@@ -287,6 +287,7 @@ impl DialogState {
             let failure = Failure::new(FailureKind::NotPossible { detail });
             return self.finish(Some(failure), Outcome::Failed);
         }
+        self.find_media_address().await;
         let Some(media) = &mut self.media else { return };
         let body = match (self.announced.take(), media.take_offer()) {
             (Some(announced), _) => Ok(announced),

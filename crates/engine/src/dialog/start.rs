@@ -216,7 +216,7 @@ impl DialogState {
         }
     }
 
-    pub(super) fn on_path_found(&mut self, result: Result<Vec<Path>, ResolveError>) {
+    pub(super) async fn on_path_found(&mut self, result: Result<Vec<Path>, ResolveError>) {
         let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else {
             return;
         };
@@ -231,6 +231,7 @@ impl DialogState {
         if let Err(detail) = self.bind_media() {
             return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
         }
+        self.find_media_address().await;
         let offer = self.media.as_mut().map(MediaLeg::first_offer);
         let (seed, tape) = (self.shared.seed(), self.tape());
         let call = Taped::outgoing(now(), *config, offer, &seed, tape);

@@ -183,8 +183,16 @@ impl Negotiator {
         audio
             .attributes
             .push(with_value("ptime", ptime.to_string()));
+        if let Some(port) = self.rtcp_port {
+            audio.attributes.push(with_value("rtcp", port.to_string()));
+        }
         if rtcp_mux {
             audio.attributes.push(Attribute::new("rtcp-mux"));
+        }
+        let ice = self.ice.as_ref().filter(|_| self.answers_ice && rtcp_mux);
+        let told = SocketAddr::new(self.local.address, self.local.port);
+        for (name, value) in ice.iter().flat_map(|ice| ice.attributes(told)) {
+            audio.attributes.push(with_value(name, value));
         }
         // RFC 8866 §6.7: without it media flows both ways. After a hold that is said, for peers that would rather read it.
         if direction != Direction::SendReceive || self.was_directed {

@@ -91,6 +91,7 @@ impl Negotiator {
             rtcp_mux: audio.rtcp_mux(),
             crypto,
             dtls,
+            offered: true,
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
         Ok((Some(place), negotiated))
@@ -230,6 +231,7 @@ impl Negotiator {
             rtcp_mux: audio.rtcp_mux(),
             crypto,
             dtls,
+            offered: false,
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
         let lines = mirrored(offer, Some(place), keying(&negotiated));
@@ -389,6 +391,7 @@ impl Negotiator {
             .find(|f| f.payload_type == chosen.send_payload_type);
         let opus = (chosen.codec == Codec::Opus)
             .then(|| named.map_or_else(OpusParameters::default, parameters));
+        let ice = self.ice_with(audio, &terms);
         let wanted_ms = audio.ptime_ms().unwrap_or(self.local.ptime_ms);
         Ok(Negotiated {
             remote,
@@ -404,9 +407,23 @@ impl Negotiator {
             rtcp_mux: terms.rtcp_mux,
             max_bits_per_second: audio.bandwidth_bits_per_second(),
             crypto: terms.crypto,
+            ice,
             dtls: terms.dtls,
             opus,
             repairs,
+        })
+    }
+
+    /// What to go by where both do ICE. There is one component only: reports share the port or there is none of it.
+    fn ice_with(&self, audio: &MediaView<'_>, terms: &Terms) -> Option<NegotiatedIce> {
+        let ours = self.ice.as_ref().filter(|_| terms.rtcp_mux)?;
+        let theirs = audio.ice()?;
+        Some(NegotiatedIce {
+            local: ours.credentials.clone(),
+            remote: theirs.credentials,
+            candidates: theirs.candidates,
+            // RFC 8445 §6.1.1.
+            controlling: terms.offered || theirs.lite,
         })
     }
 
@@ -448,6 +465,8 @@ struct Terms {
     rtcp_mux: bool,
     crypto: Option<NegotiatedCrypto>,
     dtls: Option<NegotiatedDtls>,
+    /// Whether the offer was ours.
+    offered: bool,
 }
 
 /// What our line says about the keys that were agreed on.

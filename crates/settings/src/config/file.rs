@@ -125,6 +125,10 @@ struct FileAccount {
     public_address: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     header_rules: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stun: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ice: bool,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
     mwi: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -495,6 +499,8 @@ impl From<FileAccount> for Account {
                 gruu: file.gruu,
                 public_address: file.public_address,
                 header_rules: file.header_rules.into_iter().map(Into::into).collect(),
+                stun: file.stun,
+                ice: file.ice,
                 mwi: file.mwi,
                 watched: file.watched.into_iter().map(Into::into).collect(),
                 watch: match file.watch {
@@ -572,6 +578,8 @@ impl From<&Account> for FileAccount {
                 .into_iter()
                 .map(model::Private::into_revealed)
                 .collect(),
+            stun: settings.stun,
+            ice: settings.ice,
             mwi: settings.mwi,
             watched: settings
                 .watched

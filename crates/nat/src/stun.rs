@@ -1,7 +1,8 @@
-//! STUN binding requests and their answers, as far as keepalives on the SIP port need them
-//! (RFC 5626 §4.4.2, §8; RFC 8489).
+//! STUN binding requests and their answers, as far as they need no secrets: keepalives on the SIP port
+//! (RFC 5626 §4.4.2, §8), and on the media port where others see us and what keeps the way to us open
+//! (RFC 8489; RFC 6263 §4.4).
 //!
-//! The first two bits of a STUN message are zero and those of a SIP message never are, so both fit
+//! The first two bits of a STUN message are zero and those of SIP, RTP and RTCP never are, so all fit
 //! on one port. No attribute but XOR-MAPPED-ADDRESS is read or written: no secrets, no FINGERPRINT.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,7 +22,18 @@ pub enum Binding {
     Error(TransactionId),
 }
 
-/// Whether a datagram is STUN and not SIP.
+/// A binding indication: nobody answers it, and a router that sees it keeps the way open (RFC 8489 §2, RFC 6263 §4.4).
+#[must_use]
+pub fn indication(id: TransactionId) -> [u8; HEAD] {
+    let mut bytes = [0; HEAD];
+    let (head, name) = bytes.split_at_mut(8);
+    head[..2].copy_from_slice(&INDICATION.to_be_bytes());
+    head[4..].copy_from_slice(&COOKIE.to_be_bytes());
+    name.copy_from_slice(&id.0);
+    bytes
+}
+
+/// Whether a datagram is STUN and not SIP, RTP or RTCP.
 pub fn is_stun(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & 0xc0 == 0)
         && datagram.get(4..8) == Some(&COOKIE.to_be_bytes())
@@ -128,6 +140,7 @@ const COOKIE: u32 = 0x2112_a442;
 /// The upper half of the cookie.
 const PORT_MASK: u16 = 0x2112;
 const REQUEST: u16 = 0x0001;
+const INDICATION: u16 = 0x0011;
 const SUCCESS: u16 = 0x0101;
 const ERROR: u16 = 0x0111;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
@@ -156,6 +169,15 @@ mod tests {
             Binding::read(&bytes),
             Some(Binding::Success(TransactionId(id), mapped))
         );
+    }
+
+    #[test]
+    fn an_indication_is_stun_that_asks_for_nothing() {
+        let bytes = indication(TransactionId([7; 12]));
+        assert!(is_stun(&bytes));
+        assert_eq!(Binding::read(&bytes), None);
+        assert_eq!(bytes[..8], [0, 0x11, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
+        assert_eq!(bytes[8..], [7; 12]);
     }
 
     #[test]

@@ -1,0 +1,142 @@
+//! Where the world sees a media socket: asked of a STUN server before the socket is told to anybody (RFC 8489).
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use nat::stun::{Binding, TransactionId};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Where STUN servers listen (RFC 8489 §8.2).
+const PORT: u16 = 3478;
+
+/// A person waits for the call to begin: a server that does not answer within this is done without.
+const PATIENCE: Duration = Duration::from_millis(1_000);
+
+/// When the question is asked again. RFC 8489 §6.2.1 begins with 500 ms, for want of knowing how long a call may wait.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Room for any answer; longer ones are none.
+const LONGEST: usize = 1_500;
+
+/// Host and port of a server as a person writes them; none for what is neither.
+pub(crate) fn server(text: &str) -> Option<(&str, u16)> {
+    let text = text.trim();
+    let bare = |host: &'_ str| !host.is_empty() && !host.contains(char::is_whitespace);
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        let port = match port.strip_prefix(':') {
+            Some(port) => port.parse().ok()?,
+            None => port.is_empty().then_some(PORT)?,
+        };
+        return bare(host).then_some((host, port));
+    }
+    let (host, port) = match text.split_once(':') {
+        // More than one colon is an IPv6 address without a port.
+        Some((_, rest)) if rest.contains(':') => (text, PORT),
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (text, PORT),
+    };
+    bare(host).then_some((host, port))
+}
+
+/// Where the server sees each of these sockets.
+///
+/// # Errors
+/// Why nobody knows, as a sentence's end.
+pub(crate) async fn ask(sockets: [&UdpSocket; 2], server: &str) -> Result<[SocketAddr; 2], String> {
+    let (host, port) = self::server(server).ok_or("the STUN server's address is none")?;
+    let until = Instant::now() + PATIENCE;
+    let found = timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
+    let found: Vec<SocketAddr> = match found {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(_)) | Err(_) => return Err("the STUN server's name is not known".to_owned()),
+    };
+    let is_v4 = sockets[0].local_addr().is_ok_and(|local| local.is_ipv4());
+    let server = found.into_iter().find(|found| found.is_ipv4() == is_v4);
+    let server = server.ok_or("the STUN server has no address of this family")?;
+    let (first, second) = tokio::join!(
+        ask_one(sockets[0], server, until),
+        ask_one(sockets[1], server, until)
+    );
+    Ok([first?, second?])
+}
+
+async fn ask_one(
+    socket: &UdpSocket,
+    server: SocketAddr,
+    until: Instant,
+) -> Result<SocketAddr, String> {
+    // Another handle on the same socket: what comes later is for the stream.
+    let socket = socket.try_clone().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        tokio::net::UdpSocket::from_std(socket)
+    });
+    let socket = socket.map_err(|error| format!("the media socket cannot be asked: {error}"))?;
+    let mut id = [0; 12];
+    crate::shared::fill(&mut id);
+    let id = TransactionId(id);
+    let question = Binding::Request(id).to_bytes();
+    let mut buffer = [0; LONGEST];
+    while Instant::now() < until {
+        // What cannot be sent now may be in a moment.
+        let _ = socket.send_to(&question, server).await;
+        let again = until.min(Instant::now() + AGAIN);
+        while let Ok(Ok((length, from))) = timeout_at(again, socket.recv_from(&mut buffer)).await {
+            // Whoever else has found the port is not asked.
+            let answer = buffer.get(..length).and_then(Binding::read);
+            match answer.filter(|_| from == server) {
+                Some(Binding::Success(answered, Some(mapped))) if answered == id => {
+                    return Ok(SocketAddr::new(mapped.ip().to_canonical(), mapped.port()));
+                }
+                Some(Binding::Success(answered, None) | Binding::Error(answered))
+                    if answered == id =>
+                {
+                    return Err("the STUN server does not tell where it sees us".to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    Err("the STUN server does not answer".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read_as_people_write_them() {
+        for (text, read) in [
+            ("stun.example.com", Some(("stun.example.com", 3478))),
+            (
+                " stun.example.com:19302 ",
+                Some(("stun.example.com", 19302)),
+            ),
+            ("192.0.2.1:3479", Some(("192.0.2.1", 3479))),
+            ("2001:db8::1", Some(("2001:db8::1", 3478))),
+            ("[2001:db8::1]", Some(("2001:db8::1", 3478))),
+            ("[2001:db8::1]:9", Some(("2001:db8::1", 9))),
+            ("", None),
+            (":3478", None),
+            ("a b", None),
+            ("host:port", None),
+            ("host:99999", None),
+            ("[::1]x", None),
+        ] {
+            assert_eq!(server(text), read, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_silent_or_others_who_answer_are_done_without() {
+        let bind = || UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (one, two, silent, liar) = (bind(), bind(), bind(), bind());
+        let to = one.local_addr().unwrap();
+        // It answers before it is asked, and is not the one that is asked.
+        let lie = Binding::Success(TransactionId([0; 12]), "198.51.100.9:1".parse().ok());
+        liar.send_to(&lie.to_bytes(), to).unwrap();
+        let server = silent.local_addr().unwrap().to_string();
+        let said = ask([&one, &two], &server).await;
+        assert_eq!(said, Err("the STUN server does not answer".to_owned()));
+    }
+}

@@ -1,0 +1,89 @@
+//! The public address of the media, from a STUN server into session descriptions.
+
+use std::net::SocketAddr;
+
+use model::CallState;
+use nat::stun::Binding;
+use sip_message::Method;
+use tokio::net::UdpSocket;
+
+use super::house::tone;
+use super::peer::{Peer, SDP, answer, carol_with};
+
+/// A server that sees everybody at another address, as if a router stood between.
+async fn server() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let local = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_500];
+        let mut asked = 0;
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let Some(Binding::Request(id)) = Binding::read(&buffer[..length]) else {
+                continue;
+            };
+            asked += 1;
+            // The first question of each socket is lost.
+            if asked > 2 {
+                let port = 20_000 + from.port() % 2;
+                let seen = SocketAddr::from(([203, 0, 113, 9], port * 2));
+                let told = Binding::Success(id, Some(seen)).to_bytes();
+                let _ = socket.send_to(&told, from).await;
+            }
+        }
+    });
+    local
+}
+
+#[tokio::test]
+async fn the_address_that_a_stun_server_sees_stands_in_the_offer() {
+    let server = server().await;
+    let (mut house, _) = carol_with(tone(), |settings| {
+        settings.stun = Some(server.to_string());
+    })
+    .await;
+    let peer = Peer::bind().await;
+    let call = house
+        .dial("carol", &format!("sip:dan@{}", peer.local))
+        .await;
+    let (invite, at) = peer.request(Method::Invite).await;
+    let offer = String::from_utf8(invite.body.clone()).unwrap();
+    assert!(offer.contains("c=IN IP4 203.0.113.9\r\n"), "{offer}");
+    assert!(offer.contains("m=audio 40000 "), "{offer}");
+    // Reports are seen at a port that nobody would guess.
+    assert!(offer.contains("a=rtcp:40002\r\n"), "{offer}");
+    let contact = format!(
+        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
+        peer.local
+    );
+    // A private address, which who is elsewhere cannot reach.
+    let sdp = SDP.replace("c=IN IP4 127.0.0.1", "c=IN IP4 10.9.8.7");
+    peer.send(at, &answer(&invite, "200 OK", &contact, &sdp))
+        .await;
+    house.until_state(call, CallState::Connected).await;
+    house
+        .until_notes("a private address that cannot be reached", 1)
+        .await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_stun_server_that_is_silent_costs_a_moment_and_no_call() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = silent.local_addr().unwrap();
+    let (mut house, _) = carol_with(tone(), |settings| {
+        settings.stun = Some(server.to_string());
+    })
+    .await;
+    let peer = Peer::bind().await;
+    let _call = house
+        .dial("carol", &format!("sip:dan@{}", peer.local))
+        .await;
+    // It comes after the time that the server has.
+    house
+        .until_notes("the STUN server does not answer", 1)
+        .await;
+    let (invite, _) = peer.request(Method::Invite).await;
+    let offer = String::from_utf8(invite.body).unwrap();
+    assert!(offer.contains("c=IN IP4 127.0.0.1\r\n"), "{offer}");
+    house.close().await;
+}

@@ -1,0 +1,176 @@
+//! Ways through routers: questions where somebody is seen, and datagrams that keep a way open.
+
+mod common;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use codecs::CodecKind;
+use common::{Bench, parameters};
+use media::{Sink, Source, StreamEvent, StreamHandle, StreamParameters};
+use nat::ice::{Credentials, Session};
+use nat::stun::{Binding, TransactionId, indication};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn call(parameters: &StreamParameters) -> (Bench, StreamHandle, StreamHandle) {
+    let mut bench = Bench::new();
+    let silence = || (Source::Silence, Sink::Discard);
+    let (left, right) = bench.pair(parameters, silence(), silence());
+    (bench, left, right)
+}
+
+/// STUN and media that a wire carried.
+fn carried(bench: &Bench, wire: usize) -> (u32, u32) {
+    let first = &bench.wires[wire].first_bytes;
+    (first[..4].iter().sum(), first[128..192].iter().sum())
+}
+
+#[test]
+fn who_asks_a_media_port_is_told_where_it_is_seen_and_a_flood_of_questions_hurts_nobody() {
+    let (mut bench, _left, right) = call(&parameters(CodecKind::Pcmu));
+    let asker = UdpSocket::bind((common::HERE, 0)).unwrap();
+    asker.set_nonblocking(true).unwrap();
+    let seen = asker.local_addr().unwrap();
+    let to: SocketAddr = bench.wires[0].to;
+    bench.run(SECOND);
+    let id = TransactionId([7; 12]);
+    let question = Binding::Request(id).to_bytes();
+    asker.send_to(&question, to).unwrap();
+    bench.run(SECOND);
+    let mut buffer = [0; 200];
+    let (length, _) = asker.recv_from(&mut buffer).unwrap();
+    let answer = Binding::read(&buffer[..length]);
+    assert_eq!(answer, Some(Binding::Success(id, Some(seen))));
+    // Neither answers nor indications are answered, and nothing else that looks like it.
+    let mut broken = question.clone();
+    broken[3] = 4;
+    for datagram in [
+        &buffer[..length],
+        &indication(id),
+        &Binding::Error(id).to_bytes(),
+        &broken,
+    ] {
+        asker.send_to(datagram, to).unwrap();
+    }
+    bench.run(SECOND);
+    assert!(asker.recv_from(&mut buffer).is_err());
+    let before = right.counters().received();
+    for _ in 0..100 {
+        for _ in 0..50 {
+            asker.send_to(&question, to).unwrap();
+        }
+        bench.run(Duration::from_millis(10));
+    }
+    let mut answers = 0;
+    while asker.recv_from(&mut buffer).is_ok() {
+        answers += 1;
+    }
+    assert!((1..=400).contains(&answers), "{answers}");
+    assert!(right.counters().received() >= before + 48);
+}
+
+#[test]
+fn who_only_hears_opens_the_way_and_keeps_it_open() {
+    let hears = StreamParameters {
+        send: false,
+        ..parameters(CodecKind::Pcmu)
+    };
+    let (mut bench, _left, right) = call(&hears);
+    bench.run(SECOND);
+    assert_eq!(carried(&bench, 0), (1, 0));
+    bench.run(30 * SECOND);
+    assert_eq!(carried(&bench, 0), (3, 0));
+    // Who speaks needs nothing beside, and neither does a call that is silent both ways.
+    let remote = Some(bench.wires[1].address());
+    let speaks = StreamParameters {
+        remote,
+        ..parameters(CodecKind::Pcmu)
+    };
+    right.update(speaks).unwrap();
+    let (before, _) = carried(&bench, 1);
+    bench.run(40 * SECOND);
+    assert_eq!(carried(&bench, 1).0, before);
+    assert!(carried(&bench, 1).1 > 1_900);
+    right
+        .update(StreamParameters {
+            remote,
+            receive: false,
+            ..hears
+        })
+        .unwrap();
+    bench.run(40 * SECOND);
+    assert_eq!(carried(&bench, 1).0, before);
+}
+
+/// Two sides of a search, whose sockets are where the wires end.
+fn session(bench: &Bench, ours: usize, candidates: &[String]) -> Session {
+    let credentials = |side: usize| Credentials {
+        ufrag: format!("side{side}"),
+        pwd: format!("a-password-of-22-signs-{side}"),
+    };
+    Session {
+        local: credentials(ours),
+        remote: credentials(1 - ours),
+        base: bench.wires[1 - ours].to,
+        mapped: None,
+        candidates: candidates.to_vec(),
+        controlling: ours == 0,
+    }
+}
+
+/// A candidate at the socket that carries towards the other side.
+fn candidate(at: SocketAddr) -> String {
+    format!("1 1 udp 2130706431 {} {} typ host", at.ip(), at.port())
+}
+
+#[test]
+fn nothing_is_sent_before_a_way_is_found_and_then_it_goes_there() {
+    let silent = parameters(CodecKind::Pcmu);
+    let (mut bench, left, right) = call(&silent);
+    let nobody = UdpSocket::bind((common::HERE, 0)).unwrap();
+    let nobody = nobody.local_addr().unwrap();
+    let ends = [bench.wires[0].address(), bench.wires[1].address()];
+    // Both were told of a place where nobody is; among the candidates is the right one.
+    for (side, stream) in [(0, &left), (1, &right)] {
+        let offered = [candidate(nobody), candidate(ends[side])];
+        stream
+            .update(StreamParameters {
+                remote: Some(nobody),
+                rtcp_mux: true,
+                ice: Some(session(&bench, side, &offered)),
+                ..silent.clone()
+            })
+            .unwrap();
+    }
+    bench.run(5 * SECOND);
+    for (side, stream) in [(0, &left), (1, &right)] {
+        let found = std::iter::from_fn(|| stream.poll_event())
+            .find(|event| matches!(event, StreamEvent::WayFound(_)));
+        assert_eq!(found, Some(StreamEvent::WayFound(Some(ends[side]))));
+        assert_eq!(stream.counters().target(), Some(ends[side]));
+        let (checks, media) = carried(&bench, side);
+        assert!(checks > 0 && media > 150, "{checks} {media}");
+    }
+}
+
+#[test]
+fn where_no_way_answers_media_goes_where_the_description_says() {
+    let silent = parameters(CodecKind::Pcmu);
+    let (mut bench, left, _right) = call(&silent);
+    let nobody = UdpSocket::bind((common::HERE, 0)).unwrap();
+    let nobody = candidate(nobody.local_addr().unwrap());
+    left.update(StreamParameters {
+        remote: Some(bench.wires[0].address()),
+        rtcp_mux: true,
+        ice: Some(session(&bench, 0, &[nobody])),
+        ..silent
+    })
+    .unwrap();
+    bench.run(9 * SECOND);
+    assert_eq!(carried(&bench, 0).1, 0);
+    bench.run(3 * SECOND);
+    assert!(carried(&bench, 0).1 > 50);
+    let events: Vec<_> = std::iter::from_fn(|| left.poll_event()).collect();
+    assert!(events.contains(&StreamEvent::WayFound(None)), "{events:?}");
+}

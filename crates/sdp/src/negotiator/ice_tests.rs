@@ -1,0 +1,128 @@
+//! Ways in offers and answers by the rules of RFC 8839, and peers without.
+
+use super::*;
+
+fn negotiator(seed: u8) -> Negotiator {
+    let local = LocalMedia {
+        address: "192.0.2.1".parse().unwrap(),
+        port: 4000,
+        codecs: vec![Codec::Pcmu],
+        ptime_ms: 20,
+        telephone_event: false,
+        session_id: u64::from(seed),
+    };
+    Negotiator::new(local)
+}
+
+fn with_ice(seed: u8) -> Negotiator {
+    negotiator(seed).with_ice(KeySeed::drawn(|bytes| *bytes = [seed; 32]))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// An offer or answer of a peer with these attributes.
+fn peer(session: u32, attributes: &[&str]) -> Vec<u8> {
+    let lines = attributes.join("\r\n");
+    format!(
+        "v=0\r\no=- {session} 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
+         m=audio 5000 RTP/AVP 0\r\n{lines}\r\n"
+    )
+    .into_bytes()
+}
+
+const UFRAG: &str = "a=ice-ufrag:8hhY";
+const PWD: &str = "a=ice-pwd:asd88fgpdd777uzjYhagZg";
+const HOST: &str = "a=candidate:1 1 UDP 2130706431 198.51.100.7 5000 typ host";
+const REPORTS: &str = "a=candidate:1 2 UDP 2130706430 198.51.100.7 5001 typ host";
+
+#[test]
+fn two_of_us_try_ways_and_go_on_with_what_they_found() {
+    let (mut alice, mut bob) = (with_ice(1), with_ice(2));
+    let (answer, at_bob) = bob.handle_offer(&alice.offer()).unwrap();
+    let at_alice = alice.handle_answer(&answer).unwrap();
+    let (a, b) = (at_alice.ice.clone().unwrap(), at_bob.ice.unwrap());
+    assert_eq!((&a.local, &a.remote), (&b.remote, &b.local));
+    assert!(a.controlling && !b.controlling);
+    let host = "1 1 udp 2130706431 192.0.2.1 4000 typ host";
+    assert_eq!(
+        (a.candidates, b.candidates),
+        (vec![host.to_owned()], vec![host.to_owned()])
+    );
+    // Hold and resume are no restart.
+    alice.set_hold(true);
+    let (answer, at_bob) = bob.handle_offer(&alice.offer()).unwrap();
+    let held = alice.handle_answer(&answer).unwrap().ice.unwrap();
+    assert_eq!((&held.local, &held.remote), (&a.local, &a.remote));
+    assert_eq!(at_bob.ice.unwrap().local, a.remote);
+    // Another place of ours is one, for both.
+    alice.set_address("192.0.2.77".parse().unwrap(), 4400);
+    let (answer, at_bob) = bob.handle_offer(&alice.offer()).unwrap();
+    let moved = alice.handle_answer(&answer).unwrap().ice.unwrap();
+    assert_ne!(moved.local, a.local);
+    assert_ne!(moved.remote, a.remote);
+    assert_eq!(at_bob.ice.unwrap().remote, moved.local);
+}
+
+#[test]
+fn where_the_world_sees_us_is_a_candidate_beside_where_we_are() {
+    let mut ours = with_ice(1);
+    ours.set_address("203.0.113.9".parse().unwrap(), 61_000);
+    ours.set_base("10.0.0.7:4000".parse().unwrap());
+    let offer = text(&ours.offer());
+    for line in [
+        "a=candidate:1 1 udp 2130706431 10.0.0.7 4000 typ host",
+        "a=candidate:2 1 udp 1694498815 203.0.113.9 61000 typ srflx raddr 10.0.0.7 rport 4000",
+        "a=ice-options:ice2",
+        "c=IN IP4 203.0.113.9",
+        "a=rtcp-mux",
+    ] {
+        assert!(offer.contains(&format!("{line}\r\n")), "{line}\n{offer}");
+    }
+    let value = |name: &str| {
+        let line = offer.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().to_owned()
+    };
+    let credentials = (value("a=ice-ufrag:"), value("a=ice-pwd:"));
+    assert!(crate::ice::IceCredentials::parse(&credentials.0, &credentials.1).is_some());
+    // The same state makes the same bytes.
+    ours.rollback();
+    assert_eq!(text(&ours.offer()), offer);
+}
+
+#[test]
+fn peers_without_it_or_with_reports_apart_are_called_as_ever() {
+    for answer in [
+        &["a=rtcp-mux"][..],
+        &[UFRAG, PWD, HOST, REPORTS],
+        &["a=rtcp-mux", UFRAG, "a=ice-pwd:short", HOST],
+        &["a=rtcp-mux", UFRAG, HOST],
+    ] {
+        let mut ours = with_ice(1);
+        ours.offer();
+        assert_eq!(ours.handle_answer(&peer(7, answer)).unwrap().ice, None);
+    }
+    for offer in [&["a=rtcp-mux"][..], &[UFRAG, PWD, HOST, REPORTS]] {
+        let (answer, agreed) = with_ice(1).handle_offer(&peer(7, offer)).unwrap();
+        assert_eq!(agreed.ice, None);
+        assert!(!text(&answer).contains("a=ice"), "{}", text(&answer));
+        assert!(!text(&answer).contains("a=candidate"));
+    }
+    // Who has it off says and takes nothing.
+    let full = ["a=rtcp-mux", UFRAG, PWD, HOST];
+    let (answer, agreed) = negotiator(1).handle_offer(&peer(7, &full)).unwrap();
+    assert!(agreed.ice.is_none() && !text(&answer).contains("a=ice"));
+}
+
+#[test]
+fn who_faces_a_lite_peer_nominates_and_only_the_first_component_counts() {
+    let full = ["a=rtcp-mux", UFRAG, PWD, HOST, REPORTS];
+    let (_, agreed) = with_ice(1).handle_offer(&peer(7, &full)).unwrap();
+    let ice = agreed.ice.unwrap();
+    assert!(!ice.controlling);
+    assert_eq!(ice.candidates.len(), 1);
+    let lite = text(&peer(7, &full)).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n");
+    let (_, agreed) = with_ice(1).handle_offer(lite.as_bytes()).unwrap();
+    assert!(agreed.ice.unwrap().controlling);
+}
