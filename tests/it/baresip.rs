@@ -154,5 +154,6 @@ pub(crate) fn echo(codecs: &str) -> Setup<'_> {
         hears: Hears::Echo,
         answers: Answers::AtOnce,
         encryption: None,
+        tries_ways_at: None,
     }
 }

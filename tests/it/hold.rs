@@ -21,6 +21,7 @@ fn baresip_is_silent_while_it_is_held_and_takes_the_resume() {
         hears: Hears::Echo,
         answers: Answers::AtOnce,
         encryption: None,
+        tries_ways_at: None,
     };
     let mut bob = Baresip::start(&folder, "bob", &setup);
     let mut call = Call::place(&folder, &speech, bob.port);

@@ -236,6 +236,7 @@ fn ringing_bob(folder: &Folder, kamailio: &Kamailio) -> Baresip {
         hears: Hears::Echo,
         answers: Answers::Never,
         encryption: None,
+        tries_ways_at: None,
     };
     Baresip::start(folder, "bob", &setup)
 }

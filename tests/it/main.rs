@@ -15,6 +15,7 @@ mod command_line;
 mod forks;
 mod hold;
 mod hostile;
+mod ice;
 mod kamailio;
 mod load;
 mod messages;

@@ -66,6 +66,7 @@ fn baresip(folder: &Folder) -> Baresip {
         hears: Hears::Echo,
         answers: Answers::AtOnce,
         encryption: None,
+        tries_ways_at: None,
     };
     Baresip::start(folder, "bob", &setup)
 }

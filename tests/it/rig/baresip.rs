@@ -51,6 +51,8 @@ pub(crate) struct Setup<'a> {
     /// How it encrypts media, in its own spelling: `srtp` offers it, `srtp-mand` asks for it, `dtls_srtp` asks for
     /// a handshake.
     pub(crate) encryption: Option<&'a str>,
+    /// The address at which it tries ways for its media (ICE), which loopback is not for; nothing is loopback without.
+    pub(crate) tries_ways_at: Option<Ipv4Addr>,
 }
 
 impl Baresip {
@@ -70,7 +72,16 @@ impl Baresip {
             .replace("@SINK@", &sink)
             .replace("@RATE@", &rate)
             // It makes a handshake for each port, and we make one.
-            .replace("@MUX@", if shakes_hands(setup) { "yes" } else { "no" })
+            .replace("@MUX@", if shares_port(setup) { "yes" } else { "no" })
+            .replace("@HERE@", &here(setup).to_string())
+            .replace(
+                "@ICE@",
+                if setup.tries_ways_at.is_some() {
+                    "module ice.so"
+                } else {
+                    ""
+                },
+            )
             .replace(
                 "@DTLS@",
                 if shakes_hands(setup) {
@@ -167,6 +178,15 @@ fn shakes_hands(setup: &Setup<'_>) -> bool {
         .is_some_and(|name| name.starts_with("dtls"))
 }
 
+/// We do one handshake and find one way, so that its reports share the port then.
+fn shares_port(setup: &Setup<'_>) -> bool {
+    shakes_hands(setup) || setup.tries_ways_at.is_some()
+}
+
+fn here(setup: &Setup<'_>) -> Ipv4Addr {
+    setup.tries_ways_at.unwrap_or(Ipv4Addr::LOCALHOST)
+}
+
 fn account(setup: &Setup<'_>) -> String {
     let answer = match setup.answers {
         Answers::AtOnce => "auto",
@@ -177,11 +197,13 @@ fn account(setup: &Setup<'_>) -> String {
         None => ";regint=0".to_owned(),
     };
     let encryption = setup.encryption.map(|name| format!(";mediaenc={name}"));
+    let ways = setup.tries_ways_at.map(|_| ";medianat=ice");
     format!(
-        "<sip:{};transport=udp>;auth_pass=secret;answermode={answer};audio_codecs={}{place}{}\n",
+        "<sip:{};transport=udp>;auth_pass=secret;answermode={answer};audio_codecs={}{place}{}{}\n",
         setup.address,
         setup.codecs,
-        encryption.unwrap_or_default()
+        encryption.unwrap_or_default(),
+        ways.unwrap_or_default()
     )
 }
 
@@ -219,8 +241,8 @@ pub(crate) fn modules() -> PathBuf {
 // It would take the first real interface for its SDP: net_interface keeps it on loopback.
 const SETTINGS: &str = "\
 poll_method epoll
-sip_listen 127.0.0.1:@PORT@
-net_interface 127.0.0.1
+sip_listen @HERE@:@PORT@
+net_interface @HERE@
 call_local_timeout 120
 call_max_calls 64
 audio_source @SOURCE@
@@ -246,6 +268,7 @@ module g711.so
 module opus.so
 module g722.so
 module srtp.so
+@ICE@
 @DTLS@
 module aubridge.so
 module aufile.so
