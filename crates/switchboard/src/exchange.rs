@@ -40,6 +40,9 @@ use crate::sources::{Loud, Source, Sources};
 
 /// Requests under way at most: each stays for 32 s after its end, and a call makes three.
 const CONTEXTS: usize = 32_768;
+/// Room for requests under way that is made at once: fifty calls a second. Tables that grow while requests come and
+/// go do so late, and memory is then seen to rise under a load that is even.
+const REQUESTS_AT_FIRST: usize = 8_192;
 /// Connections known to live at most.
 const LIVE: usize = 65_536;
 /// What all of them hold at most, in bytes.
@@ -185,9 +188,9 @@ impl Exchange {
             sources: Sources::new(u64::from(tokens.cseq()) << 32 | u64::from(tokens.cseq())),
             live: HashSet::new(),
             tokens,
-            contexts: HashMap::new(),
-            by_request: HashMap::new(),
-            by_branch: HashMap::new(),
+            contexts: HashMap::with_capacity(REQUESTS_AT_FIRST),
+            by_request: HashMap::with_capacity(REQUESTS_AT_FIRST),
+            by_branch: HashMap::with_capacity(REQUESTS_AT_FIRST),
             alarms: BTreeSet::new(),
             touched: Vec::new(),
             answered: VecDeque::new(),
