@@ -23,7 +23,7 @@ fn own_address() -> Ipv4Addr {
 
 fn alice(here: Ipv4Addr, more: &str) -> Account {
     let args = format!("--no-register --transport udp --codecs pcmu --ice {more}");
-    Account::new(&format!("sip:alice@{here}"), &args)
+    Account::new(format!("sip:alice@{here}"), &args)
 }
 
 /// It says what came of its search, and hears what went there.

@@ -75,8 +75,10 @@ impl Stages {
             total += stage.took;
             let (word, note) = match &stage.outcome {
                 Ok(note) => ("ok", note.as_str()),
-                Err(fault) => ("FAILED", fault.lines().next().unwrap_or_default()),
+                Err(fault) => ("FAILED", fault.as_str()),
             };
+            let mut lines = note.lines();
+            let note = lines.next().unwrap_or_default();
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
@@ -84,6 +86,10 @@ impl Stages {
                 stage.name,
                 stage.took.as_secs_f64()
             );
+            // What failed is named here too: this is what is read first, and at times all that is kept.
+            for line in lines {
+                let _ = writeln!(text, "{:>29}{line}", "");
+            }
         }
         let _ = writeln!(text, "{:<18} {:>7.1} s", "all", total.as_secs_f64());
         text
@@ -103,6 +109,7 @@ mod tests {
         let table = stages.table();
         assert!(table.contains("first      FAILED"), "{table}");
         assert!(table.contains("no kamailio\n"), "{table}");
+        assert!(table.contains(" more words\n"), "{table}");
         assert!(table.contains("3 tests"), "{table}");
         assert!(stages.finish().unwrap_err().text.ends_with("failed: first"));
     }
