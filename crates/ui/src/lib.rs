@@ -28,7 +28,7 @@ pub use theme::{Palette, Theme, install};
 pub use trace_log::{TRACE_BYTES, TRACE_RECORDS, TraceLog};
 pub use view_state::{Data, HISTORY_LINES, OptionsAnswer, Phase, ViewState, apply};
 pub use window::{
-    FocusWish, ForwardForm, HistoryFilter, OutcomeFilter, Question, Screen, Suggestion,
+    FocusWish, ForwardForm, HistoryFilter, Joining, OutcomeFilter, Question, Screen, Suggestion,
     TransferForm, Window,
 };
 

@@ -21,6 +21,8 @@ pub enum Deed {
     Keypad,
     /// Transfer the current call.
     Transfer,
+    /// Bring the current call together with others.
+    Join,
     /// Give the keyboard to the filter of this screen.
     Find,
     /// Call the last number again.
@@ -83,6 +85,7 @@ pub const TABLE: &[Entry] = &[
     entry(Deed::Hold, "Hold", CTRL, Key::H),
     entry(Deed::Keypad, "Keypad", CTRL, Key::K),
     entry(Deed::Transfer, "Transfer", CTRL, Key::T),
+    entry(Deed::Join, "Join calls", CTRL, Key::J),
     entry(Deed::Redial, "Call the last number again", CTRL, Key::R),
     entry(Deed::Find, "Filter this screen", CTRL, Key::F),
     entry(Deed::Settings, "Settings", CTRL, Key::Comma),

@@ -1,7 +1,9 @@
 //! All words of the window, in one place. Sentence case, no colon after a label; what asks for more ends
 //! in `…`.
 
-use model::{CallState, CallView, MemberState, RegistrationState, Roster, Transfer, TransferState};
+use model::{
+    CallState, CallView, MemberState, RegistrationState, Roster, Silence, Transfer, TransferState,
+};
 
 use crate::view_state::is_ringing_here;
 use crate::window::{OutcomeFilter, Screen};
@@ -63,6 +65,10 @@ pub(crate) fn call_state(call: &CallView) -> &'static str {
         CallState::Trying => "Calling",
         CallState::Ringing => "Ringing",
         CallState::Early => "Ringing, with sound",
+        CallState::Connected if call.conference.is_some() => match call.muted {
+            true => "In conference, muted",
+            false => "In conference",
+        },
         CallState::Connected if call.muted => "Connected, muted",
         CallState::Connected => "Connected",
         CallState::Held => match (call.held_by_us, call.held_by_peer) {
@@ -136,6 +142,105 @@ pub(crate) const RECEIVED_TONES: &str = "Received";
 
 pub(crate) fn tones_to(party: &str) -> String {
     format!("Tones to {party}")
+}
+
+// The way of the sound
+pub(crate) const LIGHTS: [&str; 4] = ["Captured", "Sent", "Received", "Played"];
+pub(crate) const LIGHT_TIPS: [&str; 4] = [
+    "Whether your microphone gives sound",
+    "Whether packets leave for the other side",
+    "Whether packets come from the other side",
+    "Whether what comes is sound, and goes to your speaker",
+];
+
+pub(crate) fn light(name: &str, on: bool) -> String {
+    format!("{name}: {}", if on { "yes" } else { "no" })
+}
+
+pub(crate) fn last_at(clock: &str) -> String {
+    format!("Last at {clock}")
+}
+
+/// Why there is no sound, without figures that count on.
+pub(crate) fn silence(why: &Silence) -> String {
+    match why {
+        Silence::NotSent { .. } => "The network refuses what is sent.".to_owned(),
+        Silence::StoppedReceiving { .. } => "Nothing comes from the other side.".to_owned(),
+        Silence::WrongKey { .. } => "What comes is not encrypted with the agreed key.".to_owned(),
+        Silence::Dropped { .. } => {
+            "What comes is not what was agreed on, by its sender or its codec.".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+pub(crate) fn unexpected_peer(expected: &str, actual: &str) -> String {
+    format!("Expected from {expected}, last came from {actual}.")
+}
+
+// Figures of a call
+pub(crate) const SHOW_FIGURES: &str = "Show all details";
+pub(crate) const HIDE_FIGURES: &str = "Hide the details";
+pub(crate) const CODEC: &str = "Codec";
+pub(crate) const QUALITY: &str = "Quality (MOS)";
+pub(crate) const PACKETS_SENT: &str = "Packets sent";
+pub(crate) const PACKETS_RECEIVED: &str = "Packets received";
+pub(crate) const PACKETS_LOST: &str = "Lost";
+pub(crate) const PACKETS_LATE: &str = "Too late";
+pub(crate) const JITTER: &str = "Jitter";
+pub(crate) const BUFFER: &str = "Buffer";
+pub(crate) const ROUND_TRIP: &str = "Round trip";
+pub(crate) const CONCEALED: &str = "Concealed";
+pub(crate) const PEER_EXPECTED: &str = "Expected from";
+pub(crate) const PEER_ACTUAL: &str = "Comes from";
+pub(crate) const PEER_TARGET: &str = "Sent to";
+pub(crate) const IN_THE_CONFERENCE: &str = "In the conference";
+pub(crate) const COURSE: &str = "Quality over the call";
+
+pub(crate) fn lost(percent: &str) -> String {
+    format!("{percent} % lost")
+}
+
+pub(crate) fn jitter(ms: &str) -> String {
+    format!("jitter {ms} ms")
+}
+
+pub(crate) fn round_trip(ms: &str) -> String {
+    format!("round trip {ms} ms")
+}
+
+pub(crate) fn more_members(n: usize) -> String {
+    format!("{n} more")
+}
+
+pub(crate) fn course(lowest: &str, now: &str) -> String {
+    format!("{COURSE}: {now} now, {lowest} at worst")
+}
+
+// Conferences
+pub(crate) const JOIN: &str = "Join";
+pub(crate) const TAKE_OUT: &str = "Take out";
+pub(crate) const TAKE_OUT_TIP: &str =
+    "Takes this call out of the conference and holds it; you go on talking to the others";
+
+pub(crate) fn join_whom(party: &str) -> String {
+    format!("Bring {party} together with")
+}
+
+pub(crate) fn join_with(party: &str) -> String {
+    format!("Join with {party}")
+}
+
+pub(crate) fn join_all(calls: usize) -> String {
+    format!("Join all {calls} calls")
+}
+
+pub(crate) fn in_conference_with(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => format!("Conference with {one}"),
+        [first @ .., last] => format!("Conference with {} and {last}", first.join(", ")),
+    }
 }
 
 // Transfers
@@ -529,10 +634,12 @@ pub(crate) const KEYS_READABLE: &str = "Encrypted, but the keys were readable on
 pub(crate) const SENT_PLAIN: &str = "What you say is not encrypted";
 pub(crate) const HEARD_PLAIN: &str = "What you hear is not encrypted";
 pub(crate) const PLAIN: &str = "plain";
-
-pub(crate) fn directions(sent: &str, heard: &str) -> String {
-    format!("Sent: {sent}\nHeard: {heard}")
-}
+pub(crate) const SECRECY: &str = "Secrecy of this call";
+pub(crate) const WAY_SENT: &str = "Sent";
+pub(crate) const WAY_HEARD: &str = "Heard";
+pub(crate) const BY_SDES: &str = "key from the signalling (SDES)";
+pub(crate) const BY_DTLS: &str = "key from a handshake (DTLS)";
+pub(crate) const RENEW_KEYS: &str = "Renew keys";
 
 pub(crate) const BINDINGS: &str = "Registered under this address";
 pub(crate) const BINDINGS_TEXT: &str = "The registrar has not been asked which phones it knows.";

@@ -97,6 +97,24 @@ impl TransferForm {
     }
 }
 
+/// Which calls are brought together, while that is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// The call that others join.
+    pub call: CallId,
+    pub(crate) wants_focus: bool,
+}
+
+impl Joining {
+    /// Nothing chosen yet; it takes the keyboard.
+    pub fn of(call: CallId) -> Self {
+        Self {
+            call,
+            wants_focus: true,
+        }
+    }
+}
+
 /// Where an account's calls are sent, while that is typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardForm {
@@ -303,6 +321,10 @@ pub struct Window {
     pub focus: Option<FocusWish>,
     /// The transfer that is being typed.
     pub transfer: Option<TransferForm>,
+    /// The call that others are to join, while it is chosen which.
+    pub joining: Option<Joining>,
+    /// Whether all figures of a call are shown.
+    pub figures: bool,
     /// Calls that can be tried with one click; the first is the one to begin with.
     pub suggestions: Vec<Suggestion>,
     /// Whether the keypad of a call is open in a narrow window.
@@ -360,6 +382,10 @@ impl Window {
         let ended = |f: &TransferForm| data.call(f.call).is_none_or(|c| !c.state.is_up());
         if self.transfer.as_ref().is_some_and(ended) {
             self.transfer = None;
+        }
+        let ended = |j: Joining| data.call(j.call).is_none_or(|c| !c.state.is_up());
+        if self.joining.is_some_and(ended) {
+            self.joining = None;
         }
         if self
             .messages

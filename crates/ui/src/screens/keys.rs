@@ -94,6 +94,12 @@ fn act_on(deed: Deed, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
                 call_card::transfer::toggle(window, call);
             }
         }
+        Deed::Join => {
+            if let Some(call) = up {
+                window.screen = Screen::Phone;
+                call_card::together::join(kit, data, window, call);
+            }
+        }
         Deed::Find => window.focus = Some(FocusWish::Filter),
         Deed::Redial => {
             show(Screen::Phone);

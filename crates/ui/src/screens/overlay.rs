@@ -187,6 +187,7 @@ fn groups(ui: &mut Ui, t: &crate::theme::Theme, two: bool) {
                 Deed::Hold,
                 Deed::Keypad,
                 Deed::Transfer,
+                Deed::Join,
                 Deed::Redial,
             ]),
         ),

@@ -36,6 +36,7 @@ pub(crate) struct Button<'a> {
     height: f32,
     width: Option<f32>,
     small: bool,
+    ink: Option<Color32>,
 }
 
 impl<'a> Button<'a> {
@@ -54,6 +55,7 @@ impl<'a> Button<'a> {
             height: 28.0,
             width: None,
             small: false,
+            ink: None,
         }
     }
 
@@ -125,6 +127,12 @@ impl<'a> Button<'a> {
     pub(crate) fn small(mut self) -> Self {
         self.small = true;
         self.height = 24.0;
+        self
+    }
+
+    /// The colour of its icon and words, where they tell a state.
+    pub(crate) fn ink(mut self, ink: Color32) -> Self {
+        self.ink = Some(ink);
         self
     }
 
@@ -264,6 +272,7 @@ impl<'a> Button<'a> {
         let hovered = response.hovered();
         let pressed = response.is_pointer_button_down_on();
         let (fill, ink) = self.colours(t, hovered, pressed);
+        let ink = self.ink.filter(|_| self.enabled).unwrap_or(ink);
         let painter = ui.painter();
         painter.rect_filled(rect, 6.0, fill);
         if t.outlined && self.enabled {

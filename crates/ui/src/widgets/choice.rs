@@ -48,6 +48,22 @@ pub(crate) fn menu_row(ui: &mut Ui, t: &Theme, words: &str, chosen: bool) -> Res
     }
 }
 
+/// One line of a menu that does something.
+pub(crate) fn menu_act(ui: &mut Ui, t: &Theme, icon: &str, words: &str) -> Response {
+    let size = Vec2::new(ui.available_width(), t.row());
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    if response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(rect, 5.0, t.selected);
+    }
+    let line = rect.shrink2(Vec2::new(8.0, 0.0));
+    let mark = Rect::from_min_size(line.min, Vec2::new(t.px(16.0), line.height()));
+    text::icon_in(ui.painter(), mark, icon, t.icon(16.0), t.muted);
+    let words_at = Rect::from_min_max(pos2(mark.right() + 8.0, line.top()), line.max);
+    text::text_in(ui.painter(), words_at, words, t.body(), t.text, Align::Min);
+    response.widget_info(|| WidgetInfo::labeled(Role::MenuItem, true, words));
+    response
+}
+
 /// A button that opens a menu of choices; answers with the chosen one's index.
 pub(crate) fn select(
     ui: &mut Ui,

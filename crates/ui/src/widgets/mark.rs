@@ -51,14 +51,7 @@ pub(crate) fn registration_mark(
             painter.line_segment([centre + vec2(-d, -d), centre + vec2(d, d)], stroke);
             painter.line_segment([centre + vec2(-d, d), centre + vec2(d, -d)], stroke);
         }
-        RegistrationState::Silent => {
-            let points = vec![
-                centre + vec2(0.0, -r),
-                centre + vec2(r * 1.1, r * 0.9),
-                centre + vec2(-r * 1.1, r * 0.9),
-            ];
-            painter.add(Shape::convex_polygon(points, colour, Stroke::NONE));
-        }
+        RegistrationState::Silent => triangle(painter, centre, r, colour),
         RegistrationState::Degraded => {
             let square = Rect::from_center_size(centre, vec2(r, r) * 1.7);
             painter.rect_filled(square, 1.0, colour);
@@ -141,6 +134,27 @@ pub(crate) fn lamp_mark(painter: &Painter, t: &Theme, centre: Pos2, lamp: LampSt
             painter.rect_filled(square, 1.5, colour);
         }
     }
+}
+
+/// Paints a light of a call: a disc is on, a ring is off, a triangle is off although it should not be.
+pub(crate) fn light_mark(painter: &Painter, t: &Theme, centre: Pos2, on: bool, fault: bool) {
+    let r = (4.0 * t.scale).max(4.0);
+    if fault {
+        triangle(painter, centre, r, t.warn);
+    } else if on {
+        painter.circle_filled(centre, r, t.good);
+    } else {
+        painter.circle_stroke(centre, r - 0.75, Stroke::new(1.5, t.faint));
+    }
+}
+
+fn triangle(painter: &Painter, centre: Pos2, r: f32, colour: Color32) {
+    let points = vec![
+        centre + vec2(0.0, -r),
+        centre + vec2(r * 1.1, r * 0.9),
+        centre + vec2(-r * 1.1, r * 0.9),
+    ];
+    painter.add(Shape::convex_polygon(points, colour, Stroke::NONE));
 }
 
 /// The colour and the word of how a call ended.

@@ -1,13 +1,14 @@
 //! Levels and quality.
 
-use egui::{Rect, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
+use egui::{Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use crate::theme::Theme;
 
-/// A level from 0 to 1 as a row of bars.
-pub(crate) fn meter(ui: &mut Ui, t: &Theme, name: &str, level: f32, width: f32) {
+/// A level from 0 to 1 as a row of bars in the middle of `place`.
+pub(crate) fn meter(ui: &Ui, t: &Theme, name: &str, level: f32, place: Rect) {
     const STEP: f32 = 5.0;
-    let (rect, response) = ui.allocate_exact_size(Vec2::new(width, t.px(10.0)), Sense::hover());
+    let rect = Rect::from_center_size(place.center(), vec2(place.width(), t.px(10.0)));
+    let response = ui.interact(rect, ui.scope_id().with(name), Sense::hover());
     let level = if level.is_finite() {
         level.clamp(0.0, 1.0)
     } else {

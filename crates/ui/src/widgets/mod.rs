@@ -10,11 +10,12 @@ mod meter;
 mod text;
 
 pub(crate) use button::{Button, Kind};
-pub(crate) use choice::{menu_frame, segmented, select, switch};
+pub(crate) use choice::{menu_act, menu_frame, segmented, select, switch};
 pub(crate) use field::{Field, form_row};
 pub(crate) use list::{Rows, row_ground, rows};
 pub(crate) use mark::{
-    badge, lamp_mark, lamp_words, outcome_words, registration_mark, registration_words, tenant_mark,
+    badge, lamp_mark, lamp_words, light_mark, outcome_words, registration_mark, registration_words,
+    tenant_mark,
 };
 pub(crate) use meter::{meter, signal};
 pub(crate) use text::{caption, empty, galley, heading, icon_in, label, paragraph, text_in};

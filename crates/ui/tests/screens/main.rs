@@ -6,8 +6,10 @@
 mod accounts;
 mod behaviour;
 mod calls;
+mod conference;
 mod messages;
 mod pictures;
 mod scene;
+mod sound;
 mod traffic;
 mod transfers;

@@ -399,7 +399,41 @@ pub(crate) fn call(
         redirect: None,
         details: model::CallDetails::default(),
         conference: None,
-        sound: model::SoundView::default(),
+        sound: if up { heard() } else { SoundView::default() },
+    }
+}
+
+/// Sound both ways, from another address than the one that was told: there is a router between.
+pub(crate) fn heard() -> SoundView {
+    let light = Light {
+        on: true,
+        level: 0.2,
+        last: Some(at("2026-11-20T14:32:06Z")),
+    };
+    let mark = |second: i64, mos| SoundMark {
+        at: Timestamp(at("2026-11-20T14:28:03Z").0 + second * 1_000_000),
+        seconds: 10,
+        stats: MediaStats {
+            mos: Some(mos),
+            ..MediaStats::default()
+        },
+        captured: 0.2,
+        played: 0.2,
+    };
+    let course = [4.3, 4.3, 4.2, 3.4, 3.1, 3.9, 4.3, 4.3, 4.2, 4.3];
+    SoundView {
+        captured: light,
+        sent: light,
+        received: light,
+        played: light,
+        expected_peer: Some("10.0.0.12:40208".to_owned()),
+        actual_peer: Some("192.0.2.77:40208".to_owned()),
+        target: Some("192.0.2.77:40208".to_owned()),
+        silences: Vec::new(),
+        course: (1..)
+            .zip(course)
+            .map(|(n, mos)| mark(n * 10, mos))
+            .collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use model::{CallState, CallView, Command};
 
 use super::super::dial::tip;
 use super::super::{Bar, Kit, Room};
-use super::transfer;
+use super::{together, transfer};
 use crate::shortcuts::Deed;
 use crate::view_state::Data;
 use crate::widgets::{Button, Kind};
@@ -42,7 +42,13 @@ pub(super) fn ringing(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call:
 
 /// The buttons of a call that is under way. Where they do not all fit with their words, those at the end lose
 /// theirs first: hanging up keeps its own.
-pub(super) fn live(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call: &CallView) {
+pub(super) fn live(
+    ui: &mut Ui,
+    kit: &mut Kit<'_>,
+    data: &Data,
+    window: &mut Window,
+    call: &CallView,
+) {
     let t = kit.t.clone();
     let compact = kit.room == Room::Compact;
     let height = if compact { 36.0 } else { 32.0 };
@@ -85,6 +91,10 @@ pub(super) fn live(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call: &C
             icons::PHONE_TRANSFER,
             open,
         ));
+        if !together::candidates(data, call).is_empty() {
+            let open = window.joining.is_some_and(|j| j.call == call.id);
+            acts.push((Act::Join, strings::JOIN, icons::ARROWS_MERGE, open));
+        }
     }
     acts.push((
         Act::Ladder,
@@ -149,6 +159,7 @@ pub(super) fn live(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call: &C
             }),
             Act::Keypad => window.keypad = !window.keypad,
             Act::Transfer => transfer::toggle(window, call),
+            Act::Join => together::join(kit, data, window, call),
             Act::Ladder => open_ladder(window, &call.sip_call_id),
         }
     }
@@ -164,6 +175,7 @@ enum Act {
     Mute,
     Keypad,
     Transfer,
+    Join,
     Ladder,
 }
 
@@ -174,6 +186,7 @@ impl Act {
             Self::Mute => Some(Deed::Mute),
             Self::Keypad => Some(Deed::Keypad),
             Self::Transfer => Some(Deed::Transfer),
+            Self::Join => Some(Deed::Join),
             Self::Ladder => None,
         }
     }

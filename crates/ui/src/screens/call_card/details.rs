@@ -1,11 +1,12 @@
 //! What a call says beside itself: by which way it came, who vouches for whom, and where else it was sent.
 
-use egui::{Align, Color32, Role, Sense, Ui, WidgetInfo};
+use egui::{Align, Color32, Rect, Response, Role, Sense, Ui, WidgetInfo};
 use model::{CallView, Command, Redirect};
 
 use super::super::{Bar, Kit};
 use super::announce;
 use super::transfer::inset;
+use crate::theme::Theme;
 use crate::widgets::{Button, Kind, icon_in, paragraph, text_in};
 use crate::{icons, strings};
 
@@ -110,6 +111,21 @@ fn line(ui: &mut Ui, kit: &Kit<'_>, icon: &str, ink: Color32, words: &str, tip: 
         Some(tip) => drop(response.on_hover_text(tip)),
         None if cut => drop(response.on_hover_text(words)),
         None => {}
+    }
+}
+
+/// An icon and words in a place, whole under the pointer where they do not fit. The caller names it.
+pub(super) fn mark_line(ui: &Ui, t: &Theme, rect: Rect, icon: &str, words: &str) -> Response {
+    let mut bar = Bar::over(rect, 8.0);
+    let mark = bar.left(t.px(16.0));
+    icon_in(ui.painter(), mark, icon, t.icon(16.0), t.accent);
+    let place = bar.rest();
+    let cut = text_in(ui.painter(), place, words, t.body(), t.text, Align::Min);
+    let response = ui.interact(place, ui.scope_id().with(("mark", icon)), Sense::hover());
+    if cut {
+        response.on_hover_text(words)
+    } else {
+        response
     }
 }
 

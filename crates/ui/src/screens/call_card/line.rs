@@ -4,7 +4,7 @@ use egui::{Align, Rect, Role, Sense, Ui, Vec2, WidgetInfo};
 use model::{CallState, CallView, Command};
 
 use super::super::dial::tip;
-use super::super::{Bar, Kit, Room, account_list, snap};
+use super::super::{Bar, Kit, Room, account_list, part, snap};
 use super::acts::hold_command;
 use super::{clock, look, state_words, under_title};
 use crate::shortcuts::Deed;
@@ -24,23 +24,25 @@ pub(crate) fn line(
     let t = kit.t.clone();
     let (rect, response) =
         ui.allocate_exact_size(Vec2::new(ui.available_width(), t.px(52.0)), Sense::click());
-    ui.push_id(("line", call.id), |ui| {
-        let ground = if is_ringing_here(call) {
-            t.live_ground
-        } else if response.hovered() {
-            t.hover
-        } else {
-            t.raised
-        };
-        ui.painter().rect_filled(rect, 8.0, ground);
-        if response.has_focus() {
-            ui.painter()
-                .rect_stroke(rect, 8.0, t.focus(), egui::StrokeKind::Inside);
-        }
-        let edge = rect.shrink2(Vec2::new(0.0, 10.0));
-        tenant_mark(ui.painter(), &t, edge, data.tenant_colour(&call.tenant));
-        inside(ui, rect, kit, data, window, call);
-    });
+    // A place of its own, which takes no more room than the line.
+    let mut place = part(ui, rect.expand(2.0), ("line", call.id));
+    let ground = if is_ringing_here(call) {
+        t.live_ground
+    } else if response.hovered() {
+        t.hover
+    } else {
+        t.raised
+    };
+    place.painter().rect_filled(rect, 8.0, ground);
+    if response.has_focus() {
+        place
+            .painter()
+            .rect_stroke(rect, 8.0, t.focus(), egui::StrokeKind::Inside);
+    }
+    let edge = rect.shrink2(Vec2::new(0.0, 10.0));
+    let colour = data.tenant_colour(&call.tenant);
+    tenant_mark(place.painter(), &t, edge, colour);
+    inside(&mut place, rect, kit, data, window, call);
     let (state, under) = (state_words(call), under_title(data, call));
     let spoken = format!("{}, {state}, {under}", call.remote.title());
     response.widget_info(|| WidgetInfo::labeled(Role::ListItem, true, &spoken));
@@ -143,6 +145,15 @@ fn inside(
             let mute = Button::icon_only(Kind::Quiet, icon, words)
                 .height(32.0)
                 .on(call.muted);
+            if call.conference.is_some() && kit.room != Room::Compact {
+                let out =
+                    Button::icon_only(Kind::Quiet, icons::ARROW_BEND_UP_RIGHT, strings::TAKE_OUT)
+                        .height(32.0)
+                        .tip(strings::TAKE_OUT_TIP);
+                if bar.button_right(ui, &t, out).clicked() {
+                    kit.send(Command::LeaveConference { call: call.id });
+                }
+            }
             // In a narrow window the name needs the room more.
             if kit.room != Room::Compact && bar.button_right(ui, &t, mute).clicked() {
                 kit.send(Command::MuteCall {

@@ -4,6 +4,8 @@ mod acts;
 mod details;
 mod figures;
 mod line;
+mod sound;
+pub(crate) mod together;
 pub(crate) mod transfer;
 
 use egui::{Align, Color32, Frame, Margin, Rect, Role, Sense, Ui, Vec2, WidgetInfo, pos2};
@@ -44,8 +46,14 @@ pub(crate) fn card(
                 head(ui, kit, data, call);
                 details::lines(ui, kit, call);
                 if call.state.is_up() {
+                    together::members(ui, kit, data, call);
                     ui.add_space(12.0);
-                    figures::figures(ui, kit, call);
+                    sound::way(ui, kit, call);
+                    ui.add_space(4.0);
+                    figures::line(ui, kit, window, call);
+                    if window.figures {
+                        figures::all(ui, kit, call);
+                    }
                 }
                 if !call.dtmf_sent.is_empty() || !call.dtmf_received.is_empty() {
                     ui.add_space(8.0);
@@ -53,6 +61,7 @@ pub(crate) fn card(
                 }
                 details::redirect(ui, kit, call);
                 transfer::show(ui, kit, data, window, call);
+                together::show(ui, kit, data, window, call);
                 if over && let Some(failure) = &call.failure {
                     ui.add_space(12.0);
                     paragraph(ui, &failure.explanation(), t.body(), t.text);
@@ -67,7 +76,7 @@ pub(crate) fn card(
                 } else if is_ringing_here(call) {
                     acts::ringing(ui, kit, window, call);
                 } else {
-                    acts::live(ui, kit, window, call);
+                    acts::live(ui, kit, data, window, call);
                 }
             });
         });
@@ -245,12 +254,14 @@ pub(crate) fn direction_icon(direction: Direction, failed: bool) -> &'static str
 /// All calls of the phone screen, the current one large.
 pub(crate) fn all(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
     let current: Option<CallId> = window.current_call(data);
-    // A ringing call comes first: it is what cannot wait.
+    let room = current.and_then(|id| data.call(id)?.conference);
+    // A ringing call comes first: it is what cannot wait. Who is in a conference stands together.
     let mut order: Vec<&CallView> = data.calls.iter().collect();
     order.sort_by_key(|c| {
         (
             !is_ringing_here(c),
             Some(c.id) != current,
+            room.is_none() || c.conference != room,
             !c.state.is_live(),
             c.id.0,
         )

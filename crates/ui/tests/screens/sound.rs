@@ -1,0 +1,186 @@
+//! What a call's card says of its sound: the four lights, why one is off, the figures, and the lock.
+
+use egui::Key;
+use egui_kittest::kittest::Queryable as _;
+use model::*;
+use ui::{Screen, apply};
+
+use crate::behaviour::{Shown, commands, talking, with_calls};
+use crate::pictures::{base, both, each, on};
+use crate::scene::*;
+
+/// A call without sound one way or the other.
+fn silent(dark: &[usize], silences: Vec<Silence>) -> CallView {
+    let mut call = talking();
+    let sound = &mut call.sound;
+    let lights = [
+        &mut sound.captured,
+        &mut sound.sent,
+        &mut sound.received,
+        &mut sound.played,
+    ];
+    for (index, light) in lights.into_iter().enumerate() {
+        light.on = !dark.contains(&index);
+    }
+    sound.silences = silences;
+    call
+}
+
+fn one_sided() -> CallView {
+    let why = Silence::NeverReceived {
+        expected: Some("10.0.0.12:40208".to_owned()),
+        private: true,
+    };
+    let mut call = silent(&[2, 3], vec![why]);
+    call.sound.actual_peer = None;
+    call.stats = None;
+    call
+}
+
+fn says(harness: &Shown, words: &str) {
+    assert!(harness.query_by_label(words).is_some(), "{words}");
+}
+
+#[test]
+fn four_lights_say_how_far_the_sound_comes() {
+    let harness = with_calls(vec![talking()]);
+    for place in ["Captured", "Sent", "Received", "Played"] {
+        says(&harness, &format!("{place}: yes"));
+    }
+    let harness = with_calls(vec![one_sided()]);
+    for words in ["Captured: yes", "Sent: yes", "Received: no", "Played: no"] {
+        says(&harness, words);
+    }
+    says(
+        &harness,
+        "Nothing has come from 10.0.0.12:40208, an address that only works in its own network.",
+    );
+}
+
+#[test]
+fn a_reason_that_counts_on_is_said_once() {
+    let mut harness = with_calls(vec![talking()]);
+    for seconds in [3, 4] {
+        let why = Silence::StoppedReceiving { seconds };
+        let call = Box::new(silent(&[2, 3], vec![why]));
+        apply(&mut harness.state_mut().state, Event::Call { call });
+        harness.run();
+        says(&harness, "Nothing comes from the other side.");
+    }
+    // Where it came from and where it should are two places.
+    says(
+        &harness,
+        "Expected from 10.0.0.12:40208, last came from 192.0.2.77:40208.",
+    );
+}
+
+#[test]
+fn every_figure_is_a_key_away_and_stays_away_otherwise() {
+    let mut harness = with_calls(vec![talking()]);
+    says(
+        &harness,
+        "Good 4.3 · 0.2 % lost · jitter 4.2 ms · round trip 31.0 ms · opus",
+    );
+    assert!(harness.query_by_label("Buffer: 60.0 ms").is_none());
+    harness.get_by_label("Show all details").focus();
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run();
+    for figure in [
+        "Codec: opus/48000",
+        "Packets sent: 12\u{2009}190",
+        "Lost: 24 (0.2 %)",
+        "Buffer: 60.0 ms",
+        "Expected from: 10.0.0.12:40208",
+        "Comes from: 192.0.2.77:40208",
+        "Sent to: 192.0.2.77:40208",
+        "Quality over the call: 4.3 now, 3.1 at worst",
+    ] {
+        says(&harness, figure);
+    }
+    harness.get_by_label("Hide the details").click();
+    harness.run();
+    assert!(harness.query_by_label("Buffer: 60.0 ms").is_none());
+}
+
+#[test]
+fn keys_are_renewed_in_the_menu_of_the_lock_where_there_are_some() {
+    let mut harness = with_calls(vec![talking()]);
+    harness.get_by_label("Encrypted").focus();
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run();
+    says(
+        &harness,
+        "Sent: AES_CM_128_HMAC_SHA1_80, key from the signalling (SDES)",
+    );
+    harness.get_by_label("Renew keys").focus();
+    harness.run();
+    assert!(harness.get_by_label("Renew keys").is_focused());
+    harness.key_press(Key::Enter);
+    let renew = Command::RenewKeys { call: CallId(1) };
+    assert_eq!(commands(&mut harness), [renew]);
+
+    let dtls = || {
+        Some(Protection::Dtls {
+            suite: "SRTP_AEAD_AES_256_GCM".to_owned(),
+        })
+    };
+    for (security, lock) in [
+        (MediaSecurity::default(), "Not encrypted"),
+        (
+            MediaSecurity {
+                sent: dtls(),
+                received: dtls(),
+                keys_in_clear: false,
+            },
+            "Encrypted",
+        ),
+    ] {
+        let call = CallView {
+            security,
+            ..talking()
+        };
+        let mut harness = with_calls(vec![call]);
+        harness.get_by_label(lock).click();
+        harness.run();
+        assert!(harness.query_by_label("Renew keys").is_none(), "{lock}");
+    }
+}
+
+#[test]
+fn phone_with_sound_in_one_direction() {
+    both("phone_one_sided", WIDE, |theme| {
+        let mut snapshot = base(theme);
+        snapshot.calls = vec![one_sided()];
+        on(Screen::Phone, snapshot)
+    });
+}
+
+#[test]
+fn narrow_and_large_with_no_sound() {
+    let mut snapshot = base(ThemeChoice::Light);
+    let mut muted = silent(&[0], vec![Silence::Muted]);
+    muted.muted = true;
+    snapshot.calls = vec![muted];
+    let narrow = on(Screen::Phone, snapshot);
+    let large = themed(base(ThemeChoice::Dark), ThemeChoice::Dark, 2.0);
+    let mut large = on(Screen::Phone, large);
+    let call = Box::new(one_sided());
+    apply(&mut large, Event::Call { call });
+    each([
+        ("compact_muted", COMPACT, narrow),
+        ("text_200_one_sided", COMPACT, large),
+    ]);
+}
+
+#[test]
+fn phone_with_all_figures_of_a_call() {
+    both("phone_figures", WIDE, |theme| {
+        let mut snapshot = base(theme);
+        snapshot.calls = vec![talking()];
+        let mut state = on(Screen::Phone, snapshot);
+        state.window.figures = true;
+        state
+    });
+}
