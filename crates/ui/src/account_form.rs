@@ -1,20 +1,20 @@
 //! An account while a person types it.
 
-use model::{
-    AccountId, AccountSettings, AccountView, Command, DtmfMode, Password, SrtpPolicy, TenantId,
-    Transport, WatchKind,
-};
+pub(crate) mod fields;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{AccountId, AccountSettings, AccountView, Command, Password, TenantId};
+
+use self::fields::{Item, ItemKind, SECTIONS, Text};
 use crate::strings;
 
 /// The codecs there are, best first.
 pub(crate) const CODECS: [&str; 4] = ["opus", "g722", "pcmu", "pcma"];
 
-/// What was typed, as text.
+/// What was typed and chosen.
 #[derive(Default)]
 pub struct AccountForm {
-    /// Files for TLS that the form does not show and keeps: authorities, certificate, key.
-    pub tls_files: [Option<String>; 3],
     /// The account that is edited; `None` is a new one.
     pub editing: Option<AccountId>,
     /// Whose account a new one becomes.
@@ -23,69 +23,27 @@ pub struct AccountForm {
     pub address: String,
     /// Password; empty keeps the stored one.
     pub password: String,
-    /// Name in lists.
-    pub label: String,
-    /// Display name.
-    pub display_name: String,
-    /// Authentication name.
-    pub auth_user: String,
-    /// Registrar.
-    pub registrar: String,
-    /// Outbound proxy.
-    pub proxy: String,
-    /// Transport; `None` is automatic.
-    pub transport: Option<Transport>,
-    /// Local address.
-    pub bind: String,
-    /// Registration time.
-    pub expires: String,
-    /// Codecs that are on, best first.
-    pub codecs: Vec<String>,
-    /// Headers, parted by semicolons.
-    pub headers: String,
-    /// Media encryption.
-    pub srtp: SrtpPolicy,
-    /// How tones are sent.
-    pub dtmf: DtmfMode,
-    /// Whether to register.
-    pub register: bool,
-    /// Whether waiting messages are asked for.
-    pub mwi: bool,
-    /// Whom to watch, parted by commas.
-    pub watched: String,
-    /// What to ask about them.
-    pub watch: WatchKind,
-    /// Whether our own presence is published.
-    pub publish_presence: bool,
-    /// Settings that have no field here stay as they are.
-    pub kept: AccountSettings,
-    /// Whether the fields beyond address and password are shown.
+    /// The settings with what was chosen so far, and with what was typed where that can be taken.
+    pub settings: AccountSettings,
+    /// What stands in each field, by its name.
+    typed: BTreeMap<&'static str, String>,
+    /// Whether the parts beyond address and password are shown.
     pub advanced: bool,
+    /// The parts that are unfolded, by their names.
+    pub open: BTreeSet<&'static str>,
     /// Whether the password is readable.
     pub reveal: bool,
     /// Whether the person has tried to save, so that faults are shown.
     pub tried: bool,
 }
 
-/// What is wrong with a form, field by field.
+/// What is wrong with a form.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// The address.
     pub address: Option<&'static str>,
-    /// The registrar.
-    pub registrar: Option<&'static str>,
-    /// The proxy.
-    pub proxy: Option<&'static str>,
-    /// The local address.
-    pub bind: Option<&'static str>,
-    /// The registration time.
-    pub expires: Option<&'static str>,
-    /// The codecs.
-    pub codecs: Option<&'static str>,
-    /// The headers.
-    pub headers: Option<&'static str>,
-    /// Whom to watch.
-    pub watched: Option<&'static str>,
+    /// Each setting that cannot be taken, by its name, and what a good value looks like.
+    pub settings: BTreeMap<&'static str, &'static str>,
 }
 
 impl Faults {
@@ -93,39 +51,18 @@ impl Faults {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-
-    /// Whether one of them is among the advanced fields.
-    pub fn in_advanced(&self) -> bool {
-        let rest = Self {
-            address: None,
-            registrar: self.registrar,
-            proxy: self.proxy,
-            bind: self.bind,
-            expires: self.expires,
-            codecs: self.codecs,
-            headers: self.headers,
-            watched: self.watched,
-        };
-        !rest.is_empty()
-    }
 }
 
 impl AccountForm {
     /// An empty form.
     pub fn new(tenant: Option<TenantId>) -> Self {
-        let defaults = AccountSettings::new("");
         Self {
             tenant,
-            expires: defaults.expires_s.to_string(),
-            codecs: defaults.codecs.clone(),
-            register: true,
-            mwi: defaults.mwi,
-            kept: defaults,
-            ..Self::default()
+            ..Self::of(AccountSettings::new(""))
         }
     }
 
-    /// A form with an account's settings; Advanced is open when something there is not the default.
+    /// A form with an account's settings; its parts are shown when something in them is not the default.
     pub fn edit(account: &AccountView) -> Self {
         let s = &account.settings;
         let aor = s.aor.reveal();
@@ -138,32 +75,60 @@ impl AccountForm {
             editing: Some(account.id.clone()),
             tenant: Some(account.tenant.clone()),
             address: aor.strip_prefix("sip:").unwrap_or(aor).to_owned(),
-            label: s.label.clone(),
-            display_name: s.display_name.reveal().to_owned(),
-            auth_user: s.auth_user.clone().unwrap_or_default().into_revealed(),
-            registrar: s.registrar.clone().unwrap_or_default(),
-            proxy: s.proxy.clone().unwrap_or_default(),
-            transport: s.transport,
-            bind: s.bind.clone().unwrap_or_default(),
-            expires: s.expires_s.to_string(),
-            codecs: s.codecs.clone(),
-            headers: s.headers.join("; "),
-            tls_files: [s.tls_ca.clone(), s.tls_cert.clone(), s.tls_key.clone()],
-            kept: s.clone(),
-            srtp: s.srtp,
-            dtmf: s.dtmf,
-            register: s.register,
-            mwi: s.mwi,
-            watched: s
-                .watched
-                .iter()
-                .map(model::Identity::reveal)
-                .collect::<Vec<_>>()
-                .join(", "),
-            watch: s.watch,
-            publish_presence: s.publish_presence,
             advanced: *s != plain,
+            ..Self::of(s.clone())
+        }
+    }
+
+    fn of(settings: AccountSettings) -> Self {
+        let typed = texts().map(|(name, text)| (name, (text.read)(&settings)));
+        Self {
+            typed: typed.collect(),
+            settings,
             ..Self::default()
+        }
+    }
+
+    /// What stands in a field, to be changed.
+    pub fn typed(&mut self, name: &'static str) -> &mut String {
+        self.typed.entry(name).or_default()
+    }
+
+    /// Takes what stands in the fields into the settings, as far as it can be taken.
+    pub(crate) fn settle(&mut self) -> Faults {
+        let mut faults = Faults {
+            address: self.aor().is_none().then_some(strings::ADDRESS_MISSING),
+            ..Faults::default()
+        };
+        for (name, text) in texts() {
+            let typed = self.typed.get(name).map_or("", |typed| typed.trim());
+            if !(text.write)(&mut self.settings, typed) {
+                faults.settings.insert(name, text.wrong);
+            }
+        }
+        if !fields::codecs_are_fine(&self.settings) {
+            let codecs = strings::settings::CODECS;
+            faults
+                .settings
+                .insert(codecs, strings::settings::CODECS_WRONG);
+        }
+        // What means nothing is not asked about.
+        let idle = fields::items().filter(|item| !(item.applies)(&self.settings));
+        for item in idle {
+            faults.settings.remove(item.name);
+        }
+        faults
+    }
+
+    /// Shows where something is wrong.
+    pub(crate) fn point_at(&mut self, faults: &Faults) {
+        self.tried = true;
+        for section in &SECTIONS {
+            let wrong = |item: &Item| faults.settings.contains_key(item.name);
+            if section.items.iter().any(wrong) {
+                self.advanced = true;
+                self.open.insert(section.name);
+            }
         }
     }
 
@@ -196,111 +161,15 @@ impl AccountForm {
         }
     }
 
-    fn watched_list(&self) -> Vec<model::Identity> {
-        self.watched
-            .split(',')
-            .map(str::trim)
-            .filter(|w| !w.is_empty())
-            .map(Into::into)
-            .collect()
-    }
-
-    fn header_list(&self) -> Vec<String> {
-        self.headers
-            .split(';')
-            .map(|h| h.trim().to_owned())
-            .filter(|h| !h.is_empty())
-            .collect()
-    }
-
-    /// What is wrong with what was typed. Only what a person can see to be wrong is refused here; the
-    /// engine has the last word.
-    pub fn faults(&self) -> Faults {
-        let when = |wrong: bool, words: &'static str| wrong.then_some(words);
-        let uri = |text: &str| {
-            let text = text.trim();
-            let rest = text
-                .strip_prefix("sip:")
-                .or_else(|| text.strip_prefix("sips:"))
-                .unwrap_or(text);
-            text.is_empty() || (is_host(rest) && !text.contains(char::is_whitespace))
-        };
-        let headers = self.header_list();
-        Faults {
-            address: when(self.aor().is_none(), strings::ADDRESS_MISSING),
-            registrar: when(!uri(&self.registrar), strings::REGISTRAR_WRONG),
-            proxy: when(!uri(&self.proxy), strings::PROXY_WRONG),
-            bind: when(
-                !self.bind.trim().is_empty()
-                    && self.bind.trim().parse::<std::net::SocketAddr>().is_err(),
-                strings::BIND_WRONG,
-            ),
-            expires: when(
-                !self
-                    .expires
-                    .trim()
-                    .parse::<u32>()
-                    .is_ok_and(|s| (30..=86_400).contains(&s)),
-                strings::EXPIRES_WRONG,
-            ),
-            codecs: when(
-                self.codecs.is_empty() || self.codecs.iter().any(|c| !CODECS.contains(&c.as_str())),
-                strings::CODECS_WRONG,
-            ),
-            headers: when(
-                headers.iter().any(|h| {
-                    h.split_once(':')
-                        .is_none_or(|(name, _)| name.is_empty() || name.contains(' '))
-                }),
-                strings::HEADERS_WRONG,
-            ),
-            watched: when(
-                self.watched_list()
-                    .iter()
-                    .any(|w| w.reveal().contains(char::is_whitespace)),
-                strings::WATCH_WHOM_WRONG,
-            ),
-        }
-    }
-
-    /// What the engine is to be told, when nothing is wrong.
-    pub fn command(&self) -> Option<Command> {
-        if !self.faults().is_empty() {
+    /// What the engine is to be told, when nothing is wrong. Only what a person can see to be wrong is refused
+    /// here; the engine has the last word.
+    pub(crate) fn command(&mut self) -> Option<Command> {
+        if !self.settle().is_empty() {
             return None;
         }
-        let some = |text: &str| Some(text.trim().to_owned()).filter(|t| !t.is_empty());
-        let uri = |text: &str| {
-            some(text).map(|t| {
-                if t.starts_with("sip:") || t.starts_with("sips:") {
-                    t
-                } else {
-                    format!("sip:{t}")
-                }
-            })
-        };
         let settings = Box::new(AccountSettings {
-            label: self.label.trim().to_owned(),
             aor: self.aor()?.into(),
-            display_name: self.display_name.trim().into(),
-            auth_user: some(&self.auth_user).map(Into::into),
-            registrar: uri(&self.registrar),
-            proxy: uri(&self.proxy),
-            transport: self.transport,
-            tls_ca: self.tls_files[0].clone(),
-            tls_cert: self.tls_files[1].clone(),
-            tls_key: self.tls_files[2].clone(),
-            bind: some(&self.bind),
-            register: self.register,
-            expires_s: self.expires.trim().parse().ok()?,
-            srtp: self.srtp,
-            codecs: self.codecs.clone(),
-            dtmf: self.dtmf,
-            headers: self.header_list(),
-            mwi: self.mwi,
-            watched: self.watched_list(),
-            watch: self.watch,
-            publish_presence: self.publish_presence,
-            ..self.kept.clone()
+            ..self.settings.clone()
         });
         let password = self.secret();
         Some(match &self.editing {
@@ -316,6 +185,14 @@ impl AccountForm {
             },
         })
     }
+}
+
+/// Every setting that is typed, by its name. Those that others depend on come first.
+fn texts() -> impl Iterator<Item = (&'static str, &'static Text)> {
+    fields::items().filter_map(|item| match &item.kind {
+        ItemKind::Text(text) => Some((item.name, text)),
+        _ => None,
+    })
 }
 
 /// Text with its escaped octets made good (RFC 3261 §19.1.2); what is no escape stays as it is.
@@ -369,6 +246,11 @@ fn is_host(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use model::{
+        AutoAnswer, CallPolicies, DoNotDisturb, DtmfMode, LoginKind, PrackPolicy, RedirectPolicy,
+        SrtpKeys, SrtpPolicy, Timestamp, Transport, WatchKind,
+    };
+
     use super::*;
 
     fn form(address: &str) -> AccountForm {
@@ -380,7 +262,7 @@ mod tests {
 
     #[test]
     fn two_fields_are_enough() {
-        let form = AccountForm {
+        let mut form = AccountForm {
             password: "s3cret".to_owned(),
             ..form(" alice@example.com ")
         };
@@ -416,7 +298,7 @@ mod tests {
             "a@[::1",
         ] {
             assert_eq!(
-                form(typed).faults().address,
+                form(typed).settle().address,
                 Some(strings::ADDRESS_MISSING),
                 "{typed}"
             );
@@ -458,25 +340,177 @@ mod tests {
         assert_eq!(form("sip::x@example.com").aor(), None);
     }
 
+    /// An account with something else than the default everywhere.
+    #[allow(
+        clippy::needless_update,
+        reason = "a setting that comes later is as in a new account until it has a value here"
+    )]
+    fn unusual() -> AccountSettings {
+        let list = |values: [&str; 2]| values.map(str::to_owned).to_vec();
+        AccountSettings {
+            label: "Night desk".to_owned(),
+            aor: "sip:alice@example.com".into(),
+            display_name: "Alice".into(),
+            auth_user: Some("alice-7".into()),
+            registrar: Some("sip:pbx.example.com".to_owned()),
+            proxy: Some("sip:one.example.com:5061;transport=tls;lr".to_owned()),
+            transport: Some(Transport::Wss),
+            tls_ca: Some("/etc/ca.pem".to_owned()),
+            tls_cert: Some("/etc/own.pem".to_owned()),
+            tls_key: Some("/etc/own.key".to_owned()),
+            tls_trust: list([&"ab".repeat(32), &["CD"; 32].join(":")]),
+            ws_path: Some("/sip".to_owned()),
+            bind: Some("192.0.2.5:5062".to_owned()),
+            register: false,
+            expires_s: 120,
+            srtp: SrtpPolicy::OptionalTwoLines,
+            srtp_keys: SrtpKeys::Dtls,
+            codecs: list(["pcma", "opus"]),
+            dtmf: DtmfMode::Auto,
+            headers: list([
+                "X-Room: 42; floor=3",
+                "Alert-Info: <http://example.com/a>;info=b",
+            ]),
+            login: LoginKind::Token,
+            more_proxies: list(["sip:two.example.com;lr", "sip:three.example.com;lr"]),
+            flows: 3,
+            gruu: true,
+            public_address: Some("198.51.100.7".to_owned()),
+            header_rules: ["out INVITE add X-Room: 42; a=b", "in * remove Server"]
+                .map(Into::into)
+                .to_vec(),
+            stun: Some("stun.example.com:3478".to_owned()),
+            ice: true,
+            mwi: false,
+            watched: ["201", "sip:bob@example.com"].map(Into::into).to_vec(),
+            watch: WatchKind::Both,
+            publish_presence: true,
+            calls: CallPolicies {
+                redirects: RedirectPolicy::Never,
+                session_timers: false,
+                session_expires_s: 600,
+                min_session_expires_s: 120,
+                prack: PrackPolicy::Required,
+                early_media: false,
+                do_not_disturb: DoNotDisturb::Busy,
+                forward_always: Some("602".into()),
+                forward_busy: Some("603".into()),
+                forward_no_answer: Some("604".into()),
+                forward_after_s: 7,
+                auto_answer: AutoAnswer::Always,
+                most_calls: 4,
+                anonymous: true,
+                ..CallPolicies::default()
+            },
+            ..AccountSettings::new("sip:alice@example.com")
+        }
+    }
+
+    #[test]
+    fn what_is_saved_without_a_change_is_what_was_there() {
+        for settings in [unusual(), AccountSettings::new("sip:alice@example.com")] {
+            let (id, tenant) = (AccountId::new("a"), TenantId::new("t"));
+            let account = AccountView::new(id, tenant, settings.clone(), Timestamp(0));
+            let mut form = AccountForm::edit(&account);
+            let Some(Command::UpdateAccount { settings: kept, .. }) = form.command() else {
+                panic!("{:?}", form.settle());
+            };
+            assert_eq!(*kept, settings);
+        }
+    }
+
+    #[test]
+    fn every_setting_can_be_changed_in_the_form_or_beside_it() {
+        let (new, unusual) = (AccountSettings::new("sip:alice@example.com"), unusual());
+        for item in fields::items() {
+            assert!(item.differs(&unusual, &new), "{}", item.name);
+        }
+        // What the form can set is taken from the one, the rest from the other.
+        let mut set = new.clone();
+        for item in fields::items() {
+            let fine = match &item.kind {
+                ItemKind::Text(text) => (text.write)(&mut set, &(text.read)(&unusual)),
+                ItemKind::Switch(of) => {
+                    *of(&mut set) = *of(&mut unusual.clone());
+                    true
+                }
+                ItemKind::Choice(choice) => {
+                    (choice.write)(&mut set, (choice.read)(&unusual));
+                    true
+                }
+                ItemKind::Codecs => {
+                    set.codecs.clone_from(&unusual.codecs);
+                    true
+                }
+            };
+            assert!(fine, "{}", item.name);
+        }
+        // These are set on the account's page.
+        let CallPolicies {
+            do_not_disturb,
+            forward_always,
+            forward_busy,
+            forward_no_answer,
+            forward_after_s,
+            auto_answer,
+            ..
+        } = unusual.calls.clone();
+        set.calls = CallPolicies {
+            do_not_disturb,
+            forward_always,
+            forward_busy,
+            forward_no_answer,
+            forward_after_s,
+            auto_answer,
+            ..set.calls
+        };
+        assert_eq!(set, unusual);
+    }
+
+    #[test]
+    fn names_are_given_once() {
+        let names: BTreeSet<_> = fields::items().map(|item| item.name).collect();
+        assert_eq!(names.len(), fields::items().count());
+    }
+
     #[test]
     fn a_fault_says_what_a_good_value_looks_like() {
-        let form = AccountForm {
-            registrar: "http://example.com".to_owned(),
-            bind: "192.168.1.20".to_owned(),
-            expires: "5".to_owned(),
-            codecs: vec!["g729".to_owned()],
-            watched: "bob, the boss".to_owned(),
-            headers: "X-Room 42".to_owned(),
-            ..form("alice@example.com")
-        };
-        let faults = form.faults();
-        assert_eq!(faults.registrar, Some(strings::REGISTRAR_WRONG));
-        assert_eq!(faults.bind, Some(strings::BIND_WRONG));
-        assert_eq!(faults.expires, Some(strings::EXPIRES_WRONG));
-        assert_eq!(faults.codecs, Some(strings::CODECS_WRONG));
-        assert_eq!(faults.headers, Some(strings::HEADERS_WRONG));
-        assert_eq!(faults.watched, Some(strings::WATCH_WHOM_WRONG));
+        use strings::settings as words;
+        let mut form = form("alice@example.com");
+        for (name, typed) in [
+            (words::REGISTRAR, "http://example.com"),
+            (words::MORE_PROXIES, "sip:a.example.com\nb c"),
+            (words::BIND, "192.168.1.20"),
+            (words::PUBLIC, "home.example.com"),
+            (words::STUN, "stun example"),
+            (words::WS_PATH, "sip"),
+            (words::EXPIRES, "5"),
+            (words::FLOWS, "5"),
+            (words::TLS_KEY, "/etc/own.key"),
+            (words::TLS_TRUST, "AB:CD"),
+            (words::SESSION, "89"),
+            (words::MIN_SESSION, "1801"),
+            (words::MOST_CALLS, "many"),
+            (words::WATCH_WHOM, "bob, the boss"),
+            (words::HEADERS, "X-Room 42"),
+            (words::HEADER_RULES, "sideways INVITE add X: 1"),
+        ] {
+            *form.typed(name) = typed.to_owned();
+            let faults = form.settle();
+            let wrong = faults.settings.get(name).copied();
+            assert!(wrong.is_some_and(|words| words.ends_with('.')), "{name}");
+        }
+        form.settings.codecs = vec!["g729".to_owned()];
+        let faults = form.settle();
+        assert_eq!(faults.settings.len(), 17);
         assert_eq!(faults.address, None);
-        assert!(faults.in_advanced());
+        assert!(form.command().is_none());
+        // The parts with something wrong in them open.
+        form.point_at(&faults);
+        assert_eq!(form.open.len(), 7);
+        // What means nothing any more cannot be wrong.
+        form.settings.calls.session_timers = false;
+        form.settings.register = false;
+        assert_eq!(form.settle().settings.len(), 13);
     }
 }

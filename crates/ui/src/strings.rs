@@ -1,6 +1,8 @@
 //! All words of the window, in one place. Sentence case, no colon after a label; what asks for more ends
 //! in `…`.
 
+pub(crate) mod settings;
+
 use model::{
     CallState, CallView, MemberState, RegistrationState, Roster, Silence, Transfer, TransferState,
 };
@@ -692,40 +694,6 @@ pub(crate) const PASSWORD_HELP: &str =
 pub(crate) const PASSWORD_KEEP: &str = "Leave empty to keep the one that is stored.";
 pub(crate) const SHOW_PASSWORD: &str = "Show the password";
 pub(crate) const ORGANISATION: &str = "Organisation";
-pub(crate) const LABEL: &str = "Name in lists";
-pub(crate) const DISPLAY_NAME: &str = "Your name, as others see it";
-pub(crate) const AUTH_USER: &str = "Authentication name";
-pub(crate) const AUTH_USER_HELP: &str = "Only when it differs from the address.";
-pub(crate) const REGISTRAR: &str = "Registrar";
-pub(crate) const REGISTRAR_HELP: &str = "Empty means the domain of the address.";
-pub(crate) const REGISTRAR_WRONG: &str =
-    "A registrar looks like sip:pbx.example.com or sip:192.0.2.10:5060.";
-pub(crate) const PROXY: &str = "Outbound proxy";
-pub(crate) const PROXY_WRONG: &str =
-    "A proxy looks like sip:proxy.example.com:5061;transport=tls;lr.";
-pub(crate) const TRANSPORT: &str = "Transport";
-pub(crate) const BIND: &str = "Local address";
-pub(crate) const BIND_HELP: &str = "Empty means any address and port.";
-pub(crate) const BIND_WRONG: &str = "A local address looks like 192.168.1.20:5060 or [fd00::20]:0.";
-pub(crate) const EXPIRES: &str = "Register for, in seconds";
-pub(crate) const EXPIRES_WRONG: &str = "A whole number from 30 to 86400; 600 is usual.";
-pub(crate) const ENCRYPTION: &str = "Media encryption";
-pub(crate) const DTMF: &str = "Tones";
-pub(crate) const CODECS: &str = "Codecs";
-pub(crate) const CODECS_HELP: &str = "They are offered in this order.";
-pub(crate) const CODECS_WRONG: &str = "At least one codec must be on, and all must be known.";
-pub(crate) const HEADERS: &str = "Extra headers of calls";
-pub(crate) const HEADERS_HELP: &str = "Each as Name: value, parted by semicolons.";
-pub(crate) const HEADERS_WRONG: &str = "A header looks like X-Room: 42.";
-pub(crate) const REGISTER: &str = "Register with the server";
-pub(crate) const MWI: &str = "Ask for waiting voice messages";
-pub(crate) const WATCH_WHOM: &str = "Watch these numbers";
-pub(crate) const WATCH_WHOM_HELP: &str =
-    "Numbers or addresses, parted by commas. Their lamps stand below the account.";
-pub(crate) const WATCH_WHOM_WRONG: &str = "Like 201, 202 or bob@example.com, parted by commas.";
-pub(crate) const WATCH: &str = "Show";
-pub(crate) const PUBLISH: &str = "Tell others whether I am available";
-
 pub(crate) fn move_up(codec: &str) -> String {
     format!("Prefer {codec} more")
 }

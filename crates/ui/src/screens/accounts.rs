@@ -11,6 +11,7 @@ mod persons;
 use egui::{Align, Color32, Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
 use model::{AccountView, Command, RegistrationState};
 
+pub(crate) use around::certificate;
 pub(crate) use calls::change;
 pub(crate) use form::{advanced, essential};
 pub(crate) use persons::{pick_up, told};
@@ -227,7 +228,7 @@ fn state_card(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &Acc
                     ui.add_space(4.0);
                     paragraph(ui, failure.next_step(), t.body(), t.muted);
                 }
-                around::certificate(ui, kit, window, account, failure);
+                around::certificate(ui, kit, window, &account.tenant, failure);
                 ui.add_space(4.0);
             }
         });
@@ -331,16 +332,28 @@ fn facts(kit: &Kit<'_>, account: &AccountView) -> (Facts, Facts) {
     ];
     let right = vec![
         (
-            strings::TRANSPORT,
+            strings::settings::TRANSPORT,
             s.transport
                 .map_or(strings::AUTOMATIC, transport_words)
                 .to_owned(),
             false,
         ),
-        (strings::PROXY, or(&s.proxy, strings::NOTHING), true),
-        (strings::ENCRYPTION, srtp_words(s.srtp).to_owned(), false),
+        (
+            strings::settings::PROXY,
+            or(&s.proxy, strings::NOTHING),
+            true,
+        ),
+        (
+            strings::settings::ENCRYPTION,
+            srtp_words(s.srtp).to_owned(),
+            false,
+        ),
         ("Codecs", s.codecs.join(", "), false),
-        (strings::DTMF, dtmf_words(s.dtmf).to_owned(), false),
+        (
+            strings::settings::DTMF,
+            dtmf_words(s.dtmf).to_owned(),
+            false,
+        ),
     ];
     (left, right)
 }

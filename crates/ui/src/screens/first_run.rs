@@ -12,7 +12,7 @@ use crate::{icons, strings};
 pub(crate) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, window: &mut Window) {
     let t = kit.t.clone();
     ui.painter().rect_filled(whole, 0.0, t.panel);
-    if window.first.codecs.is_empty() && window.first.address.is_empty() {
+    if window.first.settings.codecs.is_empty() && window.first.address.is_empty() {
         window.first = AccountForm::new(None);
     }
     let width = t.px(360.0).min(whole.width() - 40.0);
@@ -50,7 +50,7 @@ fn form(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window) {
     paragraph(ui, strings::WELCOME_TEXT, t.body(), t.muted);
     ui.add_space(20.0);
     ui.spacing_mut().item_spacing.y = 12.0;
-    let faults = window.first.faults();
+    let faults = window.first.settle();
     // Whoever starts to type means the address.
     if window.first.address.is_empty() && ui.memory(|m| m.focused().is_none()) {
         window.focus = Some(FocusWish::Form);
@@ -79,8 +79,7 @@ fn form(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window) {
         .height(40.0)
         .width(width);
     if connect.show(ui, &t).clicked() || entered {
-        window.first.tried = true;
-        window.first.advanced |= faults.in_advanced();
+        window.first.point_at(&faults);
         if let Some(command) = window.first.command() {
             kit.send(command);
             window.first = AccountForm::new(None);

@@ -299,6 +299,10 @@ fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
         .map(|screen| with_words(*screen).measure(ui, t) + 4.0)
         .sum();
     let words_too = wanted + t.px(28.0) <= bar.rest().width();
+    // Large text in a narrow window: the tabs share what there is, and the sheet is left to its key.
+    let each = bar.rest().width() / Screen::ALL.len() as f32 - 4.0;
+    let square = t.px(32.0);
+    let sheet_fits = words_too || each - t.px(28.0) / 6.0 >= square;
     let unread = messages::unread(data, window);
     for screen in Screen::ALL {
         let on = window.screen == screen;
@@ -306,7 +310,9 @@ fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
         let button = if words_too {
             with_words(screen).height(28.0)
         } else {
-            Button::icon_only(Kind::Ghost, screen_icon(screen), words).height(32.0)
+            Button::icon_only(Kind::Ghost, screen_icon(screen), words)
+                .height(32.0)
+                .width(square.min(each.floor()))
         };
         let waits = (screen == Screen::Messages && unread > 0).then(|| strings::unread(unread));
         let name = match &waits {
@@ -325,6 +331,9 @@ fn tabs(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut Window
         if response.clicked() {
             window.screen = screen;
         }
+    }
+    if !sheet_fits {
+        return;
     }
     let sheet = Button::icon_only(Kind::Ghost, icons::KEYBOARD, strings::SHORTCUTS).tip(format!(
         "{}  {}",
@@ -365,6 +374,10 @@ fn status_bar(ui: &mut Ui, rect: Rect, kit: &Kit<'_>, data: &Data, window: &mut 
     if failing > 0 {
         let words = strings::failing(failing);
         let button = Button::new(Kind::DangerGhost, &words).small().height(20.0);
+        // The speaker at the end keeps its place.
+        let room = bar.rest().width() - t.px(20.0) - 8.0;
+        let width = button.measure(ui, t).min(room);
+        let button = button.width(width);
         if bar.button_left(ui, t, button).clicked() {
             let next = next_failing(data, window);
             window.account = next;

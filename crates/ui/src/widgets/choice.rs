@@ -129,14 +129,7 @@ pub(crate) fn segmented(
     options: &[&str],
     chosen: usize,
 ) -> Option<usize> {
-    let padding = 12.0;
-    let widths: Vec<f32> = options
-        .iter()
-        .map(|words| {
-            let g = text::galley(ui.painter(), words, t.body(), Color32::WHITE, f32::INFINITY);
-            (g.size().x + 2.0 * padding).ceil()
-        })
-        .collect();
+    let widths = segment_widths(ui, t, options);
     let size = Vec2::new(widths.iter().sum::<f32>() + 4.0, t.control());
     let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
     ui.painter().rect_filled(rect, 6.0, t.raised);
@@ -172,6 +165,20 @@ pub(crate) fn segmented(
         }
     }
     picked
+}
+
+/// How much room a row of these choices needs.
+pub(crate) fn segmented_width(ui: &Ui, t: &Theme, options: &[&str]) -> f32 {
+    segment_widths(ui, t, options).iter().sum::<f32>() + 4.0
+}
+
+fn segment_widths(ui: &Ui, t: &Theme, options: &[&str]) -> Vec<f32> {
+    let padding = 12.0;
+    let width = |words: &&str| {
+        let g = text::galley(ui.painter(), words, t.body(), Color32::WHITE, f32::INFINITY);
+        (g.size().x + 2.0 * padding).ceil()
+    };
+    options.iter().map(width).collect()
 }
 
 /// A switch with its words at the right.

@@ -87,9 +87,40 @@ impl<'a> Field<'a> {
         self.show_in(ui, t, rect)
     }
 
-    /// Draws it into a place that the caller has chosen and allocated.
-    pub(crate) fn show_in(self, ui: &mut Ui, t: &Theme, rect: Rect) -> Response {
-        let id = self.id.unwrap_or_else(|| ui.scope_id().with(self.name));
+    /// Draws it with a line for each of its values, as high as they need.
+    pub(crate) fn show_lines(self, ui: &mut Ui, t: &Theme) -> Response {
+        let font = t.body();
+        let row = ui.fonts_mut(|f| f.row_height(&font));
+        let rows = self.value.split('\n').count().clamp(2, 6);
+        let height = row * rows as f32 + 2.0 * 8.0;
+        let size = Vec2::new(ui.available_width(), height.ceil());
+        let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+        let id = ui.scope_id().with(self.name);
+        self.ground(ui, t, rect, id);
+        let inner = rect.shrink2(Vec2::new(10.0, 8.0));
+        let mut child = ui.new_child(UiBuilder::new().max_rect(inner));
+        let response = egui::ScrollArea::vertical()
+            .id_salt((self.name, "lines"))
+            .auto_shrink(false)
+            .show(&mut child, |ui| {
+                ui.add(
+                    TextEdit::multiline(self.value)
+                        .id(id)
+                        .font(font)
+                        .text_color(t.text)
+                        .frame(Frame::NONE)
+                        .margin(Margin::ZERO)
+                        .desired_rows(rows)
+                        // Tab goes on to the next field, as everywhere.
+                        .lock_focus(false)
+                        .desired_width(inner.width()),
+                )
+            })
+            .inner;
+        response.accessible_name(self.name)
+    }
+
+    fn ground(&self, ui: &Ui, t: &Theme, rect: Rect, id: Id) {
         let focused = ui.memory(|m| m.has_focus(id));
         let edge = if self.wrong {
             Stroke::new(1.0, t.bad)
@@ -101,7 +132,12 @@ impl<'a> Field<'a> {
         ui.painter().rect_filled(rect, 6.0, t.field);
         ui.painter()
             .rect_stroke(rect, 6.0, edge, StrokeKind::Inside);
+    }
 
+    /// Draws it into a place that the caller has chosen and allocated.
+    pub(crate) fn show_in(self, ui: &mut Ui, t: &Theme, rect: Rect) -> Response {
+        let id = self.id.unwrap_or_else(|| ui.scope_id().with(self.name));
+        self.ground(ui, t, rect, id);
         let mut inner = rect.shrink2(Vec2::new(10.0, 0.0));
         if let Some(icon) = self.icon {
             let place = Rect::from_min_size(inner.min, Vec2::new(t.px(16.0), inner.height()));

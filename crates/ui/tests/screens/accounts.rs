@@ -158,13 +158,123 @@ fn lamps_and_badges_in_the_list_and_in_a_narrow_window() {
     ]);
 }
 
+/// The form of the first account with these parts open.
+fn opened(state: &ViewState, parts: &[&'static str]) -> AccountForm {
+    let mut form = AccountForm::edit(&state.data.accounts[0]);
+    form.advanced = true;
+    form.open.extend(parts);
+    form
+}
+
+fn saved(harness: &mut Shown) -> AccountSettings {
+    harness.get_by_label("Save").click();
+    let asked = commands(harness);
+    let [Command::UpdateAccount { settings, .. }] = &asked[..] else {
+        panic!("{asked:?}");
+    };
+    (**settings).clone()
+}
+
+#[test]
+fn parts_of_the_form_unfold_by_click_and_key_and_say_what_is_set() {
+    let mut state = on(Screen::Accounts, base(ThemeChoice::Dark));
+    state.window.form = Some(opened(&state, &[]));
+    let mut harness = harness(state, [900.0, 1400.0]);
+    harness.run();
+    assert!(harness.query_by_label("STUN server").is_none());
+    harness.get_by_label("Network").click();
+    harness.run();
+    typed(&mut harness, "STUN server", "stun.example.com");
+    harness.get_by_label("Calls").focus();
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run();
+    harness.get_by_label("Call anonymously").click();
+    harness.run();
+    harness.get_by_label("Sound and encryption").click();
+    harness.run();
+    // Where nothing is encrypted there are no keys to speak of.
+    assert!(
+        harness
+            .query_by_label("Keys: By a handshake (DTLS)")
+            .is_none()
+    );
+    harness.get_by_label("Media encryption: Required").click();
+    harness.run();
+    harness.get_by_label("Keys: By a handshake (DTLS)").click();
+    harness.run();
+    let settings = saved(&mut harness);
+    assert_eq!(settings.stun.as_deref(), Some("stun.example.com"));
+    assert!(settings.calls.anonymous);
+    let encryption = (settings.srtp, settings.srtp_keys);
+    assert_eq!(encryption, (SrtpPolicy::Required, SrtpKeys::Dtls));
+}
+
+#[test]
+fn a_part_with_a_fault_in_it_opens_when_it_is_to_be_saved() {
+    let mut state = on(Screen::Accounts, base(ThemeChoice::Dark));
+    let mut form = opened(&state, &[]);
+    *form.typed("Further proxies") = "sip:one.example.com\nhttp://two".to_owned();
+    state.window.form = Some(form);
+    let mut harness = harness(state, [900.0, 1400.0]);
+    harness.run();
+    harness.get_by_label("Save").click();
+    assert_eq!(commands(&mut harness), []);
+    harness.run();
+    harness.get_by_label("A proxy looks like sip:proxy.example.com:5061;transport=tls;lr.");
+    let form = harness.state_mut().state.window.form.as_mut();
+    *form.expect("it stays").typed("Further proxies") =
+        "one.example.com\n\ntwo.example.com".to_owned();
+    harness.run();
+    let wanted = ["sip:one.example.com", "sip:two.example.com"];
+    assert_eq!(saved(&mut harness).more_proxies, wanted);
+}
+
+#[test]
+fn account_form_parts() {
+    let make = |theme, parts: &[&'static str], scale| {
+        let mut state = on(Screen::Accounts, themed(base(theme), theme, scale));
+        state.data.accounts[0].settings.header_rules = vec!["out * set User-Agent: Desk 7".into()];
+        state.data.accounts[0].settings.srtp = SrtpPolicy::Required;
+        state.window.form = Some(opened(&state, parts));
+        state
+    };
+    let dark = ThemeChoice::Dark;
+    each([
+        (
+            "account_form_parts",
+            WIDE,
+            make(ThemeChoice::Light, &[], 1.0),
+        ),
+        ("account_form_network", WIDE, make(dark, &["Network"], 1.0)),
+        (
+            "account_form_calls",
+            [900.0, 1100.0],
+            make(dark, &["Calls", "Headers"], 1.0),
+        ),
+        (
+            "account_form_server",
+            [900.0, 1200.0],
+            make(ThemeChoice::Light, &["Server and transport"], 1.0),
+        ),
+        (
+            "compact_account_form",
+            [360.0, 1000.0],
+            make(dark, &["Sound and encryption"], 1.0),
+        ),
+        (
+            "text_200_account_form",
+            [700.0, 1100.0],
+            make(dark, &["Sound and encryption"], 2.0),
+        ),
+    ]);
+}
+
 #[test]
 fn account_form_with_codecs() {
     let mut state = on(Screen::Accounts, base(ThemeChoice::Dark));
-    let mut form = AccountForm::edit(&state.data.accounts[0]);
-    form.advanced = true;
-    state.window.form = Some(form);
-    each([("account_form_codecs", [900.0, 1500.0], state)]);
+    state.window.form = Some(opened(&state, &["Sound and encryption"]));
+    each([("account_form_codecs", [900.0, 1200.0], state)]);
 }
 
 #[test]
@@ -305,10 +415,8 @@ fn what_happened_to_a_registration_is_told_with_times_and_reasons() {
 #[test]
 fn codecs_are_switched_on_and_off_and_put_in_order() {
     let mut state = on(Screen::Accounts, base(ThemeChoice::Dark));
-    let mut form = AccountForm::edit(&state.data.accounts[0]);
-    form.advanced = true;
-    state.window.form = Some(form);
-    let mut harness = harness(state, [900.0, 1500.0]);
+    state.window.form = Some(opened(&state, &["Sound and encryption"]));
+    let mut harness = harness(state, [900.0, 1300.0]);
     harness.run();
     harness.get_by_label("G.722").click();
     harness.run();
@@ -330,7 +438,7 @@ fn codecs_are_switched_on_and_off_and_put_in_order() {
 fn an_account_without_codecs_is_not_saved() {
     let mut state = on(Screen::Accounts, base(ThemeChoice::Dark));
     let mut form = AccountForm::edit(&state.data.accounts[0]);
-    form.codecs.clear();
+    form.settings.codecs.clear();
     state.window.form = Some(form);
     let mut harness = harness(state, [900.0, 1500.0]);
     harness.run();

@@ -4,6 +4,7 @@
 //! `snapshots/`; `UPDATE_SNAPSHOTS=1` writes them anew.
 
 mod accounts;
+mod asking;
 mod behaviour;
 mod calls;
 mod conference;

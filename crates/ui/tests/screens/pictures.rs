@@ -482,7 +482,8 @@ fn account_form() {
         let mut form = AccountForm::edit(&state.data.accounts[2]);
         form.advanced = true;
         form.tried = true;
-        form.registrar = "http://pbx".to_owned();
+        form.open.insert("Server and transport");
+        *form.typed("Registrar") = "http://pbx".to_owned();
         state.window.form = Some(form);
         state
     });

@@ -2,7 +2,7 @@
 //! the certificate that is not trusted yet.
 
 use egui::{Color32, Ui};
-use model::{AccountView, Command, Failure, TargetState, TargetView};
+use model::{AccountView, Command, Failure, TargetState, TargetView, TenantId};
 
 use super::super::{Bar, Kit};
 use super::{heading, line};
@@ -16,7 +16,7 @@ pub(crate) fn certificate(
     ui: &mut Ui,
     kit: &Kit<'_>,
     window: &mut Window,
-    account: &AccountView,
+    tenant: &TenantId,
     failure: &Failure,
 ) {
     let t = &kit.t;
@@ -36,7 +36,7 @@ pub(crate) fn certificate(
     let trust = Button::new(Kind::Quiet, strings::TRUST).icon(icons::SHIELD_WARNING);
     if bar.button_left(ui, t, trust).clicked() {
         window.question = Some(Question::TrustCertificate {
-            tenant: account.tenant.clone(),
+            tenant: tenant.clone(),
             host: shown.host.clone(),
             fingerprint: shown.fingerprint.clone(),
         });

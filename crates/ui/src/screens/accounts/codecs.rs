@@ -33,8 +33,8 @@ pub(super) fn show(ui: &mut Ui, t: &Theme, chosen: &mut Vec<String>, wrong: Opti
     form_row(
         ui,
         t,
-        strings::CODECS,
-        Some(strings::CODECS_HELP),
+        strings::settings::CODECS,
+        Some(strings::settings::CODECS_HELP),
         wrong,
         |ui| {
             let height = t.px(34.0);
@@ -88,7 +88,8 @@ pub(super) fn show(ui: &mut Ui, t: &Theme, chosen: &mut Vec<String>, wrong: Opti
                     Align::Min,
                 );
             }
-            response.widget_info(|| WidgetInfo::labeled(Role::Group, true, strings::CODECS));
+            response
+                .widget_info(|| WidgetInfo::labeled(Role::Group, true, strings::settings::CODECS));
             response
         },
     );

@@ -1,14 +1,20 @@
 //! The form of an account: what two fields are enough for, and what few need.
 
-use egui::{Frame, Margin, Rect, Response, ScrollArea, Ui, Vec2};
-use model::{DtmfMode, SrtpPolicy, Transport, WatchKind};
+use std::collections::BTreeMap;
+
+use egui::{Align, Frame, Margin, Rect, Response, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
+use model::{DtmfMode, SrtpPolicy, Transport};
 
 use super::super::{Bar, Kit, Room, part};
 use super::codecs;
+use crate::account_form::fields::{Item, ItemKind, SECTIONS, Section};
 use crate::account_form::{AccountForm, Faults};
 use crate::theme::Theme;
 use crate::view_state::Data;
-use crate::widgets::{Button, Field, Kind, form_row, heading, label, segmented, select, switch};
+use crate::widgets::{
+    Button, Field, Kind, form_row, heading, icon_in, label, paragraph, segmented, segmented_width,
+    select, switch, text_in,
+};
 use crate::window::{FocusWish, Window};
 use crate::{icons, strings};
 
@@ -18,7 +24,7 @@ pub(super) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         return;
     };
     let focus = window.focus.take();
-    let faults = form.faults();
+    let faults = form.settle();
     let foot = t.px(56.0);
     let (body, foot_rect) = rect.split_top_bottom_at_y(rect.bottom() - foot);
     let mut done = false;
@@ -74,8 +80,7 @@ pub(super) fn show(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, wind
         return;
     }
     if done {
-        form.tried = true;
-        form.advanced |= faults.in_advanced();
+        form.point_at(&faults);
         if let Some(command) = form.command() {
             window.awaits_account = form.editing.is_none();
             kit.send(command);
@@ -174,142 +179,136 @@ pub(crate) fn essential(
     })
 }
 
-/// The fields that few need.
+/// What few need, in parts that are folded away.
 pub(crate) fn advanced(ui: &mut Ui, t: &Theme, form: &mut AccountForm, faults: &Faults) {
-    let tried = form.tried;
-    let text = |ui: &mut Ui,
-                name: &'static str,
-                value: &mut String,
-                help: Option<&str>,
-                wrong: Option<&'static str>| {
-        let wrong = wrong.filter(|_| tried || !value.is_empty());
-        form_row(ui, t, name, help, wrong, |ui| {
-            Field::new(value, name)
-                .height(32.0)
-                .wrong(wrong.is_some())
-                .show(ui, t)
-        });
+    let new = model::AccountSettings::new("");
+    ui.spacing_mut().item_spacing.y = 4.0;
+    for section in &SECTIONS {
+        let open = form.open.contains(section.name);
+        let differs = |item: &&Item| item.differs(&form.settings, &new);
+        let set = section.items.iter().filter(differs).count();
+        if head(ui, t, section, open, set) {
+            match open {
+                true => form.open.remove(section.name),
+                false => form.open.insert(section.name),
+            };
+        }
+        if !open {
+            continue;
+        }
+        Frame::NONE
+            .inner_margin(Margin {
+                left: 16,
+                bottom: 16,
+                ..Margin::ZERO
+            })
+            .show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 16.0;
+                paragraph(ui, section.about, t.body(), t.muted);
+                for item in section.items {
+                    if (item.applies)(&form.settings) {
+                        setting(ui, t, form, item, &faults.settings);
+                    }
+                }
+            });
+    }
+}
+
+/// The heading of a part, which folds and unfolds it. Answers whether it was pressed.
+fn head(ui: &mut Ui, t: &Theme, section: &Section, open: bool, set: usize) -> bool {
+    let size = Vec2::new(ui.available_width(), t.px(32.0));
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    let painter = ui.painter();
+    if response.hovered() {
+        painter.rect_filled(rect, 6.0, t.hover);
+    }
+    if response.has_focus() {
+        painter.rect_stroke(rect, 6.0, t.focus(), egui::StrokeKind::Inside);
+    }
+    let mut bar = Bar::over(rect.shrink2(Vec2::new(8.0, 0.0)), 8.0);
+    let caret = bar.left(t.px(12.0));
+    let icon = if open {
+        icons::CARET_DOWN
+    } else {
+        icons::CARET_RIGHT
     };
-    text(ui, strings::LABEL, &mut form.label, None, None);
-    text(
-        ui,
-        strings::DISPLAY_NAME,
-        &mut form.display_name,
-        None,
-        None,
-    );
-    text(
-        ui,
-        strings::AUTH_USER,
-        &mut form.auth_user,
-        Some(strings::AUTH_USER_HELP),
-        None,
-    );
-    text(
-        ui,
-        strings::REGISTRAR,
-        &mut form.registrar,
-        Some(strings::REGISTRAR_HELP),
-        faults.registrar,
-    );
-    text(ui, strings::PROXY, &mut form.proxy, None, faults.proxy);
-    let names: Vec<&str> = std::iter::once(strings::AUTOMATIC)
-        .chain(TRANSPORTS.iter().map(|t| transport_words(*t)))
-        .collect();
-    let chosen = form
-        .transport
-        .and_then(|t| TRANSPORTS.iter().position(|o| *o == t))
-        .map_or(0, |i| i + 1);
-    if let Some(index) = choice(ui, t, strings::TRANSPORT, &names, chosen) {
-        form.transport = index
-            .checked_sub(1)
-            .and_then(|i| TRANSPORTS.get(i))
-            .copied();
-    }
-    text(
-        ui,
-        strings::BIND,
-        &mut form.bind,
-        Some(strings::BIND_HELP),
-        faults.bind,
-    );
-    text(
-        ui,
-        strings::EXPIRES,
-        &mut form.expires,
-        None,
-        faults.expires,
-    );
-    let mut options = vec![SrtpPolicy::Off, SrtpPolicy::Optional, SrtpPolicy::Required];
-    // For gateways that need it; whoever has set it in the file keeps it.
-    if form.srtp == SrtpPolicy::OptionalTwoLines {
-        options.insert(2, SrtpPolicy::OptionalTwoLines);
-    }
-    let names: Vec<&str> = options.iter().map(|o| srtp_words(*o)).collect();
-    let chosen = options.iter().position(|o| *o == form.srtp).unwrap_or(0);
-    if let Some(policy) =
-        choice(ui, t, strings::ENCRYPTION, &names, chosen).and_then(|i| options.get(i))
-    {
-        form.srtp = *policy;
-    }
-    let options = [
-        DtmfMode::Rfc4733,
-        DtmfMode::Info,
-        DtmfMode::Inband,
-        DtmfMode::Auto,
-    ];
-    let names = options.map(dtmf_words);
-    let chosen = options.iter().position(|o| *o == form.dtmf).unwrap_or(0);
-    if let Some(mode) = choice(ui, t, strings::DTMF, &names, chosen).and_then(|i| options.get(i)) {
-        form.dtmf = *mode;
-    }
-    codecs::show(ui, t, &mut form.codecs, faults.codecs);
-    text(
-        ui,
-        strings::HEADERS,
-        &mut form.headers,
-        Some(strings::HEADERS_HELP),
-        faults.headers,
-    );
-    switch(ui, t, strings::REGISTER, &mut form.register);
-    switch(ui, t, strings::MWI, &mut form.mwi);
-    text(
-        ui,
-        strings::WATCH_WHOM,
-        &mut form.watched,
-        Some(strings::WATCH_WHOM_HELP),
-        faults.watched,
-    );
-    if !form.watched.trim().is_empty() {
-        let options = [WatchKind::Calls, WatchKind::Presence, WatchKind::Both];
-        let names = options.map(watch_words);
-        let chosen = options.iter().position(|o| *o == form.watch).unwrap_or(0);
-        if let Some(kind) =
-            choice(ui, t, strings::WATCH, &names, chosen).and_then(|i| options.get(i))
-        {
-            form.watch = *kind;
+    icon_in(painter, caret, icon, t.icon(12.0), t.muted);
+    let changed = strings::settings::changed(set);
+    let place = bar.right(t.px(64.0));
+    text_in(painter, place, &changed, t.small(), t.muted, Align::Max);
+    let place = bar.rest();
+    text_in(painter, place, section.name, t.strong(), t.text, Align::Min);
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(Role::Button, true, section.name);
+        info.selected = Some(open);
+        info.hint_text = Some(section.about.to_owned());
+        info
+    });
+    response.clicked()
+}
+
+/// One setting with its explanation.
+fn setting(
+    ui: &mut Ui,
+    t: &Theme,
+    form: &mut AccountForm,
+    item: &'static Item,
+    faults: &BTreeMap<&'static str, &'static str>,
+) {
+    match &item.kind {
+        ItemKind::Text(text) => {
+            let tried = form.tried;
+            let value = form.typed(item.name);
+            let shown = |_: &&str| tried || !value.is_empty();
+            let wrong = faults.get(item.name).copied().filter(shown);
+            form_row(ui, t, item.name, Some(item.help), wrong, |ui| {
+                let field = Field::new(value, item.name)
+                    .height(32.0)
+                    .wrong(wrong.is_some());
+                if text.lines {
+                    field.show_lines(ui, t)
+                } else {
+                    field.show(ui, t)
+                }
+            });
+        }
+        ItemKind::Switch(of) => {
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 0.0;
+                switch(ui, t, item.name, of(&mut form.settings));
+                help(ui, t, item);
+            });
+        }
+        ItemKind::Choice(choice) => {
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 4.0;
+                label(ui, item.name, t.small(), t.muted);
+                let chosen = (choice.read)(&form.settings);
+                if let Some(index) = one_of(ui, t, item.name, choice.options, chosen) {
+                    (choice.write)(&mut form.settings, index);
+                }
+                help(ui, t, item);
+            });
+        }
+        ItemKind::Codecs => {
+            let wrong = faults.get(item.name).copied();
+            codecs::show(ui, t, &mut form.settings.codecs, wrong);
         }
     }
-    switch(ui, t, strings::PUBLISH, &mut form.publish_presence);
 }
 
-/// A named row of choices.
-fn choice(ui: &mut Ui, t: &Theme, name: &str, options: &[&str], chosen: usize) -> Option<usize> {
-    ui.vertical(|ui| {
-        ui.spacing_mut().item_spacing.y = 4.0;
-        label(ui, name, t.small(), t.muted);
-        segmented(ui, t, name, options, chosen)
-    })
-    .inner
+fn help(ui: &mut Ui, t: &Theme, item: &Item) {
+    paragraph(ui, item.help, t.small(), t.faint);
 }
 
-const TRANSPORTS: [Transport; 5] = [
-    Transport::Udp,
-    Transport::Tcp,
-    Transport::Tls,
-    Transport::Ws,
-    Transport::Wss,
-];
+/// A row of choices where it fits, else a menu of them.
+fn one_of(ui: &mut Ui, t: &Theme, name: &str, options: &[&str], chosen: usize) -> Option<usize> {
+    if segmented_width(ui, t, options) <= ui.available_width() {
+        return segmented(ui, t, name, options, chosen);
+    }
+    let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
+    select(ui, t, name, &options, chosen).1
+}
 
 pub(crate) fn transport_words(transport: Transport) -> &'static str {
     match transport {
@@ -322,27 +321,21 @@ pub(crate) fn transport_words(transport: Transport) -> &'static str {
 }
 
 pub(super) fn srtp_words(policy: SrtpPolicy) -> &'static str {
+    let [off, optional, two_lines, required] = strings::settings::ENCRYPTIONS;
     match policy {
-        SrtpPolicy::Off => "Off",
-        SrtpPolicy::Optional => "When possible",
-        SrtpPolicy::OptionalTwoLines => "When possible, two lines",
-        SrtpPolicy::Required => "Required",
+        SrtpPolicy::Off => off,
+        SrtpPolicy::Optional => optional,
+        SrtpPolicy::OptionalTwoLines => two_lines,
+        SrtpPolicy::Required => required,
     }
 }
 
 pub(super) fn dtmf_words(mode: DtmfMode) -> &'static str {
+    let [rtp, info, audio, auto] = strings::settings::TONES;
     match mode {
-        DtmfMode::Rfc4733 => "In RTP",
-        DtmfMode::Info => "INFO",
-        DtmfMode::Inband => "In the audio",
-        DtmfMode::Auto => "As the peer can",
-    }
-}
-
-fn watch_words(kind: WatchKind) -> &'static str {
-    match kind {
-        WatchKind::Calls => "Their calls",
-        WatchKind::Presence => "Their presence",
-        WatchKind::Both => "Both",
+        DtmfMode::Rfc4733 => rtp,
+        DtmfMode::Info => info,
+        DtmfMode::Inband => audio,
+        DtmfMode::Auto => auto,
     }
 }

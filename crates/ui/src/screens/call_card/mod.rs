@@ -14,7 +14,7 @@ use model::{CallId, CallState, CallView, Direction};
 pub(crate) use acts::{hold_command, open_ladder};
 pub(crate) use line::{line, strip};
 
-use super::{Bar, Kit};
+use super::{Bar, Kit, accounts};
 use crate::format;
 use crate::view_state::{Data, is_ringing_here, wanted_transfer};
 use crate::widgets::{galley, icon_in, paragraph, tenant_mark, text_in};
@@ -69,6 +69,7 @@ pub(crate) fn card(
                         ui.add_space(4.0);
                         paragraph(ui, failure.next_step(), t.body(), t.muted);
                     }
+                    accounts::certificate(ui, kit, window, &call.tenant, failure);
                 }
                 ui.add_space(14.0);
                 if over {

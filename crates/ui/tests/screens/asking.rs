@@ -1,0 +1,150 @@
+//! What the window asks: it never takes the keyboard from who is typing, and is answered with it.
+
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+use model::*;
+use ui::{Screen, apply};
+
+use crate::behaviour::{Shown, asked, commands, shown, talking};
+use crate::pictures::{base, each, on};
+use crate::scene::*;
+
+/// Somebody types a number, and this happens.
+fn while_typing(event: Event) -> Shown {
+    let mut harness = shown(on(Screen::Phone, base(ThemeChoice::Dark)));
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    harness.run();
+    harness.get_by_label("Number or address").type_text("12");
+    harness.run();
+    apply(&mut harness.state_mut().state, event);
+    harness.run();
+    assert!(harness.get_by_label("Number or address").is_focused());
+    harness.get_by_label("Number or address").type_text("34");
+    assert_eq!(asked(&mut harness), []);
+    assert_eq!(harness.state().state.window.dial, "1234");
+    harness
+}
+
+/// Presses Tab until this has the keyboard, then Enter.
+fn press(harness: &mut Shown, label: &str) {
+    for _ in 0..60 {
+        harness.key_press(Key::Tab);
+        harness.run();
+        if harness
+            .query_all_by_label(label)
+            .any(|node| node.is_focused())
+        {
+            harness.key_press(Key::Enter);
+            harness.run();
+            return;
+        }
+    }
+    panic!("{label} is not reached");
+}
+
+fn changed(call: CallView) -> Event {
+    Event::Call {
+        call: Box::new(call),
+    }
+}
+
+fn untrusted() -> CallView {
+    let mut failure = Failure::new(FailureKind::Network {
+        step: NetworkStep::Tls,
+        detail: "the certificate is signed by itself".to_owned(),
+    });
+    failure.certificate = Some(Box::new(CertificateView {
+        host: "pbx.acme.example".to_owned(),
+        fingerprint: ["AB"; 32].join(":"),
+        fault: CertificateFault::SelfSigned,
+        subject: "CN=pbx.acme.example".to_owned(),
+        issuer: "CN=pbx.acme.example".to_owned(),
+        names: Vec::new(),
+        not_before: Timestamp(0),
+        not_after: Timestamp(0),
+        remembered: None,
+    }));
+    let carol = party("Carol", "sip:carol@acme.example");
+    CallView {
+        ended_at: Some(at("2026-11-20T14:32:00Z")),
+        failure: Some(failure),
+        ..call(7, "a1", "acme", carol, CallState::Ended)
+    }
+}
+
+#[test]
+fn where_a_call_goes_on_is_chosen_with_the_keyboard() {
+    let mut harness = while_typing(changed(CallView {
+        state: CallState::Trying,
+        redirect: Some(Redirect {
+            targets: vec![
+                party("", "sip:mobile@acme.example"),
+                party("", "sip:desk@acme.example"),
+            ],
+            followed: None,
+        }),
+        ..talking()
+    }));
+    press(&mut harness, "Call desk");
+    let follow = Command::FollowRedirect {
+        call: CallId(1),
+        target: 1,
+    };
+    assert_eq!(commands(&mut harness), [follow]);
+}
+
+#[test]
+fn a_transfer_that_is_wished_for_is_decided_with_the_keyboard() {
+    let mut harness = while_typing(changed(CallView {
+        transfer: Some(Transfer::Wanted {
+            target: party("Carol", "sip:carol@acme.example"),
+            by: None,
+        }),
+        ..talking()
+    }));
+    press(&mut harness, "Stay here");
+    let stay = Command::AnswerTransfer {
+        call: CallId(1),
+        accept: false,
+    };
+    assert_eq!(commands(&mut harness), [stay]);
+}
+
+#[test]
+fn a_certificate_that_ended_a_call_is_trusted_with_the_keyboard() {
+    let mut harness = while_typing(changed(untrusted()));
+    press(&mut harness, "Trust this certificate…");
+    assert_eq!(commands(&mut harness), []);
+    press(&mut harness, "Trust");
+    let trust = Command::TrustCertificate {
+        tenant: TenantId::new("acme"),
+        host: "pbx.acme.example".to_owned(),
+        fingerprint: ["AB"; 32].join(":"),
+    };
+    assert_eq!(commands(&mut harness), [trust]);
+}
+
+#[test]
+fn an_error_stays_until_it_is_put_away_with_the_keyboard() {
+    let text = "The address 192.0.2.5:5060 is taken by another program.";
+    let mut harness = while_typing(Event::Notice {
+        notice: Notice {
+            time: at("2026-11-20T14:32:05Z"),
+            level: NoticeLevel::Error,
+            tenant: None,
+            text: text.to_owned(),
+        },
+    });
+    harness.state_mut().now = at("2026-11-20T18:00:00Z");
+    harness.run();
+    assert!(harness.query_all_by_label(text).next().is_some());
+    press(&mut harness, "Dismiss");
+    assert!(harness.query_all_by_label(text).next().is_none());
+}
+
+#[test]
+fn phone_after_a_call_with_an_untrusted_server() {
+    let mut snapshot = base(ThemeChoice::Light);
+    snapshot.calls = vec![untrusted()];
+    each([("phone_untrusted", WIDE, on(Screen::Phone, snapshot))]);
+}
