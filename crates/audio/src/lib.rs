@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  microphone ─► cpal ─► callback::Capture ─► ring ─► media's pump ─► ring ─► callback::Playout ─► cpal ─► speaker
-//!  WAV file, silence ─► a thread by the clock ─┘                       └─► a thread by the clock ─► WAV file, nowhere
+//!  WAV file, silence, program ─► a thread by the clock ─┘              └─► a thread by the clock ─► WAV file, nowhere, program
 //! ```
 //!
 //! A device is open only while an [`OpenDevices`] is held, which is during a call or a sound test; dropping it
@@ -24,8 +24,10 @@ mod complaints;
 mod device;
 mod fault;
 mod open;
+mod pipe;
 mod timed;
 
 pub use device::{Device, Devices, list};
 pub use fault::{AudioError, Fault, FaultKind, Role};
 pub use open::{CaptureChoice, OpenDevices, PlayoutChoice, open};
+pub use pipe::{Pipe, pipe};

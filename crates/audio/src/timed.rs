@@ -24,13 +24,20 @@ const LONGEST_LAG: Duration = Duration::from_millis(500);
 /// What is heard.
 pub(crate) enum Heard {
     Silence,
-    File { samples: Arc<[f32]>, looped: bool },
+    File {
+        samples: Arc<[f32]>,
+        looped: bool,
+    },
+    /// What another program says.
+    Pipe(Consumer<f32>),
 }
 
 /// What happens with what is played.
 pub(crate) enum Played {
     Nothing,
     File(WavWriter<BufWriter<File>>, PathBuf),
+    /// Another program hears it.
+    Pipe(Producer<f32>),
 }
 
 /// One device without hardware, or two in step.
@@ -119,9 +126,14 @@ fn run(
     }
 }
 
-fn hear(heard: &Heard, position: &mut usize, block: &mut [f32; BLOCK]) {
-    let Heard::File { samples, looped } = heard else {
-        return;
+fn hear(heard: &mut Heard, position: &mut usize, block: &mut [f32; BLOCK]) {
+    let (samples, looped) = match heard {
+        Heard::Silence => return,
+        Heard::File { samples, looped } => (samples, looped),
+        Heard::Pipe(ring) => {
+            let _ = ring.pop_partial_slice(block);
+            return;
+        }
     };
     for slot in block {
         if *looped && *position >= samples.len() {
@@ -136,8 +148,14 @@ fn play(ring: &mut Consumer<f32>, played: &mut Played) {
     let mut block = [0.0; BLOCK];
     // What is not there is silence, as with a sound card.
     let _ = ring.pop_partial_slice(&mut block);
-    let Played::File(writer, path) = played else {
-        return;
+    let (writer, path) = match played {
+        Played::Nothing => return,
+        Played::File(writer, path) => (writer, path),
+        Played::Pipe(ring) => {
+            // Whoever does not listen for a second loses what comes then.
+            let _ = ring.push_partial_slice(&block);
+            return;
+        }
     };
     for sample in block {
         // `as` saturates.
