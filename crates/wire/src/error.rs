@@ -103,6 +103,12 @@ pub enum TlsError {
     /// The handshake failed otherwise.
     #[error("TLS handshake failed: {0}")]
     Handshake(String),
+    /// Our own key is protected by a passphrase, which was not given.
+    #[error("the key is protected by a passphrase, which is not known yet")]
+    KeyLocked,
+    /// The passphrase is another one.
+    #[error("the passphrase does not open the key")]
+    WrongPassphrase,
     /// A certificate, key or name of our own cannot be used.
     #[error("{0}")]
     Setup(String),
@@ -187,9 +193,10 @@ impl Error {
     pub fn step(&self) -> Step {
         match self {
             Self::Connect(_) => Step::Connect,
-            Self::Tls(TlsError::Setup(_)) | Self::Unusable(_) | Self::Full | Self::TooLarge(_) => {
-                Step::Setup
-            }
+            Self::Tls(TlsError::Setup(_) | TlsError::KeyLocked | TlsError::WrongPassphrase)
+            | Self::Unusable(_)
+            | Self::Full
+            | Self::TooLarge(_) => Step::Setup,
             Self::Tls(_) => Step::Tls,
             Self::WebSocket(_) => Step::WebSocket,
             _ => Step::Flow,

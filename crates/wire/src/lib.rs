@@ -30,6 +30,7 @@ mod connection;
 mod datagram;
 mod error;
 mod limits;
+mod locked;
 #[cfg(test)]
 mod tests;
 mod tls;

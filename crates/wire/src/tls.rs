@@ -39,6 +39,7 @@ use webpki::{EndEntityCert, ExpirationPolicy, RevocationOptionsBuilder, UnknownS
 
 use crate::certificate::{Certificate, Fingerprint};
 use crate::error::{CertificateFault, Error, TlsError};
+use crate::locked;
 
 /// A certificate with its chain, and its key.
 pub struct Identity {
@@ -52,19 +53,26 @@ impl Identity {
     /// # Errors
     /// What is not as it should be, in words for whoever wrote the files.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::from_pem_with(certificate, key, None)
+    }
+
+    /// The same, with a key that may be under a passphrase (RFC 5958 §3).
+    ///
+    /// # Errors
+    /// [`TlsError::KeyLocked`] without the passphrase, [`TlsError::WrongPassphrase`] with another
+    /// one, and what is not as it should be.
+    pub fn from_pem_with(
+        certificate: &[u8],
+        key: &[u8],
+        passphrase: Option<&str>,
+    ) -> Result<Self, TlsError> {
         let chain = certificates(certificate)?;
         if chain.is_empty() {
             return Err(TlsError::Setup(
                 "the certificate file holds no certificate in PEM".to_owned(),
             ));
         }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-            TlsError::Setup(if needs_passphrase(key) {
-                "the key is protected by a passphrase, which cannot be asked for; `openssl pkey -in KEY -out PLAIN` takes it off, and the file of the new one should be readable by its owner alone".to_owned()
-            } else {
-                "the key file holds no key in PEM".to_owned()
-            })
-        })?;
+        let key = locked::open(key, passphrase)?;
         Ok(Self { chain, key })
     }
 
@@ -75,18 +83,6 @@ impl Identity {
             |leaf| Fingerprint::of(leaf.as_ref()),
         )
     }
-}
-
-/// Whether a key in PEM is encrypted: as PKCS #8 (RFC 7468 §11), or as OpenSSL did before (RFC 1421
-/// §4.6.1.1).
-fn needs_passphrase(key: &[u8]) -> bool {
-    let key = String::from_utf8_lossy(key);
-    [
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----",
-        "Proc-Type: 4,ENCRYPTED",
-    ]
-    .iter()
-    .any(|mark| key.contains(mark))
 }
 
 impl Clone for Identity {
