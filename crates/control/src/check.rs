@@ -29,6 +29,10 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
         Command::PlaceCall { target, .. }
         | Command::SendOptions { target, .. }
         | Command::PickUp { target, .. } => said("target", target.reveal()),
+        Command::SendRequest { method, target, .. } => {
+            said("method", method)?;
+            said("target", target.reveal())
+        }
         Command::SendMessage { to, text, .. } => {
             said("to", to.reveal())?;
             said("text", text.reveal())

@@ -168,14 +168,7 @@ impl DevicesState {
             (Opening::Open(_), false) => self.open = Opening::Shut,
             _ => {}
         }
-        let any = |which| self.calls.values().any(|n| n.ringing == Some(which));
-        let tone = if any(Ringing::Here) {
-            Some(Tone::Ring)
-        } else if any(Ringing::There) {
-            Some(Tone::Ringback)
-        } else {
-            None
-        };
+        let tone = tone_of(self.calls.values().filter_map(|need| need.ringing));
         if tone != self.tone {
             self.tone = tone;
             let told = match tone {
@@ -336,6 +329,17 @@ fn open_what_works(
     }
 }
 
+/// What is to sound: who calls here is heard before whoever is called.
+fn tone_of(mut ringing: impl Iterator<Item = Ringing> + Clone) -> Option<Tone> {
+    if ringing.clone().any(|which| which == Ringing::Here) {
+        Some(Tone::Ring)
+    } else if ringing.any(|which| which == Ringing::There) {
+        Some(Tone::Ringback)
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,5 +361,15 @@ mod tests {
         assert!(said(0, 1).is_some_and(|s| s.starts_with("There is no microphone;")));
         assert!(said(1, 0).is_some_and(|s| s.starts_with("There is no speaker;")));
         assert!(said(0, 0).is_some_and(|s| s.contains("no microphone and no speaker")));
+    }
+
+    #[test]
+    fn whoever_calls_makes_the_phone_ring_and_whoever_is_called_is_heard_ringing() {
+        let tone = |ringing: &[Ringing]| tone_of(ringing.iter().copied());
+        assert_eq!(tone(&[]), None);
+        assert_eq!(tone(&[Ringing::There]), Some(Tone::Ringback));
+        assert_eq!(tone(&[Ringing::Here]), Some(Tone::Ring));
+        let both = [Ringing::There, Ringing::Here];
+        assert_eq!(tone(&both), Some(Tone::Ring));
     }
 }

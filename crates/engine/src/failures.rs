@@ -51,6 +51,9 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         EndKind::PasswordMissing { realm } => Failure::new(FailureKind::PasswordMissing {
             realm: realm.clone(),
         }),
+        EndKind::LoginTooWeak { realm } => Failure::new(FailureKind::LoginTooWeak {
+            realm: realm.clone(),
+        }),
         EndKind::NotAcknowledged | EndKind::SessionExpired => {
             Failure::new(FailureKind::NoAnswer { asked: None })
         }
@@ -179,6 +182,9 @@ fn auth(error: &AuthError) -> Failure {
                 realm: realm.clone(),
             }
         }
+        AuthError::TooWeak { realm, .. } => FailureKind::LoginTooWeak {
+            realm: realm.clone(),
+        },
         AuthError::NothingKnown { offered } => FailureKind::BadAnswer {
             detail: format!("it wants a login by {offered}, which is not known here"),
         },

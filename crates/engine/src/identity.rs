@@ -97,11 +97,15 @@ pub(crate) struct Identity {
     pub(crate) codecs: Vec<sdp::Codec>,
     /// How to be a client of TLS, when the settings name files for that.
     pub(crate) tls: Option<Arc<ClientTls>>,
+    /// The file of the key that waits for its passphrase: until then there is no certificate of ours.
+    pub(crate) locked_key: Option<String>,
     /// What WebSocket servers are asked for, where the settings say so.
     pub(crate) ws_path: Option<String>,
     auth_user: String,
     /// Whether the secret is a bearer token.
     token: bool,
+    /// Whether challenges by MD5 get no answer.
+    strong_login: bool,
 }
 
 /// The address of record, masked.
@@ -112,13 +116,18 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// What the settings say about TLS; `None` leaves it to the roots of the system.
-fn client_tls(settings: &AccountSettings) -> Result<Option<Arc<ClientTls>>, IdentityError> {
+/// What the settings say about TLS, where `None` leaves it to the roots of the system, and the file of a key
+/// whose passphrase is not known.
+fn client_tls(
+    settings: &AccountSettings,
+    key_passphrase: Option<&SecretString>,
+) -> Result<(Option<Arc<ClientTls>>, Option<String>), IdentityError> {
     let has_files =
         settings.tls_ca.is_some() || settings.tls_cert.is_some() || settings.tls_key.is_some();
     if !has_files && settings.tls_trust.is_empty() {
-        return Ok(None);
+        return Ok((None, None));
     }
+    let mut locked = None;
     let read = |file: &str| {
         std::fs::read(file).map_err(|error| IdentityError::Tls(format!("{file}: {error}")))
     };
@@ -130,8 +139,19 @@ fn client_tls(settings: &AccountSettings) -> Result<Option<Arc<ClientTls>>, Iden
     let own = match (&settings.tls_cert, &settings.tls_key) {
         (None, None) => None,
         (Some(certificate), Some(key)) => {
-            let own = wire::Identity::from_pem(&read(certificate)?, &read(key)?);
-            Some(own.map_err(refused)?)
+            let passphrase = key_passphrase.map(ExposeSecret::expose_secret);
+            let (certificate, pem) = (read(certificate)?, read(key)?);
+            match wire::Identity::from_pem_with(&certificate, &pem, passphrase) {
+                Ok(own) => Some(own),
+                Err(wire::TlsError::KeyLocked) => {
+                    locked = Some(key.clone());
+                    None
+                }
+                Err(error @ wire::TlsError::WrongPassphrase) => {
+                    return Err(IdentityError::Tls(format!("{key}: {error}")));
+                }
+                Err(error) => return Err(refused(error)),
+            }
         }
         _ => {
             let text = "a certificate needs its key, and a key its certificate";
@@ -146,21 +166,23 @@ fn client_tls(settings: &AccountSettings) -> Result<Option<Arc<ClientTls>>, Iden
         remembered.accept(fingerprint);
     }
     let tls = ClientTls::new(&roots, remembered, own.as_ref()).map_err(refused)?;
-    Ok(Some(Arc::new(tls)))
+    Ok((Some(Arc::new(tls)), locked))
 }
 
 impl Identity {
     /// Reads the settings; `secret` makes the Contact hard to guess and stays the same for an
     /// account as long as the program runs.
     pub(crate) fn new(settings: &AccountSettings, secret: u32) -> Result<Self, IdentityError> {
-        Self::at(settings, secret, None)
+        Self::at(settings, secret, None, None)
     }
 
-    /// The same, at this local address unless the settings name another.
+    /// The same, at this local address unless the settings name another, and with the passphrase of a
+    /// locked key.
     pub(crate) fn at(
         settings: &AccountSettings,
         secret: u32,
         tenant_bind: Option<&str>,
+        key_passphrase: Option<&SecretString>,
     ) -> Result<Self, IdentityError> {
         let aor = parse_aor(settings.aor.reveal())
             .ok_or_else(|| IdentityError::Aor(settings.aor.reveal().to_owned()))?;
@@ -215,6 +237,7 @@ impl Identity {
         address.headers.clear();
         let mut from = NameAddr::new(address);
         from.display = display;
+        let (tls, locked_key) = client_tls(settings, key_passphrase)?;
         let identity = Self {
             from,
             registrar,
@@ -222,13 +245,15 @@ impl Identity {
             more_proxies,
             public,
             token: settings.login == LoginKind::Token,
+            strong_login: settings.strong_login,
             transport: settings.transport.map(names::core_transport),
             bind,
             contact_user: format!("{user}-{secret:08x}"),
             headers,
             rules: Arc::new(Rules::parse(&settings.header_rules)?),
             codecs,
-            tls: client_tls(settings)?,
+            tls,
+            locked_key,
             ws_path: settings
                 .ws_path
                 .as_deref()
@@ -267,7 +292,10 @@ impl Identity {
             return password
                 .and_then(|token| Credentials::bearer(token.expose_secret().to_owned()));
         }
-        password.map(|p| Credentials::new(self.auth_user.clone(), p.expose_secret().to_owned()))
+        password.map(|password| {
+            let password = password.expose_secret().to_owned();
+            Credentials::new(self.auth_user.clone(), password).strong_only(self.strong_login)
+        })
     }
 
     /// Whose challenges the password answers: the servers of the settings, those that the registrar

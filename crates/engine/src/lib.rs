@@ -46,6 +46,7 @@ mod network;
 mod oneshot;
 mod phone;
 mod recorder;
+mod request;
 mod rules;
 mod shared;
 mod store;
@@ -68,7 +69,7 @@ use std::time::{Duration, SystemTime};
 use media::PumpHandle;
 use model::{
     AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Notice, NoticeLevel,
-    SecretPlace, SecretsView, Snapshot, TenantId, Timestamp,
+    SecretPlace, SecretsView, Snapshot, Timestamp,
 };
 use ractor::{Actor, ActorRef};
 use secrecy::SecretString;
@@ -81,6 +82,7 @@ pub use self::hub::{Hub, Subscription};
 pub use self::identity::IdentityError;
 pub use self::shared::CallMedia;
 pub use self::transport::{HostTable, Naming};
+pub use audio::Pipe;
 pub use media::{Sink, Source, wav};
 
 use self::devices::{DevicesActor, DevicesArgs};
@@ -151,8 +153,13 @@ pub struct EngineConfig {
     pub failover: Failover,
     /// Passphrase of the vault, where there is no keystore.
     pub passphrase: Option<SecretString>,
+    /// Passphrase of the keys that `given` accounts name, where they are locked.
+    pub key_passphrase: Option<SecretString>,
     /// Ports that media may use.
     pub media_ports: RangeInclusive<u16>,
+    /// Whether sound cards are used; off where a program hears and speaks in place of a person
+    /// ([`EngineHandle::pipe`]).
+    pub hardware: bool,
     /// How long a call may ring, either way; `None` is the usual three minutes.
     pub ring_limit: Option<Duration>,
     /// Whether callers hear what each call sends before it is taken: an announcement (183, RFC 3960 §3). Only where
@@ -176,7 +183,9 @@ impl Default for EngineConfig {
             naming: Naming::default(),
             failover: Failover::default(),
             passphrase: None,
+            key_passphrase: None,
             media_ports: MEDIA_PORTS,
+            hardware: true,
             ring_limit: None,
             announce: false,
             ask_limit: None,
@@ -259,7 +268,8 @@ impl Engine {
             .as_ref()
             .filter(|_| save_to)
             .map(|f| f.config().to_owned());
-        add_given(&mut settings, config.given, &mut passwords);
+        let key = config.key_passphrase.as_ref();
+        add_given(&mut settings, config.given, &mut passwords, key);
 
         recent
             .into_iter()
@@ -273,7 +283,7 @@ impl Engine {
         let devices_args = DevicesArgs {
             hub: Arc::clone(&hub),
             pump: pump.clone(),
-            hardware: matches!(config.media, CallMedia::Devices) || config.media.uses_devices(),
+            hardware: config.hardware && config.media.uses_devices(),
             capture: settings.devices.capture.clone(),
             playout: settings.devices.playout.clone(),
         };
@@ -342,6 +352,19 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
+    /// Lets a program hear and speak in place of a person at sound cards: for captions, agents and tests. What it
+    /// writes, 16 bits little-endian at 48 kHz, is said in the calls that are up; what they say it can read.
+    ///
+    /// # Errors
+    /// When the system gives no thread for it.
+    pub fn pipe(
+        &self,
+        input: impl std::io::Read + Send + 'static,
+        output: impl std::io::Write + Send + 'static,
+    ) -> Result<audio::Pipe, audio::AudioError> {
+        audio::pipe(input, output, &self.pump)
+    }
+
     /// Asks for something. Never waits; what comes of it are events.
     pub fn send(&self, command: Command) {
         // An engine that has ended has said so to its listeners.
@@ -469,10 +492,7 @@ async fn read_passwords(
     secrets: &SecretStore,
     settings: &Settings,
 ) -> HashMap<AccountId, SecretString> {
-    let wanted: Vec<(TenantId, AccountId)> = settings
-        .accounts()
-        .map(|(tenant, account)| (tenant.id.clone(), account.id.clone()))
-        .collect();
+    let wanted = phone::wanted(settings);
     if wanted.is_empty() {
         return HashMap::new();
     }
@@ -516,6 +536,7 @@ fn add_given(
     settings: &mut Settings,
     given: Vec<GivenTenant>,
     passwords: &mut HashMap<AccountId, SecretString>,
+    key_passphrase: Option<&SecretString>,
 ) {
     for tenant in given {
         let id = settings.fresh_tenant_id(&tenant.name);
@@ -529,6 +550,9 @@ fn add_given(
                 entry
                     .accounts
                     .push(settings::Account::new(account_id.clone(), account.settings));
+            }
+            if let Some(passphrase) = key_passphrase {
+                passwords.insert(phone::key_entry(&account_id), passphrase.clone());
             }
             if let Some(password) = account.password {
                 passwords.insert(account_id, password);

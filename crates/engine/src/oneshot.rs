@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{AccountId, Event, Failure, MessageState, MessageView};
+use model::{AccountId, Answer, Event, Failure, FailureKind, MessageState, MessageView};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use sip_core::Timers;
 use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
 use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::events::{InstantMessage, MessageConfig, MessageEvent};
-use sip_core::options::{Options, OptionsConfig, OptionsEvent};
-use sip_message::{Message, NameAddr, Uri};
+use sip_core::options::{Options, OptionsConfig, OptionsEvent, Question};
+use sip_core::{Path, Timers};
+use sip_message::{Message, Method, NameAddr, Response, Uri};
 
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
@@ -50,12 +50,14 @@ pub(crate) struct OneShotArgs {
 
 /// What is to be done.
 pub(crate) enum Task {
-    /// Ask a peer what it can do.
+    /// Ask a peer what it can do, or send another request that begins no call.
     Ask {
         /// Whom.
         target: Uri,
         /// What was typed, to answer with.
         typed: model::Identity,
+        /// What, where it is not the OPTIONS that [`Event::OptionsAnswered`] answers.
+        question: Option<Box<Question>>,
     },
     /// Send a text message.
     Say {
@@ -89,6 +91,8 @@ struct Asker {
     transport: ActorRef<TransportMsg>,
     recorder: Arc<Service<RecorderMsg>>,
     typed: model::Identity,
+    /// The method that somebody wanted sent.
+    method: Option<Method>,
 }
 
 /// The protocol object of the task.
@@ -120,8 +124,15 @@ impl Actor for OneShotActor {
             Task::Ask { .. } | Task::Say { .. } => None,
             Task::Farewell { card } => card.server_key(),
         };
+        let mut method = None;
         let (request, key, typed) = match args.task {
-            Task::Ask { target, typed } => {
+            Task::Ask {
+                target,
+                typed,
+                question,
+            } => {
+                let question = question.map(|question| *question);
+                method = question.as_ref().map(|question| question.method.clone());
                 let config = OptionsConfig {
                     target,
                     from: args.identity.from.clone(),
@@ -130,6 +141,7 @@ impl Actor for OneShotActor {
                     credentials: args.config.credentials.clone().into_iter().collect(),
                     home: args.config.home.clone(),
                     capabilities: args.shared.capabilities.clone(),
+                    question: question.unwrap_or_default(),
                     timers: Timers::default(),
                 };
                 let mut options = Options::new(config, &seed);
@@ -173,6 +185,7 @@ impl Actor for OneShotActor {
             transport: args.transport,
             recorder: args.recorder,
             typed,
+            method,
         };
         let mut state = OneShotState {
             args: asker,
@@ -355,6 +368,40 @@ impl Asker {
     }
 
     fn on_answer(&self, event: OptionsEvent) {
+        match &self.method {
+            Some(method) => self.on_reply(method, event),
+            None => self.on_options(event),
+        }
+    }
+
+    /// What a request of somebody's own making came to.
+    fn on_reply(&self, method: &Method, event: OptionsEvent) {
+        let (answer, failure) = match event {
+            OptionsEvent::Answered {
+                path,
+                round_trip,
+                server,
+                response,
+                ..
+            } => {
+                let failure = refusal(&response, &path, server.as_deref());
+                let round_trip_ms = round_trip.map(|t| t.as_secs_f32() * 1000.0);
+                (Some(Box::new(shown(&response, round_trip_ms))), failure)
+            }
+            OptionsEvent::Failed(why) => (None, Some(failures::request(&why))),
+            OptionsEvent::Unresolved(why) => (None, Some(failures::resolve(&why))),
+            OptionsEvent::Notice(_) => return,
+        };
+        self.shared.hub.publish(Event::RequestAnswered {
+            account: self.account.clone(),
+            method: method.to_string(),
+            target: self.typed.clone(),
+            answer,
+            failure,
+        });
+    }
+
+    fn on_options(&self, event: OptionsEvent) {
         let mut answer = Event::OptionsAnswered {
             account: self.account.clone(),
             target: self.typed.clone(),
@@ -383,16 +430,9 @@ impl Asker {
                 round_trip,
                 allow: methods,
                 server: name,
+                response,
             } => {
-                if code.code() >= 300 {
-                    let what = model::FailureKind::Status {
-                        code: code.code(),
-                        phrase: phrase.clone(),
-                    };
-                    let mut said = Failure::new(what);
-                    said.said_by = failures::said_by(Some(&path.remote), name.as_deref());
-                    *failure = Some(said);
-                }
+                *failure = refusal(&response, &path, name.as_deref());
                 *status = Some((code.code(), phrase));
                 *round_trip_ms = round_trip.map(|t| t.as_secs_f32() * 1000.0);
                 *allow = methods
@@ -408,5 +448,32 @@ impl Asker {
             OptionsEvent::Notice(_) => return,
         }
         self.shared.hub.publish(answer);
+    }
+}
+
+/// Why an answer is no yes.
+fn refusal(response: &Response, path: &Path, server: Option<&str>) -> Option<Failure> {
+    if response.status.code() < 300 {
+        return None;
+    }
+    let mut said = Failure::new(FailureKind::Status {
+        code: response.status.code(),
+        phrase: response.reason.clone(),
+    });
+    said.said_by = failures::said_by(Some(&path.remote), server);
+    Some(said)
+}
+
+/// An answer for whoever wanted to see all of it.
+fn shown(response: &Response, round_trip_ms: Option<f32>) -> Answer {
+    let headers = response.headers.iter();
+    Answer {
+        code: response.status.code(),
+        phrase: response.reason.clone(),
+        round_trip_ms,
+        headers: headers
+            .map(|field| format!("{}: {}", field.name(), field.value()).into())
+            .collect(),
+        body: String::from_utf8_lossy(&response.body).into_owned().into(),
     }
 }

@@ -6,6 +6,8 @@ mod children;
 mod persons;
 mod secrets;
 
+pub(crate) use secrets::{key_entry, wanted};
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -273,6 +275,7 @@ impl PhoneState {
             Command::Register { account } => self.register(myself, account).await,
             Command::Unregister { ref account }
             | Command::SendOptions { ref account, .. }
+            | Command::SendRequest { ref account, .. }
             | Command::ListBindings { ref account }
             | Command::RemoveBinding { ref account, .. }
             | Command::ClearBindings { ref account }
@@ -320,6 +323,10 @@ impl PhoneState {
                 let snapshot = Box::new(self.shared.hub.snapshot());
                 self.shared.hub.publish(Event::Resync { snapshot });
             }
+            Command::SetKeyPassphrase {
+                account,
+                passphrase,
+            } => self.open_key(myself, &account, &passphrase),
             Command::UnlockSecrets { passphrase } => self.unlock_secrets(myself, &passphrase),
             Command::Shutdown => self.leave(),
         }

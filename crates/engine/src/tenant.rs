@@ -11,7 +11,7 @@ mod messages;
 mod transfers;
 mod trust;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 #[cfg(test)]
 use std::net::IpAddr;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event,
+    AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event, NoticeLevel,
     RegistrationState, TenantView, Traffic,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -36,6 +36,7 @@ use crate::identity::Identity;
 use crate::network::Moved;
 use crate::oneshot::OneShotMsg;
 use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
+use crate::request::RequestText;
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
 use crate::transport::{KeptSockets, Naming, TransportMsg};
@@ -89,7 +90,8 @@ pub(crate) enum TenantMsg {
     Listens {
         account: AccountId,
         bind: SocketAddr,
-        result: Result<(), TransportError>,
+        /// Where it does.
+        result: Result<SocketAddr, TransportError>,
     },
     /// An account learned something.
     AccountFacts {
@@ -192,6 +194,8 @@ pub(crate) struct TenantState {
     /// The conferences of those that are in one.
     rooms: HashMap<CallId, u64>,
     one_shots: Vec<ActorRef<OneShotMsg>>,
+    /// Addresses whose port another program holds, which was said.
+    other_ports: HashSet<SocketAddr>,
     leaving: bool,
     /// Set when all is said and only its arrival is waited for.
     lingering: bool,
@@ -262,6 +266,7 @@ impl Actor for TenantActor {
             calls: HashMap::new(),
             rooms: HashMap::new(),
             one_shots: Vec::new(),
+            other_ports: HashSet::new(),
             leaving: false,
             lingering: false,
         };
@@ -323,11 +328,14 @@ impl Actor for TenantActor {
                 bind,
                 result,
             } => {
-                if let Err(error) = &result {
-                    state.note("transport", format!("{bind} cannot be used: {error}"));
+                match &result {
+                    Ok(local) => state.tell_other_port(bind, *local),
+                    Err(error) => {
+                        state.note("transport", format!("{bind} cannot be used: {error}"))
+                    }
                 }
                 if let Some(actor) = state.account_actor(&account) {
-                    let _ = actor.cast(AccountMsg::Listens(result));
+                    let _ = actor.cast(AccountMsg::Listens(result.map(drop)));
                 }
             }
             TenantMsg::AccountFacts { account, facts } => {
@@ -431,6 +439,22 @@ impl TenantState {
             } => self.tell_account(&account, AccountMsg::Presence(state, note)),
             Command::RemoveAccount { account } => self.remove_account(&account),
             Command::SendOptions { account, target } => self.ask(myself, account, target).await,
+            Command::SendRequest {
+                account,
+                method,
+                target,
+                headers,
+                content_type,
+                body,
+            } => {
+                let request = RequestText {
+                    method,
+                    headers,
+                    content_type,
+                    body,
+                };
+                self.send_request(myself, account, target, request).await;
+            }
             Command::SendMessage { account, to, text } => {
                 self.say(myself, account, to, text).await;
             }
@@ -523,6 +547,21 @@ impl TenantState {
             self.lingering = true;
             myself.send_after(LINGER, || TenantMsg::LeaveNow);
         }
+    }
+
+    /// The port that was asked for is held by another program: said once.
+    fn tell_other_port(&mut self, bind: SocketAddr, local: SocketAddr) {
+        let (asked, ours) = (bind.port(), local.port());
+        if asked == 0 || asked == ours || !self.other_ports.insert(bind) {
+            return;
+        }
+        let text = format!(
+            "Port {asked} of {} is used by another program; until Tipring is started anew its calls come to port {ours}.",
+            bind.ip()
+        );
+        self.note("transport", text.clone());
+        self.shared
+            .notice(NoticeLevel::Warning, Some(&self.view.id), text);
     }
 
     fn note(&self, topic: &'static str, text: String) {

@@ -21,6 +21,7 @@ mod moving;
 mod peer;
 mod policies;
 mod registering;
+mod requests;
 mod roster;
 mod secure;
 mod servers;

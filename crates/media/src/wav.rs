@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{SAMPLE_RATE_HZ, resample};
 
@@ -22,6 +23,11 @@ pub enum WavError {
     /// It is longer than an hour.
     #[error("{0} is longer than an hour")]
     TooLong(PathBuf),
+}
+
+/// How long samples that were loaded take to play.
+pub fn length(samples: &[f32]) -> Duration {
+    Duration::from_secs_f64(samples.len() as f64 / f64::from(SAMPLE_RATE_HZ))
 }
 
 /// Loads a WAV file of any rate, width and number of channels as 48 kHz mono.

@@ -157,6 +157,9 @@ pub struct AccountSettings {
     pub headers: Vec<String>,
     /// What the account's secret is: a password or a token.
     pub login: LoginKind,
+    /// Whether logins by MD5 are refused: only SHA-256 and SHA-512/256 are answered (RFC 8760).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strong_login: bool,
     /// Further outbound proxies, by each of which a flow of its own is kept (RFC 5626).
     pub more_proxies: Vec<String>,
     /// How many flows to keep to the registrar (RFC 5626), at most 4, and at least as many as there

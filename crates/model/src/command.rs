@@ -310,6 +310,26 @@ pub enum Command {
         /// Whom to ask; written like the target of a call.
         target: Identity,
     },
+    /// Send a request of any method that begins no call, unknown ones included; the answer comes as
+    /// [`crate::Event::RequestAnswered`].
+    SendRequest {
+        /// With which account.
+        account: AccountId,
+        /// The method as it is to stand in the request line: any token but INVITE, ACK, CANCEL and
+        /// PRACK. Upper and lower case differ (RFC 3261 §7.1).
+        method: String,
+        /// Where to; written like the target of a call.
+        target: Identity,
+        /// Headers to add, `Name: value`.
+        #[serde(default)]
+        headers: Vec<Private>,
+        /// What its body is, as in Content-Type; `text/plain` when nothing is said.
+        #[serde(default)]
+        content_type: Option<String>,
+        /// Its body; nothing when empty.
+        #[serde(default)]
+        body: Private,
+    },
     /// Choose a sound device.
     ChooseDevice {
         /// Microphone or speaker.
@@ -333,6 +353,14 @@ pub enum Command {
     /// their password sign in.
     UnlockSecrets {
         /// Its passphrase.
+        passphrase: Password,
+    },
+    /// Open the key of an account's certificate, which is under a passphrase; that is kept where passwords
+    /// are. Another passphrase than the right one is a notice, and nothing changes.
+    SetKeyPassphrase {
+        /// Which account.
+        account: AccountId,
+        /// The passphrase of its `tls_key`.
         passphrase: Password,
     },
     /// Ask for [`crate::Event::Resync`].

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Party, Private};
+use crate::{Outcome, Party, Private};
 
 /// A call of ours that is sent elsewhere (3xx).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,15 @@ pub struct CallDetails {
     pub headers: Vec<ExtraHeader>,
     /// Whether it was taken without a hand.
     pub auto_answered: bool,
+    /// Where its first message came from or what answered it first, `IP:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// How it is filed, once it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// What we answered to a call that was not taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub our_status: Option<u16>,
     /// The conference that the peer is the middle of, and who is in it (RFC 4575).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roster: Option<Roster>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, Identity,
-    MessageView, TenantId, TenantView, Timestamp, TraceRecord, for_log,
+    MessageView, Private, TenantId, TenantView, Timestamp, TraceRecord, for_log,
 };
 
 /// Everything the program can tell a client.
@@ -104,6 +104,19 @@ pub enum Event {
         /// Why there is no answer.
         failure: Option<Failure>,
     },
+    /// A request that somebody wanted sent ([`crate::Command::SendRequest`]) was answered, or was not.
+    RequestAnswered {
+        /// Who sent it.
+        account: AccountId,
+        /// Its method.
+        method: String,
+        /// Where to, as it was typed.
+        target: Identity,
+        /// What was answered.
+        answer: Option<Box<Answer>>,
+        /// Why that is no yes, or why there is no answer.
+        failure: Option<Failure>,
+    },
     /// A text message is new, or more is known of what became of it.
     Message {
         /// All of it.
@@ -121,6 +134,22 @@ pub enum Event {
     },
     /// The engine has ended; nothing follows.
     Stopped,
+}
+
+/// The final answer to a request, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Its status.
+    pub code: u16,
+    /// The phrase beside it.
+    pub phrase: String,
+    /// Round trip in milliseconds; `None` when the request had to be repeated.
+    pub round_trip_ms: Option<f32>,
+    /// Its headers in their order, `Name: value`.
+    pub headers: Vec<Private>,
+    /// Its body as text; what is no UTF-8 in it is replaced.
+    pub body: Private,
 }
 
 /// Something a person should know that has no place of its own.

@@ -82,6 +82,11 @@ pub enum FailureKind {
         /// The realm that asked.
         realm: String,
     },
+    /// A login was asked for by MD5 only, which the account does not answer.
+    LoginTooWeak {
+        /// The realm that asked.
+        realm: String,
+    },
     /// The network failed before SIP could speak.
     Network {
         /// At which step.
@@ -111,6 +116,11 @@ pub enum FailureKind {
     /// A header that was to go with the call is none.
     BadHeader {
         /// Which, and what a good one looks like.
+        detail: String,
+    },
+    /// A request of somebody's own making cannot be sent as it is written.
+    BadRequest {
+        /// What is wrong with it.
         detail: String,
     },
     /// The sound machinery could not carry the call.
@@ -300,6 +310,13 @@ fn words(failure: &Failure) -> Words {
             ),
             "Enter the password; if it is there, the server is not one of this account's and does not get it.",
         ),
+        FailureKind::LoginTooWeak { realm } => of(
+            "Login too weak",
+            &format!(
+                "The server asked for a login for \u{201c}{realm}\u{201d} by MD5 only, which this account does not answer."
+            ),
+            "Ask for SHA-256 there (RFC 8760), or let the account answer MD5 again.",
+        ),
         FailureKind::Network { step, detail } => {
             let mut words = network_words(*step, detail);
             match failure.certificate.as_ref().map(|shown| shown.fault) {
@@ -338,6 +355,11 @@ fn words(failure: &Failure) -> Words {
             "Not a header",
             &format!("The call was not begun: {detail}."),
             "Correct the header. Those that make a call what it is cannot be set.",
+        ),
+        FailureKind::BadRequest { detail } => of(
+            "Not a request",
+            &format!("The request was not sent: {detail}."),
+            "Correct it and send it again.",
         ),
         FailureKind::NoSound { detail } => of(
             "No sound",

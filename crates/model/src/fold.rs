@@ -70,7 +70,10 @@ impl Snapshot {
                 let surplus = self.notices.len().saturating_sub(NOTICES);
                 self.notices.drain(..surplus);
             }
-            Event::Dtmf { .. } | Event::OptionsAnswered { .. } | Event::Stopped => {}
+            Event::Dtmf { .. }
+            | Event::OptionsAnswered { .. }
+            | Event::RequestAnswered { .. }
+            | Event::Stopped => {}
         }
     }
 }

@@ -41,7 +41,8 @@ pub use command::{Command, DeviceRole, DialogName, Password};
 pub use details::{CallDetails, ExtraHeader, Member, MemberState, Redirect, Roster};
 pub use device::{DeviceView, DevicesView};
 pub use event::{
-    Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot, ThemeChoice,
+    Answer, Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot,
+    ThemeChoice,
 };
 pub use failure::{Failure, FailureKind, NetworkStep, WayStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};

@@ -68,6 +68,8 @@ struct Login {
     username: String,
     realm: Option<String>,
     token: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    strong: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +220,7 @@ impl Login {
             username: credentials.username().to_owned(),
             realm: credentials.realm().map(str::to_owned),
             token: credentials.is_token(),
+            strong: credentials.is_strong_only(),
         }
     }
 
@@ -225,7 +228,7 @@ impl Login {
         let credentials = if self.token {
             Credentials::bearer(STAND_IN)?
         } else {
-            Credentials::new(self.username.clone(), STAND_IN)
+            Credentials::new(self.username.clone(), STAND_IN).strong_only(self.strong)
         };
         Some(match &self.realm {
             Some(realm) => credentials.for_realm(realm.clone()),

@@ -107,6 +107,7 @@ impl Debug for EndKind {
             Self::PasswordMissing { realm } => {
                 f.debug_tuple("PasswordMissing").field(realm).finish()
             }
+            Self::LoginTooWeak { realm } => f.debug_tuple("LoginTooWeak").field(realm).finish(),
             Self::NotAcknowledged => f.write_str("NotAcknowledged"),
             Self::SessionExpired => f.write_str("SessionExpired"),
             Self::NoSessionDescription => f.write_str("NoSessionDescription"),

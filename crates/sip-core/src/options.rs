@@ -1,4 +1,5 @@
-//! OPTIONS (RFC 3261 §11): one asked by us, and the answer to one that asks us.
+//! OPTIONS (RFC 3261 §11): one asked by us, and the answer to one that asks us. Any other method that
+//! begins no call is asked in the same way, those that nobody has heard of included.
 
 #[cfg(test)]
 mod tests;
@@ -9,7 +10,8 @@ use sip_message::{HeaderName, Method, NameAddr, Request, Response, StatusCode, U
 
 use crate::auth::{Authenticator, Credentials, Home};
 use crate::client::{
-    ClientContext, ClientRequest, ClientRequestOutput, Draft, RequestFailure, RequestResult,
+    ClientContext, ClientRequest, ClientRequestOutput, ContactTemplate, Draft, RequestFailure,
+    RequestResult,
 };
 use crate::dispatch::OwnerKey;
 use crate::output::{Outbox, Output};
@@ -36,8 +38,73 @@ pub struct OptionsConfig {
     pub home: Home,
     /// What we say that we can do.
     pub capabilities: Capabilities,
+    /// What is asked.
+    pub question: Question,
     /// Timer values.
     pub timers: Timers,
+}
+
+/// What is asked: OPTIONS, unless somebody wants another method sent.
+#[derive(Clone)]
+pub struct Question {
+    /// Any token (RFC 3261 §7.1) but those of [`Question::refusal`].
+    pub method: Method,
+    /// Headers to add, behind our own. A Contact among them takes the place of ours.
+    pub headers: Vec<(String, String)>,
+    /// Content-Type and body.
+    pub body: Option<(String, Vec<u8>)>,
+    /// User part of our Contact, for methods that have to have one.
+    pub contact_user: String,
+}
+
+impl Question {
+    /// Why a method cannot be sent alone, if it cannot.
+    pub fn refusal(method: &Method) -> Option<&'static str> {
+        match method {
+            // RFC 3261 §17.1.1: another transaction, and a call behind it.
+            Method::Invite => Some("an INVITE begins a call"),
+            // §17.1.1.3, §9.1 and RFC 3262 §7.2: each belongs to an INVITE that we sent.
+            Method::Ack => Some("an ACK answers the end of an INVITE"),
+            Method::Cancel => Some("a CANCEL takes back an INVITE"),
+            Method::Prack => Some("a PRACK answers a provisional response to an INVITE"),
+            _ => None,
+        }
+    }
+
+    /// Whether a request with this method says where its sender is reached (RFC 3515 §2.2, RFC 6665
+    /// §8.2.1, RFC 3311 §6). One in a REGISTER would be a binding.
+    fn names_us(&self) -> bool {
+        let wants = matches!(
+            self.method,
+            Method::Subscribe | Method::Notify | Method::Refer | Method::Update
+        );
+        let given = |(name, _): &(String, String)| {
+            name.eq_ignore_ascii_case("Contact") || name.eq_ignore_ascii_case("m")
+        };
+        wants && !self.headers.iter().any(given)
+    }
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            method: Method::Options,
+            headers: Vec::new(),
+            body: None,
+            contact_user: String::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Question {
+    /// Without what is said.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question")
+            .field("method", &self.method)
+            .field("headers", &self.headers.len())
+            .field("length", &self.body.as_ref().map(|(_, body)| body.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came of it. Exactly one of `Answered`, `Failed` and `Unresolved` comes.
@@ -57,6 +124,8 @@ pub enum OptionsEvent {
         allow: Option<String>,
         /// Value of Server or User-Agent, if there was one.
         server: Option<String>,
+        /// All of it.
+        response: Box<Response>,
     },
     /// Nobody answered.
     Failed(RequestFailure),
@@ -66,7 +135,7 @@ pub enum OptionsEvent {
     Notice(String),
 }
 
-/// One OPTIONS request. Made, asked, drained, dropped.
+/// One question, an OPTIONS or another. Made, asked, drained, dropped.
 #[derive(Debug)]
 pub struct Options {
     config: OptionsConfig,
@@ -214,7 +283,11 @@ impl Options {
 
     fn draft(&self) -> Draft {
         let config = &self.config;
-        let mut request = Request::new(Method::Options, config.target.clone());
+        let question = &config.question;
+        let mut uri = config.target.clone();
+        // RFC 3261 §19.1.5: headers of a URI do not stand in a request line.
+        uri.headers.clear();
+        let mut request = Request::new(question.method.clone(), uri);
         let headers = &mut request.headers;
         if let Some(route) = &config.route {
             headers.push(HeaderName::Route, route_value(route));
@@ -224,16 +297,28 @@ impl Options {
         headers.push(HeaderName::From, from.to_string());
         headers.push(HeaderName::To, format!("<{}>", config.target));
         headers.push(HeaderName::CallId, self.key.call_id.as_str());
-        config.capabilities.write_all(headers);
+        if question.method == Method::Options {
+            config.capabilities.write_all(headers);
+        }
         if !config.capabilities.user_agent.is_empty() {
             headers.push(
                 HeaderName::UserAgent,
                 config.capabilities.user_agent.as_str(),
             );
         }
+        for (name, value) in &question.headers {
+            headers.push(name.as_str(), value);
+        }
+        if let Some((content_type, body)) = &question.body {
+            request.set_body(content_type, body.clone());
+        }
         Draft {
             request,
-            contact: None,
+            contact: question.names_us().then(|| ContactTemplate {
+                user: question.contact_user.clone(),
+                public: None,
+                params: Vec::new(),
+            }),
         }
     }
 
@@ -280,6 +365,7 @@ fn event_of(result: RequestResult) -> OptionsEvent {
                 allow: first(HeaderName::Allow),
                 server: first(HeaderName::Server).or_else(|| first(HeaderName::UserAgent)),
                 phrase: answered.response.reason.clone(),
+                response: Box::new(answered.response),
             }
         }
     }

@@ -271,6 +271,8 @@ pub fn apply(state: &mut ViewState, event: Event) {
                 },
             );
         }
+        // Whoever sent it reads the answer; the window sends none.
+        Event::RequestAnswered { .. } => {}
         Event::Message { message } => {
             if !data.messages.iter().any(|m| m.id == message.id) {
                 window.messages.on_new(&message);

@@ -58,6 +58,9 @@ impl DialogState {
                 at,
             } => {
                 self.focus.look_at(&message);
+                let from = inbound.path.remote;
+                let peer = &mut self.view.details.peer;
+                peer.get_or_insert_with(|| from.to_string());
                 match *message {
                     Message::Request(request) => call.handle_request(at, request, inbound),
                     Message::Response(response) => {

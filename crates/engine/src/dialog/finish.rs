@@ -22,6 +22,9 @@ impl DialogState {
             EndKind::WeHungUp => Outcome::Declined,
             _ => Outcome::Failed,
         };
+        if let EndKind::WeRejected { code } = kind {
+            self.view.details.our_status = Some(*code);
+        }
         if let EndKind::Status { code, phrase, .. } = kind {
             self.view.last_status = Some((*code, phrase.clone()));
         }
@@ -51,6 +54,7 @@ impl DialogState {
         self.focus.leave();
         self.view.failure = failure;
         self.view.ended_at = Some(wall());
+        self.view.details.outcome = Some(outcome);
         let room = self.view.conference.take();
         self.enter(CallState::Ended);
         if room.is_some() {

@@ -38,6 +38,10 @@ impl DialogState {
             DialogMsg::Delivered,
         )
         .ruled_by(&args.identity.rules);
+        let peer = match &args.start {
+            Start::Incoming { inbound, .. } => Some(inbound.path.remote.to_string()),
+            Start::Outgoing { .. } => None,
+        };
         let (direction, remote) = match &args.start {
             Start::Outgoing { target, .. } => (
                 Direction::Outgoing,
@@ -73,7 +77,10 @@ impl DialogState {
             sip_call_id: String::new(),
             transfer: None,
             redirect: None,
-            details: model::CallDetails::default(),
+            details: model::CallDetails {
+                peer,
+                ..model::CallDetails::default()
+            },
             conference: None,
             sound: model::SoundView::default(),
         };

@@ -4,10 +4,11 @@ use model::{
     AccountId, AccountSettings, Command, NoticeLevel, Password, TenantId, TrustedCertificate,
 };
 use ractor::ActorRef;
+use secrecy::SecretString;
 use settings::{Account, Tenant};
 
-use super::{PhoneMsg, PhoneState};
-use crate::identity::Identity;
+use super::{PhoneMsg, PhoneState, key_entry};
+use crate::identity::{Identity, IdentityError};
 use crate::shared::random_u64;
 use crate::store::StoreMsg;
 use crate::tenant::{AccountSpec, TenantMsg};
@@ -80,19 +81,18 @@ impl PhoneState {
     }
 
     /// Starts an account anew with the settings that stand.
-    fn put_anew(&mut self, tenant: &TenantId, id: &AccountId) {
-        let secret = self.contact_secret(id);
+    pub(super) fn put_anew(&mut self, tenant: &TenantId, id: &AccountId) {
         let Some((entry, account)) = self.settings.account(id) else {
             return;
         };
-        let identity = Identity::at(&account.settings, secret, entry.bind.as_deref());
-        let identity = match identity {
+        let (settings, bind) = (account.settings.clone(), entry.bind.clone());
+        let identity = match self.identity_of(id, &settings, bind.as_deref()) {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
         };
         let spec = AccountSpec {
             id: id.clone(),
-            settings: account.settings.clone(),
+            settings,
             identity,
             password: self.passwords.get(id).cloned(),
         };
@@ -125,11 +125,10 @@ impl PhoneState {
         password: Option<Password>,
     ) {
         let id = self.settings.fresh_account_id(settings.aor.reveal());
-        let secret = self.contact_secret(&id);
         let owner = tenant.as_ref().and_then(|id| self.settings.tenant(id));
         let owner = owner.or_else(|| self.settings.tenants.first());
         let bind = owner.and_then(|tenant| tenant.bind.clone());
-        let identity = match Identity::at(&settings, secret, bind.as_deref()) {
+        let identity = match self.identity_of(&id, &settings, bind.as_deref()) {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
         };
@@ -165,12 +164,11 @@ impl PhoneState {
         settings: AccountSettings,
         password: Option<Password>,
     ) {
-        let secret = self.contact_secret(id);
         let bind = self
             .settings
             .account(id)
             .and_then(|(tenant, _)| tenant.bind.clone());
-        let identity = match Identity::at(&settings, secret, bind.as_deref()) {
+        let identity = match self.identity_of(id, &settings, bind.as_deref()) {
             Ok(identity) => identity,
             Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
         };
@@ -223,6 +221,44 @@ impl PhoneState {
         self.save();
     }
 
+    /// An account as the protocol sees it, its key opened where it is locked and its passphrase known.
+    pub(super) fn identity_of(
+        &mut self,
+        id: &AccountId,
+        settings: &AccountSettings,
+        bind: Option<&str>,
+    ) -> Result<Identity, IdentityError> {
+        let secret = self.contact_secret(id);
+        let passphrase = self.passwords.get(&key_entry(id));
+        let identity = Identity::at(settings, secret, bind, passphrase)?;
+        if let Some(file) = &identity.locked_key {
+            let text = format!(
+                "The key in {file} is protected by a passphrase; until that is given (`set_key_passphrase`), servers that want its certificate do not get it."
+            );
+            self.notice(NoticeLevel::Warning, text);
+        }
+        Ok(identity)
+    }
+
+    /// Opens the key of an account with its passphrase, and keeps that if it is the right one.
+    pub(super) fn open_key(
+        &mut self,
+        myself: &ActorRef<PhoneMsg>,
+        id: &AccountId,
+        passphrase: &Password,
+    ) {
+        let Some((tenant, account)) = self.settings.account(id) else {
+            return;
+        };
+        let (tenant, settings) = (tenant.id.clone(), account.settings.clone());
+        let secret = SecretString::from(passphrase.0.clone());
+        if let Err(error) = Identity::at(&settings, 0, None, Some(&secret)) {
+            return self.notice(NoticeLevel::Error, format!("{error}."));
+        }
+        self.keep_secret(myself, &tenant, &key_entry(id), passphrase);
+        self.put_anew(&tenant, id);
+    }
+
     /// Signs an account in; a tenant that rests after repeated failures gets another try.
     pub(super) async fn register(&mut self, myself: &ActorRef<PhoneMsg>, account: AccountId) {
         let Some(tenant) = self.settings.account(&account).map(|(t, _)| t.id.clone()) else {
@@ -244,7 +280,7 @@ impl PhoneState {
 
     /// Stays the same for an account as long as the program runs, so that a new registration takes
     /// the place of the old one.
-    pub(super) fn contact_secret(&mut self, account: &AccountId) -> u32 {
+    fn contact_secret(&mut self, account: &AccountId) -> u32 {
         *self
             .contact_secrets
             .entry(account.clone())

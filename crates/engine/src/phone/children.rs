@@ -7,7 +7,6 @@ use ractor::{Actor, ActorId, ActorRef};
 
 use super::{PhoneMsg, PhoneState, TenantChild};
 use crate::devices::{DevicesActor, DevicesMsg};
-use crate::identity::Identity;
 use crate::shared::Ringing;
 use crate::store::{StoreActor, StoreMsg};
 use crate::supervise::Budget;
@@ -21,8 +20,7 @@ impl PhoneState {
         };
         let mut accounts = Vec::new();
         for account in &tenant.accounts {
-            let secret = self.contact_secret(&account.id);
-            match Identity::at(&account.settings, secret, tenant.bind.as_deref()) {
+            match self.identity_of(&account.id, &account.settings, tenant.bind.as_deref()) {
                 Ok(identity) => accounts.push(AccountSpec {
                     id: account.id.clone(),
                     settings: account.settings.clone(),

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use model::{AccountId, NoticeLevel, Password, TenantId};
 use ractor::ActorRef;
 use secrecy::SecretString;
+use settings::Settings;
 use settings::secrets::{Backend, SecretError};
 
 use super::{PhoneMsg, PhoneState};
-use crate::identity::Identity;
-use crate::tenant::{AccountSpec, TenantMsg};
 
 impl PhoneState {
     /// Uses a password from now on and has it kept, off this mailbox: a keystore may take seconds.
@@ -61,12 +60,8 @@ impl PhoneState {
             SecretString::from(passphrase.0.clone()),
             myself.clone(),
         );
-        let missing: Vec<(TenantId, AccountId)> = self
-            .settings
-            .accounts()
-            .filter(|(_, account)| !self.passwords.contains_key(&account.id))
-            .map(|(tenant, account)| (tenant.id.clone(), account.id.clone()))
-            .collect();
+        let mut missing = wanted(&self.settings);
+        missing.retain(|(_, entry)| !self.passwords.contains_key(entry));
         tokio::task::spawn_blocking(move || {
             let result = store.unlock(&passphrase).map(|()| {
                 let found = missing.into_iter().filter_map(|(tenant, account)| {
@@ -88,33 +83,48 @@ impl PhoneState {
             Ok(found) => found,
             Err(error) => return self.notice(NoticeLevel::Error, format!("{error}.")),
         };
-        for (id, password) in found {
-            self.passwords.insert(id.clone(), password.clone());
-            let secret = self.contact_secret(&id);
-            let Some((tenant, account)) = self.settings.account(&id) else {
-                continue;
-            };
-            let bind = tenant.bind.as_deref();
-            let Ok(identity) = Identity::at(&account.settings, secret, bind) else {
-                continue;
-            };
-            let spec = AccountSpec {
-                id: id.clone(),
-                settings: account.settings.clone(),
-                identity,
-                password: Some(password),
-            };
-            self.to_tenant(&tenant.id, TenantMsg::PutAccount(Box::new(spec)));
-        }
+        let of_found =
+            |id: &AccountId| found.contains_key(id) || found.contains_key(&key_entry(id));
+        let accounts = self.settings.accounts();
+        let waited: Vec<(TenantId, AccountId)> = accounts
+            .filter(|(_, account)| of_found(&account.id))
+            .map(|(tenant, account)| (tenant.id.clone(), account.id.clone()))
+            .collect();
+        self.passwords.extend(found);
+        waited
+            .iter()
+            .for_each(|(tenant, account)| self.put_anew(tenant, account));
     }
 
     pub(super) fn forget_secret(&mut self, tenant: &TenantId, account: &AccountId) {
-        self.passwords.remove(account);
-        let (store, tenant, account) = (self.secrets.clone(), tenant.clone(), account.clone());
+        let entries = [account.clone(), key_entry(account)];
+        entries
+            .iter()
+            .for_each(|entry| drop(self.passwords.remove(entry)));
+        let (store, tenant) = (self.secrets.clone(), tenant.clone());
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.remove(&tenant, &account) {
-                tracing::warn!(%error, "a password could not be removed");
+            for entry in entries {
+                if let Err(error) = store.remove(&tenant, &entry) {
+                    tracing::warn!(%error, "a password could not be removed");
+                }
             }
         });
     }
+}
+
+/// Under which name the passphrase of an account's key is kept, beside its password.
+pub(crate) fn key_entry(account: &AccountId) -> AccountId {
+    AccountId::new(format!("{} key", account.as_str()))
+}
+
+/// All secrets that accounts may have.
+pub(crate) fn wanted(settings: &Settings) -> Vec<(TenantId, AccountId)> {
+    let mut wanted = Vec::new();
+    for (tenant, account) in settings.accounts() {
+        wanted.push((tenant.id.clone(), account.id.clone()));
+        if account.settings.tls_key.is_some() {
+            wanted.push((tenant.id.clone(), key_entry(&account.id)));
+        }
+    }
+    wanted
 }

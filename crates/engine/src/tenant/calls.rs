@@ -12,6 +12,7 @@ use super::{TenantMsg, TenantState};
 use crate::cards::Card;
 use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start};
 use crate::oneshot::{OneShotActor, OneShotArgs, Task};
+use crate::request::RequestText;
 use crate::transport::TransportMsg;
 use crate::{dialog, identity, wall};
 
@@ -187,7 +188,12 @@ impl TenantState {
         };
         match entry.spec.identity.target(typed.reveal()) {
             Ok(target) => {
-                let args = self.one_shot_args(&account, Task::Ask { target, typed });
+                let task = Task::Ask {
+                    target,
+                    typed,
+                    question: None,
+                };
+                let args = self.one_shot_args(&account, task);
                 self.start_one_shot(myself, args).await;
             }
             Err(detail) => self.shared.hub.publish(Event::OptionsAnswered {
@@ -198,6 +204,45 @@ impl TenantState {
                 allow: Vec::new(),
                 server: None,
                 failure: Some(Failure::new(FailureKind::BadTarget { detail })),
+            }),
+        }
+    }
+
+    /// Sends what somebody wrote, or says why not.
+    pub(super) async fn send_request(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        account: AccountId,
+        typed: model::Identity,
+        request: RequestText,
+    ) {
+        let Some(entry) = self.accounts.get(&account) else {
+            return;
+        };
+        let identity = &entry.spec.identity;
+        let task = request
+            .question(&identity.contact_user)
+            .map_err(|detail| FailureKind::BadRequest { detail })
+            .and_then(|question| {
+                let target = identity.target(typed.reveal());
+                let target = target.map_err(|detail| FailureKind::BadTarget { detail })?;
+                Ok(Task::Ask {
+                    target,
+                    typed: typed.clone(),
+                    question: Some(Box::new(question)),
+                })
+            });
+        match task {
+            Ok(task) => {
+                let args = self.one_shot_args(&account, task);
+                self.start_one_shot(myself, args).await;
+            }
+            Err(what) => self.shared.hub.publish(Event::RequestAnswered {
+                account,
+                method: request.method,
+                target: typed,
+                answer: None,
+                failure: Some(Failure::new(what)),
             }),
         }
     }

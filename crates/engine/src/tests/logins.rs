@@ -11,7 +11,7 @@ use super::peer::{Peer, answer, free_addr};
 use crate::GivenAccount;
 
 /// Carol, with a password.
-async fn carol(change: impl Fn(&mut AccountSettings)) -> House {
+pub(super) async fn carol(change: impl Fn(&mut AccountSettings)) -> House {
     let mut settings = AccountSettings::new("sip:carol@carol.test");
     settings.register = false;
     settings.bind = Some(free_addr().to_string());
@@ -28,7 +28,13 @@ async fn carol(change: impl Fn(&mut AccountSettings)) -> House {
 }
 
 /// Asks for a login in this realm.
-async fn challenge(peer: &Peer, to: SocketAddr, request: &Request, code: u16, realm: &str) {
+pub(super) async fn challenge(
+    peer: &Peer,
+    to: SocketAddr,
+    request: &Request,
+    code: u16,
+    realm: &str,
+) {
     let (line, name) = if code == 407 {
         ("407 Proxy Authentication Required", "Proxy-Authenticate")
     } else {
@@ -82,6 +88,28 @@ async fn a_stranger_who_is_asked_what_it_can_gets_no_password_either() {
         })
         .await;
     assert!(matches!(failure.what, FailureKind::PasswordMissing { .. }));
+    assert_eq!(house.count_messages(true, "uthorization:"), 0);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_account_without_md5_says_so_and_sends_nothing_that_could_be_broken() {
+    let proxy = Peer::bind().await;
+    let at = proxy.local;
+    let mut house = carol(move |settings| {
+        settings.proxy = Some(format!("sip:{at};lr"));
+        settings.strong_login = true;
+    })
+    .await;
+    let out = house.dial("carol", "dan").await;
+    let (invite, from) = proxy.request(Method::Invite).await;
+    challenge(&proxy, from, &invite, 407, "old").await;
+    let ended = house.until_state(out, CallState::Ended).await;
+    let failure = ended.failure.expect("a reason");
+    let realm = "old".to_owned();
+    assert_eq!(failure.what, FailureKind::LoginTooWeak { realm });
+    let sentence = failure.sentence();
+    assert!(sentence.contains("by MD5 only"), "{sentence}");
     assert_eq!(house.count_messages(true, "uthorization:"), 0);
     house.close().await;
 }

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use model::CallState;
+use model::{CallState, Command};
 use nat::stun::Binding;
 use sip_message::Method;
 use tokio::net::UdpSocket;
 
 use super::house::tone;
-use super::peer::{Peer, SDP, answer, carol_with};
+use super::peer::{Peer, SDP, answer, carol_with, to_tag};
 
 /// A server that sees everybody at another address, as if a router stood between.
 async fn server() -> SocketAddr {
@@ -63,6 +63,30 @@ async fn the_address_that_a_stun_server_sees_stands_in_the_offer() {
     house
         .until_notes("a private address that cannot be reached", 1)
         .await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn it_stands_in_the_answer_too_and_nothing_is_told_before_it_is_known() {
+    let server = server().await;
+    let (mut house, at) = carol_with(tone(), |settings| {
+        settings.stun = Some(server.to_string());
+    })
+    .await;
+    let peer = Peer::bind().await;
+    peer.send(at, &peer.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let ok = peer.final_response().await;
+    assert_eq!(ok.status.code(), 200);
+    let answer = String::from_utf8(ok.body.clone()).unwrap();
+    assert!(answer.contains("c=IN IP4 203.0.113.9\r\n"), "{answer}");
+    assert!(answer.contains("m=audio 40000 "), "{answer}");
+    // No message of ours told another address.
+    assert_eq!(house.count_messages(true, "c=IN IP4 127.0.0.1"), 0);
+    let tag = to_tag(&ok);
+    peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(call, CallState::Connected).await;
     house.close().await;
 }
 

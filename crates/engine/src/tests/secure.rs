@@ -249,3 +249,85 @@ async fn a_websocket_is_asked_for_at_the_path_of_the_settings_and_a_no_names_its
     settings.ws_path = Some("ws me".to_owned());
     assert!(crate::check_account(&settings).is_err());
 }
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_gets_nothing_in_the_clear() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let server = server.expect("a port");
+    let addr = server.local_addr().expect("an address");
+    let datagrams = tokio::net::UdpSocket::bind(addr).await;
+    let datagrams = datagrams.expect("the same port for datagrams");
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = server.accept().await {
+            let mut first = vec![0; 4_096];
+            let length = stream.read(&mut first).await.unwrap_or(0);
+            first.truncate(length);
+            let _ = told.send(first);
+            let _ = stream.write_all(b"SIP/2.0 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let alice = account("sip:alice@alpha.test", addr, |settings| {
+        settings.transport = Some(Transport::Tls);
+    });
+    let mut house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;
+    house
+        .until("the handshake fails", |s| {
+            let failure = s.accounts.first()?.failure.clone()?;
+            let tls = NetworkStep::Tls;
+            matches!(failure.what, FailureKind::Network { step, .. } if step == tls).then_some(())
+        })
+        .await;
+    serving.abort();
+    let mut connections = 0;
+    while let Ok(first) = heard.try_recv() {
+        connections += 1;
+        // RFC 8446 §5.1: a handshake record, and in it no request.
+        assert_eq!(first.get(..2), Some(&[0x16, 0x03][..]), "{first:?}");
+        assert!(!first.windows(7).any(|w| w == b"SIP/2.0"), "{first:?}");
+    }
+    assert!(connections > 0);
+    let mut nothing = [0; 16];
+    assert!(datagrams.try_recv(&mut nothing).is_err());
+    house.close().await;
+}
+
+/// A file of the repository.
+fn key_file(name: &str) -> String {
+    format!(
+        "{}/../../tests/data/keys/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    )
+}
+
+#[tokio::test]
+async fn a_locked_key_waits_for_its_passphrase_and_takes_no_other() {
+    let (_board, addr, file) = secure_switchboard(sip_core::Transport::Tls).await;
+    let alice = account("sip:alice@alpha.test", addr, |settings| {
+        settings.transport = Some(Transport::Tls);
+        settings.tls_ca = Some(file.display().to_string());
+        settings.tls_cert = Some(key_file("desk.pem"));
+        settings.tls_key = Some(key_file("desk-pbkdf2.key"));
+    });
+    crate::check_account(&alice.settings).expect("it is no fault that it is locked");
+    let mut house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;
+    house.until_notice("is protected by a passphrase").await;
+    house.until_registered(1).await;
+    let alice = house.id_of("alice");
+    let give = |passphrase: &str| Command::SetKeyPassphrase {
+        account: alice.clone(),
+        passphrase: model::Password(passphrase.to_owned()),
+    };
+    house.engine.send(give("looking glass"));
+    house
+        .until_notice("the passphrase does not open the key")
+        .await;
+    house.engine.send(give("wonder"));
+    // It signs in anew, with its certificate.
+    house.until_notes("TLS 1.3", 2).await;
+    house.until_registered(1).await;
+    house.close().await;
+    let _ = std::fs::remove_file(file);
+}

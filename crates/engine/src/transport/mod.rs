@@ -490,11 +490,18 @@ impl TransportState {
     /// An account that can be called listens, even before it sends anything.
     fn on_reachable(&mut self, reachable: Reachable) {
         let bind = reachable.bind.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
-        let listening = self.sockets.listen(bind, &mut self.connections);
+        let mut listening = self.sockets.listen(bind, &mut self.connections);
+        // Whoever registers tells the registrar the port; others are called at the one that was agreed on.
+        if reachable.servers.is_some()
+            && let Err(error) = &listening
+            && error.kind() == io::ErrorKind::AddrInUse
+        {
+            listening = self.sockets.listen_elsewhere(bind, &mut self.connections);
+        }
         let _ = self.args.tenant.cast(TenantMsg::Listens {
             account: reachable.account.clone(),
             bind,
-            result: listening.map(drop).map_err(|e| transport_error(&e)),
+            result: listening.map_err(|e| transport_error(&e)),
         });
         for server in reachable.servers.iter().flatten() {
             self.guard.know_server(*server, now());

@@ -69,6 +69,13 @@ impl KeptSockets {
         kept.insert(bind, pair.clone());
         Ok(pair)
     }
+
+    fn pair_elsewhere(&self, bind: Bind) -> io::Result<()> {
+        let pair = open_pair(SocketAddr::new(bind.0.ip(), 0))?;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(bind, pair);
+        Ok(())
+    }
 }
 
 /// The datagram sockets of one tenant.
@@ -137,6 +144,17 @@ impl Sockets {
         connections: &mut Connections,
     ) -> io::Result<SocketAddr> {
         Ok(self.open(Bind(asked), connections)?.local)
+    }
+
+    /// The same where another program holds the port: on one of the system's choice, which stands for
+    /// `asked` as long as the tenant lives.
+    pub(super) fn listen_elsewhere(
+        &mut self,
+        asked: SocketAddr,
+        connections: &mut Connections,
+    ) -> io::Result<SocketAddr> {
+        self.kept.pair_elsewhere(Bind(asked))?;
+        self.listen(asked, connections)
     }
 
     fn open(&mut self, bind: Bind, connections: &mut Connections) -> io::Result<&Bound> {

@@ -115,6 +115,8 @@ struct FileAccount {
     headers: Vec<String>,
     #[serde(default, skip_serializing_if = "Login::is_password")]
     login: Login,
+    #[serde(default, skip_serializing_if = "is_off")]
+    strong_login: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     more_proxies: Vec<String>,
     #[serde(default = "one", skip_serializing_if = "is_one")]
@@ -496,6 +498,7 @@ impl From<FileAccount> for Account {
                 },
                 more_proxies: file.more_proxies,
                 flows: file.flows,
+                strong_login: file.strong_login,
                 gruu: file.gruu,
                 public_address: file.public_address,
                 header_rules: file.header_rules.into_iter().map(Into::into).collect(),
@@ -571,6 +574,7 @@ impl From<&Account> for FileAccount {
             },
             more_proxies: settings.more_proxies,
             flows: settings.flows,
+            strong_login: settings.strong_login,
             gruu: settings.gruu,
             public_address: settings.public_address,
             header_rules: settings

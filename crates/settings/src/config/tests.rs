@@ -24,6 +24,7 @@ fn sample() -> Settings {
     account.login = model::LoginKind::Token;
     account.more_proxies = vec!["sip:edge2.acme.example;lr".to_owned()];
     account.flows = 3;
+    account.strong_login = true;
     account.gruu = true;
     account.public_address = Some("198.51.100.7".to_owned());
     account.header_rules = vec!["out INVITE add X-Room: 42".into()];

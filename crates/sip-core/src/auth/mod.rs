@@ -34,6 +34,8 @@ pub struct Credentials {
     secret: Zeroizing<String>,
     /// Whether the secret is a bearer token and no password.
     is_token: bool,
+    /// Whether nothing is answered that could be broken: MD5 (RFC 8760 §2).
+    strong: bool,
 }
 
 impl Credentials {
@@ -46,6 +48,7 @@ impl Credentials {
             username: String::new(),
             secret: token,
             is_token: true,
+            strong: false,
         })
     }
 
@@ -56,7 +59,14 @@ impl Credentials {
             username: username.into(),
             secret: Zeroizing::new(secret.into()),
             is_token: false,
+            strong: false,
         }
+    }
+
+    /// The same, with no answer to a challenge whose strongest algorithm is MD5.
+    #[must_use]
+    pub fn strong_only(self, strong: bool) -> Self {
+        Self { strong, ..self }
     }
 
     /// The same for one realm only, whoever asks in its name. It goes before credentials for any
@@ -76,6 +86,11 @@ impl Credentials {
     /// The only realm that they are for, if there is one.
     pub fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
+    }
+
+    /// Whether challenges by MD5 get no answer.
+    pub fn is_strong_only(&self) -> bool {
+        self.strong
     }
 
     /// Whether the secret is a bearer token and no password.
@@ -112,6 +127,14 @@ pub enum AuthError {
     Refused {
         /// The realm that refused.
         realm: String,
+    },
+    /// The strongest that the server knows is weaker than what may be answered.
+    #[error("realm {realm} asks for a login by {algorithm} only")]
+    TooWeak {
+        /// The realm that asks.
+        realm: String,
+        /// What it wants.
+        algorithm: &'static str,
     },
     /// The server calls for new credentials again and again.
     #[error("realm {realm} asks without end")]
@@ -253,7 +276,13 @@ impl Authenticator {
         }
         // First everything that forbids a retry: half an answer only costs a round trip.
         for challenge in &challenges {
-            self.credentials_for(&challenge.realm, exchange.peer)?;
+            let credentials = self.credentials_for(&challenge.realm, exchange.peer)?;
+            if credentials.strong && challenge.algorithm.strength() == 0 {
+                return Err(AuthError::TooWeak {
+                    realm: challenge.realm.clone(),
+                    algorithm: challenge.algorithm.as_str(),
+                });
+            }
             exchange.check(challenge)?;
         }
         for challenge in challenges {

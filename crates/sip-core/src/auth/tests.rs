@@ -143,6 +143,34 @@ fn case_16_the_strongest_known_of_several_wins_and_unknown_ones_are_skipped() {
 }
 
 #[test]
+fn where_md5_is_switched_off_it_gets_no_answer_and_what_is_stronger_does() {
+    let strong = || Client::new(vec![Credentials::new("alice", "wonder").strong_only(true)]);
+    let session = MD5.replace("=MD5", "=MD5-sess");
+    let unnamed = MD5.replace("algorithm=MD5, ", "");
+    for (weak, named) in [(MD5, "MD5"), (&session, "MD5-sess"), (&unnamed, "MD5")] {
+        let mut client = strong();
+        let (realm, algorithm) = ("r".to_owned(), named);
+        let refused = Err(AuthError::TooWeak { realm, algorithm });
+        assert_eq!(client.take(401, &[weak]), refused);
+        assert_eq!(client.values(), [""; 0]);
+    }
+    let mut client = strong();
+    client.take(401, &[MD5, SHA256]).unwrap();
+    let [value] = client.values().try_into().unwrap();
+    assert!(value.contains("algorithm=SHA-256"), "{value}");
+}
+
+#[test]
+fn basic_is_never_answered() {
+    // RFC 3261 §22: it is deprecated, and the password would stand there to read.
+    let mut client = Client::alice();
+    let refused = client.take(401, &[r#"Basic realm="r""#]).unwrap_err();
+    let offered = "Basic".to_owned();
+    assert_eq!(refused, AuthError::NothingKnown { offered });
+    assert_eq!(client.values(), [""; 0]);
+}
+
+#[test]
 fn comma_joined_challenges_are_read_like_separate_ones() {
     let mut client = Client::alice();
     let joined = format!("NewScheme a=b, {MD5}, {SHA256}");

@@ -142,6 +142,11 @@ pub enum EndKind {
         /// Who asked.
         realm: String,
     },
+    /// A login was asked for by an algorithm that the account does not answer: MD5.
+    LoginTooWeak {
+        /// Who asked.
+        realm: String,
+    },
     /// We took the call and the caller never acknowledged it (RFC 3261 §13.3.1.4).
     NotAcknowledged,
     /// Nobody refreshed the session within its interval (RFC 4028 §10): the peer is gone, or the way to it.

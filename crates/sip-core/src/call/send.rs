@@ -496,6 +496,7 @@ impl Call {
             AuthError::Refused { realm } | AuthError::TooOften { realm } => {
                 EndKind::PasswordRefused { realm }
             }
+            AuthError::TooWeak { realm, .. } => EndKind::LoginTooWeak { realm },
             AuthError::NothingKnown { .. } => self.status_kind(response),
         }
     }

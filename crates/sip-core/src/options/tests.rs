@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode, Uri};
 
-use super::{Options, OptionsConfig, OptionsEvent, answer_options};
+use super::{Options, OptionsConfig, OptionsEvent, Question, answer_options};
 use crate::auth::{AuthError, Credentials, Home};
 use crate::client::RequestFailure;
 use crate::output::Output;
@@ -37,6 +37,10 @@ impl Bench {
 
     /// Asked by somebody whose server is this.
     fn asked_by(home: &str) -> Self {
+        Self::asking(home, Question::default())
+    }
+
+    fn asking(home: &str, question: Question) -> Self {
         let config = OptionsConfig {
             target: Uri::parse("sip:bob@example.com").unwrap(),
             from: NameAddr::parse("<sip:alice@example.com>").unwrap(),
@@ -45,6 +49,7 @@ impl Bench {
             credentials: vec![Credentials::new("alice", "wonder")],
             home: Home::new(vec![Uri::parse(home).unwrap()]),
             capabilities: Capabilities::default(),
+            question,
             timers: Timers::default(),
         };
         let mut bench = Self {
@@ -150,6 +155,73 @@ fn a_challenge_is_answered_first() {
     assert!(bench.sent[1].1.headers.has(HeaderName::Authorization));
     bench.answer(200, None);
     assert_eq!(bench.events.len(), 1);
+}
+
+fn question(method: &str) -> Question {
+    Question {
+        method: Method::parse(method).unwrap(),
+        headers: vec![("X-Room".to_owned(), "42".to_owned())],
+        body: Some(("text/plain".to_owned(), b"up".to_vec())),
+        contact_user: "alice-7".to_owned(),
+    }
+}
+
+#[test]
+fn a_method_that_nobody_knows_is_sent_challenged_and_answered_like_others() {
+    let mut bench = Bench::asking("sip:example.com", question("TELEPORT"));
+    bench.resolve(Ok(vec![udp()]));
+    let challenge = r#"Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth""#;
+    bench.answer(401, Some((HeaderName::WwwAuthenticate, challenge)));
+    let (_, request) = &bench.sent[1];
+    assert_eq!(request.method.as_str(), "TELEPORT");
+    assert_eq!(request.headers.get(HeaderName::from("X-Room")), Some("42"));
+    assert_eq!(
+        request.headers.get(HeaderName::ContentType),
+        Some("text/plain")
+    );
+    assert_eq!(request.body, b"up");
+    assert_eq!(request.headers.cseq().unwrap().method, request.method);
+    assert!(request.headers.has(HeaderName::Authorization));
+    let more = [HeaderName::Contact, HeaderName::Allow];
+    assert!(more.iter().all(|name| !request.headers.has(name)));
+    bench.answer(299, Some((HeaderName::Server, "far")));
+    let [OptionsEvent::Answered { response, .. }] = bench.events.as_slice() else {
+        panic!("{:?}", bench.events);
+    };
+    assert_eq!(response.status.code(), 299);
+    assert_eq!(response.headers.get(HeaderName::Server), Some("far"));
+}
+
+#[test]
+fn methods_that_have_to_name_their_sender_do_so_once() {
+    for (method, given, named) in [
+        ("SUBSCRIBE", None, "<sip:alice-7@10.0.0.5:40000>"),
+        ("REFER", None, "<sip:alice-7@10.0.0.5:40000>"),
+        ("REFER", Some("m"), "<sip:else@example.com>"),
+        ("REGISTER", None, ""),
+        ("REGISTER", Some("Contact"), "<sip:else@example.com>"),
+    ] {
+        let mut question = question(method);
+        let contact = |name: &str| (name.to_owned(), "<sip:else@example.com>".to_owned());
+        question.headers.extend(given.map(contact));
+        let mut bench = Bench::asking("sip:example.com", question);
+        bench.resolve(Ok(vec![udp()]));
+        let (_, request) = &bench.sent[0];
+        let contacts: Vec<_> = request.headers.get_all(HeaderName::Contact).collect();
+        assert_eq!(contacts.join(" "), named, "{method} {given:?}");
+    }
+}
+
+#[test]
+fn what_belongs_to_an_invite_is_not_sent_alone() {
+    for method in ["INVITE", "ACK", "CANCEL", "PRACK"] {
+        let method = Method::parse(method).unwrap();
+        assert!(Question::refusal(&method).is_some(), "{method}");
+    }
+    for method in ["OPTIONS", "invite", "BYE", "REGISTER", "X"] {
+        let method = Method::parse(method).unwrap();
+        assert_eq!(Question::refusal(&method), None, "{method}");
+    }
 }
 
 #[test]
