@@ -9,6 +9,7 @@
 
 mod rig;
 
+mod agents;
 mod baresip;
 mod certificates;
 mod command_line;

@@ -28,6 +28,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.public_address.clone_from(&args.public_address);
     settings.stun.clone_from(&args.stun);
     settings.ice = args.ice;
+    settings.strong_login = args.no_md5;
     if args.token {
         settings.login = LoginKind::Token;
     }
@@ -72,20 +73,23 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         settings.srtp_keys = SrtpKeys::Dtls;
     }
     engine::check_account(&settings)?;
-    let password = match &args.password_env {
-        Some(name) => {
-            let value = match std::env::var(name) {
-                Ok(value) => value,
-                Err(VarError::NotPresent) => bail!("the environment variable {name} is not set"),
-                Err(VarError::NotUnicode(_)) => {
-                    bail!("the environment variable {name} holds no text in UTF-8")
-                }
-            };
-            Some(SecretString::from(value))
-        }
-        None => None,
-    };
+    let password = args.password_env.as_deref().map(secret).transpose()?;
     Ok(Some(GivenAccount { settings, password }))
+}
+
+/// The passphrase of the account's key, where one is named.
+pub(crate) fn key_passphrase(args: &AccountArgs) -> anyhow::Result<Option<SecretString>> {
+    args.tls_key_password_env.as_deref().map(secret).transpose()
+}
+
+fn secret(variable: &str) -> anyhow::Result<SecretString> {
+    match std::env::var(variable) {
+        Ok(value) => Ok(SecretString::from(value)),
+        Err(VarError::NotPresent) => bail!("the environment variable {variable} is not set"),
+        Err(VarError::NotUnicode(_)) => {
+            bail!("the environment variable {variable} holds no text in UTF-8")
+        }
+    }
 }
 
 fn file_name(file: &Path) -> String {

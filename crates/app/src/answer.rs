@@ -1,9 +1,9 @@
 //! `tipring answer`: waits for calls, and answers or declines them.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use engine::{CallMedia, EngineConfig};
+use engine::{CallMedia, EngineConfig, Source};
 use model::{CallId, CallState, CallView, Command, Direction, Event};
 use serde_json::json;
 use tokio::time::sleep_until;
@@ -11,10 +11,22 @@ use tokio::time::sleep_until;
 use crate::Outcome;
 use crate::call::digits_due;
 use crate::cli::{AnswerArgs, Common};
+use crate::menu::Menu;
 use crate::session::{Session, call_media, interrupted, runtime, sound_ports};
+
+/// What is on its way when an announcement is over.
+const AFTERWARDS: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome> {
     let media = call_media(&args.audio, args.echo)?;
+    let menu = args.menu.as_deref().map(Menu::read).transpose()?;
+    let talk = match &media {
+        CallMedia::PerCall {
+            source: Source::File { samples, .. },
+            ..
+        } if args.once => Some(engine::wav::length(samples) + AFTERWARDS),
+        _ => args.talk,
+    };
     if args.announce && matches!(media, CallMedia::Devices) {
         anyhow::bail!(
             "nobody is heard through a microphone before they pick up: --announce takes --play FILE too"
@@ -28,7 +40,7 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
             return Ok(Outcome::Failed);
         }
         session.report.own(json!({"event": "waiting", "account": session.account}), || "waiting for calls".to_owned());
-        let mut run = Run { args, seen: HashMap::new(), due: Vec::new(), ending: HashSet::new(), newest: 0, ended: 0 };
+        let mut run = Run { args, talk, menu, seen: HashMap::new(), due: Vec::new(), ending: HashSet::new(), newest: 0, ended: 0 };
         loop {
             if args.count.is_some_and(|count| run.ended >= count) {
                 break;
@@ -38,6 +50,7 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
                 event = session.next() => match event {
                     Event::Resync { snapshot } => run.on_resync(&session, &snapshot.calls),
                     Event::Call { call } => run.on_call(&session, &call),
+                    Event::Dtmf { call, digit, .. } => run.on_key(&session, call, digit),
                     Event::CallRemoved { call } => {
                         run.seen.remove(&call);
                         run.ending.remove(&call);
@@ -57,6 +70,9 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
 
 struct Run<'a> {
     args: &'a AnswerArgs,
+    /// How long each call lasts, where it does not end by itself.
+    talk: Option<Duration>,
+    menu: Option<Menu>,
     seen: HashMap<CallId, bool>,
     due: Vec<(Instant, Command)>,
     /// Calls that have ended and are being put away.
@@ -109,7 +125,7 @@ impl Run<'_> {
             }
         }
         if call.state.is_up() && self.seen.insert(call.id, true) != Some(true) {
-            if let Some(talk) = self.args.talk {
+            if let Some(talk) = self.talk {
                 self.due
                     .push((now + talk, Command::EndCall { call: call.id }));
             }
@@ -120,6 +136,13 @@ impl Run<'_> {
         if call.state == CallState::Ended && self.ending.insert(call.id) {
             self.ended += 1;
             session.engine.send(Command::DismissCall { call: call.id });
+        }
+    }
+
+    fn on_key(&self, session: &Session, call: CallId, key: char) {
+        let chosen = self.menu.as_ref().and_then(|menu| menu.choose(call, key));
+        if let Some(command) = chosen {
+            session.engine.send(command);
         }
     }
 

@@ -12,6 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
+    /// A sip: or tel: link, put into the window's number field; nothing is called before you say so
+    #[arg(value_name = "LINK", value_parser = crate::front::link)]
+    pub(crate) link: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
 }
@@ -25,6 +28,10 @@ pub(crate) struct Common {
     /// Print one JSON object per event on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Write what becomes of calls to this file, a JSON object a line that names nobody; `-` prints them
+    /// in place of the usual lines
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
     /// Print SIP messages as events too (identities and credentials masked)
     #[arg(long, global = true)]
     pub(crate) sip: bool,
@@ -53,6 +60,8 @@ pub(crate) enum Verb {
     Answer(AnswerArgs),
     /// Send one text message and print what became of it
     Message(MessageArgs),
+    /// Send one request of any method that begins no call, and print the answer
+    Send(SendArgs),
     /// Send one OPTIONS and print the reply and the round trip
     Options(OptionsArgs),
     /// Look into SIP messages
@@ -117,13 +126,16 @@ pub(crate) struct AccountArgs {
     /// Key of the client certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Environment variable that holds the passphrase of that key
+    #[arg(long, value_name = "VAR", requires = "tls_key")]
+    pub(crate) tls_key_password_env: Option<String>,
     /// Trust this certificate whatever is wrong with it: its SHA-256 (may be repeated)
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) tls_trust: Vec<String>,
     /// What WebSocket servers are asked for (default: /ws)
     #[arg(long, value_name = "PATH")]
     pub(crate) ws_path: Option<String>,
-    /// A header for outgoing calls, e.g. 'X-Room: 42' (may be repeated)
+    /// A header for outgoing calls, or for what `send` sends, e.g. 'X-Room: 42' (may be repeated)
     #[arg(long, value_name = "LINE")]
     pub(crate) header: Vec<String>,
     /// Change a header on its way, e.g. 'out INVITE add X-Room: 42', 'out * set User-Agent: Desk 7',
@@ -151,6 +163,9 @@ pub(crate) struct AccountArgs {
     /// Try all ways to the peer for media (ICE)
     #[arg(long)]
     pub(crate) ice: bool,
+    /// Answer no login by MD5, only SHA-256 and SHA-512/256 (RFC 8760)
+    #[arg(long, conflicts_with = "token")]
+    pub(crate) no_md5: bool,
     /// The password is a bearer token (RFC 8898)
     #[arg(long)]
     pub(crate) token: bool,
@@ -210,7 +225,8 @@ pub(crate) enum DtmfWord {
 /// Where sound comes from and goes to.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct AudioArgs {
-    /// `devices` or `null` (default: null when --play or --record is given, devices otherwise)
+    /// `devices`, `null`, or `pipe`: a program speaks by standard input and hears by standard output, 16 bits
+    /// little-endian at 48 kHz (default: null when --play or --record is given, devices otherwise)
     #[arg(long, value_name = "KIND")]
     pub(crate) audio: Option<AudioWord>,
     /// Play a WAV file to the peer
@@ -232,6 +248,7 @@ pub(crate) struct AudioArgs {
 pub(crate) enum AudioWord {
     Devices,
     Null,
+    Pipe,
 }
 
 #[derive(Debug, Args)]
@@ -320,6 +337,12 @@ pub(crate) struct AnswerArgs {
     /// Hang up so long after the answer (default: until the peer hangs up)
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) talk: Option<Duration>,
+    /// Hang up when what --play names has been played: an announcement
+    #[arg(long, requires = "play", conflicts_with_all = ["talk", "looped", "echo"])]
+    pub(crate) once: bool,
+    /// What the keys of callers do, a line each: `1 call 601`, `2 call bob@example.com`, `9 hang-up`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) menu: Option<PathBuf>,
     /// Digits to send once connected: 0-9, *, #, A-D; `,` or `p` waits half a second
     #[arg(long, value_name = "DIGITS", value_parser = digits)]
     pub(crate) dtmf_send: Option<String>,
@@ -331,6 +354,25 @@ pub(crate) struct MessageArgs {
     pub(crate) target: String,
     /// What to say
     pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    /// Wait so long for the answer (default: 32s)
+    #[arg(long = "for", alias = "timeout", value_name = "TIME", value_parser = duration)]
+    pub(crate) limit: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// The method, known or not: PUBLISH, REFER, X-PING …; upper and lower case differ
+    pub(crate) method: String,
+    /// A number, a name, user@host, or a sip: URI
+    pub(crate) target: String,
+    /// Its body; `-` reads standard input
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) body: Option<String>,
+    /// What the body is (default: text/plain)
+    #[arg(long = "type", value_name = "TYPE", requires = "body")]
+    pub(crate) content_type: Option<String>,
     #[command(flatten)]
     pub(crate) account: AccountArgs,
     /// Wait so long for the answer (default: 32s)

@@ -53,7 +53,7 @@ const TALK: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(common: &Common, started: Instant) -> anyhow::Result<Outcome> {
     if window::has_display() {
-        return window::run(common, true, started);
+        return window::run(common, true, None, started);
     }
     runtime()?.block_on(without_window())
 }

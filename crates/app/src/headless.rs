@@ -1,11 +1,10 @@
 //! `tipring headless`: the engine without a window, for scripts and services.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::{BindError, Place, Publisher, Request, RpcError, Server};
-use eframe::egui;
 use engine::{CommandSender, Engine, EngineConfig, EngineHandle, GivenTenant, Hub};
 use model::{Command, Event, TraceRecord};
 use serde_json::{Value, json};
@@ -13,8 +12,9 @@ use settings::Folders;
 use trace::redact::{RedactOptions, Redactor};
 
 use crate::cli::{Common, HeadlessArgs};
+use crate::front::Front;
 use crate::report::Report;
-use crate::session::{call_media, folders, interrupted, passphrase, runtime, sound_ports};
+use crate::session::{call_media, folders, interrupted, passphrase, pipe, runtime, sound_ports};
 use crate::{Outcome, account};
 
 /// How long hanging up and signing out may take.
@@ -50,13 +50,20 @@ pub(crate) fn run(common: &Common, args: &HeadlessArgs) -> anyhow::Result<Outcom
                 .collect(),
             media: call_media(&args.audio, args.echo)?,
             naming: account::naming(&args.account)?,
+            key_passphrase: account::key_passphrase(&args.account)?,
             passphrase: passphrase(),
             ..sound_ports(&args.audio)
         };
+        let piped = !config.hardware;
         let engine = Engine::start(config).await?;
         let _serving = serve(&engine, server, Show::Nothing);
         let mut events = engine.subscribe(None);
-        let mut report = Report::new(common);
+        let mut report = Report::new(common)?;
+        let _pipe = if piped {
+            Some(pipe(&engine, &mut report)?)
+        } else {
+            None
+        };
         report.own(json!({"event": "listening", "control": socket}), || {
             format!("listening on {}", socket.display())
         });
@@ -112,27 +119,19 @@ pub(crate) enum Show {
     /// There is no window.
     Nothing,
     /// The window, once it is open.
-    Window(Arc<OnceLock<egui::Context>>),
+    Window(Arc<Front>),
 }
 
 impl Show {
     /// Brings the window to the front; answers whether there is one.
-    fn now(&self) -> bool {
-        let Self::Window(context) = self else {
-            return false;
-        };
-        // One that is not open yet is about to come to the front by itself.
-        if let Some(context) = context.get() {
-            for command in [
-                egui::ViewportCommand::Visible(true),
-                egui::ViewportCommand::Minimized(false),
-                egui::ViewportCommand::Focus,
-            ] {
-                context.send_viewport_cmd(command);
+    fn now(&self, dial: Option<String>) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Window(front) => {
+                front.show(dial);
+                true
             }
-            context.request_repaint();
         }
-        true
     }
 }
 
@@ -190,7 +189,10 @@ async fn answer(
             sender.send(*command);
             Ok(Value::Null)
         }
-        Request::ShowWindow => Ok(json!({"window": show.now()})),
+        Request::ShowWindow { dial } => {
+            let dial = dial.map(model::Identity::into_revealed);
+            Ok(json!({"window": show.now(dial)}))
+        }
         Request::Snapshot => {
             let mut snapshot = hub.snapshot();
             newest(&mut snapshot.trace);

@@ -8,15 +8,19 @@
 mod account;
 mod answer;
 mod call;
+mod call_log;
 mod cli;
 mod ctl;
 mod demo;
+mod front;
 mod headless;
 mod logging;
+mod menu;
 mod message;
 mod options;
 mod register;
 mod report;
+mod send;
 mod session;
 mod sip_parse;
 mod switchboard;
@@ -63,8 +67,11 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, started: Instant) -> anyhow::Result<Outcome> {
     let common = cli.common;
+    if cli.link.is_some() && cli.verb.is_some() {
+        anyhow::bail!("a link goes to the window; a subcommand does not take it");
+    }
     match cli.verb {
-        None => window::run(&common, false, started),
+        None => window::run(&common, false, cli.link, started),
         Some(Verb::Demo) => demo::run(&common, started),
         Some(Verb::Headless(args)) => headless::run(&common, &args),
         Some(Verb::Ctl(args)) => ctl::run(&common, &args),
@@ -72,6 +79,7 @@ fn run(cli: Cli, started: Instant) -> anyhow::Result<Outcome> {
         Some(Verb::Call(args)) => call::run(&common, &args),
         Some(Verb::Answer(args)) => answer::run(&common, &args),
         Some(Verb::Message(args)) => message::run(&common, &args),
+        Some(Verb::Send(args)) => send::run(&common, &args),
         Some(Verb::Options(args)) => options::run(&common, &args),
         Some(Verb::Sip(args)) => sip_parse::run(&args),
         Some(Verb::Trace(args)) => trace_cmd::run(&common, &args),

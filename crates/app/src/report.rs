@@ -12,6 +12,7 @@ use model::{
 };
 use serde_json::{Value, json};
 
+use crate::call_log::CallLog;
 use crate::cli::Common;
 
 /// More than a snapshot tells again.
@@ -26,6 +27,10 @@ const ENDED: &str = "ended";
 pub(crate) struct Report {
     json: bool,
     sip: bool,
+    /// What `--events` asks for.
+    call_log: Option<CallLog>,
+    /// Whether standard output is taken by sound.
+    sound_out: bool,
     registrations: HashMap<model::AccountId, (RegistrationState, Option<Timestamp>)>,
     calls: HashMap<CallId, Told>,
     /// The newest notices that were printed.
@@ -54,10 +59,16 @@ struct Told {
 
 impl Report {
     /// A report as the command line asks for.
-    pub(crate) fn new(common: &Common) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When what becomes of calls cannot be written where it is to be.
+    pub(crate) fn new(common: &Common) -> anyhow::Result<Self> {
+        let call_log = common.events.as_deref().map(CallLog::open).transpose()?;
+        Ok(Self {
             json: common.json,
             sip: common.sip,
+            call_log,
+            sound_out: false,
             registrations: HashMap::new(),
             calls: HashMap::new(),
             noticed: VecDeque::new(),
@@ -67,7 +78,21 @@ impl Report {
             leaving: false,
             reason_last: false,
             reason: None,
+        })
+    }
+
+    /// Standard output carries sound: what is told goes to standard error.
+    ///
+    /// # Errors
+    /// When calls are to be told there.
+    pub(crate) fn leave_output_to_sound(&mut self) -> anyhow::Result<()> {
+        if self.call_log.as_ref().is_some_and(CallLog::takes_output) {
+            anyhow::bail!(
+                "with --audio pipe sound goes to standard output; --events takes a file then"
+            );
         }
+        self.sound_out = true;
+        Ok(())
     }
 
     /// There is one call, and why it failed is to be the last line, after messages that are told late.
@@ -90,6 +115,9 @@ impl Report {
 
     /// Prints what an event brings that was not printed before.
     pub(crate) fn event(&mut self, event: &Event) {
+        if let Some(log) = &mut self.call_log {
+            log.event(event);
+        }
         match event {
             Event::Resync { snapshot } => {
                 snapshot.notices.iter().for_each(|notice| self.notice(notice));
@@ -464,12 +492,19 @@ impl Report {
     }
 
     fn print(&self, mut object: Value, line: impl FnOnce() -> String) {
+        if self.call_log.as_ref().is_some_and(CallLog::takes_output) {
+            return;
+        }
         let text = if self.json {
             object = timed(object);
             object.to_string()
         } else {
             printable(&line())
         };
+        if self.sound_out {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            return;
+        }
         // A reader that has gone away ends the printing, not the call.
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());

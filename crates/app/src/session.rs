@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) report: Report,
     /// The account that the command line means.
     pub(crate) account: AccountId,
+    /// The program that speaks and hears, if one does.
+    _pipe: Option<engine::Pipe>,
 }
 
 /// The runtime all engines run on.
@@ -51,10 +53,18 @@ pub(crate) fn folders(common: &Common) -> anyhow::Result<Folders> {
 
 /// What the audio arguments mean for calls.
 pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMedia> {
+    if args.audio == Some(AudioWord::Pipe) {
+        if args.play.is_some() || args.record.is_some() || echo {
+            bail!(
+                "with --audio pipe another program speaks and hears: --play, --record and --echo do not go with it"
+            );
+        }
+        return Ok(CallMedia::Devices);
+    }
     let scripted = args.play.is_some() || args.record.is_some() || echo;
     let null = match args.audio {
         Some(AudioWord::Null) => true,
-        Some(AudioWord::Devices) => false,
+        Some(AudioWord::Devices | AudioWord::Pipe) => false,
         None => scripted,
     };
     if !null && !scripted {
@@ -96,11 +106,23 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
     Ok(CallMedia::PerCall { source, sink })
 }
 
+/// Standard input speaks and standard output hears from now on; what is told goes to standard error.
+pub(crate) fn pipe(engine: &EngineHandle, report: &mut Report) -> anyhow::Result<engine::Pipe> {
+    report.leave_output_to_sound()?;
+    let pipe = engine.pipe(std::io::stdin(), std::io::stdout())?;
+    report.own(
+        json!({"event": "sound", "heard_by": "standard output"}),
+        || "what is said in calls goes to standard output, and another program speaks".to_owned(),
+    );
+    Ok(pipe)
+}
+
 /// An engine as usual, whose streams take these ports.
 pub(crate) fn sound_ports(args: &AudioArgs) -> EngineConfig {
     let usual = EngineConfig::default();
     EngineConfig {
         media_ports: args.rtp_ports.clone().unwrap_or(usual.media_ports.clone()),
+        hardware: args.audio != Some(AudioWord::Pipe),
         ..usual
     }
 }
@@ -130,6 +152,7 @@ impl Session {
         mut config: EngineConfig,
     ) -> anyhow::Result<Self> {
         config.naming = account::naming(args)?;
+        config.key_passphrase = account::key_passphrase(args)?;
         config.passphrase = passphrase();
         config.use_settings = false;
         let mut named = None;
@@ -156,9 +179,15 @@ impl Session {
                 named = Some(name);
             }
         }
+        let piped = !config.hardware;
         let engine = Engine::start(config).await?;
         let mut events = engine.subscribe(None);
-        let mut report = Report::new(common);
+        let mut report = Report::new(common)?;
+        let pipe = if piped {
+            Some(pipe(&engine, &mut report)?)
+        } else {
+            None
+        };
         let Event::Resync { snapshot } = events.next().await else {
             bail!("the engine did not start");
         };
@@ -175,6 +204,7 @@ impl Session {
             events,
             report,
             account,
+            _pipe: pipe,
         })
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
     let config = config(args)?;
     runtime()?.block_on(async {
         let switchboard = Switchboard::start(config).await?;
-        let report = Report::new(common);
+        let report = Report::new(common)?;
         for (transport, addr) in switchboard.local_addrs() {
             let object = json!({"event": "listening", "transport": transport.as_str(), "address": addr.to_string()});
             report.own(object, || format!("listening on {transport} {addr}"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
@@ -15,8 +15,10 @@ use tokio::runtime::Runtime;
 use ui::{Action, Live, ViewState};
 
 use crate::Outcome;
+use crate::call_log::CallLog;
 use crate::cli::Common;
 use crate::demo::Demo;
+use crate::front::Front;
 use crate::headless::{Serving, Show, serve};
 use crate::session::{folders, passphrase, runtime};
 
@@ -33,14 +35,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Opens the window and stays until it is closed.
-pub(crate) fn run(common: &Common, demo: bool, began: Instant) -> anyhow::Result<Outcome> {
+///
+/// With a link, what it says stands in the number field: of the window that is there already, if one is.
+pub(crate) fn run(
+    common: &Common,
+    demo: bool,
+    link: Option<String>,
+    began: Instant,
+) -> anyhow::Result<Outcome> {
     if !has_display() {
         bail!(
             "there is no display for the window (DISPLAY and WAYLAND_DISPLAY are empty); `tipring headless` runs without one"
         );
     }
+    let call_log = common.events.as_deref().map(CallLog::open).transpose()?;
     let runtime = runtime()?;
-    let Some(started) = runtime.block_on(start(common, demo))? else {
+    let Some(started) = runtime.block_on(start(common, demo, link))? else {
         return Ok(Outcome::Done);
     };
     let options = eframe::NativeOptions {
@@ -55,7 +65,8 @@ pub(crate) fn run(common: &Common, demo: bool, began: Instant) -> anyhow::Result
         "Tipring",
         options,
         Box::new(move |creation| {
-            let app = App::new(&creation.egui_ctx, runtime, started, began);
+            let mut app = App::new(&creation.egui_ctx, runtime, started, began);
+            app.call_log = call_log;
             Ok(Box::new(app))
         }),
     )
@@ -79,13 +90,18 @@ struct Started {
     demo: Option<Demo>,
     _serving: Option<Serving>,
     /// Where a second start finds the window.
-    front: Arc<OnceLock<egui::Context>>,
+    front: Arc<Front>,
     notices: Vec<Notice>,
 }
 
 /// Starts what runs behind the window; nothing when another window with these settings is there.
-async fn start(common: &Common, demo: bool) -> anyhow::Result<Option<Started>> {
-    let front = Arc::new(OnceLock::new());
+async fn start(
+    common: &Common,
+    demo: bool,
+    link: Option<String>,
+) -> anyhow::Result<Option<Started>> {
+    let front = Arc::new(Front::default());
+    front.show(link.clone());
     if demo {
         let demo = Demo::start().await?;
         let engine = Engine::start(demo.engine_config()).await?;
@@ -103,7 +119,7 @@ async fn start(common: &Common, demo: bool) -> anyhow::Result<Option<Started>> {
     let server = match control::Server::bind(&socket) {
         Ok(server) => Ok(server),
         Err(control::BindError::AlreadyRunning) => {
-            show_the_other(&socket).await?;
+            show_the_other(&socket, link).await?;
             return Ok(None);
         }
         Err(error) => Err(error.to_string()),
@@ -137,10 +153,11 @@ async fn start(common: &Common, demo: bool) -> anyhow::Result<Option<Started>> {
 }
 
 /// Asks the program that runs with the same settings to come to the front, and says so.
-async fn show_the_other(socket: &Path) -> anyhow::Result<()> {
+async fn show_the_other(socket: &Path, link: Option<String>) -> anyhow::Result<()> {
+    let params = link.map(|link| ("dial".to_owned(), Value::String(link)));
     let asking = async {
         let mut client = Client::connect(socket).await?;
-        client.call("show_window", Map::new()).await
+        client.call("show_window", Map::from_iter(params)).await
     };
     let answer = tokio::time::timeout(PATIENCE, asking)
         .await
@@ -159,6 +176,7 @@ struct App {
     runtime: Arc<Runtime>,
     started: Option<Started>,
     events: Subscription,
+    call_log: Option<CallLog>,
     state: ViewState,
     installed: Preferences,
     /// When the program began, until it was told how long the first frame took.
@@ -169,8 +187,7 @@ struct App {
 
 impl App {
     fn new(context: &egui::Context, runtime: Runtime, started: Started, began: Instant) -> Self {
-        // Nobody else sets it.
-        let _ = started.front.set(context.clone());
+        started.front.open(context);
         let wake = context.clone();
         let events = started
             .engine
@@ -193,6 +210,7 @@ impl App {
             runtime: Arc::new(runtime),
             started: Some(started),
             events,
+            call_log: None,
             state,
             installed,
             began: Some(began),
@@ -203,7 +221,15 @@ impl App {
     /// Folds in what has happened since the last frame.
     fn take_events(&mut self, context: &egui::Context) {
         while let Some(event) = self.events.try_next() {
+            if let Some(log) = &mut self.call_log {
+                log.event(&event);
+            }
             ui::apply(&mut self.state, event);
+        }
+        let dial = self.started.as_ref().and_then(|s| s.front.take_dial());
+        if let Some(dial) = dial {
+            self.state.window.screen = ui::Screen::Phone;
+            self.state.window.dial = dial;
         }
         self.state.utc_offset_s = utc_offset_s();
         let wanted = self.state.data.preferences;
@@ -237,7 +263,7 @@ impl App {
                 engine,
                 demo: Some(demo),
                 _serving: None,
-                front: Arc::new(OnceLock::new()),
+                front: Arc::new(Front::default()),
                 notices: Vec::new(),
             })
         });

@@ -23,11 +23,14 @@
 //!                     "flows":2, "more_proxies":["sip:edge2.example.com;lr"], "gruu", "login":"token"
 //!                     → event "account": "waiting", "lamps", "presence", "flows", "public_gruu", "marks"
 //! set_tenant_bind     {"tenant":"acme","bind":"eth0"}
+//! send_request        {"account":"alice","method":"PUBLISH","target":"alice","headers":["Event: presence"],
+//!                      "content_type":"text/plain","body":"up"}              → event "request_answered"
+//! set_key_passphrase  {"account":"alice","passphrase":"…"}                   opens the key of its certificate
 //! ```
 //!
 //! Methods are the commands of [`model::Command`] in snake_case with their fields as parameters by
 //! name, and four more: `ping`, `snapshot` (answers with a [`model::Snapshot`]), `show_window` (brings the
-//! window to the front, and answers `{"window":false}` where there is none) and `events`. A client that
+//! window to the front, with `{"dial":"tel:110"}` in its number field, and answers `{"window":false}` where there is none) and `events`. A client that
 //! reads too slowly is told with `resync` how many events it missed and asks for a `snapshot`.
 //!
 //! The socket is for its owner alone: mode 0600 where there are Unix sockets, a port of the loopback

@@ -1,6 +1,6 @@
 //! JSON-RPC 2.0: from a line to a request, from a result to a line.
 
-use model::Command;
+use model::{Command, Identity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,10 @@ pub enum Request {
     /// Tell everything. The result is a [`model::Snapshot`].
     Snapshot,
     /// Bring the window to the front. The result says with `window` whether there is one.
-    ShowWindow,
+    ShowWindow {
+        /// What is to stand in its number field; nothing is called by it.
+        dial: Option<Identity>,
+    },
 }
 
 /// Why a request failed, as JSON-RPC says it.
@@ -170,7 +173,7 @@ fn asked(method: String, params: Map<String, Value>) -> Result<Asked, RpcError> 
         "ping" => Some(Asked::Ping),
         "events" => Some(Asked::Events),
         "snapshot" => Some(Asked::Of(Request::Snapshot)),
-        "show_window" => Some(Asked::Of(Request::ShowWindow)),
+        "show_window" => return show_window(params).map(Asked::Of),
         _ => None,
     };
     match own {
@@ -180,6 +183,24 @@ fn asked(method: String, params: Map<String, Value>) -> Result<Asked, RpcError> 
             format!("{method} takes no parameters"),
         )),
         None => command(method, params).map(|command| Asked::Of(Request::Command(command))),
+    }
+}
+
+fn show_window(mut params: Map<String, Value>) -> Result<Request, RpcError> {
+    let dial = match params.remove(DIAL) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => {
+            bounded(DIAL, &Value::String(text.clone()), 0)?;
+            Some(text.into())
+        }
+        Some(_) => {
+            let text = format!("{DIAL:?} is no text");
+            return Err(RpcError::new(RpcError::INVALID_PARAMS, text));
+        }
+    };
+    match params.keys().next() {
+        Some(name) => Err(unknown_param(name)),
+        None => Ok(Request::ShowWindow { dial }),
     }
 }
 
@@ -269,6 +290,8 @@ fn shortened(text: &str) -> String {
 }
 
 const TAG: &str = "command";
+/// The one parameter of `show_window`.
+const DIAL: &str = "dial";
 const BATCH: usize = 64;
 /// Entries of a list in the parameters, and fields of an object.
 const LIST: usize = 64;
@@ -369,6 +392,26 @@ mod tests {
             ),
         ] {
             assert_eq!(code(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_window_is_shown_with_a_number_or_without() {
+        let shown = |params: &str| {
+            let line =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"show_window","params":{params}}}"#);
+            one(&line).asked
+        };
+        let with = |dial: Option<&str>| {
+            let dial = dial.map(Identity::from);
+            Ok(Asked::Of(Request::ShowWindow { dial }))
+        };
+        assert_eq!(shown("{}"), with(None));
+        assert_eq!(shown(r#"{"dial":null}"#), with(None));
+        assert_eq!(shown(r#"{"dial":"tel:110"}"#), with(Some("tel:110")));
+        for bad in [r#"{"dial":7}"#, r#"{"number":"110"}"#, r#"{"dial":"1\n2"}"#] {
+            let code = shown(bad).expect_err("it is refused").code;
+            assert_eq!(code, RpcError::INVALID_PARAMS, "{bad}");
         }
     }
 

@@ -54,7 +54,7 @@ fn start(name: &str, limits: Limits) -> Running {
         count.fetch_add(1, Ordering::SeqCst);
         async move {
             match request {
-                Request::ShowWindow => Ok(json!({"window": false})),
+                Request::ShowWindow { .. } => Ok(json!({"window": false})),
                 Request::Snapshot => Ok(serde_json::to_value(Snapshot::default()).unwrap()),
                 Request::Command(command) => match *command {
                     Command::Shutdown => Err(RpcError::new(RpcError::BUSY, "not now")),
