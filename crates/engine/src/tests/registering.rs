@@ -175,19 +175,21 @@ async fn a_local_port_that_is_taken_gives_way_to_another_one_which_is_said_and_r
     let port = taken.local.port();
     let said = format!("Port {port} of 127.0.0.1 is used by another program");
     house.until_notice(&said).await;
-    let contacts = house.engine.snapshot().trace;
-    let register = contacts.iter().find_map(|record| match &record.body {
-        model::TraceBody::Sip {
-            sent: true,
-            local,
-            bytes,
-            ..
-        } if bytes.starts_with(b"REGISTER ") => {
-            Some((local.clone(), String::from_utf8_lossy(bytes).into_owned()))
-        }
-        _ => None,
-    });
-    let (local, text) = register.expect("a REGISTER");
+    let (local, text) = house
+        .until("a REGISTER", |s| {
+            s.trace.iter().find_map(|record| match &record.body {
+                model::TraceBody::Sip {
+                    sent: true,
+                    local,
+                    bytes,
+                    ..
+                } if bytes.starts_with(b"REGISTER ") => {
+                    Some((local.clone(), String::from_utf8_lossy(bytes).into_owned()))
+                }
+                _ => None,
+            })
+        })
+        .await;
     assert_ne!(local, bind);
     for told in ["Via: SIP/2.0/UDP ", "@"] {
         assert!(text.contains(&format!("{told}{local}")), "{local}: {text}");

@@ -313,7 +313,12 @@ async fn a_locked_key_waits_for_its_passphrase_and_takes_no_other() {
     });
     crate::check_account(&alice.settings).expect("it is no fault that it is locked");
     let mut house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;
-    house.until_notice("is protected by a passphrase").await;
+    house
+        .until("it is said", |s| {
+            let said = |n: &model::Notice| n.text.contains("is protected by a passphrase");
+            s.notices.iter().any(said).then_some(())
+        })
+        .await;
     house.until_registered(1).await;
     let alice = house.id_of("alice");
     let give = |passphrase: &str| Command::SetKeyPassphrase {
