@@ -26,6 +26,8 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.flows = args.flows.unwrap_or(settings.flows);
     settings.gruu = args.gruu;
     settings.public_address.clone_from(&args.public_address);
+    settings.inside.clone_from(&args.inside);
+    settings.inside_name.clone_from(&args.inside_name);
     settings.stun.clone_from(&args.stun);
     settings.ice = args.ice;
     settings.strong_login = args.no_md5;

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use model::{
-    AccountId, AccountView, CallId, CallState, CallView, Direction, Event, Failure, FailureKind,
-    Outcome, Timestamp, mask_identity,
+    AccountId, AccountView, CallId, CallState, CallView, Direction, Event, Failure, Outcome,
+    Timestamp, mask_identity,
 };
 use serde_json::{Value, json};
 
@@ -238,7 +238,7 @@ fn why(failure: &Failure) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use model::{AccountSettings, Party, Snapshot, TenantId};
+    use model::{AccountSettings, FailureKind, Party, Snapshot, TenantId};
 
     use super::*;
 

@@ -157,6 +157,12 @@ pub(crate) struct AccountArgs {
     /// The address at which the world reaches us, where it is not the local one
     #[arg(long, value_name = "IP[:PORT]")]
     pub(crate) public_address: Option<String>,
+    /// A network that is inside, e.g. 192.168.0.0/16: peers there are told the local address (may be repeated)
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) inside: Vec<String>,
+    /// A name for peers inside in place of the local address
+    #[arg(long, value_name = "NAME", requires = "inside")]
+    pub(crate) inside_name: Option<String>,
     /// STUN server that tells where the world sees our media
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) stun: Option<String>,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use model::{AccountSettings, LoginKind};
 use secrecy::{ExposeSecret, SecretString};
-use sip_core::Transport;
 use sip_core::auth::{Credentials, Home};
-use sip_message::{NameAddr, Uri};
+use sip_core::inside::{Inside, Network};
+use sip_core::{Path, Transport};
+use sip_message::{Host, NameAddr, Uri};
 use thiserror::Error;
 use wire::{ClientTls, Remembered, Roots};
 
@@ -40,6 +41,12 @@ pub enum IdentityError {
     /// The public address.
     #[error("“{0}” is not a public address; it looks like 198.51.100.7 or 198.51.100.7:5060")]
     Public(String),
+    /// A network that is inside.
+    #[error("“{0}” is not a network; it looks like 192.168.0.0/16 or 2001:db8::/32")]
+    Inside(String),
+    /// The name for peers inside.
+    #[error("“{0}” is not a name for peers inside; it looks like phone.example.com")]
+    InsideName(String),
     /// The STUN server is neither a host nor a host with a port.
     #[error("`{0}` is no STUN server: a host or HOST:PORT is needed")]
     Stun(String),
@@ -86,6 +93,8 @@ pub(crate) struct Identity {
     pub(crate) more_proxies: Vec<Uri>,
     /// The address to tell in place of the local one; port 0 is the local port.
     pub(crate) public: Option<SocketAddr>,
+    /// Who is inside our own network, and what is told there.
+    pub(crate) inside: Inside,
     pub(crate) transport: Option<Transport>,
     pub(crate) bind: Option<SocketAddr>,
     /// The user part of our Contact. Part of it cannot be guessed, so that only those who were told
@@ -114,6 +123,26 @@ impl fmt::Debug for Identity {
         let address = model::Identity::new(self.from.uri.to_string());
         f.debug_tuple("Identity").field(&address).finish()
     }
+}
+
+/// What the settings say of our own network.
+fn inside(settings: &AccountSettings) -> Result<Inside, IdentityError> {
+    let network = |text: &String| {
+        let network = text.parse::<Network>();
+        network.map_err(|_| IdentityError::Inside(text.clone()))
+    };
+    let name = |text: &String| {
+        let name = Host::parse(text.trim());
+        name.map_err(|_| IdentityError::InsideName(text.clone()))
+    };
+    Ok(Inside {
+        networks: settings
+            .inside
+            .iter()
+            .map(network)
+            .collect::<Result<_, _>>()?,
+        name: settings.inside_name.as_ref().map(name).transpose()?,
+    })
 }
 
 /// What the settings say about TLS, where `None` leaves it to the roots of the system, and the file of a key
@@ -244,6 +273,7 @@ impl Identity {
             proxy,
             more_proxies,
             public,
+            inside: inside(settings)?,
             token: settings.login == LoginKind::Token,
             strong_login: settings.strong_login,
             transport: settings.transport.map(names::core_transport),
@@ -273,12 +303,33 @@ impl Identity {
         Ok(identity)
     }
 
-    /// The address to tell others where this is the local one.
-    pub(crate) fn told_address(&self, local: IpAddr) -> IpAddr {
+    /// The address to tell a peer where this is the local one.
+    pub(crate) fn told_address(&self, local: IpAddr, peer: Option<IpAddr>) -> IpAddr {
+        if peer.is_some_and(|peer| self.inside.holds(peer)) {
+            return local;
+        }
         self.public
             .map(|public| public.ip())
             .filter(|public| public.is_ipv4() == local.is_ipv4())
             .unwrap_or(local)
+    }
+
+    /// The Contact for a call by this way, where it leads to somebody inside. An address that reaches us from
+    /// anywhere, or by a flow that the registrar keeps, is good inside, too.
+    pub(crate) fn contact_inside(&self, path: &Path, present: Option<&Uri>) -> Option<Uri> {
+        let from_anywhere = |uri: &Uri| uri.params.has("gr") || uri.params.has("ob");
+        let told = self.inside.told(path)?;
+        if present.is_some_and(from_anywhere) {
+            return None;
+        }
+        let transport = match path.transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            // RFC 7118 §5.2: `ws` also names the secure kind.
+            Transport::Ws | Transport::Wss => ";transport=ws",
+        };
+        Uri::parse(&format!("sip:{}@{told}{transport}", self.contact_user)).ok()
     }
 
     /// User part of the address of record.

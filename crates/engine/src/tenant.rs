@@ -331,7 +331,7 @@ impl Actor for TenantActor {
                 match &result {
                     Ok(local) => state.tell_other_port(bind, *local),
                     Err(error) => {
-                        state.note("transport", format!("{bind} cannot be used: {error}"))
+                        state.note("transport", format!("{bind} cannot be used: {error}"));
                     }
                 }
                 if let Some(actor) = state.account_actor(&account) {

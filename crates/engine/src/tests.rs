@@ -10,6 +10,7 @@ mod farewells;
 mod floods;
 mod flows;
 mod house;
+mod inside;
 mod keepalive;
 mod limits;
 mod logins;

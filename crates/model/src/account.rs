@@ -172,6 +172,13 @@ pub struct AccountSettings {
     /// The address at which the world reaches us where that is another than the local one, `IP` or
     /// `IP:PORT`: told in Contact, and the address in session descriptions.
     pub public_address: Option<String>,
+    /// Networks that are inside, `192.168.0.0/16` or `2001:db8::/32`: peers there are told the local address, and
+    /// those outside `public_address` or what `stun` says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<String>,
+    /// A name that peers inside are told in place of the local address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside_name: Option<String>,
     /// What is changed in requests before they leave and in answers before they are looked at, a line
     /// each: `out INVITE add X-Room: 42`, `out * set User-Agent: Desk 7`, `out * compact`,
     /// `in * remove Server`.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sip_core::auth::{Credentials, Home};
 use sip_core::call::{CallConfig, ForwardReason, SessionTimer};
+use sip_core::inside::{Inside, Network};
 use sip_core::registration::RegistrationConfig;
 use sip_core::stateless::Capabilities;
 use sip_core::{Timers, Transport};
-use sip_message::{HeaderName, Headers, Method, NameAddr, Reason, Replaces, Uri};
+use sip_message::{HeaderName, Headers, Host, Method, NameAddr, Reason, Replaces, Uri};
 
 /// What stands in for a password or a token when a tape is played.
 const STAND_IN: &str = "stand-in";
@@ -58,6 +59,10 @@ pub struct RegistrationFacts {
     rewrite_contact: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public: Option<std::net::SocketAddr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    inside: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inside_name: Option<String>,
     patience_ms: Option<u64>,
     timers_ms: [u64; 3],
 }
@@ -188,6 +193,13 @@ impl RegistrationFacts {
             user_agent: config.user_agent.clone(),
             rewrite_contact: config.rewrite_contact,
             public: config.public,
+            inside: config
+                .inside
+                .networks
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            inside_name: config.inside.name.as_ref().map(ToString::to_string),
             patience_ms: config.patience.map(ms),
             timers_ms: timers(&config.timers),
         }
@@ -207,6 +219,10 @@ impl RegistrationFacts {
             user_agent: self.user_agent.clone(),
             rewrite_contact: self.rewrite_contact,
             public: self.public,
+            inside: Inside {
+                networks: all(&self.inside, |text| text.parse::<Network>().ok())?,
+                name: maybe(self.inside_name.as_deref(), |text| Host::parse(text).ok())?,
+            },
             patience: self.patience_ms.map(Duration::from_millis),
             timers: timers_of(self.timers_ms),
             ..RegistrationConfig::new(uri(&self.registrar)?, name(&self.aor)?)

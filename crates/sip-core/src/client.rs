@@ -54,6 +54,8 @@ pub struct ContactTemplate {
     pub user: String,
     /// The address to name instead of the path's local one, when a peer told us how it sees us.
     pub public: Option<SocketAddr>,
+    /// A name and a port to tell in place of any address.
+    pub name: Option<String>,
     /// Parameters of the header behind the `>`, each as `name=value`.
     pub params: Vec<String>,
 }
@@ -61,10 +63,13 @@ pub struct ContactTemplate {
 impl ContactTemplate {
     /// The URI on a path, without angle brackets. IPv6 addresses get their brackets.
     pub fn uri_text(&self, path: &Path) -> String {
-        let address = self
+        let public = self
             .public
-            .filter(|public| public.is_ipv4() == path.local.is_ipv4())
-            .unwrap_or(path.local);
+            .filter(|public| public.is_ipv4() == path.local.is_ipv4());
+        let address = match &self.name {
+            Some(name) => name.clone(),
+            None => public.unwrap_or(path.local).to_string(),
+        };
         // RFC 7118 §5.2: `ws` also names the secure kind.
         let transport = match path.transport {
             Transport::Udp => "",

@@ -34,6 +34,7 @@ pub mod dialog;
 pub mod dispatch;
 mod errand;
 pub mod events;
+pub mod inside;
 pub mod locate;
 mod masked;
 pub mod options;

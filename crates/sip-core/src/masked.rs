@@ -268,6 +268,7 @@ mod tests {
         check(&ContactTemplate {
             user: "quentin".to_owned(),
             public: None,
+            name: None,
             params: vec!["tarantino".to_owned()],
         });
         let target = Uri::parse(uri).unwrap();

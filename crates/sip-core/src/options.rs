@@ -317,6 +317,7 @@ impl Options {
             contact: question.names_us().then(|| ContactTemplate {
                 user: question.contact_user.clone(),
                 public: None,
+                name: None,
                 params: Vec::new(),
             }),
         }

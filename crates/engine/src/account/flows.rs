@@ -63,6 +63,7 @@ fn config(args: &AccountArgs) -> RegistrationConfig {
     config.instance_id = Some(args.shared.instance_id.clone());
     config.gruu = args.settings.gruu;
     config.public = identity.public;
+    config.inside = identity.inside.clone();
     config.credentials = identity
         .credentials(args.password.as_ref())
         .into_iter()

@@ -54,6 +54,8 @@ pub(super) struct MediaLeg {
     base: Option<SocketAddr>,
     /// Where the world sees the sockets was asked for.
     asked: bool,
+    /// Where the signalling goes, or came from.
+    peer: Option<IpAddr>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
 }
@@ -102,6 +104,7 @@ impl DialogState {
             secured: None,
             base: None,
             asked: false,
+            peer: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
         });
     }
@@ -145,7 +148,7 @@ impl DialogState {
         let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
         media
             .negotiator
-            .set_address(self.identity.told_address(local), port);
+            .set_address(self.identity.told_address(local, media.peer), port);
         let base = SocketAddr::new(local, port);
         media.base = Some(base);
         media.negotiator.set_base(base);
@@ -162,6 +165,13 @@ impl DialogState {
             return;
         };
         let Some(media) = &mut self.media else { return };
+        // Who is inside reaches us where we are.
+        if media
+            .peer
+            .is_some_and(|peer| self.identity.inside.holds(peer))
+        {
+            return;
+        }
         let Some((rtp, rtcp)) = media.sockets.as_ref().filter(|_| !media.asked) else {
             return;
         };

@@ -187,9 +187,19 @@ impl DialogState {
         self.update_tones();
     }
 
+    /// Peers inside our own network are told how they reach us there.
+    fn place_ourselves(&self, config: &mut CallConfig, path: Option<&Path>) {
+        let found =
+            path.and_then(|path| self.identity.contact_inside(path, config.contact.as_ref()));
+        // Who does not want to be known does not show a name either.
+        if !config.anonymous {
+            config.contact = found.or(config.contact.take());
+        }
+    }
+
     pub(super) fn start_incoming(
         &mut self,
-        config: CallConfig,
+        mut config: CallConfig,
         request: Request,
         inbound: Inbound,
         at: Instant,
@@ -201,6 +211,7 @@ impl DialogState {
             .unwrap_or_default()
             .to_owned();
         let path = inbound.path;
+        self.place_ourselves(&mut config, Some(&path));
         let (seed, tape) = (self.shared.seed(), self.tape());
         match Taped::incoming(at, request.clone(), inbound, config, &seed, tape) {
             Ok(call) => {
@@ -224,7 +235,7 @@ impl DialogState {
     }
 
     pub(super) async fn on_path_found(&mut self, result: Result<Vec<Path>, ResolveError>) {
-        let Phase::Finding(config) = std::mem::replace(&mut self.phase, Phase::Over) else {
+        let Phase::Finding(mut config) = std::mem::replace(&mut self.phase, Phase::Over) else {
             return;
         };
         let paths = match result {
@@ -234,6 +245,7 @@ impl DialogState {
             Ok(paths) => paths,
             Err(error) => return self.end_before_start(failures::resolve(&error)),
         };
+        self.place_ourselves(&mut config, paths.first());
         self.prepare_media(&paths);
         if let Err(detail) = self.bind_media() {
             return self.end_before_start(Failure::new(FailureKind::Internal { detail }));

@@ -126,6 +126,10 @@ struct FileAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_address: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    inside: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inside_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     header_rules: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stun: Option<String>,
@@ -499,6 +503,8 @@ impl From<FileAccount> for Account {
                 more_proxies: file.more_proxies,
                 flows: file.flows,
                 strong_login: file.strong_login,
+                inside: file.inside,
+                inside_name: file.inside_name,
                 gruu: file.gruu,
                 public_address: file.public_address,
                 header_rules: file.header_rules.into_iter().map(Into::into).collect(),
@@ -575,6 +581,8 @@ impl From<&Account> for FileAccount {
             more_proxies: settings.more_proxies,
             flows: settings.flows,
             strong_login: settings.strong_login,
+            inside: settings.inside,
+            inside_name: settings.inside_name,
             gruu: settings.gruu,
             public_address: settings.public_address,
             header_rules: settings

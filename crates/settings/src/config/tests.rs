@@ -25,6 +25,8 @@ fn sample() -> Settings {
     account.more_proxies = vec!["sip:edge2.acme.example;lr".to_owned()];
     account.flows = 3;
     account.strong_login = true;
+    account.inside = vec!["10.0.0.0/8".to_owned()];
+    account.inside_name = Some("phone.lan".to_owned());
     account.gruu = true;
     account.public_address = Some("198.51.100.7".to_owned());
     account.header_rules = vec!["out INVITE add X-Room: 42".into()];

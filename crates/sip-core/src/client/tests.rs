@@ -63,6 +63,7 @@ impl Bench {
             contact: Some(ContactTemplate {
                 user: "me".to_owned(),
                 public: None,
+                name: None,
                 params: vec!["expires=60".to_owned()],
             }),
         };
@@ -377,6 +378,7 @@ fn contacts_put_brackets_round_ipv6_and_keep_to_the_family_of_the_path() {
     let template = ContactTemplate {
         user: "me".to_owned(),
         public: Some("198.51.100.1:1024".parse().unwrap()),
+        name: None,
         params: Vec::new(),
     };
     let six = Path {

@@ -69,6 +69,7 @@ pub(crate) fn contact_template(
         None => Some(ContactTemplate {
             user: user.to_owned(),
             public: None,
+            name: None,
             params: Vec::new(),
         }),
     }

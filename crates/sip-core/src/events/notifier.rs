@@ -390,6 +390,7 @@ impl Notifier {
             None => ContactTemplate {
                 user: config.contact_user.clone(),
                 public: None,
+                name: None,
                 params: Vec::new(),
             }
             .value(&inbound.path),

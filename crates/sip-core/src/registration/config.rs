@@ -6,6 +6,7 @@ use std::time::Duration;
 use sip_message::{NameAddr, Uri};
 
 use crate::auth::Credentials;
+use crate::inside::Inside;
 use crate::path::Transport;
 use crate::timers::Timers;
 
@@ -43,6 +44,8 @@ pub struct RegistrationConfig {
     pub rewrite_contact: bool,
     /// The address to tell in the Contact, whatever the registrar sees; port 0 is the local port.
     pub public: Option<SocketAddr>,
+    /// Who is inside our own network, and is told the local address or a name all the same.
+    pub inside: Inside,
     /// How long one server may be silent while there is another to try; 64·T1 (Timer F) when
     /// `None`, and for the last one always.
     pub patience: Option<Duration>,
@@ -68,6 +71,7 @@ impl RegistrationConfig {
             user_agent: String::new(),
             rewrite_contact: true,
             public: None,
+            inside: Inside::default(),
             patience: Some(Duration::from_secs(6)),
             timers: Timers::default(),
         }

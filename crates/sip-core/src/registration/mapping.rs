@@ -44,7 +44,7 @@ impl Registration {
         let Some(mapped) = mapped else {
             return false;
         };
-        let fixed = self.config.public.is_some();
+        let fixed = self.config.public.is_some() || self.config.inside.holds(path.remote.ip());
         if fixed || !self.config.rewrite_contact || path.transport != Transport::Udp {
             return false;
         }

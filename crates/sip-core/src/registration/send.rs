@@ -130,6 +130,7 @@ impl Registration {
         let contact = ContactTemplate {
             user: self.contact_user.clone(),
             public: self.public_address(path.map(|path| path.local)),
+            name: path.and_then(|path| self.config.inside.told(path)),
             params,
         };
         // The binding that this one replaces goes with the same request, before the new one, so
