@@ -79,6 +79,8 @@ pub(crate) enum Action {
     PlayDigit { line: LineId, digit: char },
     /// The call is over.
     CloseLine { line: LineId },
+    /// A connection is closed, as if it had broken.
+    CloseFlow { flow: FlowId },
     /// Something for the log.
     Log(String),
 }

@@ -477,6 +477,7 @@ impl Served {
                 let _ = self.happenings.send(Happening(text));
             }
             Action::CloseLine { line } => drop(self.lines.remove(&line)),
+            Action::CloseFlow { flow } => self.wire.close(flow),
         }
     }
 

@@ -57,13 +57,19 @@ pub enum Number {
     MovedToNowhere,
     /// Has moved to a port of ours that speaks no TLS, by TLS.
     MovedToNoTls,
+    /// Has moved to a port of ours that speaks no WebSocket, by WebSocket.
+    MovedToNoWebSocket,
+    /// Has moved to where the connection is closed as soon as a request came by it.
+    MovedToClosing,
+    /// Closes the connection that the request came by.
+    Closes,
     /// Answers with this status.
     Status(StatusCode),
 }
 
 /// All test numbers with a name: what to dial, another way to dial it, and what it does. Any other
 /// status of failure is dialled by its three digits.
-pub const NUMBERS: [(&str, &str, &str); 31] = [
+pub const NUMBERS: [(&str, &str, &str); 33] = [
     ("echo", "600", "sends back what it hears"),
     ("tone", "601", "a 1004 Hz tone at 0 dBm0"),
     ("ring", "602", "rings and is never answered"),
@@ -128,6 +134,16 @@ pub const NUMBERS: [(&str, &str, &str); 31] = [
         "302 to an address that no machine has, by TCP",
     ),
     ("no-tls", "7027", "302 by TLS to a port that speaks none"),
+    (
+        "no-websocket",
+        "7028",
+        "302 by WebSocket to a port that speaks none",
+    ),
+    (
+        "hangs-up",
+        "7029",
+        "302 to where the connection is closed when it is used, by TCP",
+    ),
     ("login", "401", "asks for a password for ever"),
     (
         "extension",
@@ -136,6 +152,9 @@ pub const NUMBERS: [(&str, &str, &str); 31] = [
     ),
     ("interval", "422", "wants a longer session: 422, Min-SE"),
 ];
+
+/// Where [`Number::MovedToClosing`] leads.
+pub(crate) const CLOSES: &str = "hangs-up-now";
 
 impl Number {
     /// The test number that a dialled user part means: a name, its digits (also those that other
@@ -170,6 +189,9 @@ impl Number {
             "no-name" | "7025" => Self::MovedToNoName,
             "nowhere" | "7026" => Self::MovedToNowhere,
             "no-tls" | "7027" => Self::MovedToNoTls,
+            "no-websocket" | "7028" => Self::MovedToNoWebSocket,
+            "hangs-up" | "7029" => Self::MovedToClosing,
+            CLOSES => Self::Closes,
             "login" => Self::Status(StatusCode::UNAUTHORIZED),
             "extension" => Self::Status(StatusCode::BAD_EXTENSION),
             "interval" => Self::Status(StatusCode::SESSION_INTERVAL_TOO_SMALL),

@@ -40,6 +40,7 @@ pub(super) struct Bench {
     pub(super) changed: usize,
     pub(super) line_answers: Vec<Vec<u8>>,
     pub(super) closed: Vec<LineId>,
+    pub(super) closed_flows: Vec<FlowId>,
     pub(super) played: Vec<char>,
     calls: u64,
 }
@@ -71,6 +72,7 @@ impl Bench {
             changed: 0,
             line_answers: Vec::new(),
             closed: Vec::new(),
+            closed_flows: Vec::new(),
             played: Vec::new(),
             calls: 0,
         }
@@ -178,6 +180,7 @@ impl Bench {
             }
             Action::LineAnswered { answer, .. } => self.line_answers.push(answer),
             Action::CloseLine { line } => self.closed.push(line),
+            Action::CloseFlow { flow } => self.closed_flows.push(flow),
             Action::PlayDigit { digit, .. } => self.played.push(digit),
             Action::Log(_) => {}
         }

@@ -14,7 +14,7 @@ use sip_message::{HeaderName, Host, Method, NameAddr, Reason, Request, Response,
 use super::events::CallKey;
 use super::{Action, Exchange, Fate};
 use crate::location::Aor;
-use crate::numbers::Number;
+use crate::numbers::{CLOSES, Number};
 use crate::proxy::Sending;
 use crate::sources::Source;
 
@@ -294,6 +294,11 @@ impl Exchange {
             uri.user = Some(user.to_owned());
             uri
         };
+        // Our port for plain TCP, whatever is to be spoken there.
+        let tcp = self.path_to(Transport::Tcp, inbound.path.remote).local;
+        let by_tcp = |user: &str, transport: &str| {
+            Uri::parse(&format!("sip:{user}@{tcp};transport={transport}")).ok()
+        };
         let moved = match number {
             Number::Silent => return Some(None),
             Number::Status(status) => {
@@ -308,9 +313,15 @@ impl Exchange {
             Number::MovedInCircles => to("circle"),
             Number::MovedToNobody => Uri::parse("sip:nobody@127.0.0.1:9").ok()?,
             Number::MovedToNowhere => Uri::parse("sip:nobody@192.0.2.1;transport=tcp").ok()?,
-            Number::MovedToNoTls => {
-                let local = self.path_to(Transport::Tcp, inbound.path.remote).local;
-                Uri::parse(&format!("sip:echo@{local};transport=tls")).ok()?
+            Number::MovedToNoTls => by_tcp("echo", "tls")?,
+            Number::MovedToNoWebSocket => by_tcp("echo", "ws")?,
+            Number::MovedToClosing => by_tcp(CLOSES, "tcp")?,
+            Number::Closes => {
+                // A datagram has nothing that could be closed: there it says nothing.
+                if inbound.path.transport.is_reliable() {
+                    self.actions.push(Action::CloseFlow { flow: inbound.flow });
+                }
+                return Some(None);
             }
             Number::MovedToNoName => Uri::parse("sip:nobody@no-such-name.invalid").ok()?,
             _ => return None,

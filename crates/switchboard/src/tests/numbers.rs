@@ -336,6 +336,8 @@ fn numbers_that_have_moved_say_where_to() {
         ("no-name", "<sip:nobody@no-such-name.invalid>"),
         ("nowhere", "<sip:nobody@192.0.2.1;transport=tcp>"),
         ("no-tls", "<sip:echo@10.0.0.9:5060;transport=tls>"),
+        ("no-websocket", "<sip:echo@10.0.0.9:5060;transport=ws>"),
+        ("hangs-up", "<sip:hangs-up-now@10.0.0.9:5060;transport=tcp>"),
     ] {
         let mut bench = Bench::open();
         let ask = Ask {
@@ -347,4 +349,19 @@ fn numbers_that_have_moved_say_where_to() {
         assert_eq!(moved.headers.get(HeaderName::Contact), Some(contact));
         bench.assert_forgets();
     }
+}
+
+#[test]
+fn a_connection_is_closed_by_who_asks_for_that_and_a_datagram_gets_silence() {
+    let mut bench = Bench::open();
+    let ask = Ask {
+        uri: "sip:hangs-up-now@10.0.0.9",
+        ..Ask::default()
+    };
+    bench.say(ALICE, &ask.text());
+    assert!(bench.closed_flows.is_empty());
+    bench.say_by(Transport::Tcp, ALICE, &ask.text());
+    assert_eq!(bench.closed_flows.len(), 1);
+    assert_eq!(bench.heard(), Vec::<String>::new());
+    bench.assert_forgets();
 }
