@@ -75,6 +75,8 @@ struct Progress {
     ended: bool,
     /// Counted as ended because the snapshot does not have it any more.
     lost: bool,
+    /// How often it was told that the other side moved.
+    moves: u32,
 }
 
 impl<'a> Run<'a> {
@@ -157,6 +159,18 @@ impl<'a> Run<'a> {
             if let Some(digits) = &self.args.dtmf_send {
                 self.due.extend(digits_due(call.id, digits, now));
             }
+        }
+        if let Some(redirect) = &call.redirect
+            && call.state.is_live()
+            && redirect.followed.is_none()
+            && progress.moves == 0
+        {
+            progress.moves = 1;
+            let call = call.id;
+            return Some(match self.args.follow {
+                true => Command::FollowRedirect { call, target: 0 },
+                false => Command::DeclineRedirect { call },
+            });
         }
         if call.state != CallState::Ended || std::mem::replace(&mut progress.ended, true) {
             return None;

@@ -311,6 +311,9 @@ pub(crate) struct CallArgs {
     /// Send back what is heard
     #[arg(long)]
     pub(crate) echo: bool,
+    /// When told that it moved (3xx), call the first address that was given
+    #[arg(long)]
+    pub(crate) follow: bool,
     /// Make so many calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,

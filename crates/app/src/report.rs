@@ -6,9 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 
 use model::{
-    AccountView, CallId, CallState, CallView, Direction, Event, Failure, LampState, LampView,
-    MessageState, MessageView, Notice, RegistrationState, Timestamp, TraceBody, TraceRecord,
-    WaitingView,
+    AccountView, CallId, CallState, CallView, Direction, Ending, Event, Failure, LampState,
+    LampView, MessageState, MessageView, Notice, RegistrationState, Timestamp, TraceBody,
+    TraceRecord, WaitingView,
 };
 use serde_json::{Value, json};
 
@@ -377,7 +377,7 @@ impl Report {
         let code = failure
             .and_then(Failure::code)
             .or(status.filter(|_| !ended));
-        let reason = failure.map(Failure::sentence).or_else(|| {
+        let reason = call.why_ended().or_else(|| {
             call.last_status
                 .as_ref()
                 .filter(|_| !ended)
@@ -392,6 +392,7 @@ impl Report {
             "code": code,
             "reason": reason,
             "failure": failure,
+            "ending": call.ending,
             "remote": call.remote.uri,
             "remote_display": call.remote.display,
             "held_by_us": call.held_by_us,
@@ -405,12 +406,9 @@ impl Report {
                 "from"
             };
             let who = call.remote.title();
-            match failure {
-                Some(failure) => format!(
-                    "call {} {arrow} {who}: {state}. {}",
-                    call.id,
-                    failure.sentence()
-                ),
+            let ending = call.ending.as_ref().and_then(Ending::sentence);
+            match failure.map(Failure::sentence).or(ending) {
+                Some(why) => format!("call {} {arrow} {who}: {state}. {why}", call.id),
                 None => format!("call {} {arrow} {who}: {state}", call.id),
             }
         };

@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use model::{
-    CertificateFault, CertificateView, Failure, FailureKind, NetworkStep, Timestamp, WayStep,
+    Cause, CertificateFault, CertificateView, EndedHow, Ending, Failure, FailureKind, NetworkStep,
+    Party, Timestamp, WayStep,
 };
+use sdp::SdpError;
 use sip_core::auth::AuthError;
 use sip_core::call::{EndKind, NetworkFault};
 use sip_core::client::RequestFailure;
 use sip_core::events::Fault;
 use sip_core::registration::{Refusal, Trouble};
 use sip_core::{ResolveError, TransportError};
+use sip_message::{HeaderName, Headers};
 
 /// Names of a certificate that are shown.
 const NAMES: usize = 8;
@@ -67,6 +70,71 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         }),
     };
     Some(failure)
+}
+
+/// The peer's answer cannot be used.
+pub(crate) fn description(error: &SdpError) -> Failure {
+    Failure::new(match error {
+        SdpError::NoCommonMedia { offered, wanted }
+        | SdpError::NotEncrypted { offered, wanted } => FailureKind::NoCommonMedia {
+            offered: wanted.clone(),
+            wanted: offered.clone(),
+        },
+        SdpError::AudioRefused { offered } => FailureKind::NoCommonMedia {
+            offered: offered.clone(),
+            wanted: "no audio".to_owned(),
+        },
+        SdpError::StrangeCrypto | SdpError::StrangeHandshake => FailureKind::NotSecured {
+            detail: error.to_string(),
+        },
+        SdpError::Malformed(_)
+        | SdpError::TooLarge(_)
+        | SdpError::UnusableAddress(_)
+        | SdpError::UnexpectedAnswer
+        | SdpError::OfferPending => FailureKind::BadAnswer {
+            detail: error.to_string(),
+        },
+    })
+}
+
+/// A call was not made where it was sent to: the user is told where that would have been.
+pub(crate) fn tell_places(failure: &mut Failure, places: &[Party]) {
+    if places.is_empty() {
+        return;
+    }
+    let places: Vec<&str> = places.iter().map(|place| place.uri.reveal()).collect();
+    let places = format!("Contact: {}", places.join(", "));
+    failure.remark = Some(match failure.remark.take() {
+        Some(remark) => format!("{remark}; {places}"),
+        None => places,
+    });
+}
+
+/// Who ended a call that did not fail, and what was said of why.
+pub(crate) fn ending(kind: &EndKind) -> Option<Ending> {
+    let (how, reason) = match kind {
+        EndKind::WeHungUp | EndKind::WeRejected { .. } => (EndedHow::ByUs, None),
+        EndKind::PeerHungUp { reason } => (EndedHow::ByThem, reason.as_ref()),
+        EndKind::Cancelled { reason } => (EndedHow::CallerGaveUp, reason.as_ref()),
+        _ => return None,
+    };
+    Some(Ending::new(
+        how,
+        reason.map_or_else(Vec::new, |reason| causes(reason)),
+    ))
+}
+
+/// The causes of a Reason header; one that cannot be read is shown as it came.
+fn causes(reason: &str) -> Vec<Cause> {
+    let mut headers = Headers::new();
+    headers.push(HeaderName::Reason, reason);
+    match headers.reasons() {
+        Ok(reasons) => reasons
+            .iter()
+            .map(|reason| Cause::new(&reason.protocol, reason.cause(), reason.text()))
+            .collect(),
+        Err(_) => vec![Cause::new("", None, Some(reason))],
+    }
 }
 
 /// Our time to ring ran out before anything was heard of the peer.

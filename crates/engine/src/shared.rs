@@ -272,6 +272,7 @@ impl Shared {
             details: model::CallDetails::default(),
             conference: None,
             sound: model::SoundView::default(),
+            ending: None,
         };
         self.file(&view, Outcome::Failed);
         self.hub.publish(Event::Call {
@@ -331,7 +332,7 @@ impl Shared {
             talk_ms: talk.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             outcome,
             status: view.failure.as_ref().and_then(status_of),
-            sentence: view.failure.as_ref().map(Failure::sentence),
+            sentence: view.why_ended(),
             sip_call_id: view.sip_call_id.clone(),
         };
         self.store.cast(StoreMsg::File(Box::new(entry)));

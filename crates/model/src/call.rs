@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, CallDetails, CallId, Failure, Identity, MediaStats, Private, Redirect, SoundView,
-    TenantId, Timestamp, Transfer,
+    AccountId, CallDetails, CallId, Ending, Failure, Identity, MediaStats, Private, Redirect,
+    SoundView, TenantId, Timestamp, Transfer,
 };
 
 /// Who started the call.
@@ -176,6 +176,20 @@ pub struct CallView {
     /// What is true about its sound.
     #[serde(default)]
     pub sound: SoundView,
+    /// Who ended it and what was said of why, once it has ended without a failure.
+    #[serde(default)]
+    pub ending: Option<Ending>,
+}
+
+impl CallView {
+    /// Why it ended, where that needs saying: what failed, or what was said beside a usual end.
+    pub fn why_ended(&self) -> Option<String> {
+        match (&self.failure, &self.ending) {
+            (Some(failure), _) => Some(failure.sentence()),
+            (None, Some(ending)) if ending.is_notable() => ending.sentence(),
+            _ => None,
+        }
+    }
 }
 
 /// How a finished call is filed.
@@ -186,6 +200,8 @@ pub enum Outcome {
     Answered,
     /// It rang here and nobody answered.
     Missed,
+    /// It rang here and was answered by another phone.
+    Elsewhere,
     /// We declined it.
     Declined,
     /// We gave up before they answered.

@@ -372,8 +372,8 @@ fn words(failure: &Failure) -> Words {
             "Call again. If it stays like this, somebody may stand between you, or their encryption is another.",
         ),
         FailureKind::BadAnswer { detail } => of(
-            "Server\u{2019}s answer cannot be used",
-            &format!("The server answered, and its answer cannot be followed: {detail}."),
+            "Answer cannot be used",
+            &format!("An answer came, and it cannot be followed: {detail}."),
             "Ask the provider.",
         ),
         FailureKind::Internal { detail } => of(

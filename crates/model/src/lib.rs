@@ -14,6 +14,7 @@ mod certificate;
 mod command;
 mod details;
 mod device;
+mod ending;
 mod event;
 mod failure;
 mod fold;
@@ -40,6 +41,7 @@ pub use certificate::{CertificateFault, CertificateView, TrustedCertificate};
 pub use command::{Command, DeviceRole, DialogName, Password};
 pub use details::{CallDetails, ExtraHeader, Member, MemberState, Redirect, Roster};
 pub use device::{DeviceView, DevicesView};
+pub use ending::{Cause, EndedHow, Ending};
 pub use event::{
     Answer, Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot,
     ThemeChoice,

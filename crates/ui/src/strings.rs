@@ -47,6 +47,7 @@ pub(crate) fn registration(state: RegistrationState) -> &'static str {
 
 pub(crate) const OUTCOME_ANSWERED: &str = "Answered";
 pub(crate) const OUTCOME_MISSED: &str = "Missed";
+pub(crate) const OUTCOME_ELSEWHERE: &str = "Answered elsewhere";
 pub(crate) const OUTCOME_DECLINED: &str = "Declined";
 pub(crate) const OUTCOME_CANCELLED: &str = "Cancelled";
 pub(crate) const OUTCOME_FAILED: &str = "Failed";

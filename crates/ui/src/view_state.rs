@@ -383,6 +383,7 @@ mod tests {
                 details: model::CallDetails::default(),
                 conference: None,
                 sound: model::SoundView::default(),
+                ending: None,
             }),
         }
     }

@@ -1,6 +1,6 @@
 //! The end of a call: what is told of it, what is filed, and what would end it without this actor.
 
-use model::{CallState, Direction, Failure, Outcome};
+use model::{CallState, Direction, Ending, Failure, Outcome};
 use sip_core::call::EndKind;
 
 use super::{DialogState, Phase, transfer};
@@ -10,8 +10,10 @@ use crate::{failures, wall};
 
 impl DialogState {
     pub(super) fn on_ended(&mut self, kind: &EndKind) {
+        self.view.ending = failures::ending(kind);
         let outcome = match kind {
             _ if self.view.connected_at.is_some() => Outcome::Answered,
+            EndKind::Cancelled { .. } if self.is_elsewhere() => Outcome::Elsewhere,
             EndKind::Cancelled { .. } => Outcome::Missed,
             // Our own time to ring ran out.
             EndKind::NoAnswer if self.view.direction == Direction::Incoming => Outcome::Missed,
@@ -39,9 +41,19 @@ impl DialogState {
         };
         if let Some(failure) = &mut failure {
             failures::blame(failure, &mut self.untrusted);
+            if let (EndKind::Status { code: 300..400, .. }, Some(redirect)) =
+                (kind, &self.view.redirect)
+            {
+                failures::tell_places(failure, &redirect.targets);
+            }
             self.note("call", failure.sentence());
         }
         self.finish(failure, outcome);
+    }
+
+    /// Another phone took the call.
+    fn is_elsewhere(&self) -> bool {
+        self.view.ending.as_ref().is_some_and(Ending::is_elsewhere)
     }
 
     /// The call is over for the user; the protocol may still have farewells to repeat.

@@ -8,6 +8,7 @@ use sip_message::StatusCode;
 
 use super::{DialogMsg, DialogState, Phase};
 use crate::dialog::media_leg::MediaLeg;
+use crate::failures;
 use crate::wake::now;
 
 /// How often the sound machinery is asked again to take a change.
@@ -145,10 +146,7 @@ impl DialogState {
                 self.update_tones();
             }
             Err(error) => {
-                let failure = Failure::new(FailureKind::NoCommonMedia {
-                    offered: self.settings.codecs.join(", "),
-                    wanted: error.to_string(),
-                });
+                let failure = failures::description(&error);
                 self.note("media", failure.sentence());
                 // An early answer that cannot be used leaves the call without early media; a final
                 // one leaves nothing to talk with.

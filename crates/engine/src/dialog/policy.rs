@@ -207,6 +207,8 @@ impl DialogState {
                     return;
                 }
             }
+            // Nobody is asked where the way is settled, so there is nobody to wait for.
+            return self.on_decline_redirect();
         }
         self.publish();
     }
@@ -223,8 +225,11 @@ impl DialogState {
     /// The user wants to go to none of the places.
     pub(super) fn on_decline_redirect(&mut self) {
         let waits = |redirect: &Redirect| redirect.followed.is_none();
-        if self.view.redirect.as_ref().is_some_and(waits) {
-            self.on_end();
+        if self.view.redirect.as_ref().is_some_and(waits)
+            && let Phase::Calling(call) = &mut self.phase
+        {
+            let done = call.decline_redirection(super::now());
+            self.after_verb("stay here", done);
         }
     }
 

@@ -83,6 +83,7 @@ impl DialogState {
             },
             conference: None,
             sound: model::SoundView::default(),
+            ending: None,
         };
         let mut config = call_config(
             &args.shared,

@@ -240,7 +240,81 @@ async fn a_call_that_is_sent_elsewhere_goes_there_or_ends_as_set() {
         .until("the user is asked", |s| s.calls.first()?.redirect.clone())
         .await;
     house.engine.send(Command::DeclineRedirect { call });
-    house.until_state(call, CallState::Ended).await;
+    let view = house.until_state(call, CallState::Ended).await;
+    let failure = view.failure.expect("it was sent elsewhere and did not go");
+    assert_eq!(failure.code(), Some(302));
+    assert!(failure.sentence().contains("sip:eve@"), "{failure:?}");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_always_follows_and_is_sent_in_circles_ends() {
+    let (mut house, _) = carol(|calls| calls.redirects = RedirectPolicy::Always).await;
+    let dan = Peer::bind().await;
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    let contact = format!("Contact: <sip:dan@{}>\r\n", dan.local);
+    let moved = answer(&invite, "302 Moved Temporarily", &contact, "");
+    dan.send(from, &moved).await;
+    let view = house.until_state(call, CallState::Ended).await;
+    assert_eq!(view.failure.and_then(|failure| failure.code()), Some(302));
+    house.close().await;
+}
+
+/// RFC 3326 §3.1: who took the call is said with the CANCEL, and then nobody missed it.
+#[tokio::test]
+async fn a_call_that_another_phone_took_is_not_missed() {
+    for (reason, outcome, says) in [
+        ("", Outcome::Missed, None),
+        (
+            "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n",
+            Outcome::Elsewhere,
+            Some("Another phone took the call."),
+        ),
+    ] {
+        let (mut house, at) = carol(|_| {}).await;
+        let dan = Peer::bind().await;
+        calls(&dan, at, "").await;
+        let call = house.until_ringing().await;
+        let cancel = dan.says("CANCEL", 1, None, "");
+        let cancel = cancel.replace("z9hG4bK-CANCEL-1", "z9hG4bK-INVITE-1");
+        dan.send(at, &with(&cancel, reason)).await;
+        let view = house.until_state(call, CallState::Ended).await;
+        assert_eq!(view.why_ended().as_deref(), says);
+        assert_eq!(until_filed(&mut house).await, outcome);
+        house.close().await;
+    }
+}
+
+/// RFC 3326 §2: one value for each protocol, and also one header for each value.
+#[tokio::test]
+async fn who_hangs_up_with_a_reason_is_quoted() {
+    let (mut house, at) = carol(|calls| calls.auto_answer = AutoAnswer::Always).await;
+    let dan = Peer::bind().await;
+    calls(&dan, at, "").await;
+    let tag = to_tag(&dan.final_response().await);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    let bye = dan.says("BYE", 2, Some(&tag), "");
+    let reasons = "Reason: Q.850;cause=41\r\nReason: SIP;cause=503;text=\"Media gone\"\r\n";
+    dan.send(at, &with(&bye, reasons)).await;
+    let view = house
+        .until("it has ended", |s| {
+            let call = s.calls.first()?;
+            (call.state == CallState::Ended).then(|| call.clone())
+        })
+        .await;
+    assert_eq!(view.failure, None);
+    assert_eq!(
+        view.why_ended().as_deref(),
+        Some(
+            "They hung up: a temporary failure in the network (Q.850 cause 41); “Media gone” (SIP 503)."
+        )
+    );
+    let filed = house
+        .until("it is filed", |s| s.history.first().cloned())
+        .await;
+    assert_eq!(filed.outcome, Outcome::Answered);
+    assert_eq!(filed.sentence, view.why_ended());
     house.close().await;
 }
 

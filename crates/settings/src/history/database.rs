@@ -380,6 +380,7 @@ fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Answered => "answered",
         Outcome::Missed => "missed",
+        Outcome::Elsewhere => "elsewhere",
         Outcome::Declined => "declined",
         Outcome::Cancelled => "cancelled",
         Outcome::Failed => "failed",
@@ -390,6 +391,7 @@ fn outcome_of(word: &str) -> Option<Outcome> {
     [
         Outcome::Answered,
         Outcome::Missed,
+        Outcome::Elsewhere,
         Outcome::Declined,
         Outcome::Cancelled,
         Outcome::Failed,

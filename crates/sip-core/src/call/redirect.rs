@@ -29,7 +29,7 @@ struct Choice {
 impl Call {
     /// Calls the contact with this place in [`CallEvent::Redirected`]: the same call by its Call-ID, with a new
     /// INVITE. Possible within 60 s, and as often as [`super::CallConfig::redirections`] says. To end the call instead
-    /// there is [`Call::hang_up`].
+    /// there is [`Call::decline_redirection`].
     ///
     /// # Errors
     /// [`WrongState::NothingDue`] when no such choice is to be made, [`WrongState::Choice`] for a contact that was
@@ -95,6 +95,21 @@ impl Call {
             request,
             end,
         }));
+    }
+
+    /// The user wants to go to none of the places: the call ends with the 3xx.
+    ///
+    /// # Errors
+    /// [`WrongState::NothingDue`] when no such choice is to be made.
+    pub fn decline_redirection(&mut self, now: Instant) -> Result<(), WrongState> {
+        if self.redirection.waiting.is_none() {
+            return Err(WrongState::NothingDue);
+        }
+        self.out.begin_input();
+        self.deadlines.clear(CallTimer::Redirected);
+        self.redirection_over(now);
+        self.settle(now);
+        Ok(())
     }
 
     /// Nobody chose.

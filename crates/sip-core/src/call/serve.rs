@@ -348,9 +348,10 @@ impl Call {
     }
 }
 
-/// The Reason header of a BYE or CANCEL (RFC 3326).
+/// The Reason headers of a BYE or CANCEL (RFC 3326 §2: one value for each protocol).
 pub(super) fn reason_of(request: &Request) -> Option<String> {
-    request.headers.get(HeaderName::Reason).map(str::to_owned)
+    let all: Vec<&str> = request.headers.get_all(HeaderName::Reason).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// A request as it is kept for its responses.

@@ -162,6 +162,7 @@ pub(crate) fn outcome_words(t: &Theme, outcome: Outcome) -> (Color32, &'static s
     match outcome {
         Outcome::Answered => (t.muted, strings::OUTCOME_ANSWERED),
         Outcome::Missed => (t.bad, strings::OUTCOME_MISSED),
+        Outcome::Elsewhere => (t.muted, strings::OUTCOME_ELSEWHERE),
         Outcome::Declined => (t.muted, strings::OUTCOME_DECLINED),
         Outcome::Cancelled => (t.muted, strings::OUTCOME_CANCELLED),
         Outcome::Failed => (t.bad, strings::OUTCOME_FAILED),

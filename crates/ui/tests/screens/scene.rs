@@ -400,6 +400,7 @@ pub(crate) fn call(
         details: model::CallDetails::default(),
         conference: None,
         sound: if up { heard() } else { SoundView::default() },
+        ending: None,
     }
 }
 

@@ -118,6 +118,23 @@ fn a_choice_that_nobody_makes_ends_the_call_with_the_3xx() {
 }
 
 #[test]
+fn a_user_who_goes_nowhere_ends_the_call_with_the_3xx() {
+    let (mut net, alice, bob) = calling("sip:bob@192.0.2.2", 5);
+    redirect(&mut net, bob, "<sip:b@192.0.2.2>");
+    user(&mut net, alice, Call::decline_redirection);
+    let ended = phone(&net, alice).ended();
+    assert!(
+        matches!(ended, Some(EndKind::Status { code: 302, .. })),
+        "{ended:?}"
+    );
+    let late = act(&mut net, alice, |phone, now| {
+        phone.call().decline_redirection(now)
+    });
+    assert_eq!(late, Err(WrongState::NothingDue));
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
 fn the_user_may_hang_up_instead() {
     let (mut net, alice, bob) = calling("sip:bob@192.0.2.2", 5);
     redirect(&mut net, bob, "<sip:b@192.0.2.2>");

@@ -71,6 +71,13 @@ pub(crate) fn card(
                     }
                     accounts::certificate(ui, kit, window, &call.tenant, failure);
                 }
+                if over
+                    && call.failure.is_none()
+                    && let Some(why) = call.why_ended()
+                {
+                    ui.add_space(12.0);
+                    paragraph(ui, &why, t.body(), t.text);
+                }
                 ui.add_space(14.0);
                 if over {
                     acts::after(ui, kit, data, window, call);
