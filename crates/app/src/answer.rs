@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use engine::{CallMedia, EngineConfig, Source};
-use model::{CallId, CallState, CallView, Command, Direction, Event};
+use model::{
+    AccountView, CallId, CallState, CallView, Command, Direction, Event, FailureKind, NetworkStep,
+};
 use serde_json::json;
 use tokio::time::sleep_until;
 
@@ -51,6 +53,13 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
                     Event::Resync { snapshot } => run.on_resync(&session, &snapshot.calls),
                     Event::Call { call } => run.on_call(&session, &call),
                     Event::Dtmf { call, digit, .. } => run.on_key(&session, call, digit),
+                    // Where nobody signs in nothing is tried again: no call will ever come.
+                    Event::Account { account }
+                        if account.id == session.account && is_deaf(&account) =>
+                    {
+                        session.give_up().await;
+                        return Ok(Outcome::Failed);
+                    }
                     Event::CallRemoved { call } => {
                         run.seen.remove(&call);
                         run.ending.remove(&call);
@@ -66,6 +75,19 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
         session.finish().await;
         Ok(Outcome::Done)
     })
+}
+
+/// Whether an account that does not sign in has no place to be called at.
+fn is_deaf(account: &AccountView) -> bool {
+    let step = account.failure.as_ref().map(|failure| &failure.what);
+    let unbound = matches!(
+        step,
+        Some(FailureKind::Network {
+            step: NetworkStep::Bind,
+            ..
+        })
+    );
+    !account.settings.register && unbound
 }
 
 struct Run<'a> {

@@ -32,6 +32,7 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Failed);
         }
         let mut run = Run::new(args);
+        let mut stopped = false;
         let mut pace = interval(Duration::from_secs_f64(1.0 / args.rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         while run.ended < args.count {
@@ -42,7 +43,10 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
                 () = sleep_until(next_due.unwrap_or_else(Instant::now).into()), if next_due.is_some() => {
                     run.take_due(Instant::now())
                 }
-                () = interrupted() => break,
+                () = interrupted() => {
+                    stopped = true;
+                    break;
+                }
             };
             commands.into_iter().for_each(|command| session.engine.send(command));
         }
@@ -53,8 +57,17 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
                 format!("{lost} calls ended while this machine was too busy to follow them: how is not known.")
             });
         }
+        let outcome = match stopped {
+            true => run.outcome_when_stopped(),
+            false => run.good == args.count,
+        };
+        if stopped && !outcome {
+            let text = "Interrupted before every call was answered.";
+            let object = json!({"event": "notice", "level": "warning", "text": text});
+            session.report.own(object, || text.to_owned());
+        }
         session.finish_quietly().await;
-        Ok(if run.good == args.count { Outcome::Done } else { Outcome::Failed })
+        Ok(if outcome { Outcome::Done } else { Outcome::Failed })
     })
 }
 
@@ -180,6 +193,14 @@ impl<'a> Run<'a> {
             self.good += 1;
         }
         Some(Command::DismissCall { call: call.id })
+    }
+
+    /// To be interrupted is a usual end for calls that were answered.
+    fn outcome_when_stopped(&self) -> bool {
+        let up = |progress: &&Progress| progress.connected && !progress.ended;
+        let up = self.calls.values().filter(up).count();
+        self.started > 0
+            && usize::try_from(self.good).is_ok_and(|good| good + up == self.started as usize)
     }
 
     /// How many calls ended while the events about them were lost.

@@ -294,6 +294,7 @@ pub(crate) struct RegisterArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CallArgs {
     /// A number, a name, user@host, or a sip: or tel: URI
+    #[arg(value_parser = target)]
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) account: AccountArgs,
@@ -359,7 +360,8 @@ pub(crate) struct AnswerArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
-    /// A number, a name, user@host, or a sip: URI
+    /// A number, a name, user@host, or a sip: or tel: URI
+    #[arg(value_parser = target)]
     pub(crate) target: String,
     /// What to say
     pub(crate) text: String,
@@ -391,7 +393,8 @@ pub(crate) struct SendArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct OptionsArgs {
-    /// A number, a name, user@host, or a sip: URI
+    /// A number, a name, user@host, or a sip: or tel: URI
+    #[arg(value_parser = target)]
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) account: AccountArgs,
@@ -564,6 +567,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Digits that a telephone can send, and pauses among them.
+fn target(text: &str) -> Result<String, String> {
+    engine::check_target(text).map(|()| text.to_owned())
+}
+
 fn digits(text: &str) -> Result<String, String> {
     let known =
         |c: &char| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d' | ',' | 'p' | 'P');

@@ -294,7 +294,6 @@ impl Stage {
             .filter(|record| {
                 trace::summary(record).call_id.as_deref() == Some(call.sip_call_id.as_str())
             })
-            .filter(|record| record.call.is_none_or(|id| id == call.id))
             .collect();
         records.sort_by_key(|record| record.time);
         let ladder = trace::ladder::layout(&records);

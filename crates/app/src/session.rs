@@ -88,15 +88,20 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
             if file.is_dir() {
                 bail!("{} is a folder; --record takes a file", file.display());
             }
-            if file.exists() {
-                let write = std::fs::OpenOptions::new().write(true).open(file);
-                write.map_err(|error| words::of_file(file, &error))?;
-            }
             let folder = file
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());
             if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
                 bail!("there is no folder {} to record into", folder.display());
+            }
+            // What forbids it is said before anybody is called.
+            let is_new = !file.exists();
+            let mut make = std::fs::OpenOptions::new();
+            make.create(true).append(true);
+            make.open(file)
+                .map_err(|error| words::of_file(file, &error))?;
+            if is_new {
+                let _ = std::fs::remove_file(file);
             }
             Sink::Record(file.clone())
         }
@@ -241,6 +246,11 @@ impl Session {
             .iter()
             .find(|a| a.id == self.account)
             .cloned();
+        // What is known already may not have been told yet, and who leaves because of it tells nothing more.
+        if let Some(account) = &current {
+            let account = Box::new(account.clone());
+            self.report.event(&Event::Account { account });
+        }
         let mut view = current;
         loop {
             match view.as_ref().and_then(settled) {

@@ -49,32 +49,15 @@ pub(crate) fn of_file(path: &Path, error: &io::Error) -> anyhow::Error {
 
 /// What the system says, in words for a person.
 pub(crate) fn reason(error: &io::Error) -> String {
-    let known = match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file or folder",
-        io::ErrorKind::IsADirectory => "this is a folder, and a file is needed",
-        io::ErrorKind::NotADirectory => "a part of the path is a file and no folder",
-        io::ErrorKind::PermissionDenied => "permission is missing",
-        io::ErrorKind::StorageFull => "the disk is full",
-        io::ErrorKind::QuotaExceeded => "the disk quota is used up",
-        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only",
-        io::ErrorKind::AddrInUse => "another program uses it",
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-        io::ErrorKind::InvalidData => "this is not text in UTF-8",
-        _ => return one_line(&error.to_string()),
-    };
-    known.to_owned()
+    match error.kind() {
+        io::ErrorKind::InvalidData => "this is not text in UTF-8".to_owned(),
+        _ => one_line(&model::system_words(error)),
+    }
 }
 
 /// Without line ends and without the system's numbers, which say nothing to a person.
 fn one_line(text: &str) -> String {
-    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    while let Some(start) = text.find(" (os error ") {
-        let Some(length) = text.get(start..).and_then(|rest| rest.find(')')) else {
-            break;
-        };
-        text.replace_range(start..=start + length, "");
-    }
-    text
+    model::without_numbers(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

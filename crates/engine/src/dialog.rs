@@ -137,6 +137,8 @@ pub(crate) enum DialogMsg {
     MediaSecured(Result<dtls::Profile, dtls::Failure>),
     /// Something else that the pump noticed.
     MediaNews(String),
+    /// The recording ended early, and why.
+    RecordingEnded(String),
     /// The last second's figures, and what is true about the sound.
     Stats(MediaStats, Box<SoundView>),
     /// The machine came to another network, or slept.
@@ -340,6 +342,7 @@ impl Actor for DialogActor {
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
             DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
             DialogMsg::MediaNews(news) => state.note("media", news),
+            DialogMsg::RecordingEnded(reason) => state.on_recording_ended(&reason),
             // A report that was under way when the stream was closed is older than the last figures.
             DialogMsg::Stats(stats, sound) => {
                 if state.media.is_some() {

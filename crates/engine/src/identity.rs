@@ -387,46 +387,58 @@ impl Identity {
     /// The URI of what a person typed: a number or name at the account's domain, `user@host`, or a
     /// whole URI.
     pub(crate) fn target(&self, typed: &str) -> Result<Uri, String> {
-        let typed = typed.trim();
-        if typed.is_empty() {
-            return Err("Nothing was typed.".to_owned());
-        }
-        let lower = typed.to_ascii_lowercase();
-        if lower.starts_with("sip:") || lower.starts_with("sips:") {
-            return Uri::parse(typed).map_err(|e| format!("“{typed}” is not an address: {e}."));
-        }
-        if let Some(number) = lower.strip_prefix("tel:") {
-            let number = tel_number(number).ok_or_else(|| {
-                format!("“{typed}” holds no number; it looks like tel:+49-30-123456.")
-            })?;
-            return self.at_domain(&number, typed);
-        }
-        if typed.contains('@') {
-            let scheme = self.from.uri.scheme.as_str();
-            return Uri::parse(&format!("{scheme}:{typed}"))
-                .map_err(|e| format!("“{typed}” is not an address: {e}."));
-        }
-        let user = number(typed).unwrap_or_else(|| typed.to_owned());
-        self.at_domain(&user, typed)
+        target_at(&self.from.uri, typed)
     }
+}
 
-    fn at_domain(&self, user: &str, typed: &str) -> Result<Uri, String> {
-        if user.is_empty() || user == "+" {
-            return Err(format!("“{typed}” holds no number."));
-        }
-        // The registrar's host is where numbers live when it was given with its own port.
-        let domain = &self.from.uri;
-        let mut text = format!(
-            "{}:{}@{}",
-            domain.scheme.as_str(),
-            escape_user(user),
-            domain.host
-        );
-        if let Some(port) = domain.port {
-            text.push_str(&format!(":{port}"));
-        }
-        Uri::parse(&text).map_err(|e| format!("“{typed}” is not an address: {e}."))
+/// Whether something that was typed can be called at all, whatever the account.
+///
+/// # Errors
+/// A sentence on why not.
+pub fn check_target(typed: &str) -> Result<(), String> {
+    let anywhere = Uri::parse("sip:nobody@example.invalid").map_err(|e| e.to_string())?;
+    target_at(&anywhere, typed).map(drop)
+}
+
+fn target_at(account: &Uri, typed: &str) -> Result<Uri, String> {
+    let typed = typed.trim();
+    if typed.is_empty() {
+        return Err("Nothing was typed.".to_owned());
     }
+    let lower = typed.to_ascii_lowercase();
+    if lower.starts_with("sip:") || lower.starts_with("sips:") {
+        return Uri::parse(typed).map_err(|e| format!("“{typed}” is not an address: {e}."));
+    }
+    if let Some(number) = lower.strip_prefix("tel:") {
+        let number = tel_number(number).ok_or_else(|| {
+            format!("“{typed}” holds no number; it looks like tel:+49-30-123456.")
+        })?;
+        return at_domain(account, &number, typed);
+    }
+    if typed.contains('@') {
+        let scheme = account.scheme.as_str();
+        return Uri::parse(&format!("{scheme}:{typed}"))
+            .map_err(|e| format!("“{typed}” is not an address: {e}."));
+    }
+    let user = number(typed).unwrap_or_else(|| typed.to_owned());
+    at_domain(account, &user, typed)
+}
+
+fn at_domain(domain: &Uri, user: &str, typed: &str) -> Result<Uri, String> {
+    if user.is_empty() || user == "+" {
+        return Err(format!("“{typed}” holds no number."));
+    }
+    // The registrar's host is where numbers live when it was given with its own port.
+    let mut text = format!(
+        "{}:{}@{}",
+        domain.scheme.as_str(),
+        escape_user(user),
+        domain.host
+    );
+    if let Some(port) = domain.port {
+        text.push_str(&format!(":{port}"));
+    }
+    Uri::parse(&text).map_err(|e| format!("“{typed}” is not an address: {e}."))
 }
 
 /// The number that a person wrote with signs between, as the network wants it: without. `None` where it is

@@ -79,7 +79,7 @@ use settings::{Folders, Settings};
 use thiserror::Error;
 
 pub use self::hub::{Hub, Subscription};
-pub use self::identity::IdentityError;
+pub use self::identity::{IdentityError, check_target};
 pub use self::shared::CallMedia;
 pub use self::transport::{HostTable, Naming};
 pub use audio::Pipe;

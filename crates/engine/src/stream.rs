@@ -121,6 +121,7 @@ impl StreamState {
                             .to_owned()
                     }
                 }),
+                StreamEvent::RecordingEnded { reason } => DialogMsg::RecordingEnded(reason),
                 StreamEvent::Secured(profile) => DialogMsg::MediaSecured(Ok(profile)),
                 StreamEvent::NotSecured(failure) => DialogMsg::MediaSecured(Err(failure)),
                 other => DialogMsg::MediaNews(format!("{other:?}")),

@@ -223,6 +223,11 @@ pub enum StreamEvent {
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.
     NotSecured(dtls::Failure),
+    /// The recording ended early; the call goes on. What was written can be played.
+    RecordingEnded {
+        /// What the system said.
+        reason: String,
+    },
     /// The stream met a fault and is dead; the others are not.
     Failed,
 }

@@ -19,7 +19,7 @@ use crate::device::{Capture, Playout};
 use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
-use crate::record::{Aside, Writing, record};
+use crate::record::{Aside, Trouble, Writing, record};
 use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
@@ -136,7 +136,7 @@ impl Shared {
         });
     }
 
-    fn output(&self, sink: &Sink, rate_hz: u32) -> Result<Output, MediaError> {
+    fn output(&self, sink: &Sink, rate_hz: u32) -> Result<(Output, Option<Trouble>), MediaError> {
         let (path, speaker) = match sink {
             Sink::Speaker => (None, true),
             Sink::Discard => (None, false),
@@ -144,20 +144,23 @@ impl Shared {
             Sink::RecordAndSpeaker(path) => (Some(path), true),
         };
         let Some(path) = path else {
-            return Ok(Output {
+            let output = Output {
                 speaker,
                 recorder: None,
-            });
+            };
+            return Ok((output, None));
         };
         let (recorder, writing) = record(path, rate_hz)?;
+        let trouble = writing.trouble();
         lock(&self.arriving).push(writing);
         if let Some(aside) = &self.aside {
             aside.unpark();
         }
-        Ok(Output {
+        let output = Output {
             speaker,
             recorder: Some(Box::new(recorder)),
-        })
+        };
+        Ok((output, Some(trouble)))
     }
 }
 
@@ -323,7 +326,7 @@ impl PumpHandle {
         let kind = config.parameters.codec.kind;
         let encoder = Encoder::new(kind, config.encoder)?;
         let decoder = Decoder::new(kind)?;
-        let output = self.shared.output(&config.sink, kind.sample_rate_hz())?;
+        let (output, trouble) = self.shared.output(&config.sink, kind.sample_rate_hz())?;
         let wire = Wire::new(config.socket, config.rtcp_socket).map_err(MediaError::Socket)?;
         let (events, events_out) = RingBuffer::new(EVENTS);
         let counters = Arc::new(StreamCounters::default());
@@ -404,6 +407,7 @@ impl PumpHandle {
                 handshake,
                 ice,
                 search: handshake,
+                trouble,
             }),
         })
     }
@@ -505,6 +509,8 @@ struct Last {
     ice: Option<nat::ice::Session>,
     /// The number of the search for a way that counts.
     search: u64,
+    /// Of the recording, when there is one; told once.
+    trouble: Option<Trouble>,
 }
 
 impl StreamHandle {
@@ -593,9 +599,11 @@ impl StreamHandle {
     /// # Errors
     /// The file to record to cannot be had, or [`MediaError::Busy`].
     pub fn set_sink(&self, sink: &Sink) -> Result<(), MediaError> {
-        let rate_hz = lock(&self.last).kind.sample_rate_hz();
-        let output = self.shared.output(sink, rate_hz)?;
-        self.shared.command(Command::Output(self.id, output))
+        let mut last = lock(&self.last);
+        let (output, trouble) = self.shared.output(sink, last.kind.sample_rate_hz())?;
+        self.shared.command(Command::Output(self.id, output))?;
+        last.trouble = trouble;
+        Ok(())
     }
 
     /// Goes on with other sockets, because the address of the old ones is gone. The peer hears the same stream from
@@ -647,7 +655,13 @@ impl StreamHandle {
     /// The next event, if there is one.
     #[must_use]
     pub fn poll_event(&self) -> Option<StreamEvent> {
-        lock(&self.events).pop().ok()
+        if let Ok(event) = lock(&self.events).pop() {
+            return Some(event);
+        }
+        let mut last = lock(&self.last);
+        let reason = last.trouble.as_ref()?.get()?.clone();
+        last.trouble = None;
+        Some(StreamEvent::RecordingEnded { reason })
     }
 }
 

@@ -5,10 +5,10 @@
 //!  pump ──what is used up──► ring ──► Aside drops it
 //! ```
 
-use std::fs::File;
-use std::io::BufWriter;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
@@ -66,7 +66,11 @@ pub(crate) struct Writing {
     path: PathBuf,
     rate_hz: u32,
     since_header: u32,
+    trouble: Trouble,
 }
+
+/// Why a recording ended early, once it has.
+pub(crate) type Trouble = Arc<OnceLock<String>>;
 
 /// Creates the file and the ring to it.
 pub(crate) fn record(path: &Path, rate_hz: u32) -> Result<(Recorder, Writing), MediaError> {
@@ -78,7 +82,7 @@ pub(crate) fn record(path: &Path, rate_hz: u32) -> Result<(Recorder, Writing), M
     };
     let writer = WavWriter::create(path, spec).map_err(|error| MediaError::Record {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: words(&error),
     })?;
     let (producer, consumer) = RingBuffer::new(rate_hz as usize * RING_S);
     Ok((
@@ -94,24 +98,39 @@ pub(crate) fn record(path: &Path, rate_hz: u32) -> Result<(Recorder, Writing), M
             path: path.to_owned(),
             rate_hz,
             since_header: 0,
+            trouble: Trouble::default(),
         },
     ))
 }
 
 impl Writing {
+    /// Where it is told that the recording ended early.
+    pub(crate) fn trouble(&self) -> Trouble {
+        Arc::clone(&self.trouble)
+    }
+
+    fn give_up(&mut self, error: &hound::Error) {
+        tracing::error!(%error, path = %self.path.display(), "recording ended: the file cannot be written");
+        self.writer = None;
+        // What is there is worth having, and saying how long it is takes no room.
+        if let Err(error) = complete(&self.path) {
+            tracing::error!(%error, path = %self.path.display(), "its header cannot be written");
+        }
+        let _ = self.trouble.set(words(error));
+    }
+
     /// Writes what waits; false when the recording is over and the file complete.
     fn write(&mut self) -> bool {
         // Asked before the ring is emptied: what comes in between is then written at the next turn.
         let over = self.ring.is_abandoned();
         if let Err(error) = self.drain() {
-            tracing::error!(%error, path = %self.path.display(), "recording ended: the file cannot be written");
-            self.writer = None;
+            self.give_up(&error);
         }
         if over
             && let Some(writer) = self.writer.take()
             && let Err(error) = writer.finalize()
         {
-            tracing::error!(%error, path = %self.path.display(), "recording cannot be completed");
+            self.give_up(&error);
         }
         !over && self.writer.is_some()
     }
@@ -132,6 +151,45 @@ impl Writing {
             writer.flush()?;
         }
         Ok(())
+    }
+}
+
+/// Where the header tells the length of the samples, of what kind each sample is.
+const LENGTH_AT: u64 = 40;
+/// Where the samples begin.
+const SAMPLES_AT: u64 = 44;
+
+/// Writes into the header of a file that was cut short how long it is.
+fn complete(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let samples = file.metadata()?.len().saturating_sub(SAMPLES_AT) / 2 * 2;
+    let samples = u32::try_from(samples).unwrap_or(u32::MAX - SAMPLES_AT as u32);
+    let mut name = [0; 4];
+    file.seek(SeekFrom::Start(LENGTH_AT - 4))?;
+    file.read_exact(&mut name)?;
+    if name != *b"data" {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    file.write_all(&samples.to_le_bytes())?;
+    file.seek(SeekFrom::Start(4))?;
+    file.write_all(&(samples + SAMPLES_AT as u32 - 8).to_le_bytes())?;
+    file.flush()
+}
+
+/// Without the system's number.
+fn words(error: &hound::Error) -> String {
+    match error {
+        hound::Error::IoError(error) if error.kind() == io::ErrorKind::StorageFull => {
+            "the disk is full".to_owned()
+        }
+        hound::Error::IoError(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            "permission is missing".to_owned()
+        }
+        other => {
+            let text = other.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            text[..end].to_owned()
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod policy;
 mod privacy;
 mod quality;
 mod sound;
+mod system;
 mod time;
 mod trace;
 mod traffic;
@@ -55,6 +56,7 @@ pub use privacy::{
 };
 pub use quality::{Levels, MediaStats};
 pub use sound::{Light, Silence, SoundMark, SoundView};
+pub use system::{system_words, without_numbers};
 pub use time::Timestamp;
 pub use trace::{TraceBody, TraceRecord};
 pub use traffic::{LimitedSource, Traffic};

@@ -39,12 +39,8 @@ pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
 /// What the system says, in words for a person.
 pub(crate) fn reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
-        io::ErrorKind::QuotaExceeded => "the disk quota is used up".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission is missing".to_owned(),
-        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
         io::ErrorKind::NotFound => "it is not there".to_owned(),
-        _ => error.to_string(),
+        _ => model::system_words(error),
     }
 }
 

@@ -10,7 +10,9 @@ use media::{
     Codec, Dtls, MasterKey, Security, StreamConfig, StreamCounters, StreamHandle, StreamParameters,
     Suite, TelephoneEvent,
 };
-use model::{CallId, DtmfMode, MediaSecurity, MediaStats, Protection, SrtpKeys, SrtpPolicy};
+use model::{
+    CallId, DtmfMode, MediaSecurity, MediaStats, NoticeLevel, Protection, SrtpKeys, SrtpPolicy,
+};
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
     CryptoSuite, DtlsRole, Encryption, Fingerprint, FingerprintHash, KeySeed, LocalMedia,
@@ -109,14 +111,27 @@ impl DialogState {
         });
     }
 
+    /// The call goes on, and whoever counts on its recording hears of it now.
+    pub(super) fn on_recording_ended(&mut self, reason: &str) {
+        let text = format!(
+            "The recording of call {} ended early: {reason}. What was recorded until then can be played.",
+            self.view.id
+        );
+        self.note("media", text.clone());
+        self.shared
+            .notice(NoticeLevel::Warning, Some(&self.view.tenant), text);
+    }
+
     /// Moves the media to this address of ours. The stream stays what it is; what is offered next names the new place.
     pub(super) fn move_media(&mut self, local: IpAddr) -> Result<(), String> {
         let ports = self.shared.media_ports.clone();
         let Some(media) = self.media.as_mut().filter(|media| media.local != local) else {
             return Ok(());
         };
-        let (rtp, rtcp) = media::socket::bind_pair(local, ports)
-            .map_err(|e| format!("no media port can be opened on {local}: {e}"))?;
+        let (rtp, rtcp) = media::socket::bind_pair(local, ports).map_err(|e| {
+            let why = model::without_numbers(&e.to_string());
+            format!("no media port can be opened on {local}: {why}")
+        })?;
         let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
         match &media.stream {
             Some(stream) => stream.move_to(rtp, Some(rtcp)).map_err(|e| e.to_string())?,
@@ -144,7 +159,10 @@ impl DialogState {
         }
         let local = media.local;
         let (rtp, rtcp) = media::socket::bind_pair(local, self.shared.media_ports.clone())
-            .map_err(|e| format!("no media port can be opened on {local}: {e}"))?;
+            .map_err(|e| {
+                let why = model::without_numbers(&e.to_string());
+                format!("no media port can be opened on {local}: {why}")
+            })?;
         let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
         media
             .negotiator

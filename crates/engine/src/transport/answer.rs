@@ -77,6 +77,7 @@ impl TransportState {
         account: Option<AccountId>,
     ) {
         let bytes = response.to_bytes();
+        let at = crate::wall();
         // Nobody waits for the outcome of a stateless answer.
         let _ = if path.transport.is_reliable() {
             self.connections.answer(flow, &path, &bytes)
@@ -84,7 +85,7 @@ impl TransportState {
             path.remote = self.way_back(response, path.remote);
             self.sockets.send(Some(flow), path, &bytes)
         };
-        self.record(crate::wall(), true, path, &bytes, account, None);
+        self.record(at, true, path, &bytes, account, None);
     }
 
     /// Where a response goes by datagram whose request came from `source`.

@@ -7,7 +7,7 @@ use sip_core::locate::Target;
 use sip_core::{Path, ResolveError, ResolveId};
 use wire::Towards;
 
-use super::{Delivery, Owner, TransportMsg, TransportState, resolve};
+use super::{Delivery, Owner, TransportMsg, TransportState, resolve, transport_error};
 use crate::recorder::RecorderMsg;
 use crate::wake::now;
 
@@ -67,7 +67,7 @@ impl TransportState {
                     remote: target.addr,
                     local,
                 }),
-                Err(error) => trouble = Some(error.to_string()),
+                Err(error) => trouble = Some(transport_error(&error).to_string()),
             }
         }
         if paths.is_empty() {

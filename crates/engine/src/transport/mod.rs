@@ -538,10 +538,6 @@ pub(crate) fn transport_error(error: &io::Error) -> TransportError {
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::NotConnected => TransportError::Closed,
-        io::ErrorKind::AddrInUse => TransportError::Other("another program uses it".to_owned()),
-        io::ErrorKind::AddrNotAvailable => {
-            TransportError::Other("this machine has no such address".to_owned())
-        }
-        _ => TransportError::Other(error.to_string()),
+        _ => TransportError::Other(model::system_words(error)),
     }
 }

@@ -14,6 +14,8 @@ impl TransportState {
         if let Some(changed) = from.rules.outgoing(&transmit.bytes) {
             transmit.bytes = changed;
         }
+        // Taken before it leaves: a quick answer must not come before its request in the trace.
+        let at = crate::wall();
         let (path, result) = match transmit.destination {
             destination if destination.transport().is_reliable() => {
                 let path = *destination.path();
@@ -46,14 +48,7 @@ impl TransportState {
             self.unanswered
                 .on_sent(now(), path.remote, &transmit.bytes, from);
         }
-        self.record(
-            crate::wall(),
-            true,
-            path,
-            &transmit.bytes,
-            account,
-            from.call,
-        );
+        self.record(at, true, path, &transmit.bytes, account, from.call);
         if let Err(error) = result {
             unsent(from, &transmit.bytes, error);
         }

@@ -295,12 +295,7 @@ fn weight(record: &TraceRecord) -> usize {
 }
 
 fn sentence(error: &std::io::Error) -> String {
-    let why = match error.kind() {
-        std::io::ErrorKind::StorageFull => "the disk is full".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission is missing".to_owned(),
-        std::io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
-        _ => error.to_string(),
-    };
+    let why = model::system_words(error);
     format!(
         "The trace cannot be written to the disk: {why}. It is kept in memory until Tipring ends."
     )
