@@ -451,9 +451,11 @@ impl Report {
             "actual_peer": sound.actual_peer,
             "silences": silences,
         });
-        // A line a second would bury the rest for a person.
-        if self.json {
-            self.print(object, String::new);
+        // A line a second would bury the rest for a person, who is told how it was when it is over.
+        if self.json || call.state == CallState::Ended {
+            self.print(object, || {
+                format!("call {}: {}", call.id, quality_line(call))
+            });
         }
     }
 

@@ -40,6 +40,7 @@ use sip_core::dispatch::ServerKey;
 use sip_core::{Inbound, ResolveId};
 use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
+pub(crate) use self::details::is_from_server;
 use self::focus::Focus;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;

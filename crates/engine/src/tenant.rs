@@ -12,7 +12,6 @@ mod transfers;
 mod trust;
 
 use std::collections::{HashMap, HashSet};
-#[cfg(test)]
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -191,6 +190,8 @@ pub(crate) struct TenantState {
     recorder_budget: Budget,
     accounts: HashMap<AccountId, Account>,
     calls: HashMap<CallId, ActorRef<DialogMsg>>,
+    /// Where the calls came from that came from no server of their account.
+    strangers: HashMap<CallId, IpAddr>,
     /// The conferences of those that are in one.
     rooms: HashMap<CallId, u64>,
     one_shots: Vec<ActorRef<OneShotMsg>>,
@@ -264,6 +265,7 @@ impl Actor for TenantActor {
             recorder_budget: Budget::service(),
             accounts: HashMap::new(),
             calls: HashMap::new(),
+            strangers: HashMap::new(),
             rooms: HashMap::new(),
             one_shots: Vec::new(),
             other_ports: HashSet::new(),

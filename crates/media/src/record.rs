@@ -232,3 +232,47 @@ impl std::fmt::Debug for Aside {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("tipring-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_can_be_played() {
+        let path = scratch("short.wav");
+        let (mut recorder, mut writing) = record(&path, 8_000).expect("there is room");
+        recorder.write(&[7; 80], 8_000);
+        assert!(writing.write());
+        if let Some(writer) = &mut writing.writer {
+            writer.flush().expect("there is room");
+        }
+        // The disk took half a sample more, and the header says nothing of any.
+        let mut bytes = std::fs::read(&path).expect("it was written");
+        bytes[LENGTH_AT as usize..SAMPLES_AT as usize].fill(0);
+        bytes.push(1);
+        std::fs::write(&path, bytes).expect("there is room");
+        complete(&path).expect("it is a recording");
+        let reader = hound::WavReader::open(&path).expect("it is sound");
+        let samples: Vec<i16> = reader.into_samples().flatten().collect();
+        assert_eq!(samples, [7; 80]);
+        std::fs::remove_file(&path).expect("it is ours");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_ends_the_recording_and_is_told() {
+        let (mut recorder, mut writing) =
+            record(Path::new("/dev/full"), 8_000).expect("it is opened");
+        let trouble = writing.trouble();
+        // More than waits in memory.
+        for _ in 0..100 {
+            recorder.write(&[7; 80], 8_000);
+        }
+        assert!(!writing.write());
+        assert_eq!(trouble.get().map(String::as_str), Some("the disk is full"));
+    }
+}

@@ -18,7 +18,7 @@ const LONGEST_HEADER: usize = 512;
 
 /// Whether what came this way came from the account's own server, so that the identities that it asserts are to be
 /// believed (RFC 3325 §5): from where its registration is answered, or from the proxy that its settings name.
-pub(super) fn is_from_server(inbound: &Inbound, identity: &Identity, facts: &AccountFacts) -> bool {
+pub(crate) fn is_from_server(inbound: &Inbound, identity: &Identity, facts: &AccountFacts) -> bool {
     let from = inbound.path.remote;
     let proxy = identity.proxy.as_ref().and_then(|proxy| {
         let port = proxy.port.unwrap_or(inbound.path.transport.default_port());

@@ -1,5 +1,6 @@
 //! Calls and questions: begun, turned away, and ended for those who cannot.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{
@@ -10,7 +11,7 @@ use sip_message::{Replaces, StatusCode};
 
 use super::{TenantMsg, TenantState};
 use crate::cards::Card;
-use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start};
+use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start, is_from_server};
 use crate::oneshot::{OneShotActor, OneShotArgs, Task};
 use crate::request::RequestText;
 use crate::transport::TransportMsg;
@@ -20,6 +21,8 @@ use crate::{dialog, identity, wall};
 const LIVE_CALLS: usize = 256;
 /// Calls of one account that may ring here at once; whoever comes after them hears busy.
 const RINGING_CALLS: usize = 64;
+/// The same of one address that is none of the account's servers: it does not keep the others out.
+const RINGING_CALLS_OF_A_STRANGER: usize = 16;
 /// Calls of one tenant with those that have ended and wait 64·T1 for repeats.
 const CALLS: usize = 4_096;
 /// Why a call is not begun.
@@ -95,9 +98,23 @@ impl TenantState {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return self.turn_away(id, account, start, "the account is leaving", status);
         };
-        if let Some(status) = self.too_many(account, &start) {
+        let stranger = match &start {
+            Start::Incoming { inbound, .. }
+                if !is_from_server(inbound, &entry.spec.identity, &entry.facts) =>
+            {
+                Some(inbound.path.remote.ip())
+            }
+            _ => None,
+        };
+        if let Some(status) = self.too_many(account, &start, stranger) {
             return self.turn_away(id, account, start, TOO_MANY, status);
         }
+        self.strangers
+            .retain(|call, _| self.calls.contains_key(call));
+        self.strangers.extend(stranger.map(|from| (id, from)));
+        let Some(entry) = self.accounts.get(account) else {
+            return;
+        };
         let args = DialogArgs {
             shared: Arc::clone(&self.shared),
             tenant: myself.clone(),
@@ -125,8 +142,13 @@ impl TenantState {
     }
 
     /// What a caller hears when there is no room for one more call.
-    pub(super) fn too_many(&self, account: &AccountId, start: &Start) -> Option<StatusCode> {
-        let (live, ringing) = self.shared.hub.read(|state| {
+    pub(super) fn too_many(
+        &self,
+        account: &AccountId,
+        start: &Start,
+        stranger: Option<IpAddr>,
+    ) -> Option<StatusCode> {
+        let (live, ringing, theirs) = self.shared.hub.read(|state| {
             let ours = state
                 .calls
                 .iter()
@@ -134,10 +156,20 @@ impl TenantState {
             let rings = |c: &&CallView| {
                 c.account == *account && c.direction == Direction::Incoming && !c.state.is_up()
             };
-            (ours.clone().count(), ours.filter(rings).count())
+            let ringing = ours.clone().filter(rings);
+            let theirs = |c: &&CallView| {
+                stranger.is_some() && self.strangers.get(&c.id).copied() == stranger
+            };
+            (
+                ours.count(),
+                ringing.clone().count(),
+                ringing.filter(theirs).count(),
+            )
         });
         let incoming = matches!(start, Start::Incoming { .. });
         if live >= LIVE_CALLS || self.calls.len() >= CALLS {
+            Some(StatusCode::SERVICE_UNAVAILABLE)
+        } else if theirs >= RINGING_CALLS_OF_A_STRANGER {
             Some(StatusCode::SERVICE_UNAVAILABLE)
         } else if incoming && ringing >= RINGING_CALLS {
             Some(StatusCode::BUSY_HERE)

@@ -10,8 +10,8 @@ use sip_message::{HeaderName, Message, Method, StatusCode};
 use super::house::{House, account, switchboard, tenant, tone};
 use super::peer::{Peer, SDP, free_addr, to_tag};
 
-/// So many calls of one account may ring.
-const RINGING: usize = 64;
+/// So many calls of one address that is no server of the account may ring.
+const RINGING: usize = 16;
 
 /// Ports for two streams and no more, all of them free.
 pub(super) fn two_pairs() -> RangeInclusive<u16> {
@@ -60,7 +60,7 @@ async fn a_thousand_calls_take_no_sockets_and_do_not_harm_the_one_that_is_up() {
             };
             let call_id = response.headers.get(HeaderName::CallId).unwrap_or_default();
             if call_id.starts_with(&id) {
-                busy += usize::from(response.status == StatusCode::BUSY_HERE);
+                busy += usize::from(response.status == StatusCode::SERVICE_UNAVAILABLE);
                 break;
             }
         }
@@ -75,6 +75,19 @@ async fn a_thousand_calls_take_no_sockets_and_do_not_harm_the_one_that_is_up() {
         .await;
     let heard = house.until_heard(echo, 0).await;
     house.until_heard(echo, heard + 50).await;
+
+    // Who calls from elsewhere is not kept out by them.
+    let erin = Peer::bind_at("127.0.0.3").await;
+    let invite = erin
+        .says("INVITE", 1, None, SDP)
+        .replace("carol@127.0.0.1", "alice@127.0.0.1");
+    erin.send(at, &invite).await;
+    house
+        .until("one more rings", |s| {
+            let ring = |c: &&model::CallView| c.state == CallState::Ringing;
+            (s.calls.iter().filter(ring).count() == RINGING + 1).then_some(())
+        })
+        .await;
 
     // The ports that are left are there for the one that is answered.
     house.engine.send(Command::AnswerCall { call: ringing[0] });

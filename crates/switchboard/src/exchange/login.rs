@@ -9,6 +9,7 @@ use sip_message::{HeaderName, Request, StatusCode};
 use super::{Action, Exchange, Fate};
 use crate::config::Users;
 use crate::location::Aor;
+use crate::numbers::Number;
 use crate::registrar;
 use crate::sources::Source;
 
@@ -50,6 +51,10 @@ impl Exchange {
                     return self.ask_for_login(now, request, StatusCode::UNAUTHORIZED, stale);
                 }
             }
+        }
+        // Who is not on a list could take any number, and what is dialled for a test would lead to a stranger.
+        if matches!(self.users, Users::Open) && Number::dialled(&aor.user).is_some() {
+            return self.answer(request, StatusCode::FORBIDDEN);
         }
         let tag = self.tokens.tag();
         let secret = &self.secret;

@@ -377,3 +377,23 @@ fn ways_through_a_proxy_that_does_not_keep_them_are_refused_or_plain() {
     let ok = bench.response_to(ALICE, 200);
     assert!(!ok.headers.has(HeaderName::Require));
 }
+
+#[test]
+fn in_an_open_house_nobody_takes_a_test_number() {
+    let mut bench = Bench::open();
+    for user in ["600", "echo", "7001", "404"] {
+        let register = Ask {
+            method: "REGISTER",
+            uri: "sip:board.test",
+            from: &format!("<sip:{user}@board.test>;tag=r"),
+            to: &format!("<sip:{user}@board.test>"),
+            call_id: &format!("takes-{user}"),
+            branch: &format!("z9hG4bK-{user}"),
+            via: BOB,
+            headers: &format!("Contact: <sip:{user}@{BOB}>\r\n"),
+            ..Ask::default()
+        };
+        bench.say(BOB, &register.text());
+        bench.response_to(BOB, 403);
+    }
+}

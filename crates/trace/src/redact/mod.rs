@@ -23,7 +23,7 @@ mod withhold;
 
 use std::net::IpAddr;
 
-use model::{AccountId, TraceBody, TraceRecord};
+use model::{AccountId, TraceBody, TraceRecord, mask_identity};
 
 use names::Names;
 use searched::Searched;
@@ -159,7 +159,7 @@ impl Redactor {
         };
         let account = record.account.as_ref();
         TraceRecord {
-            account: account.map(|id| AccountId::new(self.everywhere(id.as_str().to_owned()))),
+            account: account.map(|id| AccountId::new(self.account(id.as_str()))),
             body,
             ..record.clone()
         }
@@ -178,6 +178,19 @@ impl Redactor {
     }
 
     /// Masks what was learnt wherever it stands.
+    /// The name of an account. It is made of an address, `user-host`, whose user part may be too short to be
+    /// searched for.
+    fn account(&mut self, id: &str) -> String {
+        let masked = self.everywhere(id.to_owned());
+        if !self.options.identities || masked != id {
+            return masked;
+        }
+        match id.split_once('-') {
+            Some((user, host)) => format!("{}-{host}", mask_identity(user)),
+            None => mask_identity(id),
+        }
+    }
+
     fn everywhere(&mut self, mut text: String) -> String {
         if self.options.secrets {
             text = self.secrets.replace(&text, |_| WITHHELD);

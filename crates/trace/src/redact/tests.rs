@@ -131,6 +131,18 @@ fn addresses_are_replaced_when_asked_and_stay_told_apart() {
     );
 }
 
+/// An account is named after its address, and nobody's name is too short to be kept back.
+#[test]
+fn the_name_of_an_account_names_nobody() {
+    let mut record = sip(1, 0, true, &invite());
+    record.account = Some(AccountId::new("al-example-com"));
+    let mut redactor = Redactor::new([&record], RedactOptions::default());
+    let masked = redactor.record(&record).account;
+    assert_eq!(masked, Some(AccountId::new("**-example-com")));
+    let mut open = Redactor::new([&record], RedactOptions::none());
+    assert_eq!(open.record(&record).account, record.account);
+}
+
 #[test]
 fn the_search_of_the_result_finds_what_was_missed() {
     let record = sip(1, 0, true, &invite());
