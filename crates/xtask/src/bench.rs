@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what it costs, measured beside others where others can be run.
 
 mod figures;
+mod impair;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
@@ -14,11 +15,12 @@ mod signalling;
 use self::figures::Figures;
 use crate::shell::{self, Fault, misuse};
 
-/// `cargo xtask bench [parse|signalling|register|calls|idle|media|load [MINUTES]]`.
+/// `cargo xtask bench [parse|signalling|register|calls|idle|media|impair|load [MINUTES]]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
     let mut figures = Figures::default();
     match args.first().map(String::as_str) {
         Some("parse") => parse()?,
+        Some("impair") => return impair::impair(),
         Some("load") => return load(args.get(1)),
         Some("signalling") => signalling::signalling(&mut figures)?,
         None => {
@@ -34,8 +36,8 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
         Some(word @ ("register" | "calls" | "idle" | "media")) => live(word, &mut figures)?,
         Some(_) => {
             return Err(misuse(
-                "bench takes parse, signalling, register, calls, idle, media, load with a number of \
-                 minutes, or nothing",
+                "bench takes parse, signalling, register, calls, idle, media, impair, load with a \
+                 number of minutes, or nothing",
             ));
         }
     }

@@ -30,6 +30,8 @@ cargo xtask VERB
                               README's table
   fuzz [TARGET] [--seconds N] run the fuzz targets (60 seconds each)
   bench                       all of these figures, as one table
+  bench impair                speech through every codec and bad networks, scored by PESQ, and
+                              baresip beside it
   bench parse                 our parser beside others
   bench signalling            one call inside the core, and what calls and registrations hold
   bench register|calls|idle|media
