@@ -141,7 +141,7 @@ impl fmt::Debug for OpusDecoder {
 /// The first bits of the first SILK frame are the voice-activity flags, one per 20 ms, and then the LBRR
 /// flag. They are coded with even odds, and the range coder's first symbols of even odds are the
 /// first bits of the frame.
-fn carries_fec(packet: &[u8]) -> bool {
+pub(crate) fn carries_fec(packet: &[u8]) -> bool {
     let Some((toc, rest)) = packet.split_first() else {
         return false;
     };

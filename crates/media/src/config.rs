@@ -79,6 +79,11 @@ pub struct StreamParameters {
     pub telephone_event: Option<TelephoneEvent>,
     /// How much speech a packet carries: 10, 20, 30, 40 or 60 ms (30 is 20 with Opus).
     pub ptime_ms: u32,
+    /// While nothing is said nothing is sent, and what the silence sounds like is told with this payload type (RFC 3389).
+    /// For G.711 and G.722; Opus has [`EncoderOptions::dtx`] instead. What the peer tells is heard in any case.
+    pub comfort_noise: Option<u8>,
+    /// Every packet is sent twice, 10 ms apart, for networks that lose much. Who hears both counts one of them.
+    pub twice: bool,
     /// We send. False while we are on hold by the peer's wish, or hold with `inactive`.
     pub send: bool,
     /// We hear. False while we hold the peer.
@@ -106,6 +111,8 @@ impl StreamParameters {
             codec,
             telephone_event: None,
             ptime_ms: 20,
+            comfort_noise: None,
+            twice: false,
             send: true,
             receive: true,
             security: None,

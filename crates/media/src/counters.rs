@@ -106,6 +106,8 @@ counts! {
     sent,
     /// Bytes of RTP sent, with their RTP headers.
     sent_bytes,
+    /// Second copies of RTP packets, where each is sent twice.
+    sent_again,
     /// Packets that the socket refused.
     send_errors,
     /// RTP packets received and accepted.

@@ -24,7 +24,7 @@ use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::Wire;
-use crate::stream::{Change, Heard, Output, Parts, Stream};
+use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
 use crate::tone::{Tone, dtmf};
 
 /// Commands that may wait: a step takes them all.
@@ -385,6 +385,7 @@ impl PumpHandle {
             seed: config.seed,
             steps: 0,
             sent: None,
+            again: Vec::with_capacity(LONGEST_PACKET),
             #[cfg(test)]
             fault: false,
         };

@@ -29,6 +29,7 @@ mod control;
 mod receive;
 mod room;
 mod send;
+mod silence;
 mod stretch;
 
 mod keeper;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use codecs::{CodecKind, Decoder, DtmfDetector, LONGEST_FRAME_SAMPLES};
+use codecs::{CodecKind, Decoder, DtmfDetector, LONGEST_FRAME_SAMPLES, NoiseMaker};
 use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Pace, Playout};
 use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpPacket};
@@ -32,6 +32,9 @@ const SILENCE_BYTES: usize = 3;
 /// Packets from one that was made shorter or longer to the next: about 7 ms in 60 ms, which is not heard as haste.
 const STRETCH_EVERY: u32 = 3;
 
+/// So many packets without a copy of the one before, 5 s, and none is expected any more: unvoiced ones have none.
+const NO_COPY: u32 = 250;
+
 /// The receiving half of a stream.
 pub(crate) struct ReceivePath {
     pub(crate) receiver: Receiver,
@@ -52,8 +55,13 @@ pub(crate) struct ReceivePath {
     end: usize,
     /// The last payload was one of silence, so the decoder makes comfort noise for what follows.
     comfort: bool,
+    /// What the peer told its silence sounds like (RFC 3389), and whether it is heard at present.
+    noise: Option<NoiseMaker>,
+    in_noise: bool,
     /// Packets since one was made shorter or longer.
     unstretched: u32,
+    /// Packets since one that carried a copy of the one before it.
+    without_copy: u32,
     began: Instant,
     last_heard: Option<Instant>,
     enabled: bool,
@@ -86,7 +94,10 @@ impl ReceivePath {
             start: 0,
             end: 0,
             comfort: false,
+            noise: None,
+            in_noise: false,
             unstretched: 0,
+            without_copy: NO_COPY,
             began: now,
             last_heard: None,
             enabled: true,
@@ -125,6 +136,7 @@ impl ReceivePath {
             // What waits is from before the hold.
             self.enabled = parameters.receive;
             self.jitter.reset();
+            self.noise = None;
             (self.start, self.end) = (0, 0);
         }
         self.peer.announce(now, parameters.remote);
@@ -203,8 +215,13 @@ impl ReceivePath {
         }
         if is_audio {
             self.jitter.insert(now, packet);
-        } else {
+        } else if is_event {
             self.jitter.insert_other(now, &packet.header);
+        } else {
+            self.noise
+                .get_or_insert_with(NoiseMaker::new)
+                .tell(packet.payload);
+            self.jitter.insert_noise(now, &packet.header);
         }
         true
     }
@@ -252,6 +269,12 @@ impl ReceivePath {
         let (added, quiet) = match self.jitter.pull(now) {
             Playout::Payload(payload) => {
                 self.comfort = payload.bytes.len() <= SILENCE_BYTES;
+                self.in_noise = false;
+                self.without_copy = if self.decoder.carries_fec(payload.bytes) {
+                    0
+                } else {
+                    self.without_copy.saturating_add(1)
+                };
                 let decoded = self.decoder.decode(payload.bytes, room);
                 let samples = decoded.unwrap_or_else(|_| {
                     // A payload that is not of this codec sounds like a lost one.
@@ -292,7 +315,12 @@ impl ReceivePath {
                     Empty::Silence => self.comfort && self.kind == CodecKind::Opus,
                     Empty::Filling => false,
                 };
-                if conceal {
+                if let Some(noise) = self.noise.as_mut().filter(|_| why == Empty::Silence) {
+                    if !std::mem::replace(&mut self.in_noise, true) {
+                        noise.begin();
+                    }
+                    noise.make(room);
+                } else if conceal {
                     self.decoder.conceal(room);
                 } else {
                     room.fill(0);
@@ -305,6 +333,7 @@ impl ReceivePath {
         let ms = added * 1_000 / self.kind.sample_rate_hz() as usize;
         self.counters.played_ms.add(ms as u64);
         self.jitter.heard(quiet);
+        self.jitter.set_repairs(self.without_copy < NO_COPY);
     }
 
     /// Brings the counters up to date that are not counted one by one.

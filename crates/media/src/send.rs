@@ -13,6 +13,7 @@ use crate::counters::{StreamCounters, Wishes};
 use crate::device::Capture;
 use crate::resample::{FromDevice, convert_all};
 use crate::room::Leveller;
+use crate::silence::{Silence, Verdict};
 use crate::stream::{level, to_float, to_int};
 use crate::tone::{Player, Tone, dtmf};
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
@@ -203,6 +204,9 @@ pub(crate) struct SendPath {
     frame: Box<[i16; LONGEST_FRAME]>,
     filled: usize,
     packet_samples: usize,
+    /// The payload type for comfort noise, where silence is not sent.
+    comfort_noise: Option<u8>,
+    silence: Silence,
     payload: Box<[u8; LONGEST_PAYLOAD]>,
     muted: bool,
     /// Steps to let pass at the start, so that not all streams encode in the same step.
@@ -238,6 +242,8 @@ impl SendPath {
             frame: Box::new([0; LONGEST_FRAME]),
             filled: 0,
             packet_samples: 0,
+            comfort_noise: None,
+            silence: Silence::new(),
             payload: Box::new([0; LONGEST_PAYLOAD]),
             muted: false,
             events: None,
@@ -259,6 +265,8 @@ impl SendPath {
             self.filled = 0;
         }
         self.payload_type = parameters.codec.send_payload_type;
+        let comfort_noise = parameters.comfort_noise;
+        self.comfort_noise = comfort_noise.filter(|_| self.kind != CodecKind::Opus);
         let packet_samples = self
             .kind
             .frame_samples(packet_ms(self.kind, parameters.ptime_ms));
@@ -372,6 +380,22 @@ impl SendPath {
         }
         let samples = self.frame.get(..self.packet_samples).unwrap_or_default();
         counters.send_level.set(level(samples));
+        if let Some(payload_type) = self.comfort_noise {
+            let ms = self.packet_samples * 1_000 / self.kind.sample_rate_hz() as usize;
+            let verdict = self.silence.judge(samples, ms);
+            if verdict != Verdict::Speech {
+                let length = self.silence.payload(&mut self.payload[..]);
+                let payload = self.payload.get(..length).unwrap_or_default();
+                let timestamp = self.sender.timestamp();
+                let written = verdict == Verdict::Noise
+                    && self
+                        .sender
+                        .send_at(now, payload_type, false, timestamp, payload, packet)
+                        .is_ok();
+                self.sender.skip(ticks);
+                return written;
+            }
+        }
         let length = self.encoder.encode(samples, &mut self.payload[..]);
         let payload = length.ok().and_then(|length| self.payload.get(..length));
         match payload {

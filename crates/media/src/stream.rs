@@ -135,6 +135,8 @@ pub(crate) struct Stream {
     pub(crate) steps: u32,
     /// When something was last sent to the peer, and where to.
     pub(crate) sent: Option<(Instant, SocketAddr)>,
+    /// The packet of the step before, where each is sent twice; empty without one.
+    pub(crate) again: Vec<u8>,
     #[cfg(test)]
     pub(crate) fault: bool,
 }
@@ -289,6 +291,7 @@ impl Stream {
         let sends = self.parameters.send && !self.shield.waits() && !self.searching;
         let Some(target) = target.filter(|to| sends && is_reachable(*to)) else {
             self.send.rest();
+            self.again.clear();
             self.counters.send_level.set(0.0);
             self.counters.source_level.set(0.0);
             return;
@@ -302,6 +305,13 @@ impl Stream {
             heard: self.heard.samples(),
             others: others.as_ref(),
         };
+        if !self.again.is_empty() {
+            // Not both at once: what delays or loses the one should not meet the other.
+            if self.wire.send(&self.again, target) {
+                self.counters.sent_again.add(1);
+            }
+            self.again.clear();
+        }
         let ready = self
             .send
             .step(now, around, &self.wishes, &self.counters, packet);
@@ -312,6 +322,9 @@ impl Stream {
             self.sent = Some((now, target));
             self.counters.sent.add(1);
             self.counters.sent_bytes.add(packet.len() as u64);
+            if self.parameters.twice {
+                self.again.extend_from_slice(packet);
+            }
         } else {
             self.counters.send_errors.add(1);
         }

@@ -154,6 +154,121 @@ fn counters_tell_what_happened() {
     assert_eq!(bench.handle.counters().streams(), 2);
 }
 
+/// A second of voice and three of a quiet room, again and again.
+fn talk_and_pauses() -> Vec<f32> {
+    let mut said = voice(12.0);
+    let mut random = common::Random(3);
+    for (n, sample) in said.iter_mut().enumerate() {
+        if n / 48_000 % 4 != 0 {
+            *sample = 0.0;
+        }
+        *sample += (random.next() as f32 - 0.5) * 0.006;
+    }
+    said
+}
+
+#[test]
+fn a_silence_is_not_sent_and_sounds_like_the_room_it_is() {
+    for kind in [CodecKind::Pcmu, CodecKind::Pcma, CodecKind::G722] {
+        let path = scratch_file(&format!("noise-{kind}"));
+        let mut bench = Bench::new();
+        let suppressing = StreamParameters {
+            comfort_noise: Some(13),
+            ..parameters(kind)
+        };
+        let (left, right) = bench.pair(
+            &suppressing,
+            (file(&talk_and_pauses()), Sink::Discard),
+            (Source::Silence, Sink::Record(path.clone())),
+        );
+        bench.run(12 * SECOND);
+        let (sent, concealed) = (left.counters().sent(), right.counters().concealed_ms());
+        println!("{kind}: {sent} of 600 packets, {concealed} ms made up");
+        // A quarter is speech, with its hangover; what is in between is told once a second.
+        assert!((150..300).contains(&sent), "{kind}: {sent}");
+        assert_eq!((concealed, right.counters().lost()), (0, 0), "{kind}");
+        drop((left, right));
+        bench.run(SECOND);
+        let (rate, heard) = read_wav(&path);
+        std::fs::remove_file(&path).unwrap();
+        // The third second of each four, beside the first moments of the stream.
+        let rate = rate as usize;
+        for pause in [2, 6, 10] {
+            let room = rms(&heard[pause * rate..(pause + 1) * rate]);
+            assert!((0.001..0.003).contains(&room), "{kind}, {pause} s: {room}");
+        }
+    }
+}
+
+#[test]
+fn opus_sends_little_in_a_silence_when_asked_to() {
+    let counted = |dtx| {
+        let mut bench = Bench::new();
+        let mut said = voice(2.0);
+        said.resize(10 * 48_000, 0.0);
+        let (left, right) = bench.pair_encoding(
+            &parameters(CodecKind::Opus),
+            (file(&said), Sink::Discard),
+            (Source::Silence, Sink::Discard),
+            codecs::EncoderOptions {
+                dtx,
+                ..codecs::EncoderOptions::default()
+            },
+        );
+        bench.run(10 * SECOND);
+        (left.counters().sent(), right.counters().concealed_ms())
+    };
+    let (plain, saving) = (counted(false), counted(true));
+    println!("{plain:?}, {saving:?}");
+    assert_eq!(plain.0, 500);
+    assert!(saving.0 < 200, "{saving:?}");
+}
+
+#[test]
+fn packets_sent_twice_are_heard_once_and_mend_loss() {
+    let heard = |twice| {
+        let mut bench = Bench::new();
+        let (left, right) = bench.pair(
+            &StreamParameters {
+                twice,
+                ..parameters(CodecKind::Pcmu)
+            },
+            (file(&voice(20.0)), Sink::Discard),
+            (Source::Silence, Sink::Discard),
+        );
+        bench.wires[0].loss = 0.1;
+        bench.run(20 * SECOND);
+        let (left, right) = (left.counters(), right.counters());
+        assert_eq!(left.sent(), 1_000);
+        assert_eq!(left.sent_again() > 990, twice);
+        (right.lost(), right.duplicates())
+    };
+    let ((lost, _), (lost_twice, duplicates)) = (heard(false), heard(true));
+    println!("{lost} lost, sent twice {lost_twice}; {duplicates} came twice");
+    // One in a hundred loses both.
+    assert!(lost > 70 && lost_twice < 25, "{lost}, {lost_twice}");
+    assert!((750..870).contains(&duplicates), "{duplicates}");
+}
+
+#[test]
+fn an_encrypted_packet_sent_twice_is_no_replay_that_hurts() {
+    let mut bench = Bench::new();
+    let (_left, right) = bench.pair(
+        &StreamParameters {
+            twice: true,
+            security: Some(common::security(media::Suite::AesCm128HmacSha1_80, 1, 2)),
+            ..parameters(CodecKind::Pcmu)
+        },
+        (file(&voice(4.0)), Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    bench.run(4 * SECOND);
+    let right = right.counters();
+    assert!(right.received() > 190, "{}", right.received());
+    assert!(right.replayed() > 190, "{}", right.replayed());
+    assert_eq!((right.lost(), right.not_genuine()), (0, 0));
+}
+
 #[test]
 fn digits_cross_in_both_directions() {
     for kind in [CodecKind::Pcmu, CodecKind::Opus] {

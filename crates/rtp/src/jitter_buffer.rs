@@ -17,6 +17,9 @@
 //! A packet is due when its delay reaches the target. That decides about the first packet and
 //! about each one after a silence; in between frames follow each other without a gap, and the
 //! delay drifts to the target by frames dropped and steps inserted.
+//!
+//! Where a lost packet can be mended by its successor ([`JitterBuffer::set_repairs`]) and packets
+//! are lost, the target is one packet more: the successor has to be here at the turn of the lost one.
 
 mod delay;
 mod play;
@@ -55,6 +58,11 @@ const STARVED_LIMIT_US: i64 = 200_000;
 const PATIENCE_US: i64 = 1_000_000;
 /// Far too much delay (more than [`FAR_US`]) while it is not quiet: one frame after this.
 const SHORT_PATIENCE_US: i64 = 160_000;
+/// So many losses within this time are a habit of the network …
+const LOSSES: usize = 3;
+const LOSS_HABIT_US: i64 = 10_000_000;
+/// … which it has until so long after the last one: each change of the delay can be heard.
+const LOSS_MEMORY_US: i64 = 60_000_000;
 /// What counts as far.
 const FAR_US: i64 = 60_000;
 /// Too little delay while it is not quiet: one step is inserted after this.
@@ -217,10 +225,17 @@ pub struct JitterBuffer {
     /// Microseconds of `Empty` since the last payload, with which a loss is paid first.
     owed_us: i64,
     quiet: bool,
+    /// Comfort noise was the last that had its turn.
+    silent: bool,
     /// Since when the delay is too large, or too small, without a break.
     excess_since: Option<i64>,
     lack_since: Option<i64>,
     delay_us: Option<i64>,
+    /// A lost packet can be mended by the one behind it.
+    repairs: bool,
+    /// When the last packets were lost, newest last.
+    losses: [Option<i64>; LOSSES],
+    lossy: bool,
     statistics: JitterBufferStatistics,
 }
 
@@ -301,9 +316,13 @@ impl JitterBuffer {
             lent: store::empty_slot(),
             owed_us: 0,
             quiet: false,
+            silent: false,
             excess_since: None,
             lack_since: None,
             delay_us: None,
+            repairs: false,
+            losses: [None; LOSSES],
+            lossy: false,
             statistics: JitterBufferStatistics::default(),
         }
     }
@@ -316,16 +335,27 @@ impl JitterBuffer {
         self.take(now, &packet.header, Content::Audio, packet.payload)
     }
 
-    /// Takes note of a packet of the same stream that is no audio (a telephone event, comfort
-    /// noise that the caller keeps): its sequence number is then not a lost frame.
+    /// Takes note of a packet of the same stream that is no audio (a telephone event): its sequence number is then not a lost frame.
     pub fn insert_other(&mut self, now: Instant, header: &RtpHeader) -> Inserted {
         self.take(now, header, Content::Other, &[])
+    }
+
+    /// Takes note of comfort noise (RFC 3389): a pause of the sender begins or goes on, and until the
+    /// next audio nothing is missing.
+    pub fn insert_noise(&mut self, now: Instant, header: &RtpHeader) -> Inserted {
+        self.take(now, header, Content::Noise, &[])
     }
 
     /// Tells whether the sound of the last payload was near silence. While it is, the buffer
     /// moves its delay to the target at once; otherwise slowly.
     pub fn heard(&mut self, quiet: bool) {
         self.quiet = quiet;
+    }
+
+    /// Tells whether a lost packet can be mended by the one behind it (in-band FEC). While packets
+    /// are lost again and again, the buffer then waits for that one, too.
+    pub fn set_repairs(&mut self, repairs: bool) {
+        self.repairs = repairs;
     }
 
     /// Forgets everything but its statistics, as for another stream.
@@ -360,6 +390,28 @@ impl JitterBuffer {
             self.config.start_delay.max(self.config.minimum_delay)
         };
         let most = micros(self.config.maximum_delay);
-        self.estimate.target_us().max(micros(least)).min(most)
+        let repair = if self.repairs && self.is_lossy() {
+            self.ticks_to_us(self.frame.ticks)
+        } else {
+            0
+        };
+        let target = self.estimate.target_us().max(micros(least));
+        target.saturating_add(repair).min(most)
+    }
+
+    fn is_lossy(&self) -> bool {
+        let now_us = self.estimate.now_us();
+        let newest = self.losses.last().copied().flatten();
+        self.lossy && newest.is_some_and(|at| now_us - at < LOSS_MEMORY_US)
+    }
+
+    fn note_loss(&mut self, now_us: i64) {
+        self.lossy = self.is_lossy();
+        self.losses.rotate_left(1);
+        if let Some(newest) = self.losses.last_mut() {
+            *newest = Some(now_us);
+        }
+        let oldest = self.losses.first().copied().flatten();
+        self.lossy |= oldest.is_some_and(|at| now_us - at < LOSS_HABIT_US);
     }
 }

@@ -119,6 +119,12 @@ impl FormatMap {
         self.name.eq_ignore_ascii_case("telephone-event")
     }
 
+    /// Whether this is comfort noise beside codecs whose timestamps count in 8000 (RFC 3389 §5).
+    #[must_use]
+    pub fn is_comfort_noise(&self) -> bool {
+        self.name.eq_ignore_ascii_case("CN") && self.clock_rate_hz == 8_000 && self.channels == 1
+    }
+
     /// From `a=rtpmap`'s value behind the payload type. None when it is malformed.
     pub(crate) fn parse(payload_type: u8, encoding: &str) -> Option<Self> {
         let mut parts = encoding.trim().split('/').map(str::trim);

@@ -91,6 +91,8 @@ pub struct Negotiated {
     pub codecs: Vec<NegotiatedCodec>,
     /// Digits as events, where both want them.
     pub telephone_event: Option<NegotiatedEvents>,
+    /// Payload type under which the other side wants to hear what our silence sounds like, where we asked for that.
+    pub comfort_noise: Option<u8>,
     /// Which way media flows, from our side.
     pub direction: Direction,
     /// Whether the other side put us on hold: it does not want to receive.
@@ -139,6 +141,9 @@ pub struct Negotiator {
     /// Whether our description that is being written shall have it: an answer, where the offer had.
     answers_ice: bool,
     dtls: Option<OurDtls>,
+    comfort_noise: bool,
+    /// Of `b=AS`.
+    bandwidth: Option<u32>,
 }
 
 /// What a line of ours says about keys.
@@ -221,6 +226,8 @@ impl Negotiator {
             ice: None,
             answers_ice: true,
             dtls: None,
+            comfort_noise: false,
+            bandwidth: None,
         }
     }
 
@@ -250,6 +257,21 @@ impl Negotiator {
     #[must_use]
     pub fn with_ice(mut self, seed: KeySeed) -> Self {
         self.ice = Some(OurIce::new(seed));
+        self
+    }
+
+    /// The same with comfort noise in place of silence (RFC 3389 §5) where the other side does that, too.
+    #[must_use]
+    pub fn with_comfort_noise(mut self) -> Self {
+        self.comfort_noise = true;
+        self
+    }
+
+    /// The same with a bandwidth that the other side is asked not to exceed, in kbit/s with all headers (`b=AS`,
+    /// RFC 8866 §5.8).
+    #[must_use]
+    pub fn with_bandwidth(mut self, kbit_per_second: u32) -> Self {
+        self.bandwidth = Some(kbit_per_second);
         self
     }
 
@@ -468,6 +490,9 @@ impl Negotiator {
                     formats.push(Format::Events(clock_rate_hz));
                 }
             }
+        }
+        if self.comfort_noise && codecs.iter().any(|codec| codec.clock_rate_hz() == 8_000) {
+            formats.push(Format::ComfortNoise);
         }
         formats
     }

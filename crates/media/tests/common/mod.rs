@@ -177,6 +177,17 @@ impl Bench {
         left: (Source, Sink),
         right: (Source, Sink),
     ) -> (StreamHandle, StreamHandle) {
+        self.pair_encoding(parameters, left, right, codecs::EncoderOptions::default())
+    }
+
+    /// The same with encoders that work as they are told.
+    pub(crate) fn pair_encoding(
+        &mut self,
+        parameters: &StreamParameters,
+        left: (Source, Sink),
+        right: (Source, Sink),
+        encoder: codecs::EncoderOptions,
+    ) -> (StreamHandle, StreamHandle) {
         let (left_rtp, left_rtcp) = media::socket::bind_pair(HERE, 0..=0).unwrap();
         let (right_rtp, right_rtcp) = media::socket::bind_pair(HERE, 0..=0).unwrap();
         // Left knows right by the one socket, right knows left by the other.
@@ -210,6 +221,7 @@ impl Bench {
             };
             StreamConfig {
                 rtcp_socket: Some(rtcp),
+                encoder,
                 source,
                 sink,
                 ..StreamConfig::new(rtp, parameters, random)

@@ -78,6 +78,11 @@ impl DelayEstimate {
         self.base
     }
 
+    /// When the last packet arrived.
+    pub(super) fn now_us(&self) -> i64 {
+        self.now_us
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.packets >= SETTLED
     }

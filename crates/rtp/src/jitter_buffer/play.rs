@@ -40,7 +40,7 @@ impl JitterBuffer {
             };
             let (sequence, timestamp, content) = (front.sequence, front.timestamp, front.content);
             let Some(next) = self.next else {
-                if content == Content::Other {
+                if content != Content::Audio {
                     self.discard_front();
                     continue;
                 }
@@ -69,6 +69,7 @@ impl JitterBuffer {
                 }
             }
             if !is_audio {
+                self.silent |= content == Content::Noise;
                 self.discard_front();
                 continue;
             }
@@ -95,8 +96,8 @@ impl JitterBuffer {
         let hole = timestamp.map_or(all, |timestamp| timestamp - next.timestamp);
         let filled = all.min(hole);
         let hole_us = self.ticks_to_us(filled);
-        if filled <= 0 || hole_us - self.owed_us > LONGEST_CONCEALMENT_US {
-            // No time belongs to them, or too much: then the end of the hole is scheduled.
+        if filled <= 0 || self.silent || hole_us - self.owed_us > LONGEST_CONCEALMENT_US {
+            // No time belongs to them, or too much, or it was silent: then the end of the hole is scheduled.
             self.statistics.lost += missing.unsigned_abs();
             self.next = Some(Next { sequence, ..next });
             return None;
@@ -111,6 +112,7 @@ impl JitterBuffer {
         let each = (filled / missing).max(1);
         let each_us = self.ticks_to_us(each);
         self.statistics.lost += 1;
+        self.note_loss(now_us);
         self.next = Some(Next {
             sequence: next.sequence + 1,
             timestamp: next.timestamp.saturating_add(each),
@@ -204,6 +206,7 @@ impl JitterBuffer {
             return Playout::Empty(Empty::Starved);
         };
         self.statistics.played += 1;
+        self.silent = false;
         self.owed_us = 0;
         self.delay_us = Some(now_us - self.arrival_us(slot.timestamp));
         self.next = Some(Next {
@@ -226,6 +229,9 @@ impl JitterBuffer {
     fn starve(&mut self) -> Empty {
         if self.next.is_none() {
             return Empty::Filling;
+        }
+        if self.silent {
+            return Empty::Silence;
         }
         self.owed_us = self.owed_us.saturating_add(STEP_US);
         if self.owed_us > STARVED_LIMIT_US {

@@ -208,6 +208,7 @@ impl JitterBuffer {
         self.suspect = None;
         self.next = None;
         self.owed_us = 0;
+        self.silent = false;
         self.excess_since = None;
         self.lack_since = None;
         self.delay_us = None;

@@ -117,8 +117,19 @@ fn play(packets: &[Sent], drift_ppm: f64, quiet: impl Fn(i64) -> bool) -> Run {
 
 /// The same through a caller that stretches and shortens sound by up to `elasticity` on request.
 fn play_by(packets: &[Sent], drift_ppm: f64, quiet: impl Fn(i64) -> bool, elasticity: f64) -> Run {
+    let buffer = JitterBuffer::new(JitterBufferConfig::new(RATE));
+    play_in(buffer, packets, drift_ppm, quiet, elasticity)
+}
+
+/// The same in a buffer that was told something before.
+fn play_in(
+    mut buffer: JitterBuffer,
+    packets: &[Sent],
+    drift_ppm: f64,
+    quiet: impl Fn(i64) -> bool,
+    elasticity: f64,
+) -> Run {
     let start = Instant::now();
-    let mut buffer = JitterBuffer::new(JitterBufferConfig::new(RATE));
     let mut arriving: Vec<&Sent> = packets.iter().filter(|p| p.arrives_us.is_some()).collect();
     arriving.sort_by_key(|p| p.arrives_us);
     let mut arriving = arriving.into_iter().peekable();
@@ -367,6 +378,36 @@ fn random_loss_is_concealed_packet_by_packet_with_the_next_one_shown() {
 }
 
 #[test]
+fn a_successor_that_mends_is_waited_for_while_packets_are_lost() {
+    let with = |repairs| {
+        let mut random = Random(10);
+        let packets = talk(150, 20, |_, at| {
+            (random.next() > 0.05 || at > 60_000).then_some(0.0)
+        });
+        let mut buffer = JitterBuffer::new(JitterBufferConfig::new(RATE));
+        buffer.set_repairs(repairs);
+        let run = play_in(buffer, &packets, 0.0, pauses, 0.0);
+        let shown = |heard: &&Heard| {
+            let during = |at_ms: i64| (10_000..60_000).contains(&at_ms);
+            matches!(heard, Heard::Lost { with_next: true, at_ms, .. } if during(*at_ms))
+        };
+        let missing = packets.iter().filter(|p| p.arrives_us.is_none());
+        let missing = missing.filter(|p| p.sent_us > 10_000_000).count();
+        let share = run.heard.iter().filter(shown).count() as f64 / missing as f64;
+        let during = run.mean_delay(20_000, 60_000);
+        let after = run.mean_delay(130_000, 150_000);
+        println!("repairs {repairs}: {share:.2} shown, {during:.0} ms, then {after:.0} ms");
+        (share, during, after)
+    };
+    let (plain, mended) = (with(false), with(true));
+    // Of a burst only the last one has a successor.
+    assert!(mended.0 > 0.88 && plain.0 < 0.3, "{mended:?}, {plain:?}");
+    // One packet more, and only as long as it helps.
+    assert!(mended.1 < plain.1 + 25.0, "{mended:?}, {plain:?}");
+    assert!(mended.2 < plain.2 + 10.0, "{mended:?}, {plain:?}");
+}
+
+#[test]
 fn a_burst_of_loss_costs_its_own_time_only() {
     let packets = talk(20, 20, |_, at| {
         (!(10_000..10_120).contains(&at)).then_some(0.0)
@@ -590,6 +631,59 @@ fn duplicates_are_dropped_and_counted() {
     let run = play(&packets, 0.0, never);
     assert!(run.played() <= count && run.statistics.duplicates >= count as u64 - 10);
     assert_eq!((run.statistics.late, run.statistics.lost), (0, 0));
+}
+
+#[test]
+fn a_pause_that_was_told_is_silence_from_its_first_moment() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(JitterBufferConfig::new(8_000));
+    let mut silent = Vec::new();
+    // Half a second of speech, two of silence with noise told at its begin and in its middle, and speech again.
+    let mut sequence_number = 65_530u16;
+    let mut left = 0i64;
+    for n in 0..200u32 {
+        let now = start + Duration::from_millis(u64::from(n) * 20);
+        let header = RtpHeader {
+            marker: n == 125,
+            payload_type: 0,
+            sequence_number,
+            timestamp: n * 160,
+            ssrc: 5,
+        };
+        let pause = (25..125).contains(&n);
+        if matches!(n, 25 | 75) {
+            let _ = buffer.insert_noise(now, &header);
+        } else if !pause {
+            let packet = RtpPacket {
+                header,
+                contributors: 0,
+                payload: &[0; 160],
+            };
+            let _ = buffer.insert(now, &packet);
+        }
+        // The last packet before the end of the pause is lost: nobody notices.
+        sequence_number =
+            sequence_number.wrapping_add(u16::from(!pause || matches!(n, 25 | 75 | 124)));
+        left += 20;
+        while left > 0 {
+            match buffer.pull(now + Duration::from_millis(20 - left.unsigned_abs())) {
+                Playout::Payload(_) => left -= 20,
+                Playout::Lost { .. } => panic!("{n}: nothing was lost that is missed"),
+                Playout::Empty(why) => {
+                    if n > 4 {
+                        assert_eq!(why, Empty::Silence, "{n}");
+                        silent.push(n);
+                    }
+                    left -= 10;
+                }
+            }
+        }
+    }
+    let statistics = buffer.statistics();
+    assert_eq!((statistics.concealed_ms, statistics.starved), (0, 0));
+    // As long as it was, and behind it as much delay as before.
+    assert!(silent.len().abs_diff(200) <= 3, "{}", silent.len());
+    assert!(statistics.delay_ms < 60.0, "{}", statistics.delay_ms);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writing our own descriptions.
 
-use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
+use sdp_types::{Attribute, Bandwidth, Connection, Media, Origin, Session, Time};
 
 use super::*;
 
@@ -10,6 +10,8 @@ pub(super) enum Format {
     Codec(Codec),
     /// Telephone events on a clock of this rate.
     Events(u32),
+    /// Comfort noise (RFC 3389), beside codecs whose timestamps count in 8000.
+    ComfortNoise,
 }
 
 impl Format {
@@ -19,6 +21,7 @@ impl Format {
             Self::Codec(Codec::G722) => 9,
             Self::Codec(Codec::Pcmu) => 0,
             Self::Codec(Codec::Pcma) => 8,
+            Self::ComfortNoise => 13,
             Self::Events(8_000) => 101,
             Self::Events(_) => 110,
         }
@@ -29,6 +32,7 @@ impl Format {
         match self {
             Self::Codec(codec) => codec.static_payload_type() == Some(number),
             Self::Events(_) => false,
+            Self::ComfortNoise => number == 13,
         }
     }
 
@@ -36,13 +40,14 @@ impl Format {
         match self {
             Self::Codec(codec) => codec.encoding().to_owned(),
             Self::Events(clock_rate_hz) => format!("telephone-event/{clock_rate_hz}"),
+            Self::ComfortNoise => "CN/8000".to_owned(),
         }
     }
 
     fn parameters(self) -> Option<&'static str> {
         match self {
             Self::Codec(Codec::Opus) => Some("minptime=10;useinbandfec=1"),
-            Self::Codec(_) => None,
+            Self::Codec(_) | Self::ComfortNoise => None,
             Self::Events(_) => Some("0-15"),
         }
     }
@@ -160,6 +165,10 @@ impl Negotiator {
     ) -> Media {
         let list: Vec<String> = formats.iter().map(|f| numbers.of(*f).to_string()).collect();
         let mut audio = media("audio", self.local.port, protocol, &list.join(" "));
+        audio.bandwidths.extend(self.bandwidth.map(|kbit| Bandwidth {
+            bwtype: "AS".to_owned(),
+            bandwidth: u64::from(kbit),
+        }));
         for format in formats {
             let number = numbers.of(*format);
             // RFC 3551 §6 says what these mean, and an INVITE with a login has little room in a datagram.
@@ -177,7 +186,7 @@ impl Negotiator {
         }
         let codec = formats.iter().find_map(|format| match format {
             Format::Codec(codec) => Some(*codec),
-            Format::Events(_) => None,
+            Format::Events(_) | Format::ComfortNoise => None,
         });
         let ptime = codec.map_or(20, |codec| codec.packet_time_ms(self.local.ptime_ms, None));
         audio

@@ -58,6 +58,7 @@ impl Negotiator {
                 Format::Events(rate) => {
                     format.is_telephone_event() && format.clock_rate_hz == *rate
                 }
+                Format::ComfortNoise => format.is_comfort_noise(),
             };
             let Some(ours) = pending.formats.iter().find(is_ours) else {
                 continue;
@@ -71,7 +72,7 @@ impl Negotiator {
                         receive_payload_type: receive,
                     });
                 }
-                Format::Codec(_) => {}
+                Format::Codec(_) | Format::ComfortNoise => {}
                 Format::Events(clock_rate_hz) => events.push(NegotiatedEvents {
                     send_pt: send,
                     receive_pt: receive,
@@ -201,6 +202,10 @@ impl Negotiator {
         if let Some(events) = events {
             formats.push(Format::Events(events.clock_rate_hz));
             numbers.adopt(Format::Events(events.clock_rate_hz), events.receive_pt);
+        }
+        if let Some(number) = self.comfort_noise_of(&audio, codec) {
+            formats.push(Format::ComfortNoise);
+            numbers.adopt(Format::ComfortNoise, number);
         }
         let chosen = NegotiatedCodec {
             codec,
@@ -363,6 +368,16 @@ impl Negotiator {
         best_events(&offered, codec)
     }
 
+    /// Their number for comfort noise, where we want it and the codec has the clock for it.
+    fn comfort_noise_of(&self, media: &MediaView<'_>, codec: Codec) -> Option<u8> {
+        if !self.comfort_noise || codec.clock_rate_hz() != 8_000 {
+            return None;
+        }
+        let formats = media.formats();
+        let found = formats.iter().find(|format| format.is_comfort_noise())?;
+        Some(found.payload_type)
+    }
+
     fn terms_with(
         &self,
         audio: &MediaView<'_>,
@@ -401,6 +416,7 @@ impl Negotiator {
             receive_payload_type: chosen.receive_payload_type,
             codecs: terms.codecs,
             telephone_event: terms.events,
+            comfort_noise: self.comfort_noise_of(audio, chosen.codec),
             direction: terms.wish.and(theirs.reversed()),
             held_by_peer: !theirs.receives(),
             ptime_ms: chosen.codec.packet_time_ms(wanted_ms, audio.maxptime_ms()),

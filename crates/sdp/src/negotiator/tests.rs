@@ -283,6 +283,57 @@ mod basics {
     }
 
     #[test]
+    fn a_bandwidth_that_is_set_stands_in_offers_and_answers() {
+        let slow = || ours().with_bandwidth(40);
+        let offer = slow().offer();
+        assert_eq!(lines_of(&offer, "b="), ["b=AS:40"]);
+        let (answer, _) = slow()
+            .handle_offer(&body(&["m=audio 6000 RTP/AVP 0"]))
+            .unwrap();
+        assert_eq!(lines_of(&answer, "b="), ["b=AS:40"]);
+        assert!(lines_of(&ours().offer(), "b=").is_empty());
+        // What one of us writes the other reads.
+        let (_, has) = ours().handle_offer(&offer).unwrap();
+        assert_eq!(has.max_bits_per_second, Some(40_000));
+    }
+
+    #[test]
+    fn comfort_noise_is_agreed_on_where_both_want_it() {
+        // RFC 3389 §5: payload type 13 needs no map.
+        let quiet = || ours().with_comfort_noise();
+        let offer = quiet().offer();
+        assert_eq!(
+            lines_of(&offer, "m="),
+            ["m=audio 4000 RTP/AVP 111 0 8 110 101 13"]
+        );
+        let number = |ours: &mut Negotiator, line: &str| {
+            ours.offer();
+            ours.handle_answer(&body(&[line])).unwrap().comfort_noise
+        };
+        let plain = "m=audio 6000 RTP/AVP 0 13";
+        assert_eq!(number(&mut quiet(), plain), Some(13));
+        assert_eq!(number(&mut quiet(), "m=audio 6000 RTP/AVP 0"), None);
+        assert_eq!(number(&mut ours(), plain), None);
+        // Opus has means of its own.
+        let opus = body(&["m=audio 6000 RTP/AVP 111 13", "a=rtpmap:111 opus/48000/2"]);
+        let (answer, has) = quiet().handle_offer(&opus).unwrap();
+        assert_eq!(has.comfort_noise, None);
+        assert_eq!(lines_of(&answer, "m="), ["m=audio 4000 RTP/AVP 111"]);
+        // Their number counts, and is given back.
+        let strange = body(&["m=audio 6000 RTP/AVP 8 97", "a=rtpmap:97 CN/8000"]);
+        let (answer, has) = quiet().handle_offer(&strange).unwrap();
+        assert_eq!(has.comfort_noise, Some(97));
+        assert_eq!(lines_of(&answer, "m="), ["m=audio 4000 RTP/AVP 8 97"]);
+        assert_eq!(lines_of(&answer, "a=rtpmap:97"), ["a=rtpmap:97 CN/8000"]);
+        let (answer, has) = ours().handle_offer(&strange).unwrap();
+        assert_eq!(has.comfort_noise, None);
+        assert_eq!(lines_of(&answer, "m="), ["m=audio 4000 RTP/AVP 8"]);
+        // At 16000 it belongs to another codec.
+        let wide = body(&["m=audio 6000 RTP/AVP 8 97", "a=rtpmap:97 CN/16000"]);
+        assert_eq!(quiet().handle_offer(&wide).unwrap().1.comfort_noise, None);
+    }
+
+    #[test]
     fn the_address_of_the_line_goes_before_the_sessions() {
         let offer = body(&["m=audio 6000 RTP/AVP 0", "c=IN IP4 203.0.113.5"]);
         assert_eq!(
