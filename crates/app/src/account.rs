@@ -31,6 +31,9 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.stun.clone_from(&args.stun);
     settings.ice = args.ice;
     settings.strong_login = args.no_md5;
+    settings.silence_suppression = args.silence_suppression;
+    settings.send_twice = args.send_twice;
+    settings.bandwidth_kbit = args.bandwidth;
     if args.token {
         settings.login = LoginKind::Token;
     }

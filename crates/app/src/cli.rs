@@ -172,6 +172,15 @@ pub(crate) struct AccountArgs {
     /// Answer no login by MD5, only SHA-256 and SHA-512/256 (RFC 8760)
     #[arg(long, conflicts_with = "token")]
     pub(crate) no_md5: bool,
+    /// Send no sound while nothing is said
+    #[arg(long)]
+    pub(crate) silence_suppression: bool,
+    /// Send every media packet twice, for bad networks
+    #[arg(long)]
+    pub(crate) send_twice: bool,
+    /// Ask peers to send at most so much, in kbit/s with all headers
+    #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u32).range(8..))]
+    pub(crate) bandwidth: Option<u32>,
     /// The password is a bearer token (RFC 8898)
     #[arg(long)]
     pub(crate) token: bool,

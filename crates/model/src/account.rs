@@ -191,6 +191,16 @@ pub struct AccountSettings {
     /// Whether ways to the peer are tried until one works (ICE, RFC 8445), where the peer does so, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ice: bool,
+    /// Whether nothing is sent while nothing is said: with Opus by its own means, with the others where the peer takes
+    /// comfort noise in its place (RFC 3389). Off, for it spares a network and never sounds better.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub silence_suppression: bool,
+    /// Whether every media packet is sent twice, for networks that lose much and have room for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub send_twice: bool,
+    /// What peers are asked to send at most, in kbit/s with all headers. `None` asks for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth_kbit: Option<u32>,
     /// Whether waiting messages are shown (RFC 3842): asked for by accounts that register, and taken
     /// from any server of the account that tells by itself.
     #[serde(default = "yes")]

@@ -28,6 +28,9 @@ use crate::stream::{self, StreamActor, StreamArgs, StreamMsg};
 /// Packet time that is asked for.
 const PTIME_MS: u32 = 20;
 
+/// Below this Opus is not speech any more (RFC 7587 §3.1.1).
+const LEAST_BITRATE_BPS: u32 = 6_000;
+
 /// The media of one call.
 pub(super) struct MediaLeg {
     negotiator: Negotiator,
@@ -60,6 +63,9 @@ pub(super) struct MediaLeg {
     peer: Option<IpAddr>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
+    /// Nothing is sent while nothing is said, and every packet twice, by the account's settings.
+    silence_suppression: bool,
+    send_twice: bool,
 }
 
 impl DialogState {
@@ -86,6 +92,12 @@ impl DialogState {
             let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
             negotiator = negotiator.with_ice(seed);
         }
+        if self.settings.silence_suppression {
+            negotiator = negotiator.with_comfort_noise();
+        }
+        if let Some(kbit) = self.settings.bandwidth_kbit {
+            negotiator = negotiator.with_bandwidth(kbit);
+        }
         let offered = self.settings.srtp_keys == SrtpKeys::Dtls;
         if let Some(certificate) = &self.shared.certificate {
             negotiator = negotiator.with_dtls(ours(certificate.fingerprint()), offered);
@@ -108,6 +120,8 @@ impl DialogState {
             asked: false,
             peer: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
+            silence_suppression: self.settings.silence_suppression,
+            send_twice: self.settings.send_twice,
         });
     }
 
@@ -408,6 +422,7 @@ impl MediaLeg {
             return Ok(false);
         };
         let mut parameters = parameters(agreed, shared.certificate.as_ref())?;
+        parameters.twice = self.send_twice;
         let told = self.negotiator.local();
         let told = SocketAddr::new(told.address, told.port);
         let ways = agreed.ice.as_ref().zip(self.base);
@@ -428,6 +443,8 @@ impl MediaLeg {
                 };
                 let mut config = StreamConfig::new(socket, parameters, crate::shared::random_u64());
                 config.rtcp_socket = Some(rtcp_socket);
+                config.encoder.dtx = self.silence_suppression;
+                config.encoder.bitrate_bps = bitrate(agreed, config.encoder.bitrate_bps);
                 config.cname.clone_from(&shared.cname);
                 (config.source, config.sink) = shared.media_of(call);
                 let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
@@ -530,12 +547,25 @@ fn parameters(
             clock_rate_hz: event.clock_rate_hz,
         }),
         ptime_ms: agreed.ptime_ms,
+        comfort_noise: agreed.comfort_noise,
+        twice: false,
         send: agreed.direction.sends(),
         receive: agreed.direction.receives(),
         security,
         dtls,
         ice: None,
     })
+}
+
+/// The bit rate of Opus: ours, unless the peer wants less (RFC 7587 §6.1, RFC 8866 §5.8).
+fn bitrate(agreed: &Negotiated, ours: u32) -> u32 {
+    let average = agreed.opus.and_then(|opus| opus.max_average_bits_per_second);
+    // `b=AS` counts the headers: 40 bytes in each of 50 packets.
+    let all = agreed
+        .max_bits_per_second
+        .and_then(|bits| u32::try_from(bits.saturating_sub(16_000)).ok());
+    let most = average.into_iter().chain(all).min();
+    most.map_or(ours, |most| ours.min(most).max(LEAST_BITRATE_BPS))
 }
 
 /// What to go by in finding a way; `base` is where our socket is, `told` where it was said to be.
@@ -622,5 +652,39 @@ fn codec_kind(codec: sdp::Codec) -> CodecKind {
         sdp::Codec::G722 => CodecKind::G722,
         sdp::Codec::Pcmu => CodecKind::Pcmu,
         sdp::Codec::Pcma => CodecKind::Pcma,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opus_keeps_to_what_the_peer_wants_at_most() {
+        let rate = |lines: &str| {
+            let mut ours = Negotiator::new(LocalMedia {
+                address: IpAddr::from([192, 0, 2, 1]),
+                port: 4_000,
+                codecs: Vec::new(),
+                ptime_ms: PTIME_MS,
+                telephone_event: true,
+                session_id: 1,
+            });
+            let offer = format!(
+                "v=0\r\no=- 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n\
+                 m=audio 6000 RTP/AVP 111\r\n{lines}a=rtpmap:111 opus/48000/2\r\n"
+            );
+            let agreed = ours.handle_offer(offer.as_bytes()).expect("it is usable").1;
+            bitrate(&agreed, 32_000)
+        };
+        assert_eq!(rate(""), 32_000);
+        assert_eq!(rate("b=AS:64\r\n"), 32_000);
+        assert_eq!(rate("b=AS:40\r\n"), 24_000);
+        assert_eq!(rate("a=fmtp:111 maxaveragebitrate=16000\r\n"), 16_000);
+        assert_eq!(
+            rate("b=AS:30\r\na=fmtp:111 maxaveragebitrate=16000\r\n"),
+            14_000
+        );
+        assert_eq!(rate("b=AS:1\r\n"), LEAST_BITRATE_BPS);
     }
 }

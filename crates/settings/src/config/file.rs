@@ -135,6 +135,12 @@ struct FileAccount {
     stun: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ice: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    silence_suppression: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    send_twice: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bandwidth_kbit: Option<u32>,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
     mwi: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -510,6 +516,9 @@ impl From<FileAccount> for Account {
                 header_rules: file.header_rules.into_iter().map(Into::into).collect(),
                 stun: file.stun,
                 ice: file.ice,
+                silence_suppression: file.silence_suppression,
+                send_twice: file.send_twice,
+                bandwidth_kbit: file.bandwidth_kbit,
                 mwi: file.mwi,
                 watched: file.watched.into_iter().map(Into::into).collect(),
                 watch: match file.watch {
@@ -592,6 +601,9 @@ impl From<&Account> for FileAccount {
                 .collect(),
             stun: settings.stun,
             ice: settings.ice,
+            silence_suppression: settings.silence_suppression,
+            send_twice: settings.send_twice,
+            bandwidth_kbit: settings.bandwidth_kbit,
             mwi: settings.mwi,
             watched: settings
                 .watched
