@@ -179,7 +179,7 @@ pub(crate) struct AccountArgs {
     #[arg(long)]
     pub(crate) send_twice: bool,
     /// Ask peers to send at most so much, in kbit/s with all headers
-    #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u32).range(8..))]
+    #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u32).range(8..=100_000))]
     pub(crate) bandwidth: Option<u32>,
     /// The password is a bearer token (RFC 8898)
     #[arg(long)]

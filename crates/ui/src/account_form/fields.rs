@@ -155,6 +155,11 @@ pub(crate) static SECTIONS: [Section; 8] = [
                 applies: always,
                 kind: ItemKind::Codecs,
             },
+            switch(words::QUIET, words::QUIET_HELP, |s| {
+                &mut s.silence_suppression
+            }),
+            switch(words::TWICE, words::TWICE_HELP, |s| &mut s.send_twice),
+            text(words::BANDWIDTH, words::BANDWIDTH_HELP, BANDWIDTH),
         ],
     },
     Section {
@@ -379,6 +384,15 @@ const TLS_TRUST: Text = Text {
         set(&mut s.tls_trust, each(typed, fingerprint))
     },
     wrong: words::TLS_TRUST_WRONG,
+};
+const BANDWIDTH: Text = Text {
+    lines: false,
+    read: |s| s.bandwidth_kbit.map_or_else(String::new, |kbit| kbit.to_string()),
+    write: |s, typed| {
+        let kbit = |typed: &str| number(typed, 8, 100_000);
+        set(&mut s.bandwidth_kbit, optional(typed, kbit))
+    },
+    wrong: words::BANDWIDTH_WRONG,
 };
 const MOST_CALLS: Text = Text {
     lines: false,

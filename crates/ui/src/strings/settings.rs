@@ -89,6 +89,14 @@ pub(crate) const TONES: [&str; 4] = ["In RTP", "INFO", "In the audio", "As the p
 pub(crate) const CODECS: &str = "Codecs";
 pub(crate) const CODECS_HELP: &str = "They are offered in this order.";
 pub(crate) const CODECS_WRONG: &str = "At least one codec must be on, and all must be known.";
+pub(crate) const QUIET: &str = "Send nothing while nothing is said";
+pub(crate) const QUIET_HELP: &str = "Spares the network. The other side hears a quiet room meanwhile.";
+pub(crate) const TWICE: &str = "Send everything twice";
+pub(crate) const TWICE_HELP: &str = "For networks that lose much and have room for it.";
+pub(crate) const BANDWIDTH: &str = "Bandwidth";
+pub(crate) const BANDWIDTH_HELP: &str =
+    "What others are asked to send at most, in kbit/s with all headers. Empty asks for nothing.";
+pub(crate) const BANDWIDTH_WRONG: &str = "A bandwidth is a number from 8 to 100000, or nothing.";
 
 pub(crate) const CALLS: &str = "Calls";
 pub(crate) const CALLS_ABOUT: &str = "What calls do by themselves, and what they tell.";
