@@ -395,8 +395,8 @@ impl JitterBuffer {
         } else {
             0
         };
-        let target = self.estimate.target_us().max(micros(least));
-        target.saturating_add(repair).min(most)
+        let target = self.estimate.target_us().saturating_add(repair);
+        target.max(micros(least)).min(most)
     }
 
     fn is_lossy(&self) -> bool {

@@ -559,7 +559,9 @@ fn parameters(
 
 /// The bit rate of Opus: ours, unless the peer wants less (RFC 7587 §6.1, RFC 8866 §5.8).
 fn bitrate(agreed: &Negotiated, ours: u32) -> u32 {
-    let average = agreed.opus.and_then(|opus| opus.max_average_bits_per_second);
+    let average = agreed
+        .opus
+        .and_then(|opus| opus.max_average_bits_per_second);
     // `b=AS` counts the headers: 40 bytes in each of 50 packets.
     let all = agreed
         .max_bits_per_second

@@ -165,10 +165,12 @@ impl Negotiator {
     ) -> Media {
         let list: Vec<String> = formats.iter().map(|f| numbers.of(*f).to_string()).collect();
         let mut audio = media("audio", self.local.port, protocol, &list.join(" "));
-        audio.bandwidths.extend(self.bandwidth.map(|kbit| Bandwidth {
-            bwtype: "AS".to_owned(),
-            bandwidth: u64::from(kbit),
-        }));
+        audio
+            .bandwidths
+            .extend(self.bandwidth.map(|kbit| Bandwidth {
+                bwtype: "AS".to_owned(),
+                bandwidth: u64::from(kbit),
+            }));
         for format in formats {
             let number = numbers.of(*format);
             // RFC 3551 §6 says what these mean, and an INVITE with a login has little room in a datagram.

@@ -387,7 +387,10 @@ const TLS_TRUST: Text = Text {
 };
 const BANDWIDTH: Text = Text {
     lines: false,
-    read: |s| s.bandwidth_kbit.map_or_else(String::new, |kbit| kbit.to_string()),
+    read: |s| {
+        s.bandwidth_kbit
+            .map_or_else(String::new, |kbit| kbit.to_string())
+    },
     write: |s, typed| {
         let kbit = |typed: &str| number(typed, 8, 100_000);
         set(&mut s.bandwidth_kbit, optional(typed, kbit))
