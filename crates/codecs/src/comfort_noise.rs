@@ -168,7 +168,7 @@ impl NoiseMaker {
             gain *= (1.0 - *k * *k).max(0.0).sqrt();
         }
         for sample in out {
-            *sample = self.filtered(gain) as i16;
+            *sample = self.filtered(gain).round() as i16;
         }
     }
 
