@@ -90,7 +90,8 @@ pub(crate) const CODECS: &str = "Codecs";
 pub(crate) const CODECS_HELP: &str = "They are offered in this order.";
 pub(crate) const CODECS_WRONG: &str = "At least one codec must be on, and all must be known.";
 pub(crate) const QUIET: &str = "Send nothing while nothing is said";
-pub(crate) const QUIET_HELP: &str = "Spares the network. The other side hears a quiet room meanwhile.";
+pub(crate) const QUIET_HELP: &str =
+    "Spares the network. The other side hears a quiet room meanwhile.";
 pub(crate) const TWICE: &str = "Send everything twice";
 pub(crate) const TWICE_HELP: &str = "For networks that lose much and have room for it.";
 pub(crate) const BANDWIDTH: &str = "Bandwidth";
