@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use codecs::{CodecKind, Decoder, DtmfDetector, LONGEST_FRAME_SAMPLES, NoiseMaker};
 use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Pace, Playout};
 use rtp::telephone_event::EventReceiver;
-use rtp::{Receiver, RtpPacket};
+use rtp::{Receiver, RtpPacket, Verdict};
 use rtrb::Producer;
 
 use crate::config::{StreamEvent, StreamParameters};
@@ -207,8 +207,11 @@ impl ReceivePath {
         if !is_audio && !is_event && !COMFORT_NOISE.contains(&kind) {
             return false;
         }
-        if !self.receiver.receive(now, &packet.header).is_accepted() {
+        let Verdict::Accept { restarted, .. } = self.receiver.receive(now, &packet.header) else {
             return false;
+        };
+        if restarted {
+            self.digits.restart();
         }
         if is_event {
             self.digits.receive(now, &packet.header, packet.payload);

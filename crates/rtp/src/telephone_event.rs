@@ -273,6 +273,14 @@ impl EventReceiver {
         }
     }
 
+    /// Another source, or one whose timestamps began anew: what was reported says nothing about what comes.
+    pub fn restart(&mut self) {
+        if let Some(hearing) = self.current.take() {
+            self.report(hearing);
+        }
+        self.reported = None;
+    }
+
     /// Takes in a packet of the event's payload type. Unreadable ones are ignored.
     pub fn receive(&mut self, now: Instant, header: &RtpHeader, payload: &[u8]) {
         let Some(packet) = EventPayload::parse(payload) else {

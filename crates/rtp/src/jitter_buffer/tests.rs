@@ -386,7 +386,7 @@ fn a_successor_that_mends_is_waited_for_while_packets_are_lost() {
         });
         let mut buffer = JitterBuffer::new(JitterBufferConfig::new(RATE));
         buffer.set_repairs(repairs);
-        let run = play_in(buffer, &packets, 0.0, pauses, 0.0);
+        let run = play_in(buffer, &packets, 0.0, pauses, 0.1);
         let shown = |heard: &&Heard| {
             let during = |at_ms: i64| (10_000..60_000).contains(&at_ms);
             matches!(heard, Heard::Lost { with_next: true, at_ms, .. } if during(*at_ms))
