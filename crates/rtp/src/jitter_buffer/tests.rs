@@ -387,21 +387,15 @@ fn a_successor_that_mends_is_waited_for_while_packets_are_lost() {
         let mut buffer = JitterBuffer::new(JitterBufferConfig::new(RATE));
         buffer.set_repairs(repairs);
         let run = play_in(buffer, &packets, 0.0, pauses, 0.1);
-        let shown = |heard: &&Heard| {
-            let during = |at_ms: i64| (10_000..60_000).contains(&at_ms);
-            matches!(heard, Heard::Lost { with_next: true, at_ms, .. } if during(*at_ms))
-        };
-        let missing = packets.iter().filter(|p| p.arrives_us.is_none());
-        let missing = missing.filter(|p| p.sent_us > 10_000_000).count();
-        let share = run.heard.iter().filter(shown).count() as f64 / missing as f64;
         let during = run.mean_delay(20_000, 60_000);
         let after = run.mean_delay(130_000, 150_000);
-        println!("repairs {repairs}: {share:.2} shown, {during:.0} ms, then {after:.0} ms");
-        (share, during, after)
+        // What was made up because its successor was not here yet.
+        let starved = run.count(Empty::Starved);
+        println!("repairs {repairs}: {starved} starved, {during:.0} ms, then {after:.0} ms");
+        (starved, during, after)
     };
     let (plain, mended) = (with(false), with(true));
-    // Of a burst only the last one has a successor.
-    assert!(mended.0 > 0.88 && plain.0 < 0.3, "{mended:?}, {plain:?}");
+    assert!(mended.0 * 4 < plain.0, "{mended:?}, {plain:?}");
     // One packet more, and only as long as it helps.
     assert!(mended.1 < plain.1 + 25.0, "{mended:?}, {plain:?}");
     assert!(mended.2 < plain.2 + 10.0, "{mended:?}, {plain:?}");
