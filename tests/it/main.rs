@@ -11,6 +11,7 @@ mod rig;
 
 mod agents;
 mod baresip;
+mod broken;
 mod certificates;
 mod command_line;
 mod forks;

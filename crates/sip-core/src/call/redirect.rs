@@ -61,6 +61,8 @@ impl Call {
         self.early_offers.clear();
         self.taken.clear();
         self.told = None;
+        // Who sent the call on is not asked again where the new place cannot be reached.
+        self.source = None;
         let hop = self.config.route.first().unwrap_or(&uri).clone();
         self.send(now, Purpose::Invite, request, &hop);
         if let Some(limit) = self.config.ring_limit {

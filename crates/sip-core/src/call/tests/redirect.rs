@@ -117,6 +117,21 @@ fn a_choice_that_nobody_makes_ends_the_call_with_the_3xx() {
     assert_all_gone(&mut net, &[alice]);
 }
 
+/// RFC 3261 §8.1.3.4: the new request goes to the new place, and to no other.
+#[test]
+fn where_the_new_place_is_silent_the_old_one_is_not_asked_again() {
+    let (mut net, alice, bob) = calling("sip:bob@192.0.2.2", 5);
+    redirect(&mut net, bob, "<sip:b@192.0.2.99>");
+    act(&mut net, alice, |phone, now| phone.call().follow(now, 0)).expect("it is a new place");
+    wait(&mut net, 90_000);
+    assert_eq!(heard(&net, bob, "INVITE").len(), 1);
+    assert!(matches!(
+        phone(&net, alice).ended(),
+        Some(EndKind::Silence { .. } | EndKind::Network { .. })
+    ));
+    assert_all_gone(&mut net, &[alice]);
+}
+
 #[test]
 fn a_user_who_goes_nowhere_ends_the_call_with_the_3xx() {
     let (mut net, alice, bob) = calling("sip:bob@192.0.2.2", 5);
