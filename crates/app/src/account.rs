@@ -7,10 +7,12 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use engine::{GivenAccount, Naming};
-use model::{AccountSettings, DtmfMode, LoginKind, SrtpKeys, SrtpPolicy, Transport, WatchKind};
+use model::{
+    AccountSettings, DtmfMode, JoinPolicy, LoginKind, SrtpKeys, SrtpPolicy, Transport, WatchKind,
+};
 use secrecy::SecretString;
 
-use crate::cli::{AccountArgs, DtmfWord, SrtpKeysWord, SrtpWord, TransportWord};
+use crate::cli::{AccountArgs, DtmfWord, JoinsWord, SrtpKeysWord, SrtpWord, TransportWord};
 
 /// The account that the arguments give in place, if they do.
 pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> {
@@ -68,6 +70,11 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         };
     }
     settings.calls.anonymous = args.anonymous;
+    settings.calls.joins = match args.joins {
+        None | Some(JoinsWord::Never) => JoinPolicy::Never,
+        Some(JoinsWord::FromServer) => JoinPolicy::FromServer,
+        Some(JoinsWord::Always) => JoinPolicy::Always,
+    };
     match args.srtp {
         None | Some(SrtpWord::Off) => {}
         Some(SrtpWord::Optional) => settings.srtp = SrtpPolicy::Optional,

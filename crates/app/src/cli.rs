@@ -184,6 +184,9 @@ pub(crate) struct AccountArgs {
     /// The password is a bearer token (RFC 8898)
     #[arg(long)]
     pub(crate) token: bool,
+    /// Let others join calls that are going on
+    #[arg(long, value_name = "WHOM")]
+    pub(crate) joins: Option<JoinsWord>,
     /// Ask for waiting messages
     #[arg(long)]
     pub(crate) mwi: bool,
@@ -227,6 +230,16 @@ pub(crate) enum SrtpKeysWord {
     Sdes,
     /// A handshake on the media's own path
     Dtls,
+}
+
+/// `--joins`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JoinsWord {
+    Never,
+    /// Those whom the account's own server sends
+    FromServer,
+    /// Whoever can name the call
+    Always,
 }
 
 /// `--dtmf`

@@ -28,7 +28,8 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
         Command::AddTenant { name } | Command::UpdateTenant { name, .. } => said("name", name),
         Command::PlaceCall { target, .. }
         | Command::SendOptions { target, .. }
-        | Command::PickUp { target, .. } => said("target", target.reveal()),
+        | Command::PickUp { target, .. }
+        | Command::JoinIn { target, .. } => said("target", target.reveal()),
         Command::SendRequest { method, target, .. } => {
             said("method", method)?;
             said("target", target.reveal())

@@ -16,9 +16,10 @@ mod start;
 mod transfer;
 mod verbs;
 
+pub(crate) use self::details::is_from_server;
 use self::start::party;
 pub(crate) use self::start::{call_config, capabilities};
-pub(crate) use self::transfer::Referral;
+pub(crate) use self::transfer::{Placement, Referral};
 
 use std::collections::VecDeque;
 #[cfg(test)]
@@ -40,7 +41,6 @@ use sip_core::dispatch::ServerKey;
 use sip_core::{Inbound, ResolveId};
 use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
-pub(crate) use self::details::is_from_server;
 use self::focus::Focus;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
@@ -99,10 +99,10 @@ pub(crate) enum DialogMsg {
         /// The last answer of the new peer.
         status: StatusCode,
     },
-    /// A new call wants the place of this one.
+    /// A new call wants the place of this one, or to join it.
     MayReplace {
-        /// How it names this one.
-        replaces: Replaces,
+        /// How it names this one, and what it wants.
+        place: Placement,
         /// Who wants to know.
         asker: ActorRef<DialogMsg>,
     },
@@ -115,6 +115,8 @@ pub(crate) enum DialogMsg {
     },
     /// Another call has taken the place of this one.
     Replaced,
+    /// Another call is up that joins this one.
+    JoinedBy(CallId),
     /// The user has put the ended call away.
     Dismiss,
     /// The transport brought something.
@@ -195,8 +197,8 @@ pub(crate) enum Start {
         target: Uri,
         /// Headers for this call only.
         headers: Vec<(String, String)>,
-        /// The call whose place it is to take at the far end.
-        replaces: Option<Box<Replaces>>,
+        /// The call at the far end whose place it is to take, or which it is to join.
+        place: Option<Box<Placement>>,
         /// The peer that asked for it.
         referral: Option<Box<Referral>>,
     },
@@ -208,8 +210,8 @@ pub(crate) enum Start {
         inbound: Inbound,
         /// When it came.
         at: Instant,
-        /// How it names the call whose place it wants, and those that may be meant.
-        place: Option<(Replaces, Vec<ActorRef<DialogMsg>>)>,
+        /// How it names the call that it is about, and those that may be meant.
+        place: Option<(Placement, Vec<ActorRef<DialogMsg>>)>,
     },
 }
 
@@ -310,10 +312,11 @@ impl Actor for DialogActor {
             DialogMsg::Reported { refer, status } => {
                 state.on_reported(&myself, refer, status);
             }
-            DialogMsg::MayReplace { replaces, asker } => {
-                state.on_may_replace(&myself, &replaces, &asker);
+            DialogMsg::MayReplace { place, asker } => {
+                state.on_may_replace(&myself, &place, &asker);
             }
             DialogMsg::Fits { old, fit } => state.on_fits(&myself, old, fit).await,
+            DialogMsg::JoinedBy(call) => state.on_joined_by(call),
             DialogMsg::Replaced => state.on_replaced(),
             DialogMsg::Dismiss => state.on_dismiss(),
             DialogMsg::Delivered(delivery) => state.on_delivery(&myself, delivery).await,

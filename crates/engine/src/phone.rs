@@ -245,6 +245,11 @@ impl PhoneState {
                 target,
                 dialog,
             } => self.pick_up(account, target, dialog),
+            Command::JoinIn {
+                account,
+                target,
+                dialog,
+            } => self.join_in(account, target, dialog),
             Command::AnswerCall { call } | Command::ResumeCall { call } => {
                 if let Some(tenant) = self.tenant_of(call) {
                     self.take_up(&[call], &tenant);

@@ -24,13 +24,13 @@ use model::{
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use secrecy::SecretString;
 use sip_core::{Inbound, TransportError};
-use sip_message::{Replaces, Request, Uri};
+use sip_message::{Request, Uri};
 use wire::Remembered;
 
 use self::children::start_transport;
 use crate::account::{AccountFacts, AccountMsg, Wish};
 use crate::cards::Cards;
-use crate::dialog::{DialogMsg, Referral};
+use crate::dialog::{DialogMsg, Placement, Referral};
 use crate::identity::Identity;
 use crate::network::Moved;
 use crate::oneshot::OneShotMsg;
@@ -62,8 +62,8 @@ pub(crate) enum TenantMsg {
         account: AccountId,
         target: model::Identity,
         headers: Vec<model::Private>,
-        /// The call whose place it is to take at the far end.
-        replaces: Option<Box<Replaces>>,
+        /// The call at the far end whose place it is to take, or which it is to join.
+        place: Option<Box<Placement>>,
     },
     /// An INVITE reached one of the accounts.
     NewCall {
@@ -294,11 +294,10 @@ impl Actor for TenantActor {
                 account,
                 target,
                 headers,
-                replaces,
+                place,
             } => {
-                let replaces = replaces.map(|replaces| *replaces);
                 state
-                    .place_call(&myself, call, &account, target, &headers, replaces)
+                    .place_call(&myself, call, &account, target, &headers, place)
                     .await;
             }
             TenantMsg::NewCall {

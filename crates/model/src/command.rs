@@ -208,6 +208,15 @@ pub enum Command {
         /// The call, as that phone names it.
         dialog: DialogName,
     },
+    /// Join a call that another phone has (RFC 3911), where that phone allows it: all hear each other then.
+    JoinIn {
+        /// With which account.
+        account: AccountId,
+        /// Whose phone it is; written like the target of a call.
+        target: Identity,
+        /// The call, as that phone names it.
+        dialog: DialogName,
+    },
     /// Call one of the places that a call of ours was sent to.
     FollowRedirect {
         /// Which call.

@@ -50,7 +50,7 @@ pub use event::{
 pub use failure::{Failure, FailureKind, NetworkStep, WayStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};
 pub use message::{MessageState, MessageView};
-pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, PrackPolicy, RedirectPolicy};
+pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, JoinPolicy, PrackPolicy, RedirectPolicy};
 pub use privacy::{
     Identity, Private, for_log, identities_are_shown, mask_identity, mask_sentence, show_identities,
 };

@@ -59,6 +59,19 @@ pub enum AutoAnswer {
     Always,
 }
 
+/// Whether others may join a call that is going on (RFC 3911): then all hear each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinPolicy {
+    /// Nobody.
+    #[default]
+    Never,
+    /// Those for whom the account's own server or proxy sends the call.
+    FromServer,
+    /// Whoever can name the call by its Call-ID and both tags.
+    Always,
+}
+
 /// What an account does with calls by itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -87,6 +100,8 @@ pub struct CallPolicies {
     pub forward_after_s: u16,
     /// Which calls are taken without a hand.
     pub auto_answer: AutoAnswer,
+    /// Whether others may join a call that is going on.
+    pub joins: JoinPolicy,
     /// How many calls the account carries before it is busy; 0 is no limit.
     pub most_calls: u16,
     /// Whether calls do not tell who makes them (RFC 3323).
@@ -108,6 +123,7 @@ impl Default for CallPolicies {
             forward_no_answer: None,
             forward_after_s: 20,
             auto_answer: AutoAnswer::Never,
+            joins: JoinPolicy::Never,
             most_calls: 0,
             anonymous: false,
         }
@@ -130,6 +146,7 @@ impl fmt::Debug for CallPolicies {
             .field("forward_no_answer", &self.forward_no_answer.is_some())
             .field("forward_after_s", &self.forward_after_s)
             .field("auto_answer", &self.auto_answer)
+            .field("joins", &self.joins)
             .field("most_calls", &self.most_calls)
             .field("anonymous", &self.anonymous)
             .finish()

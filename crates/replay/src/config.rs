@@ -11,6 +11,8 @@ use sip_core::stateless::Capabilities;
 use sip_core::{Timers, Transport};
 use sip_message::{HeaderName, Headers, Host, Method, NameAddr, Reason, Replaces, Uri};
 
+use crate::tape::Text;
+
 /// What stands in for a password or a token when a tape is played.
 const STAND_IN: &str = "stand-in";
 
@@ -27,6 +29,8 @@ pub struct CallFacts {
     home: HomeFacts,
     capabilities: Able,
     extra_headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second_offer: Option<Text>,
     ring_limit_ms: Option<u64>,
     replaces: Option<String>,
     join: Option<String>,
@@ -119,6 +123,7 @@ impl CallFacts {
                 user_agent: able.user_agent.clone(),
             },
             extra_headers: config.extra_headers.clone(),
+            second_offer: config.second_offer.as_deref().map(Text::new),
             ring_limit_ms: config.ring_limit.map(ms),
             replaces: config.replaces.as_ref().map(place),
             join: config.join.as_ref().map(place),
@@ -158,6 +163,7 @@ impl CallFacts {
             user_agent: able.user_agent.clone(),
         };
         config.extra_headers.clone_from(&self.extra_headers);
+        config.second_offer = maybe(self.second_offer.as_ref(), Text::bytes)?;
         config.ring_limit = self.ring_limit_ms.map(Duration::from_millis);
         config.replaces = maybe(self.replaces.as_deref(), place)?;
         config.join = maybe(self.join.as_deref(), place)?;

@@ -351,6 +351,18 @@ impl Negotiator {
         bytes
     }
 
+    /// An offer without encryption in the place of one that was refused for it; `None` where encryption is required, or
+    /// there is none anyway. From then on descriptions of ours are plain.
+    pub fn offer_plainly(&mut self) -> Option<Vec<u8>> {
+        match self.encryption {
+            Encryption::Off | Encryption::Required => return None,
+            Encryption::OptionalInOneLine | Encryption::OptionalInTwoLines => {}
+        }
+        self.rollback();
+        self.encryption = Encryption::Off;
+        Some(self.offer())
+    }
+
     /// Withdraws the offer that waits: it was refused, or crossed with one of theirs. The session
     /// is what it was before; what was set by [`Negotiator::set_hold`] stays a wish.
     pub fn rollback(&mut self) {

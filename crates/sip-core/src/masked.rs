@@ -46,6 +46,7 @@ impl Debug for CallEvent {
                 .field("early", early)
                 .finish(),
             Self::Established => f.write_str("Established"),
+            Self::OfferedAgain { status } => f.debug_tuple("OfferedAgain").field(status).finish(),
             Self::ReofferFailed { status } => f.debug_tuple("ReofferFailed").field(status).finish(),
             Self::OfferUnanswered => f.write_str("OfferUnanswered"),
             // Digits are a card number as often as not.

@@ -147,6 +147,18 @@ impl DialogState {
             CallEvent::Offer { body } => self.on_offer(myself, body).await,
             CallEvent::OfferWanted => self.on_offer_wanted(myself),
             CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
+            CallEvent::OfferedAgain { status } => {
+                if let Some(media) = &mut self.media {
+                    media.offered_plainly();
+                }
+                self.note(
+                    "media",
+                    format!(
+                        "the offer with encryption was refused ({}); the call is offered without, as the account allows",
+                        status.code()
+                    ),
+                );
+            }
             CallEvent::Established => self.on_established(myself).await,
             CallEvent::ReofferFailed { status } => self.on_reoffer_failed(myself, status),
             CallEvent::OfferUnanswered => self.on_offer_unanswered(),

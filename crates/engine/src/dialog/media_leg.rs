@@ -36,6 +36,8 @@ pub(super) struct MediaLeg {
     negotiator: Negotiator,
     /// What our first offer is to each fork that has not answered it, until one of them has the call.
     forks: Option<Box<Negotiator>>,
+    /// What we are without encryption, should the peer refuse our first offer.
+    plain: Option<Box<Negotiator>>,
     /// The peer's offer, while the user has not answered.
     kept_offer: Option<Vec<u8>>,
     /// The address that the peer is to send to.
@@ -105,6 +107,7 @@ impl DialogState {
         self.media = Some(MediaLeg {
             negotiator,
             forks: None,
+            plain: None,
             kept_offer: None,
             local,
             sockets: None,
@@ -239,9 +242,27 @@ impl MediaLeg {
         offer
     }
 
+    /// The offer to make where the first is refused for its encryption, where the account may do without. What has been
+    /// offered stays until it is said that this one went out ([`Self::offered_plainly`]).
+    pub(super) fn plain_offer(&mut self) -> Option<Vec<u8>> {
+        let mut plain = self.negotiator.clone();
+        let offer = plain.offer_plainly()?;
+        self.plain = Some(Box::new(plain));
+        Some(offer)
+    }
+
+    /// The plain offer is the one that waits now.
+    pub(super) fn offered_plainly(&mut self) {
+        if let Some(plain) = self.plain.take() {
+            self.forks = Some(plain.clone());
+            self.negotiator = *plain;
+        }
+    }
+
     /// One fork has the call: the others' answers mean nothing any more.
     pub(super) fn forks_are_over(&mut self) {
         self.forks = None;
+        self.plain = None;
     }
 
     /// An offer that asks for silence, or for sound again.

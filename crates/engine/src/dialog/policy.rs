@@ -10,7 +10,9 @@
 
 use std::time::Duration;
 
-use model::{AutoAnswer, CallState, CallView, Direction, DoNotDisturb, Redirect, RedirectPolicy};
+use model::{
+    AutoAnswer, CallState, CallView, Direction, DoNotDisturb, JoinPolicy, Redirect, RedirectPolicy,
+};
 use ractor::ActorRef;
 use sip_core::call::{CallConfig, CallerInfo, ForwardReason, WrongState};
 use sip_message::{NameAddr, StatusCode};
@@ -40,6 +42,9 @@ pub(super) fn configure(config: &mut CallConfig, policies: &model::CallPolicies,
     let supported = &mut config.capabilities.supported;
     if !policies.session_timers {
         supported.retain(|tag| tag != "timer");
+    }
+    if !outgoing && policies.joins != JoinPolicy::Never {
+        supported.push("join".to_owned());
     }
     match policies.prack {
         model::PrackPolicy::Off => supported.retain(|tag| tag != "100rel"),

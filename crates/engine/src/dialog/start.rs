@@ -17,7 +17,7 @@ use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 
 use super::focus::Focus;
 use super::media_leg::MediaLeg;
-use super::transfer::Transfers;
+use super::transfer::{Placement, Transfers};
 use super::{DialogArgs, DialogMsg, DialogState, FIRST_LOOK_UP, Phase, Start, details, policy};
 use crate::account::AccountFacts;
 use crate::drive::{self, Outlet, Questions};
@@ -145,10 +145,16 @@ impl DialogState {
             Start::Outgoing {
                 target,
                 headers,
-                replaces,
+                place,
                 referral,
             } => {
-                config.replaces = replaces.map(|replaces| *replaces);
+                match place.map(|place| *place) {
+                    Some(Placement {
+                        dialog,
+                        joins: true,
+                    }) => config.join = Some(dialog),
+                    place => config.replaces = place.map(|place| place.dialog),
+                }
                 if let Some(referral) = referral {
                     config.replaces = referral.replaces;
                     config.referred_by = referral.referred_by;
@@ -162,8 +168,8 @@ impl DialogState {
                 at,
                 place,
             } => {
-                if let Some((replaces, candidates)) = place {
-                    state.ask_for_place(myself, candidates, &replaces);
+                if let Some((place, candidates)) = place {
+                    state.ask_for_place(myself, candidates, &place);
                 }
                 state.start_incoming(config, *request, inbound, at);
             }
@@ -253,6 +259,7 @@ impl DialogState {
         }
         self.find_media_address().await;
         let offer = self.media.as_mut().map(MediaLeg::first_offer);
+        config.second_offer = self.media.as_mut().and_then(MediaLeg::plain_offer);
         let (seed, tape) = (self.shared.seed(), self.tape());
         let call = Taped::outgoing(now(), *config, offer, &seed, tape);
         self.phase = Phase::Calling(Box::new(call));

@@ -5,6 +5,7 @@
 //!   blind      user ─► Transfer ─► REFER                          the peer calls, reports, and our call ends
 //!   attended   user ─► Lend (to the other call) ─► Transfer ─► REFER with Replaces
 //!   asked      REFER ─► view: Wanted ─► user ─► tenant: a new call, which reports back with Reported
+//!   joined     INVITE with Join     ─► a new call ─► MayReplace (the old) ─► Fits (the new) ─► JoinedBy (the old)
 //!   replaced   INVITE with Replaces ─► a new call ─► MayReplace (the old) ─► Fits (the new) ─► Replaced (the old)
 //! ```
 
@@ -33,6 +34,15 @@ pub(crate) struct Referral {
     pub(crate) referred_by: Option<NameAddr>,
 }
 
+/// Another call that a call is about.
+#[derive(Clone)]
+pub(crate) struct Placement {
+    /// Which.
+    pub(crate) dialog: Replaces,
+    /// Whether it is to be joined (RFC 3911), or its place to be taken (RFC 3891).
+    pub(crate) joins: bool,
+}
+
 /// What a dialog knows of its transfers.
 #[derive(Default)]
 pub(super) struct Transfers {
@@ -52,9 +62,15 @@ enum Place {
     #[default]
     Own,
     /// Those that have its Call-ID are asked whether they are meant and may be replaced.
-    Asked(Vec<ActorRef<DialogMsg>>),
-    /// It may; the old call ends when this one is up.
-    Granted(ActorRef<DialogMsg>),
+    Asked {
+        candidates: Vec<ActorRef<DialogMsg>>,
+        joins: bool,
+    },
+    /// It may; the old call ends when this one is up, or hears it from then on.
+    Granted {
+        old: ActorRef<DialogMsg>,
+        joins: bool,
+    },
 }
 
 impl DialogState {
@@ -69,15 +85,16 @@ impl DialogState {
         &mut self,
         myself: &ActorRef<DialogMsg>,
         candidates: Vec<ActorRef<DialogMsg>>,
-        replaces: &Replaces,
+        place: &Placement,
     ) {
         for candidate in &candidates {
             let _ = candidate.cast(DialogMsg::MayReplace {
-                replaces: replaces.clone(),
+                place: place.clone(),
                 asker: myself.clone(),
             });
         }
-        self.transfers.place = Place::Asked(candidates);
+        let joins = place.joins;
+        self.transfers.place = Place::Asked { candidates, joins };
     }
 
     /// Whether this call is to take the place of another one, so that nothing rings for it.
@@ -284,11 +301,12 @@ impl DialogState {
     pub(super) fn on_may_replace(
         &self,
         myself: &ActorRef<DialogMsg>,
-        replaces: &Replaces,
+        place: &Placement,
         asker: &ActorRef<DialogMsg>,
     ) {
         let fit = match &self.phase {
-            Phase::Calling(call) => call.replaced_by(replaces),
+            Phase::Calling(call) if place.joins => call.joined_by(&place.dialog),
+            Phase::Calling(call) => call.replaced_by(&place.dialog),
             Phase::Finding(_) | Phase::Over => Fit::Other,
         };
         let old = myself.clone();
@@ -302,13 +320,14 @@ impl DialogState {
         old: ActorRef<DialogMsg>,
         fit: Fit,
     ) {
-        let Place::Asked(candidates) = &mut self.transfers.place else {
+        let Place::Asked { candidates, joins } = &mut self.transfers.place else {
             return;
         };
+        let joins = *joins;
         candidates.retain(|candidate| candidate.get_id() != old.get_id());
         let refusal = match fit {
             Fit::Yes { .. } => {
-                self.transfers.place = Place::Granted(old);
+                self.transfers.place = Place::Granted { old, joins };
                 // Nobody is asked: the user talks in the old call, or has tried to.
                 return self.on_answer(myself).await;
             }
@@ -319,11 +338,28 @@ impl DialogState {
         self.on_reject(Some(refusal.code()));
     }
 
-    /// This call is up: the one whose place it takes ends.
+    /// This call is up: the one whose place it takes ends, the one that it joins hears it.
     pub(super) fn take_place(&mut self) {
-        if let Place::Granted(old) = std::mem::take(&mut self.transfers.place) {
-            let _ = old.cast(DialogMsg::Replaced);
+        if let Place::Granted { old, joins } = std::mem::take(&mut self.transfers.place) {
+            let _ = old.cast(match joins {
+                true => DialogMsg::JoinedBy(self.view.id),
+                false => DialogMsg::Replaced,
+            });
         }
+    }
+
+    /// Somebody has joined this call: all hear each other, and the person is told that they do.
+    pub(super) fn on_joined_by(&mut self, call: model::CallId) {
+        self.note("call", format!("call {call} has joined this one"));
+        let text = format!(
+            "Somebody has joined the call with {}.",
+            self.view.remote.title()
+        );
+        self.shared
+            .notice(model::NoticeLevel::Info, Some(&self.view.tenant), text);
+        let calls = vec![self.view.id, call];
+        let join = model::Command::JoinCalls { calls };
+        let _ = self.tenant.cast(TenantMsg::Command(join));
     }
 
     pub(super) fn on_replaced(&mut self) {

@@ -7,6 +7,7 @@ use model::{
 use sip_message::Replaces;
 
 use super::PhoneState;
+use crate::dialog::Placement;
 use crate::shared::CallMedia;
 use crate::tenant::TenantMsg;
 
@@ -16,7 +17,7 @@ impl PhoneState {
         account: AccountId,
         target: model::Identity,
         headers: Vec<model::Private>,
-        replaces: Option<Replaces>,
+        place: Option<Placement>,
     ) {
         let call = self.shared.next_call();
         let Some(tenant) = self
@@ -51,7 +52,7 @@ impl PhoneState {
                 account,
                 target,
                 headers,
-                replaces: replaces.map(Box::new),
+                place: place.map(Box::new),
             },
         );
     }
@@ -95,7 +96,30 @@ impl PhoneState {
             from_tag: dialog.local_tag,
             early_only: true,
         };
-        self.place_call(account, target, Vec::new(), Some(replaces));
+        let place = Placement {
+            dialog: replaces,
+            joins: false,
+        };
+        self.place_call(account, target, Vec::new(), Some(place));
+    }
+
+    /// Calls a phone that has a call, to join that (RFC 3911 §3). Tags are as the one who is called sees them.
+    pub(super) fn join_in(
+        &mut self,
+        account: AccountId,
+        target: model::Identity,
+        dialog: DialogName,
+    ) {
+        let place = Placement {
+            dialog: Replaces {
+                call_id: dialog.call_id,
+                to_tag: dialog.local_tag,
+                from_tag: dialog.remote_tag,
+                early_only: false,
+            },
+            joins: true,
+        };
+        self.place_call(account, target, Vec::new(), Some(place));
     }
 
     /// One microphone and one pair of ears: talking to one means holding the others, those included

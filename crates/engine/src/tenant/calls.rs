@@ -7,11 +7,11 @@ use model::{
     AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, Outcome,
 };
 use ractor::{Actor, ActorRef};
-use sip_message::{Replaces, StatusCode};
+use sip_message::StatusCode;
 
 use super::{TenantMsg, TenantState};
 use crate::cards::Card;
-use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start, is_from_server};
+use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Placement, Start, is_from_server};
 use crate::oneshot::{OneShotActor, OneShotArgs, Task};
 use crate::request::RequestText;
 use crate::transport::TransportMsg;
@@ -42,7 +42,7 @@ impl TenantState {
         account: &AccountId,
         typed: model::Identity,
         headers: &[model::Private],
-        replaces: Option<Replaces>,
+        place: Option<Box<Placement>>,
     ) {
         let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
             let failure = Failure::new(FailureKind::Internal {
@@ -74,7 +74,7 @@ impl TenantState {
                 let start = Start::Outgoing {
                     target,
                     headers,
-                    replaces: replaces.map(Box::new),
+                    place,
                     referral: None,
                 };
                 self.start_call(myself, call, account, start).await;

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use model::{AccountId, CallId, CallView};
+use model::{AccountId, CallId, CallView, JoinPolicy};
 use ractor::ActorRef;
 use sip_core::Inbound;
 use sip_message::{NameAddr, Request, StatusCode, Uri};
 
 use super::{TenantMsg, TenantState};
-use crate::dialog::{DialogMsg, Referral, Start};
+use crate::dialog::{DialogMsg, Placement, Referral, Start, is_from_server};
 use crate::transport::TransportMsg;
 
 impl TenantState {
-    /// An INVITE: a call of its own, or one for the place of another (RFC 3891).
+    /// An INVITE: a call of its own, or one for the place of another (RFC 3891), or one that joins another (RFC 3911).
     pub(super) async fn take_call(
         &mut self,
         myself: &ActorRef<TenantMsg>,
@@ -21,25 +21,34 @@ impl TenantState {
         inbound: Inbound,
         at: Instant,
     ) {
-        if let Ok(join) = request.headers.join() {
-            return self.refuse_join(&join.call_id, request, inbound);
-        }
         // What cannot be read is refused by the call itself.
-        let place = match request.headers.replaces().ok() {
-            Some(replaces) => match self.legs_of(&replaces.call_id) {
-                legs if !legs.is_empty() => Some((replaces, legs)),
-                _ => {
-                    // RFC 3891 §3: the dialog is unknown here.
-                    let text = "a call wanted the place of one that is not there";
-                    self.note("call", text.to_owned());
-                    let _ = self.transport.cast(TransportMsg::TurnAway {
-                        request,
-                        inbound,
-                        status: StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
-                    });
-                    return;
+        let wanted = match (request.headers.replaces(), request.headers.join()) {
+            (Ok(dialog), _) => Some(Placement {
+                dialog,
+                joins: false,
+            }),
+            (Err(_), Ok(dialog)) => Some(Placement {
+                dialog,
+                joins: true,
+            }),
+            (Err(_), Err(_)) => None,
+        };
+        let place = match wanted {
+            Some(place) => {
+                let legs = self.legs_of(&place.dialog.call_id);
+                let refusal = match legs.is_empty() {
+                    // RFC 3891 §3, RFC 3911 §4: the dialog is unknown here.
+                    true => Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
+                    false if place.joins && !self.lets_join(account, &inbound) => {
+                        Some(StatusCode::DECLINE)
+                    }
+                    false => None,
+                };
+                if let Some(status) = refusal {
+                    return self.refuse_place(&place, status, request, inbound);
                 }
-            },
+                Some((place, legs))
+            }
             None => None,
         };
         let call = self.shared.next_call();
@@ -52,15 +61,37 @@ impl TenantState {
         self.start_call(myself, call, account, start).await;
     }
 
-    /// A call that is to be mixed into another one (RFC 3911 §4): there is no mixing here, and one that does not exist
-    /// could not be joined anyway. To let it ring as if it were a call of its own would deceive both.
-    fn refuse_join(&self, sip_call_id: &str, request: Box<Request>, inbound: Inbound) {
-        let status = match self.legs_of(sip_call_id).is_empty() {
-            true => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
-            false => StatusCode::NOT_ACCEPTABLE_HERE,
+    /// Whether the account lets whoever comes this way join its calls. The tags that they have to name are known to
+    /// servers on the way as well, and so are no permission (RFC 3911 §8).
+    fn lets_join(&self, account: &AccountId, inbound: &Inbound) -> bool {
+        self.accounts.get(account).is_some_and(|account| {
+            let spec = &account.spec;
+            match spec.settings.calls.joins {
+                JoinPolicy::Never => false,
+                JoinPolicy::FromServer => is_from_server(inbound, &spec.identity, &account.facts),
+                JoinPolicy::Always => true,
+            }
+        })
+    }
+
+    /// A call is about another one that is not there, or that it may not have. To let it ring as if it were a call of
+    /// its own would deceive both.
+    fn refuse_place(
+        &self,
+        place: &Placement,
+        status: StatusCode,
+        request: Box<Request>,
+        inbound: Inbound,
+    ) {
+        let what = match place.joins {
+            true => "somebody wanted to join a call",
+            false => "a call wanted the place of one",
         };
-        let text = "somebody wanted to join a call, which is not possible here".to_owned();
-        self.note("call", text);
+        let why = match status {
+            StatusCode::DECLINE => "which the account does not allow",
+            _ => "that is not there",
+        };
+        self.note("call", format!("{what} {why}"));
         let _ = self.transport.cast(TransportMsg::TurnAway {
             request,
             inbound,
@@ -95,7 +126,7 @@ impl TenantState {
         let start = Start::Outgoing {
             target,
             headers: Vec::new(),
-            replaces: None,
+            place: None,
             referral: Some(referral),
         };
         self.start_call(myself, call, account, start).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{CallState, Command};
-use sip_message::{Method, StatusCode};
+use sip_message::{HeaderName, Method, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -114,5 +114,54 @@ async fn case_29_an_answer_takes_the_connection_of_its_request_and_the_via_when_
     stream::write(&mut second, &answer(&bye, "200 OK", "", "")).await;
     house.until_state(call, CallState::Ended).await;
     nobody_connects(&listener).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
+    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = registrar.local_addr().expect("it is bound");
+    let mut settings = model::AccountSettings::new("sip:carol@carol.test");
+    settings.registrar = Some(format!("sip:{at};transport=tcp"));
+    settings.transport = Some(model::Transport::Tcp);
+    settings.mwi = false;
+    let given = GivenAccount {
+        settings,
+        password: None,
+    };
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    let grant = async |stream: &mut TcpStream| {
+        let register = stream::request(stream, Method::Register).await;
+        let contact = register
+            .headers
+            .get(HeaderName::Contact)
+            .expect("a Contact");
+        let granted = format!("Contact: {contact}\r\n");
+        stream::write(stream, &answer(&register, "200 OK", &granted, "")).await;
+    };
+    let mut first = accept(&registrar).await;
+    grant(&mut first).await;
+    house.until_registered(1).await;
+    // It breaks, and another one is made at once.
+    drop(first);
+    let mut second = accept(&registrar).await;
+    grant(&mut second).await;
+    house.until_registered(1).await;
+    // Nobody is there any more: that is said, and when it is tried again.
+    drop(registrar);
+    drop(second);
+    house
+        .until("the account is offline", |s| {
+            let account = s.accounts.first()?;
+            let offline = account.state == model::RegistrationState::Silent;
+            (offline && account.failure.is_some() && account.retry_at.is_some()).then_some(())
+        })
+        .await;
+    let registrar = TcpListener::bind(at).await.expect("the port is free again");
+    let account = house.id_of("carol");
+    house.engine.send(Command::Register { account });
+    let mut third = accept(&registrar).await;
+    grant(&mut third).await;
+    house.until_registered(1).await;
     house.close().await;
 }

@@ -111,3 +111,23 @@ async fn a_stun_server_that_is_silent_costs_a_moment_and_no_call() {
     assert!(offer.contains("c=IN IP4 127.0.0.1\r\n"), "{offer}");
     house.close().await;
 }
+
+#[tokio::test]
+async fn an_answer_waits_until_its_media_is_ready() {
+    let server = server().await;
+    let (mut house, at) = carol_with(tone(), |settings| {
+        settings.stun = Some(server.to_string());
+    })
+    .await;
+    let peer = Peer::bind().await;
+    peer.send(at, &peer.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(model::Command::AnswerCall { call });
+    // The server's first answers are lost, so that its word comes later than the person's.
+    let taken = peer.final_response().await;
+    let body = String::from_utf8(taken.body).unwrap();
+    assert_eq!(taken.status.code(), 200);
+    assert!(body.contains("c=IN IP4 203.0.113.9\r\n"), "{body}");
+    assert!(body.contains("m=audio 40000 "), "{body}");
+    house.close().await;
+}

@@ -478,21 +478,6 @@ async fn requests_leave_and_answers_come_as_the_rules_of_the_account_want_them()
 }
 
 #[tokio::test]
-async fn who_wants_to_join_a_call_hears_no_and_nothing_rings() {
-    let (mut house, at) = carol(|_| {}).await;
-    let (dan, eve) = (Peer::bind().await, Peer::bind().await);
-    calls(&eve, at, "Join: nowhere;to-tag=a;from-tag=b\r\n").await;
-    assert_eq!(eve.final_response().await.status.code(), 481);
-    calls(&dan, at, "").await;
-    house.until_ringing().await;
-    let fay = Peer::bind().await;
-    let join = format!("Join: c1@{};to-tag=a;from-tag=dan-1\r\n", dan.local);
-    calls(&fay, at, &join).await;
-    assert_eq!(fay.final_response().await.status.code(), 488);
-    house.close().await;
-}
-
-#[tokio::test]
 async fn requests_that_cannot_be_meant_for_a_phone_are_refused_with_the_right_code() {
     let (house, at) = carol(|_| {}).await;
     let dan = Peer::bind().await;

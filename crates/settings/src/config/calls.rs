@@ -21,6 +21,7 @@ pub(super) struct FileCalls {
     forward_no_answer: Option<String>,
     forward_after_s: u16,
     auto_answer: AutoAnswer,
+    joins: Joins,
     most_calls: u16,
     anonymous: bool,
     #[serde(flatten)]
@@ -56,6 +57,14 @@ enum DoNotDisturb {
 enum AutoAnswer {
     Never,
     WhenAsked,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Joins {
+    Never,
+    FromServer,
     Always,
 }
 
@@ -103,6 +112,11 @@ impl From<FileCalls> for CallPolicies {
                 AutoAnswer::WhenAsked => model::AutoAnswer::WhenAsked,
                 AutoAnswer::Always => model::AutoAnswer::Always,
             },
+            joins: match file.joins {
+                Joins::Never => model::JoinPolicy::Never,
+                Joins::FromServer => model::JoinPolicy::FromServer,
+                Joins::Always => model::JoinPolicy::Always,
+            },
             most_calls: file.most_calls,
             anonymous: file.anonymous,
         }
@@ -141,6 +155,11 @@ impl From<CallPolicies> for FileCalls {
                 model::AutoAnswer::Never => AutoAnswer::Never,
                 model::AutoAnswer::WhenAsked => AutoAnswer::WhenAsked,
                 model::AutoAnswer::Always => AutoAnswer::Always,
+            },
+            joins: match policies.joins {
+                model::JoinPolicy::Never => Joins::Never,
+                model::JoinPolicy::FromServer => Joins::FromServer,
+                model::JoinPolicy::Always => Joins::Always,
             },
             most_calls: policies.most_calls,
             anonymous: policies.anonymous,

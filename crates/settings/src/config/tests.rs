@@ -47,6 +47,7 @@ fn sample() -> Settings {
         forward_no_answer: Some("602".into()),
         forward_after_s: 12,
         auto_answer: model::AutoAnswer::WhenAsked,
+        joins: model::JoinPolicy::FromServer,
         most_calls: 2,
         anonymous: true,
     };

@@ -38,6 +38,9 @@ pub struct CallConfig {
     /// Headers of our own for the INVITE or its answers, as (name, value). Those whose names begin with `X-` go with
     /// every other request of the call, too.
     pub extra_headers: Vec<(String, String)>,
+    /// The offer to make when the first one is refused for what it says of media (415, 488 or 606): one new INVITE of
+    /// the same call (RFC 3261 §8.1.3.5, §21.4.26). [`super::CallEvent::OfferedAgain`] says that it went out.
+    pub second_offer: Option<Vec<u8>>,
     /// How long it may ring, either way. 3 minutes unless changed; `None` for ever.
     pub ring_limit: Option<Duration>,
     /// The call that this one is to take the place of at the far end (RFC 3891): an attended transfer, a pickup.
@@ -93,6 +96,7 @@ impl CallConfig {
             home: Home::default(),
             capabilities,
             extra_headers: Vec::new(),
+            second_offer: None,
             ring_limit: Some(Duration::from_secs(180)),
             replaces: None,
             join: None,

@@ -38,6 +38,11 @@ pub enum CallEvent {
     },
     /// The call is up: for a caller with the peer's 2xx, for a callee with the ACK.
     Established,
+    /// The peer refused our first offer, and has [`super::CallConfig::second_offer`] now.
+    OfferedAgain {
+        /// How it refused.
+        status: StatusCode,
+    },
     /// Our change of the session was not taken; the session goes on as it was.
     ReofferFailed {
         /// What the peer answered; `None` when the request could not be sent or was given up.

@@ -320,6 +320,9 @@ impl Call {
         {
             return;
         }
+        if self.offer_again(now, id, response.status) {
+            return;
+        }
         let kind = if is_challenge(&response) {
             match self.authorise_and_retry(now, id, &response) {
                 Ok(()) => return,
@@ -338,6 +341,40 @@ impl Call {
             return self.on_redirected(now, request, by_preference(contacts), kind);
         }
         self.end(now, kind);
+    }
+}
+
+impl Call {
+    /// Makes the second offer where the first is refused for its media, once. The early dialogs of the refused INVITE
+    /// are gone; what was learned of logins is not.
+    fn offer_again(&mut self, now: Instant, id: TaskId, status: StatusCode) -> bool {
+        let about_media = matches!(
+            status,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+                | StatusCode::NOT_ACCEPTABLE_HERE
+                | StatusCode::NOT_ACCEPTABLE_ANYWHERE
+        );
+        let offered = self
+            .client(id)
+            .is_some_and(|task| !task.request.body.is_empty());
+        if !about_media || !offered {
+            return false;
+        }
+        let Some(offer) = self.config.second_offer.take() else {
+            return false;
+        };
+        self.early.clear();
+        self.early_answers.clear();
+        self.early_offers.clear();
+        self.taken.clear();
+        self.told = None;
+        self.described = Some(offer.clone());
+        if let Some(task) = self.client(id) {
+            task.request.body = offer;
+        }
+        self.event(CallEvent::OfferedAgain { status });
+        self.send_again(now, id);
+        true
     }
 }
 

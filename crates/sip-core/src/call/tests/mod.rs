@@ -16,6 +16,7 @@ mod refer;
 mod reliable;
 mod replace;
 mod rfc3665;
+mod second_offer;
 mod sequences;
 mod success;
 mod timer;
