@@ -14,6 +14,7 @@ mod ctl;
 mod demo;
 mod front;
 mod headless;
+mod icon;
 mod logging;
 mod menu;
 mod message;

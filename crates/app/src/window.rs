@@ -20,6 +20,7 @@ use crate::cli::Common;
 use crate::demo::Demo;
 use crate::front::Front;
 use crate::headless::{Serving, Show, serve};
+use crate::icon::icon;
 use crate::session::{folders, passphrase, runtime};
 
 /// Size of a first start, in points.
@@ -57,6 +58,8 @@ pub(crate) fn run(
         viewport: egui::ViewportBuilder::default()
             .with_title("Tipring")
             .with_app_id("tipring")
+            // Without one of ours the toolkit decodes and keeps its own, which takes a megabyte.
+            .with_icon(Arc::new(icon()))
             .with_inner_size(WIDE)
             .with_min_inner_size(COMPACT),
         ..eframe::NativeOptions::default()
@@ -324,6 +327,11 @@ impl eframe::App for App {
         let live = Live {
             now: now(),
             levels: &|call| levels.get(&call).copied().unwrap_or_default(),
+            devices: self
+                .started
+                .as_ref()
+                .map(|started| started.engine.device_levels())
+                .unwrap_or_default(),
         };
         let actions = ui::show(ui, &mut self.state, &live);
         let context = ui.ctx().clone();

@@ -1,6 +1,6 @@
 //! The microphone and the speaker: which there are, which are chosen, and when they are open.
 //!
-//! Devices are open only while a call needs them: an idle phone makes no sound and takes no power.
+//! Devices are open only while a call needs them, or somebody tries them: an idle phone makes no sound and takes no power.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use crate::shared::Ringing;
 
 /// How often open devices are asked whether they still work.
 const WATCH: Duration = Duration::from_millis(500);
+/// How long devices are tried, when nobody ends it before.
+const TEST: Duration = Duration::from_secs(30);
 
 /// What a [`DevicesActor`] can be told.
 pub(crate) enum DevicesMsg {
@@ -37,6 +39,10 @@ pub(crate) enum DevicesMsg {
     },
     /// Look for devices again.
     Refresh,
+    /// Open the devices without a call, or shut them again.
+    Test(bool),
+    /// The time of this test is up.
+    TestOver(u64),
     /// What was found (from the thread that looked).
     Found(Box<audio::Devices>),
     /// Devices were opened, as far as that was possible (from the thread that did it).
@@ -68,6 +74,8 @@ pub(crate) struct DevicesState {
     calls: HashMap<CallId, Need>,
     tone: Option<Tone>,
     open: Opening,
+    /// Which test of the devices this is, or was the last.
+    test: u64,
     /// What is missing altogether.
     missing: Option<&'static str>,
     /// What did not work as chosen.
@@ -109,6 +117,7 @@ impl Actor for DevicesActor {
             calls: HashMap::new(),
             tone: None,
             open: Opening::Shut,
+            test: 0,
             missing: None,
             trouble: None,
         };
@@ -134,6 +143,7 @@ impl Actor for DevicesActor {
                     state.calls.remove(&call);
                 } else {
                     state.calls.insert(call, Need { ringing, talking });
+                    state.end_test();
                 }
                 state.settle(&myself);
             }
@@ -146,6 +156,9 @@ impl Actor for DevicesActor {
                 state.reopen(&myself);
             }
             DevicesMsg::Refresh => look(&myself),
+            DevicesMsg::Test(on) => state.on_test(&myself, on),
+            DevicesMsg::TestOver(test) if test == state.test => state.on_test(&myself, false),
+            DevicesMsg::TestOver(_) => {}
             DevicesMsg::Found(devices) => state.on_found(&devices),
             DevicesMsg::Opened(opened) => state.on_opened(&myself, opened),
             DevicesMsg::Watch => state.on_watch(&myself),
@@ -157,18 +170,42 @@ impl Actor for DevicesActor {
 }
 
 impl DevicesState {
+    /// Somebody tries the devices. A call that is there shows all that a test would.
+    fn on_test(&mut self, myself: &ActorRef<DevicesMsg>, on: bool) {
+        if on && self.args.hardware && self.calls.is_empty() {
+            self.test += 1;
+            let test = self.test;
+            myself.send_after(TEST, move || DevicesMsg::TestOver(test));
+            self.view.testing = true;
+            self.publish();
+        } else {
+            self.end_test();
+        }
+        self.settle(myself);
+    }
+
+    fn end_test(&mut self) {
+        if std::mem::take(&mut self.view.testing) {
+            self.publish();
+        }
+    }
+
+    fn is_needed(&self) -> bool {
+        self.view.testing || !self.calls.is_empty()
+    }
+
     /// Opens, shuts and sounds whatever the calls need now.
     fn settle(&mut self, myself: &ActorRef<DevicesMsg>) {
         if !self.args.hardware {
             return;
         }
-        let needed = !self.calls.is_empty();
-        match (&self.open, needed) {
+        match (&self.open, self.is_needed()) {
             (Opening::Shut, true) => self.start_opening(myself),
             (Opening::Open(_), false) => self.open = Opening::Shut,
             _ => {}
         }
-        let tone = tone_of(self.calls.values().filter_map(|need| need.ringing));
+        let calls = tone_of(self.calls.values().filter_map(|need| need.ringing));
+        let tone = calls.or(self.view.testing.then_some(Tone::Ring));
         if tone != self.tone {
             self.tone = tone;
             let told = match tone {
@@ -195,7 +232,7 @@ impl DevicesState {
     fn on_opened(&mut self, myself: &ActorRef<DevicesMsg>, opened: Opened) {
         self.warn(opened.warning);
         self.open = match opened.devices {
-            Some(devices) if !self.calls.is_empty() => Opening::Open(devices),
+            Some(devices) if self.is_needed() => Opening::Open(devices),
             _ => Opening::Shut,
         };
         myself.send_after(WATCH, || DevicesMsg::Watch);

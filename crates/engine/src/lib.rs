@@ -396,6 +396,15 @@ impl EngineHandle {
         self.shared.live.levels(call)
     }
 
+    /// Levels of the devices at this moment, whoever uses them.
+    pub fn device_levels(&self) -> Levels {
+        let counters = self.pump.counters();
+        Levels {
+            capture: counters.capture_level(),
+            playout: counters.playout_level(),
+        }
+    }
+
     /// Hangs up, signs out, and waits for the end, at most so long.
     pub async fn shutdown(mut self, patience: Duration) {
         self.send(Command::Shutdown);

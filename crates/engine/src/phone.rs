@@ -316,6 +316,7 @@ impl PhoneState {
                 self.save();
             }
             Command::RefreshDevices => self.shared.devices.cast(DevicesMsg::Refresh),
+            Command::TestSound { on } => self.shared.devices.cast(DevicesMsg::Test(on)),
             Command::ClearHistory { tenant } => {
                 self.shared.store.cast(StoreMsg::ClearHistory(tenant));
             }

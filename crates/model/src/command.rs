@@ -348,6 +348,12 @@ pub enum Command {
     },
     /// Look for sound devices again.
     RefreshDevices,
+    /// Open the chosen devices without a call: the speaker gives the ring tone, and what the microphone gives can be seen;
+    /// or shut them again. It ends by itself after half a minute, and when a call comes or goes out.
+    TestSound {
+        /// Whether to begin.
+        on: bool,
+    },
     /// Forget the history of a tenant.
     ClearHistory {
         /// Which tenant.

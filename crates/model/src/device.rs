@@ -26,4 +26,7 @@ pub struct DevicesView {
     pub chosen_playout: Option<DeviceId>,
     /// A sentence for the user when sound does not work as chosen.
     pub warning: Option<String>,
+    /// Whether the devices are open to be tried ([`crate::Command::TestSound`]).
+    #[serde(default)]
+    pub testing: bool,
 }

@@ -372,6 +372,7 @@ mod tests {
                 "Alert-Info: <http://example.com/a>;info=b",
             ]),
             login: LoginKind::Token,
+            strong_login: true,
             more_proxies: list(["sip:two.example.com;lr", "sip:three.example.com;lr"]),
             flows: 3,
             gruu: true,

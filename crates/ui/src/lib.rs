@@ -38,6 +38,8 @@ pub struct Live<'a> {
     pub now: Timestamp,
     /// Levels of a call at this moment.
     pub levels: &'a dyn Fn(CallId) -> Levels,
+    /// Levels of the sound devices at this moment.
+    pub devices: Levels,
 }
 
 /// What the person asked for.
@@ -64,6 +66,12 @@ pub fn next_repaint(state: &ViewState) -> Option<Duration> {
             return Some(Duration::from_millis(1000 / 15));
         }
         return second;
+    }
+    if data.devices.testing {
+        return Some(match state.window.screen {
+            Screen::Settings => Duration::from_millis(1000 / 15),
+            _ => Duration::from_secs(1),
+        });
     }
     let timed_notice = data.notices.iter().any(|(number, notice)| {
         !state.window.read.contains(number) && view_state::notice_ends(notice).is_some()

@@ -343,6 +343,8 @@ pub struct Window {
     pub presence_note: Option<(AccountId, String)>,
     /// Name of a tenant to be added.
     pub new_tenant: String,
+    /// Whether the person tries the sound devices.
+    pub(crate) tries_sound: bool,
     /// Passphrase of the encrypted file, while it is typed.
     pub passphrase: String,
     /// A new account was asked for and is to be looked at when it comes.

@@ -85,6 +85,9 @@ pub(crate) static SECTIONS: [Section; 8] = [
             text(words::DISPLAY_NAME, words::DISPLAY_NAME_HELP, DISPLAY_NAME),
             text(words::AUTH_USER, words::AUTH_USER_HELP, AUTH_USER),
             choice(words::LOGIN, words::LOGIN_HELP, LOGIN),
+            switch(words::STRONG_LOGIN, words::STRONG_LOGIN_HELP, |s| {
+                &mut s.strong_login
+            }),
         ],
     },
     Section {

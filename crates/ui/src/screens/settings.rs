@@ -9,7 +9,7 @@ use super::{Bar, Kit, Room};
 use crate::theme::Theme;
 use crate::view_state::Data;
 use crate::widgets::{
-    Button, Field, Kind, icon_in, label, paragraph, segmented, select, tenant_mark, text_in,
+    Button, Field, Kind, icon_in, label, meter, paragraph, segmented, select, tenant_mark, text_in,
 };
 use crate::window::{Question, Window};
 use crate::{icons, strings};
@@ -28,6 +28,7 @@ pub(crate) fn show(ui: &mut Ui, _rect: Rect, kit: &mut Kit<'_>, data: &Data, win
                     ui.spacing_mut().item_spacing.y = 8.0;
                     title(ui, &t, strings::SOUND);
                     sound(ui, kit, data);
+                    try_sound(ui, kit, data, window);
                     ui.add_space(24.0);
                     title(ui, &t, strings::APPEARANCE);
                     appearance(ui, kit, data);
@@ -132,6 +133,46 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
     if clicked {
         kit.send(Command::RefreshDevices);
     }
+}
+
+/// The devices without a call: what the microphone gives, and whether the speaker is heard.
+fn try_sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
+    let t = kit.t.clone();
+    let testing = data.devices.testing;
+    // In a call its card shows all of this.
+    let busy = data.calls.iter().any(|c| c.state.is_live());
+    let button = if testing {
+        Button::new(Kind::Quiet, strings::STOP_TRYING)
+    } else {
+        Button::new(Kind::Quiet, strings::TRY_SOUND).enabled(!busy)
+    };
+    let mut clicked = false;
+    setting(ui, kit, "", |ui| {
+        let button = button.icon(icons::SPEAKER_HIGH);
+        clicked = button.show(ui, &t).clicked();
+    });
+    if clicked {
+        window.tries_sound = !testing;
+        kit.send(Command::TestSound { on: !testing });
+    }
+    if !testing {
+        return;
+    }
+    let levels = kit.live.devices;
+    for (icon, name, level) in [
+        (icons::MICROPHONE, strings::MICROPHONE_LEVEL, levels.capture),
+        (icons::SPEAKER_HIGH, strings::SPEAKER_LEVEL, levels.playout),
+    ] {
+        setting(ui, kit, "", |ui| {
+            let mut bar = Bar::new(ui, t.px(20.0), 8.0);
+            let place = bar.left(t.px(16.0));
+            icon_in(ui.painter(), place, icon, t.icon(16.0), t.muted);
+            meter(ui, &t, name, level, bar.left(t.px(240.0)));
+        });
+    }
+    setting(ui, kit, "", |ui| {
+        paragraph(ui, strings::TRYING_SOUND, t.small(), t.muted);
+    });
 }
 
 /// Where passwords are, and the way into the encrypted file where there is no keystore.

@@ -13,6 +13,10 @@ pub(crate) const LOGIN: &str = "Signs in with a";
 pub(crate) const LOGIN_HELP: &str =
     "A token stands in the password’s place, and is shown over TLS only.";
 
+pub(crate) const STRONG_LOGIN: &str = "Never sign in by MD5";
+pub(crate) const STRONG_LOGIN_HELP: &str =
+    "Servers that know nothing newer refuse the account then.";
+
 pub(crate) const SERVER: &str = "Server and transport";
 pub(crate) const SERVER_ABOUT: &str = "Where it registers, and by which way.";
 pub(crate) const REGISTRAR: &str = "Registrar";

@@ -43,6 +43,10 @@ pub(crate) fn harness(state: ViewState, size: [f32; 2]) -> Harness<'static, App>
                 let live = Live {
                     now: app.now,
                     levels: &levels,
+                    devices: Levels {
+                        capture: 0.12,
+                        playout: 0.05,
+                    },
                 };
                 let actions = show(&mut ui, &mut app.state, &live);
                 app.actions.extend(actions);
@@ -184,6 +188,7 @@ pub(crate) fn snapshot() -> Snapshot {
             chosen_capture: Some(DeviceId::new("hw:0")),
             chosen_playout: None,
             warning: None,
+            testing: false,
         },
         secrets: model::SecretsView::default(),
         notices: Vec::new(),

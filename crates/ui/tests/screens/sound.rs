@@ -1,11 +1,13 @@
 //! What a call's card says of its sound: the four lights, why one is off, the figures, and the lock.
 
+use std::time::Duration;
+
 use egui::Key;
 use egui_kittest::kittest::Queryable as _;
 use model::*;
-use ui::{Screen, apply};
+use ui::{Screen, ViewState, apply, next_repaint};
 
-use crate::behaviour::{Shown, commands, talking, with_calls};
+use crate::behaviour::{Shown, commands, shown, talking, with_calls};
 use crate::pictures::{base, both, each, on};
 use crate::scene::*;
 
@@ -146,6 +148,54 @@ fn keys_are_renewed_in_the_menu_of_the_lock_where_there_are_some() {
         harness.run();
         assert!(harness.query_by_label("Renew keys").is_none(), "{lock}");
     }
+}
+
+fn trying(theme: ThemeChoice) -> ViewState {
+    let mut snapshot = base(theme);
+    snapshot.devices.testing = true;
+    on(Screen::Settings, snapshot)
+}
+
+#[test]
+fn devices_are_tried_without_a_call_and_left_alone_after() {
+    let test = |on| Command::TestSound { on };
+    let mut harness = shown(on(Screen::Settings, base(ThemeChoice::Dark)));
+    assert!(harness.query_by_label("Microphone level").is_none());
+    harness.get_by_label("Try microphone and speaker").focus();
+    harness.run();
+    harness.key_press(Key::Enter);
+    assert_eq!(commands(&mut harness), [test(true)]);
+    let mut devices = harness.state().state.data.devices.clone();
+    devices.testing = true;
+    apply(&mut harness.state_mut().state, Event::Devices { devices });
+    let frame = next_repaint(&harness.state().state);
+    assert!(frame.is_some_and(|wait| wait < Duration::from_millis(100)));
+    harness.step();
+    for meter in ["Microphone level", "Speaker level"] {
+        assert!(harness.query_by_label(meter).is_some(), "{meter}");
+    }
+    // Looking at something else ends it; so does the button.
+    harness.key_press(Key::F4);
+    harness.step();
+    harness.step();
+    assert_eq!(
+        std::mem::take(&mut harness.state_mut().actions),
+        [ui::Action::Command(test(false))]
+    );
+    let mut harness = shown(trying(ThemeChoice::Dark));
+    harness.get_by_label("Stop").click();
+    assert_eq!(commands(&mut harness), [test(false)]);
+    // A call shows all of that itself.
+    let mut snapshot = base(ThemeChoice::Dark);
+    snapshot.calls = vec![talking()];
+    let mut harness = shown(on(Screen::Settings, snapshot));
+    harness.get_by_label("Try microphone and speaker").click();
+    assert_eq!(commands(&mut harness), []);
+}
+
+#[test]
+fn settings_while_devices_are_tried() {
+    both("settings_sound", WIDE, trying);
 }
 
 #[test]

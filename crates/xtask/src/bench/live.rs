@@ -26,7 +26,7 @@ const STARTS: usize = 5;
 /// 200 accounts sign in at the built-in switchboard.
 pub(crate) fn register(figures: &mut Figures) -> Result<(), Fault> {
     let bench = Bench::start("register")?;
-    let before = Sample::of(bench.headless.id())?;
+    let before = Sample::of(bench.phone.id())?;
     let (took, after) = bench.register_all(ACCOUNTS)?;
     let group = format!("{ACCOUNTS} registrations");
     let account = after.resident_kb.saturating_sub(before.resident_kb) as f64 / ACCOUNTS as f64;
@@ -36,7 +36,7 @@ pub(crate) fn register(figures: &mut Figures) -> Result<(), Fault> {
     figures.add(&group, "memory after", kb(after.resident_kb));
     figures.add(&group, "memory an account", format!("{account:.1} kB"));
     sleep(Duration::from_secs(10));
-    let rest = Sample::of(bench.headless.id())?;
+    let rest = Sample::of(bench.phone.id())?;
     figures.add(&group, "processor at rest", percent(&rest, &after));
     Ok(())
 }
@@ -45,7 +45,7 @@ pub(crate) fn register(figures: &mut Figures) -> Result<(), Fault> {
 pub(crate) fn calls(figures: &mut Figures) -> Result<(), Fault> {
     let mut bench = Bench::start("calls")?;
     bench.register_all(CALLS)?;
-    let before = Sample::of(bench.headless.id())?;
+    let before = Sample::of(bench.phone.id())?;
     let accounts = bench.ids("accounts")?;
     let start = Instant::now();
     for account in &accounts {
@@ -56,9 +56,9 @@ pub(crate) fn calls(figures: &mut Figures) -> Result<(), Fault> {
     }
     bench.until("calls", is_connected, CALLS)?;
     let connected = start.elapsed();
-    let talk = Sample::of(bench.headless.id())?;
+    let talk = Sample::of(bench.phone.id())?;
     sleep(Duration::from_secs(15));
-    let end = Sample::of(bench.headless.id())?;
+    let end = Sample::of(bench.phone.id())?;
     let group = format!("{CALLS} echo calls");
     figures.add(&group, "all connected after", ms(connected));
     figures.add(&group, "processor", percent(&end, &talk));
@@ -77,7 +77,7 @@ pub(crate) fn media(figures: &mut Figures) -> Result<(), Fault> {
         bench.until("accounts", is_registered, 1)?;
         let accounts = bench.ids("accounts")?;
         let account = accounts.first().ok_or_else(|| failed("no account"))?;
-        let rest = Sample::of(bench.headless.id())?;
+        let rest = Sample::of(bench.phone.id())?;
         bench.call(
             "place_call",
             &format!(r#"{{"account": {account}, "target": "600"}}"#),
@@ -89,10 +89,10 @@ pub(crate) fn media(figures: &mut Figures) -> Result<(), Fault> {
         };
         // What it takes to begin a call is another figure.
         sleep(Duration::from_secs(3));
-        let talk = Sample::of(bench.headless.id())?;
+        let talk = Sample::of(bench.phone.id())?;
         let other_talk = other.as_ref().map(Peer::sample).transpose()?;
         sleep(Duration::from_secs(30));
-        let end = Sample::of(bench.headless.id())?;
+        let end = Sample::of(bench.phone.id())?;
         let group = format!("one call with {codec}");
         figures.add(&group, "processor", percent(&end, &talk));
         figures.add(&group, "memory before", kb(rest.resident_kb));
@@ -140,15 +140,21 @@ pub(crate) fn idle(figures: &mut Figures) -> Result<(), Fault> {
     let first = (took.as_secs_f64() * 1e3, 300.0);
     figures.add_with_goal(group, "first frame after", first, "ms");
 
-    let (mut window, _) = window(&program, &home, &display, &["demo"])?;
+    // Two accounts, at a switchboard that is another program, as a provider's is.
+    let mut bench = Bench::start_with("idle-window", |program, home| {
+        let settings = home.join("settings").display().to_string();
+        let (window, _) = window(program, home, &display, &["--config", &settings])?;
+        Ok((window, home.join("settings/control.sock")))
+    })?;
+    bench.register_all(2)?;
     sleep(Duration::from_secs(10));
-    let before = Sample::of(window.id())?;
+    let before = Sample::of(bench.phone.id())?;
     sleep(Duration::from_secs(30));
-    if window.0.try_wait()?.is_some() {
+    if bench.phone.0.try_wait()?.is_some() {
         return Err(failed("the window ended by itself"));
     }
-    let after = Sample::of(window.id())?;
-    let group = "a window at rest for 30 s";
+    let after = Sample::of(bench.phone.id())?;
+    let group = "a window with two accounts at rest for 30 s";
     let processor = (after.cpu_per_cent_since(&before), 0.5);
     figures.add_with_goal(group, "processor", processor, "% of one");
     // Most of it is the driver's: it draws with the processor here, and brings a compiler along.
@@ -211,16 +217,38 @@ fn percent(now: &Sample, earlier: &Sample) -> String {
     format!("{:.2} % of one", now.cpu_per_cent_since(earlier))
 }
 
-/// A switchboard, and a headless program to measure.
+/// A switchboard, and a program to measure.
 struct Bench {
-    headless: Running,
+    phone: Running,
     _switchboard: Running,
     control: Control,
     port: u16,
 }
 
 impl Bench {
+    /// A program without a window.
     fn start(name: &str) -> Result<Self, Fault> {
+        Self::start_with(name, |program, home| {
+            let socket = home.join("control");
+            let headless = command(program, &home.join("headless"))
+                .arg("headless")
+                .arg("--control")
+                .arg(&socket)
+                .args(["--audio", "null", "--config"])
+                .arg(home.join("settings"))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(fs::File::create(home.join("headless.log"))?)
+                .spawn()?;
+            Ok((Running(headless), socket))
+        })
+    }
+
+    /// A program that `begin` starts in a fresh folder, and the socket that it listens at.
+    fn start_with(
+        name: &str,
+        begin: impl FnOnce(&Path, &Path) -> Result<(Running, PathBuf), Fault>,
+    ) -> Result<Self, Fault> {
         let program = build()?;
         let home = fresh_home(name)?;
         let port = free_port()?;
@@ -231,22 +259,11 @@ impl Bench {
             .stderr(Stdio::null())
             .spawn()?;
         let switchboard = Running(switchboard);
-        let socket = home.join("control");
-        let headless = command(&program, &home.join("headless"))
-            .arg("headless")
-            .arg("--control")
-            .arg(&socket)
-            .args(["--audio", "null", "--config"])
-            .arg(home.join("settings"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(home.join("headless.log"))?)
-            .spawn()?;
-        let headless = Running(headless);
+        let (phone, socket) = begin(&program, &home)?;
         let control = Control::connect(&socket)?;
         sleep(Duration::from_secs(1));
         Ok(Self {
-            headless,
+            phone,
             _switchboard: switchboard,
             control,
             port,
@@ -260,7 +277,7 @@ impl Bench {
             self.add_account(number, "pcmu")?;
         }
         self.until("accounts", is_registered, count)?;
-        Ok((start.elapsed(), Sample::of(self.headless.id())?))
+        Ok((start.elapsed(), Sample::of(self.phone.id())?))
     }
 
     fn add_account(&self, number: usize, codec: &str) -> Result<(), Fault> {
