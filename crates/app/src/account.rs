@@ -31,6 +31,8 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.inside.clone_from(&args.inside);
     settings.inside_name.clone_from(&args.inside_name);
     settings.stun.clone_from(&args.stun);
+    settings.turn.clone_from(&args.turn);
+    settings.turn_user = args.turn_user.clone().map(Into::into);
     settings.ice = args.ice;
     settings.strong_login = args.no_md5;
     settings.silence_suppression = args.silence_suppression;
@@ -86,7 +88,12 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     }
     engine::check_account(&settings)?;
     let password = args.password_env.as_deref().map(secret).transpose()?;
-    Ok(Some(GivenAccount { settings, password }))
+    let relay_password = args.turn_password_env.as_deref().map(secret).transpose()?;
+    Ok(Some(GivenAccount {
+        settings,
+        password,
+        relay_password,
+    }))
 }
 
 /// The passphrase of the account's key, where one is named.

@@ -166,6 +166,15 @@ pub(crate) struct AccountArgs {
     /// STUN server that tells where the world sees our media
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) stun: Option<String>,
+    /// Relay for media that finds no other way, e.g. turn:turn.example.com?transport=tcp or turns:turn.example.com
+    #[arg(long, value_name = "URI")]
+    pub(crate) turn: Option<String>,
+    /// The user at the relay (default: the account's login)
+    #[arg(long, value_name = "NAME", requires = "turn_password_env")]
+    pub(crate) turn_user: Option<String>,
+    /// Environment variable that holds its password
+    #[arg(long, value_name = "VAR", requires = "turn_user")]
+    pub(crate) turn_password_env: Option<String>,
     /// Try all ways to the peer for media (ICE)
     #[arg(long)]
     pub(crate) ice: bool,

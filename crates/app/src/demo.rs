@@ -147,6 +147,7 @@ fn account(user: &str, domain: &str, password: &str, switchboard: SocketAddr) ->
     GivenAccount {
         settings,
         password: Some(SecretString::from(password.to_owned())),
+        relay_password: None,
     }
 }
 

@@ -71,6 +71,7 @@ async fn main() {
     let account = GivenAccount {
         settings: AccountSettings::new(address),
         password: std::env::var("SECRET").ok().map(Into::into),
+        relay_password: None,
     };
     let engine = match start(account).await {
         Ok(engine) => engine,

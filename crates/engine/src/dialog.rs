@@ -33,6 +33,7 @@ use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event, MediaStats,
     Private, SoundView, TenantId, WayStep,
 };
+use nat::turn::Login;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
 use secrecy::SecretString;
@@ -180,6 +181,7 @@ pub(crate) struct DialogArgs {
     pub(crate) settings: AccountSettings,
     pub(crate) identity: Identity,
     pub(crate) password: Option<SecretString>,
+    pub(crate) relay_password: Option<SecretString>,
     pub(crate) facts: AccountFacts,
     pub(crate) transport: ActorRef<TransportMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
@@ -226,6 +228,8 @@ pub(crate) struct DialogState {
     phase: Phase,
     events: VecDeque<CallEvent>,
     media: Option<MediaLeg>,
+    /// Who we are for the relay.
+    relay_login: Option<Login>,
     view: CallView,
     wake: Wake,
     questions: Questions,

@@ -50,6 +50,9 @@ pub enum IdentityError {
     /// The STUN server is neither a host nor a host with a port.
     #[error("`{0}` is no STUN server: a host or HOST:PORT is needed")]
     Stun(String),
+    /// The relay is none of the forms that name one.
+    #[error("`{0}` is no relay: turn:HOST, turn:HOST:PORT?transport=tcp or turns:HOST is needed")]
+    Turn(String),
     /// Somebody to watch.
     #[error("“{0}” cannot be watched: {1}")]
     Watched(String, String),
@@ -246,6 +249,11 @@ impl Identity {
         {
             return Err(IdentityError::Stun(text.clone()));
         }
+        if let Some(text) = &settings.turn
+            && crate::relay::server(text).is_none()
+        {
+            return Err(IdentityError::Turn(text.clone()));
+        }
         let headers = settings
             .headers
             .iter()
@@ -330,6 +338,11 @@ impl Identity {
             Transport::Ws | Transport::Wss => ";transport=ws",
         };
         Uri::parse(&format!("sip:{}@{told}{transport}", self.contact_user)).ok()
+    }
+
+    /// The name for logins.
+    pub(crate) fn login_name(&self) -> &str {
+        &self.auth_user
     }
 
     /// User part of the address of record.

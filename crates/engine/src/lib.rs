@@ -46,6 +46,7 @@ mod network;
 mod oneshot;
 mod phone;
 mod recorder;
+mod relay;
 mod request;
 mod rules;
 mod shared;
@@ -210,6 +211,8 @@ pub struct GivenAccount {
     pub settings: AccountSettings,
     /// Its password.
     pub password: Option<SecretString>,
+    /// The password for the relay of its media, where the settings name another user there.
+    pub relay_password: Option<SecretString>,
 }
 
 /// Why an engine did not start.
@@ -562,6 +565,9 @@ fn add_given(
             }
             if let Some(passphrase) = key_passphrase {
                 passwords.insert(phone::key_entry(&account_id), passphrase.clone());
+            }
+            if let Some(password) = account.relay_password {
+                passwords.insert(phone::relay_entry(&account_id), password);
             }
             if let Some(password) = account.password {
                 passwords.insert(account_id, password);

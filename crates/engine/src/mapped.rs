@@ -1,8 +1,10 @@
-//! Where the world sees a media socket: asked of a STUN server before the socket is told to anybody (RFC 8489).
+//! Where the world sees a media socket: asked of a STUN server before the socket is told to anybody (RFC 8489), and of a
+//! relay where there is one to be used ([`crate::relay`]).
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use crate::relay::{Asking, Relay};
 use nat::stun::{Binding, TransactionId};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -20,21 +22,25 @@ const LONGEST: usize = 1_500;
 
 /// Host and port of a server as a person writes them; none for what is neither.
 pub(crate) fn server(text: &str) -> Option<(&str, u16)> {
-    let text = text.trim();
+    place(text.trim(), PORT)
+}
+
+/// The same, with this port where none is written.
+pub(crate) fn place(text: &str, usual: u16) -> Option<(&str, u16)> {
     let bare = |host: &'_ str| !host.is_empty() && !host.contains(char::is_whitespace);
     if let Some(rest) = text.strip_prefix('[') {
         let (host, port) = rest.split_once(']')?;
         let port = match port.strip_prefix(':') {
             Some(port) => port.parse().ok()?,
-            None => port.is_empty().then_some(PORT)?,
+            None => port.is_empty().then_some(usual)?,
         };
         return bare(host).then_some((host, port));
     }
     let (host, port) = match text.split_once(':') {
         // More than one colon is an IPv6 address without a port.
-        Some((_, rest)) if rest.contains(':') => (text, PORT),
+        Some((_, rest)) if rest.contains(':') => (text, usual),
         Some((host, port)) => (host, port.parse().ok()?),
-        None => (text, PORT),
+        None => (text, usual),
     };
     bare(host).then_some((host, port))
 }
@@ -46,14 +52,8 @@ pub(crate) fn server(text: &str) -> Option<(&str, u16)> {
 pub(crate) async fn ask(sockets: [&UdpSocket; 2], server: &str) -> Result<[SocketAddr; 2], String> {
     let (host, port) = self::server(server).ok_or("the STUN server's address is none")?;
     let until = Instant::now() + PATIENCE;
-    let found = timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
-    let found: Vec<SocketAddr> = match found {
-        Ok(Ok(found)) => found.collect(),
-        Ok(Err(_)) | Err(_) => return Err("the STUN server's name is not known".to_owned()),
-    };
-    let is_v4 = sockets[0].local_addr().is_ok_and(|local| local.is_ipv4());
-    let server = found.into_iter().find(|found| found.is_ipv4() == is_v4);
-    let server = server.ok_or("the STUN server has no address of this family")?;
+    let local = sockets[0].local_addr().map_err(|error| error.to_string())?;
+    let server = find(host, port, local, PATIENCE, "STUN server").await?;
     let (first, second) = tokio::join!(
         ask_one(sockets[0], server, until),
         ask_one(sockets[1], server, until)
@@ -61,17 +61,89 @@ pub(crate) async fn ask(sockets: [&UdpSocket; 2], server: &str) -> Result<[Socke
     Ok([first?, second?])
 }
 
+/// The address of a server, of the family of ours.
+pub(crate) async fn find(
+    host: &str,
+    port: u16,
+    local: SocketAddr,
+    patience: Duration,
+    what: &str,
+) -> Result<SocketAddr, String> {
+    let found = timeout(patience, tokio::net::lookup_host((host, port))).await;
+    let Ok(Ok(mut found)) = found else {
+        return Err(format!("the {what}'s name is not known"));
+    };
+    let server = found.find(|found| found.is_ipv4() == local.is_ipv4());
+    server.ok_or_else(|| format!("the {what} has no address of this family"))
+}
+
+/// Another handle on the same socket: what comes later is for the stream.
+pub(crate) fn handle(socket: &UdpSocket) -> Result<tokio::net::UdpSocket, String> {
+    let socket = socket.try_clone().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        tokio::net::UdpSocket::from_std(socket)
+    });
+    socket.map_err(|error| format!("the media socket cannot be asked: {error}"))
+}
+
+/// Whom to ask.
+#[derive(Default)]
+pub(crate) struct Servers {
+    pub(crate) stun: Option<String>,
+    pub(crate) relay: Option<Asking>,
+}
+
+/// What is known of the places of media sockets besides where they are.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Where the world sees them.
+    pub(crate) mapped: Option<[SocketAddr; 2]>,
+    /// The first one's address at a relay.
+    pub(crate) relay: Option<Relay>,
+    /// What is to be told about it.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Found {
+    /// Whether the relay sees the first socket itself.
+    pub(crate) fn relay_sees_media(&self) -> bool {
+        self.relay.as_ref().is_some_and(Relay::sees_media)
+    }
+}
+
+/// Asks the STUN server and the relay, of those that there are. Who does not answer is done without.
+pub(crate) async fn look(sockets: [&UdpSocket; 2], servers: Servers) -> Found {
+    let mut found = Found::default();
+    if let Some(server) = servers.stun {
+        let note = match ask(sockets, &server).await {
+            Ok(mapped) => {
+                found.mapped = Some(mapped);
+                format!("the STUN server sees our media at {}", mapped[0])
+            }
+            Err(why) => format!("where our media is seen is not known: {why}"),
+        };
+        found.notes.push(note);
+    }
+    if let Some(asking) = servers.relay {
+        let note = match crate::relay::ask(sockets[0], asking).await {
+            Ok(relay) => {
+                let note = format!("the relay gives our media {}", relay.allocation.relayed);
+                found.relay = Some(relay);
+                note
+            }
+            Err(why) => format!("there is no relay for our media: {why}"),
+        };
+        found.notes.push(note);
+    }
+    found
+}
+
 async fn ask_one(
     socket: &UdpSocket,
     server: SocketAddr,
     until: Instant,
 ) -> Result<SocketAddr, String> {
-    // Another handle on the same socket: what comes later is for the stream.
-    let socket = socket.try_clone().and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        tokio::net::UdpSocket::from_std(socket)
-    });
-    let socket = socket.map_err(|error| format!("the media socket cannot be asked: {error}"))?;
+    let socket = handle(socket)?;
     let mut id = [0; 12];
     crate::shared::fill(&mut id);
     let id = TransactionId(id);

@@ -6,7 +6,7 @@ mod children;
 mod persons;
 mod secrets;
 
-pub(crate) use secrets::{key_entry, wanted};
+pub(crate) use secrets::{key_entry, relay_entry, wanted};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -232,6 +232,9 @@ impl PhoneState {
                 password,
             } => {
                 self.update_account(myself, &account, *settings, password);
+            }
+            Command::SetRelayPassword { account, password } => {
+                self.set_relay_password(myself, &account, &password);
             }
             Command::RemoveAccount { account } => self.remove_account(account),
             Command::PlaceCall {

@@ -115,13 +115,31 @@ impl StreamState {
                 StreamEvent::Dtmf { digit, duration } => DialogMsg::DigitHeard { digit, duration },
                 StreamEvent::FirstPacket { from } => DialogMsg::MediaFlows(from),
                 StreamEvent::WayFound(to) => DialogMsg::MediaNews(match to {
-                    Some(to) => format!("of the ways to the peer, the one to {to} works"),
+                    Some(way) if way.relayed => {
+                        format!(
+                            "of the ways to the peer, the one through the relay to {} works",
+                            way.to
+                        )
+                    }
+                    Some(way) => format!("of the ways to the peer, the one to {} works", way.to),
                     None => {
                         "no way to the peer has answered; media goes where its description says"
                             .to_owned()
                     }
                 }),
                 StreamEvent::RecordingEnded { reason } => DialogMsg::RecordingEnded(reason),
+                StreamEvent::PeerMoved {
+                    announced: Some(announced),
+                    actual,
+                } => DialogMsg::MediaNews(format!(
+                    "media goes to {actual}, where the peer's comes from, and not to {announced}, where it wants it"
+                )),
+                StreamEvent::RelayRefuses(peer, why) => {
+                    DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
+                }
+                StreamEvent::RelayLost(why) => {
+                    DialogMsg::MediaNews(format!("the relay is lost to our media: {why}"))
+                }
                 StreamEvent::Secured(profile) => DialogMsg::MediaSecured(Ok(profile)),
                 StreamEvent::NotSecured(failure) => DialogMsg::MediaSecured(Err(failure)),
                 other => DialogMsg::MediaNews(format!("{other:?}")),

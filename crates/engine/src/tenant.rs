@@ -150,6 +150,8 @@ pub(crate) struct AccountSpec {
     pub(crate) settings: AccountSettings,
     pub(crate) identity: Identity,
     pub(crate) password: Option<SecretString>,
+    /// That for the relay of its media.
+    pub(crate) relay_password: Option<SecretString>,
 }
 
 /// Owns one organisation.

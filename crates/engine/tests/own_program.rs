@@ -23,6 +23,7 @@ async fn phone(user: &str, proxy: SocketAddr, anonymous: bool) -> EngineHandle {
     let account = GivenAccount {
         settings,
         password: None,
+        relay_password: None,
     };
     let engine = receptionist::start(account).await.expect("it starts");
     let mut events = engine.subscribe(None);

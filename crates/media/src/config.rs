@@ -131,6 +131,9 @@ pub struct StreamConfig {
     pub rtcp_socket: Option<UdpSocket>,
     /// What offer and answer decided.
     pub parameters: StreamParameters,
+    /// An address at a relay that was asked for from this socket, for the stream to keep and to give back. Everything
+    /// goes through it unless ICE finds a better way.
+    pub relay: Option<nat::turn::Client>,
     /// Our source identifier, drawn at random by the caller (RFC 3550 §8.1).
     pub ssrc: u32,
     /// A random number, for the first sequence number and timestamp and the spread of the reports.
@@ -156,6 +159,7 @@ impl StreamConfig {
             socket,
             rtcp_socket: None,
             parameters,
+            relay: None,
             ssrc: (spread >> 32) as u32,
             seed: spread.rotate_left(29) ^ random,
             cname: format!("{:016x}", spread.rotate_left(17)),
@@ -225,7 +229,11 @@ pub enum StreamEvent {
         actual: SocketAddr,
     },
     /// Ways were tried, and this is the one that works; none means that no way has answered.
-    WayFound(Option<SocketAddr>),
+    WayFound(Option<nat::ice::Way>),
+    /// The relay does not carry packets to this peer.
+    RelayRefuses(SocketAddr, nat::turn::Refusal),
+    /// The address at the relay is gone; media goes without it.
+    RelayLost(nat::turn::Refusal),
     /// A handshake made keys with the right peer: from here on there is sound.
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.

@@ -20,6 +20,7 @@ use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Trouble, Writing, record};
+use crate::relay::Relay;
 use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
@@ -107,6 +108,15 @@ impl Shared {
     fn wake_keeper(&self) {
         if let Some(keeper) = &self.keeper {
             keeper.unpark();
+        }
+    }
+
+    /// Has an address at a relay kept, and the peer reached through it.
+    fn begin_relay(&self, stream: u64, relay: Relay, parameters: &StreamParameters) {
+        let relay = Box::new(relay);
+        self.order(Order::Relay { stream, relay });
+        if let Some(remote) = parameters.remote {
+            self.order(Order::Remote { stream, remote });
         }
     }
 
@@ -327,6 +337,8 @@ impl PumpHandle {
         let encoder = Encoder::new(kind, config.encoder)?;
         let decoder = Decoder::new(kind)?;
         let (output, trouble) = self.shared.output(&config.sink, kind.sample_rate_hz())?;
+        let relay = config.relay.map(|client| relay(client, &config.socket));
+        let relay = relay.transpose()?;
         let wire = Wire::new(config.socket, config.rtcp_socket).map_err(MediaError::Socket)?;
         let (events, events_out) = RingBuffer::new(EVENTS);
         let counters = Arc::new(StreamCounters::default());
@@ -358,6 +370,8 @@ impl PumpHandle {
             handshake,
             search: handshake,
             searching: ice.is_some(),
+            relay: relay.as_ref().map(|relay| Box::new(relay.channels())),
+            direct: false,
             send: SendPath::new(
                 sender,
                 encoder,
@@ -391,6 +405,10 @@ impl PumpHandle {
         };
         let parameters = stream.parameters.clone();
         self.shared.command(Command::Add(Box::new(stream)))?;
+        let relayed = relay.is_some();
+        if let Some(relay) = relay {
+            self.shared.begin_relay(id, relay, &parameters);
+        }
         self.shared.begin_search(id, handshake, &parameters);
         self.shared.begin_handshake(id, handshake, &parameters);
         Ok(StreamHandle {
@@ -409,6 +427,7 @@ impl PumpHandle {
                 ice,
                 search: handshake,
                 trouble,
+                relayed,
             }),
         })
     }
@@ -512,6 +531,8 @@ struct Last {
     search: u64,
     /// Of the recording, when there is one; told once.
     trouble: Option<Trouble>,
+    /// It has an address at a relay.
+    relayed: bool,
 }
 
 impl StreamHandle {
@@ -570,7 +591,8 @@ impl StreamHandle {
             self.shared.begin_handshake(self.id, handshake, &parameters);
         } else if dtls.is_none() && last.dtls.is_some() {
             self.shared.order(Order::End { stream: self.id });
-        } else if let (Some(_), Some(remote)) = (&dtls, parameters.remote) {
+        }
+        if let Some(remote) = parameters.remote.filter(|_| dtls.is_some() || last.relayed) {
             let stream = self.id;
             self.shared.order(Order::Remote { stream, remote });
         }
@@ -607,14 +629,34 @@ impl StreamHandle {
         Ok(())
     }
 
-    /// Goes on with other sockets, because the address of the old ones is gone. The peer hears the same stream from
+    /// Goes on with other sockets, because the address of the old ones is gone, and with an address at a relay that was
+    /// asked for from there, if with any. The peer hears the same stream from
     /// another place.
     ///
     /// # Errors
     /// The sockets cannot be used, or [`MediaError::Busy`]; the stream has the old ones then.
-    pub fn move_to(&self, rtp: UdpSocket, rtcp: Option<UdpSocket>) -> Result<(), MediaError> {
+    pub fn move_to(
+        &self,
+        rtp: UdpSocket,
+        rtcp: Option<UdpSocket>,
+        relay: Option<nat::turn::Client>,
+    ) -> Result<(), MediaError> {
+        let mut last = lock(&self.last);
+        let relay = relay.map(|client| self::relay(client, &rtp)).transpose()?;
         let wire = Wire::new(rtp, rtcp).map_err(MediaError::Socket)?;
-        self.shared.command(Command::Wire(self.id, wire))
+        let channels = relay.as_ref().map(|relay| Box::new(relay.channels()));
+        let stream = self.id;
+        self.shared.command(Command::Wire(stream, wire))?;
+        if last.relayed || relay.is_some() {
+            self.shared.command(Command::Relay(stream, channels))?;
+        }
+        let had = std::mem::replace(&mut last.relayed, relay.is_some());
+        match relay.map(Box::new) {
+            Some(relay) => self.shared.order(Order::Relay { stream, relay }),
+            None if had => self.shared.order(Order::EndRelay { stream }),
+            None => {}
+        }
+        Ok(())
     }
 
     /// Sends silence instead of the source, or stops doing so.
@@ -677,6 +719,9 @@ impl Drop for StreamHandle {
         if last.ice.is_some() {
             self.shared.order(Order::EndSearch { stream: self.id });
         }
+        if last.relayed {
+            self.shared.order(Order::EndRelay { stream: self.id });
+        }
     }
 }
 
@@ -686,6 +731,15 @@ impl std::fmt::Debug for StreamHandle {
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
+}
+
+fn relay(client: nat::turn::Client, socket: &UdpSocket) -> Result<Relay, MediaError> {
+    let socket = socket.try_clone().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    let socket = socket.map_err(MediaError::Socket)?;
+    Ok(Relay::new(client, socket))
 }
 
 /// Not below silence, not above 20 dB, and a number.

@@ -20,8 +20,9 @@ use nat::stun::{self, Binding};
 use rtp::srtp::{MasterKey, Suite};
 use rtrb::{Consumer, Producer};
 
-use crate::config::{Dtls, Security};
+use crate::config::{Dtls, Security, StreamEvent};
 use crate::pump::{Command, Common};
+use crate::relay::{Change, Relay};
 use crate::shield::Renewal;
 use crate::socket::LONGEST_DATAGRAM;
 
@@ -99,6 +100,10 @@ pub(crate) enum Order {
     },
     /// The stream goes where its parameters say.
     EndSearch { stream: u64 },
+    /// The stream has this address at a relay, instead of any before.
+    Relay { stream: u64, relay: Box<Relay> },
+    /// It has none any more.
+    EndRelay { stream: u64 },
     /// The peer is to be found there.
     Remote { stream: u64, remote: SocketAddr },
     /// The stream needs none any more.
@@ -117,7 +122,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Way {
     pub(crate) stream: u64,
     pub(crate) number: u64,
-    pub(crate) to: Option<SocketAddr>,
+    pub(crate) to: Option<ice::Way>,
 }
 
 /// A search for the way of a stream.
@@ -143,6 +148,9 @@ pub(crate) struct Keeper {
     pump: Option<Thread>,
     handshakes: HashMap<u64, (u64, Handshake)>,
     searches: HashMap<u64, Search>,
+    relays: HashMap<u64, Box<Relay>>,
+    /// Those that say farewell.
+    leaving: Vec<Relay>,
     /// What the pump had no room for.
     waiting: VecDeque<Command>,
 }
@@ -160,6 +168,8 @@ impl Keeper {
             pump: None,
             handshakes: HashMap::new(),
             searches: HashMap::new(),
+            relays: HashMap::new(),
+            leaving: Vec::new(),
             waiting: VecDeque::new(),
         }
     }
@@ -175,6 +185,8 @@ impl Keeper {
                 None => std::thread::park(),
             }
         }
+        let now = Instant::now();
+        self.relays.values_mut().for_each(|relay| relay.leave(now));
     }
 
     /// Does what there is to do; answers when there is more.
@@ -182,32 +194,29 @@ impl Keeper {
         self.take_orders(now);
         while let Ok(letter) = self.letters.pop() {
             let datagram = letter.bytes.get(..letter.length).unwrap_or_default();
-            if stun::is_stun(datagram) {
-                if let Some(search) = self.searches.get_mut(&letter.stream)
-                    && search.agent.handle_datagram(now, datagram, letter.from)
-                {
-                    continue;
+            let relay = self.relays.get_mut(&letter.stream);
+            match relay.filter(|relay| relay.is_from(letter.from)) {
+                Some(relay) => {
+                    if let Some((peer, payload)) = relay.handle_datagram(now, datagram) {
+                        let way = ice::Way {
+                            to: peer,
+                            relayed: true,
+                        };
+                        self.on_datagram(now, letter.stream, payload, way);
+                    }
                 }
-                // Who asks where we see it is told (RFC 8489 §6.3.1); nothing else is asked for here.
-                if let Some(Binding::Request(id)) = Binding::read(datagram) {
-                    let answer = Binding::Success(id, Some(letter.from)).to_bytes();
-                    let answer = Command::Send(letter.stream, answer.into(), letter.from);
-                    self.waiting.push_back(answer);
+                None => {
+                    let way = ice::Way {
+                        to: letter.from,
+                        relayed: false,
+                    };
+                    self.on_datagram(now, letter.stream, datagram, way);
                 }
-                continue;
-            }
-            if let Some((_, handshake)) = self.handshakes.get_mut(&letter.stream) {
-                handshake.handle_datagram(now, datagram, letter.from);
             }
         }
         let mut next = self.search(now);
-        let mut commands = std::mem::take(&mut self.waiting);
-        for (stream, (number, handshake)) in &mut self.handshakes {
-            handshake.handle_timeout(now);
-            let deadline = drain(*stream, *number, handshake, &mut commands);
-            next = next.into_iter().chain(deadline).min();
-        }
-        self.waiting = commands;
+        next = next.into_iter().chain(self.shake_hands(now)).min();
+        next = next.into_iter().chain(self.tend_relays(now)).min();
         self.hand_over();
         if !self.waiting.is_empty() {
             let soon = now + crate::TICK;
@@ -216,16 +225,95 @@ impl Keeper {
         next
     }
 
+    /// Something that is no media has come, by this way.
+    fn on_datagram(&mut self, now: Instant, stream: u64, datagram: &[u8], way: ice::Way) {
+        if stun::is_stun(datagram) {
+            if let Some(search) = self.searches.get_mut(&stream)
+                && search.agent.handle_datagram(now, datagram, way)
+            {
+                return;
+            }
+            // Who asks where we see it is told (RFC 8489 §6.3.1); nothing else is asked for here.
+            if let Some(Binding::Request(id)) = Binding::read(datagram) {
+                let answer = Binding::Success(id, Some(way.to)).to_bytes();
+                let lines = &mut Lines {
+                    relays: &mut self.relays,
+                    waiting: &mut self.waiting,
+                };
+                lines.send(now, stream, answer, way);
+            }
+            return;
+        }
+        if dtls::looks_like_dtls(datagram) {
+            if let Some((_, handshake)) = self.handshakes.get_mut(&stream) {
+                handshake.handle_datagram(now, datagram, way.to);
+            }
+        } else if let Some(relay) = self.relays.get_mut(&stream) {
+            // Media of a peer that has no channel: it is behind a router that changes ports.
+            relay.want(now, way.to);
+        }
+    }
+
+    /// Goes on with the handshakes; answers when there is more.
+    fn shake_hands(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for (stream, (number, handshake)) in &mut self.handshakes {
+            handshake.handle_timeout(now);
+            // What the search found counts, and without any what leads through the relay.
+            let search = self.searches.get(stream);
+            let found = search.and_then(|search| search.agent.selected());
+            let relayed = found.is_none_or(|way| way.relayed);
+            let mut lines = Lines {
+                relays: &mut self.relays,
+                waiting: &mut self.waiting,
+            };
+            let deadline = lines.drain(now, *stream, *number, handshake, relayed);
+            next = next.into_iter().chain(deadline).min();
+        }
+        next
+    }
+
+    /// Keeps the addresses at relays; answers when there is more.
+    fn tend_relays(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        let waiting = &mut self.waiting;
+        self.relays.retain(|stream, relay| {
+            let mut kept = true;
+            let deadline = relay.step(now, |change| match change {
+                Change::Channels(channels) => {
+                    waiting.push_back(Command::Relay(*stream, Some(channels)));
+                }
+                Change::Refused(peer, why) => {
+                    let event = StreamEvent::RelayRefuses(peer, why);
+                    waiting.push_back(Command::Tell(*stream, event));
+                }
+                Change::Lost(why) => {
+                    kept = false;
+                    waiting.push_back(Command::Relay(*stream, None));
+                    waiting.push_back(Command::Tell(*stream, StreamEvent::RelayLost(why)));
+                }
+            });
+            next = next.into_iter().chain(deadline).min();
+            kept
+        });
+        self.leaving.retain_mut(|relay| !relay.has_left(now));
+        let soon = (!self.leaving.is_empty()).then(|| now + 5 * crate::TICK);
+        next.into_iter().chain(soon).min()
+    }
+
     /// Goes on with the searches; answers when there is more.
     fn search(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
+        let lines = &mut Lines {
+            relays: &mut self.relays,
+            waiting: &mut self.waiting,
+        };
         for (stream, search) in &mut self.searches {
             search.agent.handle_timeout(now);
             loop {
                 let event = match search.agent.poll_output() {
-                    ice::Output::Transmit { datagram, to } => {
-                        let command = Command::Send(*stream, datagram.into(), to);
-                        self.waiting.push_back(command);
+                    ice::Output::Transmit { datagram, way } => {
+                        lines.send(now, *stream, datagram, way);
                         continue;
                     }
                     ice::Output::Event(event) => event,
@@ -239,10 +327,11 @@ impl Keeper {
                     ice::Event::Failed => None,
                 };
                 let handshake = self.handshakes.get_mut(stream);
-                if let (Some((_, handshake)), Some(remote)) = (handshake, to.or(search.otherwise)) {
+                let remote = to.map(|way| way.to).or(search.otherwise);
+                if let (Some((_, handshake)), Some(remote)) = (handshake, remote) {
                     handshake.handle_remote(now, remote);
                 }
-                self.waiting.push_back(Command::Way(Way {
+                lines.waiting.push_back(Command::Way(Way {
                     stream: *stream,
                     number: search.number,
                     to,
@@ -265,7 +354,7 @@ impl Keeper {
                 } => {
                     let mut handshake = Handshake::new(&dtls.certificate, &dtls.peer);
                     let search = self.searches.get(&stream);
-                    let found = |search: &Search| search.agent.selected();
+                    let found = |search: &Search| search.agent.selected().map(|way| way.to);
                     // While a way is looked for there is nobody to talk to.
                     let remote = search.map_or(remote, found);
                     if let Some(remote) = remote {
@@ -273,7 +362,22 @@ impl Keeper {
                     }
                     self.handshakes.insert(stream, (number, handshake));
                 }
+                Order::Relay { stream, relay } => {
+                    if let Some(mut before) = self.relays.insert(stream, relay) {
+                        before.leave(now);
+                        self.leaving.push(*before);
+                    }
+                }
+                Order::EndRelay { stream } => {
+                    if let Some(mut relay) = self.relays.remove(&stream) {
+                        relay.leave(now);
+                        self.leaving.push(*relay);
+                    }
+                }
                 Order::Remote { stream, remote } => {
+                    if let Some(relay) = self.relays.get_mut(&stream) {
+                        relay.want(now, remote);
+                    }
                     if let Some((_, handshake)) = self.handshakes.get_mut(&stream)
                         && !self.searches.contains_key(&stream)
                     {
@@ -322,30 +426,51 @@ impl Keeper {
     }
 }
 
-fn drain(
-    stream: u64,
-    number: u64,
-    handshake: &mut Handshake,
-    commands: &mut VecDeque<Command>,
-) -> Option<Instant> {
-    loop {
-        match handshake.poll_output() {
-            Output::Transmit { datagram, to } => {
-                commands.push_back(Command::Send(stream, datagram.into(), to));
+/// By which everything goes out that is no media.
+struct Lines<'a> {
+    relays: &'a mut HashMap<u64, Box<Relay>>,
+    waiting: &'a mut VecDeque<Command>,
+}
+
+impl Lines<'_> {
+    fn send(&mut self, now: Instant, stream: u64, datagram: Vec<u8>, way: ice::Way) {
+        match self.relays.get_mut(&stream).filter(|_| way.relayed) {
+            Some(relay) => relay.send(now, &datagram, way.to),
+            None => {
+                let command = Command::Send(stream, datagram.into(), way.to);
+                self.waiting.push_back(command);
             }
-            Output::Event(event) => {
-                let result = match event {
-                    Event::Secured { keys, remote } => secured(&keys, remote),
-                    Event::Failed(failure) => Err(failure),
-                };
-                let outcome = Outcome {
-                    stream,
-                    number,
-                    result,
-                };
-                commands.push_back(Command::Secured(Box::new(outcome)));
+        }
+    }
+
+    fn drain(
+        &mut self,
+        now: Instant,
+        stream: u64,
+        number: u64,
+        handshake: &mut Handshake,
+        relayed: bool,
+    ) -> Option<Instant> {
+        loop {
+            match handshake.poll_output() {
+                Output::Transmit { datagram, to } => {
+                    self.send(now, stream, datagram, ice::Way { to, relayed });
+                }
+                Output::Event(event) => {
+                    let result = match event {
+                        Event::Secured { keys, remote } => secured(&keys, remote),
+                        Event::Failed(failure) => Err(failure),
+                    };
+                    let outcome = Outcome {
+                        stream,
+                        number,
+                        result,
+                    };
+                    let command = Command::Secured(Box::new(outcome));
+                    self.waiting.push_back(command);
+                }
+                Output::Deadline(deadline) => return deadline,
             }
-            Output::Deadline(deadline) => return deadline,
         }
     }
 }

@@ -48,6 +48,7 @@ mod stream;
 
 mod control;
 mod receive;
+mod relay;
 mod room;
 mod send;
 mod silence;

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use codecs::CodecKind;
 use rtrb::{Consumer, Producer};
 
+use crate::config::StreamEvent;
 use crate::counters::{Fraction, PumpCounters};
 use crate::device::{Capture, Playout};
 use crate::keeper::{Keeper, Outcome, Post, Way};
+use crate::relay::Channels;
 use crate::send::{Microphone, Prepared};
 use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
@@ -41,6 +43,9 @@ pub(crate) enum Command {
     Send(u64, Box<[u8]>, SocketAddr),
     Secured(Box<Outcome>),
     Way(Way),
+    /// What leads through the relay; none when there is none.
+    Relay(u64, Option<Box<Channels>>),
+    Tell(u64, StreamEvent),
     Capture(Option<Capture>),
     Playout(Option<Playout>),
     Tone(Option<Tone>),
@@ -56,6 +61,7 @@ pub(crate) enum Trash {
     Wire(Wire),
     Sent(Box<[u8]>),
     Secured(Box<Outcome>),
+    Relay(Option<Box<Channels>>),
     Capture(Capture),
     Playout(Playout),
 }
@@ -227,6 +233,17 @@ impl Pump {
             Command::Way(way) => {
                 if let Some(stream) = self.stream(way.stream) {
                     stream.go(now, &way);
+                }
+            }
+            Command::Relay(id, mut relay) => {
+                if let Some(stream) = self.stream(id) {
+                    std::mem::swap(&mut stream.relay, &mut relay);
+                }
+                self.discard(Trash::Relay(relay));
+            }
+            Command::Tell(id, event) => {
+                if let Some(stream) = self.stream(id) {
+                    let _ = stream.receive.events.push(event);
                 }
             }
             Command::Press(id, digit, duration) => {

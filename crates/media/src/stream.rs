@@ -15,6 +15,7 @@ use crate::counters::{StreamCounters, Wishes};
 use crate::keeper::{Outcome, Post, Secured, Way};
 use crate::receive::ReceivePath;
 use crate::record::Recorder;
+use crate::relay::Channels;
 use crate::resample::ToDevice;
 use crate::room::Rooms;
 use crate::send::{Around, Microphone, Prepared, SendPath};
@@ -32,6 +33,9 @@ pub(crate) const LONGEST_PACKET: usize = 1_400;
 
 /// STUN datagrams that are looked at in one step; a flood of them must not keep handshakes out.
 const STUN_PER_STEP: u32 = 4;
+
+/// Words of a relay that are looked at in one step: it asks little, and handshakes and checks come through it.
+const RELAYED_PER_STEP: u32 = 16;
 
 /// When nothing was sent for so long, something is: routers forget a way after thirty seconds (RFC 6263 §3).
 const KEEP_OPEN: Duration = Duration::from_secs(15);
@@ -120,6 +124,9 @@ pub(crate) struct Stream {
     /// The number of the search for a way that counts, and whether it goes on without result.
     pub(crate) search: u64,
     pub(crate) searching: bool,
+    /// The relay that carries its packets, unless a way was found that needs none.
+    pub(crate) relay: Option<Box<Channels>>,
+    pub(crate) direct: bool,
     pub(crate) parameters: StreamParameters,
     pub(crate) send: SendPath,
     pub(crate) receive: ReceivePath,
@@ -190,6 +197,7 @@ impl Stream {
             id,
             parameters,
             wire,
+            relay,
             shield,
             receive,
             control,
@@ -211,8 +219,19 @@ impl Stream {
                 None => counters.dropped.add(1),
             }
         };
-        wire.receive(buffer, |datagram, from| {
-            // RFC 7983 §7. TURN has a first byte that is none of these; it is counted as dropped.
+        wire.receive(buffer, |mut datagram, mut from| {
+            if let Some(relay) = relay.as_ref().filter(|relay| relay.server() == from) {
+                let Some((peer, length)) = relay.media(datagram) else {
+                    asked += 1;
+                    if asked > RELAYED_PER_STEP || !post.put(*id, from, datagram) {
+                        counters.dropped.add(1);
+                    }
+                    return;
+                };
+                from = peer;
+                datagram = datagram.get_mut(4..4 + length).unwrap_or_default();
+            }
+            // RFC 7983 §7. TURN of others has a first byte that is none of these; it is counted as dropped.
             if rtp::looks_like_rtcp(datagram) {
                 take_control(receive, shield, datagram, from);
             } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
@@ -307,7 +326,7 @@ impl Stream {
         };
         if !self.again.is_empty() {
             // Not both at once: what delays or loses the one should not meet the other.
-            if self.wire.send(&self.again, target) {
+            if self.send_to(&self.again, target) {
                 self.counters.sent_again.add(1);
             }
             self.again.clear();
@@ -318,7 +337,7 @@ impl Stream {
         if !ready {
             return;
         }
-        if self.shield.seal(packet) && self.wire.send(packet, target) {
+        if self.shield.seal(packet) && self.send_to(packet, target) {
             self.sent = Some((now, target));
             self.counters.sent.add(1);
             self.counters.sent_bytes.add(packet.len() as u64);
@@ -351,8 +370,20 @@ impl Stream {
         let (name, number) = id.split_at_mut(8);
         name.copy_from_slice(&self.seed.to_be_bytes());
         number.copy_from_slice(&self.steps.to_be_bytes());
-        let _ = self.wire.send(&stun::indication(TransactionId(id)), target);
+        let _ = self.send_to(&stun::indication(TransactionId(id)), target);
         self.sent = Some((now, target));
+    }
+
+    /// By whichever way leads to the peer.
+    fn send_to(&self, packet: &[u8], target: SocketAddr) -> bool {
+        match self.relay.as_ref().filter(|_| !self.direct) {
+            Some(relay) => relay.send(&self.wire, packet, target),
+            None => self.wire.send(packet, target),
+        }
+    }
+
+    fn is_relayed(&self) -> bool {
+        self.relay.is_some() && !self.direct
     }
 
     fn report(&mut self, now: Instant, ntp: u64) {
@@ -364,7 +395,10 @@ impl Stream {
             .poll(now, ntp, &self.send.sender, &mut self.receive.receiver);
         if let Some(report) = report
             && self.shield.seal_control(report)
-            && self.wire.send_control(report, target)
+            && match self.relay.as_ref().filter(|_| !self.direct) {
+                Some(relay) => relay.send(&self.wire, report, target),
+                None => self.wire.send_control(report, target),
+            }
         {
             self.counters.reports_sent.add(1);
         }
@@ -381,7 +415,12 @@ impl Stream {
         let report = self
             .control
             .farewell(now, ntp, &self.send.sender, &mut self.receive.receiver);
-        if self.shield.seal_control(report) && self.wire.send_control(report, target) {
+        let sent = self.shield.seal_control(report)
+            && match self.relay.as_ref().filter(|_| !self.direct) {
+                Some(relay) => relay.send(&self.wire, report, target),
+                None => self.wire.send_control(report, target),
+            };
+        if sent {
             self.counters.reports_sent.add(1);
         }
     }
@@ -411,7 +450,8 @@ impl Stream {
 
     /// A port for reports alone would need a handshake and a way of its own (RFC 5764 §4.2, RFC 8445 §4).
     fn may_report(&self) -> bool {
-        let alone = self.parameters.dtls.is_some() || self.parameters.ice.is_some();
+        let alone =
+            self.parameters.dtls.is_some() || self.parameters.ice.is_some() || self.is_relayed();
         !alone || self.parameters.rtcp_mux
     }
 
@@ -421,8 +461,9 @@ impl Stream {
             return;
         }
         self.searching = false;
-        if let Some(to) = way.to {
-            self.receive.confirm(now, to);
+        self.direct = way.to.is_some_and(|way| !way.relayed);
+        if let Some(way) = way.to {
+            self.receive.confirm(now, way.to);
         }
         let _ = self.receive.events.push(StreamEvent::WayFound(way.to));
     }
@@ -458,6 +499,7 @@ impl Stream {
         self.handshake = change.handshake;
         self.search = change.search;
         self.searching = change.searches || self.searching && change.parameters.ice.is_some();
+        self.direct &= change.parameters.ice.is_some();
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use codecs::CodecKind;
 use common::{Bench, parameters};
 use media::{Sink, Source, StreamEvent, StreamHandle, StreamParameters};
-use nat::ice::{Credentials, Session};
+use nat::ice::{Credentials, Session, Way};
 use nat::stun::{Binding, TransactionId, indication};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -114,6 +114,7 @@ fn session(bench: &Bench, ours: usize, candidates: &[String]) -> Session {
         remote: credentials(1 - ours),
         base: bench.wires[1 - ours].to,
         mapped: None,
+        relayed: None,
         candidates: candidates.to_vec(),
         controlling: ours == 0,
     }
@@ -147,7 +148,11 @@ fn nothing_is_sent_before_a_way_is_found_and_then_it_goes_there() {
     for (side, stream) in [(0, &left), (1, &right)] {
         let found = std::iter::from_fn(|| stream.poll_event())
             .find(|event| matches!(event, StreamEvent::WayFound(_)));
-        assert_eq!(found, Some(StreamEvent::WayFound(Some(ends[side]))));
+        let way = Way {
+            to: ends[side],
+            relayed: false,
+        };
+        assert_eq!(found, Some(StreamEvent::WayFound(Some(way))));
         assert_eq!(stream.counters().target(), Some(ends[side]));
         let (checks, media) = carried(&bench, side);
         assert!(checks > 0 && media > 150, "{checks} {media}");

@@ -188,6 +188,14 @@ pub struct AccountSettings {
     /// that address stands in session descriptions then. Not asked where `public_address` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stun: Option<String>,
+    /// The relay that carries media where nothing else leads to the peer (TURN, RFC 8656), as RFC 7065 writes it:
+    /// `turn:HOST`, `turn:HOST:PORT?transport=tcp`, `turns:HOST`. Without `ice` everything goes through it. Not used where
+    /// `public_address` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn: Option<String>,
+    /// The user there, with a password of its own; without, the account's login is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn_user: Option<Identity>,
     /// Whether ways to the peer are tried until one works (ICE, RFC 8445), where the peer does so, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ice: bool,

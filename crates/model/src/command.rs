@@ -117,6 +117,13 @@ pub enum Command {
         /// A new password; `None` keeps the old one.
         password: Option<Password>,
     },
+    /// Keep this password for the relay of an account's media, whose user the settings name.
+    SetRelayPassword {
+        /// Which account.
+        account: AccountId,
+        /// The password, kept in the secret store.
+        password: Password,
+    },
     /// Sign out, then remove the account and its secret.
     RemoveAccount {
         /// Which account.

@@ -51,6 +51,8 @@ pub struct Session {
     pub base: SocketAddr,
     /// Where the world sees it, where that is another place.
     pub mapped: Option<SocketAddr>,
+    /// Our address at a relay, where there is one.
+    pub relayed: Option<SocketAddr>,
     /// The peer's candidates, each the value of its attribute.
     pub candidates: Vec<String>,
     /// Whether we nominate: who offered does, and who faces a lite peer.
@@ -65,11 +67,20 @@ impl Session {
     }
 }
 
+/// A way to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Where the peer is.
+    pub to: SocketAddr,
+    /// Through the relay, and not from our own socket.
+    pub relayed: bool,
+}
+
 /// What has been found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// This is where to send.
-    Selected(SocketAddr),
+    Selected(Way),
     /// No way has answered in time. One that does later is told all the same.
     Failed,
 }
@@ -81,8 +92,8 @@ pub enum Output {
     Transmit {
         /// The datagram.
         datagram: Vec<u8>,
-        /// Where to.
-        to: SocketAddr,
+        /// Where to, and by which way.
+        way: Way,
     },
     /// What has been found out.
     Event(Event),
@@ -94,7 +105,8 @@ pub enum Output {
 pub struct Agent {
     inner: IceAgent,
     base: SocketAddr,
-    selected: Option<SocketAddr>,
+    relayed: Option<SocketAddr>,
+    selected: Option<Way>,
     give_up: Option<Instant>,
     events: VecDeque<Event>,
 }
@@ -117,6 +129,11 @@ impl Agent {
         {
             inner.add_local_candidate(seen);
         }
+        if let Some(relayed) = session.relayed
+            && let Ok(relayed) = Candidate::relayed(relayed, session.base, Protocol::Udp)
+        {
+            inner.add_local_candidate(relayed);
+        }
         inner.set_remote_credentials(creds(&session.remote));
         for text in session.candidates.iter().take(MOST_CANDIDATES) {
             let value = format!("candidate:{}", text.trim_start_matches("candidate:"));
@@ -129,6 +146,7 @@ impl Agent {
         let mut agent = Self {
             inner,
             base: session.base,
+            relayed: session.relayed,
             selected: None,
             give_up: Some(now + GIVE_UP),
             events: VecDeque::new(),
@@ -137,8 +155,15 @@ impl Agent {
         agent
     }
 
-    /// Takes in a datagram; false when it is none of this session's checks.
-    pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8], from: SocketAddr) -> bool {
+    /// Takes in a datagram that came by this way; false when it is none of this session's checks.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8], way: Way) -> bool {
+        let Some(destination) = (if way.relayed {
+            self.relayed
+        } else {
+            Some(self.base)
+        }) else {
+            return false;
+        };
         let Ok(message) = stun::StunMessage::parse(datagram) else {
             return false;
         };
@@ -147,8 +172,8 @@ impl Agent {
         }
         let packet = stun::StunPacket {
             proto: Protocol::Udp,
-            source: from,
-            destination: self.base,
+            source: way.to,
+            destination,
             message,
         };
         self.inner.handle_packet(now, packet);
@@ -176,7 +201,10 @@ impl Agent {
         if let Some(transmit) = self.inner.poll_transmit() {
             return Output::Transmit {
                 datagram: transmit.contents.to_vec(),
-                to: transmit.destination,
+                way: Way {
+                    to: transmit.destination,
+                    relayed: Some(transmit.source) == self.relayed,
+                },
             };
         }
         let deadline = self.inner.poll_timeout().into_iter().chain(self.give_up);
@@ -185,17 +213,26 @@ impl Agent {
 
     /// Where to send, once that is known.
     #[must_use]
-    pub fn selected(&self) -> Option<SocketAddr> {
+    pub fn selected(&self) -> Option<Way> {
         self.selected
     }
 
     fn collect(&mut self) {
         while let Some(event) = self.inner.poll_event() {
-            if let IceAgentEvent::NominatedSend { destination, .. } = event
-                && self.selected != Some(destination)
-            {
-                self.selected = Some(destination);
-                self.events.push_back(Event::Selected(destination));
+            let IceAgentEvent::NominatedSend {
+                source,
+                destination,
+                ..
+            } = event
+            else {
+                continue;
+            };
+            let way = Way {
+                to: destination,
+                relayed: Some(source) == self.relayed,
+            };
+            if self.selected.replace(way) != Some(way) {
+                self.events.push_back(Event::Selected(way));
             }
         }
     }
@@ -217,6 +254,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn direct(to: SocketAddr) -> Way {
+        Way { to, relayed: false }
+    }
+
     fn credentials(name: &str) -> Credentials {
         Credentials {
             ufrag: format!("ufrag-{name}"),
@@ -236,6 +277,7 @@ mod tests {
             remote: credentials(theirs),
             base: at(base),
             mapped: None,
+            relayed: None,
             candidates: candidates.iter().map(|text| (*text).to_owned()).collect(),
             controlling,
         }
@@ -250,6 +292,7 @@ mod tests {
         left_at: SocketAddr,
         right_at: SocketAddr,
         outside: Option<SocketAddr>,
+        relay: Option<SocketAddr>,
         opened: bool,
         events: [Vec<Event>; 2],
     }
@@ -276,22 +319,38 @@ mod tests {
                     &mut self.right
                 };
                 match agent.poll_output() {
-                    Output::Transmit { datagram, to } => self.carry(side, &datagram, to),
+                    Output::Transmit { datagram, way } => self.carry(side, &datagram, way),
                     Output::Event(event) => self.events[side].push(event),
                     Output::Deadline(deadline) => return deadline,
                 }
             }
         }
 
-        fn carry(&mut self, side: usize, datagram: &[u8], to: SocketAddr) {
+        fn carry(&mut self, side: usize, datagram: &[u8], way: Way) {
             assert!(crate::stun::is_stun(datagram));
-            let front = self.outside.unwrap_or(self.right_at);
-            if side == 0 && to == front && (self.opened || self.outside.is_none()) {
-                self.right.handle_datagram(self.now, datagram, self.left_at);
+            let now = self.now;
+            if let Some(relay) = self.relay {
+                // Nobody is reached but through the relay, which is at the left one's service.
+                if side == 0 && way.relayed && way.to == self.right_at {
+                    self.right.handle_datagram(now, datagram, direct(relay));
+                }
+                if side == 1 && way.to == relay {
+                    let from = Way {
+                        to: self.right_at,
+                        relayed: true,
+                    };
+                    self.left.handle_datagram(now, datagram, from);
+                }
+                return;
             }
-            if side == 1 && to == self.left_at {
+            let front = self.outside.unwrap_or(self.right_at);
+            if side == 0 && way.to == front && (self.opened || self.outside.is_none()) {
+                let from = direct(self.left_at);
+                self.right.handle_datagram(now, datagram, from);
+            }
+            if side == 1 && way.to == self.left_at {
                 self.opened = true;
-                self.left.handle_datagram(self.now, datagram, front);
+                self.left.handle_datagram(now, datagram, direct(front));
             }
         }
     }
@@ -305,6 +364,7 @@ mod tests {
             left_at: left.base,
             right_at: right.base,
             outside,
+            relay: left.relayed,
             opened: false,
             events: [Vec::new(), Vec::new()],
         }
@@ -319,14 +379,36 @@ mod tests {
         let right = session("r", "l", "10.0.0.7:4000", &[HOST], false);
         let mut net = net(&left, &right, Some(at("203.0.113.5:61000")));
         net.run(Duration::from_secs(5));
-        assert_eq!(net.left.selected(), Some(at("203.0.113.5:61000")));
-        assert_eq!(net.right.selected(), Some(at("192.0.2.1:4000")));
+        assert_eq!(net.left.selected(), Some(direct(at("203.0.113.5:61000"))));
+        assert_eq!(net.right.selected(), Some(direct(at("192.0.2.1:4000"))));
         assert!(
             !net.events
                 .iter()
                 .flatten()
                 .any(|event| *event == Event::Failed)
         );
+    }
+
+    #[test]
+    fn where_nothing_else_leads_the_relay_is_the_way() {
+        let theirs = "1 1 udp 2130706431 198.51.100.7 4000 typ host";
+        let left = Session {
+            relayed: Some(at("203.0.113.1:50000")),
+            ..session("l", "r", "10.0.0.1:4000", &[theirs], true)
+        };
+        let ours = [
+            "1 1 udp 2130706431 10.0.0.1 4000 typ host",
+            "2 1 udp 16777215 203.0.113.1 50000 typ relay raddr 10.0.0.1 rport 4000",
+        ];
+        let right = session("r", "l", "198.51.100.7:4000", &ours, false);
+        let mut net = net(&left, &right, None);
+        net.run(Duration::from_secs(5));
+        let by_relay = Way {
+            to: at("198.51.100.7:4000"),
+            relayed: true,
+        };
+        assert_eq!(net.left.selected(), Some(by_relay));
+        assert_eq!(net.right.selected(), Some(direct(at("203.0.113.1:50000"))));
     }
 
     #[test]
@@ -341,8 +423,8 @@ mod tests {
         let right = session("r", "l", "192.0.2.9:4000", &[HOST], true);
         let mut net = net(&left, &right, None);
         net.run(Duration::from_secs(5));
-        assert_eq!(net.left.selected(), Some(at("192.0.2.9:4000")));
-        assert_eq!(net.right.selected(), Some(at("192.0.2.1:4000")));
+        assert_eq!(net.left.selected(), Some(direct(at("192.0.2.9:4000"))));
+        assert_eq!(net.right.selected(), Some(direct(at("192.0.2.1:4000"))));
     }
 
     #[test]
@@ -364,8 +446,8 @@ mod tests {
                 if let Some(cookie) = junk.get_mut(4..8) {
                     cookie.copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
                 }
-                net.left
-                    .handle_datagram(net.now, &junk, at("198.51.100.1:4000"));
+                let from = direct(at("198.51.100.1:4000"));
+                net.left.handle_datagram(net.now, &junk, from);
             }
         }
         net.run(Duration::from_secs(2));

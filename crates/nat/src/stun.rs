@@ -42,16 +42,9 @@ pub fn is_stun(datagram: &[u8]) -> bool {
 impl Binding {
     /// Reads a datagram; `None` for anything else and anything broken.
     pub fn read(datagram: &[u8]) -> Option<Self> {
-        if !is_stun(datagram) {
-            return None;
-        }
-        let (head, attributes) = datagram.split_at_checked(HEAD)?;
-        let length = usize::from(u16::from_be_bytes([*head.get(2)?, *head.get(3)?]));
-        if length != attributes.len() || length % 4 != 0 {
-            return None;
-        }
-        let id = TransactionId(head.get(8..)?.try_into().ok()?);
-        match u16::from_be_bytes([*head.first()?, *head.get(1)?]) {
+        let (id, kind) = head(datagram)?;
+        let attributes = datagram.get(HEAD..)?;
+        match kind {
             REQUEST => Some(Self::Request(id)),
             SUCCESS => Some(Self::Success(id, mapped(attributes, id))),
             ERROR => Some(Self::Error(id)),
@@ -80,6 +73,20 @@ impl Binding {
     }
 }
 
+/// Name and kind of a message, if it is as long as it says.
+pub(crate) fn head(datagram: &[u8]) -> Option<(TransactionId, u16)> {
+    if !is_stun(datagram) {
+        return None;
+    }
+    let (head, attributes) = datagram.split_at_checked(HEAD)?;
+    let length = usize::from(u16::from_be_bytes([*head.get(2)?, *head.get(3)?]));
+    if length != attributes.len() || length % 4 != 0 {
+        return None;
+    }
+    let id = TransactionId(head.get(8..)?.try_into().ok()?);
+    Some((id, u16::from_be_bytes([*head.first()?, *head.get(1)?])))
+}
+
 /// The first XOR-MAPPED-ADDRESS among the attributes (RFC 8489 §14.2).
 fn mapped(mut attributes: &[u8], id: TransactionId) -> Option<SocketAddr> {
     loop {
@@ -94,35 +101,52 @@ fn mapped(mut attributes: &[u8], id: TransactionId) -> Option<SocketAddr> {
     }
 }
 
-fn unmask(value: &[u8], id: TransactionId) -> Option<SocketAddr> {
+/// The address in the value of MAPPED-ADDRESS and its like (RFC 8489 §14.1).
+pub(crate) fn plain(value: &[u8]) -> Option<SocketAddr> {
     let (head, address) = value.split_at_checked(4)?;
-    let port = u16::from_be_bytes([*head.get(2)?, *head.get(3)?]) ^ PORT_MASK;
+    let port = u16::from_be_bytes([*head.get(2)?, *head.get(3)?]);
     let ip: IpAddr = match *head.get(1)? {
-        IPV4 => {
-            let masked = u32::from_be_bytes(address.try_into().ok()?);
-            Ipv4Addr::from(masked ^ COOKIE).into()
-        }
-        IPV6 => {
-            let masked = u128::from_be_bytes(address.try_into().ok()?);
-            Ipv6Addr::from(masked ^ mask_v6(id)).into()
-        }
+        IPV4 => Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?).into(),
+        IPV6 => Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?).into(),
         _ => return None,
     };
     Some(SocketAddr::new(ip, port))
 }
 
-fn xor_mapped(addr: SocketAddr, id: TransactionId) -> Vec<u8> {
-    let (family, address) = match addr.ip() {
-        IpAddr::V4(ip) => (IPV4, (u32::from(ip) ^ COOKIE).to_be_bytes().to_vec()),
-        IpAddr::V6(ip) => (IPV6, (u128::from(ip) ^ mask_v6(id)).to_be_bytes().to_vec()),
+/// The address in the value of XOR-MAPPED-ADDRESS and its like (RFC 8489 §14.2).
+pub(crate) fn unmask(value: &[u8], id: TransactionId) -> Option<SocketAddr> {
+    plain(value).map(|masked| masked_by(masked, id))
+}
+
+/// The value of XOR-MAPPED-ADDRESS and its like.
+pub(crate) fn mask(address: SocketAddr, id: TransactionId) -> Vec<u8> {
+    let masked = masked_by(address, id);
+    let (family, octets) = match masked.ip() {
+        IpAddr::V4(ip) => (IPV4, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (IPV6, ip.octets().to_vec()),
     };
-    let length = u16::try_from(address.len() + 4).unwrap_or(0);
+    let mut bytes = vec![0, family];
+    bytes.extend(masked.port().to_be_bytes());
+    bytes.extend(octets);
+    bytes
+}
+
+/// Masks, and takes the mask off.
+fn masked_by(address: SocketAddr, id: TransactionId) -> SocketAddr {
+    let ip: IpAddr = match address.ip() {
+        IpAddr::V4(ip) => Ipv4Addr::from(u32::from(ip) ^ COOKIE).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) ^ mask_v6(id)).into(),
+    };
+    SocketAddr::new(ip, address.port() ^ PORT_MASK)
+}
+
+fn xor_mapped(addr: SocketAddr, id: TransactionId) -> Vec<u8> {
+    let value = mask(addr, id);
+    let length = u16::try_from(value.len()).unwrap_or(0);
     let mut bytes = Vec::with_capacity(24);
     bytes.extend(XOR_MAPPED_ADDRESS.to_be_bytes());
     bytes.extend(length.to_be_bytes());
-    bytes.extend([0, family]);
-    bytes.extend((addr.port() ^ PORT_MASK).to_be_bytes());
-    bytes.extend(address);
+    bytes.extend(value);
     bytes
 }
 
@@ -135,8 +159,8 @@ fn mask_v6(id: TransactionId) -> u128 {
 }
 
 /// The head of every message.
-const HEAD: usize = 20;
-const COOKIE: u32 = 0x2112_a442;
+pub(crate) const HEAD: usize = 20;
+pub(crate) const COOKIE: u32 = 0x2112_a442;
 /// The upper half of the cookie.
 const PORT_MASK: u16 = 0x2112;
 const REQUEST: u16 = 0x0001;

@@ -20,7 +20,7 @@ impl SessionDescription {
     /// Reads a body.
     ///
     /// # Errors
-    /// [`SdpError::TooLarge`] past 64 KiB, 2000 lines or 32 media; [`SdpError::Malformed`] when a
+    /// [`SdpError::TooLarge`] past 64 KiB, 2000 lines or 64 media; [`SdpError::Malformed`] when a
     /// media line or the version is unreadable. Any other unreadable line is left out, see
     /// [`SessionDescription::repairs`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SdpError> {

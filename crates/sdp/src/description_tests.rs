@@ -141,7 +141,7 @@ fn what_cannot_be_repaired_is_named() {
 
 #[test]
 fn size_lines_and_media_have_limits() {
-    let too_many = "v=0\r\n".to_owned() + &"m=audio 0 RTP/AVP 0\r\n".repeat(33);
+    let too_many = "v=0\r\n".to_owned() + &"m=audio 0 RTP/AVP 0\r\n".repeat(65);
     let too_long = "v=0\r\n".to_owned() + &"a=x\r\n".repeat(2_001);
     for text in [too_many, too_long, "a".repeat(65_537)] {
         let result = SessionDescription::parse(text.as_bytes());

@@ -14,9 +14,21 @@ const MOST_CANDIDATES: usize = 32;
 /// `ice-char` (RFC 8839 §5.1).
 const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Priorities of our two kinds of candidates, for the one component (RFC 8445 §5.1.2.1).
+/// Priorities of our kinds of candidates, for the one component (RFC 8445 §5.1.2.1).
 const HOST: u32 = (126 << 24) + (65_535 << 8) + 255;
 const SEEN: u32 = (100 << 24) + (65_535 << 8) + 255;
+const RELAYED: u32 = (65_535 << 8) + 255;
+
+/// The places of our media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalWays {
+    /// Where the socket is.
+    pub base: SocketAddr,
+    /// Where the world sees it, where that is another place.
+    pub mapped: Option<SocketAddr>,
+    /// Its address at a relay.
+    pub relayed: Option<SocketAddr>,
+}
 
 /// What shows that a check belongs to a session.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -84,8 +96,7 @@ pub(crate) struct OurIce {
     seed: KeySeed,
     drawn: u64,
     pub(crate) credentials: IceCredentials,
-    /// Where the socket is.
-    pub(crate) base: Option<SocketAddr>,
+    pub(crate) ways: Option<LocalWays>,
 }
 
 impl OurIce {
@@ -97,7 +108,7 @@ impl OurIce {
                 ufrag: String::new(),
                 pwd: String::new(),
             },
-            base: None,
+            ways: None,
         };
         ours.renew();
         ours
@@ -123,7 +134,15 @@ impl OurIce {
 
     /// The attributes of our line; `told` is the address in it.
     pub(crate) fn attributes(&self, told: SocketAddr) -> Vec<(&'static str, String)> {
-        let base = self.base.unwrap_or(told);
+        let LocalWays {
+            base,
+            mapped,
+            relayed,
+        } = self.ways.unwrap_or(LocalWays {
+            base: told,
+            mapped: None,
+            relayed: None,
+        });
         let place = |at: SocketAddr| format!("{} {}", at.ip(), at.port());
         let mut attributes = vec![
             ("ice-ufrag", self.credentials.ufrag.clone()),
@@ -134,14 +153,20 @@ impl OurIce {
                 format!("1 1 udp {HOST} {} typ host", place(base)),
             ),
         ];
-        if told != base {
-            let seen = format!(
-                "2 1 udp {SEEN} {} typ srflx raddr {} rport {}",
-                place(told),
-                base.ip(),
-                base.port()
+        let others = [(2, mapped, SEEN, "srflx"), (3, relayed, RELAYED, "relay")];
+        for (foundation, at, priority, kind) in others {
+            let Some(at) = at.filter(|at| *at != base) else {
+                continue;
+            };
+            // RFC 8839 §5.1: what it was seen from, which for a relay is what is seen there.
+            let related = mapped.filter(|_| kind == "relay").unwrap_or(base);
+            let candidate = format!(
+                "{foundation} 1 udp {priority} {} typ {kind} raddr {} rport {}",
+                place(at),
+                related.ip(),
+                related.port()
             );
-            attributes.push(("candidate", seen));
+            attributes.push(("candidate", candidate));
         }
         attributes
     }

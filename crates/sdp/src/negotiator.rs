@@ -18,6 +18,8 @@ mod crypto_tests;
 #[cfg(test)]
 mod dtls_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod ice_tests;
 mod read;
 #[cfg(test)]
@@ -31,7 +33,7 @@ use crate::description::SessionDescription;
 use crate::direction::Direction;
 use crate::error::SdpError;
 use crate::fingerprint::{DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
-use crate::ice::{NegotiatedIce, OurIce};
+use crate::ice::{LocalWays, NegotiatedIce, OurIce};
 use crate::media::{MediaView, OpusParameters};
 use compose::{Composed, Format, Numbers};
 
@@ -275,10 +277,10 @@ impl Negotiator {
         self
     }
 
-    /// Where the socket is, when that is another place than the one that is told: the world sees it there.
-    pub fn set_base(&mut self, base: SocketAddr) {
+    /// The places of our media, for the candidates; the one that is told is one of them.
+    pub fn set_ways(&mut self, ways: LocalWays) {
         if let Some(ice) = &mut self.ice {
-            ice.base = Some(base);
+            ice.ways = Some(ways);
         }
     }
 
@@ -300,7 +302,7 @@ impl Negotiator {
             // Checks that went to the old place say nothing about the new one.
             if let Some(ice) = &mut self.ice {
                 ice.renew();
-                ice.base = None;
+                ice.ways = None;
             }
         }
         (self.local.address, self.local.port) = (address, port);

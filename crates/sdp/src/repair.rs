@@ -12,7 +12,7 @@ use crate::error::SdpError;
 const LARGEST: usize = 64 * 1_024;
 const MOST_LINES: usize = 2_000;
 /// Media lines of one description.
-const MOST_MEDIA: usize = 32;
+const MOST_MEDIA: usize = 64;
 /// Unreadable lines that are left out before the whole is given up.
 const MOST_REPAIRS: usize = 32;
 

@@ -229,7 +229,10 @@ impl ClientTls {
     }
 
     /// Shakes hands with the server of this domain, or of this address when there was no domain.
-    pub(crate) async fn connect<S>(
+    ///
+    /// # Errors
+    /// The server is not the one of this domain, or the handshake comes to nothing in time.
+    pub async fn connect<S>(
         &self,
         domain: &str,
         stream: S,

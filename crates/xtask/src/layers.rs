@@ -43,7 +43,11 @@ const LAYERS: &[Layer] = &[
             "zeroize",
         ],
     ),
-    pure("nat", &[], &["is"]),
+    pure(
+        "nat",
+        &[],
+        &["is", "hmac", "md-5", "sha1", "thiserror", "zeroize"],
+    ),
     pure("codecs", &[], &["audiopus", "ezk-g722", "thiserror"]),
     pure("model", &[], &["serde"]),
     free("audiopus_sys", &[]),

@@ -197,7 +197,7 @@ const APT_TEST: &str = "xvfb xdotool imagemagick mesa-vulkan-drivers dbus-daemon
     pulseaudio pulseaudio-utils libasound2-plugins sox espeak-ng \
     kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-presence-modules \
     kamailio-outbound-modules kamailio-sqlite-modules \
-    baresip-core sip-tester dnsmasq-base sqlite3 openssl iproute2 nftables python3 procps";
+    baresip-core sip-tester coturn tshark dnsmasq-base sqlite3 openssl iproute2 nftables python3 procps";
 
 const DNF_BUILD: &str =
     "gcc gcc-c++ make pkgconf-pkg-config cmake clang clang-devel alsa-lib-devel";
@@ -207,10 +207,10 @@ const DNF_TEST: &str = "xorg-x11-server-Xvfb xdotool ImageMagick mesa-vulkan-dri
     gnome-keyring pulseaudio pulseaudio-utils alsa-plugins-pulseaudio sox espeak-ng \
     kamailio kamailio-tls kamailio-websocket kamailio-presence \
     kamailio-outbound kamailio-sqlite \
-    baresip sipp dnsmasq sqlite openssl iproute nftables python3 procps-ng";
+    baresip sipp coturn wireshark-cli dnsmasq sqlite openssl iproute nftables python3 procps-ng";
 
 const BREW_BUILD: &str = "cmake pkgconf llvm";
-const BREW_TEST: &str = "sox espeak-ng kamailio baresip sipp dnsmasq";
+const BREW_TEST: &str = "sox espeak-ng kamailio baresip sipp coturn dnsmasq";
 
 #[cfg(test)]
 mod tests {

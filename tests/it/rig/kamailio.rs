@@ -181,7 +181,7 @@ fn tables(run: &Path) {
 }
 
 /// Makes an authority and a certificate for both loopback addresses; gives the authority's file.
-fn certificates(run: &Path) -> PathBuf {
+pub(super) fn certificates(run: &Path) -> PathBuf {
     let openssl = |args: &str| {
         let mut command = Command::new("openssl");
         command.current_dir(run).args(args.split_whitespace());

@@ -2,6 +2,7 @@
 
 pub(crate) mod baresip;
 pub(crate) mod control;
+pub(crate) mod coturn;
 pub(crate) mod desktop;
 pub(crate) mod dns;
 pub(crate) mod folder;

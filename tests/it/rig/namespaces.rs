@@ -6,6 +6,9 @@
 //! │ 10.77.0.2 ── inside│───│ 10.77.0.1  masquerade  198.51.100.2 ─│───│ 198.51.100.1     │
 //! └────────────────────┘   └──────────────────────────────────────┘   └──────────────────┘
 //! ```
+//!
+//! A second phone may be behind a second router, which is on the other side of the servers: `far` has 203.0.113.1 there,
+//! and carries what is for others.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,9 +24,19 @@ pub(crate) const PHONE: &str = "10.77.0.2";
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// Three namespaces, gone with this.
+/// How routers choose the port at which the world sees a socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ports {
+    /// The same one for whomever the socket writes to: a hole for one is one that others can find.
+    Kept,
+    /// Another one for each, so that nobody can be told of it: only a relay helps.
+    Drawn,
+}
+
+/// Namespaces, gone with this.
 pub(crate) struct Network {
     name: String,
+    places: Vec<&'static str>,
 }
 
 /// One of the namespaces, for whoever is to run there.
@@ -32,24 +45,71 @@ pub(crate) struct Place(String);
 
 impl Network {
     pub(crate) fn new() -> Self {
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let network = Self {
-            name: format!("tipring-{}-{number}", std::process::id()),
+        let mut network = Self::empty();
+        network.first_half("masquerade");
+        network
+    }
+
+    /// Two phones behind a router each, and between them a network that loses every thirtieth datagram.
+    pub(crate) fn with_two_routers(ports: Ports) -> Self {
+        let rule = match ports {
+            Ports::Kept => "masquerade",
+            Ports::Drawn => "masquerade fully-random",
         };
-        for place in ["phone", "router", "far"] {
-            let made = Command::new("ip")
-                .args(["netns", "add", &network.place(place).0])
-                .output();
-            let made = made.unwrap_or_else(|error| panic!("ip can not be started ({error}): this test needs it; `cargo xtask setup test` installs it"));
-            assert!(
-                made.status.success(),
-                "network namespaces can not be made here, and this test needs them: run it as root, in a container with \
-                 the capabilities NET_ADMIN and SYS_ADMIN ({})",
-                String::from_utf8_lossy(&made.stderr).trim()
-            );
-            network.ip(place, "link set lo up");
+        let mut network = Self::empty();
+        network.first_half(rule);
+        network.add("phone2");
+        network.add("router2");
+        network.link("phone2", "inside", "router2", "near");
+        network.link("router2", "outside", "far", "second");
+        network.ip("phone2", "addr add 10.88.0.2/24 dev inside");
+        network.ip("router2", "addr add 10.88.0.1/24 dev near");
+        network.ip("router2", "addr add 203.0.113.2/24 dev outside");
+        network.ip("far", "addr add 203.0.113.1/24 dev second");
+        network.ip("phone2", "route add default via 10.88.0.1");
+        network.ip("router2", "route add default via 203.0.113.1");
+        network.ip("router", &format!("route add default via {FAR}"));
+        network.make_router("router2", rule);
+        network.run("far", "sysctl", &["-q", "-w", "net.ipv4.ip_forward=1"]);
+        // As on the Internet, a datagram to a private address goes out and nowhere.
+        network.ip("far", &format!("route add 10.0.0.0/8 via {OUTSIDE}"));
+        let losses = "add table ip bad; \
+            add chain ip bad in { type filter hook prerouting priority 0; }; \
+            add rule ip bad in udp dport 10000-65535 numgen inc mod 30 == 0 drop";
+        network.run("far", "nft", &[losses]);
+        network
+    }
+
+    fn empty() -> Self {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        Self {
+            name: format!("tipring-{}-{number}", std::process::id()),
+            places: Vec::new(),
         }
+    }
+
+    fn add(&mut self, place: &'static str) {
+        let made = Command::new("ip")
+            .args(["netns", "add", &self.place(place).0])
+            .output();
+        let made = made.unwrap_or_else(|error| panic!("ip can not be started ({error}): this test needs it; `cargo xtask setup test` installs it"));
+        assert!(
+            made.status.success(),
+            "network namespaces can not be made here, and this test needs them: run it as root, in a container with \
+             the capabilities NET_ADMIN and SYS_ADMIN ({})",
+            String::from_utf8_lossy(&made.stderr).trim()
+        );
+        self.places.push(place);
+        self.ip(place, "link set lo up");
+    }
+
+    /// The phone, its router with this rule of translation, and the servers.
+    fn first_half(&mut self, rule: &str) {
         let (phone, router, far) = ("phone", "router", "far");
+        for place in [phone, router, far] {
+            self.add(place);
+        }
+        let network = self;
         network.link(phone, "inside", router, "near");
         network.link(router, "outside", far, "inside");
         network.ip(phone, &format!("addr add {PHONE}/24 dev inside"));
@@ -57,22 +117,37 @@ impl Network {
         network.ip(router, &format!("addr add {OUTSIDE}/24 dev outside"));
         network.ip(far, &format!("addr add {FAR}/24 dev inside"));
         network.route_back();
+        network.make_router(router, rule);
+    }
+
+    fn make_router(&self, router: &str, rule: &str) {
         // A home router's patience, so that it forgets whoever is silent for half a minute.
         for setting in [
             "net.ipv4.ip_forward=1",
             "net.netfilter.nf_conntrack_udp_timeout=15",
             "net.netfilter.nf_conntrack_udp_timeout_stream=30",
         ] {
-            network.run(router, "sysctl", &["-q", "-w", setting]);
+            self.run(router, "sysctl", &["-q", "-w", setting]);
         }
-        let rules = "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; \
-            add rule ip nat out oifname outside masquerade";
-        network.run(router, "nft", &[rules]);
-        network
+        // What nobody asked for is dropped and not remembered.
+        let rules = format!(
+            "add table ip nat; add chain ip nat out {{ type nat hook postrouting priority 100; }}; \
+             add rule ip nat out oifname outside {rule}; \
+             add chain ip nat in {{ type filter hook input priority 0; }}; \
+             add rule ip nat in iifname outside ct state new drop; \
+             add chain ip nat through {{ type filter hook forward priority 0; }}; \
+             add rule ip nat through iifname outside ct state new drop"
+        );
+        self.run(router, "nft", &[&rules]);
     }
 
     pub(crate) fn phone(&self) -> Place {
         self.place("phone")
+    }
+
+    /// Behind the second router.
+    pub(crate) fn second_phone(&self) -> Place {
+        self.place("phone2")
     }
 
     pub(crate) fn far(&self) -> Place {
@@ -124,8 +199,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for place in ["phone", "router", "far"] {
-            // One that was never made is gone already.
+        for place in &self.places {
+            // One that is gone already is gone.
             let _ = Command::new("ip")
                 .args(["netns", "del", &self.place(place).0])
                 .output();

@@ -43,7 +43,7 @@ impl DialogState {
             result,
         } = delivery
         {
-            return self.on_way_after_move(myself, result);
+            return self.on_way_after_move(myself, result).await;
         }
         if let (Delivery::Message { inbound, .. }, Some(media)) = (&delivery, &mut self.media) {
             media.travels_over(&inbound.path);

@@ -16,12 +16,14 @@ use model::{
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
     CryptoSuite, DtlsRole, Encryption, Fingerprint, FingerprintHash, KeySeed, LocalMedia,
-    Negotiated, NegotiatedCrypto, NegotiatedDtls, NegotiatedIce, Negotiator, SdpError,
+    LocalWays, Negotiated, NegotiatedCrypto, NegotiatedDtls, NegotiatedIce, Negotiator, SdpError,
 };
 use sip_core::Path;
+use wire::{ClientTls, Remembered, Roots};
 
 use super::{DialogMsg, DialogState};
-use crate::mapped;
+use crate::mapped::{self, Found, Servers};
+use crate::relay::{self, Asking, Bridge, Carrier, Relay};
 use crate::shared::Shared;
 use crate::stream::{self, StreamActor, StreamArgs, StreamMsg};
 
@@ -57,8 +59,12 @@ pub(super) struct MediaLeg {
     dtls: Option<Dtls>,
     /// What it came to, once it has.
     secured: Option<dtls::Profile>,
-    /// Where the socket for media is.
-    base: Option<SocketAddr>,
+    /// Where the socket for media is, and where else it can be reached.
+    ways: Option<LocalWays>,
+    /// Its address at a relay, until the stream has it.
+    relay: Option<Relay>,
+    /// The way to the relay, where that is not the socket's own.
+    bridge: Option<Bridge>,
     /// Where the world sees the sockets was asked for.
     asked: bool,
     /// Where the signalling goes, or came from.
@@ -119,7 +125,9 @@ impl DialogState {
             room: None,
             dtls: None,
             secured: None,
-            base: None,
+            ways: None,
+            relay: None,
+            bridge: None,
             asked: false,
             peer: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
@@ -140,24 +148,75 @@ impl DialogState {
     }
 
     /// Moves the media to this address of ours. The stream stays what it is; what is offered next names the new place.
-    pub(super) fn move_media(&mut self, local: IpAddr) -> Result<(), String> {
+    pub(super) async fn move_media(&mut self, local: IpAddr) -> Result<(), String> {
         let ports = self.shared.media_ports.clone();
-        let Some(media) = self.media.as_mut().filter(|media| media.local != local) else {
+        let looks = self.looks_around();
+        let peer = self.media.as_ref().and_then(|media| media.peer);
+        let told = self.identity.told_address(local, peer);
+        // Another network has another router: the same address says nothing about how the world sees it.
+        let stays = |media: &&mut MediaLeg| media.local == local && !looks;
+        if self.media.as_mut().as_ref().is_none_or(stays) {
             return Ok(());
-        };
+        }
         let (rtp, rtcp) = media::socket::bind_pair(local, ports).map_err(|e| {
             let why = model::without_numbers(&e.to_string());
             format!("no media port can be opened on {local}: {why}")
         })?;
         let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
-        match &media.stream {
-            Some(stream) => stream.move_to(rtp, Some(rtcp)).map_err(|e| e.to_string())?,
-            None => media.sockets = Some((rtp, rtcp)),
+        let servers = self.servers();
+        let mut found = mapped::look([&rtp, &rtcp], servers).await;
+        for note in found.notes.drain(..) {
+            self.note("media", note);
         }
+        let Some(media) = &mut self.media else {
+            return Ok(());
+        };
         media.local = local;
-        media.base = Some(SocketAddr::new(local, port));
-        media.negotiator.set_address(local, port);
-        Ok(())
+        media.negotiator.set_address(told, port);
+        media.set_ways(SocketAddr::new(local, port), found);
+        let Some(stream) = &media.stream else {
+            media.sockets = Some((rtp, rtcp));
+            return Ok(());
+        };
+        let (client, bridge) = media.relay.take().map(Relay::take).unwrap_or_default();
+        let moved = stream.move_to(rtp, Some(rtcp), client);
+        media.bridge = bridge;
+        moved.map_err(|e| e.to_string())
+    }
+
+    /// Whether others are asked where our media is.
+    fn looks_around(&self) -> bool {
+        let asks = self.settings.stun.is_some() || self.settings.turn.is_some();
+        // Who is inside reaches us where we are.
+        let peer = self.media.as_ref().and_then(|media| media.peer);
+        let inside = peer.is_some_and(|peer| self.identity.inside.holds(peer));
+        asks && self.identity.public.is_none() && !inside
+    }
+
+    /// Whom the account names to be asked where our media is.
+    fn servers(&self) -> Servers {
+        if !self.looks_around() {
+            return Servers::default();
+        }
+        let relay = self.settings.turn.as_deref().and_then(relay::server);
+        let relay = relay.map(|server| Asking {
+            tls: self.relay_tls(server.carrier),
+            login: self.relay_login.clone(),
+            server,
+        });
+        let stun = self.settings.stun.clone();
+        Servers { stun, relay }
+    }
+
+    /// TLS towards the relay, by the roots of the account, or of the system.
+    fn relay_tls(&self, carrier: Carrier) -> Option<Arc<ClientTls>> {
+        if carrier != Carrier::Tls {
+            return None;
+        }
+        self.identity.tls.clone().or_else(|| {
+            let made = ClientTls::new(&Roots::Platform, Remembered::default(), None);
+            made.ok().map(Arc::new)
+        })
     }
 
     /// Binds the ports, if they are not yet: from here on there can be offers and answers of ours.
@@ -184,9 +243,7 @@ impl DialogState {
         media
             .negotiator
             .set_address(self.identity.told_address(local, media.peer), port);
-        let base = SocketAddr::new(local, port);
-        media.base = Some(base);
-        media.negotiator.set_base(base);
+        media.set_ways(SocketAddr::new(local, port), Found::default());
         media.sockets = Some((rtp, rtcp));
         Ok(())
     }
@@ -196,39 +253,59 @@ impl DialogState {
     /// Finds out where the world sees the media, where the account asks for that, before anybody is told of it. A
     /// server that does not answer costs a second, and the call goes on with the address that we know.
     pub(super) async fn find_media_address(&mut self) {
-        let (Some(server), None) = (&self.settings.stun, self.identity.public) else {
+        let media = self.media.as_mut().filter(|media| !media.asked);
+        let Some((rtp, rtcp)) = media.and_then(|media| media.sockets.take()) else {
             return;
         };
-        let Some(media) = &mut self.media else { return };
-        // Who is inside reaches us where we are.
-        if media
-            .peer
-            .is_some_and(|peer| self.identity.inside.holds(peer))
-        {
-            return;
+        let servers = self.servers();
+        let mut found = mapped::look([&rtp, &rtcp], servers).await;
+        for note in found.notes.drain(..) {
+            self.note("media", note);
         }
-        let Some((rtp, rtcp)) = media.sockets.as_ref().filter(|_| !media.asked) else {
-            return;
-        };
+        let Some(media) = &mut self.media else { return };
+        media.sockets = Some((rtp, rtcp));
         media.asked = true;
-        let text = match mapped::ask([rtp, rtcp], server).await {
-            Ok([rtp, rtcp]) => {
-                media.negotiator.set_address(rtp.ip(), rtp.port());
-                if let Some(base) = media.base {
-                    media.negotiator.set_base(base);
-                }
-                let next = rtp.port().checked_add(1);
-                let other = Some(rtcp.port()).filter(|port| Some(*port) != next);
-                media.negotiator.set_rtcp_port(other);
-                format!("the STUN server sees our media at {rtp}")
-            }
-            Err(why) => format!("where our media is seen is not known: {why}"),
-        };
-        self.note("media", text);
+        if let Some(ways) = media.ways {
+            media.set_ways(ways.base, found);
+        }
     }
 }
 
 impl MediaLeg {
+    /// Takes note of where our media is. Told is where most can reach it: at the relay, where there is one (RFC 8445
+    /// §5.1.4), else where the world sees it.
+    fn set_ways(&mut self, base: SocketAddr, found: Found) {
+        let local = self.negotiator.local();
+        let told = SocketAddr::new(local.address, local.port);
+        let [rtp, rtcp] = found
+            .mapped
+            .map_or([None; 2], |[rtp, rtcp]| [Some(rtp), Some(rtcp)]);
+        let allocation = found.relay.as_ref().map(|relay| relay.allocation);
+        let relayed = allocation.map(|allocation| allocation.relayed);
+        let by_relay = allocation.and_then(|allocation| allocation.mapped);
+        // A relay at the other end of a stream sees the stream and not the media.
+        let by_relay = by_relay.filter(|seen| seen.ip() != base.ip() && found.relay_sees_media());
+        let public = Some(told).filter(|told| *told != base);
+        let mapped = rtp.or(by_relay).or(public).filter(|mapped| *mapped != base);
+        if let Some(at) = relayed.or(rtp) {
+            self.negotiator.set_address(at.ip(), at.port());
+        }
+        let ways = LocalWays {
+            base,
+            mapped,
+            relayed,
+        };
+        self.negotiator.set_ways(ways);
+        let next = rtp.and_then(|rtp| rtp.port().checked_add(1));
+        let other = rtcp
+            .map(|rtcp| rtcp.port())
+            .filter(|port| Some(*port) != next);
+        self.negotiator
+            .set_rtcp_port(other.filter(|_| relayed.is_none()));
+        self.ways = Some(ways);
+        self.relay = found.relay;
+    }
+
     /// Our offer as things stand.
     pub(super) fn offer(&mut self) -> Vec<u8> {
         self.held_before = self.held;
@@ -444,10 +521,8 @@ impl MediaLeg {
         };
         let mut parameters = parameters(agreed, shared.certificate.as_ref())?;
         parameters.twice = self.send_twice;
-        let told = self.negotiator.local();
-        let told = SocketAddr::new(told.address, told.port);
-        let ways = agreed.ice.as_ref().zip(self.base);
-        parameters.ice = ways.map(|(agreed, base)| session(agreed, base, told));
+        let ways = agreed.ice.as_ref().zip(self.ways);
+        parameters.ice = ways.map(|(agreed, ways)| session(agreed, ways));
         if self.dtls != parameters.dtls {
             self.dtls.clone_from(&parameters.dtls);
             self.secured = None;
@@ -466,6 +541,8 @@ impl MediaLeg {
                 config.rtcp_socket = Some(rtcp_socket);
                 config.encoder.dtx = self.silence_suppression;
                 config.encoder.bitrate_bps = bitrate(agreed, config.encoder.bitrate_bps);
+                let (client, bridge) = self.relay.take().map(Relay::take).unwrap_or_default();
+                (config.relay, self.bridge) = (client, bridge);
                 config.cname.clone_from(&shared.cname);
                 (config.source, config.sink) = shared.media_of(call);
                 let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
@@ -591,8 +668,8 @@ fn bitrate(agreed: &Negotiated, ours: u32) -> u32 {
     most.map_or(ours, |most| ours.min(most).max(LEAST_BITRATE_BPS))
 }
 
-/// What to go by in finding a way; `base` is where our socket is, `told` where it was said to be.
-fn session(agreed: &NegotiatedIce, base: SocketAddr, told: SocketAddr) -> nat::ice::Session {
+/// What to go by in finding a way.
+fn session(agreed: &NegotiatedIce, ways: LocalWays) -> nat::ice::Session {
     let credentials = |of: &sdp::IceCredentials| nat::ice::Credentials {
         ufrag: of.ufrag.clone(),
         pwd: of.pwd.clone(),
@@ -600,8 +677,9 @@ fn session(agreed: &NegotiatedIce, base: SocketAddr, told: SocketAddr) -> nat::i
     nat::ice::Session {
         local: credentials(&agreed.local),
         remote: credentials(&agreed.remote),
-        base,
-        mapped: Some(told).filter(|told| *told != base),
+        base: ways.base,
+        mapped: ways.mapped,
+        relayed: ways.relayed,
         candidates: agreed.candidates.clone(),
         controlling: agreed.controlling,
     }

@@ -139,7 +139,7 @@ impl DialogState {
     }
 
     /// Where the way from the new address begins.
-    pub(super) fn on_way_after_move(
+    pub(super) async fn on_way_after_move(
         &mut self,
         myself: &ActorRef<DialogMsg>,
         result: Result<Vec<Path>, ResolveError>,
@@ -154,7 +154,7 @@ impl DialogState {
         let Some(way) = way else {
             return self.move_later(myself);
         };
-        if let Err(detail) = self.move_media(moving.local.unwrap_or(way)) {
+        if let Err(detail) = self.move_media(moving.local.unwrap_or(way)).await {
             self.note("media", detail);
             return self.move_later(myself);
         }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use model::{
     CallState, CallView, Direction, Failure, FailureKind, MediaSecurity, Outcome, Party, Private,
 };
+use nat::turn::Login;
 use ractor::ActorRef;
 use replay::{Sink, Taped};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sip_core::call::{CallConfig, CardStamp};
 use sip_core::dispatch::ServerKey;
 use sip_core::stateless::Capabilities;
@@ -112,6 +113,7 @@ impl DialogState {
             phase: Phase::Over,
             events: VecDeque::new(),
             media: None,
+            relay_login: relay_login(&args),
             view,
             wake: Wake::default(),
             questions: Questions::default(),
@@ -280,6 +282,18 @@ impl DialogState {
         self.phase = Phase::Over;
         self.finish(Some(failure), Outcome::Failed);
     }
+}
+
+/// Name and password for the relay: its own, or those of the account.
+fn relay_login(args: &DialogArgs) -> Option<Login> {
+    let (name, password) = match &args.settings.turn_user {
+        Some(user) => (user.reveal().to_owned(), args.relay_password.as_ref()?),
+        None => (
+            args.identity.login_name().to_owned(),
+            args.password.as_ref()?,
+        ),
+    };
+    Some(Login::new(name, password.expose_secret()))
 }
 
 /// Who calls, as it says itself.

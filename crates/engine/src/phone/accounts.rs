@@ -7,7 +7,7 @@ use ractor::ActorRef;
 use secrecy::SecretString;
 use settings::{Account, Tenant};
 
-use super::{PhoneMsg, PhoneState, key_entry};
+use super::{PhoneMsg, PhoneState, key_entry, relay_entry};
 use crate::identity::{Identity, IdentityError};
 use crate::shared::random_u64;
 use crate::store::StoreMsg;
@@ -95,6 +95,7 @@ impl PhoneState {
             settings,
             identity,
             password: self.passwords.get(id).cloned(),
+            relay_password: self.relay_password(id),
         };
         self.to_tenant(tenant, TenantMsg::PutAccount(Box::new(spec)));
     }
@@ -152,6 +153,7 @@ impl PhoneState {
             settings,
             identity,
             password,
+            relay_password: None,
         };
         self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
         self.save();
@@ -197,9 +199,27 @@ impl PhoneState {
             settings,
             identity,
             password,
+            relay_password: self.relay_password(id),
         };
         self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
         self.save();
+    }
+
+    /// Keeps the password for the relay of an account's media; calls from now on use it.
+    pub(super) fn set_relay_password(
+        &mut self,
+        myself: &ActorRef<PhoneMsg>,
+        id: &AccountId,
+        password: &Password,
+    ) {
+        let tenant = self
+            .settings
+            .account(id)
+            .map(|(tenant, _)| tenant.id.clone());
+        if let Some(tenant) = tenant {
+            self.keep_secret(myself, &tenant, &relay_entry(id), password);
+            self.put_anew(&tenant, id);
+        }
     }
 
     pub(super) fn remove_account(&mut self, id: AccountId) {

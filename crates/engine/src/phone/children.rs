@@ -26,6 +26,7 @@ impl PhoneState {
                     settings: account.settings.clone(),
                     identity,
                     password: self.passwords.get(&account.id).cloned(),
+                    relay_password: self.relay_password(&account.id),
                 }),
                 Err(error) => {
                     self.notice(

@@ -83,8 +83,10 @@ impl PhoneState {
             Ok(found) => found,
             Err(error) => return self.notice(NoticeLevel::Error, format!("{error}.")),
         };
-        let of_found =
-            |id: &AccountId| found.contains_key(id) || found.contains_key(&key_entry(id));
+        let of_found = |id: &AccountId| {
+            let entries = [id.clone(), key_entry(id), relay_entry(id)];
+            entries.iter().any(|entry| found.contains_key(entry))
+        };
         let accounts = self.settings.accounts();
         let waited: Vec<(TenantId, AccountId)> = accounts
             .filter(|(_, account)| of_found(&account.id))
@@ -97,7 +99,7 @@ impl PhoneState {
     }
 
     pub(super) fn forget_secret(&mut self, tenant: &TenantId, account: &AccountId) {
-        let entries = [account.clone(), key_entry(account)];
+        let entries = [account.clone(), key_entry(account), relay_entry(account)];
         entries
             .iter()
             .for_each(|entry| drop(self.passwords.remove(entry)));
@@ -110,6 +112,16 @@ impl PhoneState {
             }
         });
     }
+
+    /// The password for the relay of an account's media.
+    pub(super) fn relay_password(&self, account: &AccountId) -> Option<SecretString> {
+        self.passwords.get(&relay_entry(account)).cloned()
+    }
+}
+
+/// Under which name the password for the relay of an account's media is kept.
+pub(crate) fn relay_entry(account: &AccountId) -> AccountId {
+    AccountId::new(format!("{} relay", account.as_str()))
 }
 
 /// Under which name the passphrase of an account's key is kept, beside its password.
@@ -124,6 +136,9 @@ pub(crate) fn wanted(settings: &Settings) -> Vec<(TenantId, AccountId)> {
         wanted.push((tenant.id.clone(), account.id.clone()));
         if account.settings.tls_key.is_some() {
             wanted.push((tenant.id.clone(), key_entry(&account.id)));
+        }
+        if account.settings.turn_user.is_some() {
+            wanted.push((tenant.id.clone(), relay_entry(&account.id)));
         }
     }
     wanted

@@ -124,6 +124,7 @@ impl TenantState {
             settings: entry.spec.settings.clone(),
             identity: entry.spec.identity.clone(),
             password: entry.spec.password.clone(),
+            relay_password: entry.spec.relay_password.clone(),
             facts: entry.facts.clone(),
             transport: self.transport.clone(),
             recorder: self.recorder.clone(),

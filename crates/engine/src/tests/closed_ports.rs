@@ -74,6 +74,7 @@ async fn the_next_address_of_a_name_is_tried_at_once() {
     let given = GivenAccount {
         settings,
         password: None,
+        relay_password: None,
     };
     let given = vec![tenant("Solo", vec![given])];
     let mut house = House::start_with(given, tone(), |config| {

@@ -46,6 +46,7 @@ async fn case_29_all_of_a_dialog_goes_by_one_connection() {
     let given = GivenAccount {
         settings,
         password: None,
+        relay_password: None,
     };
     let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
     let out = house.dial("carol", "dan").await;

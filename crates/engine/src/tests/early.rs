@@ -117,6 +117,7 @@ async fn a_caller_hears_an_announcement_before_its_call_is_taken_and_the_same_an
     let given = crate::GivenAccount {
         settings,
         password: None,
+        relay_password: None,
     };
     let tenants = vec![super::house::tenant("Solo", vec![given])];
     let mut house = House::start_with(tenants, tone(), |config| config.announce = true).await;

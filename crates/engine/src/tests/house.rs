@@ -62,6 +62,7 @@ pub(super) fn account(
     GivenAccount {
         settings,
         password: Some(SecretString::from(PASSWORD)),
+        relay_password: None,
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) async fn carol(change: impl Fn(&mut AccountSettings)) -> House {
     let given = GivenAccount {
         settings,
         password: Some(SecretString::from(PASSWORD)),
+        relay_password: None,
     };
     let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
     house

@@ -131,3 +131,50 @@ async fn an_answer_waits_until_its_media_is_ready() {
     assert!(body.contains("m=audio 40000 "), "{body}");
     house.close().await;
 }
+
+/// A relay that answers every request for an address with this error.
+async fn relay_that_says(code: u16) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let local = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_500];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let question = &buffer[..length];
+            assert_eq!(question[..2], [0, 3], "it asks for an address");
+            let [class, number] = [(code / 100) as u8, (code % 100) as u8];
+            let mut answer = vec![0x01, 0x13, 0, 8];
+            answer.extend(&question[4..20]);
+            answer.extend([0, 9, 0, 4, 0, 0, class, number]);
+            let _ = socket.send_to(&answer, from).await;
+        }
+    });
+    local
+}
+
+#[tokio::test]
+async fn a_relay_that_says_no_is_noted_with_its_reason_and_the_call_goes_on() {
+    for (code, reason) in [
+        (
+            486,
+            "this user has as many addresses there as allowed (486)",
+        ),
+        (508, "it has no address left (508)"),
+        (403, "it does not serve us"),
+    ] {
+        let relay = relay_that_says(code).await;
+        let (mut house, _) = carol_with(tone(), |settings| {
+            settings.turn = Some(format!("turn:{relay}"));
+        })
+        .await;
+        let peer = Peer::bind().await;
+        let _call = house
+            .dial("carol", &format!("sip:dan@{}", peer.local))
+            .await;
+        let note = format!("there is no relay for our media: {reason}");
+        house.until_notes(&note, 1).await;
+        let (invite, _) = peer.request(Method::Invite).await;
+        let offer = String::from_utf8(invite.body).unwrap();
+        assert!(offer.contains("c=IN IP4 127.0.0.1\r\n"), "{offer}");
+        house.close().await;
+    }
+}

@@ -144,6 +144,7 @@ pub(super) async fn carol_with(
     let given = GivenAccount {
         settings,
         password: None,
+        relay_password: None,
     };
     let mut house = House::start(vec![tenant("Solo", vec![given])], media).await;
     house

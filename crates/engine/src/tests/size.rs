@@ -21,6 +21,7 @@ async fn a_call_with_a_login_and_all_codecs_is_small_enough_for_a_datagram() {
     let given = GivenAccount {
         settings,
         password: Some(SecretString::from(PASSWORD)),
+        relay_password: None,
     };
     let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
     house

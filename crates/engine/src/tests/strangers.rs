@@ -269,6 +269,7 @@ async fn a_connection_that_breaks_in_a_call_is_replaced() {
     let given = GivenAccount {
         settings,
         password: None,
+        relay_password: None,
     };
     let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
     let out = house.dial("carol", "dan").await;

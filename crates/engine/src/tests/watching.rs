@@ -26,6 +26,7 @@ pub(super) fn at_server(server: SocketAddr, change: impl Fn(&mut AccountSettings
     GivenAccount {
         settings,
         password: Some(SecretString::from(PASSWORD)),
+        relay_password: None,
     }
 }
 

@@ -69,11 +69,16 @@ fn two_of_us_try_ways_and_go_on_with_what_they_found() {
 fn where_the_world_sees_us_is_a_candidate_beside_where_we_are() {
     let mut ours = with_ice(1);
     ours.set_address("203.0.113.9".parse().unwrap(), 61_000);
-    ours.set_base("10.0.0.7:4000".parse().unwrap());
+    ours.set_ways(crate::ice::LocalWays {
+        base: "10.0.0.7:4000".parse().unwrap(),
+        mapped: Some("203.0.113.9:61000".parse().unwrap()),
+        relayed: Some("198.51.100.3:50000".parse().unwrap()),
+    });
     let offer = text(&ours.offer());
     for line in [
         "a=candidate:1 1 udp 2130706431 10.0.0.7 4000 typ host",
         "a=candidate:2 1 udp 1694498815 203.0.113.9 61000 typ srflx raddr 10.0.0.7 rport 4000",
+        "a=candidate:3 1 udp 16777215 198.51.100.3 50000 typ relay raddr 203.0.113.9 rport 61000",
         "a=ice-options:ice2",
         "c=IN IP4 203.0.113.9",
         "a=rtcp-mux",

@@ -133,6 +133,10 @@ struct FileAccount {
     header_rules: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stun: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turn_user: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ice: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -515,6 +519,8 @@ impl From<FileAccount> for Account {
                 public_address: file.public_address,
                 header_rules: file.header_rules.into_iter().map(Into::into).collect(),
                 stun: file.stun,
+                turn: file.turn,
+                turn_user: file.turn_user.map(Into::into),
                 ice: file.ice,
                 silence_suppression: file.silence_suppression,
                 send_twice: file.send_twice,
@@ -600,6 +606,8 @@ impl From<&Account> for FileAccount {
                 .map(model::Private::into_revealed)
                 .collect(),
             stun: settings.stun,
+            turn: settings.turn,
+            turn_user: settings.turn_user.map(|user| user.reveal().to_owned()),
             ice: settings.ice,
             silence_suppression: settings.silence_suppression,
             send_twice: settings.send_twice,

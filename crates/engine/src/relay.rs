@@ -1,0 +1,432 @@
+//! An address for media at a relay (TURN, RFC 8656): asked for before the media is told to anybody, and kept until its
+//! stream takes it over.
+//!
+//! ```text
+//!  udp    media socket ◄────────────────────────────────► relay
+//!  tcp    media socket ◄──► a socket beside it ◄─stream─► relay      the stream's other end is on this machine
+//!  tls    the same, inside TLS
+//! ```
+//!
+//! The pump knows datagrams only. Where the relay wants a stream, a socket beside that of the media takes its place, and
+//! what comes to it is carried on.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nat::turn::{self, Allocation, Client, Config, Event, Frames, Login, Output};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use wire::ClientTls;
+
+use crate::mapped;
+use crate::wake::now;
+
+/// Where relays listen (RFC 8656 §3.1), and where inside TLS.
+const PORT: u16 = 3478;
+const TLS_PORT: u16 = 5349;
+
+/// A person waits for the call to begin: a relay that has given nothing within this is done without.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a stream stays after its media is over, for the farewell.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Room for any datagram that a network carries whole.
+const LONGEST: usize = 2_048;
+
+/// How often a relay may send us to another one (RFC 8489 §10).
+const MOST_ELSEWHERE: usize = 2;
+
+/// How packets get to the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+/// A relay as settings name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) carrier: Carrier,
+}
+
+/// Reads `turn:HOST:PORT?transport=tcp` and `turns:HOST:PORT` (RFC 7065), or a bare `HOST:PORT`.
+pub(crate) fn server(text: &str) -> Option<Server> {
+    let text = text.trim();
+    let (scheme, rest) = match text.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turn") => (PORT, rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turns") => (TLS_PORT, rest),
+        _ => (PORT, text),
+    };
+    let (place, carrier) = match rest.split_once('?') {
+        None => (rest, None),
+        Some((place, query)) => (place, Some(query.strip_prefix("transport=")?)),
+    };
+    let carrier = match (scheme, carrier) {
+        (TLS_PORT, None | Some("tcp")) => Carrier::Tls,
+        (TLS_PORT, Some(_)) => return None,
+        (_, None | Some("udp")) => Carrier::Udp,
+        (_, Some("tcp")) => Carrier::Tcp,
+        (_, Some(_)) => return None,
+    };
+    let (host, port) = mapped::place(place, scheme)?;
+    Some(Server {
+        host: host.to_owned(),
+        port,
+        carrier,
+    })
+}
+
+/// What it takes to ask a relay.
+pub(crate) struct Asking {
+    pub(crate) server: Server,
+    pub(crate) login: Option<Login>,
+    /// For `turns:`.
+    pub(crate) tls: Option<Arc<ClientTls>>,
+}
+
+/// An address at a relay that no stream has yet: its way is kept open, and when this goes first, it is given back.
+pub(crate) struct Relay {
+    pub(crate) allocation: Allocation,
+    client: Arc<Mutex<Option<Client>>>,
+    socket: Arc<UdpSocket>,
+    tender: JoinHandle<()>,
+    bridge: Option<Bridge>,
+}
+
+/// The stream to the relay, as long as this is there.
+pub(crate) struct Bridge {
+    _stay: oneshot::Sender<()>,
+}
+
+impl Relay {
+    /// Whether the relay sees the socket of the media, and not the near end of a stream.
+    pub(crate) fn sees_media(&self) -> bool {
+        self.bridge.is_none()
+    }
+
+    /// For the stream that uses the socket from now on, with the way to the relay where that is not the socket's own.
+    pub(crate) fn take(mut self) -> (Option<Client>, Option<Bridge>) {
+        let client = lock(&self.client).take();
+        let bridge = self.bridge.take();
+        (client, bridge)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.tender.abort();
+        if let Some(mut client) = lock(&self.client).take() {
+            client.release(now());
+            say(&mut client, &self.socket);
+        }
+    }
+}
+
+/// Asks the relay for an address for this socket.
+///
+/// # Errors
+/// Why there is none, as a sentence's end.
+pub(crate) async fn ask(socket: &UdpSocket, asking: Asking) -> Result<Relay, String> {
+    let until = Instant::now() + PATIENCE;
+    let Server {
+        host,
+        port,
+        carrier,
+    } = &asking.server;
+    let (port, carrier) = (*port, *carrier);
+    let local = socket.local_addr().map_err(|error| error.to_string())?;
+    let mut server = mapped::find(host, port, local, PATIENCE, "relay").await?;
+    for _ in 0..=MOST_ELSEWHERE {
+        let (to, bridge) = match carrier {
+            Carrier::Udp => (server, None),
+            Carrier::Tcp | Carrier::Tls => {
+                let (to, bridge) = timeout_at(until, connect(server, local, &asking))
+                    .await
+                    .map_err(|_| "it does not take our connection".to_owned())??;
+                (to, Some(bridge))
+            }
+        };
+        let mut seed = [0; 16];
+        crate::shared::fill(&mut seed);
+        let config = Config {
+            server: to,
+            reliable: carrier != Carrier::Udp,
+            ipv6: local.is_ipv6(),
+            login: asking.login.clone(),
+            seed,
+        };
+        let asked = mapped::handle(socket)?;
+        match timeout_at(until, allocate(Client::new(now(), config), &asked)).await {
+            Ok(Ok((client, allocation))) => return tend(socket, client, allocation, bridge),
+            Ok(Err(turn::Refusal::Elsewhere(other))) if other.is_ipv4() == local.is_ipv4() => {
+                server = other;
+            }
+            Ok(Err(refusal)) => return Err(refusal.to_string()),
+            Err(_) => return Err(turn::Refusal::Silent.to_string()),
+        }
+    }
+    Err("it sends us from one server to the next".to_owned())
+}
+
+async fn allocate(
+    mut client: Client,
+    socket: &tokio::net::UdpSocket,
+) -> Result<(Client, Allocation), turn::Refusal> {
+    let mut buffer = [0; LONGEST];
+    loop {
+        let deadline = match client.poll_output() {
+            Output::Transmit(datagram) => {
+                // What cannot be sent now may be in a moment.
+                let _ = socket.send_to(&datagram, client.server()).await;
+                continue;
+            }
+            Output::Event(Event::Allocated(mut allocation)) => {
+                let seen = allocation.mapped;
+                allocation.mapped =
+                    seen.map(|seen| SocketAddr::new(seen.ip().to_canonical(), seen.port()));
+                return Ok((client, allocation));
+            }
+            Output::Event(Event::Lost(refusal)) => return Err(refusal),
+            Output::Event(_) => continue,
+            Output::Deadline(deadline) => deadline,
+        };
+        let deadline = deadline.map_or_else(Instant::now, Instant::from_std);
+        match timeout_at(deadline, socket.recv_from(&mut buffer)).await {
+            // Whoever else has found the port is not listened to.
+            Ok(Ok((length, from))) if from == client.server() => {
+                client.handle_datagram(now(), buffer.get(..length).unwrap_or_default());
+            }
+            Ok(_) => {}
+            Err(_) => client.handle_timeout(now()),
+        }
+    }
+}
+
+/// Keeps the way open while nobody else has the socket: a call may ring for minutes.
+fn tend(
+    socket: &UdpSocket,
+    client: Client,
+    allocation: Allocation,
+    bridge: Option<Bridge>,
+) -> Result<Relay, String> {
+    let socket = socket.try_clone().map_err(|error| error.to_string())?;
+    let socket = Arc::new(socket);
+    let client = Arc::new(Mutex::new(Some(client)));
+    let (tended, line) = (Arc::clone(&client), Arc::clone(&socket));
+    let tender = tokio::spawn(async move {
+        loop {
+            let deadline = lock(&tended).as_mut().and_then(|client| {
+                client.handle_timeout(now());
+                say(client, &line)
+            });
+            let Some(deadline) = deadline else { return };
+            sleep_until(Instant::from_std(deadline)).await;
+        }
+    });
+    Ok(Relay {
+        allocation,
+        client,
+        socket,
+        tender,
+        bridge,
+    })
+}
+
+/// Says what there is to say; answers when there is more.
+fn say(client: &mut Client, socket: &UdpSocket) -> Option<std::time::Instant> {
+    loop {
+        match client.poll_output() {
+            Output::Transmit(datagram) => {
+                let _ = socket.send_to(&datagram, client.server());
+            }
+            Output::Event(_) => {}
+            Output::Deadline(deadline) => return deadline,
+        }
+    }
+}
+
+/// A stream to the relay, and the place on this machine that stands for it.
+async fn connect(
+    server: SocketAddr,
+    media: SocketAddr,
+    asking: &Asking,
+) -> Result<(SocketAddr, Bridge), String> {
+    let refused = |error: std::io::Error| format!("it does not take our connection: {error}");
+    let socket = if server.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    };
+    let stream = socket.and_then(|socket| {
+        socket.bind(SocketAddr::new(media.ip(), 0))?;
+        Ok(socket)
+    });
+    let stream = stream.map_err(refused)?.connect(server).await;
+    let stream: TcpStream = stream.map_err(refused)?;
+    // Speech does not wait to be more.
+    let _ = stream.set_nodelay(true);
+    let beside = tokio::net::UdpSocket::bind(SocketAddr::new(media.ip(), 0)).await;
+    let beside = beside.map_err(|error| error.to_string())?;
+    beside
+        .connect(media)
+        .await
+        .map_err(|error| error.to_string())?;
+    let to = beside.local_addr().map_err(|error| error.to_string())?;
+    let (stay, gone) = oneshot::channel();
+    if asking.server.carrier == Carrier::Tls {
+        let tls = asking.tls.as_ref().ok_or("TLS cannot be used")?;
+        let secured = tls.connect(&asking.server.host, stream, PATIENCE).await;
+        let (stream, _) = secured.map_err(|error| error.to_string())?;
+        tokio::spawn(carry(stream, beside, gone));
+    } else {
+        tokio::spawn(carry(stream, beside, gone));
+    }
+    Ok((to, Bridge { _stay: stay }))
+}
+
+/// Carries messages both ways until one end is gone.
+async fn carry<S>(stream: S, beside: tokio::net::UdpSocket, mut gone: oneshot::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let outward = async {
+        let mut buffer = [0; LONGEST];
+        loop {
+            // Some systems report here that a datagram before was not wanted.
+            let Ok(length) = beside.recv(&mut buffer).await else {
+                continue;
+            };
+            let datagram = buffer.get(..length).unwrap_or_default().to_vec();
+            if writer.write_all(&turn::padded(datagram)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let inward = async {
+        let mut frames = Frames::default();
+        let mut buffer = [0; LONGEST];
+        loop {
+            let Ok(length @ 1..) = reader.read(&mut buffer).await else {
+                return;
+            };
+            frames.push(buffer.get(..length).unwrap_or_default());
+            loop {
+                match frames.poll() {
+                    Ok(Some(message)) => drop(beside.send(&message).await),
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
+            }
+        }
+    };
+    let both = async {
+        tokio::select! {
+            () = outward => {}
+            () = inward => {}
+        }
+    };
+    tokio::pin!(both);
+    tokio::select! {
+        () = &mut both => {}
+        _ = &mut gone => drop(timeout(LINGER, both).await),
+    }
+}
+
+/// Nothing in there can be left half done by a panic.
+fn lock(client: &Mutex<Option<Client>>) -> std::sync::MutexGuard<'_, Option<Client>> {
+    client.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relays_are_read_as_rfc_7065_and_people_write_them() {
+        for (text, relay) in [
+            (
+                "turn:turn.example.com",
+                ("turn.example.com", 3478, Carrier::Udp),
+            ),
+            (
+                "turn:192.0.2.1:3479?transport=udp",
+                ("192.0.2.1", 3479, Carrier::Udp),
+            ),
+            (
+                "turn:turn.example.com?transport=tcp",
+                ("turn.example.com", 3478, Carrier::Tcp),
+            ),
+            (
+                "turns:turn.example.com",
+                ("turn.example.com", 5349, Carrier::Tls),
+            ),
+            (
+                "TURNS:[2001:db8::1]:443?transport=tcp",
+                ("2001:db8::1", 443, Carrier::Tls),
+            ),
+            (
+                "turn.example.com:3480",
+                ("turn.example.com", 3480, Carrier::Udp),
+            ),
+            (
+                " turn.example.com ",
+                ("turn.example.com", 3478, Carrier::Udp),
+            ),
+        ] {
+            let (host, port, carrier) = relay;
+            let relay = Server {
+                host: host.to_owned(),
+                port,
+                carrier,
+            };
+            assert_eq!(server(text), Some(relay), "{text}");
+        }
+        for text in [
+            "",
+            "turn:",
+            "turns:a?transport=udp",
+            "turn:a?transport=sctp",
+            "turn:a?b=c",
+            "turn:a:b",
+            "a b",
+        ] {
+            assert_eq!(server(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_is_silent_or_not_there_costs_a_moment() {
+        let media = UdpSocket::bind("127.0.0.1:0").unwrap();
+        media.set_nonblocking(true).unwrap();
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let asking = |carrier| Asking {
+            server: Server {
+                host: "127.0.0.1".to_owned(),
+                port,
+                carrier,
+            },
+            login: None,
+            tls: None,
+        };
+        let said = ask(&media, asking(Carrier::Udp)).await.map(drop);
+        assert_eq!(said, Err("it does not answer".to_owned()));
+        let said = ask(&media, asking(Carrier::Tcp))
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            said.starts_with("it does not take our connection"),
+            "{said}"
+        );
+    }
+}

@@ -1,0 +1,392 @@
+//! The client against a relay that is a table of answers, in time that is moved.
+
+use super::*;
+use proptest::prelude::*;
+
+const REALM: &str = "relay.test";
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn config() -> Config {
+    Config {
+        server: at("192.0.2.1:3478"),
+        reliable: false,
+        ipv6: false,
+        login: Some(Login::new("alice", "secret")),
+        seed: [7; 16],
+    }
+}
+
+/// What the relay does with a request that proves its sender.
+#[derive(Clone, Copy)]
+enum Does {
+    Grant(u32),
+    Refuse(u16),
+}
+
+struct Relay {
+    client: Client,
+    now: Instant,
+    nonce: &'static str,
+    does: Does,
+    /// Kinds of requests and indications, as they came, with the time since the start.
+    seen: Vec<(u16, Duration)>,
+    events: Vec<Event>,
+    began: Instant,
+    silent: bool,
+}
+
+impl Relay {
+    fn new(config: Config) -> Self {
+        let now = Instant::now();
+        Self {
+            client: Client::new(now, config),
+            now,
+            nonce: "one",
+            does: Does::Grant(600),
+            seen: Vec::new(),
+            events: Vec::new(),
+            began: now,
+            silent: false,
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let next = self.drain().filter(|next| *next <= end);
+            self.now = next.unwrap_or(end).max(self.now);
+            self.client.handle_timeout(self.now);
+            if next.is_none() {
+                self.drain();
+                return;
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Option<Instant> {
+        loop {
+            match self.client.poll_output() {
+                Output::Event(event) => self.events.push(event),
+                Output::Deadline(deadline) => return deadline,
+                Output::Transmit(datagram) => {
+                    let view = View::parse(&datagram).expect("it writes what it can read");
+                    self.seen.push((view.kind, self.now - self.began));
+                    if let Some(answer) = self.answer(view).filter(|_| !self.silent) {
+                        assert_eq!(
+                            self.client.handle_datagram(self.now, &answer),
+                            Received::Handled
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&self, view: View<'_>) -> Option<Vec<u8>> {
+        if view.kind & CLASS != 0 {
+            return None;
+        }
+        let key = Key::new("alice", REALM, "secret");
+        let error = |code: u16| {
+            let (class, number) = ((code / 100) as u8, (code % 100) as u8);
+            Draft::new(view.kind | ERROR, view.id)
+                .with(message::ERROR_CODE, &[0, 0, class, number, b'n', b'o'])
+        };
+        let challenge = |code| {
+            error(code)
+                .with(message::REALM, REALM.as_bytes())
+                .with(message::NONCE, self.nonce.as_bytes())
+                .finish(None)
+        };
+        if !view.is_proved_by(&key) {
+            return Some(challenge(401));
+        }
+        if view.text(message::NONCE) != Some(self.nonce) {
+            return Some(challenge(438));
+        }
+        let answer = match self.does {
+            Does::Refuse(code) => error(code),
+            Does::Grant(lifetime) => Draft::new(view.kind | SUCCESS, view.id)
+                .with_address(message::XOR_RELAYED_ADDRESS, at("192.0.2.1:50000"), view.id)
+                .with_address(message::XOR_MAPPED_ADDRESS, at("203.0.113.9:4000"), view.id)
+                .with(message::LIFETIME, &lifetime.to_be_bytes()),
+        };
+        Some(answer.finish(Some(&key)))
+    }
+
+    fn count(&self, kind: u16) -> usize {
+        self.seen.iter().filter(|(seen, _)| *seen == kind).count()
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const ALLOCATE: u16 = 0x0003;
+const REFRESH: u16 = 0x0004;
+const BIND: u16 = 0x0009;
+
+#[test]
+fn an_address_is_asked_for_refreshed_a_minute_before_its_end_and_given_back() {
+    let mut relay = Relay::new(config());
+    relay.run(SECOND);
+    let given = Allocation {
+        relayed: at("192.0.2.1:50000"),
+        mapped: Some(at("203.0.113.9:4000")),
+        lifetime: Duration::from_secs(600),
+    };
+    assert_eq!(relay.events, [Event::Allocated(given)]);
+    assert_eq!(relay.client.allocation(), Some(given));
+    // Without, and then with, who we are.
+    assert_eq!(relay.count(ALLOCATE), 2);
+    // The next challenge is another one: it is answered, and no password is in doubt.
+    relay.nonce = "two";
+    relay.run(540 * SECOND);
+    let refreshes: Vec<u64> = relay
+        .seen
+        .iter()
+        .filter(|(kind, _)| *kind == REFRESH)
+        .map(|(_, time)| time.as_secs())
+        .collect();
+    assert_eq!(refreshes, [540, 540]);
+    // The way to the relay is kept open.
+    assert_eq!(relay.count(0x0011), 541 / 15);
+    relay.client.release(relay.now);
+    relay.run(SECOND);
+    assert_eq!(relay.events.last(), Some(&Event::Released));
+    assert!(relay.client.is_over());
+    assert_eq!(relay.drain(), None);
+}
+
+#[test]
+fn each_refusal_has_its_sentence() {
+    for (code, refusal, words) in [
+        (403, Refusal::Forbidden, "does not serve us"),
+        (437, Refusal::Mismatch, "earlier call"),
+        (440, Refusal::Family(440), "IPv4 or IPv6"),
+        (441, Refusal::WrongUser, "another user"),
+        (442, Refusal::NoUdp, "UDP"),
+        (486, Refusal::Quota, "as allowed"),
+        (508, Refusal::Full, "no address left"),
+        (300, Refusal::Senseless, "no sense"),
+        (
+            599,
+            Refusal::Other {
+                code: 599,
+                phrase: "no".to_owned(),
+            },
+            "599 no",
+        ),
+    ] {
+        let mut relay = Relay::new(config());
+        relay.does = Does::Refuse(code);
+        relay.run(SECOND);
+        assert!(refusal.to_string().contains(words), "{refusal}");
+        assert_eq!(relay.events, [Event::Lost(refusal)]);
+        assert!(relay.client.is_over());
+    }
+    let wrong = Config {
+        login: Some(Login::new("alice", "wrong")),
+        ..config()
+    };
+    let nobody = Config {
+        login: None,
+        ..config()
+    };
+    for (config, refusal) in [(wrong, Refusal::WrongLogin), (nobody, Refusal::NoLogin)] {
+        let mut relay = Relay::new(config);
+        relay.run(SECOND);
+        assert_eq!(relay.events, [Event::Lost(refusal)]);
+    }
+}
+
+#[test]
+fn a_silent_relay_is_asked_seven_times_and_given_up() {
+    let mut relay = Relay::new(config());
+    relay.silent = true;
+    relay.run(39 * SECOND);
+    let times: Vec<u128> = relay
+        .seen
+        .iter()
+        .map(|(_, time)| time.as_millis())
+        .collect();
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+    assert!(relay.events.is_empty());
+    relay.run(SECOND);
+    assert_eq!(relay.events, [Event::Lost(Refusal::Silent)]);
+    // A way that loses nothing carries it once.
+    let mut relay = Relay::new(Config {
+        reliable: true,
+        ..config()
+    });
+    relay.silent = true;
+    relay.run(40 * SECOND);
+    assert_eq!(relay.seen.len(), 1);
+    assert_eq!(relay.events, [Event::Lost(Refusal::Silent)]);
+}
+
+#[test]
+fn peers_get_channels_which_are_renewed_before_their_permission_ends() {
+    let mut relay = Relay::new(config());
+    let peer = at("198.51.100.7:4000");
+    assert_eq!(relay.client.wrap(relay.now, peer, b"early"), None);
+    relay.run(SECOND);
+    assert_eq!(relay.client.wrap(relay.now, peer, b"first"), None);
+    relay.run(SECOND);
+    let channel = 0x4000;
+    assert_eq!(relay.events.last(), Some(&Event::Bound { peer, channel }));
+    let packet = relay.client.wrap(relay.now, peer, b"hello").unwrap();
+    assert_eq!(packet, b"\x40\x00\x00\x05hello");
+    let padded = [&packet[..], &[0; 3]].concat();
+    for packet in [packet, padded] {
+        let payload = &b"hello"[..];
+        let received = relay.client.handle_datagram(relay.now, &packet);
+        assert_eq!(received, Received::Data { peer, payload });
+    }
+    relay.run(300 * SECOND);
+    assert_eq!(relay.count(BIND), 2);
+    assert_eq!(relay.client.channels().count(), 1);
+    // One that may not be reached is none of the others' business.
+    relay.does = Does::Refuse(403);
+    let forbidden = at("198.51.100.8:1");
+    assert!(relay.client.want(relay.now, forbidden));
+    relay.run(SECOND);
+    let refused = Event::PeerRefused {
+        peer: forbidden,
+        why: Refusal::Forbidden,
+    };
+    assert_eq!(relay.events.last(), Some(&refused));
+    assert!(!relay.client.want(relay.now, forbidden));
+    assert!(relay.client.wrap(relay.now, peer, b"more").is_some());
+}
+
+#[test]
+fn peers_are_bounded_and_of_the_family_that_was_given() {
+    let mut relay = Relay::new(config());
+    relay.run(SECOND);
+    for strange in ["[2001:db8::1]:9", "0.0.0.0:9", "198.51.100.1:0"] {
+        assert!(!relay.client.want(relay.now, at(strange)), "{strange}");
+    }
+    let wanted = (1..100).filter(|port| {
+        let peer = SocketAddr::from(([198, 51, 100, 1], *port));
+        relay.client.want(relay.now, peer)
+    });
+    assert_eq!(wanted.count(), MOST_CHANNELS);
+}
+
+#[test]
+fn a_relay_that_forgot_us_is_lost() {
+    let mut relay = Relay::new(config());
+    relay.run(SECOND);
+    relay.does = Does::Refuse(437);
+    relay.run(600 * SECOND);
+    assert_eq!(relay.events.last(), Some(&Event::Lost(Refusal::Mismatch)));
+    assert_eq!(relay.client.allocation(), None);
+    assert_eq!(relay.drain(), None);
+}
+
+#[test]
+fn what_is_granted_for_no_time_or_for_ever_is_lived_with() {
+    for (granted, refreshes) in [(0, 10..=11), (u32::MAX, 0..=0)] {
+        let mut relay = Relay::new(config());
+        relay.does = Does::Grant(granted);
+        relay.run(105 * SECOND);
+        assert!(refreshes.contains(&relay.count(REFRESH)), "{granted}");
+    }
+}
+
+#[test]
+fn what_others_say_changes_nothing() {
+    let mut relay = Relay::new(config());
+    relay.silent = true;
+    relay.run(Duration::ZERO);
+    let Some(question) = relay.client.questions.first() else {
+        panic!("it asks");
+    };
+    let id = question.id;
+    let key = Key::new("mallory", REALM, "secret");
+    let grant = |id, kind| {
+        Draft::new(kind, id)
+            .with_address(message::XOR_RELAYED_ADDRESS, at("192.0.2.66:1"), id)
+            .with(message::LIFETIME, &[0, 0, 2, 88])
+            .finish(Some(&key))
+    };
+    let other = TransactionId([0; 12]);
+    for lie in [
+        grant(other, 0x0103),
+        grant(id, 0x0101),
+        grant(other, 0x0113),
+        grant(id, 0x0003),
+    ] {
+        relay.client.handle_datagram(relay.now, &lie);
+        assert_eq!(relay.client.allocation(), None);
+    }
+    // Once we know each other, only who knows the password is believed.
+    relay.silent = false;
+    relay.run(SECOND);
+    relay.silent = true;
+    relay.run(550 * SECOND);
+    let ids: Vec<TransactionId> = relay.client.questions.iter().map(|q| q.id).collect();
+    assert_eq!(ids.len(), 1);
+    let lie = Draft::new(0x0114, ids[0])
+        .with(message::ERROR_CODE, &[0, 0, 4, 37])
+        .finish(Some(&key));
+    assert_eq!(
+        relay.client.handle_datagram(relay.now, &lie),
+        Received::Unknown
+    );
+    assert!(relay.client.allocation().is_some());
+}
+
+#[test]
+fn a_stream_is_cut_where_messages_end() {
+    let question = Draft::new(0x0003, TransactionId([1; 12])).finish(None);
+    let data = wrapped(0x4001, b"hello").unwrap();
+    let stream = [question.clone(), padded(data.clone()), question.clone()].concat();
+    for size in 1..=stream.len() {
+        let mut frames = Frames::default();
+        let mut found = Vec::new();
+        for piece in stream.chunks(size) {
+            frames.push(piece);
+            while let Some(message) = frames.poll().unwrap() {
+                found.push(message);
+            }
+        }
+        assert_eq!(found, [question.clone(), data.clone(), question.clone()]);
+    }
+    for broken in [&b"HTTP/1.1 200 OK"[..], &[0x80; 20], &[0x40, 0, 0xff, 0xff]] {
+        let mut frames = Frames::default();
+        frames.push(broken);
+        assert_eq!(frames.poll(), Err(BrokenStream));
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_comes_panics(
+        kind in prop::sample::select(vec![0x0103u16, 0x0113, 0x0104, 0x0114, 0x0109, 0x0119, 0x0017, 0x0016, 0x4000]),
+        bytes in prop::collection::vec(any::<u8>(), 0..120),
+        ours: bool,
+    ) {
+        let mut relay = Relay::new(config());
+        relay.run(SECOND);
+        relay.silent = true;
+        relay.client.want(relay.now, at("198.51.100.7:4000"));
+        let id = relay.client.questions.first().map(|question| question.id);
+        let id = id.filter(|_| ours).unwrap_or(TransactionId([0; 12]));
+        let mut datagram = Draft::new(kind, id).finish(None);
+        datagram.truncate(20);
+        datagram.extend(&bytes);
+        if let Ok(length) = u16::try_from(bytes.len()) {
+            datagram[2..4].copy_from_slice(&length.to_be_bytes());
+        }
+        relay.client.handle_datagram(relay.now, &datagram);
+        relay.run(SECOND);
+        let mut frames = Frames::default();
+        frames.push(&bytes);
+        while let Ok(Some(message)) = frames.poll() {
+            prop_assert!(message.len() <= bytes.len());
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Two phones, each behind a router of its own, with a registrar and a relay of others between them and datagrams lost on
+//! the way: sound in both directions, plain and encrypted by either kind of keys.
+
+use serde_json::{Value, json};
+
+use crate::rig::control::Control;
+use crate::rig::coturn::Coturn;
+use crate::rig::folder::Folder;
+use crate::rig::kamailio::Kamailio;
+use crate::rig::namespaces::{FAR, Network, Place, Ports};
+use crate::rig::program::{Account, Program, SOON};
+use crate::rig::seconds;
+
+/// How the media may find its way.
+#[derive(Clone, Copy)]
+struct Ways {
+    name: &'static str,
+    stun: bool,
+    turn: Option<&'static str>,
+    ice: bool,
+}
+
+/// How it is encrypted: by `srtp` and `srtp_keys` of the settings, and what the view says of it then.
+const SECURITY: [(&str, &str, &str); 3] = [
+    ("off", "sdes", "plain"),
+    ("required", "sdes", "SDES"),
+    ("required", "dtls", "DTLS"),
+];
+
+#[test]
+fn phones_behind_different_routers_hear_each_other_by_holes_and_by_relays() {
+    let kept = || {
+        let ways = Ways {
+            name: "STUN and ICE",
+            stun: true,
+            turn: None,
+            ice: true,
+        };
+        House::open("routers_kept", Ports::Kept).check("keep ports", &[ways])
+    };
+    let drawn = || {
+        let ways = [
+            Ways {
+                name: "STUN, TURN and ICE",
+                stun: true,
+                turn: Some("udp"),
+                ice: true,
+            },
+            Ways {
+                name: "TURN by TCP, no ICE",
+                stun: false,
+                turn: Some("tcp"),
+                ice: false,
+            },
+        ];
+        House::open("routers_drawn", Ports::Drawn).check("draw ports", &ways)
+    };
+    let rows = std::thread::scope(|scope| {
+        let running = [
+            std::thread::Builder::new().spawn_scoped(scope, kept),
+            std::thread::Builder::new().spawn_scoped(scope, drawn),
+        ];
+        running.map(|thread| {
+            let thread = thread.expect("a thread can be started");
+            thread.join().expect("sound goes both ways")
+        })
+    });
+    println!("\nrouters     ways                 keys   alice heard  bob heard  by relay");
+    for row in rows.iter().flatten() {
+        println!("{row}");
+    }
+}
+
+/// Alice behind one router, Bob behind the other.
+struct House {
+    alice: Control,
+    bob: Control,
+    kamailio: Kamailio,
+    coturn: Coturn,
+    _programs: [Program; 2],
+    _network: Network,
+}
+
+impl House {
+    fn open(name: &str, ports: Ports) -> Self {
+        let folder = Folder::new(name);
+        let network = Network::with_two_routers(ports);
+        let far = FAR.parse().expect("an address");
+        let kamailio = Kamailio::start_at(&network.far(), FAR, &folder);
+        let coturn = Coturn::start_at(&network.far(), far, &folder);
+        let start = |place: &Place, name: &str, address: &str| {
+            let home = folder.inner(name);
+            let socket = home.join("control");
+            let proxy = format!("sip:{FAR}:{};transport=tcp;lr", kamailio.port);
+            let more = format!("--proxy {proxy} --transport tcp --codecs pcmu --audio null");
+            let account = Account::new(format!("sip:{address}"), &more);
+            let args = format!("--echo --control {}", socket.display());
+            let program = Program::start_at(place, &folder, name, "headless", &account, &args);
+            (program, Control::connect(&socket))
+        };
+        let (bob_program, bob) = start(&network.second_phone(), "bob", "bob@south.test");
+        let (alice_program, alice) = start(&network.phone(), "alice", "alice@north.test");
+        Self {
+            alice,
+            bob,
+            kamailio,
+            coturn,
+            _programs: [alice_program, bob_program],
+            _network: network,
+        }
+    }
+
+    /// A row for each way and kind of keys.
+    fn check(mut self, routers: &str, all: &[Ways]) -> Vec<String> {
+        let mut rows = Vec::new();
+        for ways in all {
+            for (srtp, keys, name) in SECURITY {
+                let what = format!("{routers}, {}, {name}", ways.name);
+                let [alice, bob] = self.call(*ways, srtp, keys, &what);
+                let relayed = [&alice, &bob].map(|call| self.is_relayed(call));
+                if ways.turn.is_some() {
+                    assert!(relayed.contains(&true), "{what}\n{alice:#}\n{bob:#}");
+                } else {
+                    assert!(!relayed.contains(&true), "{what}\n{alice:#}\n{bob:#}");
+                }
+                let secured = name != "plain";
+                for call in [&alice, &bob] {
+                    assert_eq!(
+                        call["security"]["received"].is_object(),
+                        secured,
+                        "{what}\n{call:#}"
+                    );
+                }
+                let heard = |call: &Value| call["stats"]["received"].as_u64().unwrap_or(0);
+                rows.push(format!(
+                    "{routers:<10}  {:<19}  {name:<5}  {:>11}  {:>9}  {}",
+                    ways.name,
+                    heard(&alice),
+                    heard(&bob),
+                    if relayed.contains(&true) { "yes" } else { "no" }
+                ));
+            }
+        }
+        rows
+    }
+
+    /// Whether what is heard in this call comes from the relay, or goes out through it.
+    fn is_relayed(&self, call: &Value) -> bool {
+        let peer = call["media_peer"].as_str().unwrap_or_default();
+        self.coturn.gives(peer)
+    }
+
+    /// Both get other settings, one calls the other, and both hear something. Gives the call as both see it.
+    fn call(&mut self, ways: Ways, srtp: &str, keys: &str, what: &str) -> [Value; 2] {
+        let proxy = format!("sip:{FAR}:{};transport=tcp;lr", self.kamailio.port);
+        let stun = ways.stun.then(|| format!("{FAR}:{}", self.coturn.port));
+        let turn = ways.turn.map(|carrier| self.coturn.uri(carrier));
+        for (control, address) in [
+            (&mut self.bob, "bob@south.test"),
+            (&mut self.alice, "alice@north.test"),
+        ] {
+            let id = control.snapshot()["accounts"][0]["id"].clone();
+            let mut settings = json!({
+                "aor": format!("sip:{address}"), "proxy": proxy, "transport": "tcp", "register": true,
+                "expires_s": 600, "codecs": ["pcmu"], "mwi": false,
+                "ice": ways.ice, "srtp": srtp, "srtp_keys": keys,
+            });
+            let object = settings.as_object_mut().expect("an object");
+            object.extend(stun.clone().map(|stun| ("stun".to_owned(), json!(stun))));
+            object.extend(turn.clone().map(|turn| ("turn".to_owned(), json!(turn))));
+            control.call(
+                "update_account",
+                &json!({"account": id, "settings": settings, "password": "secret"}),
+            );
+            let wanted = json!([ways.ice, srtp, keys]);
+            control.wait_for("registration", SOON, |state| {
+                let account = state["accounts"].as_array()?.first()?;
+                let settings = &account["settings"];
+                let ice = settings["ice"].as_bool().unwrap_or(false);
+                let has = json!([ice, settings["srtp"], settings["srtp_keys"]]);
+                (account["state"] == "registered" && has == wanted).then_some(())
+            });
+        }
+        let newest = newest(&mut self.bob);
+        let account = self.alice.snapshot()["accounts"][0]["id"].clone();
+        let ours = self.newest_after(what, account, newest);
+        let [at_alice, at_bob] = ours;
+        let calls =
+            [(&mut self.alice, &at_alice), (&mut self.bob, &at_bob)].map(|(control, id)| {
+                control.wait_for(&format!("sound: {what}"), seconds(20), |state| {
+                    let calls = state["calls"].as_array()?;
+                    let call = calls.iter().find(|call| call["id"] == *id)?;
+                    let heard = call["stats"]["received"].as_u64() > Some(50);
+                    (call["state"] == "connected" && heard).then(|| call.clone())
+                })
+            });
+        self.alice.call("end_call", &json!({"call": at_alice}));
+        self.bob.wait_for("the end", SOON, |state| {
+            let calls = state["calls"].as_array()?;
+            let live = calls
+                .iter()
+                .any(|call| call["id"] == at_bob && call["state"] != "ended");
+            (!live).then_some(())
+        });
+        calls
+    }
+
+    /// Alice calls, Bob takes it. Gives the number of the call at both.
+    fn newest_after(&mut self, what: &str, account: Value, before: u64) -> [Value; 2] {
+        let mine = newest(&mut self.alice);
+        self.alice.call(
+            "place_call",
+            &json!({"account": account, "target": "sip:bob@south.test"}),
+        );
+        let rings = |state: &Value| {
+            let calls = state["calls"].as_array()?;
+            let new =
+                |call: &&Value| call["id"].as_u64() > Some(before) && call["state"] == "ringing";
+            calls.iter().find(new).map(|call| call["id"].clone())
+        };
+        let at_bob = self.bob.wait_for(&format!("a call: {what}"), SOON, rings);
+        self.bob.call("answer_call", &json!({"call": at_bob}));
+        let at_alice = self.alice.wait_for("the call", SOON, |state| {
+            let calls = state["calls"].as_array()?;
+            let new = |call: &&Value| call["id"].as_u64() > Some(mine);
+            calls.iter().find(new).map(|call| call["id"].clone())
+        });
+        [at_alice, at_bob]
+    }
+}
+
+/// The highest number of a call so far.
+fn newest(control: &mut Control) -> u64 {
+    let state = control.snapshot();
+    let calls = state["calls"].as_array().cloned().unwrap_or_default();
+    calls
+        .iter()
+        .filter_map(|call| call["id"].as_u64())
+        .max()
+        .unwrap_or(0)
+}
