@@ -15,6 +15,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("uri", &[]),
     ("sdp", &[]),
     ("rtp", &[]),
+    ("nat", &[]),
     ("auth", &[]),
     ("certificate", &[]),
     ("events", &[]),
