@@ -168,9 +168,8 @@ impl TenantState {
             )
         });
         let incoming = matches!(start, Start::Incoming { .. });
-        if live >= LIVE_CALLS || self.calls.len() >= CALLS {
-            Some(StatusCode::SERVICE_UNAVAILABLE)
-        } else if theirs >= RINGING_CALLS_OF_A_STRANGER {
+        let full = live >= LIVE_CALLS || self.calls.len() >= CALLS;
+        if full || theirs >= RINGING_CALLS_OF_A_STRANGER {
             Some(StatusCode::SERVICE_UNAVAILABLE)
         } else if incoming && ringing >= RINGING_CALLS {
             Some(StatusCode::BUSY_HERE)

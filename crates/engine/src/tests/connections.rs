@@ -129,6 +129,7 @@ async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
     let given = GivenAccount {
         settings,
         password: None,
+        relay_password: None,
     };
     let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
     let grant = async |stream: &mut TcpStream| {
