@@ -168,10 +168,10 @@ impl TenantState {
             )
         });
         let incoming = matches!(start, Start::Incoming { .. });
-        let full = live >= LIVE_CALLS || self.calls.len() >= CALLS;
-        if full || theirs >= RINGING_CALLS_OF_A_STRANGER {
+        let theirs_ring = theirs >= RINGING_CALLS_OF_A_STRANGER;
+        if live >= LIVE_CALLS || self.calls.len() >= CALLS {
             Some(StatusCode::SERVICE_UNAVAILABLE)
-        } else if incoming && ringing >= RINGING_CALLS {
+        } else if incoming && (theirs_ring || ringing >= RINGING_CALLS) {
             Some(StatusCode::BUSY_HERE)
         } else {
             None

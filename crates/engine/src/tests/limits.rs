@@ -60,7 +60,7 @@ async fn a_thousand_calls_take_no_sockets_and_do_not_harm_the_one_that_is_up() {
             };
             let call_id = response.headers.get(HeaderName::CallId).unwrap_or_default();
             if call_id.starts_with(&id) {
-                busy += usize::from(response.status == StatusCode::SERVICE_UNAVAILABLE);
+                busy += usize::from(response.status == StatusCode::BUSY_HERE);
                 break;
             }
         }

@@ -255,7 +255,7 @@ fn where_there_is_no_room_the_answer_says_when_to_come_again() {
         bench.register_contact(Transport::Tcp, &format!("u{n}"), &at, &contact);
         bench.wait(Duration::from_millis(4));
     }
-    let text = register("late", CAROL, 0);
+    let text = register("latecomer", CAROL, 0);
     assert!(take(&mut bench, CAROL, &text));
     let refusal = bench.response_to(CAROL, 503);
     // RFC 3261 §20.33.

@@ -187,7 +187,8 @@ impl Redactor {
         }
         match id.split_once('-') {
             Some((user, host)) => format!("{}-{host}", mask_identity(user)),
-            None => mask_identity(id),
+            // One that a person chose.
+            None => masked,
         }
     }
 
