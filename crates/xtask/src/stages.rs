@@ -52,6 +52,9 @@ impl Stages {
 
     /// Prints the table; an error when any step failed.
     pub(crate) fn finish(self) -> Result<(), Fault> {
+        if self.done.is_empty() {
+            return Err(failed("no stage ran"));
+        }
         print!("\n{}", self.table());
         let bad: Vec<&str> = self
             .done
@@ -100,6 +103,11 @@ impl Stages {
 mod tests {
     use super::Stages;
     use crate::shell::failed;
+
+    #[test]
+    fn nothing_that_ran_is_nothing_that_passed() {
+        assert!(Stages::default().finish().is_err());
+    }
 
     #[test]
     fn one_failed_step_fails_the_whole_and_does_not_stop_the_rest() {

@@ -114,6 +114,22 @@ pub(crate) fn test(args: &[String]) -> Result<(), Fault> {
         });
         run_tests(&mut stages, &options, built.as_ref(), &logs, &mut passed);
     }
+    if options.wants("doc") {
+        stages.run("doc", || {
+            let words = "test --workspace --doc --locked --quiet";
+            shell::watch(
+                shell::cargo().args(words.split(' ')),
+                &logs.join("doc.log"),
+                UNIT_LIMIT,
+                |_| {},
+            )
+            .map(|()| String::new())
+        });
+    }
+    if options.wants("fuzz") {
+        let seconds = if options.quick { 10 } else { 60 };
+        stages.run("fuzz", || fuzz::run_all(seconds));
+    }
     if options.is_whole() {
         stages.run("shown", || {
             features::check_against_run(&passed).map(|()| String::new())
@@ -164,22 +180,6 @@ fn run_tests(
                 stages.run("unit", || unit(built, options, logs, passed));
             }
         }
-    }
-    if options.wants("doc") {
-        stages.run("doc", || {
-            let words = "test --workspace --doc --locked --quiet";
-            shell::watch(
-                shell::cargo().args(words.split(' ')),
-                &logs.join("doc.log"),
-                UNIT_LIMIT,
-                |_| {},
-            )
-            .map(|()| String::new())
-        });
-    }
-    if options.wants("fuzz") {
-        let seconds = if options.quick { 10 } else { 60 };
-        stages.run("fuzz", || fuzz::run_all(seconds));
     }
     if options.wants("e2e") {
         match built {
