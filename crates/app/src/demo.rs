@@ -276,15 +276,22 @@ impl Stage {
     }
 
     async fn print_ladder(&mut self, call: &CallView) {
-        // The goodbye is answered, and the recorder tells in batches.
+        // The goodbye is answered on each leg, and the recorder tells in batches.
         let _ = self
             .until("the goodbye was not recorded", |stage| {
                 let trace = stage.engine.snapshot().trace;
-                let of_call = trace.iter().map(trace::summary).filter(|s| {
-                    s.call_id.as_deref() == Some(call.sip_call_id.as_str())
-                        && s.method.as_deref() == Some("BYE")
-                });
-                (of_call.filter(|s| s.code().is_some()).count() > 0).then_some(())
+                let of_call = trace.iter().map(trace::summary);
+                let of_call =
+                    of_call.filter(|s| s.call_id.as_deref() == Some(call.sip_call_id.as_str()));
+                let (mut legs, mut goodbyes) = (0, 0);
+                for said in of_call {
+                    match said.method.as_deref() {
+                        Some("INVITE") if said.code() == Some(200) => legs += 1,
+                        Some("BYE") if said.code().is_some() => goodbyes += 1,
+                        _ => {}
+                    }
+                }
+                (goodbyes > 0 && goodbyes >= legs).then_some(())
             })
             .await;
         let mut records: Vec<_> = self
