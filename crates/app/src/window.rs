@@ -343,7 +343,7 @@ impl eframe::App for App {
             // What is to be drawn is known now; when it is asked again, it has been drawn.
             context.request_repaint();
         }
-        if let Some(wait) = ui::next_repaint(&self.state) {
+        if let Some(wait) = ui::next_repaint(&self.state, now()) {
             context.request_repaint_after(wait);
         }
     }

@@ -52,8 +52,9 @@ pub enum Action {
 }
 
 /// When the window must be drawn again although nothing happens: meters fifteen times a second while a
-/// call is up and its meters are in view, timers once a second, otherwise never.
-pub fn next_repaint(state: &ViewState) -> Option<Duration> {
+/// call is up and its meters are in view, timers once a second, a notice once when its time is over,
+/// otherwise never.
+pub fn next_repaint(state: &ViewState, now: Timestamp) -> Option<Duration> {
     let data = &state.data;
     let second = Some(Duration::from_secs(1));
     if state.window.screen == Screen::Trace && data.trace.is_settling() {
@@ -73,9 +74,15 @@ pub fn next_repaint(state: &ViewState) -> Option<Duration> {
             _ => Duration::from_secs(1),
         });
     }
-    let timed_notice = data.notices.iter().any(|(number, notice)| {
-        !state.window.read.contains(number) && view_state::notice_ends(notice).is_some()
-    });
+    let unread = data
+        .notices
+        .iter()
+        .filter(|(number, _)| !state.window.read.contains(number));
+    let notice = unread
+        .filter_map(|(_, notice)| view_state::notice_ends(notice))
+        .filter(|end| now < *end)
+        .map(|end| end.since(now))
+        .min();
     let counting_down = state.window.screen == Screen::Accounts
         && state
             .window
@@ -83,8 +90,6 @@ pub fn next_repaint(state: &ViewState) -> Option<Duration> {
             .as_ref()
             .and_then(|id| data.account(id))
             .is_some_and(|a| a.retry_at.is_some() || a.expires_at.is_some());
-    if data.calls.iter().any(|c| c.state.is_live()) || timed_notice || counting_down {
-        return second;
-    }
-    None
+    let ticks = data.calls.iter().any(|c| c.state.is_live()) || counting_down;
+    second.filter(|_| ticks).into_iter().chain(notice).min()
 }

@@ -635,7 +635,7 @@ fn nothing_is_drawn_again_without_a_reason() {
     state.window.account = Some(AccountId::new("c1"));
     for screen in Screen::ALL {
         state.window.screen = screen;
-        assert_eq!(next_repaint(&state), None, "{screen:?}");
+        assert_eq!(next_repaint(&state, now()), None, "{screen:?}");
         let mut harness = harness(std::mem::take(&mut state), WIDE);
         harness.run();
         // The cursor in a field does not blink.
@@ -657,13 +657,32 @@ fn nothing_is_drawn_again_without_a_reason() {
 }
 
 #[test]
+fn a_notice_asks_for_one_frame_when_its_time_is_over_and_for_none_after() {
+    let mut snapshot = snapshot();
+    snapshot.notices = vec![Notice {
+        time: now(),
+        level: NoticeLevel::Warning,
+        tenant: None,
+        text: "The port is taken; another one is used.".to_owned(),
+    }];
+    let state = state_of(snapshot);
+    let later = |seconds: i64| Timestamp(now().0 + seconds * 1_000_000);
+    assert_eq!(
+        next_repaint(&state, later(5)),
+        Some(Duration::from_secs(10))
+    );
+    assert_eq!(next_repaint(&state, later(15)), None);
+    assert_eq!(next_repaint(&state, later(3_600)), None);
+}
+
+#[test]
 fn timers_tick_and_meters_move_only_while_they_are_seen() {
     let mut snapshot = snapshot();
     snapshot.calls = vec![talking()];
     let mut state = state_of(snapshot);
-    assert_eq!(next_repaint(&state), Some(Duration::from_millis(66)));
+    assert_eq!(next_repaint(&state, now()), Some(Duration::from_millis(66)));
     state.window.screen = Screen::History;
-    assert_eq!(next_repaint(&state), Some(Duration::from_secs(1)));
+    assert_eq!(next_repaint(&state, now()), Some(Duration::from_secs(1)));
     let mut over = talking();
     over.state = CallState::Ended;
     apply(
@@ -672,7 +691,7 @@ fn timers_tick_and_meters_move_only_while_they_are_seen() {
             call: Box::new(over),
         },
     );
-    assert_eq!(next_repaint(&state), None);
+    assert_eq!(next_repaint(&state, now()), None);
 }
 
 #[test]

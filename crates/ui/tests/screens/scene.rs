@@ -20,7 +20,7 @@ pub(crate) fn harness(state: ViewState, size: [f32; 2]) -> Harness<'static, App>
     let preferences = state.data.preferences;
     let app = App {
         state,
-        now: at("2026-11-20T14:32:07Z"),
+        now: now(),
         actions: Vec::new(),
     };
     Harness::builder()
@@ -53,6 +53,11 @@ pub(crate) fn harness(state: ViewState, size: [f32; 2]) -> Harness<'static, App>
             },
             app,
         )
+}
+
+/// The time that it is in the scene.
+pub(crate) fn now() -> Timestamp {
+    at("2026-11-20T14:32:07Z")
 }
 
 pub(crate) fn at(text: &str) -> Timestamp {

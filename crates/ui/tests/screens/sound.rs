@@ -168,7 +168,7 @@ fn devices_are_tried_without_a_call_and_left_alone_after() {
     let mut devices = harness.state().state.data.devices.clone();
     devices.testing = true;
     apply(&mut harness.state_mut().state, Event::Devices { devices });
-    let frame = next_repaint(&harness.state().state);
+    let frame = next_repaint(&harness.state().state, now());
     assert!(frame.is_some_and(|wait| wait < Duration::from_millis(100)));
     harness.step();
     for meter in ["Microphone level", "Speaker level"] {
