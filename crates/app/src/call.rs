@@ -88,8 +88,8 @@ struct Progress {
     ended: bool,
     /// Counted as ended because the snapshot does not have it any more.
     lost: bool,
-    /// How often it was told that the other side moved.
-    moves: u32,
+    /// What it was told to do about where it was sent is on its way.
+    sent_on: bool,
 }
 
 impl<'a> Run<'a> {
@@ -173,12 +173,9 @@ impl<'a> Run<'a> {
                 self.due.extend(digits_due(call.id, digits, now));
             }
         }
-        if let Some(redirect) = &call.redirect
-            && call.state.is_live()
-            && redirect.followed.is_none()
-            && progress.moves == 0
-        {
-            progress.moves = 1;
+        let redirect = call.redirect.as_ref();
+        let asks = call.state.is_live() && redirect.is_some_and(|r| r.followed.is_none());
+        if !std::mem::replace(&mut progress.sent_on, asks) && asks {
             let call = call.id;
             return Some(match self.args.follow {
                 true => Command::FollowRedirect { call, target: 0 },

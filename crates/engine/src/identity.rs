@@ -15,6 +15,7 @@ use wire::{ClientTls, Remembered, Roots};
 
 use crate::account::AccountFacts;
 use crate::names;
+use crate::own_headers;
 use crate::rules::Rules;
 
 /// Settings that cannot be used, and what a good value looks like.
@@ -257,7 +258,7 @@ impl Identity {
         let headers = settings
             .headers
             .iter()
-            .map(|line| parse_header(line.as_str()))
+            .map(|line| own_headers::parse_header(line.as_str()))
             .collect::<Result<_, _>>()?;
         let codecs = settings
             .codecs
@@ -594,56 +595,6 @@ fn parse_bind(text: &str) -> Option<SocketAddr> {
         .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 0)))
 }
 
-/// Headers that requests of ours have already, or that decide where they go and what they mean, with their short
-/// forms: a second one would make the request unreadable, or another one than we think it is.
-const OURS: [&str; 45] = [
-    "Via",
-    "v",
-    "From",
-    "f",
-    "To",
-    "t",
-    "Call-ID",
-    "i",
-    "CSeq",
-    "Contact",
-    "m",
-    "Max-Forwards",
-    "Content-Length",
-    "l",
-    "Content-Type",
-    "c",
-    "Content-Encoding",
-    "e",
-    "Authorization",
-    "Proxy-Authorization",
-    "Route",
-    "Record-Route",
-    "Path",
-    "Service-Route",
-    "Require",
-    "Proxy-Require",
-    "Supported",
-    "k",
-    "Allow",
-    "User-Agent",
-    "Session-Expires",
-    "x",
-    "Min-SE",
-    "RAck",
-    "RSeq",
-    "Event",
-    "o",
-    "Replaces",
-    "Join",
-    "Target-Dialog",
-    "Session-ID",
-    "Recv-Info",
-    "Content-Disposition",
-    "Refer-To",
-    "r",
-];
-
 /// A path of HTTP (RFC 9112 §3.2.1), with or without a query.
 fn websocket_path(text: &str) -> Result<String, IdentityError> {
     let text = text.trim();
@@ -652,34 +603,6 @@ fn websocket_path(text: &str) -> Result<String, IdentityError> {
         true => Ok(text.to_owned()),
         false => Err(IdentityError::WebSocketPath(text.to_owned())),
     }
-}
-
-/// A header as a person writes it, `Name: value`.
-pub(crate) fn parse_header(line: &str) -> Result<(String, String), IdentityError> {
-    parse_header_unless(line, is_ours)
-}
-
-/// Whether requests of ours have this header already, or are steered by it.
-pub(crate) fn is_ours(name: &str) -> bool {
-    OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name))
-}
-
-/// The same, with another idea of what is not to be had.
-pub(crate) fn parse_header_unless(
-    line: &str,
-    is_kept: impl Fn(&str) -> bool,
-) -> Result<(String, String), IdentityError> {
-    let wrong = || IdentityError::Header(line.to_owned());
-    let (name, value) = line.split_once(':').ok_or_else(wrong)?;
-    let (name, value) = (name.trim(), value.trim());
-    let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
-    if name.is_empty() || !name.chars().all(token) || value.contains(['\r', '\n', '\0']) {
-        return Err(wrong());
-    }
-    if is_kept(name) {
-        return Err(IdentityError::OwnHeader(name.to_owned()));
-    }
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Whether settings can be used, said in a sentence when not.

@@ -44,6 +44,7 @@ mod mapped;
 mod names;
 mod network;
 mod oneshot;
+mod own_headers;
 mod phone;
 mod recorder;
 mod relay;

@@ -4,7 +4,7 @@ use model::Private;
 use sip_core::options::Question;
 use sip_message::{HeaderName, Headers, Method};
 
-use crate::identity::parse_header_unless;
+use crate::own_headers::{is_made, parse_header_unless};
 
 /// A method is a word; none has come near this many characters.
 const METHOD: usize = 32;
@@ -79,35 +79,6 @@ impl RequestText {
 fn shortened(written: &str) -> String {
     let beginning: String = written.chars().take(METHOD).collect();
     beginning.escape_debug().to_string()
-}
-
-/// Whether the request has this header from us: who sends it, to whom, in which transaction, by which way,
-/// with which password, and how long it is. With the short forms.
-fn is_made(name: &str) -> bool {
-    const MADE: [&str; 21] = [
-        "Via",
-        "v",
-        "From",
-        "f",
-        "To",
-        "t",
-        "Call-ID",
-        "i",
-        "CSeq",
-        "Max-Forwards",
-        "Content-Length",
-        "l",
-        "Content-Type",
-        "c",
-        "Content-Encoding",
-        "e",
-        "Authorization",
-        "Proxy-Authorization",
-        "Route",
-        "Record-Route",
-        "User-Agent",
-    ];
-    MADE.iter().any(|made| made.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

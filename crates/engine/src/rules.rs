@@ -17,7 +17,8 @@ use std::fmt;
 
 use sip_message::{HeaderName, Message, Method, Request, Response};
 
-use crate::identity::{self, IdentityError};
+use crate::identity::IdentityError;
+use crate::own_headers::{is_essential, parse_header_unless};
 
 /// So many rules an account may have.
 const MOST: usize = 32;
@@ -180,15 +181,15 @@ fn rule(line: &str) -> Result<Rule, IdentityError> {
     let (deed, what) = word(rest);
     let deed = match (deed, way) {
         ("add", _) => {
-            let (name, value) = identity::parse_header_unless(what, is_kept)?;
+            let (name, value) = parse_header_unless(what, is_essential)?;
             Deed::Add(name, value)
         }
         ("set", _) => {
-            let (name, value) = identity::parse_header_unless(what, is_kept)?;
+            let (name, value) = parse_header_unless(what, is_essential)?;
             Deed::Set(name, value)
         }
         ("remove", _) => {
-            let (name, _) = identity::parse_header_unless(&format!("{what}:"), is_kept)?;
+            let (name, _) = parse_header_unless(&format!("{what}:"), is_essential)?;
             Deed::Remove(name)
         }
         ("compact", Way::Out) if what.is_empty() => Deed::Compact,
@@ -204,26 +205,6 @@ fn word(text: &str) -> (&str, &str) {
         Some((first, rest)) => (first, rest.trim()),
         None => (text, ""),
     }
-}
-
-/// Whether a header makes a message what it is. Those that only tell who we are and what we know may be
-/// set, beside all that we never write.
-fn is_kept(name: &str) -> bool {
-    const TELLING: [&str; 2] = ["User-Agent", "Allow"];
-    const OF_ANSWERS: [&str; 10] = [
-        "WWW-Authenticate",
-        "Proxy-Authenticate",
-        "Authentication-Info",
-        "Expires",
-        "Min-Expires",
-        "SIP-ETag",
-        "SIP-If-Match",
-        "Subscription-State",
-        "Flow-Timer",
-        "Unsupported",
-    ];
-    let is = |known: &&str| known.eq_ignore_ascii_case(name);
-    !TELLING.iter().any(&is) && (identity::is_ours(name) || OF_ANSWERS.iter().any(is))
 }
 
 #[cfg(test)]

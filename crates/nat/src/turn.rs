@@ -12,6 +12,9 @@
 //!
 //! The relay's answers are known by their 96 random bits and, where it asked for a password, by MESSAGE-INTEGRITY. It
 //! sees everything that passes: secrecy is the business of SRTP.
+//!
+//! Written here since the clients at hand (`turn-client-proto` 0.7 is the nearest) say that an allocation failed and not
+//! with which code, and a person must read whether the password, the quota or the relay itself was the reason.
 
 mod frames;
 #[cfg(test)]

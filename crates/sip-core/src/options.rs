@@ -78,9 +78,8 @@ impl Question {
             self.method,
             Method::Subscribe | Method::Notify | Method::Refer | Method::Update
         );
-        let given = |(name, _): &(String, String)| {
-            name.eq_ignore_ascii_case("Contact") || name.eq_ignore_ascii_case("m")
-        };
+        let given =
+            |(name, _): &(String, String)| HeaderName::parse(name) == Some(HeaderName::Contact);
         wants && !self.headers.iter().any(given)
     }
 }

@@ -15,7 +15,7 @@ use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Placement, Start, is_fro
 use crate::oneshot::{OneShotActor, OneShotArgs, Task};
 use crate::request::RequestText;
 use crate::transport::TransportMsg;
-use crate::{dialog, identity, wall};
+use crate::{dialog, own_headers, wall};
 
 /// Calls of one tenant that are going on, theirs and ours: each has two sockets.
 const LIVE_CALLS: usize = 256;
@@ -54,7 +54,7 @@ impl TenantState {
         };
         let headers = headers
             .iter()
-            .map(|line| identity::parse_header(line.reveal()));
+            .map(|line| own_headers::parse_header(line.reveal()));
         let headers = match headers.collect() {
             Ok(headers) => headers,
             Err(error) => {

@@ -1,5 +1,6 @@
 //! Keys in offers and answers by the rules of RFC 4568, and peers who have rules of their own.
 
+use super::tests::pcmu_alone;
 use super::*;
 use crate::crypto::CryptoKey;
 use proptest::prelude::*;
@@ -8,16 +9,8 @@ const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
 const OTHER_KEY: &str = "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
 
 fn negotiator(encryption: Encryption, seed: u8) -> Negotiator {
-    let local = LocalMedia {
-        address: "192.0.2.1".parse().unwrap(),
-        port: 4000,
-        codecs: vec![Codec::Pcmu],
-        ptime_ms: 20,
-        telephone_event: false,
-        session_id: u64::from(seed),
-    };
-    let seed = KeySeed::drawn(|bytes| *bytes = [seed; 32]);
-    Negotiator::new(local).with_encryption(encryption, seed)
+    let keys = KeySeed::drawn(|bytes| *bytes = [seed; 32]);
+    Negotiator::new(pcmu_alone(seed.into())).with_encryption(encryption, keys)
 }
 
 fn body(lines: &[&str]) -> Vec<u8> {

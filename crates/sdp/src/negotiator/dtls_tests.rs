@@ -1,5 +1,6 @@
 //! Keys by a handshake: what offers and answers say about it, and peers who have rules of their own.
 
+use super::tests::pcmu_alone;
 use super::*;
 use crate::fingerprint::FingerprintHash;
 
@@ -12,16 +13,8 @@ fn fingerprint(seed: u8) -> Fingerprint {
 
 /// One that offers the handshake, or only takes it.
 fn negotiator(encryption: Encryption, seed: u8, offered: bool) -> Negotiator {
-    let local = LocalMedia {
-        address: "192.0.2.1".parse().unwrap(),
-        port: 4000,
-        codecs: vec![Codec::Pcmu],
-        ptime_ms: 20,
-        telephone_event: false,
-        session_id: u64::from(seed),
-    };
     let key_seed = KeySeed::drawn(|bytes| *bytes = [seed; 32]);
-    Negotiator::new(local)
+    Negotiator::new(pcmu_alone(seed.into()))
         .with_encryption(encryption, key_seed)
         .with_dtls(fingerprint(seed), offered)
 }

@@ -1,17 +1,10 @@
 //! Ways in offers and answers by the rules of RFC 8839, and peers without.
 
+use super::tests::pcmu_alone;
 use super::*;
 
 fn negotiator(seed: u8) -> Negotiator {
-    let local = LocalMedia {
-        address: "192.0.2.1".parse().unwrap(),
-        port: 4000,
-        codecs: vec![Codec::Pcmu],
-        ptime_ms: 20,
-        telephone_event: false,
-        session_id: u64::from(seed),
-    };
-    Negotiator::new(local)
+    Negotiator::new(pcmu_alone(seed.into()))
 }
 
 fn with_ice(seed: u8) -> Negotiator {

@@ -14,6 +14,16 @@ fn local(port: u16) -> LocalMedia {
     }
 }
 
+/// Our side where nothing is about codecs: one that everybody has.
+pub(super) fn pcmu_alone(session_id: u64) -> LocalMedia {
+    LocalMedia {
+        codecs: vec![Codec::Pcmu],
+        telephone_event: false,
+        session_id,
+        ..local(4000)
+    }
+}
+
 fn ours() -> Negotiator {
     Negotiator::new(local(4000))
 }

@@ -53,17 +53,7 @@ fn untrusted() -> CallView {
         step: NetworkStep::Tls,
         detail: "the certificate is signed by itself".to_owned(),
     });
-    failure.certificate = Some(Box::new(CertificateView {
-        host: "pbx.acme.example".to_owned(),
-        fingerprint: ["AB"; 32].join(":"),
-        fault: CertificateFault::SelfSigned,
-        subject: "CN=pbx.acme.example".to_owned(),
-        issuer: "CN=pbx.acme.example".to_owned(),
-        names: Vec::new(),
-        not_before: Timestamp(0),
-        not_after: Timestamp(0),
-        remembered: None,
-    }));
+    failure.certificate = Some(Box::new(self_signed()));
     let carol = party("Carol", "sip:carol@acme.example");
     CallView {
         ended_at: Some(at("2026-11-20T14:32:00Z")),
@@ -74,17 +64,7 @@ fn untrusted() -> CallView {
 
 #[test]
 fn where_a_call_goes_on_is_chosen_with_the_keyboard() {
-    let mut harness = while_typing(changed(CallView {
-        state: CallState::Trying,
-        redirect: Some(Redirect {
-            targets: vec![
-                party("", "sip:mobile@acme.example"),
-                party("", "sip:desk@acme.example"),
-            ],
-            followed: None,
-        }),
-        ..talking()
-    }));
+    let mut harness = while_typing(changed(sent_on(talking())));
     press(&mut harness, "Call desk");
     let follow = Command::FollowRedirect {
         call: CallId(1),

@@ -754,19 +754,9 @@ fn sound_that_is_not_there_is_said_where_it_would_be_ready() {
 
 #[test]
 fn a_certificate_is_trusted_only_after_its_fingerprint_was_shown() {
-    let fingerprint = vec!["AB"; 32].join(":");
+    let fingerprint = self_signed().fingerprint;
     let mut failure = refused();
-    failure.certificate = Some(Box::new(CertificateView {
-        host: "pbx.acme.example".to_owned(),
-        fingerprint: fingerprint.clone(),
-        fault: CertificateFault::SelfSigned,
-        subject: "CN=pbx.acme.example".to_owned(),
-        issuer: "CN=pbx.acme.example".to_owned(),
-        names: Vec::new(),
-        not_before: Timestamp(0),
-        not_after: Timestamp(0),
-        remembered: None,
-    }));
+    failure.certificate = Some(Box::new(self_signed()));
     let mut snapshot = snapshot();
     snapshot.accounts[2].failure = Some(failure);
     let mut state = state_of(snapshot);

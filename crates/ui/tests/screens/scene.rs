@@ -64,6 +64,36 @@ pub(crate) fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).expect("a time")
 }
 
+/// A certificate that nobody vouches for.
+pub(crate) fn self_signed() -> CertificateView {
+    CertificateView {
+        host: "pbx.acme.example".to_owned(),
+        fingerprint: ["AB"; 32].join(":"),
+        fault: CertificateFault::SelfSigned,
+        subject: "CN=pbx.acme.example".to_owned(),
+        issuer: "CN=pbx.acme.example".to_owned(),
+        names: Vec::new(),
+        not_before: Timestamp(0),
+        not_after: Timestamp(0),
+        remembered: None,
+    }
+}
+
+/// A call of ours that is sent to one of two other places.
+pub(crate) fn sent_on(call: CallView) -> CallView {
+    CallView {
+        state: CallState::Trying,
+        redirect: Some(Redirect {
+            targets: vec![
+                party("", "sip:mobile@acme.example"),
+                party("", "sip:desk@acme.example"),
+            ],
+            followed: None,
+        }),
+        ..call
+    }
+}
+
 pub(crate) fn tenant(id: &str, name: &str, colour: u8) -> TenantView {
     TenantView {
         id: TenantId::new(id),

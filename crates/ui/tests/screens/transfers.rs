@@ -181,17 +181,7 @@ fn a_call_that_ends_takes_its_form_with_it() {
 
 #[test]
 fn where_a_call_was_sent_is_asked_before_it_goes_there() {
-    let sent_on = CallView {
-        state: CallState::Trying,
-        redirect: Some(Redirect {
-            targets: vec![
-                party("", "sip:mobile@acme.example"),
-                party("", "sip:desk@acme.example"),
-            ],
-            followed: None,
-        }),
-        ..bob()
-    };
+    let sent_on = sent_on(bob());
     for (button, wanted) in [
         (
             "Call desk",
