@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use engine::{GivenAccount, Naming};
 use model::{
-    AccountSettings, DtmfMode, JoinPolicy, LoginKind, SrtpKeys, SrtpPolicy, Transport, WatchKind,
+    AccountSettings, DtmfMode, JoinPolicy, Login, LoginKind, SrtpKeys, SrtpPolicy, Transport,
+    WatchKind,
 };
 use secrecy::SecretString;
 
@@ -43,6 +44,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     }
     // A script hears of others what it asks for, and nothing else.
     settings.mwi = args.mwi;
+    settings.reg_event = args.reg_event;
     settings.watched = args.watch.iter().map(|whom| whom.as_str().into()).collect();
     settings.watch = WatchKind::Both;
     settings.publish_presence = args.publish_presence;
@@ -86,6 +88,16 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     if args.srtp_keys == Some(SrtpKeysWord::Dtls) {
         settings.srtp_keys = SrtpKeys::Dtls;
     }
+    settings.guest_login = args.guest_login;
+    settings.login_wait_s = args.login_wait.map_or(0, |wait| {
+        u16::try_from(wait.as_secs().max(1)).unwrap_or(u16::MAX)
+    });
+    let logins: Vec<(Login, SecretString)> = args
+        .login
+        .iter()
+        .map(|text| further_login(text))
+        .collect::<anyhow::Result<_>>()?;
+    settings.logins = logins.iter().map(|(login, _)| login.clone()).collect();
     engine::check_account(&settings)?;
     let password = args.password_env.as_deref().map(secret).transpose()?;
     let relay_password = args.turn_password_env.as_deref().map(secret).transpose()?;
@@ -93,6 +105,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         settings,
         password,
         relay_password,
+        logins,
     }))
 }
 
@@ -109,6 +122,25 @@ fn secret(variable: &str) -> anyhow::Result<SecretString> {
             bail!("the environment variable {variable} holds no text in UTF-8")
         }
     }
+}
+
+/// `realm=pbx,server=host,user=alice,env=VAR`: a realm may hold neither a comma nor an equals sign here.
+fn further_login(text: &str) -> anyhow::Result<(Login, SecretString)> {
+    let mut login = Login::default();
+    let mut password = None;
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("realm", realm)) => login.realm = Some(realm.to_owned()),
+            Some(("server", server)) => login.server = Some(server.to_owned()),
+            Some(("user", user)) => login.user = user.into(),
+            Some(("env", name)) => password = Some(secret(name)?),
+            _ => bail!(
+                "“{part}” is no part of a login; one looks like realm=pbx.example,user=alice,env=PBX_PASSWORD"
+            ),
+        }
+    }
+    let password = password.context("a further login needs env=VAR for its password")?;
+    Ok((login, password))
 }
 
 fn file_name(file: &Path) -> String {

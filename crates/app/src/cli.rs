@@ -196,9 +196,22 @@ pub(crate) struct AccountArgs {
     /// Let others join calls that are going on
     #[arg(long, value_name = "WHOM")]
     pub(crate) joins: Option<JoinsWord>,
+    /// A further login, e.g. realm=pbx.example,user=alice,env=PBX_PASSWORD; server=HOST in place of
+    /// or beside the realm (may be repeated)
+    #[arg(long, value_name = "PARTS")]
+    pub(crate) login: Vec<String>,
+    /// Show those who ask for another login that of a guest: anonymous, without a password
+    #[arg(long)]
+    pub(crate) guest_login: bool,
+    /// What needs a login that is not there waits so long for `ctl answer_login` (default: it fails)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) login_wait: Option<Duration>,
     /// Ask for waiting messages
     #[arg(long)]
     pub(crate) mwi: bool,
+    /// Have the registrar tell what becomes of the registration (RFC 3680)
+    #[arg(long)]
+    pub(crate) reg_event: bool,
     /// Watch somebody's calls and presence (may be repeated)
     #[arg(long, value_name = "WHOM")]
     pub(crate) watch: Vec<String>,

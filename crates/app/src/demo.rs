@@ -145,6 +145,7 @@ fn account(user: &str, domain: &str, password: &str, switchboard: SocketAddr) ->
     settings.display_name = name.into();
     settings.proxy = Some(format!("sip:{switchboard};lr"));
     GivenAccount {
+        logins: Vec::new(),
         settings,
         password: Some(SecretString::from(password.to_owned())),
         relay_password: None,

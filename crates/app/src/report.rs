@@ -134,6 +134,13 @@ impl Report {
                 || format!("call {call}: received digit {digit}"),
             ),
             Event::Message { message } => self.message(message),
+            Event::LoginWanted { login } => self.print(
+                json!({
+                    "event": "login_wanted", "account": login.account, "realm": login.realm, "server": login.server,
+                    "refused": login.refused, "purpose": login.purpose, "call": login.call,
+                }),
+                || format!("{} Give one with `tipring ctl answer_login`.", login.sentence()),
+            ),
             Event::Notice { notice } => self.notice(notice),
             Event::Devices { devices } => self.sound(devices.warning.as_deref()),
             Event::Trace { records } if self.sip => records.iter().for_each(|record| self.sip(record)),

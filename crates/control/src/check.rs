@@ -39,6 +39,39 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
             said("text", text.reveal())
         }
         Command::RemoveBinding { uri, .. } => said("uri", uri.reveal()),
+        Command::SetLogin { login, .. } => {
+            said("user", login.user.reveal())?;
+            match (&login.realm, &login.server) {
+                (None, None) => Err(RpcError::new(
+                    RpcError::INVALID_PARAMS,
+                    "a login is for a \"realm\", a \"server\", or both",
+                )),
+                _ => Ok(()),
+            }
+        }
+        Command::RemoveLogin {
+            account,
+            realm,
+            server,
+        } => {
+            let mut of = state.accounts.iter().filter(|a| a.id == *account);
+            let known = of.any(|a| {
+                let mut logins = a.settings.logins.iter();
+                logins.any(|login| login.realm == *realm && login.server == *server)
+            });
+            match known {
+                true => Ok(()),
+                false => Err(not_found("the account has no such login".to_owned())),
+            }
+        }
+        Command::AnswerLogin { account, realm, .. } | Command::DeclineLogin { account, realm } => {
+            let asks =
+                |login: &model::LoginWanted| login.account == *account && login.realm == *realm;
+            match state.logins.iter().any(asks) {
+                true => Ok(()),
+                false => Err(not_now(format!("nobody asks for a login for {realm:?}"))),
+            }
+        }
         Command::FollowRedirect { call, target } => {
             let redirect = waiting_redirect(view(call), *call)?;
             let known = usize::try_from(*target).is_ok_and(|at| at < redirect.targets.len());
@@ -320,6 +353,70 @@ mod tests {
             refusal(Command::RemoveTenant { tenant }).1,
             "there is no organisation \"nowhere\""
         );
+    }
+
+    #[test]
+    fn logins_are_for_something_and_those_that_are_asked_for_are_answered() {
+        let account = AccountId::new("a");
+        let login = |realm: Option<&str>| model::Login {
+            realm: realm.map(str::to_owned),
+            server: None,
+            user: "alice".into(),
+        };
+        let mut settings = model::AccountSettings::new("sip:alice@example.com");
+        settings.logins = vec![login(Some("pbx"))];
+        let view = AccountView::new(account.clone(), TenantId::new("t"), settings, Timestamp(0));
+        let state = Snapshot {
+            accounts: vec![view],
+            logins: vec![model::LoginWanted {
+                account: account.clone(),
+                realm: "far".to_owned(),
+                server: None,
+                user: "alice".into(),
+                refused: false,
+                purpose: model::LoginPurpose::Message,
+                call: None,
+                since: Timestamp(0),
+            }],
+            ..state()
+        };
+        let set = |realm| Command::SetLogin {
+            account: account.clone(),
+            login: login(realm),
+            password: None,
+        };
+        let remove = |realm: &str| Command::RemoveLogin {
+            account: account.clone(),
+            realm: Some(realm.to_owned()),
+            server: None,
+        };
+        let decline = |realm: &str| Command::DeclineLogin {
+            account: account.clone(),
+            realm: realm.to_owned(),
+        };
+        for fine in [set(Some("pbx")), remove("pbx"), decline("far")] {
+            assert_eq!(check(&fine, &state), Ok(()), "{fine:?}");
+        }
+        for (command, code, said) in [
+            (
+                set(None),
+                RpcError::INVALID_PARAMS,
+                "a login is for a \"realm\", a \"server\", or both",
+            ),
+            (
+                remove("far"),
+                RpcError::NOT_FOUND,
+                "the account has no such login",
+            ),
+            (
+                decline("pbx"),
+                RpcError::NOT_NOW,
+                "nobody asks for a login for \"pbx\"",
+            ),
+        ] {
+            let error = check(&command, &state).expect_err("it is refused");
+            assert_eq!((error.code, error.message.as_str()), (code, said));
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ async fn main() {
         settings: AccountSettings::new(address),
         password: std::env::var("SECRET").ok().map(Into::into),
         relay_password: None,
+        logins: Vec::new(),
     };
     let engine = match start(account).await {
         Ok(engine) => engine,

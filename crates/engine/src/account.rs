@@ -1,12 +1,13 @@
 //! One account: its registration, over one flow to the registrar or several, and what hangs on it.
 
 mod flows;
+mod unbound;
 mod watch;
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, AccountView, CertificateView, Event, Failure, PresenceState,
@@ -14,16 +15,18 @@ use model::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
-use secrecy::SecretString;
 use sip_core::registration::{FlowEvent, FlowSet, RegistrationConfig};
 use sip_core::{Inbound, Path};
 use sip_message::{Message, NameAddr, Request, Uri};
 
+pub(crate) use self::unbound::Unbound;
 pub(crate) use self::watch::Seen;
 use self::watch::Watch;
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
+use crate::logins::LoginQuestion;
 use crate::network::{Drift, Mooring, Moved};
+use crate::passwords::Passwords;
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::tenant::TenantMsg;
@@ -46,6 +49,10 @@ pub(crate) enum AccountMsg {
     Settings(Box<AccountSettings>),
     /// Tell this of our person.
     Presence(PresenceState, Private),
+    /// The registrar has ended our binding.
+    Unbound(Unbound),
+    /// The time that it wanted to be left alone is over.
+    RegisterAgain,
     /// A NOTIFY that belongs to no subscription reached the account.
     Told {
         request: Box<Request>,
@@ -108,7 +115,7 @@ pub(crate) struct AccountArgs {
     pub(crate) id: AccountId,
     pub(crate) settings: AccountSettings,
     pub(crate) identity: Identity,
-    pub(crate) password: Option<SecretString>,
+    pub(crate) passwords: Passwords,
     pub(crate) transport: ActorRef<TransportMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
 }
@@ -164,6 +171,10 @@ pub(crate) struct AccountState {
     unbound: Option<Failure>,
     /// The certificate that was not trusted last: whatever fails for TLS is because of it.
     untrusted: Option<Box<CertificateView>>,
+    /// When the registrar ended our binding last.
+    unbound_at: Option<Instant>,
+    /// The login that it is missing.
+    login: LoginQuestion,
     leaving: bool,
     shown: bool,
 }
@@ -201,6 +212,8 @@ impl Actor for AccountActor {
             mooring: Mooring::default(),
             unbound: None,
             untrusted: None,
+            unbound_at: None,
+            login: LoginQuestion::default(),
             leaving: false,
             shown: true,
             args,
@@ -226,7 +239,10 @@ impl Actor for AccountActor {
                 state.leaving = false;
                 state.registration.register(now());
             }
-            AccountMsg::Unregister => state.sign_out(),
+            AccountMsg::Unregister => {
+                state.login.settle(&state.args.shared.hub);
+                state.sign_out();
+            }
             AccountMsg::Bindings(wish) => {
                 if state.wishes.len() < MOST_WISHES && !state.wishes.contains(&wish) {
                     state.wishes.push_back(wish);
@@ -238,11 +254,14 @@ impl Actor for AccountActor {
                 state.publish();
             }
             AccountMsg::Presence(presence, note) => state.choose_presence(presence, note),
+            AccountMsg::Unbound(unbound) => state.on_unbound(&myself, unbound),
+            AccountMsg::RegisterAgain => state.register_again(),
             AccountMsg::Told { request, inbound } => state.on_told(request, inbound),
             AccountMsg::Seen(seen) => state.on_seen(*seen),
             AccountMsg::WatchAgain => state.start_watching(&myself).await,
             AccountMsg::Leave { shown } => {
                 state.leaving = true;
+                state.login.settle(&state.args.shared.hub);
                 state.stop_watching();
                 state.shown = shown;
                 let _ = state

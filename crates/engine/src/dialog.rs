@@ -36,7 +36,6 @@ use model::{
 use nat::turn::Login;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
-use secrecy::SecretString;
 use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, Fit, ReferId};
 use sip_core::dispatch::ServerKey;
 use sip_core::{Inbound, ResolveId};
@@ -50,7 +49,9 @@ use crate::account::AccountFacts;
 use crate::cards::Cards;
 use crate::drive::Questions;
 use crate::identity::Identity;
+use crate::logins::LoginQuestion;
 use crate::network::{Mooring, Moved as NetworkMoved};
+use crate::passwords::{GivenLogin, Passwords};
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
@@ -89,6 +90,11 @@ pub(crate) enum DialogMsg {
     Conference(Option<NonZeroU64>),
     /// The peer of that call is to be connected with the peer of this one.
     Lend(ActorRef<DialogMsg>),
+    /// A person gave the login that the call waits for, or gives none.
+    Login {
+        realm: String,
+        given: Option<Box<GivenLogin>>,
+    },
     /// The user decided about the transfer that the peer asks for.
     AnswerTransfer(bool),
     /// The call exists that the peer asked for.
@@ -180,8 +186,7 @@ pub(crate) struct DialogArgs {
     pub(crate) account: AccountId,
     pub(crate) settings: AccountSettings,
     pub(crate) identity: Identity,
-    pub(crate) password: Option<SecretString>,
-    pub(crate) relay_password: Option<SecretString>,
+    pub(crate) passwords: Passwords,
     pub(crate) facts: AccountFacts,
     pub(crate) transport: ActorRef<TransportMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
@@ -245,6 +250,8 @@ pub(crate) struct DialogState {
     dismissed: bool,
     filed: bool,
     transfers: Transfers,
+    /// The login that it waits for.
+    login: LoginQuestion,
     /// How far the way of the last request is.
     on_the_way: Option<(SocketAddr, Option<WayStep>)>,
     /// Whether the peer has answered anything.
@@ -311,6 +318,7 @@ impl Actor for DialogActor {
             }
             DialogMsg::Conference(room) => state.on_conference(room),
             DialogMsg::Lend(to) => state.on_lend(&to),
+            DialogMsg::Login { realm, given } => state.on_login(&realm, given.as_deref()),
             DialogMsg::AnswerTransfer(accept) => state.on_answer_transfer(&myself, accept),
             DialogMsg::Following(call) => state.on_following(call),
             DialogMsg::Reported { refer, status } => {

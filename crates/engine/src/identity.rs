@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{AccountSettings, LoginKind};
 use secrecy::{ExposeSecret, SecretString};
@@ -54,6 +55,9 @@ pub enum IdentityError {
     /// The relay is none of the forms that name one.
     #[error("`{0}` is no relay: turn:HOST, turn:HOST:PORT?transport=tcp or turns:HOST is needed")]
     Turn(String),
+    /// A further login.
+    #[error("a further login needs a user name, and a realm or a server that it is for")]
+    Login,
     /// Somebody to watch.
     #[error("“{0}” cannot be watched: {1}")]
     Watched(String, String),
@@ -115,6 +119,10 @@ pub(crate) struct Identity {
     /// What WebSocket servers are asked for, where the settings say so.
     pub(crate) ws_path: Option<String>,
     auth_user: String,
+    /// Whether those who ask for a login that is not there are shown that of a guest.
+    pub(crate) guest_login: bool,
+    /// How long what needs a login that is not there waits for a person to give one.
+    pub(crate) login_wait: Option<Duration>,
     /// Whether the secret is a bearer token.
     token: bool,
     /// Whether challenges by MD5 get no answer.
@@ -285,6 +293,9 @@ impl Identity {
             inside: inside(settings)?,
             token: settings.login == LoginKind::Token,
             strong_login: settings.strong_login,
+            guest_login: settings.guest_login,
+            login_wait: (settings.login_wait_s > 0)
+                .then(|| Duration::from_secs(settings.login_wait_s.into())),
             transport: settings.transport.map(names::core_transport),
             bind,
             contact_user: format!("{user}-{secret:08x}"),
@@ -303,6 +314,11 @@ impl Identity {
                 .as_ref()
                 .map_or(user, |name| name.reveal().to_owned()),
         };
+        for login in &settings.logins {
+            if login.user.is_empty() || (login.realm.is_none() && login.server.is_none()) {
+                return Err(IdentityError::Login);
+            }
+        }
         for watched in &settings.watched {
             let typed = watched.reveal();
             if let Err(why) = identity.target(typed) {
@@ -359,8 +375,13 @@ impl Identity {
         }
         password.map(|password| {
             let password = password.expose_secret().to_owned();
-            Credentials::new(self.auth_user.clone(), password).strong_only(self.strong_login)
+            self.as_strong(Credentials::new(self.auth_user.clone(), password))
         })
+    }
+
+    /// Credentials that answer what the account lets be answered.
+    pub(crate) fn as_strong(&self, credentials: Credentials) -> Credentials {
+        credentials.strong_only(self.strong_login)
     }
 
     /// Whose challenges the password answers: the servers of the settings, those that the registrar

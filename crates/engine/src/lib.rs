@@ -40,11 +40,13 @@ mod failures;
 mod hub;
 mod identity;
 mod lights;
+mod logins;
 mod mapped;
 mod names;
 mod network;
 mod oneshot;
 mod own_headers;
+mod passwords;
 mod phone;
 mod recorder;
 mod relay;
@@ -70,8 +72,8 @@ use std::time::{Duration, SystemTime};
 
 use media::PumpHandle;
 use model::{
-    AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Notice, NoticeLevel,
-    SecretPlace, SecretsView, Snapshot, Timestamp,
+    AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Login, Notice,
+    NoticeLevel, SecretPlace, SecretsView, Snapshot, Timestamp,
 };
 use ractor::{Actor, ActorRef};
 use secrecy::SecretString;
@@ -88,6 +90,7 @@ pub use audio::Pipe;
 pub use media::{Sink, Source, wav};
 
 use self::devices::{DevicesActor, DevicesArgs};
+use self::passwords::{Passwords, Wanted};
 use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
 use self::shared::{LiveStreams, Pacer, Service, Shared};
 use self::store::{StoreActor, StoreArgs};
@@ -214,6 +217,8 @@ pub struct GivenAccount {
     pub password: Option<SecretString>,
     /// The password for the relay of its media, where the settings name another user there.
     pub relay_password: Option<SecretString>,
+    /// The passwords of further logins. Each is one of the settings, too.
+    pub logins: Vec<(Login, SecretString)>,
 }
 
 /// Why an engine did not start.
@@ -504,8 +509,8 @@ async fn read_passwords(
     hub: &Arc<Hub>,
     secrets: &SecretStore,
     settings: &Settings,
-) -> HashMap<AccountId, SecretString> {
-    let wanted = phone::wanted(settings);
+) -> HashMap<AccountId, Passwords> {
+    let wanted = Wanted::of_all(settings);
     if wanted.is_empty() {
         return HashMap::new();
     }
@@ -513,11 +518,11 @@ async fn read_passwords(
     let read = tokio::task::spawn_blocking(move || {
         let mut found = HashMap::new();
         let mut trouble = None;
-        for (tenant, account) in wanted {
-            match store.password(&tenant, &account) {
-                Ok(Some(password)) => drop(found.insert(account, password)),
-                Ok(None) => {}
-                Err(error) => trouble = Some(error.to_string()),
+        for wanted in wanted {
+            let (passwords, error) = wanted.read(&store);
+            trouble = error.map(|error| error.to_string()).or(trouble);
+            if !passwords.is_empty() {
+                found.insert(wanted.account, passwords);
             }
         }
         (found, trouble.or_else(|| store.sentence()))
@@ -548,7 +553,7 @@ fn keep_only(settings: &mut Settings, name: &str) {
 fn add_given(
     settings: &mut Settings,
     given: Vec<GivenTenant>,
-    passwords: &mut HashMap<AccountId, SecretString>,
+    passwords: &mut HashMap<AccountId, Passwords>,
     key_passphrase: Option<&SecretString>,
 ) {
     for tenant in given {
@@ -564,15 +569,13 @@ fn add_given(
                     .accounts
                     .push(settings::Account::new(account_id.clone(), account.settings));
             }
-            if let Some(passphrase) = key_passphrase {
-                passwords.insert(phone::key_entry(&account_id), passphrase.clone());
-            }
-            if let Some(password) = account.relay_password {
-                passwords.insert(phone::relay_entry(&account_id), password);
-            }
-            if let Some(password) = account.password {
-                passwords.insert(account_id, password);
-            }
+            let given = Passwords {
+                own: account.password,
+                key: key_passphrase.cloned(),
+                relay: account.relay_password,
+                logins: account.logins,
+            };
+            passwords.insert(account_id, given);
         }
     }
 }

@@ -5,8 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{AccountId, Answer, Event, Failure, FailureKind, MessageState, MessageView};
+use model::{
+    AccountId, Answer, Event, Failure, FailureKind, LoginPurpose, MessageState, MessageView,
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use sip_core::auth::LoginWanted;
 use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
 use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::events::{InstantMessage, MessageConfig, MessageEvent};
@@ -16,6 +19,8 @@ use sip_message::{Message, Method, NameAddr, Response, Uri};
 
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
+use crate::logins::LoginQuestion;
+use crate::passwords::GivenLogin;
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::transport::{Delivery, Owner, TransportMsg};
@@ -32,6 +37,12 @@ pub(crate) enum OneShotMsg {
     TransportReplaced(ActorRef<TransportMsg>),
     /// Whoever asked waits no longer.
     TooLate,
+    /// A person gave the login that somebody asks for, or gives none.
+    Login {
+        account: AccountId,
+        realm: String,
+        given: Option<Box<GivenLogin>>,
+    },
 }
 
 /// Owns one request until it is over.
@@ -80,6 +91,8 @@ pub(crate) struct OneShotState {
     /// The INVITE that it refuses, if it does.
     server_key: Option<ServerKey>,
     request: Running,
+    /// The login that it waits for.
+    login: LoginQuestion,
     questions: Questions,
     wake: Wake,
 }
@@ -138,8 +151,9 @@ impl Actor for OneShotActor {
                     from: args.identity.from.clone(),
                     route: args.identity.proxy.clone(),
                     transport: args.identity.transport,
-                    credentials: args.config.credentials.clone().into_iter().collect(),
+                    credentials: args.config.credentials.clone(),
                     home: args.config.home.clone(),
+                    login_wait: args.identity.login_wait,
                     capabilities: args.shared.capabilities.clone(),
                     question: question.unwrap_or_default(),
                     timers: Timers::default(),
@@ -153,8 +167,9 @@ impl Actor for OneShotActor {
                 let config = MessageConfig {
                     route: args.config.route.clone(),
                     transport: args.identity.transport,
-                    credentials: args.config.credentials.clone().into_iter().collect(),
+                    credentials: args.config.credentials.clone(),
                     home: args.config.home.clone(),
+                    login_wait: args.identity.login_wait,
                     user_agent: args.shared.capabilities.user_agent.clone(),
                     ..MessageConfig::text(
                         NameAddr::new(target),
@@ -193,6 +208,7 @@ impl Actor for OneShotActor {
             key,
             server_key,
             request,
+            login: LoginQuestion::default(),
             questions: Questions::default(),
             wake: Wake::default(),
         };
@@ -218,6 +234,15 @@ impl Actor for OneShotActor {
                 }
             }
             OneShotMsg::TransportReplaced(transport) => state.on_transport_replaced(transport),
+            OneShotMsg::Login {
+                account,
+                realm,
+                given,
+            } => {
+                if account == state.args.account && state.login.is_for(&realm) {
+                    state.on_login(given.as_deref());
+                }
+            }
             OneShotMsg::TooLate => {
                 if let Running::Ask(options, _) = &mut state.request {
                     options.give_up(now());
@@ -296,6 +321,15 @@ impl OneShotState {
         }
     }
 
+    fn on_login(&mut self, given: Option<&GivenLogin>) {
+        let credentials = given.map(|given| given.credentials(&self.args.identity));
+        match &mut self.request {
+            Running::Ask(options, _) => options.login(now(), credentials),
+            Running::Say(say, ..) => say.login(now(), credentials),
+            Running::Farewell(..) => {}
+        }
+    }
+
     fn on_wake(&mut self, at: Instant) {
         match &mut self.request {
             Running::Ask(options, _) => options.handle_timeout(at),
@@ -314,16 +348,34 @@ impl OneShotState {
                     &mut self.questions,
                     events,
                 );
-                std::mem::take(events)
-                    .into_iter()
-                    .for_each(|event| self.args.on_answer(event));
+                for event in std::mem::take(events) {
+                    match event {
+                        OptionsEvent::LoginWanted(wanted) => {
+                            self.args
+                                .ask(&mut self.login, LoginPurpose::Options, &wanted);
+                        }
+                        OptionsEvent::LoginSettled { .. } => {
+                            self.login.settle(&self.args.shared.hub);
+                        }
+                        event => self.args.on_answer(event),
+                    }
+                }
                 deadline
             }
             Running::Say(say, events, view) => {
                 let deadline =
                     drive::drain(|| say.poll_output(), &outlet, &mut self.questions, events);
                 for event in std::mem::take(events) {
-                    self.args.on_said(event, view);
+                    match event {
+                        MessageEvent::LoginWanted(wanted) => {
+                            self.args
+                                .ask(&mut self.login, LoginPurpose::Message, &wanted);
+                        }
+                        MessageEvent::LoginSettled { .. } => {
+                            self.login.settle(&self.args.shared.hub);
+                        }
+                        event => self.args.on_said(event, view),
+                    }
                 }
                 deadline
             }
@@ -340,6 +392,11 @@ impl OneShotState {
 }
 
 impl Asker {
+    fn ask(&self, login: &mut LoginQuestion, purpose: LoginPurpose, wanted: &LoginWanted) {
+        let (hub, user) = (&self.shared.hub, self.identity.login_name());
+        login.ask(hub, &self.account, user, (purpose, None), wanted);
+    }
+
     fn on_said(&self, event: MessageEvent, view: &mut MessageView) {
         match event {
             MessageEvent::Delivered { round_trip, .. } => {
@@ -351,6 +408,7 @@ impl Asker {
                 view.state = MessageState::Failed;
                 view.failure = Some(failures::fault(&fault));
             }
+            MessageEvent::LoginWanted(_) | MessageEvent::LoginSettled { .. } => return,
             MessageEvent::Notice(text) => {
                 return self.recorder.cast(RecorderMsg::Note {
                     time: crate::wall(),
@@ -390,7 +448,9 @@ impl Asker {
             }
             OptionsEvent::Failed(why) => (None, Some(failures::request(&why))),
             OptionsEvent::Unresolved(why) => (None, Some(failures::resolve(&why))),
-            OptionsEvent::Notice(_) => return,
+            OptionsEvent::LoginWanted(_)
+            | OptionsEvent::LoginSettled { .. }
+            | OptionsEvent::Notice(_) => return,
         };
         self.shared.hub.publish(Event::RequestAnswered {
             account: self.account.clone(),
@@ -445,7 +505,9 @@ impl Asker {
             }
             OptionsEvent::Failed(why) => *failure = Some(failures::request(&why)),
             OptionsEvent::Unresolved(why) => *failure = Some(failures::resolve(&why)),
-            OptionsEvent::Notice(_) => return,
+            OptionsEvent::LoginWanted(_)
+            | OptionsEvent::LoginSettled { .. }
+            | OptionsEvent::Notice(_) => return,
         }
         self.shared.hub.publish(answer);
     }

@@ -3,10 +3,9 @@
 mod accounts;
 mod calls;
 mod children;
+mod logins;
 mod persons;
 mod secrets;
-
-pub(crate) use secrets::{key_entry, relay_entry, wanted};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,12 +14,12 @@ use std::sync::atomic::Ordering;
 
 use model::{AccountId, CallId, Command, DeviceRole, Event, Notice, NoticeLevel, TenantId};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use secrecy::SecretString;
 use settings::Settings;
 use settings::secrets::{Backend, SecretError, SecretStore};
 
 use crate::devices::{DevicesArgs, DevicesMsg};
 use crate::network::Moved;
+use crate::passwords::Passwords;
 use crate::shared::Shared;
 use crate::store::{StoreArgs, StoreMsg};
 use crate::supervise::Budget;
@@ -32,7 +31,7 @@ pub(crate) enum PhoneMsg {
     /// A client's command.
     Command(Command),
     /// The encrypted file was opened, and this is what was in it for our accounts; or it was not.
-    SecretsUnlocked(Result<HashMap<AccountId, SecretString>, SecretError>),
+    SecretsUnlocked(Result<HashMap<AccountId, Passwords>, SecretError>),
     /// Where a password went, or why it could not be kept.
     SecretKept(Result<Backend, SecretError>),
     /// The machine came to another network, or slept.
@@ -67,7 +66,7 @@ pub(crate) struct PhoneArgs {
     pub(crate) save_to: Option<PathBuf>,
     pub(crate) secrets: SecretStore,
     /// Passwords known at start, by account.
-    pub(crate) passwords: HashMap<AccountId, SecretString>,
+    pub(crate) passwords: HashMap<AccountId, Passwords>,
 }
 
 pub(crate) struct PhoneState {
@@ -75,7 +74,7 @@ pub(crate) struct PhoneState {
     settings: Settings,
     save_to: Option<PathBuf>,
     secrets: SecretStore,
-    passwords: HashMap<AccountId, SecretString>,
+    passwords: HashMap<AccountId, Passwords>,
     tenants: HashMap<TenantId, TenantChild>,
     devices_args: DevicesArgs,
     devices_budget: Budget,
@@ -236,6 +235,24 @@ impl PhoneState {
             Command::SetRelayPassword { account, password } => {
                 self.set_relay_password(myself, &account, &password);
             }
+            Command::SetLogin {
+                account,
+                login,
+                password,
+            } => self.set_login(myself, &account, login, password),
+            Command::RemoveLogin {
+                account,
+                realm,
+                server,
+            } => self.remove_login(&account, realm, server),
+            Command::AnswerLogin {
+                account,
+                realm,
+                user,
+                password,
+                keep,
+            } => self.answer_login(myself, &account, realm, user, &password, keep),
+            Command::DeclineLogin { account, realm } => self.decline_login(&account, &realm),
             Command::RemoveAccount { account } => self.remove_account(account),
             Command::PlaceCall {
                 account,

@@ -10,6 +10,7 @@
 //! One thing begins at a time, and not before the account has its turn: when five hundred accounts
 //! start together, their questions do not.
 
+mod bindings;
 mod items;
 mod read;
 
@@ -17,7 +18,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_bodies::{conference, dialog_info, message_summary, presence};
+use event_bodies::{conference, dialog_info, message_summary, presence, reg_info};
 use model::{CallView, NoticeLevel, OwnPresence, PresenceState, Private};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::dispatch;
@@ -35,19 +36,21 @@ use crate::wake::{Wake, now};
 use crate::{DRAINED, wall};
 
 /// Event packages that accounts and their calls subscribe to; a REFER subscribes by itself.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "refer",
     message_summary::PACKAGE,
     dialog_info::PACKAGE,
     presence::PACKAGE,
     conference::PACKAGE,
+    reg_info::PACKAGE,
 ];
 /// The bodies of their notifications.
-const BODIES: [&str; 4] = [
+const BODIES: [&str; 5] = [
     message_summary::CONTENT_TYPE,
     dialog_info::CONTENT_TYPE,
     presence::CONTENT_TYPE,
     conference::CONTENT_TYPE,
+    reg_info::CONTENT_TYPE,
 ];
 /// How far apart the beginnings of all accounts are.
 pub(crate) const APART: Duration = Duration::from_millis(20);

@@ -22,7 +22,6 @@ use model::{
     RegistrationState, TenantView, Traffic,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use secrecy::SecretString;
 use sip_core::{Inbound, TransportError};
 use sip_message::{Request, Uri};
 use wire::Remembered;
@@ -34,6 +33,7 @@ use crate::dialog::{DialogMsg, Placement, Referral};
 use crate::identity::Identity;
 use crate::network::Moved;
 use crate::oneshot::OneShotMsg;
+use crate::passwords::{GivenLogin, Passwords};
 use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
 use crate::request::RequestText;
 use crate::shared::{Service, Shared};
@@ -116,6 +116,14 @@ pub(crate) enum TenantMsg {
     Bound { bind: Option<String> },
     /// The machine came to another network, or slept.
     Moved(Arc<Moved>),
+    /// A person gave the login that somebody asks for, or gives none.
+    Login {
+        account: AccountId,
+        realm: String,
+        given: Option<GivenLogin>,
+        /// What the account has from now on.
+        passwords: Option<Passwords>,
+    },
     /// A call has ended that was in a conference.
     Parted(CallId),
     /// Hang up, sign out, and end.
@@ -149,9 +157,7 @@ pub(crate) struct AccountSpec {
     pub(crate) id: AccountId,
     pub(crate) settings: AccountSettings,
     pub(crate) identity: Identity,
-    pub(crate) password: Option<SecretString>,
-    /// That for the relay of its media.
-    pub(crate) relay_password: Option<SecretString>,
+    pub(crate) passwords: Passwords,
 }
 
 /// Owns one organisation.
@@ -373,6 +379,12 @@ impl Actor for TenantActor {
                 }
             }
             TenantMsg::Moved(moved) => state.on_moved(&moved),
+            TenantMsg::Login {
+                account,
+                realm,
+                given,
+                passwords,
+            } => state.pass_login(&account, &realm, given, passwords),
             TenantMsg::Parted(call) => state.on_parted(call),
             TenantMsg::Leave => state.leave(&myself),
             TenantMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),

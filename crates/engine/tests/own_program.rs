@@ -24,6 +24,7 @@ async fn phone(user: &str, proxy: SocketAddr, anonymous: bool) -> EngineHandle {
         settings,
         password: None,
         relay_password: None,
+        logins: Vec::new(),
     };
     let engine = receptionist::start(account).await.expect("it starts");
     let mut events = engine.subscribe(None);

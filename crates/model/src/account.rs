@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::privacy::for_log;
 use crate::{
-    AccountId, CallPolicies, Failure, Identity, LampView, OwnPresence, Private, TenantId,
+    AccountId, CallPolicies, Failure, Identity, LampView, Login, OwnPresence, Private, TenantId,
     Timestamp, Traffic, TrustedCertificate, WaitingView, WatchKind,
 };
 
@@ -99,6 +99,10 @@ fn yes() -> bool {
     true
 }
 
+fn one_minute() -> u16 {
+    60
+}
+
 fn one_flow() -> u8 {
     1
 }
@@ -160,6 +164,17 @@ pub struct AccountSettings {
     /// Whether logins by MD5 are refused: only SHA-256 and SHA-512/256 are answered (RFC 8760).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strong_login: bool,
+    /// Further logins, for realms and servers that want another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logins: Vec<Login>,
+    /// Whether those who ask for a login that is not there are shown that of a guest, `anonymous` without a password
+    /// (RFC 3261 §22.2).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub guest_login: bool,
+    /// How long what needs a login that is not there, or was refused, waits for a person to give one, in seconds. 0:
+    /// it has failed at once.
+    #[serde(default = "one_minute")]
+    pub login_wait_s: u16,
     /// Further outbound proxies, by each of which a flow of its own is kept (RFC 5626).
     pub more_proxies: Vec<String>,
     /// How many flows to keep to the registrar (RFC 5626), at most 4, and at least as many as there
@@ -213,6 +228,10 @@ pub struct AccountSettings {
     /// from any server of the account that tells by itself.
     #[serde(default = "yes")]
     pub mwi: bool,
+    /// Whether the registrar is asked to tell what becomes of our registration and of those of others under our address
+    /// (RFC 3680).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reg_event: bool,
     /// Whom to watch: numbers, names or addresses, written like the target of a call.
     pub watched: Vec<Identity>,
     /// What to ask about them.
@@ -232,6 +251,7 @@ impl AccountSettings {
             expires_s: 600,
             codecs: ["opus", "g722", "pcmu", "pcma"].map(str::to_owned).to_vec(),
             flows: 1,
+            login_wait_s: one_minute(),
             mwi: true,
             ..Self::default()
         }
@@ -257,9 +277,13 @@ impl fmt::Debug for AccountSettings {
             .field("dtmf", &self.dtmf)
             .field("headers", &self.headers.len())
             .field("header_rules", &self.header_rules.len())
+            .field("logins", &self.logins.len())
+            .field("guest_login", &self.guest_login)
+            .field("login_wait_s", &self.login_wait_s)
             .field("more_proxies", &self.more_proxies.len())
             .field("flows", &self.flows)
             .field("mwi", &self.mwi)
+            .field("reg_event", &self.reg_event)
             .field("watched", &self.watched.len())
             .field("publish_presence", &self.publish_presence)
             .field("calls", &self.calls)

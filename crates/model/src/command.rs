@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AccountSettings, CallId, DeviceId, Identity, Preferences, PresenceState, Private,
-    TenantId,
+    AccountId, AccountSettings, CallId, DeviceId, Identity, Login, Preferences, PresenceState,
+    Private, TenantId,
 };
 
 /// A password on its way to the secret store. Prints as `Password(…)`.
@@ -27,6 +27,10 @@ impl Drop for Password {
         bytes.fill(0);
         std::hint::black_box(&bytes);
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Which device of a pair.
@@ -123,6 +127,45 @@ pub enum Command {
         account: AccountId,
         /// The password, kept in the secret store.
         password: Password,
+    },
+    /// Give an account one more login, or another password for it.
+    SetLogin {
+        /// Which account.
+        account: AccountId,
+        /// What it is for, and the user name.
+        login: Login,
+        /// Its password; `None` keeps the one that is kept.
+        password: Option<Password>,
+    },
+    /// Take such a login away, with its password.
+    RemoveLogin {
+        /// Which account.
+        account: AccountId,
+        /// The realm that it is for.
+        realm: Option<String>,
+        /// The server that it is for.
+        server: Option<String>,
+    },
+    /// Give the login that somebody asks for ([`crate::Event::LoginWanted`]): what waits goes on with it.
+    AnswerLogin {
+        /// Which account is asked.
+        account: AccountId,
+        /// In whose name.
+        realm: String,
+        /// The user name; `None` is the one of the question.
+        user: Option<Identity>,
+        /// The password.
+        password: Password,
+        /// Whether to use it for this realm from now on, and have it kept.
+        #[serde(default = "yes")]
+        keep: bool,
+    },
+    /// Give no login to whoever asks for one: what waits has failed.
+    DeclineLogin {
+        /// Which account is asked.
+        account: AccountId,
+        /// In whose name.
+        realm: String,
     },
     /// Sign out, then remove the account and its secret.
     RemoveAccount {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, Identity,
-    MessageView, Private, TenantId, TenantView, Timestamp, TraceRecord, for_log,
+    LoginWanted, MessageView, Private, TenantId, TenantView, Timestamp, TraceRecord, for_log,
 };
 
 /// Everything the program can tell a client.
@@ -126,6 +126,16 @@ pub enum Event {
     MessagesCleared {
         /// Whose.
         account: AccountId,
+    },
+    /// Somebody asks for a login that is not there, or was refused: [`crate::Command::AnswerLogin`].
+    LoginWanted {
+        /// Who, for which account, and what for.
+        login: Box<LoginWanted>,
+    },
+    /// Nobody waits for that login any more: it was given, given up, or came too late.
+    LoginSettled {
+        /// The question.
+        login: Box<LoginWanted>,
     },
     /// Something a person should know.
     Notice {
@@ -264,6 +274,9 @@ pub struct Snapshot {
     pub history: Vec<HistoryEntry>,
     /// The newest trace records, oldest first.
     pub trace: Vec<TraceRecord>,
+    /// Logins that are asked for and not there, oldest first.
+    #[serde(default)]
+    pub logins: Vec<LoginWanted>,
     /// Sound devices.
     pub devices: DevicesView,
     /// What the user chose about the window.

@@ -20,6 +20,9 @@ impl Snapshot {
             Event::Tenant { tenant } => put(&mut self.tenants, tenant, |t| t.id == tenant.id),
             Event::TenantRemoved { tenant } => {
                 self.tenants.retain(|t| t.id != *tenant);
+                let accounts = self.accounts.iter().filter(|a| a.tenant == *tenant);
+                let accounts: Vec<_> = accounts.map(|a| a.id.clone()).collect();
+                self.logins.retain(|l| !accounts.contains(&l.account));
                 self.accounts.retain(|a| a.tenant != *tenant);
                 self.calls.retain(|c| c.tenant != *tenant);
                 self.messages.retain(|m| m.tenant != *tenant);
@@ -30,12 +33,20 @@ impl Snapshot {
             Event::AccountRemoved { account } => {
                 self.accounts.retain(|a| a.id != *account);
                 self.messages.retain(|m| m.account != *account);
+                self.logins.retain(|l| l.account != *account);
             }
+            Event::LoginWanted { login } => login.put_into(&mut self.logins),
+            Event::LoginSettled { login } => login.take_from(&mut self.logins),
             Event::Message { message } => message.put_into(&mut self.messages),
             Event::MessagesCleared { account } => {
                 self.messages.retain(|m| m.account != *account);
             }
-            Event::Call { call } => put(&mut self.calls, call, |c| c.id == call.id),
+            Event::Call { call } => {
+                put(&mut self.calls, call, |c| c.id == call.id);
+                if !call.state.is_live() {
+                    self.logins.retain(|l| l.call != Some(call.id));
+                }
+            }
             Event::CallRemoved { call } => self.calls.retain(|c| c.id != *call),
             Event::History { entry } => {
                 if !self.history.iter().any(|h| h.id == entry.id) {

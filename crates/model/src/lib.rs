@@ -19,6 +19,7 @@ mod event;
 mod failure;
 mod fold;
 mod ids;
+mod login;
 mod message;
 mod policy;
 mod privacy;
@@ -49,6 +50,7 @@ pub use event::{
 };
 pub use failure::{Failure, FailureKind, NetworkStep, WayStep};
 pub use ids::{AccountId, CallId, DeviceId, TenantId};
+pub use login::{Login, LoginPurpose, LoginWanted};
 pub use message::{MessageState, MessageView};
 pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, JoinPolicy, PrackPolicy, RedirectPolicy};
 pub use privacy::{

@@ -25,7 +25,13 @@ pub struct CallFacts {
     contact: Option<String>,
     route: Vec<String>,
     transport: Option<String>,
+    /// The only login, on tapes of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     login: Option<Login>,
+    #[serde(default)]
+    logins: Vec<Login>,
+    #[serde(default)]
+    login_wait_ms: Option<u64>,
     home: HomeFacts,
     capabilities: Able,
     extra_headers: Vec<(String, String)>,
@@ -73,12 +79,16 @@ pub struct RegistrationFacts {
 
 /// Credentials without the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Login {
+pub struct Login {
     username: String,
     realm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
     token: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     strong: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    guest: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +119,9 @@ impl CallFacts {
             contact: config.contact.as_ref().map(Uri::to_string),
             route: config.route.iter().map(Uri::to_string).collect(),
             transport: config.transport.map(word),
-            login: config.credentials.as_ref().map(Login::of),
+            login: None,
+            logins: config.credentials.iter().map(Login::of).collect(),
+            login_wait_ms: config.login_wait.map(ms),
             home: HomeFacts {
                 servers: config.home.servers().iter().map(Uri::to_string).collect(),
                 addresses: config.home.addresses().collect(),
@@ -146,7 +158,9 @@ impl CallFacts {
         config.contact = maybe(self.contact.as_deref(), uri)?;
         config.route = all(&self.route, uri)?;
         config.transport = maybe(self.transport.as_deref(), Transport::parse)?;
-        config.credentials = maybe(self.login.as_ref(), Login::credentials)?;
+        let logins = self.login.iter().chain(&self.logins);
+        config.credentials = logins.map(Login::credentials).collect::<Option<_>>()?;
+        config.login_wait = self.login_wait_ms.map(Duration::from_millis);
         config.home = Home::new(all(&self.home.servers, uri)?);
         for address in &self.home.addresses {
             config.home.add_address(*address);
@@ -237,25 +251,33 @@ impl RegistrationFacts {
 }
 
 impl Login {
-    fn of(credentials: &Credentials) -> Self {
+    pub(crate) fn of(credentials: &Credentials) -> Self {
         Self {
             username: credentials.username().to_owned(),
             realm: credentials.realm().map(str::to_owned),
+            server: credentials.server().map(str::to_owned),
             token: credentials.is_token(),
             strong: credentials.is_strong_only(),
+            guest: credentials.is_guest(),
         }
     }
 
-    fn credentials(&self) -> Option<Credentials> {
-        let credentials = if self.token {
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        if self.guest {
+            return Some(Credentials::guest());
+        }
+        let mut credentials = if self.token {
             Credentials::bearer(STAND_IN)?
         } else {
             Credentials::new(self.username.clone(), STAND_IN).strong_only(self.strong)
         };
-        Some(match &self.realm {
-            Some(realm) => credentials.for_realm(realm.clone()),
-            None => credentials,
-        })
+        if let Some(realm) = &self.realm {
+            credentials = credentials.for_realm(realm.clone());
+        }
+        if let Some(server) = &self.server {
+            credentials = credentials.for_server(server);
+        }
+        Some(credentials)
     }
 }
 

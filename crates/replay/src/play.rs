@@ -334,6 +334,8 @@ fn tell_call_maybe(call: &mut Call, now: Instant, input: &Input) -> Option<()> {
         Input::RejectRefer { id, code } => call.reject_refer(now, refer(*id), status(*code)?),
         Input::ReportRefer { id, code } => call.report_refer(now, refer(*id), status(*code)?),
         Input::Follow { choice } => call.follow(now, *choice),
+        Input::Login { login } => call.login(now, login.credentials()?),
+        Input::GiveUpLogin => call.give_up_login(now),
         _ => return None,
     };
     Some(())

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use sip_core::{Destination, FlowId, Inbound, Path, ResolveError, Transport, TransportError};
 
-use crate::config::{CallFacts, RegistrationFacts};
+use crate::config::{CallFacts, Login, RegistrationFacts};
 
 /// One input of one object, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +146,10 @@ pub enum Input {
     Follow {
         choice: usize,
     },
+    Login {
+        login: Login,
+    },
+    GiveUpLogin,
 
     Register,
     Unregister,

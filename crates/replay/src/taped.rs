@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
+use sip_core::auth::Credentials;
 use sip_core::call::{
     Call, CallConfig, CallEvent, ForwardReason, InfoDigit, ReferId, Rejection, WrongState,
 };
@@ -11,7 +12,7 @@ use sip_core::registration::{FlowEvent, FlowSet, RegistrationConfig};
 use sip_core::{FlowId, Inbound, Output, Path, ResolveError, ResolveId, Seed, TransportError};
 use sip_message::{NameAddr, Reason, Replaces, Request, Response, StatusCode, Uri};
 
-use crate::config::{CallFacts, RegistrationFacts, forward_word};
+use crate::config::{CallFacts, Login, RegistrationFacts, forward_word};
 use crate::mask;
 use crate::tape::{Fault, Input, Line, Out, Text, Way, hex};
 
@@ -459,6 +460,18 @@ impl Taped<Call> {
     pub fn follow(&mut self, now: Instant, choice: usize) -> Result<(), WrongState> {
         self.note(now, || Input::Follow { choice });
         self.object.follow(now, choice)
+    }
+
+    pub fn login(&mut self, now: Instant, credentials: Credentials) -> Result<(), WrongState> {
+        self.note(now, || Input::Login {
+            login: Login::of(&credentials),
+        });
+        self.object.login(now, credentials)
+    }
+
+    pub fn give_up_login(&mut self, now: Instant) -> Result<(), WrongState> {
+        self.note(now, || Input::GiveUpLogin);
+        self.object.give_up_login(now)
     }
 }
 

@@ -63,7 +63,7 @@ fn config() -> CallConfig {
     let mut config = CallConfig::new(local, "alice-1").with_transfers();
     config = config.to(NameAddr::parse("<sip:bob@example.com>").unwrap());
     config.route = vec![Uri::parse("sip:192.0.2.2;lr").unwrap()];
-    config.credentials = Some(Credentials::new("alice", PASSWORD));
+    config.credentials = vec![Credentials::new("alice", PASSWORD)];
     config.home = Home::new(vec![Uri::parse("sip:192.0.2.2").unwrap()]);
     config.capabilities.user_agent = "Tipring".to_owned();
     config.extra_headers = vec![("X-Room".to_owned(), "12".to_owned())];

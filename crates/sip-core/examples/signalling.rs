@@ -278,7 +278,7 @@ impl Side {
         let mut config =
             CallConfig::new(name.expect("it is an address"), "b1946ac92492d234").with_transfers();
         config.capabilities.user_agent = "Tipring/0.1".to_owned();
-        config.credentials = Some(Credentials::new(user, "correct horse"));
+        config.credentials = vec![Credentials::new(user, "correct horse")];
         let server = Uri::parse("sip:192.0.2.2").expect("it is a URI");
         config.home = Home::new(vec![server.clone()]);
         if who == CALLER {

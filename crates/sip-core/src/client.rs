@@ -13,6 +13,7 @@
 //! Registration, OPTIONS and the requests inside a dialog are built on this value. What they
 //! share among their requests (credentials, CSeq, tokens) comes along as [`ClientContext`].
 
+mod login;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,8 @@ use std::time::{Duration, Instant};
 use sip_message::{HeaderName, Request, Response, StatusCode};
 use thiserror::Error;
 
-use crate::auth::{AuthError, Authenticator, Exchange};
+use self::login::Waiting;
+use crate::auth::{AuthError, Authenticator, Exchange, LoginWanted};
 use crate::locate::{Fault, Tried};
 use crate::path::{Destination, Inbound, Path, Transmit, Transport, TransportError};
 use crate::refresh::retry_after;
@@ -110,6 +112,14 @@ pub enum ClientRequestOutput {
     Provisional(Response),
     /// Something a person may want to know, e.g. that TCP was taken because of the size.
     Notice(String),
+    /// It is asked for a login that we do not have, and waits for [`ClientRequest::login`]: only after
+    /// [`ClientRequest::asking`].
+    LoginWanted(LoginWanted),
+    /// Nobody waits for that login any more.
+    LoginSettled {
+        /// Who asked.
+        realm: String,
+    },
     /// The one end of it. Nothing follows.
     Done(RequestResult),
 }
@@ -185,6 +195,10 @@ pub struct ClientRequest {
     tried: VecDeque<Tried>,
     /// How long one server may be silent while there is another one.
     patience: Option<Duration>,
+    /// How long it waits for a person to give a login that is not there.
+    login_wait: Option<Duration>,
+    waiting: Option<Box<Waiting>>,
+    logins_asked: u8,
     ignored: u32,
 }
 
@@ -257,6 +271,9 @@ impl ClientRequest {
             outputs: VecDeque::new(),
             tried: VecDeque::new(),
             patience: None,
+            login_wait: None,
+            waiting: None,
+            logins_asked: 0,
             ignored: 0,
         };
         request.try_next(now, RequestFailure::NoPath, context);
@@ -316,6 +333,9 @@ impl ClientRequest {
             attempt.transaction.handle_timeout(now);
             self.drain_transaction(now, None, context);
         }
+        if self.waiting.as_ref().is_some_and(|w| w.until <= now) {
+            self.give_up_login(now, context);
+        }
         if self.next_server_due().is_some_and(|due| due <= now)
             && let Some(attempt) = self.attempt.take()
         {
@@ -330,7 +350,8 @@ impl ClientRequest {
 
     /// Its owner waits no longer: it ends as silent, wherever it is.
     pub fn give_up(&mut self, _now: Instant) {
-        if let Some(attempt) = &self.attempt {
+        let waiting = self.waiting.take().map(|waiting| waiting.attempt);
+        if let Some(attempt) = self.attempt.as_ref().or(waiting.as_ref()) {
             let path = *attempt.destination.path();
             self.finish(RequestResult::Failed(RequestFailure::Silent { path }));
         }
@@ -343,8 +364,9 @@ impl ClientRequest {
 
     /// When to call [`Self::handle_timeout`].
     pub fn deadline(&self) -> Option<Instant> {
-        let attempt = self.attempt.as_ref()?;
-        let deadlines = [attempt.transaction.deadline(), self.next_server_due()];
+        let transaction = self.attempt.as_ref().and_then(|a| a.transaction.deadline());
+        let login = self.waiting.as_ref().map(|waiting| waiting.until);
+        let deadlines = [transaction, self.next_server_due(), login];
         deadlines.into_iter().flatten().min()
     }
 
@@ -359,7 +381,7 @@ impl ClientRequest {
 
     /// Whether it has ended. Late repeats of its answer belong to nobody and may be dropped.
     pub fn is_done(&self) -> bool {
-        self.attempt.is_none()
+        self.attempt.is_none() && self.waiting.is_none()
     }
 
     /// The branch on the wire now.
@@ -453,6 +475,9 @@ impl ClientRequest {
                     .handle_challenge(&response, &mut self.exchange);
                 match outcome {
                     Ok(()) => self.send_again(now, &inbound, &attempt, context),
+                    Err(error) if self.may_ask(&error) => {
+                        self.ask(now, &error, response, inbound, attempt);
+                    }
                     Err(error) => self.finish(RequestResult::Failed(RequestFailure::Auth {
                         path,
                         status: response.status,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use sip_message::{Response, Uri};
 
+use crate::auth::{Credentials, LoginWanted};
 use crate::client::{
     Answered, ClientContext, ClientRequest, ClientRequestOutput, Draft, RequestFailure,
     RequestResult,
@@ -21,7 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(6);
 
 /// A request from the question for its paths to its end.
 #[derive(Debug)]
-pub(crate) struct Errand(Step);
+pub(crate) struct Errand {
+    step: Step,
+    /// How long it waits for a login that is not there.
+    login_wait: Option<Duration>,
+}
 
 #[derive(Debug)]
 enum Step {
@@ -43,6 +48,11 @@ enum Step {
 pub(crate) enum ErrandOutput {
     Transmit(Transmit),
     Notice(String),
+    /// A login is wanted, of those that ask for it only.
+    LoginWanted(LoginWanted),
+    LoginSettled {
+        realm: String,
+    },
     /// The one end of it.
     Done(ErrandEnd),
 }
@@ -63,12 +73,37 @@ impl Errand {
         draft: Draft,
         prefer: Option<Destination>,
     ) -> Self {
-        Self(Step::Resolving {
-            id,
-            hop: Box::new(hop.clone()),
-            draft: Box::new(draft),
-            prefer,
-        })
+        Self {
+            step: Step::Resolving {
+                id,
+                hop: Box::new(hop.clone()),
+                draft: Box::new(draft),
+                prefer,
+            },
+            login_wait: None,
+        }
+    }
+
+    /// The same, and where a login is missing or refused it waits so long for a person to give one.
+    pub(crate) fn asking(mut self, wait: Option<Duration>) -> Self {
+        self.login_wait = wait;
+        self
+    }
+
+    /// Goes on with the login that it waits for, or without any when there is none. Answers whether it waited.
+    pub(crate) fn login(
+        &mut self,
+        now: Instant,
+        credentials: Option<Credentials>,
+        context: &mut ClientContext<'_>,
+    ) -> bool {
+        match (&mut self.step, credentials) {
+            (Step::Requesting(request), Some(credentials)) => {
+                request.login(now, credentials, context)
+            }
+            (Step::Requesting(request), None) => request.give_up_login(now, context),
+            _ => false,
+        }
     }
 
     /// Goes along these destinations.
@@ -80,7 +115,10 @@ impl Errand {
     ) -> Self {
         let request =
             ClientRequest::new(now, draft, destinations, context).with_patience(Some(PATIENCE));
-        Self(Step::Requesting(Box::new(request)))
+        Self {
+            step: Step::Requesting(Box::new(request)),
+            login_wait: None,
+        }
     }
 
     /// Takes the answer to a question for paths. False when it was somebody else's.
@@ -91,22 +129,23 @@ impl Errand {
         outcome: Result<Vec<Path>, ResolveError>,
         context: &mut ClientContext<'_>,
     ) -> bool {
-        match &self.0 {
+        match &self.step {
             Step::Resolving { id: wanted, .. } if *wanted == id => {}
             _ => return false,
         }
         if let Step::Resolving {
             hop, draft, prefer, ..
-        } = std::mem::replace(&mut self.0, Step::Over)
+        } = std::mem::replace(&mut self.step, Step::Over)
         {
-            self.0 = match outcome {
+            self.step = match outcome {
                 Ok(paths) => {
                     if let Some(home) = context.authenticator.home_mut() {
                         home.learn(&hop, &paths);
                     }
                     let destinations = in_order(paths, prefer);
                     let request = ClientRequest::new(now, *draft, destinations, context)
-                        .with_patience(Some(PATIENCE));
+                        .with_patience(Some(PATIENCE))
+                        .asking(self.login_wait);
                     Step::Requesting(Box::new(request))
                 }
                 Err(error) => Step::Unresolved(error),
@@ -123,7 +162,7 @@ impl Errand {
         inbound: &Inbound,
         context: &mut ClientContext<'_>,
     ) -> bool {
-        match &mut self.0 {
+        match &mut self.step {
             Step::Requesting(request) => request.handle_response(now, response, inbound, context),
             _ => false,
         }
@@ -137,7 +176,7 @@ impl Errand {
         error: &TransportError,
         context: &mut ClientContext<'_>,
     ) -> bool {
-        match &mut self.0 {
+        match &mut self.step {
             Step::Requesting(request) => {
                 request.handle_transport_error(now, branch, error.clone(), context)
             }
@@ -147,21 +186,25 @@ impl Errand {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant, context: &mut ClientContext<'_>) {
-        if let Step::Requesting(request) = &mut self.0 {
+        if let Step::Requesting(request) = &mut self.step {
             request.handle_timeout(now, context);
         }
     }
 
     /// The next thing to do, if any.
     pub(crate) fn poll_output(&mut self) -> Option<ErrandOutput> {
-        match &mut self.0 {
+        match &mut self.step {
             Step::Requesting(request) => loop {
                 return Some(match request.poll_output()? {
                     ClientRequestOutput::Transmit(transmit) => ErrandOutput::Transmit(transmit),
                     ClientRequestOutput::Provisional(_) => continue,
                     ClientRequestOutput::Notice(text) => ErrandOutput::Notice(text),
+                    ClientRequestOutput::LoginWanted(wanted) => ErrandOutput::LoginWanted(wanted),
+                    ClientRequestOutput::LoginSettled { realm } => {
+                        ErrandOutput::LoginSettled { realm }
+                    }
                     ClientRequestOutput::Done(result) => {
-                        self.0 = Step::Over;
+                        self.step = Step::Over;
                         ErrandOutput::Done(match result {
                             RequestResult::Answered(answered) => ErrandEnd::Answered(answered),
                             RequestResult::Failed(failure) => ErrandEnd::Failed(failure),
@@ -169,7 +212,7 @@ impl Errand {
                     }
                 });
             },
-            Step::Unresolved(_) => match std::mem::replace(&mut self.0, Step::Over) {
+            Step::Unresolved(_) => match std::mem::replace(&mut self.step, Step::Over) {
                 Step::Unresolved(error) => Some(ErrandOutput::Done(ErrandEnd::Unresolved(error))),
                 _ => None,
             },
@@ -179,7 +222,7 @@ impl Errand {
 
     /// When to call [`Self::handle_timeout`].
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        match &self.0 {
+        match &self.step {
             Step::Requesting(request) => request.deadline(),
             _ => None,
         }
@@ -187,7 +230,7 @@ impl Errand {
 
     /// Whether nothing was sent yet, so that there is nothing to undo.
     pub(crate) fn is_unsent(&self) -> bool {
-        matches!(self.0, Step::Resolving { .. })
+        matches!(self.step, Step::Resolving { .. })
     }
 }
 

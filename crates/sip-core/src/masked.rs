@@ -69,6 +69,8 @@ impl Debug for CallEvent {
                 f.debug_tuple("ReferRequested").field(request).finish()
             }
             Self::Redirected { contacts } => f.debug_tuple("Redirected").field(contacts).finish(),
+            Self::LoginWanted(wanted) => f.debug_tuple("LoginWanted").field(wanted).finish(),
+            Self::LoginSettled { realm } => f.debug_tuple("LoginSettled").field(realm).finish(),
             Self::Ended(reason) => f.debug_tuple("Ended").field(reason).finish(),
             Self::Tried(tried) => f.debug_tuple("Tried").field(tried).finish(),
             Self::Notice(sentence) => f.debug_tuple("Notice").field(sentence).finish(),

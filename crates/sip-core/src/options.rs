@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, Method, NameAddr, Request, Response, StatusCode, Uri};
 
-use crate::auth::{Authenticator, Credentials, Home};
+use crate::auth::{Authenticator, Credentials, Home, LoginWanted};
 use crate::client::{
     ClientContext, ClientRequest, ClientRequestOutput, ContactTemplate, Draft, RequestFailure,
     RequestResult,
@@ -36,6 +36,8 @@ pub struct OptionsConfig {
     pub credentials: Vec<Credentials>,
     /// Whose challenges they answer.
     pub home: Home,
+    /// How long it waits for a login that is not there, or was refused ([`Options::login`]).
+    pub login_wait: Option<Duration>,
     /// What we say that we can do.
     pub capabilities: Capabilities,
     /// What is asked.
@@ -130,6 +132,13 @@ pub enum OptionsEvent {
     Failed(RequestFailure),
     /// The way there was not found.
     Unresolved(ResolveError),
+    /// It is asked for a login that we do not have, and waits for [`Options::login`].
+    LoginWanted(LoginWanted),
+    /// Nobody waits for that login any more.
+    LoginSettled {
+        /// Who asked.
+        realm: String,
+    },
     /// Something a person may want to know.
     Notice(String),
 }
@@ -211,7 +220,8 @@ impl Options {
                     cseq: &mut self.cseq,
                     timers: &self.config.timers,
                 };
-                let request = ClientRequest::new(now, draft, destinations, &mut context);
+                let request = ClientRequest::new(now, draft, destinations, &mut context)
+                    .asking(self.config.login_wait);
                 self.step = Step::Requesting(Box::new(request));
                 self.drain_request();
             }
@@ -242,6 +252,17 @@ impl Options {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.outbox.begin_input();
         self.with_request(|request, context| request.handle_timeout(now, context));
+    }
+
+    /// Gives the login that it waits for since [`OptionsEvent::LoginWanted`]; `None` gives up waiting.
+    pub fn login(&mut self, now: Instant, credentials: Option<Credentials>) {
+        self.outbox.begin_input();
+        self.with_request(|request, context| {
+            match credentials {
+                Some(credentials) => request.login(now, credentials, context),
+                None => request.give_up_login(now, context),
+            };
+        });
     }
 
     /// Its owner waits no longer: what would be told at the end of all patience is told now.
@@ -343,6 +364,12 @@ impl Options {
                 Some(ClientRequestOutput::Provisional(_)) => {}
                 Some(ClientRequestOutput::Notice(text)) => {
                     self.outbox.event(OptionsEvent::Notice(text));
+                }
+                Some(ClientRequestOutput::LoginWanted(wanted)) => {
+                    self.outbox.event(OptionsEvent::LoginWanted(wanted));
+                }
+                Some(ClientRequestOutput::LoginSettled { realm }) => {
+                    self.outbox.event(OptionsEvent::LoginSettled { realm });
                 }
                 Some(ClientRequestOutput::Done(result)) => {
                     self.step = Step::Done;

@@ -738,6 +738,15 @@ pub(crate) const TEXT_SIZES: [(&str, f32); 5] = [
 ];
 pub(crate) const PASSWORDS: &str = "Passwords";
 pub(crate) const PASSWORDS_IN_KEYSTORE: &str = "Kept in the system\u{2019}s keystore.";
+pub(crate) const LOGIN_USER: &str = "User name";
+pub(crate) const LOGIN_NOW: &str = "Sign in";
+pub(crate) const LOGIN_NOT: &str = "Not now";
+
+/// What stands above a login that is asked for.
+pub(crate) fn login_wanted(account: &str) -> String {
+    format!("A login is wanted of {account}")
+}
+
 pub(crate) const PASSPHRASE: &str = "Passphrase";
 pub(crate) const KEEP_IN_FILE: &str = "Keep in an encrypted file";
 pub(crate) const UNLOCK: &str = "Unlock";

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use model::{
     AccountId, AccountView, CallId, CallState, CallView, DevicesView, Direction, Event, Failure,
-    HistoryEntry, MessageView, Notice, NoticeLevel, Party, Preferences, RegistrationState,
-    SecretsView, Snapshot, TenantId, TenantView, Timestamp, Transfer,
+    HistoryEntry, LoginWanted, MessageView, Notice, NoticeLevel, Party, Preferences,
+    RegistrationState, SecretsView, Snapshot, TenantId, TenantView, Timestamp, Transfer,
 };
 
 use crate::trace_log::TraceLog;
@@ -56,6 +56,8 @@ pub struct Data {
     pub notices: VecDeque<(u64, Notice)>,
     /// Counts up when accounts or tenants change, for what is computed from them.
     pub accounts_version: u64,
+    /// Logins that are asked for and not there, oldest first.
+    pub logins: Vec<LoginWanted>,
     /// Counts up when the history changes.
     pub history_version: u64,
     next_notice: u64,
@@ -156,6 +158,7 @@ impl Data {
             messages,
             history,
             trace,
+            logins,
             devices,
             preferences,
             secrets,
@@ -168,6 +171,7 @@ impl Data {
         self.messages = messages;
         self.history = history;
         self.trace.replace(trace);
+        self.logins = logins;
         self.devices = devices;
         self.preferences = preferences;
         self.secrets = secrets;
@@ -219,6 +223,7 @@ pub fn apply(state: &mut ViewState, event: Event) {
         Event::AccountRemoved { account } => {
             data.accounts.retain(|a| a.id != account);
             data.messages.retain(|m| m.account != account);
+            data.logins.retain(|l| l.account != account);
             data.options.remove(&account);
             data.touch_accounts();
         }
@@ -227,6 +232,9 @@ pub fn apply(state: &mut ViewState, event: Event) {
             // What the person has just started is what they look at; a ringing call waits beside.
             if is_new && call.direction == Direction::Outgoing {
                 window.call = Some(call.id);
+            }
+            if !call.state.is_live() {
+                data.logins.retain(|login| login.call != Some(call.id));
             }
             put(&mut data.calls, *call, |a, b| a.id == b.id);
         }
@@ -273,6 +281,8 @@ pub fn apply(state: &mut ViewState, event: Event) {
         }
         // Whoever sent it reads the answer; the window sends none.
         Event::RequestAnswered { .. } => {}
+        Event::LoginWanted { login } => login.put_into(&mut data.logins),
+        Event::LoginSettled { login } => login.take_from(&mut data.logins),
         Event::Message { message } => {
             if !data.messages.iter().any(|m| m.id == message.id) {
                 window.messages.on_new(&message);

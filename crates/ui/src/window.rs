@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    AccountId, CallId, CallPolicies, CallState, Outcome, Private, RegistrationState, TenantId,
-    Timestamp,
+    AccountId, CallId, CallPolicies, CallState, LoginWanted, Outcome, Private, RegistrationState,
+    TenantId, Timestamp,
 };
 
 use crate::account_form::AccountForm;
@@ -112,6 +112,34 @@ impl Joining {
             call,
             wants_focus: true,
         }
+    }
+}
+
+/// A login that somebody asks for, while it is typed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LoginForm {
+    /// The question that it answers.
+    pub question: LoginWanted,
+    /// The user name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl LoginForm {
+    /// Nothing typed yet.
+    pub(crate) fn of(question: &LoginWanted) -> Self {
+        Self {
+            question: question.clone(),
+            user: question.user.reveal().to_owned(),
+            password: String::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for LoginForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LoginForm").field(&self.question).finish()
     }
 }
 
@@ -345,6 +373,8 @@ pub struct Window {
     pub new_tenant: String,
     /// Whether the person tries the sound devices.
     pub(crate) tries_sound: bool,
+    /// The login that somebody asks for, while it is typed.
+    pub login: Option<LoginForm>,
     /// Passphrase of the encrypted file, while it is typed.
     pub passphrase: String,
     /// A new account was asked for and is to be looked at when it comes.

@@ -1,9 +1,11 @@
 //! What becomes of the flows to the registrar, and what that makes of the account.
 
 use model::{
-    AccountView, BindingView, FlowView, NoticeLevel, RegistrationMark, RegistrationState, Timestamp,
+    AccountView, BindingView, FlowView, LoginPurpose, NoticeLevel, RegistrationMark,
+    RegistrationState, Timestamp,
 };
-use sip_core::registration::{BoundContact, Registered, RegistrationEvent};
+use sip_core::auth::LoginWanted;
+use sip_core::registration::{BoundContact, Refusal, Registered, RegistrationEvent};
 
 use super::*;
 use crate::names;
@@ -64,10 +66,7 @@ fn config(args: &AccountArgs) -> RegistrationConfig {
     config.gruu = args.settings.gruu;
     config.public = identity.public;
     config.inside = identity.inside.clone();
-    config.credentials = identity
-        .credentials(args.password.as_ref())
-        .into_iter()
-        .collect();
+    config.credentials = args.passwords.credentials(identity);
     config
         .user_agent
         .clone_from(&args.shared.capabilities.user_agent);
@@ -130,6 +129,7 @@ impl AccountState {
             }
             RegistrationEvent::Registered(registered) => self.on_registered(index, *registered),
             RegistrationEvent::Refused(refusal) => {
+                self.ask_for_login(&refusal);
                 let failure = failures::refusal(&refusal);
                 self.fail(index, failure, RegistrationState::Refused, None);
             }
@@ -170,8 +170,36 @@ impl AccountState {
         }
     }
 
+    /// A login is missing, or was refused: a person is asked for it, and the account signs in anew with it.
+    fn ask_for_login(&mut self, refusal: &Refusal) {
+        let Refusal::Auth {
+            error,
+            status,
+            path,
+        } = refusal
+        else {
+            return;
+        };
+        let wanted = LoginWanted::of(error).filter(|_| self.args.identity.login_wait.is_some());
+        if let Some(wanted) = wanted {
+            let wanted = LoginWanted {
+                proxy: status.code() == 407,
+                address: Some(path.remote),
+                ..wanted
+            };
+            self.login.ask(
+                &self.args.shared.hub,
+                &self.args.id,
+                self.args.identity.login_name(),
+                (LoginPurpose::Registration, None),
+                &wanted,
+            );
+        }
+    }
+
     fn on_registered(&mut self, index: usize, registered: Registered) {
         let path = registered.path;
+        self.login.settle(&self.args.shared.hub);
         self.unbound = None;
         self.note_grant(registered.granted);
         let granted_s = u32::try_from(registered.granted.as_secs()).unwrap_or(u32::MAX);

@@ -67,7 +67,8 @@ impl Watch {
 impl AccountState {
     pub(super) async fn start_watching(&mut self, myself: &ActorRef<AccountMsg>) {
         let settings = &self.args.settings;
-        let wanted = settings.mwi || settings.publish_presence || !settings.watched.is_empty();
+        let of_ours = settings.mwi || settings.reg_event || settings.publish_presence;
+        let wanted = of_ours || !settings.watched.is_empty();
         if !wanted || self.leaving || self.watch.is_running() {
             return;
         }

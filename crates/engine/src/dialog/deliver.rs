@@ -132,7 +132,9 @@ impl DialogState {
             }
             // A transfer is told to its end, also when the call is over.
             CallEvent::Refer { id, progress } => self.on_refer_progress(id, progress),
+            CallEvent::LoginSettled { .. } => self.login.settle(&self.shared.hub),
             _ if over => {}
+            CallEvent::LoginWanted(wanted) => self.on_login_wanted(&wanted),
             CallEvent::Trying => {}
             CallEvent::Progress { status, reason, .. } => {
                 self.view.last_status = Some((status.code(), reason));

@@ -9,7 +9,7 @@ use model::{
 use nat::turn::Login;
 use ractor::ActorRef;
 use replay::{Sink, Taped};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sip_core::call::{CallConfig, CardStamp};
 use sip_core::dispatch::ServerKey;
 use sip_core::stateless::Capabilities;
@@ -23,7 +23,9 @@ use super::{DialogArgs, DialogMsg, DialogState, FIRST_LOOK_UP, Phase, Start, det
 use crate::account::AccountFacts;
 use crate::drive::{self, Outlet, Questions};
 use crate::identity::Identity;
+use crate::logins::LoginQuestion;
 use crate::network::Mooring;
+use crate::passwords::Passwords;
 use crate::shared::Shared;
 use crate::supervise::Budget;
 use crate::transport::{Owner, TransportMsg};
@@ -86,12 +88,7 @@ impl DialogState {
             sound: model::SoundView::default(),
             ending: None,
         };
-        let mut config = call_config(
-            &args.shared,
-            &args.identity,
-            &args.facts,
-            args.password.as_ref(),
-        );
+        let mut config = call_config(&args.shared, &args.identity, &args.facts, &args.passwords);
         let outgoing = matches!(args.start, Start::Outgoing { .. });
         policy::configure(&mut config, &args.settings.calls, outgoing);
         if let Start::Outgoing { target, .. } = &args.start
@@ -102,12 +99,8 @@ impl DialogState {
         if let Start::Incoming { inbound, .. } = &args.start {
             config.trusts_first_hop = details::is_from_server(inbound, &args.identity, &args.facts);
         }
-        let asks = subscriptions::config(
-            &args.shared,
-            &args.identity,
-            &args.facts,
-            args.password.as_ref(),
-        );
+        let asks =
+            subscriptions::config(&args.shared, &args.identity, &args.facts, &args.passwords);
         let mut state = Self {
             owner,
             phase: Phase::Over,
@@ -126,6 +119,7 @@ impl DialogState {
             filed: false,
             on_the_way: None,
             heard: false,
+            login: LoginQuestion::default(),
             untrusted: None,
             transfers: Transfers::default(),
             moving: None,
@@ -287,10 +281,10 @@ impl DialogState {
 /// Name and password for the relay: its own, or those of the account.
 fn relay_login(args: &DialogArgs) -> Option<Login> {
     let (name, password) = match &args.settings.turn_user {
-        Some(user) => (user.reveal().to_owned(), args.relay_password.as_ref()?),
+        Some(user) => (user.reveal().to_owned(), args.passwords.relay.as_ref()?),
         None => (
             args.identity.login_name().to_owned(),
-            args.password.as_ref()?,
+            args.passwords.own.as_ref()?,
         ),
     };
     Some(Login::new(name, password.expose_secret()))
@@ -322,14 +316,15 @@ pub(crate) fn call_config(
     shared: &Shared,
     identity: &Identity,
     facts: &AccountFacts,
-    password: Option<&SecretString>,
+    passwords: &Passwords,
 ) -> CallConfig {
     let mut config = CallConfig::new(identity.from.clone(), &identity.contact_user);
     config.route = identity.route(facts);
     config.transport = identity.transport;
     config.contact.clone_from(&facts.contact);
-    config.credentials = identity.credentials(password);
+    config.credentials = passwords.credentials(identity);
     config.home = identity.home(facts);
+    config.login_wait = identity.login_wait;
     config.capabilities = shared.capabilities.clone();
     config.extra_headers.clone_from(&identity.headers);
     config.ring_limit = shared.ring_limit.or(config.ring_limit);

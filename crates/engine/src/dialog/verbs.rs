@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use model::{CallState, Direction, DtmfMode, Event, Outcome, SoundView};
+use model::{CallState, Direction, DtmfMode, Event, LoginPurpose, Outcome, SoundView};
 use ractor::ActorRef;
 use sip_core::call::{InfoDigit, WrongState};
 use sip_message::{Method, StatusCode};
@@ -12,6 +12,7 @@ use super::media_leg::MediaLeg;
 use super::{DialogMsg, DialogState, Phase};
 use crate::devices::DevicesMsg;
 use crate::lights;
+use crate::passwords::GivenLogin;
 use crate::shared::Ringing;
 use crate::wake::now;
 
@@ -28,6 +29,43 @@ fn push_digit(shown: &mut String, digit: char) {
 }
 
 impl DialogState {
+    /// Somebody on the way asks for a login that is not there: a person is asked for it.
+    pub(super) fn on_login_wanted(&mut self, wanted: &sip_core::auth::LoginWanted) {
+        let why = match wanted.refused {
+            true => "refused",
+            false => "missing",
+        };
+        self.note(
+            "call",
+            format!(
+                "a login for “{}” is {why}; a person is asked for it",
+                wanted.realm
+            ),
+        );
+        self.login.ask(
+            &self.shared.hub,
+            &self.view.account,
+            self.identity.login_name(),
+            (LoginPurpose::Call, Some(self.view.id)),
+            wanted,
+        );
+    }
+
+    /// A person gave it, or gives none.
+    pub(super) fn on_login(&mut self, realm: &str, given: Option<&GivenLogin>) {
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
+        if !self.login.is_for(realm) {
+            return;
+        }
+        // Whoever waits no longer has said so already.
+        let _ = match given {
+            Some(given) => call.login(now(), given.credentials(&self.identity)),
+            None => call.give_up_login(now()),
+        };
+    }
+
     pub(super) async fn on_answer(&mut self, myself: &ActorRef<DialogMsg>) {
         let ringing = self.view.direction == Direction::Incoming
             && matches!(self.view.state, CallState::Trying | CallState::Ringing);

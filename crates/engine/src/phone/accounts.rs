@@ -7,8 +7,9 @@ use ractor::ActorRef;
 use secrecy::SecretString;
 use settings::{Account, Tenant};
 
-use super::{PhoneMsg, PhoneState, key_entry, relay_entry};
+use super::{PhoneMsg, PhoneState};
 use crate::identity::{Identity, IdentityError};
+use crate::passwords::Secret;
 use crate::shared::random_u64;
 use crate::store::StoreMsg;
 use crate::tenant::{AccountSpec, TenantMsg};
@@ -94,8 +95,7 @@ impl PhoneState {
             id: id.clone(),
             settings,
             identity,
-            password: self.passwords.get(id).cloned(),
-            relay_password: self.relay_password(id),
+            passwords: self.passwords_of(id),
         };
         self.to_tenant(tenant, TenantMsg::PutAccount(Box::new(spec)));
     }
@@ -147,13 +147,14 @@ impl PhoneState {
         entry
             .accounts
             .push(Account::new(id.clone(), settings.clone()));
-        let password = password.map(|p| self.keep_secret(myself, &tenant, &id, &p));
+        if let Some(password) = password {
+            self.keep_secret(myself, &tenant, &id, Secret::Own, &password);
+        }
         let spec = AccountSpec {
+            passwords: self.passwords_of(&id),
             id,
             settings,
             identity,
-            password,
-            relay_password: None,
         };
         self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
         self.save();
@@ -190,16 +191,15 @@ impl PhoneState {
             self.to_tenant(&tenant, message);
             return self.save();
         }
-        let password = match password {
-            Some(password) => Some(self.keep_secret(myself, &tenant, id, &password)),
-            None => self.passwords.get(id).cloned(),
-        };
+        if let Some(password) = password {
+            self.keep_secret(myself, &tenant, id, Secret::Own, &password);
+        }
+        self.settle_logins(&tenant, id, &old.logins, &settings.logins);
         let spec = AccountSpec {
             id: id.clone(),
             settings,
             identity,
-            password,
-            relay_password: self.relay_password(id),
+            passwords: self.passwords_of(id),
         };
         self.to_tenant(&tenant, TenantMsg::PutAccount(Box::new(spec)));
         self.save();
@@ -217,7 +217,7 @@ impl PhoneState {
             .account(id)
             .map(|(tenant, _)| tenant.id.clone());
         if let Some(tenant) = tenant {
-            self.keep_secret(myself, &tenant, &relay_entry(id), password);
+            self.keep_secret(myself, &tenant, id, Secret::Relay, password);
             self.put_anew(&tenant, id);
         }
     }
@@ -230,10 +230,10 @@ impl PhoneState {
         else {
             return;
         };
+        self.forget_secret(&tenant, &id);
         if let Some(entry) = self.settings.tenant_mut(&tenant) {
             entry.accounts.retain(|a| a.id != id);
         }
-        self.forget_secret(&tenant, &id);
         self.to_tenant(
             &tenant,
             TenantMsg::Command(Command::RemoveAccount { account: id }),
@@ -249,7 +249,7 @@ impl PhoneState {
         bind: Option<&str>,
     ) -> Result<Identity, IdentityError> {
         let secret = self.contact_secret(id);
-        let passphrase = self.passwords.get(&key_entry(id));
+        let passphrase = self.passwords.get(id).and_then(|known| known.key.as_ref());
         let identity = Identity::at(settings, secret, bind, passphrase)?;
         if let Some(file) = &identity.locked_key {
             let text = format!(
@@ -275,7 +275,7 @@ impl PhoneState {
         if let Err(error) = Identity::at(&settings, 0, None, Some(&secret)) {
             return self.notice(NoticeLevel::Error, format!("{error}."));
         }
-        self.keep_secret(myself, &tenant, &key_entry(id), passphrase);
+        self.keep_secret(myself, &tenant, id, Secret::Key, passphrase);
         self.put_anew(&tenant, id);
     }
 

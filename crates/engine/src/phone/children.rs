@@ -25,8 +25,7 @@ impl PhoneState {
                     id: account.id.clone(),
                     settings: account.settings.clone(),
                     identity,
-                    password: self.passwords.get(&account.id).cloned(),
-                    relay_password: self.relay_password(&account.id),
+                    passwords: self.passwords_of(&account.id),
                 }),
                 Err(error) => {
                     self.notice(

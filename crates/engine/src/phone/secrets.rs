@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use model::{AccountId, NoticeLevel, Password, TenantId};
 use ractor::ActorRef;
 use secrecy::SecretString;
-use settings::Settings;
 use settings::secrets::{Backend, SecretError};
 
 use super::{PhoneMsg, PhoneState};
+use crate::passwords::{Passwords, Secret, Wanted};
 
 impl PhoneState {
     /// Uses a password from now on and has it kept, off this mailbox: a keystore may take seconds.
@@ -17,22 +17,24 @@ impl PhoneState {
         myself: &ActorRef<PhoneMsg>,
         tenant: &TenantId,
         account: &AccountId,
+        which: Secret,
         password: &Password,
-    ) -> SecretString {
+    ) {
         let secret = SecretString::from(password.0.clone());
-        self.passwords.insert(account.clone(), secret.clone());
-        let (store, tenant, account, kept) = (
-            self.secrets.clone(),
-            tenant.clone(),
-            account.clone(),
-            secret.clone(),
-        );
-        let myself = myself.clone();
+        let passwords = self.passwords.entry(account.clone()).or_default();
+        passwords.set(which, secret.clone());
+        let (store, tenant) = (self.secrets.clone(), tenant.clone());
+        let (entry, myself) = (which.entry(account), myself.clone());
         tokio::task::spawn_blocking(move || {
-            let result = store.set(&tenant, &account, kept);
+            let result = store.set(&tenant, &entry, secret);
             let _ = myself.cast(PhoneMsg::SecretKept(result));
         });
-        secret
+    }
+
+    /// What an account has to show to those who ask. Its key is opened here, and nobody else needs the passphrase.
+    pub(super) fn passwords_of(&self, account: &AccountId) -> Passwords {
+        let known = self.passwords.get(account).cloned().unwrap_or_default();
+        Passwords { key: None, ..known }
     }
 
     pub(super) fn on_secret_kept(&self, result: Result<Backend, SecretError>) {
@@ -60,13 +62,18 @@ impl PhoneState {
             SecretString::from(passphrase.0.clone()),
             myself.clone(),
         );
-        let mut missing = wanted(&self.settings);
-        missing.retain(|(_, entry)| !self.passwords.contains_key(entry));
+        let missing: Vec<Wanted> = Wanted::of_all(&self.settings)
+            .into_iter()
+            .filter_map(|wanted| {
+                let known = self.passwords.get(&wanted.account).cloned();
+                wanted.without(known.unwrap_or_default())
+            })
+            .collect();
         tokio::task::spawn_blocking(move || {
             let result = store.unlock(&passphrase).map(|()| {
-                let found = missing.into_iter().filter_map(|(tenant, account)| {
-                    let password = store.password(&tenant, &account).ok().flatten()?;
-                    Some((account, password))
+                let found = missing.into_iter().filter_map(|wanted| {
+                    let (passwords, _) = wanted.read(&store);
+                    (!passwords.is_empty()).then_some((wanted.account, passwords))
                 });
                 found.collect()
             });
@@ -74,72 +81,41 @@ impl PhoneState {
         });
     }
 
+    /// What has been given meanwhile stays.
     pub(super) fn on_secrets_unlocked(
         &mut self,
-        result: Result<HashMap<AccountId, SecretString>, SecretError>,
+        result: Result<HashMap<AccountId, Passwords>, SecretError>,
     ) {
         crate::publish_secrets(&self.shared.hub, &self.secrets);
         let found = match result {
             Ok(found) => found,
             Err(error) => return self.notice(NoticeLevel::Error, format!("{error}.")),
         };
-        let of_found = |id: &AccountId| {
-            let entries = [id.clone(), key_entry(id), relay_entry(id)];
-            entries.iter().any(|entry| found.contains_key(entry))
-        };
-        let accounts = self.settings.accounts();
-        let waited: Vec<(TenantId, AccountId)> = accounts
-            .filter(|(_, account)| of_found(&account.id))
-            .map(|(tenant, account)| (tenant.id.clone(), account.id.clone()))
-            .collect();
-        self.passwords.extend(found);
-        waited
-            .iter()
-            .for_each(|(tenant, account)| self.put_anew(tenant, account));
+        for (id, found) in found {
+            let tenant = self.settings.account(&id).map(|(t, _)| t.id.clone());
+            if let Some(tenant) = tenant {
+                let known = self.passwords.entry(id.clone()).or_default();
+                known.fill_from(found);
+                self.put_anew(&tenant, &id);
+            }
+        }
     }
 
     pub(super) fn forget_secret(&mut self, tenant: &TenantId, account: &AccountId) {
-        let entries = [account.clone(), key_entry(account), relay_entry(account)];
-        entries
-            .iter()
-            .for_each(|entry| drop(self.passwords.remove(entry)));
-        let (store, tenant) = (self.secrets.clone(), tenant.clone());
+        self.passwords.remove(account);
+        let logins = match self.settings.account(account) {
+            Some((_, entry)) => entry.settings.logins.clone(),
+            None => Vec::new(),
+        };
+        let (store, tenant, account) = (self.secrets.clone(), tenant.clone(), account.clone());
         tokio::task::spawn_blocking(move || {
-            for entry in entries {
-                if let Err(error) = store.remove(&tenant, &entry) {
-                    tracing::warn!(%error, "a password could not be removed");
-                }
+            let own = Secret::ALL.map(|secret| store.remove(&tenant, &secret.entry(&account)));
+            let logins = logins
+                .iter()
+                .map(|login| store.remove_login(&tenant, &account, login));
+            for error in own.into_iter().chain(logins).filter_map(Result::err) {
+                tracing::warn!(%error, "a password could not be removed");
             }
         });
     }
-
-    /// The password for the relay of an account's media.
-    pub(super) fn relay_password(&self, account: &AccountId) -> Option<SecretString> {
-        self.passwords.get(&relay_entry(account)).cloned()
-    }
-}
-
-/// Under which name the password for the relay of an account's media is kept.
-pub(crate) fn relay_entry(account: &AccountId) -> AccountId {
-    AccountId::new(format!("{} relay", account.as_str()))
-}
-
-/// Under which name the passphrase of an account's key is kept, beside its password.
-pub(crate) fn key_entry(account: &AccountId) -> AccountId {
-    AccountId::new(format!("{} key", account.as_str()))
-}
-
-/// All secrets that accounts may have.
-pub(crate) fn wanted(settings: &Settings) -> Vec<(TenantId, AccountId)> {
-    let mut wanted = Vec::new();
-    for (tenant, account) in settings.accounts() {
-        wanted.push((tenant.id.clone(), account.id.clone()));
-        if account.settings.tls_key.is_some() {
-            wanted.push((tenant.id.clone(), key_entry(&account.id)));
-        }
-        if account.settings.turn_user.is_some() {
-            wanted.push((tenant.id.clone(), relay_entry(&account.id)));
-        }
-    }
-    wanted
 }

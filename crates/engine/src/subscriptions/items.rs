@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use event_bodies::dialog_info::DialogTable;
-use event_bodies::{dialog_info, message_summary, presence};
+use event_bodies::{dialog_info, message_summary, presence, reg_info};
 use model::{AccountSettings, LampView};
-use secrecy::SecretString;
 use sip_core::events::{
     Publication, PublicationConfig, PublicationEvent, Subscription, SubscriptionConfig,
     SubscriptionEvent,
@@ -15,6 +14,7 @@ use sip_message::{Event, NameAddr, Request, Response};
 
 use super::{AccountFacts, Outlet, SubscriptionsState};
 use crate::identity::Identity;
+use crate::passwords::Passwords;
 use crate::shared::Shared;
 use crate::transport::TransportMsg;
 use crate::wall;
@@ -27,6 +27,8 @@ const MOST_LAMPS: usize = 256;
 pub(super) enum What {
     /// Our own waiting messages.
     Mailbox,
+    /// What is registered under our address.
+    Bindings,
     /// The calls of the lamp with this place.
     Calls(usize),
     /// The presence of the lamp with this place.
@@ -64,7 +66,7 @@ pub(crate) fn config(
     shared: &Shared,
     identity: &Identity,
     facts: &AccountFacts,
-    password: Option<&SecretString>,
+    passwords: &Passwords,
 ) -> SubscriptionConfig {
     let from = identity.from.clone();
     let (target, contact_user) = (from.uri.clone(), identity.contact_user.clone());
@@ -72,7 +74,7 @@ pub(crate) fn config(
         contact: facts.contact.clone(),
         route: identity.route(facts),
         transport: identity.transport,
-        credentials: identity.credentials(password).into_iter().collect(),
+        credentials: passwords.credentials(identity),
         home: identity.home(facts),
         user_agent: shared.capabilities.user_agent.clone(),
         ..SubscriptionConfig::new(
@@ -206,6 +208,9 @@ impl SubscriptionsState {
         if settings.mwi && settings.register {
             wanted.push(What::Mailbox);
         }
+        if settings.reg_event && settings.register {
+            wanted.push(What::Bindings);
+        }
         if settings.publish_presence {
             wanted.push(What::Own);
         }
@@ -229,7 +234,7 @@ impl SubscriptionsState {
                 let config = self.publication(facts);
                 Object::Tells(Box::new(Publication::new(config, &seed)))
             }
-            What::Mailbox | What::Calls(_) | What::Presence(_) => {
+            What::Mailbox | What::Bindings | What::Calls(_) | What::Presence(_) => {
                 let config = self.subscription(facts, what)?;
                 Object::Asks(Box::new(Subscription::new(config, &seed)))
             }
@@ -255,6 +260,11 @@ impl SubscriptionsState {
                 message_summary::PACKAGE,
                 message_summary::CONTENT_TYPE,
             ),
+            What::Bindings => (
+                identity.from.uri.clone(),
+                reg_info::PACKAGE,
+                reg_info::CONTENT_TYPE,
+            ),
             What::Calls(place) => (
                 lamp(place)?,
                 dialog_info::PACKAGE,
@@ -264,7 +274,7 @@ impl SubscriptionsState {
             What::Own => return None,
         };
         let args = &self.args;
-        let config = config(&args.shared, identity, facts, args.password.as_ref());
+        let config = config(&args.shared, identity, facts, &args.passwords);
         Some(SubscriptionConfig {
             target,
             event: Event::new(package),
@@ -286,9 +296,7 @@ impl SubscriptionsState {
     }
 
     fn credentials(&self) -> Vec<sip_core::auth::Credentials> {
-        let password = self.args.password.as_ref();
-        let credentials = self.args.identity.credentials(password);
-        credentials.into_iter().collect()
+        self.args.passwords.credentials(&self.args.identity)
     }
 
     /// Polls everything until it answers with its deadline; what happened is left to be handled.

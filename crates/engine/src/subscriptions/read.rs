@@ -92,7 +92,8 @@ impl SubscriptionsState {
         self.say(what, None);
         match what {
             What::Mailbox if !notified.body.is_empty() => self.take_summary(&notified.body),
-            What::Mailbox | What::Own => {}
+            What::Bindings if !notified.body.is_empty() => self.take_bindings(&notified.body),
+            What::Mailbox | What::Bindings | What::Own => {}
             What::Calls(place) => self.take_dialogs(number, place, &notified.body),
             What::Presence(place) => self.take_presence(place, &notified.body),
         }
@@ -190,13 +191,15 @@ impl SubscriptionsState {
                     view.presence = None;
                 }
             }
-            What::Mailbox | What::Own => {}
+            What::Mailbox | What::Bindings | What::Own => {}
         }
     }
 
     fn say(&mut self, what: What, sentence: Option<String>) {
         match what {
             What::Mailbox => self.seen.waiting_sentence = sentence,
+            // The timeline has it.
+            What::Bindings => {}
             // Where calls are watched too, the lamp is known without presence, and many servers have none.
             What::Presence(_) if self.args.settings.watch.calls() => {}
             What::Calls(place) | What::Presence(place) => {
@@ -322,6 +325,7 @@ fn lamp_call(dialog: &DialogEntry) -> LampCall {
 fn said(what: What, fault: &Fault) -> String {
     let thing = match what {
         What::Mailbox => "waiting messages",
+        What::Bindings => "what is registered",
         What::Calls(_) => "the calls of others",
         What::Presence(_) => "presence",
         What::Own => "your presence",

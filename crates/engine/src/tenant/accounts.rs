@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AccountId, AccountSettings, AccountView, Event, Failure, FailureKind, RegistrationState,
+    AccountId, AccountSettings, AccountView, CallId, Event, Failure, FailureKind, LoginWanted,
+    RegistrationState,
 };
 use ractor::{Actor, ActorRef};
 
 use super::{Account, AccountSpec, TenantMsg, TenantState};
 use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg, Wish};
+use crate::dialog::DialogMsg;
+use crate::oneshot::OneShotMsg;
+use crate::passwords::{GivenLogin, Passwords};
 use crate::supervise::Budget;
 use crate::wake::now;
 use crate::wall;
@@ -80,6 +84,44 @@ impl TenantState {
         self.tell_account(id, AccountMsg::Settings(Box::new(settings.clone())));
     }
 
+    /// Whoever waits for this login goes on with it, or without any; calls and messages to come have what the account
+    /// has now.
+    pub(super) fn pass_login(
+        &mut self,
+        id: &AccountId,
+        realm: &str,
+        given: Option<GivenLogin>,
+        passwords: Option<Passwords>,
+    ) {
+        if let (Some(account), Some(passwords)) = (self.accounts.get_mut(id), passwords) {
+            if let Some(next) = &mut account.next {
+                next.passwords = passwords.clone();
+            }
+            account.spec.passwords = passwords;
+        }
+        let waiting: Vec<CallId> = self.shared.hub.read(|state| {
+            let same = |login: &&LoginWanted| login.account == *id && login.realm == realm;
+            state
+                .logins
+                .iter()
+                .filter(same)
+                .filter_map(|l| l.call)
+                .collect()
+        });
+        for call in waiting {
+            let realm = realm.to_owned();
+            let given = given.clone().map(Box::new);
+            self.tell(call, DialogMsg::Login { realm, given });
+        }
+        for actor in &self.one_shots {
+            let _ = actor.cast(OneShotMsg::Login {
+                account: id.clone(),
+                realm: realm.to_owned(),
+                given: given.clone().map(Box::new),
+            });
+        }
+    }
+
     pub(super) async fn start_account(&mut self, myself: &ActorRef<TenantMsg>, id: &AccountId) {
         let Some(account) = self.accounts.get_mut(id).filter(|a| a.actor.is_none()) else {
             return;
@@ -91,7 +133,7 @@ impl TenantState {
             id: id.clone(),
             settings: account.spec.settings.clone(),
             identity: account.spec.identity.clone(),
-            password: account.spec.password.clone(),
+            passwords: account.spec.passwords.clone(),
             transport: self.transport.clone(),
             recorder: self.recorder.clone(),
         };

@@ -72,6 +72,7 @@ async fn the_next_address_of_a_name_is_tried_at_once() {
     let mut settings = AccountSettings::new("sip:carol@127.0.0.1");
     settings.register = false;
     let given = GivenAccount {
+        logins: Vec::new(),
         settings,
         password: None,
         relay_password: None,

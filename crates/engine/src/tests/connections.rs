@@ -44,6 +44,7 @@ async fn case_29_all_of_a_dialog_goes_by_one_connection() {
     settings.proxy = Some(format!("sip:{at};transport=tcp;lr"));
     settings.transport = Some(model::Transport::Tcp);
     let given = GivenAccount {
+        logins: Vec::new(),
         settings,
         password: None,
         relay_password: None,
@@ -127,6 +128,7 @@ async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
     settings.transport = Some(model::Transport::Tcp);
     settings.mwi = false;
     let given = GivenAccount {
+        logins: Vec::new(),
         settings,
         password: None,
         relay_password: None,

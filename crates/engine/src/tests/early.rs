@@ -115,6 +115,7 @@ async fn a_caller_hears_an_announcement_before_its_call_is_taken_and_the_same_an
     settings.register = false;
     settings.bind = Some(at.to_string());
     let given = crate::GivenAccount {
+        logins: Vec::new(),
         settings,
         password: None,
         relay_password: None,

@@ -60,6 +60,7 @@ pub(super) fn account(
     settings.mwi = false;
     change(&mut settings);
     GivenAccount {
+        logins: Vec::new(),
         settings,
         password: Some(SecretString::from(PASSWORD)),
         relay_password: None,

@@ -15,8 +15,10 @@ pub(super) async fn carol(change: impl Fn(&mut AccountSettings)) -> House {
     let mut settings = AccountSettings::new("sip:carol@carol.test");
     settings.register = false;
     settings.bind = Some(free_addr().to_string());
+    settings.login_wait_s = 0;
     change(&mut settings);
     let given = GivenAccount {
+        logins: Vec::new(),
         settings,
         password: Some(SecretString::from(PASSWORD)),
         relay_password: None,
@@ -174,5 +176,126 @@ async fn a_realm_that_let_us_in_is_known_wherever_it_asks() {
         ended.failure.map(|f| f.what),
         Some(FailureKind::PasswordMissing { .. })
     ));
+    house.close().await;
+}
+
+/// Answers the question that is open.
+async fn answer_question(house: &mut House, realm: &str, password: &str) {
+    let asked = |s: &model::Snapshot| s.logins.iter().find(|l| l.realm == realm).cloned();
+    let question = house.until("a login is asked for", asked).await;
+    house.engine.send(Command::AnswerLogin {
+        account: question.account,
+        realm: question.realm,
+        user: None,
+        password: model::Password(password.to_owned()),
+        keep: true,
+    });
+}
+
+#[tokio::test]
+async fn a_person_gives_the_login_and_the_call_goes_on_and_the_next_one_asks_nobody() {
+    let mut house = carol(|settings| settings.login_wait_s = 60).await;
+    let dan = Peer::bind().await;
+    for round in 0..2 {
+        let out = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+        let (invite, from) = dan.request(Method::Invite).await;
+        challenge(&dan, from, &invite, 401, "dans").await;
+        if round == 0 {
+            answer_question(&mut house, "dans", "carols-word").await;
+        }
+        let (invite, from) = dan.request(Method::Invite).await;
+        let login = invite
+            .headers
+            .get(HeaderName::Authorization)
+            .expect("a login");
+        assert!(login.contains("username=\"carol\"") && login.contains("realm=\"dans\""));
+        let settled = |s: &model::Snapshot| s.logins.is_empty().then_some(());
+        house.until("nobody is asked any more", settled).await;
+        dan.send(from, &answer(&invite, "486 Busy Here", "", ""))
+            .await;
+        house.until_state(out, CallState::Ended).await;
+    }
+    let seen = format!("{:?}", house.seen);
+    assert!(!seen.contains("carols-word"));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_message_waits_for_its_login_and_a_no_ends_it() {
+    let mut house = carol(|settings| settings.login_wait_s = 60).await;
+    let dan = Peer::bind().await;
+    for gives in [true, false] {
+        house.engine.send(Command::SendMessage {
+            account: house.id_of("carol"),
+            to: format!("sip:dan@{}", dan.local).into(),
+            text: "hello".into(),
+        });
+        let (message, from) = dan.request(Method::Message).await;
+        let realm = if gives { "first" } else { "second" };
+        challenge(&dan, from, &message, 401, realm).await;
+        if gives {
+            answer_question(&mut house, realm, "word").await;
+            let (message, from) = dan.request(Method::Message).await;
+            assert!(message.headers.has(HeaderName::Authorization));
+            dan.send(from, &answer(&message, "200 OK", "", "")).await;
+        } else {
+            let asked = |s: &model::Snapshot| (!s.logins.is_empty()).then_some(());
+            house.until("a login is asked for", asked).await;
+            house.engine.send(Command::DeclineLogin {
+                account: house.id_of("carol"),
+                realm: realm.to_owned(),
+            });
+        }
+        let wanted = if gives {
+            model::MessageState::Delivered
+        } else {
+            model::MessageState::Failed
+        };
+        house
+            .until("it has an end", |s| {
+                let last = s.messages.last().filter(|m| m.state == wanted);
+                last.filter(|_| s.logins.is_empty()).map(|_| ())
+            })
+            .await;
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_registrar_that_refuses_is_answered_by_a_person_and_lets_us_in() {
+    let registrar = Peer::bind().await;
+    let at = registrar.local;
+    let mut house = carol(move |settings| {
+        settings.register = true;
+        settings.registrar = Some(format!("sip:{at}"));
+        settings.login_wait_s = 60;
+    })
+    .await;
+    for _ in 0..2 {
+        let (register, from) = registrar.request(Method::Register).await;
+        challenge(&registrar, from, &register, 401, "pbx").await;
+    }
+    house
+        .until("she is refused", |s| {
+            let refused = |l: &&model::LoginWanted| l.refused && l.realm == "pbx";
+            s.logins.iter().find(refused).map(|_| ())
+        })
+        .await;
+    answer_question(&mut house, "pbx", "the-right-one").await;
+    let (first, from) = registrar.request(Method::Register).await;
+    challenge(&registrar, from, &first, 401, "pbx").await;
+    let (second, from) = registrar.request(Method::Register).await;
+    assert!(second.headers.has(HeaderName::Authorization));
+    let contact = second.headers.get(HeaderName::Contact).expect("a Contact");
+    let granted = format!("Contact: {contact}\r\n");
+    registrar
+        .send(from, &answer(&second, "200 OK", &granted, ""))
+        .await;
+    house.until_registered(1).await;
+    house
+        .until("nobody is asked any more", |s| {
+            s.logins.is_empty().then_some(())
+        })
+        .await;
     house.close().await;
 }

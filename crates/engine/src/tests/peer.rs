@@ -142,6 +142,7 @@ pub(super) async fn carol_with(
     settings.bind = Some(addr.to_string());
     change(&mut settings);
     let given = GivenAccount {
+        logins: Vec::new(),
         settings,
         password: None,
         relay_password: None,

@@ -19,6 +19,7 @@ async fn a_call_with_a_login_and_all_codecs_is_small_enough_for_a_datagram() {
     settings.display_name = "Alice".into();
     settings.proxy = Some(format!("sip:{};lr", proxy.local));
     let given = GivenAccount {
+        logins: Vec::new(),
         settings,
         password: Some(SecretString::from(PASSWORD)),
         relay_password: None,

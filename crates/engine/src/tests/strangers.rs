@@ -267,6 +267,7 @@ async fn a_connection_that_breaks_in_a_call_is_replaced() {
     settings.proxy = Some(format!("sip:{at};transport=tcp;lr"));
     settings.transport = Some(model::Transport::Tcp);
     let given = GivenAccount {
+        logins: Vec::new(),
         settings,
         password: None,
         relay_password: None,

@@ -24,6 +24,7 @@ pub(super) fn at_server(server: SocketAddr, change: impl Fn(&mut AccountSettings
     settings.mwi = false;
     change(&mut settings);
     GivenAccount {
+        logins: Vec::new(),
         settings,
         password: Some(SecretString::from(PASSWORD)),
         relay_password: None,
@@ -35,7 +36,7 @@ pub(super) async fn accept_registration(server: &Peer, more: &str) -> (Request, 
     let contact = register
         .headers
         .get(HeaderName::Contact)
-        .expect("a Contact");
+        .unwrap_or("<sip:carol@192.0.2.77>");
     let granted = format!("Contact: {contact}\r\n{more}");
     server
         .send(from, &answer(&register, "200 OK", &granted, ""))
@@ -425,7 +426,7 @@ async fn nobody_can_subscribe_here_and_is_told_what_we_know() {
     assert_eq!(refused.status.code(), 489);
     assert_eq!(
         refused.headers.get(HeaderName::AllowEvents),
-        Some("refer, message-summary, dialog, presence, conference")
+        Some("refer, message-summary, dialog, presence, conference, reg")
     );
     house.close().await;
 }
@@ -446,4 +447,60 @@ async fn what_watches_others_fails_alone_and_asks_again() {
     assert_eq!(house.account("carol").state, RegistrationState::Registered);
     assert_eq!(house.count_messages(true, "REGISTER sip:"), 1);
     house.close().await;
+}
+
+/// RFC 3680: the state of this binding and of another phone's.
+fn reg_info(contact: &str, event: &str, more: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"1\" state=\"partial\">\
+         <registration aor=\"sip:carol@carol.test\" id=\"r\" state=\"active\">\
+         <contact id=\"1\" state=\"terminated\" event=\"{event}\"{more}><uri>{contact}</uri></contact>\
+         <contact id=\"2\" state=\"active\" event=\"registered\"><uri>sip:carol@192.0.2.77</uri></contact>\
+         </registration></reginfo>"
+    )
+}
+
+#[tokio::test]
+async fn rfc3680_5_2_who_was_deactivated_signs_in_anew_and_who_was_rejected_stays_away() {
+    for (event, more) in [
+        ("deactivated", ""),
+        ("probation", " retry-after=\"1\""),
+        ("rejected", ""),
+    ] {
+        let server = Peer::bind().await;
+        let given = at_server(server.local, |s| {
+            s.reg_event = true;
+            s.flows = 0;
+        });
+        let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+        let (register, _) = accept_registration(&server, "").await;
+        house.until_registered(1).await;
+        let contact = register
+            .headers
+            .contact()
+            .expect("a Contact")
+            .uri
+            .to_string();
+        let (subscribe, from) = accept_subscription(&server).await;
+        assert_eq!(subscribe.headers.get(HeaderName::Event), Some("reg"));
+        let body = reg_info(&contact, event, more);
+        let kind = "application/reginfo+xml";
+        let text = notify(&server, &subscribe, 1, "active;expires=3600", (kind, &body));
+        server.send(from, &text).await;
+        house
+            .until_notes("another phone at 192.0.2.77 is registered", 1)
+            .await;
+        if event == "rejected" {
+            house.until_notice("wants no other").await;
+        } else {
+            house.until_notes("signs in anew", 1).await;
+            // One is for the list with the other phone, and one puts us back on it.
+            let mut renewed = false;
+            while !renewed {
+                let (again, _) = accept_registration(&server, "").await;
+                renewed = again.headers.has(HeaderName::Contact);
+            }
+        }
+        house.close().await;
+    }
 }

@@ -118,6 +118,12 @@ struct FileAccount {
     #[serde(default, skip_serializing_if = "is_off")]
     strong_login: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    logins: Vec<FileLogin>,
+    #[serde(default, skip_serializing_if = "is_off")]
+    guest_login: bool,
+    #[serde(default = "one_minute", skip_serializing_if = "is_one_minute")]
+    login_wait_s: u16,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     more_proxies: Vec<String>,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     flows: u8,
@@ -147,6 +153,8 @@ struct FileAccount {
     bandwidth_kbit: Option<u32>,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
     mwi: bool,
+    #[serde(default, skip_serializing_if = "is_off")]
+    reg_event: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     watched: Vec<String>,
     #[serde(default, skip_serializing_if = "Watch::is_calls")]
@@ -157,6 +165,16 @@ struct FileAccount {
     calls: FileCalls,
     #[serde(flatten)]
     rest: toml::Table,
+}
+
+/// A further login; its password is elsewhere.
+#[derive(Debug, Deserialize, Serialize)]
+struct FileLogin {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    realm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    user: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -510,6 +528,17 @@ impl From<FileAccount> for Account {
                     Login::Password => model::LoginKind::Password,
                     Login::Token => model::LoginKind::Token,
                 },
+                logins: file
+                    .logins
+                    .into_iter()
+                    .map(|login| model::Login {
+                        realm: login.realm,
+                        server: login.server,
+                        user: login.user.into(),
+                    })
+                    .collect(),
+                guest_login: file.guest_login,
+                login_wait_s: file.login_wait_s,
                 more_proxies: file.more_proxies,
                 flows: file.flows,
                 strong_login: file.strong_login,
@@ -526,6 +555,7 @@ impl From<FileAccount> for Account {
                 send_twice: file.send_twice,
                 bandwidth_kbit: file.bandwidth_kbit,
                 mwi: file.mwi,
+                reg_event: file.reg_event,
                 watched: file.watched.into_iter().map(Into::into).collect(),
                 watch: match file.watch {
                     Watch::Calls => model::WatchKind::Calls,
@@ -593,6 +623,17 @@ impl From<&Account> for FileAccount {
                 model::LoginKind::Password => Login::Password,
                 model::LoginKind::Token => Login::Token,
             },
+            logins: settings
+                .logins
+                .into_iter()
+                .map(|login| FileLogin {
+                    realm: login.realm,
+                    server: login.server,
+                    user: login.user.into_revealed(),
+                })
+                .collect(),
+            guest_login: settings.guest_login,
+            login_wait_s: settings.login_wait_s,
             more_proxies: settings.more_proxies,
             flows: settings.flows,
             strong_login: settings.strong_login,
@@ -613,6 +654,7 @@ impl From<&Account> for FileAccount {
             send_twice: settings.send_twice,
             bandwidth_kbit: settings.bandwidth_kbit,
             mwi: settings.mwi,
+            reg_event: settings.reg_event,
             watched: settings
                 .watched
                 .into_iter()
@@ -657,6 +699,14 @@ fn is_on(switch: &bool) -> bool {
 
 fn is_off(switch: &bool) -> bool {
     !*switch
+}
+
+fn one_minute() -> u16 {
+    60
+}
+
+fn is_one_minute(seconds: &u16) -> bool {
+    *seconds == one_minute()
 }
 
 fn ten_minutes() -> u32 {

@@ -30,7 +30,15 @@ fn sample() -> Settings {
     account.gruu = true;
     account.public_address = Some("198.51.100.7".to_owned());
     account.header_rules = vec!["out INVITE add X-Room: 42".into()];
+    account.logins = vec![model::Login {
+        realm: Some("pbx, main".to_owned()),
+        server: Some("pbx.example".to_owned()),
+        user: "alice-2".into(),
+    }];
+    account.guest_login = true;
+    account.login_wait_s = 5;
     account.mwi = false;
+    account.reg_event = true;
     account.watched = vec!["601".into(), "sip:bob@acme.example".into()];
     account.watch = model::WatchKind::Both;
     account.publish_presence = true;

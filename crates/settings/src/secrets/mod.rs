@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{AccountId, TenantId};
+use model::{AccountId, Login, TenantId};
 pub use secrecy::{ExposeSecret, SecretString};
 
 use crate::Folders;
@@ -203,7 +203,24 @@ impl SecretStore {
         account: &AccountId,
         password: SecretString,
     ) -> Result<Backend, SecretError> {
-        let key = entry_name(tenant, account);
+        self.set_entry(entry_name(tenant, account), password)
+    }
+
+    /// [`Self::set`] for a further login of the account.
+    ///
+    /// # Errors
+    /// As for [`Self::set`].
+    pub fn set_login(
+        &self,
+        tenant: &TenantId,
+        account: &AccountId,
+        login: &Login,
+        password: SecretString,
+    ) -> Result<Backend, SecretError> {
+        self.set_entry(login_name(tenant, account, login), password)
+    }
+
+    fn set_entry(&self, key: String, password: SecretString) -> Result<Backend, SecretError> {
         if let Some(keystore) = self.usable_keystore() {
             match keystore.set(&key, &password) {
                 Ok(()) => {
@@ -241,17 +258,33 @@ impl SecretStore {
         tenant: &TenantId,
         account: &AccountId,
     ) -> Result<Option<SecretString>, SecretError> {
-        let key = entry_name(tenant, account);
+        self.entry(&entry_name(tenant, account))
+    }
+
+    /// [`Self::password`] of a further login of the account.
+    ///
+    /// # Errors
+    /// As for [`Self::password`].
+    pub fn login_password(
+        &self,
+        tenant: &TenantId,
+        account: &AccountId,
+        login: &Login,
+    ) -> Result<Option<SecretString>, SecretError> {
+        self.entry(&login_name(tenant, account, login))
+    }
+
+    fn entry(&self, key: &str) -> Result<Option<SecretString>, SecretError> {
         {
             // What was put into memory or the vault is newer than what the keystore may still hold.
             let state = self.state();
             let vault = state.vault.as_ref();
-            if let Some(found) = state.session.get(&key).or_else(|| vault?.password(&key)) {
+            if let Some(found) = state.session.get(key).or_else(|| vault?.password(key)) {
                 return Ok(Some(found.clone()));
             }
         }
         match self.usable_keystore() {
-            Some(keystore) => keystore.password(&key),
+            Some(keystore) => keystore.password(key),
             None => Ok(None),
         }
     }
@@ -261,16 +294,32 @@ impl SecretStore {
     /// # Errors
     /// When some copy could not be removed.
     pub fn remove(&self, tenant: &TenantId, account: &AccountId) -> Result<(), SecretError> {
-        let key = entry_name(tenant, account);
+        self.remove_entry(&entry_name(tenant, account))
+    }
+
+    /// [`Self::remove`] for a further login of the account.
+    ///
+    /// # Errors
+    /// As for [`Self::remove`].
+    pub fn remove_login(
+        &self,
+        tenant: &TenantId,
+        account: &AccountId,
+        login: &Login,
+    ) -> Result<(), SecretError> {
+        self.remove_entry(&login_name(tenant, account, login))
+    }
+
+    fn remove_entry(&self, key: &str) -> Result<(), SecretError> {
         {
             let mut state = self.state();
-            state.session.remove(&key);
+            state.session.remove(key);
             if let Some(vault) = &mut state.vault {
-                vault.remove(&key)?;
+                vault.remove(key)?;
             }
         }
         match self.usable_keystore() {
-            Some(keystore) => keystore.remove(&key),
+            Some(keystore) => keystore.remove(key),
             None => Ok(()),
         }
     }
@@ -315,6 +364,18 @@ fn entry_name(tenant: &TenantId, account: &AccountId) -> String {
     } else {
         format!("{tenant}/{account}")
     }
+}
+
+/// One entry for each further login, told apart by what it is for: user names may change under it. The
+/// length of the realm in front tells where it ends, whatever is in it.
+fn login_name(tenant: &TenantId, account: &AccountId, login: &Login) -> String {
+    let realm = login.realm.as_deref().unwrap_or_default();
+    let server = login.server.as_deref().unwrap_or_default();
+    format!(
+        "{}#{}:{realm}@{server}",
+        entry_name(tenant, account),
+        realm.len()
+    )
 }
 
 /// How long a keystore may take; a prompt on the desktop may hold it up for ever.

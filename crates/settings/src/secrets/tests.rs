@@ -99,6 +99,42 @@ fn the_keystore_is_used_when_it_works() {
 }
 
 #[test]
+fn each_login_of_an_account_has_a_secret_of_its_own() {
+    let (store, fake) = store("logins", Fake::default(), Some("phrase"));
+    let (tenant, account) = ids();
+    let login = |realm: Option<&str>, server: Option<&str>| Login {
+        realm: realm.map(str::to_owned),
+        server: server.map(str::to_owned),
+        user: "alice".into(),
+    };
+    // Realms and servers that would read alike if they were only put side by side.
+    let logins = [
+        login(Some("pbx"), None),
+        login(None, Some("pbx")),
+        login(Some("pbx"), Some("host")),
+        login(Some("pbx@host"), None),
+        login(Some("p"), Some("bx@host")),
+    ];
+    store.set(&tenant, &account, "own".into()).unwrap();
+    for (number, login) in logins.iter().enumerate() {
+        let password = format!("pw{number}").into();
+        store.set_login(&tenant, &account, login, password).unwrap();
+    }
+    assert_eq!(fake.entries.lock().unwrap().len(), logins.len() + 1);
+    let read = |login: &Login| {
+        let found = store.login_password(&tenant, &account, login).unwrap();
+        found.map(|found| found.expose_secret().to_owned())
+    };
+    for (number, login) in logins.iter().enumerate() {
+        assert_eq!(read(login), Some(format!("pw{number}")));
+    }
+    store.remove_login(&tenant, &account, &logins[0]).unwrap();
+    assert_eq!(read(&logins[0]), None);
+    assert_eq!(read(&logins[2]).as_deref(), Some("pw2"));
+    assert_eq!(shown(&store).as_deref(), Some("own"));
+}
+
+#[test]
 fn without_a_keystore_the_vault_keeps_passwords_over_a_restart() {
     let absent = || Fake {
         absent: true,

@@ -207,6 +207,9 @@ mod tests {
         for text in ["", "==", "a b", "a\r\nX: y", "a\"b", "ä"] {
             assert!(Credentials::bearer(text).is_none(), "{text:?}");
         }
-        assert_eq!(format!("{:?}", token()), "Credentials { realm: None, .. }");
+        assert_eq!(
+            format!("{:?}", token()),
+            "Credentials { realm: None, server: None, .. }"
+        );
     }
 }

@@ -25,17 +25,28 @@ use crate::tokens::Tokens;
 use challenge::parse_schemes;
 use digest::DigestInput;
 
-/// A user name and its password, for one realm or for any. The password is overwritten when
-/// dropped and never shown.
+/// A user name and its password, for one realm or server or for any. The password is overwritten
+/// when dropped and never shown.
 #[derive(Clone)]
 pub struct Credentials {
     realm: Option<String>,
+    /// The only host that they are for, in small letters.
+    server: Option<String>,
     username: String,
     secret: Zeroizing<String>,
-    /// Whether the secret is a bearer token and no password.
-    is_token: bool,
+    kind: Kind,
     /// Whether nothing is answered that could be broken: MD5 (RFC 8760 §2).
     strong: bool,
+}
+
+/// What credentials are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Password,
+    /// The secret is a bearer token.
+    Token,
+    /// Nobody's: what anybody may try.
+    Guest,
 }
 
 impl Credentials {
@@ -45,20 +56,31 @@ impl Credentials {
         let token = Zeroizing::new(token.into());
         bearer::is_token(&token).then(|| Self {
             realm: None,
+            server: None,
             username: String::new(),
             secret: token,
-            is_token: true,
+            kind: Kind::Token,
             strong: false,
         })
+    }
+
+    /// Nobody's name and no password, for those who ask and for whom there is nothing else: a
+    /// server may let guests in by it (RFC 3261 §22.2).
+    pub fn guest() -> Self {
+        Self {
+            kind: Kind::Guest,
+            ..Self::new("anonymous", "")
+        }
     }
 
     /// Credentials for whatever realm asks, as far as the [`Home`] lets it.
     pub fn new(username: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             realm: None,
+            server: None,
             username: username.into(),
             secret: Zeroizing::new(secret.into()),
-            is_token: false,
+            kind: Kind::Password,
             strong: false,
         }
     }
@@ -78,6 +100,14 @@ impl Credentials {
         }
     }
 
+    /// The same for requests only that go to this host, or by it.
+    pub fn for_server(self, server: &str) -> Self {
+        Self {
+            server: Some(host_name(server)),
+            ..self
+        }
+    }
+
     /// The user name.
     pub fn username(&self) -> &str {
         &self.username
@@ -93,16 +123,54 @@ impl Credentials {
         self.strong
     }
 
+    /// The only host that they are for, if there is one.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
     /// Whether the secret is a bearer token and no password.
     pub fn is_token(&self) -> bool {
-        self.is_token
+        self.kind == Kind::Token
     }
+
+    /// Whether they are nobody's.
+    pub fn is_guest(&self) -> bool {
+        self.kind == Kind::Guest
+    }
+
+    /// How well they fit who asks, the best with the highest number; `None` where they are not for
+    /// them. Those that name nothing are for the account's own servers alone: `entitled`.
+    fn fit(&self, realm: &str, servers: &[String], entitled: bool) -> Option<u8> {
+        if self.is_guest() {
+            return Some(0);
+        }
+        let realm = match &self.realm {
+            Some(own) => (own == realm).then_some(true)?,
+            None => false,
+        };
+        let server = match &self.server {
+            Some(own) => servers.contains(own).then_some(true)?,
+            None => false,
+        };
+        match (realm, server) {
+            (true, true) => Some(4),
+            (true, false) => Some(3),
+            (false, true) => Some(2),
+            (false, false) => entitled.then_some(1),
+        }
+    }
+}
+
+/// A host as hosts are compared: small letters, no dot at the end.
+fn host_name(text: &str) -> String {
+    text.trim().trim_end_matches('.').to_ascii_lowercase()
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
             .field("realm", &self.realm)
+            .field("server", &self.server)
             .finish_non_exhaustive()
     }
 }
@@ -144,11 +212,57 @@ pub enum AuthError {
     },
 }
 
+/// Somebody asks for a login that we do not have, or refused the one that we have.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LoginWanted {
+    /// In whose name it is asked for, as the peer wrote it.
+    pub realm: String,
+    /// Whether one was shown and refused.
+    pub refused: bool,
+    /// Whether a proxy asks, and not the server at the end.
+    pub proxy: bool,
+    /// Where the request went that was answered so.
+    pub address: Option<SocketAddr>,
+}
+
+impl LoginWanted {
+    /// What a person can do about a challenge that is not answered; nothing where no login helps.
+    pub fn of(error: &AuthError) -> Option<Self> {
+        let (realm, refused) = match error {
+            AuthError::NoCredentials { realm } => (realm, false),
+            AuthError::Refused { realm } => (realm, true),
+            AuthError::NothingKnown { .. }
+            | AuthError::TooOften { .. }
+            | AuthError::TooWeak { .. } => return None,
+        };
+        let can_be_shown = realm.len() <= LONGEST_REALM && !realm.contains(char::is_control);
+        can_be_shown.then(|| Self {
+            realm: realm.clone(),
+            refused,
+            proxy: false,
+            address: None,
+        })
+    }
+}
+
+impl fmt::Debug for LoginWanted {
+    /// Without where, which may be somebody's home.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginWanted")
+            .field("realm", &self.realm)
+            .field("refused", &self.refused)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How often one request may be sent with new credentials: enough for a chain of proxies with a
 /// stale nonce each, and no endless loop.
 const MOST_ROUNDS: u8 = 8;
 /// How often one realm may say `stale` for one request.
 const MOST_STALE: u8 = 3;
+/// A realm that is longer is nobody's name, and no person is asked about it.
+const LONGEST_REALM: usize = 128;
 /// Realms remembered.
 const MOST_REALMS: usize = 16;
 
@@ -181,6 +295,10 @@ pub struct Exchange {
     attempts: Vec<Attempt>,
     /// Where the request went last.
     peer: Option<SocketAddr>,
+    /// The hosts that it goes by and to, as its Route and its URI name them.
+    servers: Vec<String>,
+    /// The realm whose login a person was waited for, so that its nonce may have expired meanwhile.
+    waited: Option<String>,
     /// Whether nobody can read along there.
     secure: bool,
     /// Who was shown a token.
@@ -238,6 +356,22 @@ impl Authenticator {
         self.bearers.clear();
     }
 
+    /// Takes one more login, before those that are for the same; what its realm said of others is
+    /// forgotten.
+    pub fn add_credentials(&mut self, credentials: Credentials) {
+        let same = |other: &Credentials| {
+            other.kind == credentials.kind
+                && other.realm == credentials.realm
+                && other.server == credentials.server
+        };
+        self.credentials.retain(|other| !same(other));
+        self.sessions.retain(|session| {
+            let other = |realm: &String| session.challenge.realm != *realm;
+            credentials.realm.as_ref().is_some_and(other)
+        });
+        self.credentials.insert(0, credentials);
+    }
+
     /// The last challenge that asked for a token: where one can be had, and what was wrong with the
     /// one shown.
     pub fn token_wanted(&self) -> Option<&BearerChallenge> {
@@ -276,14 +410,20 @@ impl Authenticator {
         }
         // First everything that forbids a retry: half an answer only costs a round trip.
         for challenge in &challenges {
-            let credentials = self.credentials_for(&challenge.realm, exchange.peer)?;
+            let credentials = self.credentials_for(&challenge.realm, exchange)?;
             if credentials.strong && challenge.algorithm.strength() == 0 {
                 return Err(AuthError::TooWeak {
                     realm: challenge.realm.clone(),
                     algorithm: challenge.algorithm.as_str(),
                 });
             }
-            exchange.check(challenge)?;
+            match exchange.check(challenge) {
+                // A guest is not let in. Of a password of ours nobody has said anything.
+                Err(AuthError::Refused { realm }) if credentials.is_guest() => {
+                    return Err(AuthError::NoCredentials { realm });
+                }
+                outcome => outcome?,
+            }
         }
         for challenge in challenges {
             self.bearers
@@ -328,7 +468,7 @@ impl Authenticator {
 
     /// The token for who asks in the name of `realm`, where nobody can read along (RFC 8898 §2).
     fn token_for(&self, realm: &str, exchange: &Exchange) -> Option<&Credentials> {
-        self.choose(realm, exchange.peer, true)
+        self.choose(realm, exchange, true)
             .ok()
             .filter(|_| exchange.secure)
     }
@@ -346,10 +486,12 @@ impl Authenticator {
         request.headers.remove(HeaderName::Authorization);
         request.headers.remove(HeaderName::ProxyAuthorization);
         let uri = request.uri.to_string();
+        if self.credentials.iter().any(|c| c.server.is_some()) {
+            exchange.servers = servers_of(request);
+        }
         for index in 0..self.sessions.len() {
             let realm = self.sessions.get(index).map(|s| &s.challenge.realm);
-            let entitled =
-                realm.is_some_and(|realm| self.credentials_for(realm, exchange.peer).is_ok());
+            let entitled = realm.is_some_and(|realm| self.credentials_for(realm, exchange).is_ok());
             let Some(session) = self.sessions.get_mut(index).filter(|_| entitled) else {
                 continue;
             };
@@ -358,7 +500,7 @@ impl Authenticator {
                 break;
             };
             let realm = &session.challenge.realm;
-            let Ok(credentials) = self.credentials_for(realm, exchange.peer) else {
+            let Ok(credentials) = self.credentials_for(realm, exchange) else {
                 continue;
             };
             let value = session.answer(credentials, request, &uri, &tokens.cnonce());
@@ -394,35 +536,34 @@ impl Authenticator {
         !self.sessions.is_empty()
     }
 
-    /// The credentials that `peer` gets when it asks in the name of `realm`.
-    fn credentials_for(
-        &self,
-        realm: &str,
-        peer: Option<SocketAddr>,
-    ) -> Result<&Credentials, AuthError> {
-        self.choose(realm, peer, false)
+    /// The login that whoever the request went to gets when it asks in the name of `realm`: the
+    /// most specific first, then the account's own, then that of a guest.
+    fn credentials_for(&self, realm: &str, exchange: &Exchange) -> Result<&Credentials, AuthError> {
+        self.choose(realm, exchange, false)
     }
 
     fn choose(
         &self,
         realm: &str,
-        peer: Option<SocketAddr>,
+        exchange: &Exchange,
         token: bool,
     ) -> Result<&Credentials, AuthError> {
-        let of_realm = |wanted: Option<&str>| {
-            self.credentials.iter().find(|credentials| {
-                credentials.is_token == token && credentials.realm.as_deref() == wanted
-            })
-        };
+        let peer = exchange.peer;
         let entitled = match &self.home {
             None => true,
             Some(home) => home.has_realm(realm) || peer.is_some_and(|peer| home.is_at(peer)),
         };
-        of_realm(Some(realm))
-            .or_else(|| of_realm(None).filter(|_| entitled))
-            .ok_or_else(|| AuthError::NoCredentials {
-                realm: realm.to_owned(),
-            })
+        let mut best: Option<(u8, &Credentials)> = None;
+        for credentials in self.credentials.iter().filter(|c| c.is_token() == token) {
+            let fit = credentials.fit(realm, &exchange.servers, entitled);
+            if let Some(fit) = fit.filter(|fit| best.is_none_or(|(other, _)| *fit > other)) {
+                best = Some((fit, credentials));
+            }
+        }
+        let (_, credentials) = best.ok_or_else(|| AuthError::NoCredentials {
+            realm: realm.to_owned(),
+        })?;
+        Ok(credentials)
     }
 
     fn remember(&mut self, challenge: Challenge) {
@@ -499,6 +640,13 @@ impl Exchange {
         self.secure = secure;
     }
 
+    /// A person has given another login for this realm: what was shown to it before counts no more.
+    pub fn forgive(&mut self, realm: &str) {
+        self.attempts.retain(|attempt| attempt.realm != realm);
+        self.rounds = 0;
+        self.waited = Some(realm.to_owned());
+    }
+
     /// Whether another try for this challenge can help.
     fn check(&mut self, challenge: &Challenge) -> Result<(), AuthError> {
         let realm = challenge.realm.clone();
@@ -529,7 +677,9 @@ impl Exchange {
     }
 
     fn sent(&mut self, session: &Session) {
-        let fresh = self.rounds > 0 && session.nonce_count == 1;
+        let realm = &session.challenge.realm;
+        let waited = self.waited.take_if(|waited| waited == realm).is_some();
+        let fresh = self.rounds > 0 && session.nonce_count == 1 && !waited;
         let nonce = session.challenge.nonce.clone();
         match self.attempt(&session.challenge) {
             Some(attempt) => {
@@ -579,6 +729,20 @@ fn strongest_per_realm(response: &Response) -> (Vec<Challenge>, String) {
     }
     offered.truncate(MOST_REALMS);
     (best, offered.join(", "))
+}
+
+/// The hosts that a request goes by and to: that of its first Route, and that of its URI.
+fn servers_of(request: &Request) -> Vec<String> {
+    let route = request
+        .headers
+        .routes()
+        .ok()
+        .and_then(|routes| routes.into_iter().next());
+    let hosts = route
+        .iter()
+        .map(|route| &route.uri.host)
+        .chain([&request.uri.host]);
+    hosts.map(|host| host_name(&host.to_string())).collect()
 }
 
 /// Puts a backslash before what would end a quoted string.

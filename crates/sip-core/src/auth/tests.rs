@@ -355,6 +355,75 @@ fn a_peer_cannot_break_out_of_the_header() {
     assert!(client.values()[0].contains(r#"realm="a\"b""#));
 }
 
+fn of_realm(realm: &str) -> String {
+    format!("Digest realm=\"{realm}\", nonce=\"n\", algorithm=MD5")
+}
+
+/// Whose name is shown to who asks for a request to this URI.
+fn shown(logins: &[Credentials], home: Home, uri: &str, realm: &str) -> Option<String> {
+    let mut client = Client::new(logins.to_vec());
+    client.authenticator = Authenticator::at_home(logins.to_vec(), home);
+    client.exchange.goes_to("192.0.2.9:5060".parse().unwrap());
+    let mut request = Request::new(Method::Message, Uri::parse(uri).unwrap());
+    client
+        .authenticator
+        .authorize(&mut request, &mut client.exchange, &mut client.tokens);
+    client.take(401, &[&of_realm(realm)]).ok()?;
+    client
+        .authenticator
+        .authorize(&mut request, &mut client.exchange, &mut client.tokens);
+    let value = request.headers.get(HeaderName::Authorization)?;
+    let (_, rest) = value.split_once("username=\"")?;
+    rest.split('"').next().map(str::to_owned)
+}
+
+#[test]
+fn the_login_that_says_most_is_shown_then_the_accounts_own_then_a_guests() {
+    let mut logins = vec![
+        Credentials::guest(),
+        Credentials::new("own", "p"),
+        Credentials::new("by-server", "p").for_server("PBX.example."),
+        Credentials::new("by-realm", "p").for_realm("sales"),
+        Credentials::new("by-both", "p")
+            .for_realm("sales")
+            .for_server("pbx.example"),
+    ];
+    let mut home = Home::default();
+    home.add_realm("home");
+    let (here, there) = ("sip:bob@pbx.example", "sip:bob@192.0.2.9");
+    let cases = [
+        (here, "sales", "by-both"),
+        (there, "sales", "by-realm"),
+        (here, "support", "by-server"),
+        (there, "home", "own"),
+        (here, "home", "by-server"),
+        (there, "stranger", "anonymous"),
+    ];
+    // RFC 3261 §22.2: whatever the order in which they are written down.
+    for _ in 0..logins.len() {
+        for (uri, realm, user) in cases {
+            let found = shown(&logins, home.clone(), uri, realm);
+            assert_eq!(found.as_deref(), Some(user), "{uri} {realm}");
+        }
+        logins.rotate_left(1);
+    }
+    logins.retain(|login| !login.is_guest());
+    assert_eq!(shown(&logins, home, there, "stranger"), None);
+}
+
+#[test]
+fn a_guest_who_is_not_let_in_is_one_without_a_login() {
+    let mut client = Client::new(vec![Credentials::guest()]);
+    client.take(401, &[&of_realm("pbx")]).unwrap();
+    assert!(client.values()[0].contains("username=\"anonymous\""));
+    let again = "Digest realm=\"pbx\", nonce=\"m\", algorithm=MD5";
+    let realm = "pbx".to_owned();
+    assert_eq!(
+        client.take(401, &[again]),
+        Err(AuthError::NoCredentials { realm })
+    );
+}
+
 #[test]
 fn passwords_do_not_show() {
     let client = Client::alice();

@@ -91,6 +91,7 @@ impl Call {
             }),
             past: Vec::new(),
             exchange: Exchange::default(),
+            logins_asked: 0,
             cancel: Cancel::No,
             give_up_at: None,
             too_large_for: None,

@@ -28,10 +28,13 @@ pub struct CallConfig {
     pub route: Vec<Uri>,
     /// The only transport wanted; `None` for what RFC 3263 gives.
     pub transport: Option<Transport>,
-    /// The account's login, if there is one.
-    pub credentials: Option<Credentials>,
+    /// The account's logins.
+    pub credentials: Vec<Credentials>,
     /// Whose challenges the login answers; nobody's unless told.
     pub home: Home,
+    /// How long a request that is asked for a login we do not have, or whose login was refused, waits for one
+    /// ([`super::Call::login`]). `None`, as unless changed: it has failed at once.
+    pub login_wait: Option<Duration>,
     /// Our methods, extensions, body types and name. Without `100rel` among the extensions no provisional answer is
     /// reliable, either way.
     pub capabilities: Capabilities,
@@ -92,8 +95,9 @@ impl CallConfig {
             contact: None,
             route: Vec::new(),
             transport: None,
-            credentials: None,
+            credentials: Vec::new(),
             home: Home::default(),
+            login_wait: None,
             capabilities,
             extra_headers: Vec::new(),
             second_offer: None,
@@ -144,7 +148,7 @@ impl fmt::Debug for CallConfig {
         f.debug_struct("CallConfig")
             .field("transport", &self.transport)
             .field("proxies", &self.route.len())
-            .field("login", &self.credentials.is_some())
+            .field("logins", &self.credentials.len())
             .field("ring_limit", &self.ring_limit)
             .finish_non_exhaustive()
     }

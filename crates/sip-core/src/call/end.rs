@@ -21,6 +21,7 @@ impl Call {
         if self.phase == Phase::Ended {
             return;
         }
+        self.forget_login();
         self.event(CallEvent::Ended(EndReason::new(kind)));
         self.phase = Phase::Ended;
         if let (Due::OurAnswerInAck { cseq, .. }, Some(dialog)) = (&self.due, self.dialog.clone()) {

@@ -1,6 +1,7 @@
 //! What a call tells its owner, and why it ended.
 
 use super::refer::{ReferId, ReferProgress, ReferRequest};
+use crate::auth::LoginWanted;
 use crate::dialog::DialogId;
 use crate::locate::Tried;
 use sip_message::{NameAddr, StatusCode};
@@ -76,6 +77,15 @@ pub enum CallEvent {
     Redirected {
         /// The Contacts of the answer.
         contacts: Vec<NameAddr>,
+    },
+    /// A request of ours is asked for a login that we do not have, or the one we have was refused. It waits for
+    /// [`super::Call::login`] as long as [`super::CallConfig::login_wait`] says, and ends as it would have without
+    /// waiting when none comes, or at [`super::Call::give_up_login`].
+    LoginWanted(LoginWanted),
+    /// Nobody waits for that login any more: it was given, given up, or came too late.
+    LoginSettled {
+        /// Who asked.
+        realm: String,
     },
     /// The call is over. The object still has to live until it is drained.
     Ended(EndReason),

@@ -36,6 +36,7 @@ mod event;
 mod forward;
 mod info;
 mod invite;
+mod login;
 mod modify;
 mod notify;
 mod progress;
@@ -71,6 +72,7 @@ pub use replace::Fit;
 pub use timer::{SessionInterval, SessionTimer};
 
 use self::ack::Unacked;
+use self::login::Waiting;
 use self::modify::Reoffer;
 use self::redirect::Redirection;
 use self::refer::Transfers;
@@ -153,6 +155,8 @@ pub struct Call {
     transfers: Transfers,
     /// A 3xx that waits for the user's choice, and those followed before.
     redirection: Redirection,
+    /// A request that waits for a login.
+    login: Option<Box<Waiting>>,
     /// The call's name on all its legs.
     session_ids: SessionIds,
     /// `X-` headers of the peer.
@@ -236,7 +240,9 @@ enum CallTimer {
     Reoffer,
     /// The user did not choose among the contacts of a 3xx.
     Redirected,
-    /// The same for our UPDATE (RFC 3311 §5.3).
+    /// Nobody gave the login that a request waits for.
+    Login,
+    /// Our UPDATE may be tried again (RFC 3311 §5.3).
     UpdateAgain,
     /// Half of the session interval is over and the refresh is ours (RFC 4028 §10).
     Refresh,
@@ -487,6 +493,7 @@ impl Call {
             provisional: None,
             transfers: Transfers::default(),
             redirection: Redirection::default(),
+            login: None,
             session_ids,
             peer_headers: Vec::new(),
             peer_packages: Vec::new(),
@@ -555,6 +562,7 @@ impl Call {
             // The deadline has gone from the table: that is what start_reoffer looks at.
             CallTimer::Reoffer => {}
             CallTimer::Redirected => self.redirection_over(now),
+            CallTimer::Login => self.login_over(now),
             CallTimer::UpdateAgain => self.try_update_again(now),
             CallTimer::Refresh => self.refresh(now),
             CallTimer::SessionEnd => self.session_expired(now),

@@ -45,6 +45,7 @@ impl Call {
             attempt: None,
             past: Vec::new(),
             exchange: Exchange::default(),
+            logins_asked: 0,
             cancel: Cancel::No,
             give_up_at: None,
             too_large_for: None,
@@ -147,7 +148,7 @@ impl Call {
         }
     }
 
-    fn on_response(&mut self, now: Instant, id: TaskId, response: Response) {
+    pub(super) fn on_response(&mut self, now: Instant, id: TaskId, response: Response) {
         let Some(task) = self.client(id) else { return };
         let hop = task.hop.to_string();
         let Some(attempt) = &mut task.attempt else {
@@ -220,14 +221,17 @@ impl Call {
     ) -> Result<(), EndKind> {
         let task = self.clients.iter_mut().find(|task| task.id == id);
         let Some(task) = task else { return Ok(()) };
-        if let Err(error) = self
+        let Err(error) = self
             .authenticator
             .handle_challenge(response, &mut task.exchange)
-        {
-            return Err(self.refusal_of_login(error, response));
+        else {
+            self.send_again(now, id);
+            return Ok(());
+        };
+        if self.waits_for_login(now, id, response, &error) {
+            return Ok(());
         }
-        self.send_again(now, id);
-        Ok(())
+        Err(self.refusal_of_login(error, response))
     }
 
     /// Sends a request that was answered once more, as its owner has changed it since.
@@ -604,8 +608,7 @@ impl Call {
 
 /// The login of an account, ready for challenges.
 pub(super) fn authenticator(config: &CallConfig) -> Authenticator {
-    let credentials = config.credentials.clone().into_iter().collect();
-    Authenticator::at_home(credentials, config.home.clone())
+    Authenticator::at_home(config.credentials.clone(), config.home.clone())
 }
 
 /// Whether a response asks for a login.

@@ -85,6 +85,8 @@ pub(super) struct ClientTask {
     pub(super) past: Vec<Attempt>,
     /// What it showed to whom that asked for a login.
     pub(super) exchange: Exchange,
+    /// How often a person was asked for its login.
+    pub(super) logins_asked: u8,
     pub(super) cancel: Cancel,
     /// When to stop waiting for the final answer, where no timer of the transaction does it.
     pub(super) give_up_at: Option<Instant>,

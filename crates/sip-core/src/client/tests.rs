@@ -115,6 +115,7 @@ impl Bench {
                     self.provisionals.push(response.status.code());
                 }
                 ClientRequestOutput::Notice(text) => self.notices.push(text),
+                ClientRequestOutput::LoginWanted(_) | ClientRequestOutput::LoginSettled { .. } => {}
                 ClientRequestOutput::Done(result) => self.result.push(result),
             }
         }

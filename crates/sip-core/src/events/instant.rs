@@ -14,7 +14,7 @@ pub use incoming::{MessageRefusal, ReceivedMessage, answer_message, read_message
 
 use super::fault::answer_of;
 use super::{Fault, outside_dialogs};
-use crate::auth::{Authenticator, Credentials, Home};
+use crate::auth::{Authenticator, Credentials, Home, LoginWanted};
 use crate::client::{ClientContext, Draft};
 use crate::dispatch::OwnerKey;
 use crate::errand::{Errand, ErrandEnd, ErrandOutput};
@@ -43,6 +43,8 @@ pub struct MessageConfig {
     pub credentials: Vec<Credentials>,
     /// Whose challenges they answer.
     pub home: Home,
+    /// How long it waits for a login that is not there, or was refused ([`InstantMessage::login`]).
+    pub login_wait: Option<Duration>,
     /// Value of User-Agent; none is sent when empty.
     pub user_agent: String,
     /// Timer values.
@@ -61,6 +63,7 @@ impl MessageConfig {
             body: text.as_bytes().to_vec(),
             credentials: Vec::new(),
             home: Home::default(),
+            login_wait: None,
             user_agent: String::new(),
             timers: Timers::default(),
         }
@@ -95,6 +98,13 @@ pub enum MessageEvent {
     },
     /// It did not arrive; the fault says who said so, if anybody did.
     Failed(Fault),
+    /// It is asked for a login that we do not have, and waits for [`InstantMessage::login`].
+    LoginWanted(LoginWanted),
+    /// Nobody waits for that login any more.
+    LoginSettled {
+        /// Who asked.
+        realm: String,
+    },
     /// Something a person may want to know.
     Notice(String),
 }
@@ -166,9 +176,8 @@ impl InstantMessage {
             contact: None,
         };
         let next_hop = config.route.first().unwrap_or(&config.to.uri).clone();
-        self.step = Step::Going(Box::new(Errand::resolving(
-            QUESTION, &next_hop, draft, None,
-        )));
+        let errand = Errand::resolving(QUESTION, &next_hop, draft, None);
+        self.step = Step::Going(Box::new(errand.asking(self.config.login_wait)));
         self.outbox
             .resolve(QUESTION, next_hop, self.config.transport);
     }
@@ -199,6 +208,14 @@ impl InstantMessage {
         self.outbox.begin_input();
         self.with_errand(|errand, context| {
             errand.handle_transport_error(now, branch, &error, context);
+        });
+    }
+
+    /// Gives the login that it waits for since [`MessageEvent::LoginWanted`]; `None` gives up waiting.
+    pub fn login(&mut self, now: Instant, credentials: Option<Credentials>) {
+        self.outbox.begin_input();
+        self.with_errand(|errand, context| {
+            errand.login(now, credentials, context);
         });
     }
 
@@ -243,6 +260,12 @@ impl InstantMessage {
                 Some(ErrandOutput::Transmit(transmit)) => self.outbox.transmit(transmit),
                 Some(ErrandOutput::Notice(text)) => {
                     self.outbox.event(MessageEvent::Notice(text));
+                }
+                Some(ErrandOutput::LoginWanted(wanted)) => {
+                    self.outbox.event(MessageEvent::LoginWanted(wanted));
+                }
+                Some(ErrandOutput::LoginSettled { realm }) => {
+                    self.outbox.event(MessageEvent::LoginSettled { realm });
                 }
                 Some(ErrandOutput::Done(end)) => {
                     self.step = Step::Done;

@@ -529,6 +529,8 @@ impl Notifier {
             match output {
                 ErrandOutput::Transmit(transmit) => self.outbox.transmit(transmit),
                 ErrandOutput::Notice(text) => self.outbox.event(NotifierEvent::Notice(text)),
+                // Its owner begins anew with another login.
+                ErrandOutput::LoginWanted(_) | ErrandOutput::LoginSettled { .. } => {}
                 ErrandOutput::Done(end) => {
                     self.errand = None;
                     self.on_notified(now, end);

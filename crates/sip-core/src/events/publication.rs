@@ -353,6 +353,8 @@ impl Publication {
             match output {
                 ErrandOutput::Transmit(transmit) => self.outbox.transmit(transmit),
                 ErrandOutput::Notice(text) => self.outbox.event(PublicationEvent::Notice(text)),
+                // Its owner begins anew with another login.
+                ErrandOutput::LoginWanted(_) | ErrandOutput::LoginSettled { .. } => {}
                 ErrandOutput::Done(end) => {
                     self.operation = None;
                     self.on_end(now, purpose, end);

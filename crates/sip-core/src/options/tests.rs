@@ -42,6 +42,7 @@ impl Bench {
 
     fn asking(home: &str, question: Question) -> Self {
         let config = OptionsConfig {
+            login_wait: None,
             target: Uri::parse("sip:bob@example.com").unwrap(),
             from: NameAddr::parse("<sip:alice@example.com>").unwrap(),
             route: None,

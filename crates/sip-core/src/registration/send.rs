@@ -214,7 +214,12 @@ impl Registration {
             match request.poll_output() {
                 None => return,
                 Some(ClientRequestOutput::Transmit(transmit)) => self.outbox.transmit(transmit),
-                Some(ClientRequestOutput::Provisional(_)) => {}
+                // Without a login it has failed, and whoever gives one registers anew.
+                Some(
+                    ClientRequestOutput::Provisional(_)
+                    | ClientRequestOutput::LoginWanted(_)
+                    | ClientRequestOutput::LoginSettled { .. },
+                ) => {}
                 Some(ClientRequestOutput::Notice(text)) => {
                     self.outbox.event(RegistrationEvent::Notice(text));
                 }

@@ -7,6 +7,7 @@ mod dial;
 mod first_run;
 mod history;
 mod keys;
+mod login;
 mod messages;
 mod overlay;
 mod phone;

@@ -16,6 +16,7 @@ use crate::{icons, strings};
 
 pub(crate) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
     notices(ui, whole, kit, data, window);
+    super::login::show(ui, whole, kit, data, window);
     if window.sheet {
         sheet(ui, whole, kit, window);
     }
@@ -142,7 +143,7 @@ fn sheet(ui: &mut Ui, whole: Rect, kit: &Kit<'_>, window: &mut Window) {
     }
 }
 
-fn dialog_frame(t: &crate::theme::Theme) -> Frame {
+pub(super) fn dialog_frame(t: &crate::theme::Theme) -> Frame {
     Frame::NONE
         .fill(t.float)
         .stroke(Stroke::new(1.0, t.outline))

@@ -5,7 +5,7 @@ use egui_kittest::kittest::Queryable as _;
 use model::*;
 use ui::{Screen, apply};
 
-use crate::behaviour::{Shown, asked, commands, shown, talking};
+use crate::behaviour::{Shown, asked, commands, shown, talking, typed};
 use crate::pictures::{base, each, on};
 use crate::scene::*;
 
@@ -102,6 +102,67 @@ fn a_certificate_that_ended_a_call_is_trusted_with_the_keyboard() {
         fingerprint: ["AB"; 32].join(":"),
     };
     assert_eq!(commands(&mut harness), [trust]);
+}
+
+/// A server wants a login of the first account.
+fn login_wanted() -> LoginWanted {
+    LoginWanted {
+        account: AccountId::new("a1"),
+        realm: "pbx.acme.example".to_owned(),
+        server: Some("192.0.2.10:5060".to_owned()),
+        user: "alice".into(),
+        refused: false,
+        purpose: LoginPurpose::Call,
+        call: Some(CallId(1)),
+        since: at("2026-11-20T14:32:05Z"),
+    }
+}
+
+#[test]
+fn a_login_that_is_asked_for_is_given_with_the_keyboard() {
+    let mut harness = while_typing(Event::LoginWanted {
+        login: Box::new(login_wanted()),
+    });
+    let sentence = "asks for a login for “pbx.acme.example”";
+    assert!(
+        harness
+            .query_all_by_label_contains(sentence)
+            .next()
+            .is_some()
+    );
+    typed(&mut harness, "User name", "-2");
+    harness.get_by_label("Password").focus();
+    harness.run();
+    harness.get_by_label("Password").type_text("s3cret");
+    harness.run();
+    press(&mut harness, "Sign in");
+    let answer = Command::AnswerLogin {
+        account: AccountId::new("a1"),
+        realm: "pbx.acme.example".to_owned(),
+        user: Some("alice-2".into()),
+        password: Password("s3cret".to_owned()),
+        keep: true,
+    };
+    assert_eq!(commands(&mut harness), [answer]);
+}
+
+#[test]
+fn a_login_that_is_not_given_is_declined_and_the_question_goes() {
+    let mut harness = while_typing(Event::LoginWanted {
+        login: Box::new(login_wanted()),
+    });
+    press(&mut harness, "Not now");
+    let decline = Command::DeclineLogin {
+        account: AccountId::new("a1"),
+        realm: "pbx.acme.example".to_owned(),
+    };
+    assert_eq!(commands(&mut harness), [decline]);
+    let settled = Event::LoginSettled {
+        login: Box::new(login_wanted()),
+    };
+    apply(&mut harness.state_mut().state, settled);
+    harness.run();
+    assert!(harness.query_all_by_label("Not now").next().is_none());
 }
 
 #[test]

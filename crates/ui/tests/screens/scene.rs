@@ -211,6 +211,7 @@ pub(crate) fn snapshot() -> Snapshot {
         messages: Vec::new(),
         history: history(),
         trace: Vec::new(),
+        logins: Vec::new(),
         devices: DevicesView {
             capture: vec![
                 device("hw:0", "Jabra Evolve2 65"),

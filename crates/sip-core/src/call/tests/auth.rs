@@ -2,6 +2,7 @@
 
 use super::peer::{answer, heard, last, response, say};
 use super::*;
+use crate::call::WrongState;
 
 const REALM: &str = "pbx.example";
 
@@ -200,6 +201,138 @@ fn a_missing_password_ends_the_call_with_the_realm() {
     );
     assert_eq!(heard(&net, server, "INVITE").len(), 1);
     assert_all_gone(&mut net, &[alice]);
+}
+
+/// Alice without a login, who waits for one as long as a minute.
+fn calling_with_a_person() -> (Net, NodeId, NodeId) {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let server = add_script(&mut net, BOB);
+    act(&mut net, alice, |phone, _| {
+        phone.config.login_wait = Some(std::time::Duration::from_secs(60));
+    });
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    (net, alice, server)
+}
+
+fn questions(net: &Net, alice: NodeId) -> Vec<(String, bool)> {
+    let wanted = phone(net, alice)
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            CallEvent::LoginWanted(wanted) => Some((wanted.realm.clone(), wanted.refused)),
+            _ => None,
+        });
+    wanted.collect()
+}
+
+fn give(net: &mut Net, alice: NodeId, password: &str) -> Result<(), WrongState> {
+    let login = Credentials::new("alice", password).for_realm(REALM);
+    let given = act(net, alice, |phone, now| phone.call().login(now, login));
+    wait(net, 10);
+    given
+}
+
+#[test]
+fn rfc3261_22_2_a_call_waits_for_its_login_and_goes_on_with_it() {
+    let (mut net, alice, server) = calling_with_a_person();
+    challenge(&mut net, server, "INVITE", "n1");
+    assert_eq!(phone(&net, alice).ended(), None);
+    assert_eq!(questions(&net, alice), [(REALM.to_owned(), false)]);
+    // Longer than the refused transaction keeps itself (Timer D).
+    wait(&mut net, 40_000);
+    give(&mut net, alice, "secret").unwrap();
+    let retry = last(&net, server, "INVITE");
+    let shown = retry.headers.get(HeaderName::Authorization).unwrap();
+    assert!(shown.contains("username=\"alice\"") && shown.contains("nonce=\"n1\""));
+    // The nonce has grown old meanwhile, which a server need not say: that is no refusal.
+    challenge(&mut net, server, "INVITE", "n2");
+    let again = last(&net, server, "INVITE");
+    assert!(
+        again
+            .headers
+            .get(HeaderName::Authorization)
+            .unwrap()
+            .contains("nonce=\"n2\"")
+    );
+    assert_eq!(questions(&net, alice).len(), 1);
+    accept(&mut net, server, "INVITE");
+    assert!(phone(&net, alice).established());
+    assert_eq!(give(&mut net, alice, "x"), Err(WrongState::NothingDue));
+}
+
+#[test]
+fn a_person_is_asked_three_times_and_then_the_call_has_failed() {
+    let (mut net, alice, server) = calling_with_a_person();
+    challenge(&mut net, server, "INVITE", "n0");
+    for round in 1..=3 {
+        assert_eq!(phone(&net, alice).ended(), None);
+        assert_eq!(questions(&net, alice).len(), round);
+        give(&mut net, alice, "mistyped").unwrap();
+        for nonce in ["a", "b"] {
+            challenge(&mut net, server, "INVITE", &format!("{nonce}{round}"));
+        }
+    }
+    let realm = REALM.to_owned();
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::PasswordRefused { realm })
+    );
+    assert!(
+        questions(&net, alice)[1..]
+            .iter()
+            .all(|(_, refused)| *refused)
+    );
+    assert_all_gone(&mut net, &[alice]);
+}
+
+#[test]
+fn nobody_waits_for_a_login_for_ever_nor_after_hanging_up() {
+    for case in 0..3 {
+        let (mut net, alice, server) = calling_with_a_person();
+        challenge(&mut net, server, "INVITE", "n1");
+        let realm = REALM.to_owned();
+        let end = match case {
+            0 => {
+                wait(&mut net, 61_000);
+                EndKind::PasswordMissing { realm }
+            }
+            1 => {
+                act(&mut net, alice, |phone, now| {
+                    phone.call().give_up_login(now)
+                })
+                .unwrap();
+                EndKind::PasswordMissing { realm }
+            }
+            _ => {
+                act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+                EndKind::WeHungUp
+            }
+        };
+        assert_eq!(phone(&net, alice).ended(), Some(&end));
+        let settled = |event: &&CallEvent| matches!(event, CallEvent::LoginSettled { .. });
+        assert_eq!(phone(&net, alice).events.iter().filter(settled).count(), 1);
+        assert_eq!(give(&mut net, alice, "late"), Err(WrongState::NothingDue));
+        assert_eq!(heard(&net, server, "INVITE").len(), 1);
+        assert_all_gone(&mut net, &[alice]);
+    }
+}
+
+#[test]
+fn a_realm_that_nobody_can_read_is_no_question() {
+    let (mut net, alice, server) = calling_with_a_person();
+    let request = last(&net, server, "INVITE");
+    let mut refusal = response(&request, 401, "c");
+    let value = format!("Digest realm=\"{}\", nonce=\"n\"", "r".repeat(500));
+    refusal.headers.push(HeaderName::WwwAuthenticate, value);
+    say(&mut net, server, ALICE, refusal.to_bytes());
+    wait(&mut net, 10);
+    assert!(matches!(
+        phone(&net, alice).ended(),
+        Some(EndKind::PasswordMissing { .. })
+    ));
+    assert_eq!(questions(&net, alice), []);
 }
 
 #[test]

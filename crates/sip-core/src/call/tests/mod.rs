@@ -261,7 +261,7 @@ pub(super) fn config(address: &str, user: &str) -> CallConfig {
 }
 
 pub(super) fn login(config: &mut CallConfig) {
-    config.credentials = Some(Credentials::new("alice", "secret"));
+    config.credentials = vec![Credentials::new("alice", "secret")];
     config.home = Home::new(vec![Uri::parse("sip:192.0.2.2").unwrap()]);
 }
 

@@ -159,7 +159,7 @@ impl Trapezoid {
         let (p1, p2) = (Proxy::add(&mut net, P1), Proxy::add(&mut net, P2));
         act(&mut net, alice, |phone, _| {
             phone.config.route = vec![Uri::parse("sip:192.0.2.11;lr").unwrap()];
-            phone.config.credentials = Some(Credentials::new("alice", "secret"));
+            phone.config.credentials = vec![Credentials::new("alice", "secret")];
             phone.config.home = Home::new(vec![Uri::parse("sip:192.0.2.11").unwrap()]);
         });
         Self {

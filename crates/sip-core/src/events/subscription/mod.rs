@@ -302,6 +302,8 @@ impl Subscription {
             match output {
                 ErrandOutput::Transmit(transmit) => self.outbox.transmit(transmit),
                 ErrandOutput::Notice(text) => self.notice(text),
+                // Its owner begins anew with another login.
+                ErrandOutput::LoginWanted(_) | ErrandOutput::LoginSettled { .. } => {}
                 ErrandOutput::Done(end) => {
                     self.initial = None;
                     self.on_initial_end(now, end);
@@ -316,6 +318,8 @@ impl Subscription {
             match output {
                 ErrandOutput::Transmit(transmit) => self.outbox.transmit(transmit),
                 ErrandOutput::Notice(text) => self.notice(text),
+                // Its owner begins anew with another login.
+                ErrandOutput::LoginWanted(_) | ErrandOutput::LoginSettled { .. } => {}
                 ErrandOutput::Done(end) => self.on_leg_errand_end(now, leg, end),
             }
         }
