@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use engine::{CallMedia, EngineConfig, Source};
 use model::{
-    AccountView, CallId, CallState, CallView, Command, Direction, Event, FailureKind, NetworkStep,
+    AccountView, CallId, CallState, CallView, Command, Direction, Event, FailureKind,
+    MediaDirection, NetworkStep,
 };
 use serde_json::json;
 use tokio::time::sleep_until;
@@ -133,17 +134,28 @@ impl Run<'_> {
         let now = Instant::now();
         if call.state == CallState::Ringing && !self.seen.contains_key(&call.id) {
             self.seen.insert(call.id, false);
-            let reaction = match self.args.code {
-                Some(code) => Command::RejectCall {
+            let direction = MediaDirection::from(self.args.direction);
+            let reactions = match self.args.code {
+                Some(code) => vec![Command::RejectCall {
                     call: call.id,
                     code: Some(code),
-                },
-                None => Command::AnswerCall { call: call.id },
+                }],
+                None => vec![
+                    Command::SetDirection {
+                        call: call.id,
+                        direction,
+                    },
+                    Command::AnswerCall { call: call.id },
+                ],
             };
             if self.args.after.is_zero() {
-                session.engine.send(reaction);
+                reactions
+                    .into_iter()
+                    .for_each(|reaction| session.engine.send(reaction));
             } else {
-                self.due.push((now + self.args.after, reaction));
+                let at = now + self.args.after;
+                self.due
+                    .extend(reactions.into_iter().map(|reaction| (at, reaction)));
             }
         }
         if call.state.is_up() && self.seen.insert(call.id, true) != Some(true) {

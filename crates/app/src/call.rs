@@ -110,6 +110,7 @@ impl<'a> Run<'a> {
             account: account.clone(),
             target: self.args.target.as_str().into(),
             headers: Vec::new(),
+            direction: self.args.direction.into(),
         }
     }
 

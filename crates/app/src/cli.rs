@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::MediaDirection;
 
 /// A softphone for many SIP accounts. Without a subcommand the window opens.
 #[derive(Debug, Parser)]
@@ -236,6 +237,26 @@ pub(crate) enum TransportWord {
     Wss,
 }
 
+/// `--direction`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DirectionWord {
+    Sendrecv,
+    Sendonly,
+    Recvonly,
+    Inactive,
+}
+
+impl From<DirectionWord> for MediaDirection {
+    fn from(word: DirectionWord) -> Self {
+        match word {
+            DirectionWord::Sendrecv => Self::Both,
+            DirectionWord::Sendonly => Self::SendOnly,
+            DirectionWord::Recvonly => Self::ReceiveOnly,
+            DirectionWord::Inactive => Self::Inactive,
+        }
+    }
+}
+
 /// `--srtp`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SrtpWord {
@@ -350,6 +371,9 @@ pub(crate) struct CallArgs {
     /// Give up when nobody answers for so long, also when signing in takes that long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ring_for: Option<Duration>,
+    /// Which way media is to flow, seen from here
+    #[arg(long, value_name = "WAY", default_value = "sendrecv")]
+    pub(crate) direction: DirectionWord,
     /// Digits to send once connected: 0-9, *, #, A-D; `,` or `p` waits half a second
     #[arg(long, value_name = "DIGITS", value_parser = digits)]
     pub(crate) dtmf_send: Option<String>,
@@ -382,6 +406,9 @@ pub(crate) struct AnswerArgs {
     /// Let callers hear what is sent while it still rings; needs --play, --echo or --audio null
     #[arg(long)]
     pub(crate) announce: bool,
+    /// Which way media is to flow, seen from here
+    #[arg(long, value_name = "WAY", default_value = "sendrecv")]
+    pub(crate) direction: DirectionWord,
     /// End after so many calls
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: Option<u32>,

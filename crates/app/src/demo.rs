@@ -250,6 +250,7 @@ impl Stage {
             account,
             target: target.into(),
             headers: Vec::new(),
+            direction: model::MediaDirection::Both,
         });
         self.until("the call was not made", |stage| {
             let calls = stage.engine.snapshot().calls;

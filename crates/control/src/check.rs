@@ -161,7 +161,9 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
                 "\"digits\" holds no digit; there are 0-9, *, # and A-D",
             ))
         }
-        Command::EndCall { call } | Command::MuteCall { call, .. } => live(view(call)),
+        Command::EndCall { call }
+        | Command::MuteCall { call, .. }
+        | Command::SetDirection { call, .. } => live(view(call)),
         Command::DismissCall { call } => match view(call) {
             Some(c) if c.state.is_live() => {
                 Err(not_now(format!("call {call} has not ended; end it first")))
@@ -344,6 +346,7 @@ mod tests {
                 account,
                 target: "600".into(),
                 headers: Vec::new(),
+                direction: model::MediaDirection::Both,
             },
         ] {
             assert_eq!(refusal(command).1, "there is no account \"nobody\"");

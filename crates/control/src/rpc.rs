@@ -325,6 +325,7 @@ mod tests {
                 account: AccountId::new("alice"),
                 target: "600".into(),
                 headers: vec!["X-A: b".into()],
+                direction: model::MediaDirection::Both,
             },
             Command::AddAccount {
                 tenant: Some(TenantId::new("acme")),

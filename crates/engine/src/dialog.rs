@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event, MediaStats,
-    Private, SoundView, TenantId, WayStep,
+    AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event,
+    MediaDirection, MediaStats, Private, SoundView, TenantId, WayStep,
 };
 use nat::turn::Login;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -90,6 +90,8 @@ pub(crate) enum DialogMsg {
     Conference(Option<NonZeroU64>),
     /// The peer of that call is to be connected with the peer of this one.
     Lend(ActorRef<DialogMsg>),
+    /// Media is to flow these ways only.
+    Direction(MediaDirection),
     /// A person gave the login that the call waits for, or gives none.
     Login {
         realm: String,
@@ -208,6 +210,8 @@ pub(crate) enum Start {
         place: Option<Box<Placement>>,
         /// The peer that asked for it.
         referral: Option<Box<Referral>>,
+        /// Which way media is to flow.
+        direction: MediaDirection,
     },
     /// We are called.
     Incoming {
@@ -243,6 +247,8 @@ pub(crate) struct DialogState {
     card: CardStamp,
     /// Whether the user wants the call held; carried out as soon as the call can.
     hold_wanted: bool,
+    /// Which way media shall flow.
+    direction_wanted: MediaDirection,
     /// Whether other keys are wanted; offered as soon as the call can.
     keys_wanted: bool,
     stream_budget: Budget,
@@ -318,6 +324,7 @@ impl Actor for DialogActor {
             }
             DialogMsg::Conference(room) => state.on_conference(room),
             DialogMsg::Lend(to) => state.on_lend(&to),
+            DialogMsg::Direction(direction) => state.on_direction(direction),
             DialogMsg::Login { realm, given } => state.on_login(&realm, given.as_deref()),
             DialogMsg::AnswerTransfer(accept) => state.on_answer_transfer(&myself, accept),
             DialogMsg::Following(call) => state.on_following(call),

@@ -231,6 +231,15 @@ pub(crate) fn explain(sound: &mut SoundView, call: &CallView) {
         sound.silences = held;
         return;
     }
+    let direction = call.details.media;
+    if !direction.is_both() {
+        // What was agreed not to flow is missed by nobody.
+        sound.silences.retain(|why| match why.is_ours() {
+            true => direction.sends(),
+            false => direction.receives(),
+        });
+        sound.silences.insert(0, Silence::Agreed { direction });
+    }
     if call.muted {
         sound
             .silences

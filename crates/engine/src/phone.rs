@@ -23,7 +23,7 @@ use crate::passwords::Passwords;
 use crate::shared::Shared;
 use crate::store::{StoreArgs, StoreMsg};
 use crate::supervise::Budget;
-use crate::tenant::{Kept, TenantMsg};
+use crate::tenant::{Dialled, Kept, TenantMsg};
 use crate::{DRAINED, wall};
 
 /// What a [`PhoneActor`] can be told.
@@ -258,7 +258,15 @@ impl PhoneState {
                 account,
                 target,
                 headers,
-            } => self.place_call(account, target, headers, None),
+                direction,
+            } => {
+                let dialled = Dialled {
+                    headers,
+                    direction,
+                    ..Dialled::to(target)
+                };
+                self.place_call(account, dialled);
+            }
             Command::Redial { account } => self.redial(account),
             Command::PickUp {
                 account,
@@ -288,6 +296,7 @@ impl PhoneState {
             | Command::EndCall { call }
             | Command::HoldCall { call }
             | Command::MuteCall { call, .. }
+            | Command::SetDirection { call, .. }
             | Command::SendDtmf { call, .. }
             | Command::TransferCall { call, .. }
             | Command::ConnectCalls { call, .. }

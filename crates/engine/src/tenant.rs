@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event, NoticeLevel,
-    RegistrationState, TenantView, Traffic,
+    AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event,
+    MediaDirection, NoticeLevel, RegistrationState, TenantView, Traffic,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use sip_core::{Inbound, TransportError};
@@ -60,10 +60,7 @@ pub(crate) enum TenantMsg {
     PlaceCall {
         call: CallId,
         account: AccountId,
-        target: model::Identity,
-        headers: Vec<model::Private>,
-        /// The call at the far end whose place it is to take, or which it is to join.
-        place: Option<Box<Placement>>,
+        dialled: Box<Dialled>,
     },
     /// An INVITE reached one of the accounts.
     NewCall {
@@ -149,6 +146,30 @@ pub(crate) enum Child {
     Stream(CallId),
     Recorder,
     Tenant,
+}
+
+/// A call that a person asks for.
+pub(crate) struct Dialled {
+    /// Whom, as it was typed.
+    pub(crate) target: model::Identity,
+    /// Headers for this call only.
+    pub(crate) headers: Vec<model::Private>,
+    /// The call at the far end whose place it is to take, or which it is to join.
+    pub(crate) place: Option<Placement>,
+    /// Which way media is to flow.
+    pub(crate) direction: MediaDirection,
+}
+
+impl Dialled {
+    /// A call like any other.
+    pub(crate) fn to(target: model::Identity) -> Self {
+        Self {
+            target,
+            headers: Vec::new(),
+            place: None,
+            direction: MediaDirection::Both,
+        }
+    }
 }
 
 /// An account to be started.
@@ -300,14 +321,8 @@ impl Actor for TenantActor {
             TenantMsg::PlaceCall {
                 call,
                 account,
-                target,
-                headers,
-                place,
-            } => {
-                state
-                    .place_call(&myself, call, &account, target, &headers, place)
-                    .await;
-            }
+                dialled,
+            } => state.place_call(&myself, call, &account, *dialled).await,
             TenantMsg::NewCall {
                 account,
                 request,
@@ -479,6 +494,9 @@ impl TenantState {
             Command::HoldCall { call } => self.tell(call, DialogMsg::Hold(true)),
             Command::ResumeCall { call } => self.tell(call, DialogMsg::Hold(false)),
             Command::MuteCall { call, muted } => self.tell(call, DialogMsg::Mute(muted)),
+            Command::SetDirection { call, direction } => {
+                self.tell(call, DialogMsg::Direction(direction));
+            }
             Command::SendDtmf { call, digits } => self.tell(call, DialogMsg::Digits(digits)),
             Command::TransferCall { call, target } => self.transfer(call, target.reveal()),
             Command::ConnectCalls { call, other } => self.connect(call, other),

@@ -5,6 +5,7 @@ mod calls;
 mod closed_ports;
 mod conference;
 mod connections;
+mod directions;
 mod early;
 mod farewells;
 mod floods;

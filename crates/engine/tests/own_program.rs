@@ -56,6 +56,7 @@ async fn call(from: &EngineHandle) -> CallView {
         account: account.expect("an account"),
         target: "alice".into(),
         headers: Vec::new(),
+        direction: model::MediaDirection::Both,
     });
     let settled = async {
         loop {

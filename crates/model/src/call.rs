@@ -19,6 +19,41 @@ pub enum Direction {
     Outgoing,
 }
 
+/// Which way the media of a call flows, or is wished to, seen from here (RFC 3264 §5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MediaDirection {
+    /// Both ways.
+    #[default]
+    #[serde(rename = "sendrecv")]
+    Both,
+    /// From here only.
+    #[serde(rename = "sendonly")]
+    SendOnly,
+    /// To here only.
+    #[serde(rename = "recvonly")]
+    ReceiveOnly,
+    /// No way.
+    #[serde(rename = "inactive")]
+    Inactive,
+}
+
+impl MediaDirection {
+    /// Whether we send.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::Both | Self::SendOnly)
+    }
+
+    /// Whether we receive.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::Both | Self::ReceiveOnly)
+    }
+
+    /// Whether it is what calls usually are.
+    pub fn is_both(&self) -> bool {
+        *self == Self::Both
+    }
+}
+
 /// The far end of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Party {

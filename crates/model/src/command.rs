@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AccountSettings, CallId, DeviceId, Identity, Login, Preferences, PresenceState,
-    Private, TenantId,
+    AccountId, AccountSettings, CallId, DeviceId, Identity, Login, MediaDirection, Preferences,
+    PresenceState, Private, TenantId,
 };
 
 /// A password on its way to the secret store. Prints as `Password(…)`.
@@ -243,6 +243,9 @@ pub enum Command {
         /// Headers for this call only, `Name: value`.
         #[serde(default)]
         headers: Vec<Private>,
+        /// Which way media is to flow, as long as nothing else is asked for.
+        #[serde(default, skip_serializing_if = "MediaDirection::is_both")]
+        direction: MediaDirection,
     },
     /// Call whom the account called last.
     Redial {
@@ -305,6 +308,14 @@ pub enum Command {
     ResumeCall {
         /// Which call.
         call: CallId,
+    },
+    /// Ask for media in these directions only, whatever the peer offers: before an answer with the answer, in a call
+    /// with an offer of ours (RFC 3264 §6.1, §8).
+    SetDirection {
+        /// Which call.
+        call: CallId,
+        /// Which way media is to flow.
+        direction: MediaDirection,
     },
     /// Cut our microphone off from a call, or connect it again.
     MuteCall {

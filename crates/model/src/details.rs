@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Party, Private};
+use crate::{MediaDirection, Outcome, Party, Private};
 
 /// A call of ours that is sent elsewhere (3xx).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct CallDetails {
     pub headers: Vec<ExtraHeader>,
     /// Whether it was taken without a hand.
     pub auto_answered: bool,
+    /// Which way media flows, as agreed; a hold takes away what we would hear.
+    #[serde(skip_serializing_if = "MediaDirection::is_both")]
+    pub media: MediaDirection,
     /// Where its first message came from or what answered it first, `IP:PORT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,

@@ -37,7 +37,8 @@ pub use account::{
     RegistrationState, SrtpKeys, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
 };
 pub use call::{
-    CallState, CallView, Direction, HistoryEntry, MediaSecurity, Outcome, Party, Protection,
+    CallState, CallView, Direction, HistoryEntry, MediaDirection, MediaSecurity, Outcome, Party,
+    Protection,
 };
 pub use certificate::{CertificateFault, CertificateView, TrustedCertificate};
 pub use command::{Command, DeviceRole, DialogName, Password};

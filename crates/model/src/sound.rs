@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MediaStats, Timestamp};
+use crate::{MediaDirection, MediaStats, Timestamp};
 
 /// One of the four lights of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,11 @@ pub enum Silence {
     HeldByUs,
     /// The peer holds the call.
     HeldByPeer,
+    /// It was agreed that sound flows these ways only.
+    Agreed {
+        /// Which.
+        direction: MediaDirection,
+    },
     /// The microphone gives silence.
     NothingCaptured,
     /// The peer has named no address, so nothing can be sent.
@@ -122,6 +127,12 @@ impl fmt::Display for Silence {
             Self::Muted => f.write_str("Your microphone is switched off for this call."),
             Self::HeldByUs => f.write_str("You hold this call."),
             Self::HeldByPeer => f.write_str("The other side holds this call."),
+            Self::Agreed { direction } => f.write_str(match direction {
+                MediaDirection::Both => "Sound goes both ways, as was agreed.",
+                MediaDirection::SendOnly => "Sound goes out only, as was agreed.",
+                MediaDirection::ReceiveOnly => "Sound comes in only, as was agreed.",
+                MediaDirection::Inactive => "There is no sound in this call, as was agreed.",
+            }),
             Self::NothingCaptured => f.write_str(
                 "Your microphone gives nothing: it may be switched off at the device, or another one is chosen.",
             ),
@@ -164,7 +175,9 @@ impl Silence {
     pub fn is_ours(&self) -> bool {
         matches!(
             self,
-            Self::Muted
+            Self::Agreed {
+                direction: MediaDirection::ReceiveOnly | MediaDirection::Inactive
+            } | Self::Muted
                 | Self::NothingCaptured
                 | Self::NoAddress
                 | Self::NotSent { .. }

@@ -97,7 +97,7 @@ pub struct Negotiated {
     pub comfort_noise: Option<u8>,
     /// Which way media flows, from our side.
     pub direction: Direction,
-    /// Whether the other side put us on hold: it does not want to receive.
+    /// Whether the other side put us on hold: it does not want to receive what we would send.
     pub held_by_peer: bool,
     /// Packet time to send.
     pub ptime_ms: u32,
@@ -122,6 +122,8 @@ pub struct Negotiated {
 pub struct Negotiator {
     local: LocalMedia,
     hold: bool,
+    /// Which way media shall flow at most, hold aside.
+    asked: Direction,
     numbers: Numbers,
     /// The media lines of the session, in order; never shorter than it was.
     lines: Vec<Line>,
@@ -213,6 +215,7 @@ impl Negotiator {
         Self {
             local: LocalMedia { codecs, ..local },
             hold: false,
+            asked: Direction::SendReceive,
             numbers: Numbers::default(),
             lines: Vec::new(),
             sent: None,
@@ -292,6 +295,12 @@ impl Negotiator {
     /// Puts the other side on hold or takes it back, from the next offer or answer on.
     pub fn set_hold(&mut self, hold: bool) {
         self.hold = hold;
+    }
+
+    /// Asks for media these ways only, from the next offer or answer on: an offer names them (RFC 3264 §5.1), and an
+    /// answer what of them the offer allows (§6.1). A hold takes away what we would receive (§8.4).
+    pub fn set_direction(&mut self, direction: Direction) {
+        self.asked = direction;
     }
 
     /// Moves to another address and port, from the next offer or answer on, with reports on the port after it; with other keys, for the
@@ -482,11 +491,7 @@ impl Negotiator {
 
     /// Our own wish, whatever the other side does: its hold is not taken over (RFC 6337 §5.3).
     fn wish(&self) -> Direction {
-        if self.hold {
-            Direction::SendOnly
-        } else {
-            Direction::SendReceive
-        }
+        Direction::new(self.asked.sends(), self.asked.receives() && !self.hold)
     }
 
     fn formats_to_offer(&self) -> Vec<Format> {

@@ -11,12 +11,14 @@ use media::{
     Suite, TelephoneEvent,
 };
 use model::{
-    CallId, DtmfMode, MediaSecurity, MediaStats, NoticeLevel, Protection, SrtpKeys, SrtpPolicy,
+    CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, NoticeLevel, Protection, SrtpKeys,
+    SrtpPolicy,
 };
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
-    CryptoSuite, DtlsRole, Encryption, Fingerprint, FingerprintHash, KeySeed, LocalMedia,
-    LocalWays, Negotiated, NegotiatedCrypto, NegotiatedDtls, NegotiatedIce, Negotiator, SdpError,
+    CryptoSuite, Direction, DtlsRole, Encryption, Fingerprint, FingerprintHash, KeySeed,
+    LocalMedia, LocalWays, Negotiated, NegotiatedCrypto, NegotiatedDtls, NegotiatedIce, Negotiator,
+    SdpError,
 };
 use sip_core::Path;
 use wire::{ClientTls, Remembered, Roots};
@@ -51,8 +53,10 @@ pub(super) struct MediaLeg {
     stream: Option<Arc<StreamHandle>>,
     watcher: Option<ActorRef<StreamMsg>>,
     held: bool,
-    /// What `held` was before an offer that is still open.
-    held_before: bool,
+    /// Which way media shall flow, hold aside.
+    direction: MediaDirection,
+    /// What both were before an offer that is still open.
+    before: (bool, MediaDirection),
     /// The conference that it takes part in.
     room: Option<NonZeroU64>,
     /// The handshake that makes the keys, where it is that.
@@ -110,6 +114,8 @@ impl DialogState {
         if let Some(certificate) = &self.shared.certificate {
             negotiator = negotiator.with_dtls(ours(certificate.fingerprint()), offered);
         }
+        let direction = self.direction_wanted;
+        negotiator.set_direction(in_sdp(direction));
         self.media = Some(MediaLeg {
             negotiator,
             forks: None,
@@ -121,7 +127,8 @@ impl DialogState {
             stream: None,
             watcher: None,
             held: false,
-            held_before: false,
+            direction,
+            before: (false, direction),
             room: None,
             dtls: None,
             secured: None,
@@ -308,7 +315,7 @@ impl MediaLeg {
 
     /// Our offer as things stand.
     pub(super) fn offer(&mut self) -> Vec<u8> {
-        self.held_before = self.held;
+        self.before = (self.held, self.direction);
         self.negotiator.offer()
     }
 
@@ -342,12 +349,24 @@ impl MediaLeg {
         self.plain = None;
     }
 
-    /// An offer that asks for silence, or for sound again.
-    pub(super) fn offer_hold(&mut self, hold: bool) -> Vec<u8> {
-        self.held_before = self.held;
-        self.held = hold;
-        self.negotiator.set_hold(hold);
+    /// An offer that asks for silence, or for sound again, these ways.
+    pub(super) fn offer_change(&mut self, hold: bool, direction: MediaDirection) -> Vec<u8> {
+        self.before = (self.held, self.direction);
+        self.want(hold, direction);
         self.negotiator.offer()
+    }
+
+    /// Media shall flow these ways from our first description on, if there was none yet.
+    pub(super) fn ask_first_for(&mut self, direction: MediaDirection) {
+        if !self.is_agreed() && !self.awaits_answer() {
+            self.want(self.held, direction);
+        }
+    }
+
+    fn want(&mut self, hold: bool, direction: MediaDirection) {
+        (self.held, self.direction) = (hold, direction);
+        self.negotiator.set_hold(hold);
+        self.negotiator.set_direction(in_sdp(direction));
     }
 
     /// Our next description has another key.
@@ -364,8 +383,8 @@ impl MediaLeg {
 
     /// Our open offer came to nothing.
     pub(super) fn rollback(&mut self) {
-        self.held = self.held_before;
-        self.negotiator.set_hold(self.held);
+        let (held, direction) = self.before;
+        self.want(held, direction);
         self.negotiator.rollback();
     }
 
@@ -400,7 +419,7 @@ impl MediaLeg {
             _ => self.negotiator.handle_answer(answer)?,
         };
         self.agreed = Some(agreed);
-        self.held_before = self.held;
+        self.before = (self.held, self.direction);
         Ok(())
     }
 
@@ -439,6 +458,22 @@ impl MediaLeg {
 
     pub(super) fn held(&self) -> bool {
         self.held
+    }
+
+    /// Which way media shall flow, hold aside.
+    pub(super) fn direction(&self) -> MediaDirection {
+        self.direction
+    }
+
+    /// Which way it flows.
+    pub(super) fn agreed_direction(&self) -> MediaDirection {
+        let agreed = self.agreed.as_ref().map(|agreed| agreed.direction);
+        match agreed.unwrap_or_default() {
+            Direction::SendReceive => MediaDirection::Both,
+            Direction::SendOnly => MediaDirection::SendOnly,
+            Direction::ReceiveOnly => MediaDirection::ReceiveOnly,
+            Direction::Inactive => MediaDirection::Inactive,
+        }
     }
 
     pub(super) fn held_by_peer(&self) -> bool {
@@ -736,6 +771,10 @@ fn security(crypto: &NegotiatedCrypto) -> Result<Security, String> {
         receive: key(&crypto.receive_key)?,
         receive_mki: crypto.receive_mki.clone(),
     })
+}
+
+fn in_sdp(direction: MediaDirection) -> Direction {
+    Direction::new(direction.sends(), direction.receives())
 }
 
 fn encryption(policy: SrtpPolicy) -> Encryption {

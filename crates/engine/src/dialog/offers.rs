@@ -171,6 +171,7 @@ impl DialogState {
             // Not asked again by itself: the peer does not want it. A new address is, since without it nothing is heard.
             if !moves {
                 self.hold_wanted = media.held();
+                self.direction_wanted = media.direction();
             }
         }
         let why = status.map_or("it could not be sent".to_owned(), |s| {
@@ -205,6 +206,7 @@ impl DialogState {
         self.view.secured = self.view.security.is_private();
         self.view.held_by_us = media.held();
         self.view.held_by_peer = media.held_by_peer();
+        self.view.details.media = media.agreed_direction();
         media.set_muted(self.view.muted);
         if let Some(counters) = media.counters() {
             self.shared.live.insert(self.view.id, counters);

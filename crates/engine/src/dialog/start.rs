@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use model::{
-    CallState, CallView, Direction, Failure, FailureKind, MediaSecurity, Outcome, Party, Private,
+    CallState, CallView, Direction, Failure, FailureKind, MediaDirection, MediaSecurity, Outcome,
+    Party, Private,
 };
 use nat::turn::Login;
 use ractor::ActorRef;
@@ -113,6 +114,7 @@ impl DialogState {
             cards: args.cards,
             card: CardStamp::None,
             hold_wanted: false,
+            direction_wanted: MediaDirection::Both,
             keys_wanted: false,
             stream_budget: Budget::stream(),
             dismissed: false,
@@ -143,7 +145,9 @@ impl DialogState {
                 headers,
                 place,
                 referral,
+                direction,
             } => {
+                state.direction_wanted = direction;
                 match place.map(|place| *place) {
                     Some(Placement {
                         dialog,

@@ -3,7 +3,9 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use model::{CallState, Direction, DtmfMode, Event, LoginPurpose, Outcome, SoundView};
+use model::{
+    CallState, Direction, DtmfMode, Event, LoginPurpose, MediaDirection, Outcome, SoundView,
+};
 use ractor::ActorRef;
 use sip_core::call::{InfoDigit, WrongState};
 use sip_message::{Method, StatusCode};
@@ -128,20 +130,30 @@ impl DialogState {
         self.settle_hold();
     }
 
-    /// Brings hold in line with what the user wants, and tells the peer of a new address of ours, once the call is up
+    /// An answer that was given while it rang stands until the call is up, and is changed then.
+    pub(super) fn on_direction(&mut self, direction: MediaDirection) {
+        self.direction_wanted = direction;
+        if let Some(media) = &mut self.media {
+            media.ask_first_for(direction);
+        }
+        self.settle_hold();
+    }
+
+    /// Brings hold and direction in line with what the user wants, and tells the peer of a new address of ours, once the call is up
     /// and no other change is under way.
     pub(super) fn settle_hold(&mut self) {
-        let hold = self.hold_wanted;
+        let (hold, direction) = (self.hold_wanted, self.direction_wanted);
         let Some(media) = &mut self.media else { return };
         let moves = self.moving.is_some_and(super::moved::Moving::is_due);
-        let due = media.held() != hold || moves || self.keys_wanted;
+        let changes = media.held() != hold || media.direction() != direction;
+        let due = changes || moves || self.keys_wanted;
         if !self.view.state.is_up() || !due || media.awaits_answer() {
             return;
         }
         if std::mem::take(&mut self.keys_wanted) {
             media.renew_keys();
         }
-        let offer = media.offer_hold(hold);
+        let offer = media.offer_change(hold, direction);
         if let Some(moving) = &mut self.moving {
             moving.goes_out();
         }

@@ -9,16 +9,11 @@ use sip_message::Replaces;
 use super::PhoneState;
 use crate::dialog::Placement;
 use crate::shared::CallMedia;
-use crate::tenant::TenantMsg;
+use crate::tenant::{Dialled, TenantMsg};
 
 impl PhoneState {
-    pub(super) fn place_call(
-        &mut self,
-        account: AccountId,
-        target: model::Identity,
-        headers: Vec<model::Private>,
-        place: Option<Placement>,
-    ) {
+    pub(super) fn place_call(&mut self, account: AccountId, dialled: Dialled) {
+        let target = dialled.target.clone();
         let call = self.shared.next_call();
         let Some(tenant) = self
             .settings
@@ -50,9 +45,7 @@ impl PhoneState {
             TenantMsg::PlaceCall {
                 call,
                 account,
-                target,
-                headers,
-                place: place.map(Box::new),
+                dialled: Box::new(dialled),
             },
         );
     }
@@ -74,7 +67,7 @@ impl PhoneState {
                 .max_by_key(|(at, _)| *at)
         });
         match last {
-            Some((_, target)) => self.place_call(account, target, Vec::new(), None),
+            Some((_, target)) => self.place_call(account, Dialled::to(target)),
             None => {
                 let text = "There is nobody to call again: this account has called nobody yet.";
                 self.notice(NoticeLevel::Info, text.to_owned());
@@ -100,7 +93,11 @@ impl PhoneState {
             dialog: replaces,
             joins: false,
         };
-        self.place_call(account, target, Vec::new(), Some(place));
+        let dialled = Dialled {
+            place: Some(place),
+            ..Dialled::to(target)
+        };
+        self.place_call(account, dialled);
     }
 
     /// Calls a phone that has a call, to join that (RFC 3911 §3). Tags are as the one who is called sees them.
@@ -119,7 +116,11 @@ impl PhoneState {
             },
             joins: true,
         };
-        self.place_call(account, target, Vec::new(), Some(place));
+        let dialled = Dialled {
+            place: Some(place),
+            ..Dialled::to(target)
+        };
+        self.place_call(account, dialled);
     }
 
     /// One microphone and one pair of ears: talking to one means holding the others, those included

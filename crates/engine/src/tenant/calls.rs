@@ -9,9 +9,9 @@ use model::{
 use ractor::{Actor, ActorRef};
 use sip_message::StatusCode;
 
-use super::{TenantMsg, TenantState};
+use super::{Dialled, TenantMsg, TenantState};
 use crate::cards::Card;
-use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Placement, Start, is_from_server};
+use crate::dialog::{DialogActor, DialogArgs, DialogMsg, Start, is_from_server};
 use crate::oneshot::{OneShotActor, OneShotArgs, Task};
 use crate::request::RequestText;
 use crate::transport::TransportMsg;
@@ -40,10 +40,14 @@ impl TenantState {
         myself: &ActorRef<TenantMsg>,
         call: CallId,
         account: &AccountId,
-        typed: model::Identity,
-        headers: &[model::Private],
-        place: Option<Box<Placement>>,
+        dialled: Dialled,
     ) {
+        let Dialled {
+            target: typed,
+            headers,
+            place,
+            direction,
+        } = dialled;
         let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
             let failure = Failure::new(FailureKind::Internal {
                 detail: "the account cannot be used".to_owned(),
@@ -74,8 +78,9 @@ impl TenantState {
                 let start = Start::Outgoing {
                     target,
                     headers,
-                    place,
+                    place: place.map(Box::new),
                     referral: None,
+                    direction,
                 };
                 self.start_call(myself, call, account, start).await;
             }

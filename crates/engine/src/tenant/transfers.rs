@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use model::{AccountId, CallId, CallView, JoinPolicy};
+use model::{AccountId, CallId, CallView, JoinPolicy, MediaDirection};
 use ractor::ActorRef;
 use sip_core::Inbound;
 use sip_message::{NameAddr, Request, StatusCode, Uri};
@@ -128,6 +128,7 @@ impl TenantState {
             headers: Vec::new(),
             place: None,
             referral: Some(referral),
+            direction: MediaDirection::Both,
         };
         self.start_call(myself, call, account, start).await;
         let told = match self.calls.contains_key(&call) {

@@ -215,6 +215,7 @@ async fn fifty_calls_at_once_all_carry_sound() {
             account: account.clone(),
             target: "echo".into(),
             headers: Vec::new(),
+            direction: model::MediaDirection::Both,
         });
     }
     house

@@ -229,6 +229,7 @@ impl House {
             account,
             target: target.into(),
             headers: Vec::new(),
+            direction: model::MediaDirection::Both,
         });
         self.until("the call is shown", |s| {
             s.calls

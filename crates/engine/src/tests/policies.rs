@@ -424,6 +424,7 @@ async fn headers_for_one_call_go_out_and_those_that_make_a_call_do_not() {
         account: house.id_of("carol"),
         target: format!("sip:dan@{}", dan.local).as_str().into(),
         headers: headers.iter().map(|line| (*line).into()).collect(),
+        direction: model::MediaDirection::Both,
     };
     let good = place(&["X-Room: 42"]);
     let bad = [

@@ -131,6 +131,7 @@ async fn what_it_does_with_calls_is_changed_without_signing_in_anew() {
         account: alice.id,
         target: "alice".into(),
         headers: Vec::new(),
+        direction: model::MediaDirection::Both,
     });
     let busy = |s: &model::Snapshot| {
         let ended = |c: &&model::CallView| c.last_status.as_ref().is_some_and(|s| s.0 == 486);

@@ -418,7 +418,8 @@ impl Negotiator {
             telephone_event: terms.events,
             comfort_noise: self.comfort_noise_of(audio, chosen.codec),
             direction: terms.wish.and(theirs.reversed()),
-            held_by_peer: !theirs.receives(),
+            // Who was told that we send nothing need not receive: RFC 3264 §6.1 leaves it no choice.
+            held_by_peer: terms.wish.sends() && !theirs.receives(),
             ptime_ms: chosen.codec.packet_time_ms(wanted_ms, audio.maxptime_ms()),
             rtcp_mux: terms.rtcp_mux,
             max_bits_per_second: audio.bandwidth_bits_per_second(),

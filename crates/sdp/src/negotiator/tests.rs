@@ -382,6 +382,62 @@ mod basics {
     }
 }
 
+mod directions {
+    use super::*;
+
+    const ALL: [Direction; 4] = [
+        Direction::SendReceive,
+        Direction::SendOnly,
+        Direction::ReceiveOnly,
+        Direction::Inactive,
+    ];
+
+    #[test]
+    fn rfc3264_5_1_and_6_1_what_is_asked_for_is_offered_and_answered_as_far_as_both_want_it() {
+        for asked in ALL {
+            for wanted in ALL {
+                let (mut alice, mut bob) = (ours(), Negotiator::new(local(5000)));
+                alice.set_direction(asked);
+                bob.set_direction(wanted);
+                let offer = alice.offer();
+                let line = format!("a={}", asked.as_str());
+                let named = usize::from(asked != Direction::SendReceive);
+                assert_eq!(lines_of(&offer, &line).len(), named, "{asked:?}");
+                let (answer, bob_has) = bob.handle_offer(&offer).unwrap();
+                let alice_has = alice.handle_answer(&answer).unwrap();
+                let both = asked.and(wanted.reversed());
+                assert_eq!(alice_has.direction, both, "{asked:?} {wanted:?}");
+                assert_eq!(bob_has.direction, both.reversed());
+                // On hold is who would send and is not listened to.
+                let holds = (
+                    asked.sends() && !both.sends(),
+                    wanted.sends() && !asked.receives(),
+                );
+                assert_eq!((alice_has.held_by_peer, bob_has.held_by_peer), holds);
+            }
+        }
+    }
+
+    #[test]
+    fn rfc3264_8_4_a_hold_takes_what_would_be_received_and_gives_it_back() {
+        for (asked, held) in [
+            (Direction::SendReceive, "a=sendonly"),
+            (Direction::SendOnly, "a=sendonly"),
+            (Direction::ReceiveOnly, "a=inactive"),
+            (Direction::Inactive, "a=inactive"),
+        ] {
+            let mut ours = in_call();
+            ours.set_direction(asked);
+            ours.set_hold(true);
+            assert_eq!(lines_of(&ours.offer(), held).len(), 1, "{asked:?}");
+            ours.rollback();
+            ours.set_hold(false);
+            let line = format!("a={}", asked.as_str());
+            assert_eq!(lines_of(&ours.offer(), &line).len(), 1, "{asked:?}");
+        }
+    }
+}
+
 mod hold {
     use super::*;
 

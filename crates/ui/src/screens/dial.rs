@@ -176,6 +176,7 @@ pub(crate) fn place(kit: &mut Kit<'_>, window: &Window, target: &str) -> bool {
         account,
         target: target.into(),
         headers: Vec::new(),
+        direction: model::MediaDirection::Both,
     });
     true
 }

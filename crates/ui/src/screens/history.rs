@@ -284,6 +284,7 @@ fn redial(kit: &mut Kit<'_>, data: &Data, entry: &HistoryEntry) {
             account: entry.account.clone(),
             target: entry.remote.uri.clone(),
             headers: Vec::new(),
+            direction: model::MediaDirection::Both,
         });
     }
 }

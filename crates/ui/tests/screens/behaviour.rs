@@ -77,6 +77,7 @@ pub(crate) fn place(account: &str, target: &str) -> Command {
         account: AccountId::new(account),
         target: target.into(),
         headers: Vec::new(),
+        direction: model::MediaDirection::Both,
     }
 }
 

@@ -31,6 +31,7 @@ fn mailbox(ui: &mut Ui, kit: &mut Kit<'_>, account: &AccountView) {
                     account: account.id.clone(),
                     target: mailbox.clone(),
                     headers: Vec::new(),
+                    direction: model::MediaDirection::Both,
                 });
             }
         }

@@ -207,6 +207,7 @@ pub(super) fn after(
             account: call.account.clone(),
             target: call.remote.uri.clone(),
             headers: Vec::new(),
+            direction: model::MediaDirection::Both,
         });
         kit.send(Command::DismissCall { call: call.id });
     }

@@ -42,7 +42,11 @@ impl Place {
     /// Where a reason stops the sound.
     fn of(silence: &Silence) -> Self {
         match silence {
-            Silence::Muted | Silence::HeldByUs | Silence::NothingCaptured => Self::Captured,
+            Silence::Agreed { direction } if direction.sends() => Self::Received,
+            Silence::Agreed { .. }
+            | Silence::Muted
+            | Silence::HeldByUs
+            | Silence::NothingCaptured => Self::Captured,
             Silence::NoAddress | Silence::NotSent { .. } | Silence::NotArriving => Self::Sent,
             Silence::HeldByPeer
             | Silence::NeverReceived { .. }
@@ -64,7 +68,7 @@ impl Place {
 fn is_wished(silence: &Silence) -> bool {
     matches!(
         silence,
-        Silence::Muted | Silence::HeldByUs | Silence::HeldByPeer
+        Silence::Agreed { .. } | Silence::Muted | Silence::HeldByUs | Silence::HeldByPeer
     )
 }
 

@@ -106,6 +106,7 @@ fn head(ui: &mut Ui, rect: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut Wi
             account: with.account.clone(),
             target: with.address.as_str().into(),
             headers: Vec::new(),
+            direction: model::MediaDirection::Both,
         });
         window.screen = Screen::Phone;
     }
