@@ -173,6 +173,8 @@ pub(crate) struct AccountState {
     untrusted: Option<Box<CertificateView>>,
     /// When the registrar ended our binding last.
     unbound_at: Option<Instant>,
+    /// Whether it waits to register anew since.
+    registers_again: bool,
     /// The login that it is missing.
     login: LoginQuestion,
     leaving: bool,
@@ -213,6 +215,7 @@ impl Actor for AccountActor {
             unbound: None,
             untrusted: None,
             unbound_at: None,
+            registers_again: false,
             login: LoginQuestion::default(),
             leaving: false,
             shown: true,

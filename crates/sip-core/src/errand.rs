@@ -139,9 +139,7 @@ impl Errand {
         {
             self.step = match outcome {
                 Ok(paths) => {
-                    if let Some(home) = context.authenticator.home_mut() {
-                        home.learn(&hop, &paths);
-                    }
+                    context.authenticator.learn(&hop, &paths);
                     let destinations = in_order(paths, prefer);
                     let request = ClientRequest::new(now, *draft, destinations, context)
                         .with_patience(Some(PATIENCE))

@@ -208,10 +208,8 @@ impl Options {
         }
         match outcome {
             Ok(paths) => {
-                if let Some(home) = self.authenticator.home_mut() {
-                    let hop = self.config.route.as_ref().unwrap_or(&self.config.target);
-                    home.learn(hop, &paths);
-                }
+                let hop = self.config.route.as_ref().unwrap_or(&self.config.target);
+                self.authenticator.learn(hop, &paths);
                 let draft = self.draft();
                 let destinations = paths.into_iter().map(Destination::Path).collect();
                 let mut context = ClientContext {

@@ -32,6 +32,7 @@ impl AccountState {
                 self.registration.register(at);
             }
             Unbound::Deactivated => self.wait_to_register(myself, APART),
+            Unbound::Probation(wait) if again => self.wait_to_register(myself, wait.max(APART)),
             Unbound::Probation(wait) => self.wait_to_register(myself, wait),
             Unbound::Rejected => {
                 let text = format!(
@@ -46,7 +47,11 @@ impl AccountState {
         }
     }
 
-    fn wait_to_register(&self, myself: &ActorRef<AccountMsg>, wait: Duration) {
+    /// However often the registrar says it, one wait goes on at a time.
+    fn wait_to_register(&mut self, myself: &ActorRef<AccountMsg>, wait: Duration) {
+        if std::mem::replace(&mut self.registers_again, true) {
+            return;
+        }
         self.note(format!(
             "the registrar has ended the registration; signs in anew in {} s",
             wait.as_secs()
@@ -56,6 +61,7 @@ impl AccountState {
 
     /// Whoever signed out meanwhile stays out.
     pub(super) fn register_again(&mut self) {
+        self.registers_again = false;
         if self.view.state == RegistrationState::Registered && !self.leaving {
             self.registration.register(now());
         }

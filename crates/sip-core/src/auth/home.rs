@@ -85,15 +85,14 @@ impl Home {
         }
     }
 
-    /// Whether a next hop is one of the servers: the same host and port.
+    /// Whether a next hop is one of the servers: the same host and port. With a `maddr` a request
+    /// goes elsewhere (RFC 3261 §19.1.1), and anybody can write one behind our server's name.
     #[must_use]
     pub fn is_server(&self, hop: &Uri) -> bool {
         let same = |server: &Uri| {
-            let host = |uri: &Uri| {
-                let text = uri.host.to_string().to_ascii_lowercase();
-                text.trim_end_matches('.').to_owned()
-            };
-            host(server) == host(hop) && port(server) == port(hop)
+            host_of(server) == host_of(hop)
+                && port(server) == port(hop)
+                && server.params.get("maddr") == hop.params.get("maddr")
         };
         self.servers.iter().any(same)
     }
@@ -109,6 +108,16 @@ impl Home {
     pub fn has_realm(&self, realm: &str) -> bool {
         self.realms.iter().any(|known| known == realm)
     }
+}
+
+/// The host of a URI as hosts are compared.
+pub(super) fn host_of(uri: &Uri) -> String {
+    host_name(&uri.host.to_string())
+}
+
+/// A host as hosts are compared: small letters, no dot at the end.
+pub(super) fn host_name(text: &str) -> String {
+    text.trim().trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// The port that a URI means (RFC 3261 §19.1.2).

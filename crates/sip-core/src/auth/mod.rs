@@ -3,177 +3,32 @@
 
 mod bearer;
 mod challenge;
+mod credentials;
 mod digest;
+mod exchange;
 mod home;
 pub mod server;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use sip_message::{HeaderName, Request, Response};
+use sip_message::{HeaderName, Request, Response, Uri};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 pub use bearer::BearerChallenge;
 pub use challenge::Challenge;
+pub use credentials::{Credentials, LoginWanted};
 pub use digest::{Algorithm, Qop};
+pub use exchange::Exchange;
 pub use home::Home;
 
+use crate::path::Path;
 use crate::tokens::Tokens;
 use challenge::parse_schemes;
 use digest::DigestInput;
-
-/// A user name and its password, for one realm or server or for any. The password is overwritten
-/// when dropped and never shown.
-#[derive(Clone)]
-pub struct Credentials {
-    realm: Option<String>,
-    /// The only host that they are for, in small letters.
-    server: Option<String>,
-    username: String,
-    secret: Zeroizing<String>,
-    kind: Kind,
-    /// Whether nothing is answered that could be broken: MD5 (RFC 8760 §2).
-    strong: bool,
-}
-
-/// What credentials are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Password,
-    /// The secret is a bearer token.
-    Token,
-    /// Nobody's: what anybody may try.
-    Guest,
-}
-
-impl Credentials {
-    /// A token to show to servers that ask for one (RFC 8898), over secure transports only; `None`
-    /// when it is none that can stand in a header.
-    pub fn bearer(token: impl Into<String>) -> Option<Self> {
-        let token = Zeroizing::new(token.into());
-        bearer::is_token(&token).then(|| Self {
-            realm: None,
-            server: None,
-            username: String::new(),
-            secret: token,
-            kind: Kind::Token,
-            strong: false,
-        })
-    }
-
-    /// Nobody's name and no password, for those who ask and for whom there is nothing else: a
-    /// server may let guests in by it (RFC 3261 §22.2).
-    pub fn guest() -> Self {
-        Self {
-            kind: Kind::Guest,
-            ..Self::new("anonymous", "")
-        }
-    }
-
-    /// Credentials for whatever realm asks, as far as the [`Home`] lets it.
-    pub fn new(username: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self {
-            realm: None,
-            server: None,
-            username: username.into(),
-            secret: Zeroizing::new(secret.into()),
-            kind: Kind::Password,
-            strong: false,
-        }
-    }
-
-    /// The same, with no answer to a challenge whose strongest algorithm is MD5.
-    #[must_use]
-    pub fn strong_only(self, strong: bool) -> Self {
-        Self { strong, ..self }
-    }
-
-    /// The same for one realm only, whoever asks in its name. It goes before credentials for any
-    /// realm.
-    pub fn for_realm(self, realm: impl Into<String>) -> Self {
-        Self {
-            realm: Some(realm.into()),
-            ..self
-        }
-    }
-
-    /// The same for requests only that go to this host, or by it.
-    pub fn for_server(self, server: &str) -> Self {
-        Self {
-            server: Some(host_name(server)),
-            ..self
-        }
-    }
-
-    /// The user name.
-    pub fn username(&self) -> &str {
-        &self.username
-    }
-
-    /// The only realm that they are for, if there is one.
-    pub fn realm(&self) -> Option<&str> {
-        self.realm.as_deref()
-    }
-
-    /// Whether challenges by MD5 get no answer.
-    pub fn is_strong_only(&self) -> bool {
-        self.strong
-    }
-
-    /// The only host that they are for, if there is one.
-    pub fn server(&self) -> Option<&str> {
-        self.server.as_deref()
-    }
-
-    /// Whether the secret is a bearer token and no password.
-    pub fn is_token(&self) -> bool {
-        self.kind == Kind::Token
-    }
-
-    /// Whether they are nobody's.
-    pub fn is_guest(&self) -> bool {
-        self.kind == Kind::Guest
-    }
-
-    /// How well they fit who asks, the best with the highest number; `None` where they are not for
-    /// them. Those that name nothing are for the account's own servers alone: `entitled`.
-    fn fit(&self, realm: &str, servers: &[String], entitled: bool) -> Option<u8> {
-        if self.is_guest() {
-            return Some(0);
-        }
-        let realm = match &self.realm {
-            Some(own) => (own == realm).then_some(true)?,
-            None => false,
-        };
-        let server = match &self.server {
-            Some(own) => servers.contains(own).then_some(true)?,
-            None => false,
-        };
-        match (realm, server) {
-            (true, true) => Some(4),
-            (true, false) => Some(3),
-            (false, true) => Some(2),
-            (false, false) => entitled.then_some(1),
-        }
-    }
-}
-
-/// A host as hosts are compared: small letters, no dot at the end.
-fn host_name(text: &str) -> String {
-    text.trim().trim_end_matches('.').to_ascii_lowercase()
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("realm", &self.realm)
-            .field("server", &self.server)
-            .finish_non_exhaustive()
-    }
-}
+use exchange::Hosts;
 
 /// Why a challenge is not answered.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -212,59 +67,13 @@ pub enum AuthError {
     },
 }
 
-/// Somebody asks for a login that we do not have, or refused the one that we have.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LoginWanted {
-    /// In whose name it is asked for, as the peer wrote it.
-    pub realm: String,
-    /// Whether one was shown and refused.
-    pub refused: bool,
-    /// Whether a proxy asks, and not the server at the end.
-    pub proxy: bool,
-    /// Where the request went that was answered so.
-    pub address: Option<SocketAddr>,
-}
-
-impl LoginWanted {
-    /// What a person can do about a challenge that is not answered; nothing where no login helps.
-    pub fn of(error: &AuthError) -> Option<Self> {
-        let (realm, refused) = match error {
-            AuthError::NoCredentials { realm } => (realm, false),
-            AuthError::Refused { realm } => (realm, true),
-            AuthError::NothingKnown { .. }
-            | AuthError::TooOften { .. }
-            | AuthError::TooWeak { .. } => return None,
-        };
-        let can_be_shown = realm.len() <= LONGEST_REALM && !realm.contains(char::is_control);
-        can_be_shown.then(|| Self {
-            realm: realm.clone(),
-            refused,
-            proxy: false,
-            address: None,
-        })
-    }
-}
-
-impl fmt::Debug for LoginWanted {
-    /// Without where, which may be somebody's home.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginWanted")
-            .field("realm", &self.realm)
-            .field("refused", &self.refused)
-            .field("proxy", &self.proxy)
-            .finish_non_exhaustive()
-    }
-}
-
 /// How often one request may be sent with new credentials: enough for a chain of proxies with a
 /// stale nonce each, and no endless loop.
 const MOST_ROUNDS: u8 = 8;
-/// How often one realm may say `stale` for one request.
-const MOST_STALE: u8 = 3;
-/// A realm that is longer is nobody's name, and no person is asked about it.
-const LONGEST_REALM: usize = 128;
 /// Realms remembered.
 const MOST_REALMS: usize = 16;
+/// Addresses remembered of the hosts that have a login of their own.
+const MOST_FOUND: usize = 64;
 
 /// Answers challenges for one object. It remembers the challenge of each realm, so that the
 /// requests that follow carry credentials at once, with the nonce count going up.
@@ -278,6 +87,8 @@ pub struct Authenticator {
     token_wanted: Option<BearerChallenge>,
     /// Whose challenges are answered; `None` where all requests go to the account's own servers.
     home: Option<Home>,
+    /// Where the hosts that have a login of their own were found, the oldest first.
+    found: VecDeque<(String, SocketAddr)>,
 }
 
 /// The last challenge of one realm and how often it was answered.
@@ -285,37 +96,6 @@ pub struct Authenticator {
 struct Session {
     challenge: Challenge,
     nonce_count: u32,
-}
-
-/// The state of one logical request through its challenges. Each request has its own, so that a
-/// refusal of one says nothing about another (a 407 to SUBSCRIBE does not log the account out).
-#[derive(Clone, Debug, Default)]
-pub struct Exchange {
-    rounds: u8,
-    attempts: Vec<Attempt>,
-    /// Where the request went last.
-    peer: Option<SocketAddr>,
-    /// The hosts that it goes by and to, as its Route and its URI name them.
-    servers: Vec<String>,
-    /// The realm whose login a person was waited for, so that its nonce may have expired meanwhile.
-    waited: Option<String>,
-    /// Whether nobody can read along there.
-    secure: bool,
-    /// Who was shown a token.
-    shown: Vec<(bool, String)>,
-}
-
-/// What this request showed to one realm.
-#[derive(Clone, Debug)]
-struct Attempt {
-    proxy: bool,
-    realm: String,
-    /// The nonce of the credentials last sent.
-    nonce: String,
-    /// Whether the nonce was handed out for this very request. If not, a refusal may merely mean
-    /// that it has expired, also from servers that never say `stale`.
-    fresh: bool,
-    stale: u8,
 }
 
 impl Authenticator {
@@ -328,6 +108,7 @@ impl Authenticator {
             bearers: Vec::new(),
             token_wanted: None,
             home: None,
+            found: VecDeque::new(),
         }
     }
 
@@ -344,9 +125,29 @@ impl Authenticator {
         self.home.as_ref()
     }
 
-    /// Whose challenges are answered, to teach it; `None` where all are.
-    pub fn home_mut(&mut self) -> Option<&mut Home> {
-        self.home.as_mut()
+    /// Takes note of where a next hop was found (RFC 3263), if it is one of our servers or has a
+    /// login of its own; that of a stranger teaches nothing.
+    pub fn learn(&mut self, hop: &Uri, paths: &[Path]) {
+        if let Some(home) = &mut self.home {
+            home.learn(hop, paths);
+        }
+        let host = home::host_of(hop);
+        let mut logins = self.credentials.iter();
+        let has_login = logins.any(|login| login.server.as_ref() == Some(&host));
+        // A `maddr` leads elsewhere, whatever the host's name.
+        if !has_login || hop.params.has("maddr") {
+            return;
+        }
+        for path in paths {
+            let found = (host.clone(), path.remote);
+            if self.found.contains(&found) {
+                continue;
+            }
+            if self.found.len() >= MOST_FOUND {
+                self.found.pop_front();
+            }
+            self.found.push_back(found);
+        }
     }
 
     /// Takes other credentials and forgets what servers said about the old ones.
@@ -487,7 +288,7 @@ impl Authenticator {
         request.headers.remove(HeaderName::ProxyAuthorization);
         let uri = request.uri.to_string();
         if self.credentials.iter().any(|c| c.server.is_some()) {
-            exchange.servers = servers_of(request);
+            exchange.hosts = Hosts::of(request);
         }
         for index in 0..self.sessions.len() {
             let realm = self.sessions.get(index).map(|s| &s.challenge.realm);
@@ -555,7 +356,8 @@ impl Authenticator {
         };
         let mut best: Option<(u8, &Credentials)> = None;
         for credentials in self.credentials.iter().filter(|c| c.is_token() == token) {
-            let fit = credentials.fit(realm, &exchange.servers, entitled);
+            let of_server = |server: &str| self.goes_to_server(server, exchange);
+            let fit = credentials.fit(realm, of_server, entitled);
             if let Some(fit) = fit.filter(|fit| best.is_none_or(|(other, _)| *fit > other)) {
                 best = Some((fit, credentials));
             }
@@ -564,6 +366,20 @@ impl Authenticator {
             realm: realm.to_owned(),
         })?;
         Ok(credentials)
+    }
+
+    /// Whether a request goes to this host, and whoever challenges it is there.
+    fn goes_to_server(&self, server: &str, exchange: &Exchange) -> bool {
+        let hosts = &exchange.hosts;
+        let ends_there = hosts.end.as_deref() == Some(server);
+        let Some(home) = &self.home else {
+            return ends_there || hosts.next_hop == server;
+        };
+        exchange.peer.is_some_and(|peer| {
+            let mut found = self.found.iter();
+            found.any(|(host, at)| host == server && *at == peer)
+                || (ends_there && home.is_at(peer))
+        })
     }
 
     fn remember(&mut self, challenge: Challenge) {
@@ -629,74 +445,6 @@ impl Session {
     }
 }
 
-impl Exchange {
-    /// Says where the request goes, before it is authorized for that: a challenge comes from there.
-    pub fn goes_to(&mut self, peer: SocketAddr) {
-        self.peer = Some(peer);
-    }
-
-    /// Says whether nobody can read along there; without that no token is shown.
-    pub fn set_secure(&mut self, secure: bool) {
-        self.secure = secure;
-    }
-
-    /// A person has given another login for this realm: what was shown to it before counts no more.
-    pub fn forgive(&mut self, realm: &str) {
-        self.attempts.retain(|attempt| attempt.realm != realm);
-        self.rounds = 0;
-        self.waited = Some(realm.to_owned());
-    }
-
-    /// Whether another try for this challenge can help.
-    fn check(&mut self, challenge: &Challenge) -> Result<(), AuthError> {
-        let realm = challenge.realm.clone();
-        let Some(attempt) = self.attempt(challenge) else {
-            return Ok(());
-        };
-        if attempt.nonce == challenge.nonce {
-            // The very nonce that we answered: whatever `stale` says, more of the same is a loop.
-            return Err(AuthError::Refused { realm });
-        }
-        if challenge.stale {
-            attempt.stale += 1;
-            if attempt.stale > MOST_STALE {
-                return Err(AuthError::TooOften { realm });
-            }
-            return Ok(());
-        }
-        if attempt.fresh {
-            return Err(AuthError::Refused { realm });
-        }
-        Ok(())
-    }
-
-    fn attempt(&mut self, challenge: &Challenge) -> Option<&mut Attempt> {
-        self.attempts
-            .iter_mut()
-            .find(|attempt| attempt.realm == challenge.realm && attempt.proxy == challenge.proxy)
-    }
-
-    fn sent(&mut self, session: &Session) {
-        let realm = &session.challenge.realm;
-        let waited = self.waited.take_if(|waited| waited == realm).is_some();
-        let fresh = self.rounds > 0 && session.nonce_count == 1 && !waited;
-        let nonce = session.challenge.nonce.clone();
-        match self.attempt(&session.challenge) {
-            Some(attempt) => {
-                attempt.fresh |= fresh;
-                attempt.nonce = nonce;
-            }
-            None => self.attempts.push(Attempt {
-                proxy: session.challenge.proxy,
-                realm: session.challenge.realm.clone(),
-                nonce,
-                fresh,
-                stale: 0,
-            }),
-        }
-    }
-}
-
 /// The challenges to answer, one for each realm and kind of asker, and in words what was offered.
 /// Of several for one realm the strongest that we know is taken, of equally strong ones the first
 /// (RFC 8760 §2.4 lets the server order them).
@@ -729,20 +477,6 @@ fn strongest_per_realm(response: &Response) -> (Vec<Challenge>, String) {
     }
     offered.truncate(MOST_REALMS);
     (best, offered.join(", "))
-}
-
-/// The hosts that a request goes by and to: that of its first Route, and that of its URI.
-fn servers_of(request: &Request) -> Vec<String> {
-    let route = request
-        .headers
-        .routes()
-        .ok()
-        .and_then(|routes| routes.into_iter().next());
-    let hosts = route
-        .iter()
-        .map(|route| &route.uri.host)
-        .chain([&request.uri.host]);
-    hosts.map(|host| host_name(&host.to_string())).collect()
 }
 
 /// Puts a backslash before what would end a quoted string.

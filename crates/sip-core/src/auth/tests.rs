@@ -7,6 +7,7 @@ use sip_message::{HeaderName, Message, Method, Request, Response, StatusCode, Ur
 
 use super::server::{Verdict, Verifier};
 use super::{Algorithm, AuthError, Authenticator, Credentials, Exchange, Home};
+use crate::path::{Path, Transport};
 use crate::tokens::{Seed, Tokens};
 
 fn register() -> Request {
@@ -359,12 +360,41 @@ fn of_realm(realm: &str) -> String {
     format!("Digest realm=\"{realm}\", nonce=\"n\", algorithm=MD5")
 }
 
-/// Whose name is shown to who asks for a request to this URI.
-fn shown(logins: &[Credentials], home: Home, uri: &str, realm: &str) -> Option<String> {
+/// Where pbx.example was found.
+const PBX: &str = "192.0.2.9:5060";
+const OWN: &str = "192.0.2.1:5060";
+const STRANGER: &str = "192.0.2.66:5060";
+
+fn path_to(address: &str) -> Path {
+    Path {
+        transport: Transport::Udp,
+        remote: address.parse().unwrap(),
+        local: "192.0.2.100:5060".parse().unwrap(),
+    }
+}
+
+/// Whose name is shown to `realm` at this address, for a request to this URI by these Routes.
+fn shown(
+    logins: &[Credentials],
+    home: &Home,
+    (uri, routes, at): (&str, &[&str], &str),
+    realm: &str,
+) -> Option<String> {
     let mut client = Client::new(logins.to_vec());
-    client.authenticator = Authenticator::at_home(logins.to_vec(), home);
-    client.exchange.goes_to("192.0.2.9:5060".parse().unwrap());
+    client.authenticator = Authenticator::at_home(logins.to_vec(), home.clone());
+    for (hop, found) in [
+        ("sip:PBX.example", PBX),
+        ("sip:pbx.example;maddr=192.0.2.66", STRANGER),
+        ("sip:stranger.example", STRANGER),
+    ] {
+        let hop = Uri::parse(hop).unwrap();
+        client.authenticator.learn(&hop, &[path_to(found)]);
+    }
+    client.exchange.goes_to(at.parse().unwrap());
     let mut request = Request::new(Method::Message, Uri::parse(uri).unwrap());
+    for route in routes {
+        request.headers.push(HeaderName::Route, *route);
+    }
     client
         .authenticator
         .authorize(&mut request, &mut client.exchange, &mut client.tokens);
@@ -390,25 +420,40 @@ fn the_login_that_says_most_is_shown_then_the_accounts_own_then_a_guests() {
     ];
     let mut home = Home::default();
     home.add_realm("home");
-    let (here, there) = ("sip:bob@pbx.example", "sip:bob@192.0.2.9");
+    home.add_address(OWN.parse().unwrap());
+    let (proxy, evil) = ("<sip:proxy.example;lr>", "<sip:stranger.example;lr>");
+    let straight: (&str, &[&str], &str) = ("sip:bob@pbx.example", &[], PBX);
+    let by_ours: (&str, &[&str], &str) = ("sip:bob@pbx.example", &[proxy], OWN);
+    let elsewhere: (&str, &[&str], &str) = ("sip:bob@example.net", &[], STRANGER);
     let cases = [
-        (here, "sales", "by-both"),
-        (there, "sales", "by-realm"),
-        (here, "support", "by-server"),
-        (there, "home", "own"),
-        (here, "home", "by-server"),
-        (there, "stranger", "anonymous"),
+        (straight, "sales", "by-both"),
+        (by_ours, "sales", "by-both"),
+        (elsewhere, "sales", "by-realm"),
+        (straight, "support", "by-server"),
+        (by_ours, "support", "by-server"),
+        (elsewhere, "home", "own"),
+        (straight, "home", "by-server"),
+        (elsewhere, "stranger", "anonymous"),
+        // Whatever the URI names, a stranger is where the request goes.
+        (("sip:bob@pbx.example", &[evil], STRANGER), "x", "anonymous"),
+        (
+            ("sip:bob@pbx.example;maddr=192.0.2.66", &[], STRANGER),
+            "x",
+            "anonymous",
+        ),
+        // By our own proxy on to a stranger: what our proxy asks for is the account's own login.
+        (("sip:bob@pbx.example", &[proxy, evil], OWN), "x", "own"),
     ];
     // RFC 3261 §22.2: whatever the order in which they are written down.
     for _ in 0..logins.len() {
-        for (uri, realm, user) in cases {
-            let found = shown(&logins, home.clone(), uri, realm);
-            assert_eq!(found.as_deref(), Some(user), "{uri} {realm}");
+        for (way, realm, user) in &cases {
+            let found = shown(&logins, &home, *way, realm);
+            assert_eq!(found.as_deref(), Some(*user), "{way:?} {realm}");
         }
         logins.rotate_left(1);
     }
     logins.retain(|login| !login.is_guest());
-    assert_eq!(shown(&logins, home, there, "stranger"), None);
+    assert_eq!(shown(&logins, &home, elsewhere, "stranger"), None);
 }
 
 #[test]
@@ -638,6 +683,7 @@ fn a_server_is_known_by_host_and_port_in_any_writing() {
         "sip:example.com:5070",
         "sip:example.com.evil.test",
         "sip:example.com@evil.test",
+        "sip:bob@example.com;maddr=192.0.2.66",
         "tel:+123",
     ] {
         assert!(!home.is_server(&uri(strange)), "{strange}");

@@ -75,11 +75,8 @@ impl Call {
             Err(error) => (Vec::new(), Fault::Unresolved(error)),
         };
         let destinations = self.in_order(&paths);
-        if let (Some(home), Some(task)) = (
-            self.authenticator.home_mut(),
-            self.clients.iter().find(|task| task.id == task_id),
-        ) {
-            home.learn(&task.hop, &paths);
+        if let Some(task) = self.clients.iter().find(|task| task.id == task_id) {
+            self.authenticator.learn(&task.hop, &paths);
         }
         if !paths.is_empty() {
             self.known_way = Some((hop, destinations.clone()));
