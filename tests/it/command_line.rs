@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::rig::desktop::Screen;
 use crate::rig::folder::Folder;
 use crate::rig::kamailio::Kamailio;
-use crate::rig::process::Process;
+use crate::rig::process::{self, Process};
 use crate::rig::program::{self, Program, SOON, is};
-use crate::rig::{seconds, switchboard, until};
+use crate::rig::{ports, seconds, switchboard, until};
 
 #[test]
 fn nonsense_is_a_usage_error() {
@@ -414,6 +414,74 @@ fn a_second_start_shows_the_window_that_is_there() {
     assert!(text.contains("already running"), "{text}");
     assert!(text.contains("brought to the front"), "{text}");
     first.assert_alive();
+}
+
+#[test]
+fn a_missing_password_is_asked_for_at_a_terminal_and_not_shown() {
+    let folder = Folder::new("asks");
+    let port = ports::free();
+    let users = folder.join("users.toml");
+    std::fs::write(&users, "[users]\nalice = \"the-right-word\"\n").expect("a file");
+    let mut command = program::command(&folder.inner("switchboard"));
+    let listen = format!("udp:127.0.0.1:{port}");
+    command.args(["switchboard", "--listen", &listen, "--users"]);
+    let mut switch = Process::start("switchboard", &folder, command.arg(&users));
+    switchboard::wait_taken(port, || switch.assert_alive());
+
+    // A terminal of its own, by the program of every system that records one.
+    let home = folder.inner("home");
+    let line = format!(
+        "{} register --for 1s --aor sip:alice@pbx.test --proxy sip:127.0.0.1:{port};lr",
+        program::path().display()
+    );
+    let seen = folder.join("terminal.log");
+    let command = program::command(&home);
+    let like = command
+        .get_envs()
+        .map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)));
+    let mut script = std::process::Command::new("script");
+    for (name, value) in like {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    let mut child = script
+        .args([
+            "-q",
+            "-e",
+            "-f",
+            "-c",
+            &line.replace(';', "\\;"),
+            "/dev/null",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(std::fs::File::create(&seen).expect("a file"))
+        .spawn()
+        .expect("`script` records terminals; it is in the package bsdutils");
+    // It ends with its standard input, also when this test fails.
+    let mut keys = child.stdin.take().expect("stdin is piped");
+    let asked = |times: usize| {
+        until("the password to be asked for", SOON, || {
+            let shown = std::fs::read_to_string(&seen).unwrap_or_default();
+            (shown.matches("Password of alice for “").count() == times).then_some(())
+        });
+    };
+    for (times, word) in [(1, "a-wrong-word\n"), (2, "the-right-word\n")] {
+        asked(times);
+        keys.write_all(word.as_bytes()).expect("it listens");
+    }
+    let status = process::wait(&mut child, seconds(20)).expect("it ends");
+    let shown = std::fs::read_to_string(&seen).expect("it was recorded");
+    assert_eq!(status.code(), Some(0), "{shown}");
+    assert!(!shown.contains("-word"), "{shown}");
+    assert!(shown.contains("refuses the login"), "{shown}");
+
+    // Where nobody sits nobody is asked: the script hears at once that it is missing.
+    let line = format!("register --json --aor sip:alice@pbx.test --proxy sip:127.0.0.1:{port};lr");
+    let out = run(&folder, &line, b"the-right-word\n");
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    assert!(!String::from_utf8_lossy(&out.stderr).contains("Password of"));
 }
 
 /// Runs a command line, split at blanks, with `input` on stdin.

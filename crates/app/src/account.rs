@@ -13,6 +13,7 @@ use model::{
 };
 use secrecy::SecretString;
 
+use crate::ask;
 use crate::cli::{AccountArgs, DtmfWord, JoinsWord, SrtpKeysWord, SrtpWord, TransportWord};
 
 /// The account that the arguments give in place, if they do.
@@ -89,7 +90,9 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         settings.srtp_keys = SrtpKeys::Dtls;
     }
     settings.guest_login = args.guest_login;
-    settings.login_wait_s = args.login_wait.map_or(0, |wait| {
+    // A script is not kept waiting for somebody who is not there.
+    let patience = if ask::somebody() { ask::PATIENCE_S } else { 0 };
+    settings.login_wait_s = args.login_wait.map_or(patience, |wait| {
         u16::try_from(wait.as_secs().max(1)).unwrap_or(u16::MAX)
     });
     let logins: Vec<(Login, SecretString)> = args

@@ -204,7 +204,8 @@ pub(crate) struct AccountArgs {
     /// Show those who ask for another login that of a guest: anonymous, without a password
     #[arg(long)]
     pub(crate) guest_login: bool,
-    /// What needs a login that is not there waits so long for `ctl answer_login` (default: it fails)
+    /// What needs a login that is not there waits so long for one: from `ctl answer_login`, or typed at the terminal
+    /// (default: two minutes at a terminal, else it fails)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) login_wait: Option<Duration>,
     /// Ask for waiting messages

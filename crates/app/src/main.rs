@@ -7,6 +7,7 @@
 
 mod account;
 mod answer;
+mod ask;
 mod call;
 mod call_log;
 mod cli;

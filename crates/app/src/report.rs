@@ -31,6 +31,8 @@ pub(crate) struct Report {
     call_log: Option<CallLog>,
     /// Whether standard output is taken by sound.
     sound_out: bool,
+    /// Whether somebody at the terminal is asked for logins.
+    asks: bool,
     registrations: HashMap<model::AccountId, (RegistrationState, Option<Timestamp>)>,
     calls: HashMap<CallId, Told>,
     /// The newest notices that were printed.
@@ -69,6 +71,7 @@ impl Report {
             sip: common.sip,
             call_log,
             sound_out: false,
+            asks: false,
             registrations: HashMap::new(),
             calls: HashMap::new(),
             noticed: VecDeque::new(),
@@ -98,6 +101,11 @@ impl Report {
     /// There is one call, and why it failed is to be the last line, after messages that are told late.
     pub(crate) fn keep_reason(&mut self) {
         self.reason_last = self.sip;
+    }
+
+    /// Somebody sits at the terminal and is asked for logins.
+    pub(crate) fn ask_here(&mut self) {
+        self.asks = true;
     }
 
     /// From now on only calls are told: the account takes its leave, and the reason of a failure is to be
@@ -139,7 +147,10 @@ impl Report {
                     "event": "login_wanted", "account": login.account, "realm": login.realm, "server": login.server,
                     "refused": login.refused, "purpose": login.purpose, "call": login.call,
                 }),
-                || format!("{} Give one with `tipring ctl answer_login`.", login.sentence()),
+                || match self.asks {
+                    true => login.sentence(),
+                    false => format!("{} Give one with `tipring ctl answer_login`.", login.sentence()),
+                },
             ),
             Event::Notice { notice } => self.notice(notice),
             Event::Devices { devices } => self.sound(devices.warning.as_deref()),

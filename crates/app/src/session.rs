@@ -12,6 +12,7 @@ use settings::Folders;
 use tokio::runtime::Runtime;
 
 use crate::account;
+use crate::ask::Terminal;
 use crate::cli::{AccountArgs, AudioArgs, AudioWord, Common};
 use crate::report::Report;
 use crate::words;
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) report: Report,
     /// The account that the command line means.
     pub(crate) account: AccountId,
+    /// Where a person can be asked for logins.
+    terminal: Option<Terminal>,
     /// The program that speaks and hears, if one does.
     _pipe: Option<engine::Pipe>,
 }
@@ -193,12 +196,20 @@ impl Session {
         } else {
             None
         };
+        // Who speaks on standard input says no passwords there.
+        let mut terminal = if piped { None } else { Terminal::open() };
+        if terminal.is_some() {
+            report.ask_here();
+        }
         let Event::Resync { snapshot } = events.next().await else {
             bail!("the engine did not start");
         };
         report.event(&Event::Resync {
             snapshot: snapshot.clone(),
         });
+        if let Some(terminal) = &mut terminal {
+            terminal.take(&snapshot.logins);
+        }
         let account = match (snapshot.accounts.first(), named) {
             (Some(account), _) => account.id.clone(),
             (None, Some(name)) => bail!("there is no account “{name}”"),
@@ -209,6 +220,7 @@ impl Session {
             events,
             report,
             account,
+            terminal,
             _pipe: pipe,
         })
     }
@@ -251,9 +263,15 @@ impl Session {
             let account = Box::new(account.clone());
             self.report.event(&Event::Account { account });
         }
+        if let Some(terminal) = &mut self.terminal {
+            terminal.take(&snapshot.logins);
+        }
         let mut view = current;
         loop {
+            let terminal = self.terminal.as_ref();
             match view.as_ref().and_then(settled) {
+                // Somebody types the login that is missing.
+                Some(false) if terminal.is_some_and(Terminal::may_help) => {}
                 Some(done) => return done,
                 None => view = None,
             }
@@ -266,11 +284,22 @@ impl Session {
         }
     }
 
-    /// The next event, already reported.
+    /// The next event, already reported. Logins that a person types meanwhile are given.
     pub(crate) async fn next(&mut self) -> Event {
-        let event = self.events.next().await;
-        self.report.event(&event);
-        event
+        loop {
+            let command = tokio::select! {
+                biased;
+                event = self.events.next() => {
+                    self.report.event(&event);
+                    if let Some(terminal) = &mut self.terminal {
+                        terminal.on_event(&event);
+                    }
+                    return event;
+                }
+                command = answered(self.terminal.as_mut()) => command,
+            };
+            self.engine.send(command);
+        }
     }
 
     /// Hangs up, signs out, and reports what happens meanwhile; recordings are complete afterwards.
@@ -292,11 +321,21 @@ impl Session {
     }
 
     async fn finish_within(mut self, patience: Duration) {
+        // Nobody is asked any more.
+        self.terminal = None;
         self.engine.send(Command::Shutdown);
         let farewell = async { while self.next().await != Event::Stopped {} };
         let _ = tokio::time::timeout(patience, farewell).await;
         self.report.conclude();
         self.engine.shutdown(SHORT_FAREWELL).await;
+    }
+}
+
+/// What a person has typed, where one can be asked.
+async fn answered(terminal: Option<&mut Terminal>) -> Command {
+    match terminal {
+        Some(terminal) => terminal.answered().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -247,8 +247,8 @@ fn is_host(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use model::{
-        AutoAnswer, CallPolicies, DoNotDisturb, DtmfMode, LoginKind, PrackPolicy, RedirectPolicy,
-        SrtpKeys, SrtpPolicy, Timestamp, Transport, WatchKind,
+        AutoAnswer, CallPolicies, DoNotDisturb, DtmfMode, JoinPolicy, LoginKind, PrackPolicy,
+        RedirectPolicy, SrtpKeys, SrtpPolicy, Timestamp, Transport, WatchKind,
     };
 
     use super::*;
@@ -341,10 +341,7 @@ mod tests {
     }
 
     /// An account with something else than the default everywhere.
-    #[allow(
-        clippy::needless_update,
-        reason = "a setting that comes later is as in a new account until it has a value here"
-    )]
+    /// A setting that comes later does not compile until it has a value here, and so a place in the form or beside it.
     fn unusual() -> AccountSettings {
         let list = |values: [&str; 2]| values.map(str::to_owned).to_vec();
         AccountSettings {
@@ -381,6 +378,15 @@ mod tests {
                 .map(Into::into)
                 .to_vec(),
             stun: Some("stun.example.com:3478".to_owned()),
+            turn: Some("turn:relay.example.com:3478?transport=tcp".to_owned()),
+            turn_user: Some("relay-7".into()),
+            inside: list(["192.168.0.0/16", "fd00::/8"]),
+            inside_name: Some("desk-7.example.com".to_owned()),
+            // On the account's page.
+            logins: Vec::new(),
+            guest_login: true,
+            login_wait_s: 5,
+            reg_event: true,
             ice: true,
             silence_suppression: true,
             send_twice: true,
@@ -403,10 +409,9 @@ mod tests {
                 forward_after_s: 7,
                 auto_answer: AutoAnswer::Always,
                 most_calls: 4,
+                joins: JoinPolicy::FromServer,
                 anonymous: true,
-                ..CallPolicies::default()
             },
-            ..AccountSettings::new("sip:alice@example.com")
         }
     }
 
@@ -487,6 +492,10 @@ mod tests {
             (words::BIND, "192.168.1.20"),
             (words::PUBLIC, "home.example.com"),
             (words::STUN, "stun example"),
+            (words::TURN, "relay.example.com"),
+            (words::INSIDE, "192.168.0.0/33"),
+            (words::INSIDE_NAME, "desk 7"),
+            (words::LOGIN_WAIT, "long"),
             (words::WS_PATH, "sip"),
             (words::EXPIRES, "5"),
             (words::FLOWS, "5"),

@@ -7,6 +7,8 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 pub enum Deed {
     /// Give the keyboard to the number field.
     FocusNumber,
+    /// Call what stands in the number field, with sound one way.
+    CallOneWay,
     /// Answer the call that rings.
     Answer,
     /// Decline the call that rings.
@@ -79,6 +81,12 @@ pub const TABLE: &[Entry] = &[
     entry(Deed::Reject, "Reject", CTRL_SHIFT, Key::D),
     entry(Deed::Trace, "Trace", CTRL_SHIFT, Key::T),
     entry(Deed::FocusNumber, "Number field", CTRL, Key::L),
+    entry(
+        Deed::CallOneWay,
+        crate::strings::CALL_ONE_WAY,
+        CTRL,
+        Key::Enter,
+    ),
     entry(Deed::Answer, "Answer", CTRL, Key::Y),
     entry(Deed::HangUp, "Hang up", CTRL, Key::D),
     entry(Deed::Mute, "Mute", CTRL, Key::M),

@@ -4,7 +4,8 @@
 pub(crate) mod settings;
 
 use model::{
-    CallState, CallView, MemberState, RegistrationState, Roster, Silence, Transfer, TransferState,
+    CallState, CallView, Login, MemberState, RegistrationState, Roster, Silence, Transfer,
+    TransferState,
 };
 
 use crate::view_state::is_ringing_here;
@@ -746,6 +747,36 @@ pub(crate) const LOGIN_NOT: &str = "Not now";
 pub(crate) fn login_wanted(account: &str) -> String {
     format!("A login is wanted of {account}")
 }
+
+pub(crate) const FURTHER_LOGINS: &str = "Further logins";
+pub(crate) const ADD_LOGIN: &str = "Add a login\u{2026}";
+pub(crate) const SAVE_LOGIN: &str = "Save the login";
+pub(crate) const LOGIN_REALM: &str = "Realm";
+pub(crate) const LOGIN_SERVER: &str = "Server";
+pub(crate) const LOGIN_IS_FOR: &str =
+    "For whoever asks in the name of this realm, for this server, or for both together.";
+pub(crate) const RELAY_PASSWORD: &str = "Password for the relay";
+pub(crate) const SAVE_RELAY_PASSWORD: &str = "Save the password for the relay";
+
+/// A further login in a line.
+pub(crate) fn further_login(login: &Login) -> String {
+    let user = login.user.reveal();
+    match (&login.realm, &login.server) {
+        (Some(realm), Some(server)) => format!("{user} for {realm} at {server}"),
+        (Some(only), None) | (None, Some(only)) => format!("{user} for {only}"),
+        (None, None) => user.to_owned(),
+    }
+}
+
+/// What takes it away.
+pub(crate) fn remove_login(login: &str) -> String {
+    format!("Remove {login}")
+}
+
+pub(crate) const CALL_ONE_WAY: &str = "Call with sound one way";
+pub(crate) const SOUND_FLOWS: &str = "Sound flows";
+pub(crate) const WAYS_OF_SOUND: [&str; 4] =
+    ["Both ways", "Only from you", "Only to you", "Not at all"];
 
 pub(crate) const PASSPHRASE: &str = "Passphrase";
 pub(crate) const KEEP_IN_FILE: &str = "Keep in an encrypted file";

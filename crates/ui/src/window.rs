@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    AccountId, CallId, CallPolicies, CallState, LoginWanted, Outcome, Private, RegistrationState,
-    TenantId, Timestamp,
+    AccountId, CallId, CallPolicies, CallState, Login, LoginWanted, Outcome, Private,
+    RegistrationState, TenantId, Timestamp,
 };
 
 use crate::account_form::AccountForm;
@@ -140,6 +140,50 @@ impl LoginForm {
 impl std::fmt::Debug for LoginForm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("LoginForm").field(&self.question).finish()
+    }
+}
+
+/// A further login of an account, while it is typed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct LoginDraft {
+    /// Whose it becomes.
+    pub(crate) account: AccountId,
+    pub(crate) user: String,
+    /// The realm that it is for; empty for any.
+    pub(crate) realm: String,
+    /// The server that it is for; empty for any.
+    pub(crate) server: String,
+    pub(crate) password: String,
+}
+
+impl LoginDraft {
+    /// Nothing typed yet.
+    pub(crate) fn new(account: AccountId) -> Self {
+        Self {
+            account,
+            user: String::new(),
+            realm: String::new(),
+            server: String::new(),
+            password: String::new(),
+        }
+    }
+
+    /// The login, where it has a name and is for somebody.
+    pub(crate) fn login(&self) -> Option<Login> {
+        let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let login = Login {
+            realm: some(&self.realm),
+            server: some(&self.server),
+            user: self.user.trim().into(),
+        };
+        let is_for = login.realm.is_some() || login.server.is_some();
+        (is_for && !login.user.is_empty()).then_some(login)
+    }
+}
+
+impl std::fmt::Debug for LoginDraft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LoginDraft").field(&self.account).finish()
     }
 }
 
@@ -375,6 +419,12 @@ pub struct Window {
     pub(crate) tries_sound: bool,
     /// The login that somebody asks for, while it is typed.
     pub login: Option<LoginForm>,
+    /// A further login of an account, while it is typed.
+    pub(crate) new_login: Option<LoginDraft>,
+    /// The password for the relay of an account, while it is typed.
+    pub(crate) relay_password: Option<(AccountId, String)>,
+    /// A key asks which way the sound of the next call is to flow.
+    pub(crate) asks_direction: bool,
     /// Passphrase of the encrypted file, while it is typed.
     pub passphrase: String,
     /// A new account was asked for and is to be looked at when it comes.

@@ -2,8 +2,8 @@
 //! value is kept, and what of it can be taken.
 
 use model::{
-    AccountSettings, DtmfMode, LoginKind, PrackPolicy, RedirectPolicy, SrtpKeys, SrtpPolicy,
-    Transport, WatchKind,
+    AccountSettings, DtmfMode, JoinPolicy, LoginKind, PrackPolicy, RedirectPolicy, SrtpKeys,
+    SrtpPolicy, Transport, WatchKind,
 };
 
 use super::{CODECS, is_host};
@@ -88,6 +88,10 @@ pub(crate) static SECTIONS: [Section; 8] = [
             switch(words::STRONG_LOGIN, words::STRONG_LOGIN_HELP, |s| {
                 &mut s.strong_login
             }),
+            switch(words::GUEST_LOGIN, words::GUEST_LOGIN_HELP, |s| {
+                &mut s.guest_login
+            }),
+            text(words::LOGIN_WAIT, words::LOGIN_WAIT_HELP, LOGIN_WAIT),
         ],
     },
     Section {
@@ -117,6 +121,12 @@ pub(crate) static SECTIONS: [Section; 8] = [
                 ..text(words::FLOWS, words::FLOWS_HELP, FLOWS)
             },
             switch(words::GRUU, words::GRUU_HELP, |s| &mut s.gruu),
+            Item {
+                applies: |s| s.register,
+                ..switch(words::REG_EVENT, words::REG_EVENT_HELP, |s| {
+                    &mut s.reg_event
+                })
+            },
         ],
     },
     Section {
@@ -129,7 +139,20 @@ pub(crate) static SECTIONS: [Section; 8] = [
                 applies: |s| s.public_address.is_none(),
                 ..text(words::STUN, words::STUN_HELP, STUN)
             },
+            Item {
+                applies: |s| s.public_address.is_none(),
+                ..text(words::TURN, words::TURN_HELP, TURN)
+            },
+            Item {
+                applies: |s| s.public_address.is_none() && s.turn.is_some(),
+                ..text(words::TURN_USER, words::TURN_USER_HELP, TURN_USER)
+            },
             switch(words::ICE, words::ICE_HELP, |s| &mut s.ice),
+            text(words::INSIDE, words::INSIDE_HELP, INSIDE),
+            Item {
+                applies: |s| !s.inside.is_empty(),
+                ..text(words::INSIDE_NAME, words::INSIDE_NAME_HELP, INSIDE_NAME)
+            },
         ],
     },
     Section {
@@ -177,6 +200,7 @@ pub(crate) static SECTIONS: [Section; 8] = [
             }),
             choice(words::REDIRECTS, words::REDIRECTS_HELP, REDIRECTS),
             text(words::MOST_CALLS, words::MOST_CALLS_HELP, MOST_CALLS),
+            choice(words::JOINS, words::JOINS_HELP, JOINS),
             choice(words::PRACK, words::PRACK_HELP, PRACK),
             switch(words::SESSION_TIMERS, words::SESSION_TIMERS_HELP, |s| {
                 &mut s.calls.session_timers
@@ -274,6 +298,12 @@ const AUTH_USER: Text = Text {
     write: |s, typed| set(&mut s.auth_user, Some(some(typed).map(Into::into))),
     wrong: "",
 };
+const LOGIN_WAIT: Text = Text {
+    lines: false,
+    read: |s| s.login_wait_s.to_string(),
+    write: |s, typed| set(&mut s.login_wait_s, number(typed, 0, 3600)),
+    wrong: words::LOGIN_WAIT_WRONG,
+};
 const REGISTRAR: Text = Text {
     lines: false,
     read: |s| s.registrar.clone().unwrap_or_default(),
@@ -351,6 +381,55 @@ const STUN: Text = Text {
         set(&mut s.stun, optional(typed, server))
     },
     wrong: words::STUN_WRONG,
+};
+const TURN: Text = Text {
+    lines: false,
+    read: |s| s.turn.clone().unwrap_or_default(),
+    write: |s, typed| {
+        let relay = |typed: &str| {
+            let rest = typed
+                .strip_prefix("turn:")
+                .or_else(|| typed.strip_prefix("turns:"))?;
+            let fine = is_host(rest) && !rest.contains(['@', ' ']);
+            fine.then(|| typed.to_owned())
+        };
+        set(&mut s.turn, optional(typed, relay))
+    },
+    wrong: words::TURN_WRONG,
+};
+const TURN_USER: Text = Text {
+    lines: false,
+    read: |s| s.turn_user.clone().unwrap_or_default().into_revealed(),
+    write: |s, typed| set(&mut s.turn_user, Some(some(typed).map(Into::into))),
+    wrong: "",
+};
+const INSIDE: Text = Text {
+    lines: true,
+    read: |s| s.inside.join("\n"),
+    write: |s, typed| {
+        let network = |typed: &str| {
+            let (address, length) = typed.split_once('/')?;
+            let longest = match address.parse().ok()? {
+                std::net::IpAddr::V4(_) => 32,
+                std::net::IpAddr::V6(_) => 128,
+            };
+            number::<u32>(length, 0, longest).map(|_| typed.to_owned())
+        };
+        set(&mut s.inside, each(typed, network))
+    },
+    wrong: words::INSIDE_WRONG,
+};
+const INSIDE_NAME: Text = Text {
+    lines: false,
+    read: |s| s.inside_name.clone().unwrap_or_default(),
+    write: |s, typed| {
+        let name = |typed: &str| {
+            let fine = is_host(typed) && !typed.contains([':', ';', '?', '@']);
+            fine.then(|| typed.to_owned())
+        };
+        set(&mut s.inside_name, optional(typed, name))
+    },
+    wrong: words::INSIDE_NAME_WRONG,
 };
 const TLS_CA: Text = Text {
     lines: false,
@@ -531,6 +610,16 @@ const REDIRECTS: Choice = Choice {
     options: &["Ask", "Call there", "Give up"],
     read: |s| place(&REDIRECT, &s.calls.redirects),
     write: |s, at| take(&REDIRECT, at, &mut s.calls.redirects),
+};
+const JOIN: [JoinPolicy; 3] = [
+    JoinPolicy::Never,
+    JoinPolicy::FromServer,
+    JoinPolicy::Always,
+];
+const JOINS: Choice = Choice {
+    options: &["Nobody", "By the server", "Who knows it"],
+    read: |s| place(&JOIN, &s.calls.joins),
+    write: |s, at| take(&JOIN, at, &mut s.calls.joins),
 };
 const PRACKS: [PrackPolicy; 3] = [
     PrackPolicy::Off,

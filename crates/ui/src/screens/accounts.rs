@@ -6,6 +6,7 @@ mod calls;
 mod codecs;
 mod form;
 mod log;
+mod logins;
 mod persons;
 
 use egui::{Align, Color32, Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
@@ -132,6 +133,7 @@ fn details(
     state_card(ui, kit, window, account);
     persons::show(ui, kit, window, account);
     calls::show(ui, kit, window, account);
+    logins::show(ui, kit, window, account);
     ui.add_space(24.0);
 
     let (left, right) = facts(kit, account);

@@ -3,8 +3,9 @@
 use egui::{
     Align, Key, Modifiers, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2,
 };
-use model::{CallView, Command, DoNotDisturb};
+use model::{CallView, Command, DoNotDisturb, MediaDirection};
 
+use super::call_card::direction;
 use super::{Bar, Kit, Room, account_list, accounts};
 use crate::view_state::{Data, is_failing};
 use crate::widgets::{Button, Field, Kind, icon_in, text_in};
@@ -38,7 +39,7 @@ pub(crate) fn bar(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Wind
         .filled()
         .height(40.0)
         .enabled(window.dial_account.is_some())
-        .tip(format!("{}  Enter", strings::CALL));
+        .tip(call_tip(ui));
     let button = if kit.room == Room::Compact {
         Button::icon_only(Kind::Primary, icons::PHONE, strings::CALL)
             .filled()
@@ -60,15 +61,23 @@ pub(crate) fn bar(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Wind
         field.request_focus();
     }
     let entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
-    let pressed = button.show_in(ui, &t, place).clicked();
-    if entered || pressed {
+    let pressed = button.show_in(ui, &t, place);
+    let asked = std::mem::take(&mut window.asks_direction);
+    let way = direction::menu(&pressed, &t, asked);
+    if entered || pressed.clicked() || way.is_some() {
         let recalls = window.dial.trim().is_empty();
-        place_call(kit, data, window);
+        place_call(kit, data, window, way.unwrap_or_default());
         // Once it calls, the keyboard is free: digits typed next are tones for the call.
         if entered && recalls {
             field.request_focus();
         }
     }
+}
+
+/// How to call, and how to call with sound one way.
+fn call_tip(ui: &Ui) -> String {
+    let one_way = tip(ui, strings::CALL_ONE_WAY, shortcuts::Deed::CallOneWay);
+    format!("{}  Enter\n{one_way}", strings::CALL)
 }
 
 /// The bell of the chosen account: whether its calls ring.
@@ -156,19 +165,28 @@ pub(crate) fn missing_line(
 
 /// Calls what stands in the field. When nothing does, the last number comes back into it; a second press
 /// calls it.
-pub(crate) fn place_call(kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
+pub(crate) fn place_call(
+    kit: &mut Kit<'_>,
+    data: &Data,
+    window: &mut Window,
+    direction: MediaDirection,
+) {
     let target = window.dial.trim().to_owned();
     if target.is_empty() {
         recall(data, window);
         return;
     }
-    if place(kit, window, &target) {
+    if place_with(kit, window, &target, direction) {
         window.dial.clear();
     }
 }
 
 /// Calls somebody with the chosen account; answers whether there is one.
 pub(crate) fn place(kit: &mut Kit<'_>, window: &Window, target: &str) -> bool {
+    place_with(kit, window, target, MediaDirection::Both)
+}
+
+fn place_with(kit: &mut Kit<'_>, window: &Window, target: &str, direction: MediaDirection) -> bool {
     let Some(account) = window.dial_account.clone() else {
         return false;
     };
@@ -176,7 +194,7 @@ pub(crate) fn place(kit: &mut Kit<'_>, window: &Window, target: &str) -> bool {
         account,
         target: target.into(),
         headers: Vec::new(),
-        direction: model::MediaDirection::Both,
+        direction,
     });
     true
 }

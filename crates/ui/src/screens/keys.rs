@@ -35,7 +35,7 @@ pub(crate) fn act(ui: &Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) 
         dial::typed(ui, kit, call, window);
         let enter = ui.input(|i| i.key_pressed(egui::Key::Enter));
         if enter && !window.dial.trim().is_empty() {
-            dial::place_call(kit, data, window);
+            dial::place_call(kit, data, window, model::MediaDirection::Both);
         }
     }
 }
@@ -105,6 +105,10 @@ fn act_on(deed: Deed, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
             show(Screen::Phone);
             dial::recall(data, window);
             window.focus = Some(FocusWish::Number);
+        }
+        Deed::CallOneWay => {
+            show(Screen::Phone);
+            window.asks_direction = window.dial_account.is_some();
         }
         Deed::Phone => show(Screen::Phone),
         Deed::History => show(Screen::History),

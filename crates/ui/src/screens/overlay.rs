@@ -181,6 +181,7 @@ fn groups(ui: &mut Ui, t: &crate::theme::Theme, two: bool) {
             "Calls",
             of(&[
                 Deed::FocusNumber,
+                Deed::CallOneWay,
                 Deed::Answer,
                 Deed::Reject,
                 Deed::HangUp,

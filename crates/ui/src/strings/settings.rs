@@ -17,6 +17,14 @@ pub(crate) const STRONG_LOGIN: &str = "Never sign in by MD5";
 pub(crate) const STRONG_LOGIN_HELP: &str =
     "Servers that know nothing newer refuse the account then.";
 
+pub(crate) const GUEST_LOGIN: &str = "Try as a guest";
+pub(crate) const GUEST_LOGIN_HELP: &str =
+    "Servers that ask for a login you do not have are shown “anonymous”, without a password.";
+pub(crate) const LOGIN_WAIT: &str = "Ask me for a missing login for, in seconds";
+pub(crate) const LOGIN_WAIT_HELP: &str =
+    "A call or message waits so long for it. 0 does not ask: it fails at once.";
+pub(crate) const LOGIN_WAIT_WRONG: &str = "A whole number from 0 to 3600; 60 is usual.";
+
 pub(crate) const SERVER: &str = "Server and transport";
 pub(crate) const SERVER_ABOUT: &str = "Where it registers, and by which way.";
 pub(crate) const REGISTRAR: &str = "Registrar";
@@ -47,6 +55,10 @@ pub(crate) const FLOWS_WRONG: &str = "A whole number from 0 to 4.";
 pub(crate) const GRUU: &str = "Ask for an address of this phone alone";
 pub(crate) const GRUU_HELP: &str = "Calls can then be sent on to this very phone (GRUU).";
 
+pub(crate) const REG_EVENT: &str = "Have the server tell what becomes of it";
+pub(crate) const REG_EVENT_HELP: &str =
+    "A registration that the server ends is made again at once, where it may be.";
+
 pub(crate) const NETWORK: &str = "Network";
 pub(crate) const NETWORK_ABOUT: &str =
     "Addresses of this phone, and how sound finds its way through routers.";
@@ -60,6 +72,19 @@ pub(crate) const PUBLIC_WRONG: &str =
 pub(crate) const STUN: &str = "STUN server";
 pub(crate) const STUN_HELP: &str = "Is asked for each call where the world sees its sound.";
 pub(crate) const STUN_WRONG: &str = "A STUN server looks like stun.example.com or 192.0.2.10:3478.";
+pub(crate) const TURN: &str = "Relay (TURN)";
+pub(crate) const TURN_HELP: &str = "Carries sound where no other way leads.";
+pub(crate) const TURN_WRONG: &str = "A relay looks like turn:relay.example.com, turn:192.0.2.10:3478?transport=tcp or turns:relay.example.com.";
+pub(crate) const TURN_USER: &str = "User of the relay";
+pub(crate) const TURN_USER_HELP: &str =
+    "Empty means the account’s own login. Its password is given on the account’s page.";
+pub(crate) const INSIDE: &str = "Networks inside";
+pub(crate) const INSIDE_HELP: &str =
+    "One a line. Who is there is told the local address, others the public one.";
+pub(crate) const INSIDE_WRONG: &str = "A network looks like 192.168.0.0/16 or fd00::/8.";
+pub(crate) const INSIDE_NAME: &str = "Name inside";
+pub(crate) const INSIDE_NAME_HELP: &str = "Told there in place of the local address.";
+pub(crate) const INSIDE_NAME_WRONG: &str = "A name looks like desk-7.example.com.";
 pub(crate) const ICE: &str = "Try all ways until one works (ICE)";
 pub(crate) const ICE_HELP: &str = "Where the other side does so, too.";
 
@@ -114,6 +139,8 @@ pub(crate) const REDIRECTS_HELP: &str = "What to do when whom you call says wher
 pub(crate) const MOST_CALLS: &str = "Most calls at once";
 pub(crate) const MOST_CALLS_HELP: &str = "Further callers find the line busy. 0 is no limit.";
 pub(crate) const MOST_CALLS_WRONG: &str = "A whole number from 0 to 1000.";
+pub(crate) const JOINS: &str = "May join a call that goes on";
+pub(crate) const JOINS_HELP: &str = "All hear each other then.";
 pub(crate) const PRACK: &str = "Acknowledge ringing (PRACK)";
 pub(crate) const PRACK_HELP: &str = "Some gateways ring and announce only to phones that do.";
 pub(crate) const SESSION_TIMERS: &str = "End calls whose other side has vanished";

@@ -10,7 +10,9 @@ mod meter;
 mod text;
 
 pub(crate) use button::{Button, Kind};
-pub(crate) use choice::{menu_act, menu_frame, segmented, segmented_width, select, switch};
+pub(crate) use choice::{
+    menu_act, menu_frame, menu_row, segmented, segmented_width, select, switch,
+};
 pub(crate) use field::{Field, form_row};
 pub(crate) use list::{Rows, row_ground, rows};
 pub(crate) use mark::{

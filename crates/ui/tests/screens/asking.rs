@@ -165,6 +165,86 @@ fn a_login_that_is_not_given_is_declined_and_the_question_goes() {
     assert!(harness.query_all_by_label("Not now").next().is_none());
 }
 
+/// The page of the first account, with these further logins.
+fn page_of(logins: Vec<Login>, relay_user: Option<&str>) -> Shown {
+    let mut snapshot = snapshot();
+    let account = &mut snapshot.accounts[0];
+    account.settings.logins = logins;
+    account.settings.turn_user = relay_user.map(Into::into);
+    let id = account.id.clone();
+    let mut state = state_of(snapshot);
+    state.window.screen = Screen::Accounts;
+    state.window.account = Some(id);
+    shown(state)
+}
+
+/// Presses the button of this name with the keyboard, wherever on the page it stands.
+fn press_below(harness: &mut Shown, name: &str) {
+    harness.get_by_label(name).focus();
+    harness.run();
+    harness.key_press(egui::Key::Enter);
+    harness.run();
+}
+
+#[test]
+fn a_further_login_is_added_with_the_keyboard_and_taken_away_again() {
+    let login = Login {
+        realm: Some("pbx.acme.example".to_owned()),
+        server: None,
+        user: "alice-2".into(),
+    };
+    let mut harness = page_of(Vec::new(), None);
+    let account = harness.state().state.data.accounts[0].id.clone();
+    press_below(&mut harness, "Add a login\u{2026}");
+    for (field, text) in [("User name", "alice-2"), ("Realm", " pbx.acme.example ")] {
+        typed(&mut harness, field, text);
+    }
+    // Without its password there is nothing to keep.
+    press_below(&mut harness, "Save the login");
+    assert_eq!(commands(&mut harness), []);
+    harness.get_by_label("Password").focus();
+    harness.run();
+    harness.get_by_label("Password").type_text("s3cret");
+    harness.run();
+    press_below(&mut harness, "Save the login");
+    let set = Command::SetLogin {
+        account: account.clone(),
+        login: login.clone(),
+        password: Some(Password("s3cret".to_owned())),
+    };
+    assert_eq!(commands(&mut harness), [set]);
+    assert!(harness.query_by_label("Save the login").is_none());
+
+    let mut harness = page_of(vec![login], None);
+    press_below(&mut harness, "Remove alice-2 for pbx.acme.example");
+    let remove = Command::RemoveLogin {
+        account,
+        realm: Some("pbx.acme.example".to_owned()),
+        server: None,
+    };
+    assert_eq!(commands(&mut harness), [remove]);
+}
+
+#[test]
+fn a_relay_with_a_user_of_its_own_is_given_its_password() {
+    let mut harness = page_of(Vec::new(), None);
+    assert!(harness.query_by_label("Password for the relay").is_none());
+    harness = page_of(Vec::new(), Some("relay-7"));
+    let account = harness.state().state.data.accounts[0].id.clone();
+    harness.get_by_label("Password for the relay").focus();
+    harness.run();
+    harness
+        .get_by_label("Password for the relay")
+        .type_text("s3cret");
+    harness.run();
+    press_below(&mut harness, "Save the password for the relay");
+    let set = Command::SetRelayPassword {
+        account,
+        password: Password("s3cret".to_owned()),
+    };
+    assert_eq!(commands(&mut harness), [set]);
+}
+
 #[test]
 fn an_error_stays_until_it_is_put_away_with_the_keyboard() {
     let text = "The address 192.0.2.5:5060 is taken by another program.";

@@ -234,3 +234,90 @@ fn phone_with_all_figures_of_a_call() {
         state
     });
 }
+
+/// Chooses this line of the menu that is open.
+fn choose(harness: &mut Shown, line: &str) {
+    harness.get_by_label(line).focus();
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run();
+}
+
+#[test]
+fn a_call_is_placed_with_sound_one_way_by_the_keyboard() {
+    let mut harness = shown(on(Screen::History, base(ThemeChoice::Dark)));
+    harness.state_mut().state.window.dial = "201".to_owned();
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, Key::Enter);
+    harness.run();
+    choose(&mut harness, "Only to you");
+    let sent = commands(&mut harness);
+    let [
+        Command::PlaceCall {
+            target, direction, ..
+        },
+    ] = sent.as_slice()
+    else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(target.reveal(), "201");
+    assert_eq!(*direction, MediaDirection::ReceiveOnly);
+    // The next one is like any other.
+    let mut harness = shown(on(Screen::Phone, base(ThemeChoice::Dark)));
+    harness.state_mut().state.window.dial = "201".to_owned();
+    harness.run();
+    harness.get_by_label("Call").click();
+    harness.run();
+    let sent = commands(&mut harness);
+    assert!(matches!(
+        sent.as_slice(),
+        [Command::PlaceCall { direction, .. }] if direction.is_both()
+    ));
+}
+
+#[test]
+fn a_call_that_rings_is_answered_with_sound_one_way() {
+    let office = party("Harbour office", "sip:200@northwind.example");
+    let call = incoming(2, "n1", "north", office);
+    let id = call.id;
+    let mut harness = with_calls(vec![call]);
+    let answer = harness.get_by_role_and_label(egui::accesskit::Role::Button, "Answer");
+    answer.click_secondary();
+    harness.run();
+    choose(&mut harness, "Only from you");
+    let wanted = [
+        Command::SetDirection {
+            call: id,
+            direction: MediaDirection::SendOnly,
+        },
+        Command::AnswerCall { call: id },
+    ];
+    assert_eq!(commands(&mut harness), wanted);
+}
+
+#[test]
+fn which_way_sound_flows_is_shown_in_the_figures_and_changed_there() {
+    let mut call = talking();
+    call.details.media = MediaDirection::ReceiveOnly;
+    let mut harness = with_calls(vec![call.clone()]);
+    harness.state_mut().state.window.figures = true;
+    harness.run();
+    let at = harness.get_by_label("Sound flows");
+    assert_eq!(at.value().as_deref(), Some("Only to you"));
+    at.focus();
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run();
+    choose(&mut harness, "Both ways");
+    let change = Command::SetDirection {
+        call: call.id,
+        direction: MediaDirection::Both,
+    };
+    assert_eq!(commands(&mut harness), [change]);
+    // On hold it stands still whatever is wanted.
+    call.state = CallState::Held;
+    call.held_by_us = true;
+    let mut harness = with_calls(vec![call]);
+    harness.state_mut().state.window.figures = true;
+    harness.run();
+    assert!(harness.query_by_label("Sound flows").is_none());
+}

@@ -5,7 +5,7 @@ use model::{CallState, CallView, Command};
 
 use super::super::dial::tip;
 use super::super::{Bar, Kit, Room};
-use super::{together, transfer};
+use super::{direction, together, transfer};
 use crate::shortcuts::Deed;
 use crate::view_state::Data;
 use crate::widgets::{Button, Kind};
@@ -22,7 +22,15 @@ pub(super) fn ringing(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, call:
         .height(36.0)
         .width(half)
         .tip(tip(ui, strings::ANSWER, Deed::Answer));
-    if bar.button_left(ui, &t, answer).clicked() {
+    let pressed = bar.button_left(ui, &t, answer);
+    let way = direction::menu(&pressed, &t, false);
+    if let Some(direction) = way {
+        kit.send(Command::SetDirection {
+            call: call.id,
+            direction,
+        });
+    }
+    if pressed.clicked() || way.is_some() {
         kit.send(Command::AnswerCall { call: call.id });
         window.call = Some(call.id);
     }

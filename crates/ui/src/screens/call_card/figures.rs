@@ -162,8 +162,8 @@ fn suite(way: &Option<Protection>) -> String {
 }
 
 /// Every figure of the call in a table, and who is in its conference.
-pub(super) fn all(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
-    let t = &kit.t;
+pub(super) fn all(ui: &mut Ui, kit: &mut Kit<'_>, call: &CallView) {
+    let t = &kit.t.clone();
     ui.add_space(8.0);
     let mut rows: Vec<(&str, String)> = Vec::new();
     if let Some(codec) = &call.codec {
@@ -199,6 +199,7 @@ pub(super) fn all(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     for (name, value) in rows {
         row(ui, t, name, &value);
     }
+    super::direction::row(ui, kit, call);
     course(ui, t, sound);
     if let Some(roster) = call
         .details

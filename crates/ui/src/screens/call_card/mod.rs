@@ -2,6 +2,7 @@
 
 mod acts;
 mod details;
+pub(crate) mod direction;
 mod figures;
 mod line;
 mod sound;
