@@ -286,8 +286,12 @@ fn tell_call_maybe(call: &mut Call, now: Instant, input: &Input) -> Option<()> {
             call.handle_timeout(now);
             return Some(());
         }
-        Input::Moved => {
-            call.moved(now);
+        Input::MovedTo { way } => {
+            call.moved(now, &way.path()?);
+            return Some(());
+        }
+        Input::TellContact => {
+            call.tell_contact(now);
             return Some(());
         }
         Input::Ring { body } => call.ring(now, maybe(body.as_ref())?),

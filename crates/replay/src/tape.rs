@@ -150,6 +150,11 @@ pub enum Input {
         login: Login,
     },
     GiveUpLogin,
+    /// Our address in a call is another one, and this is a way from there.
+    MovedTo {
+        way: Way,
+    },
+    TellContact,
 
     Register,
     Unregister,

@@ -328,9 +328,16 @@ impl Taped<Call> {
         self.object.forward(now, to, reason)
     }
 
-    pub fn moved(&mut self, now: Instant) {
-        self.note(now, || Input::Moved);
-        self.object.moved(now);
+    pub fn moved(&mut self, now: Instant, way: &Path) {
+        self.note(now, || Input::MovedTo {
+            way: Way::of_path(way),
+        });
+        self.object.moved(now, way);
+    }
+
+    pub fn tell_contact(&mut self, now: Instant) -> usize {
+        self.note(now, || Input::TellContact);
+        self.object.tell_contact(now)
     }
 
     pub fn hang_up(&mut self, now: Instant) -> Result<(), WrongState> {

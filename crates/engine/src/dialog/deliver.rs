@@ -185,6 +185,7 @@ impl DialogState {
         }
         self.enter(self.talking_state());
         self.update_tones();
+        self.move_on_when_taken();
         self.settle_hold();
         self.report(StatusCode::OK);
         self.take_place();

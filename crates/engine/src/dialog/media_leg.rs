@@ -423,6 +423,15 @@ impl MediaLeg {
         Ok(())
     }
 
+    /// Our first description will name this address, if none was made yet.
+    pub(super) fn settle_at(&mut self, local: IpAddr) -> bool {
+        let undescribed = self.sockets.is_none() && self.stream.is_none();
+        if undescribed {
+            self.local = local;
+        }
+        undescribed
+    }
+
     /// Whether an offer of ours waits for its answer.
     pub(super) fn awaits_answer(&self) -> bool {
         self.negotiator.awaits_answer()

@@ -6,11 +6,21 @@
 //!               └───────────────────┴── a while later ──┘
 //! ```
 //!
+//! Before the call is taken, what can be told depends on what was said (RFC 3311 §5.1, RFC 6337 §3):
+//!
+//! ```text
+//!   it rings here, and nothing was described ─► the answer names the new address
+//!   offer and answer are known for certain ───► UPDATE with a new offer
+//!   an early dialog, and they are not ────────► UPDATE with the Contact alone ─┐
+//!   nobody who takes UPDATE ───────────────────────────────────────────────────┴─► re-INVITE once it is taken
+//! ```
+//!
 //! The dialog is the same throughout. What the peer sends to the old address meanwhile is lost.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use model::{CallState, Direction};
 use ractor::ActorRef;
 use sip_core::{Path, ResolveError, ResolveId, Transport};
 
@@ -46,8 +56,10 @@ enum Step {
     Looking,
     /// All is ready to be told.
     Ready,
-    /// The re-INVITE is out.
+    /// The re-INVITE or UPDATE is out.
     Told,
+    /// The rest is told when the call is taken.
+    Waiting,
 }
 
 impl Moving {
@@ -97,11 +109,8 @@ impl DialogState {
 
     /// Our address is another one.
     pub(super) fn on_moved(&mut self, local: Option<IpAddr>) {
-        if !self.view.state.is_up() {
-            if self.view.state.is_live() {
-                let text = "the network changed before the call was taken; it may not get through";
-                self.note("call", text.to_owned());
-            }
+        // A call that is only being looked up leaves from where we are then.
+        if !matches!(self.phase, Phase::Calling(_)) || !self.may_be_talked_in() {
             return;
         }
         self.moves = self.moves.wrapping_add(1);
@@ -111,14 +120,23 @@ impl DialogState {
             tries: 0,
             step: Step::Looking,
         });
-        self.note("call", "the network changed; the peer is told".to_owned());
+        let text = match self.view.state.is_up() {
+            true => "the network changed; the peer is told",
+            false => "the network changed before the call was taken",
+        };
+        self.note("call", text.to_owned());
         self.look_for_way();
+    }
+
+    /// Whether it is going on, or may still be taken.
+    fn may_be_talked_in(&self) -> bool {
+        !matches!(self.view.state, CallState::Ending | CallState::Ended)
     }
 
     /// The wait before another try is over.
     pub(super) fn on_move_again(&mut self, generation: u32) {
         let current = self.moving.is_some_and(|m| m.generation == generation);
-        if current && self.view.state.is_up() {
+        if current && self.may_be_talked_in() {
             self.look_for_way();
         }
     }
@@ -127,7 +145,7 @@ impl DialogState {
         let Phase::Calling(call) = &mut self.phase else {
             return;
         };
-        let Some(hop) = call.dialog().map(|dialog| dialog.next_hop().clone()) else {
+        let Some(hop) = call.next_hop() else {
             return;
         };
         if let Some(moving) = &mut self.moving {
@@ -147,25 +165,91 @@ impl DialogState {
         let Some(moving) = self.moving.filter(|m| m.step == Step::Looking) else {
             return;
         };
-        let way = match result {
-            Ok(paths) => paths.first().map(|path| path.local.ip()),
-            Err(_) => None,
-        };
+        let way = result.ok().and_then(|paths| paths.first().copied());
         let Some(way) = way else {
             return self.move_later(myself);
         };
-        if let Err(detail) = self.move_media(moving.local.unwrap_or(way)).await {
+        let local = moving.local.unwrap_or(way.local.ip());
+        if !self.view.state.is_up() {
+            return self.move_before_taken(myself, &way, local).await;
+        }
+        if let Err(detail) = self.move_media(local).await {
             self.note("media", detail);
             return self.move_later(myself);
         }
-        if let Phase::Calling(call) = &mut self.phase {
-            call.moved(now());
-        }
-        self.drain();
+        self.leave_from(&way);
         if let Some(moving) = &mut self.moving {
             moving.step = Step::Ready;
         }
         self.settle_hold();
+    }
+
+    /// Signalling goes this way from now on.
+    fn leave_from(&mut self, way: &Path) {
+        if let Phase::Calling(call) = &mut self.phase {
+            call.moved(now(), way);
+        }
+        self.drain();
+    }
+
+    async fn move_before_taken(&mut self, myself: &ActorRef<DialogMsg>, way: &Path, local: IpAddr) {
+        self.leave_from(way);
+        let Some(media) = &mut self.media else { return };
+        if self.view.direction == Direction::Incoming && media.settle_at(local) {
+            self.moving = None;
+            let text = "the answer will name the new address".to_owned();
+            return self.note("call", text);
+        }
+        let Phase::Calling(call) = &mut self.phase else {
+            return;
+        };
+        if call.may_update() {
+            if let Err(detail) = self.move_media(local).await {
+                self.note("media", detail);
+                return self.move_later(myself);
+            }
+            return self.offer_early();
+        }
+        let told = call.tell_contact(now());
+        self.drain();
+        let text = match told {
+            0 => "the peer is told of the new address once the call is taken",
+            _ => "the peer is told of the new address, and of the sound once the call is taken",
+        };
+        self.note("call", text.to_owned());
+        self.wait_to_be_taken();
+    }
+
+    /// Offers the session from the new address in an UPDATE.
+    fn offer_early(&mut self) {
+        let (Some(media), Phase::Calling(call)) = (&mut self.media, &mut self.phase) else {
+            return;
+        };
+        let offer = media.offer();
+        let done = call.update(now(), Some(offer));
+        if done.is_err() {
+            media.rollback();
+        }
+        if let Some(moving) = &mut self.moving {
+            moving.step = match done {
+                Ok(()) => Step::Told,
+                Err(_) => Step::Waiting,
+            };
+        }
+        self.after_verb("tell the peer of the new address", done);
+    }
+
+    fn wait_to_be_taken(&mut self) {
+        if let Some(moving) = &mut self.moving {
+            moving.step = Step::Waiting;
+        }
+    }
+
+    /// The call is taken: what waited for that is told now.
+    pub(super) fn move_on_when_taken(&mut self) {
+        if self.moving.is_some_and(|m| m.step == Step::Waiting) {
+            self.look_for_way();
+        }
     }
 
     /// The peer has answered the re-INVITE.
@@ -180,8 +264,11 @@ impl DialogState {
     /// The re-INVITE came to nothing. True when that was what it was for.
     pub(super) fn move_failed(&mut self, myself: &ActorRef<DialogMsg>) -> bool {
         let told = self.moving.is_some_and(|m| m.step == Step::Told);
-        if told {
-            self.move_later(myself);
+        match self.view.state.is_up() {
+            true if told => self.move_later(myself),
+            // Who refuses an UPDATE while it rings is asked again when the call is taken.
+            false if told => self.wait_to_be_taken(),
+            _ => {}
         }
         told
     }

@@ -178,7 +178,9 @@ impl DialogState {
             format!("the peer answered {}", s.code())
         });
         self.note("media", format!("the change was not taken: {why}"));
-        self.enter(self.talking_state());
+        if self.view.state.is_up() {
+            self.enter(self.talking_state());
+        }
         if due {
             self.settle_hold();
         }

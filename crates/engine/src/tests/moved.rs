@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{CallState, Command};
-use sip_message::Method;
+use sip_message::{HeaderName, Method};
 
 use super::house::{House, tone};
 use super::peer::{Peer, SDP, answer, carol, to_tag};
@@ -144,5 +144,106 @@ async fn only_calls_whose_way_may_be_another_tell_their_peers() {
     house.until_notes("the network changed; the peer", 1).await;
     let told = |s: &model::Snapshot| super::house::notes(s, "the network changed; the peer");
     assert_eq!(house.engine.hub.read(told), 1);
+    house.close().await;
+}
+
+fn elsewhere(body: &[u8]) -> bool {
+    text(body).contains(&format!("c=IN IP4 {ELSEWHERE}"))
+}
+
+/// What an answer says that makes a dialog with a description in it.
+fn describes(peer: &Peer, more: &str) -> String {
+    let local = peer.local;
+    format!("Contact: <sip:dan@{local}>\r\nContent-Type: application/sdp\r\n{more}")
+}
+
+#[tokio::test]
+async fn a_call_that_rings_is_answered_from_the_new_address() {
+    let (mut house, at) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    peer.send(at, &peer.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    move_calls(&house);
+    house
+        .until_notes("the answer will name the new address", 1)
+        .await;
+    assert_eq!(house.call(call).state, CallState::Ringing);
+    house.engine.send(Command::AnswerCall { call });
+    let ok = peer.final_response().await;
+    assert!(elsewhere(&ok.body), "{}", text(&ok.body));
+    let ack = peer.says("ACK", 1, Some(&to_tag(&ok)), "");
+    peer.send(at, &ack).await;
+    house.until_state(call, CallState::Connected).await;
+    house.close().await;
+}
+
+/// RFC 3311 §5.1: with an answer that may still be another one only the Contact can be told.
+#[tokio::test]
+async fn who_rings_for_us_is_told_of_the_new_address_and_of_the_sound_when_the_call_is_taken() {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let call = house
+        .dial("carol", &format!("sip:dan@{}", peer.local))
+        .await;
+    let (invite, at) = peer.request(Method::Invite).await;
+    let early = describes(&peer, "Allow: INVITE, UPDATE\r\n");
+    let early = answer(&invite, "183 Session Progress", &early, SDP);
+    peer.send(at, &early).await;
+    house.until_state(call, CallState::Early).await;
+    move_calls(&house);
+    let (update, from) = peer.request(Method::Update).await;
+    assert!(update.body.is_empty());
+    assert!(update.headers.has(HeaderName::Contact));
+    peer.send(from, &answer(&update, "200 OK", &describes(&peer, ""), ""))
+        .await;
+    peer.send(at, &answer(&invite, "200 OK", &describes(&peer, ""), SDP))
+        .await;
+    peer.request(Method::Ack).await;
+    let (told, from) = peer.request(Method::Invite).await;
+    assert!(elsewhere(&told.body));
+    let sdp = SDP.replace("o=- 1 1", "o=- 1 2");
+    let taken = answer(&told, "200 OK", &describes(&peer, ""), &sdp);
+    peer.send(from, &taken).await;
+    house
+        .until_notes("the call goes on from the new address", 1)
+        .await;
+    assert_eq!(house.call(call).state, CallState::Connected);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn sound_before_the_call_is_taken_follows_to_the_new_address_where_it_was_agreed_on() {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let call = house
+        .dial("carol", &format!("sip:dan@{}", peer.local))
+        .await;
+    let (invite, at) = peer.request(Method::Invite).await;
+    let more = "Allow: INVITE, PRACK, UPDATE\r\nRequire: 100rel\r\nRSeq: 1\r\n";
+    let early = answer(
+        &invite,
+        "183 Session Progress",
+        &describes(&peer, more),
+        SDP,
+    );
+    peer.send(at, &early).await;
+    let (prack, from) = peer.request(Method::Prack).await;
+    peer.send(from, &answer(&prack, "200 OK", "", "")).await;
+    house.until_state(call, CallState::Early).await;
+    move_calls(&house);
+    let (update, from) = peer.request(Method::Update).await;
+    assert!(elsewhere(&update.body), "{}", text(&update.body));
+    let sdp = SDP.replace("o=- 1 1", "o=- 1 2");
+    let taken = answer(&update, "200 OK", &describes(&peer, ""), &sdp);
+    peer.send(from, &taken).await;
+    house
+        .until_notes("the call goes on from the new address", 1)
+        .await;
+    assert_eq!(house.call(call).state, CallState::Early);
+    let contact = format!("Contact: <sip:dan@{}>\r\n", peer.local);
+    peer.send(at, &answer(&invite, "200 OK", &contact, ""))
+        .await;
+    peer.request(Method::Ack).await;
+    house.until_state(call, CallState::Connected).await;
     house.close().await;
 }

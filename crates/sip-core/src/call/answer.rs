@@ -292,6 +292,7 @@ impl Call {
             key,
             request: kept,
             inbound,
+            moved_to: None,
             machine: ServerMachine::Invite(Box::new(machine)),
         });
         self.dialog = Some(dialog);

@@ -58,7 +58,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use sip_message::{Reason, Request, Response};
+use sip_message::{Reason, Request, Response, Uri};
 use thiserror::Error;
 
 pub use caller::CallerInfo;
@@ -345,11 +345,16 @@ impl Call {
 
     /// Our address is another one: every way is asked for anew from now on, and nothing goes along the old flow. A change
     /// of the session that was on its way has failed ([`CallEvent::ReofferFailed`]), since its answer would go to where
-    /// we are not. To tell the peer there is [`Call::reoffer`], whose Contact and session description have the new address.
-    pub fn moved(&mut self, now: Instant) {
+    /// we are not. What of the peer's is still to be answered is answered with the Contact that this way from the new
+    /// address has. To tell a peer that asks nothing there is [`Call::reoffer`], and before the call is taken
+    /// [`Call::update`] or [`Call::tell_contact`].
+    pub fn moved(&mut self, now: Instant, way: &Path) {
         self.out.begin_input();
         self.known_way = None;
         self.source = None;
+        for task in &mut self.servers {
+            task.moved_to = Some(*way);
+        }
         let changes = |task: &&mut ClientTask| {
             matches!(
                 task.purpose,
@@ -623,6 +628,20 @@ impl Call {
             .as_mut()
             .filter(|dialog| dialog.id().remote_tag == tag);
         of_call.or_else(|| self.early.find_mut(tag))
+    }
+
+    /// Where requests within the call go: by its dialog, by the early one that was heard last, or where the INVITE
+    /// went while nobody has answered it.
+    #[must_use]
+    pub fn next_hop(&self) -> Option<Uri> {
+        if let Some(dialog) = &self.dialog {
+            return Some(dialog.next_hop().clone());
+        }
+        let heard = self.told.as_ref();
+        let early = heard.and_then(|(_, tag)| self.early.find(tag));
+        let invite = |task: &&ClientTask| task.purpose == Purpose::Invite;
+        let asked = self.clients.iter().find(invite).map(|task| &task.hop);
+        early.map(Dialog::next_hop).or(asked).cloned()
     }
 
     /// The dialog to talk in: that of the call, or the early one that was heard last. None after the end.

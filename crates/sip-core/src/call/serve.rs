@@ -159,6 +159,7 @@ impl Call {
             key,
             request,
             inbound,
+            moved_to: None,
             machine,
         });
         Some(id)
@@ -214,7 +215,7 @@ impl Call {
         }
         if opens_dialog || refreshes {
             let sips = request.uri.scheme == sip_message::Scheme::Sips;
-            let contact = contact_value(&self.config, &task.inbound.path, sips);
+            let contact = contact_value(&self.config, task.path(), sips);
             headers.push(HeaderName::Contact, contact);
             headers.push(HeaderName::Allow, self.config.capabilities.allow_value());
             if !self.config.capabilities.supported.is_empty() {

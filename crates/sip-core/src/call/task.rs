@@ -8,7 +8,7 @@ use sip_message::{Method, Request, Response, Uri};
 use super::refer::ReferId;
 use super::send::over_tcp;
 use crate::auth::Exchange;
-use crate::path::{Destination, Inbound, ResolveError, ResolveId, Transport, TransportError};
+use crate::path::{Destination, Inbound, Path, ResolveError, ResolveId, Transport, TransportError};
 use crate::transaction::{
     ClientInvite, ClientNonInvite, ClientOutput, ServerInvite, ServerKey, ServerNonInvite,
     ServerOutput, response_matches,
@@ -297,6 +297,8 @@ pub(super) struct ServerTask {
     /// As received, marked with where it came from; without its body.
     pub(super) request: Request,
     pub(super) inbound: Inbound,
+    /// The way from where we are by now, if that is elsewhere.
+    pub(super) moved_to: Option<Path>,
     pub(super) machine: ServerMachine,
 }
 
@@ -308,6 +310,11 @@ pub(super) enum ServerMachine {
 }
 
 impl ServerTask {
+    /// The path that its answer names us by.
+    pub(super) fn path(&self) -> &Path {
+        self.moved_to.as_ref().unwrap_or(&self.inbound.path)
+    }
+
     pub(super) fn is_invite(&self) -> bool {
         self.request.method == Method::Invite
     }

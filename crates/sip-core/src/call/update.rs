@@ -36,10 +36,7 @@ impl Call {
         let Some(tag) = tag else {
             return Err(WrongState::Phase(self.phase));
         };
-        let takes = self
-            .dialog_with(&tag)
-            .is_some_and(|dialog| dialog.takes(&Method::Update));
-        if !takes {
+        if !self.takes_update(&tag) {
             return Err(WrongState::NotTaken);
         }
         if offer.is_some() && !self.may_offer_in_update(&tag) {
@@ -49,6 +46,39 @@ impl Call {
         self.send_update(now, tag, offer, false);
         self.settle(now);
         Ok(())
+    }
+
+    /// Whether an UPDATE may change the session now: [`Call::update`] with an offer would go out, and nobody but the
+    /// peer that it goes to may take the call.
+    pub fn may_update(&mut self) -> bool {
+        let tag = match self.phase {
+            Phase::Talking | Phase::Ringing => self.dialog_tag(),
+            Phase::Calling if self.early.len() == 1 => self.early_tag(),
+            Phase::Calling | Phase::Ended => None,
+        };
+        tag.is_some_and(|tag| self.takes_update(&tag) && self.may_offer_in_update(&tag))
+    }
+
+    /// Tells whoever is in an early dialog with us and takes UPDATE our Contact (RFC 3311 §5.1): that may be done at
+    /// any time, while a change of the session has to wait for offer and answer. Gives how many are told.
+    pub fn tell_contact(&mut self, now: Instant) -> usize {
+        let mut tags: Vec<String> = match self.phase {
+            Phase::Ringing => self.dialog_tag().into_iter().collect(),
+            Phase::Calling => self.early.tags().map(str::to_owned).collect(),
+            Phase::Talking | Phase::Ended => Vec::new(),
+        };
+        tags.retain(|tag| self.takes_update(tag));
+        self.out.begin_input();
+        for tag in &tags {
+            self.send_update(now, tag.clone(), None, false);
+        }
+        self.settle(now);
+        tags.len()
+    }
+
+    fn takes_update(&mut self, tag: &str) -> bool {
+        let dialog = self.dialog_with(tag);
+        dialog.is_some_and(|dialog| dialog.takes(&Method::Update))
     }
 
     pub(super) fn send_update(

@@ -9,6 +9,7 @@ mod headers;
 mod info;
 mod invitations;
 mod modify;
+mod moved;
 mod open_offers;
 mod peer;
 mod redirect;
@@ -266,14 +267,17 @@ pub(super) fn login(config: &mut CallConfig) {
 }
 
 pub(super) fn inbound(local: SocketAddr, remote: SocketAddr) -> Inbound {
-    let path = Path {
-        transport: Transport::Udp,
-        remote,
-        local,
-    };
     Inbound {
         flow: FlowId(u64::from(remote.port())),
-        path,
+        path: path(local, &remote.to_string()),
+    }
+}
+
+pub(super) fn path(local: SocketAddr, remote: &str) -> Path {
+    Path {
+        transport: Transport::Udp,
+        remote: remote.parse().unwrap(),
+        local,
     }
 }
 

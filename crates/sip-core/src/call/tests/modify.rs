@@ -686,7 +686,10 @@ fn after_a_move_a_change_on_its_way_has_failed_and_the_next_one_names_the_new_ad
     });
     wait(&mut net, 10);
     // The phone's network is another one, and it has the same peer.
-    act(&mut net, alice, |phone, now| phone.call().moved(now));
+    act(&mut net, alice, |phone, now| {
+        let way = path(phone.address, BOB);
+        phone.call().moved(now, &way);
+    });
     wait(&mut net, 10);
     let events = &phone(&net, alice).events;
     assert_eq!(
