@@ -229,6 +229,7 @@ async fn sound_before_the_call_is_taken_follows_to_the_new_address_where_it_was_
     peer.send(at, &early).await;
     let (prack, from) = peer.request(Method::Prack).await;
     peer.send(from, &answer(&prack, "200 OK", "", "")).await;
+    house.until_message(false, "200 OK").await;
     house.until_state(call, CallState::Early).await;
     move_calls(&house);
     let (update, from) = peer.request(Method::Update).await;

@@ -133,7 +133,6 @@ fn details(
     state_card(ui, kit, window, account);
     persons::show(ui, kit, window, account);
     calls::show(ui, kit, window, account);
-    logins::show(ui, kit, window, account);
     ui.add_space(24.0);
 
     let (left, right) = facts(kit, account);
@@ -153,6 +152,7 @@ fn details(
     around::show(ui, kit, data, window, account);
     ui.add_space(24.0);
     server(ui, kit, data, window, account);
+    logins::show(ui, kit, window, account);
     ui.add_space(32.0);
     let mut bar = Bar::new(ui, t.px(28.0), 8.0);
     if kit.room == Room::Compact {

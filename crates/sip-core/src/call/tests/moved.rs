@@ -93,10 +93,10 @@ fn rfc3311_5_1_an_offer_waits_for_the_first_answer_to_be_reliable_and_goes_out_t
     let mut reliable = early(&request, 183, "b", "INVITE, PRACK, UPDATE", ANSWER);
     reliable.headers.push(HeaderName::Require, "100rel");
     reliable.headers.push(HeaderName::RSeq, 1);
-    say(&mut net, bob, ELSEWHERE, reliable.to_bytes());
+    say(&mut net, bob, ALICE, reliable.to_bytes());
     wait(&mut net, 10);
     let ok = response(&last(&net, bob, "PRACK"), 200, "");
-    say(&mut net, bob, ELSEWHERE, ok.to_bytes());
+    say(&mut net, bob, ALICE, ok.to_bytes());
     wait(&mut net, 10);
     assert_eq!(act(&mut net, alice, offer), (true, Ok(())));
     wait(&mut net, 10);
@@ -104,7 +104,7 @@ fn rfc3311_5_1_an_offer_waits_for_the_first_answer_to_be_reliable_and_goes_out_t
     assert_eq!(update.body, NEW_OFFER);
     assert!(contact(&update.headers).contains(ELSEWHERE));
     let ok = answer(&update, 200, "", "sip:b@192.0.2.2", NEW_ANSWER);
-    say(&mut net, bob, ELSEWHERE, ok.to_bytes());
+    say(&mut net, bob, ALICE, ok.to_bytes());
     wait(&mut net, 10);
     let told = CallEvent::Answer {
         body: NEW_ANSWER.to_vec(),
