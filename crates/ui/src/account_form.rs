@@ -494,7 +494,6 @@ mod tests {
             (words::STUN, "stun example"),
             (words::TURN, "relay.example.com"),
             (words::INSIDE, "192.168.0.0/33"),
-            (words::INSIDE_NAME, "desk 7"),
             (words::LOGIN_WAIT, "long"),
             (words::WS_PATH, "sip"),
             (words::EXPIRES, "5"),
@@ -515,15 +514,20 @@ mod tests {
         }
         form.settings.codecs = vec!["g729".to_owned()];
         let faults = form.settle();
-        assert_eq!(faults.settings.len(), 17);
+        assert_eq!(faults.settings.len(), 20);
         assert_eq!(faults.address, None);
         assert!(form.command().is_none());
         // The parts with something wrong in them open.
         form.point_at(&faults);
-        assert_eq!(form.open.len(), 7);
+        assert_eq!(form.open.len(), 8);
         // What means nothing any more cannot be wrong.
         form.settings.calls.session_timers = false;
         form.settings.register = false;
-        assert_eq!(form.settle().settings.len(), 13);
+        assert_eq!(form.settle().settings.len(), 16);
+        // And what means something only now can.
+        *form.typed(words::INSIDE_NAME) = "desk 7".to_owned();
+        assert!(!form.settle().settings.contains_key(words::INSIDE_NAME));
+        *form.typed(words::INSIDE) = "10.0.0.0/8".to_owned();
+        assert!(form.settle().settings.contains_key(words::INSIDE_NAME));
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn show(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account:
     heading(ui, kit, strings::FURTHER_LOGINS);
     for login in &account.settings.logins {
         ui.push_id((&login.realm, &login.server), |ui| {
-            one(ui, kit, account, login)
+            one(ui, kit, account, login);
         });
     }
     if account.settings.turn_user.is_some() {
