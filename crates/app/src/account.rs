@@ -9,12 +9,14 @@ use anyhow::{Context, bail};
 use engine::{GivenAccount, Naming};
 use model::{
     AccountSettings, DtmfMode, JoinPolicy, Login, LoginKind, SrtpKeys, SrtpPolicy, Transport,
-    WatchKind,
+    VoicePolicy, WatchKind,
 };
 use secrecy::SecretString;
 
 use crate::ask;
-use crate::cli::{AccountArgs, DtmfWord, JoinsWord, SrtpKeysWord, SrtpWord, TransportWord};
+use crate::cli::{
+    AccountArgs, DtmfWord, JoinsWord, SrtpKeysWord, SrtpWord, TransportWord, VoiceWord,
+};
 
 /// The account that the arguments give in place, if they do.
 pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> {
@@ -37,6 +39,15 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.turn_user = args.turn_user.clone().map(Into::into);
     settings.ice = args.ice;
     settings.strong_login = args.no_md5;
+    if !args.voice.is_empty() {
+        let has = |word| args.voice.contains(&word);
+        settings.voice = VoicePolicy {
+            echo_cancellation: has(VoiceWord::Echo),
+            noise_suppression: has(VoiceWord::Noise),
+            gain_control: has(VoiceWord::Gain),
+            high_pass: has(VoiceWord::HighPass),
+        };
+    }
     settings.silence_suppression = args.silence_suppression;
     settings.send_twice = args.send_twice;
     settings.bandwidth_kbit = args.bandwidth;

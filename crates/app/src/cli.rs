@@ -182,6 +182,9 @@ pub(crate) struct AccountArgs {
     /// Answer no login by MD5, only SHA-256 and SHA-512/256 (RFC 8760)
     #[arg(long, conflicts_with = "token")]
     pub(crate) no_md5: bool,
+    /// What is done to what the microphone hears, e.g. echo,noise (default: all of it)
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) voice: Vec<VoiceWord>,
     /// Send no sound while nothing is said
     #[arg(long)]
     pub(crate) silence_suppression: bool,
@@ -229,6 +232,21 @@ pub(crate) struct AccountArgs {
 }
 
 /// `--transport`
+/// One thing that is done to what the microphone hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VoiceWord {
+    /// What the speaker plays is taken out
+    Echo,
+    /// Steady noise is lowered
+    Noise,
+    /// Quiet speech is made louder
+    Gain,
+    /// What is deeper than any voice is cut off
+    HighPass,
+    /// Nothing
+    Off,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TransportWord {
     Udp,

@@ -179,6 +179,13 @@ impl OpenDevices {
         })
     }
 
+    /// Which device of the sound system works this way; none where it is a file or silence.
+    #[must_use]
+    pub fn card(&self, role: Role) -> Option<&str> {
+        let card = self.cards.iter().find(|card| card.role == role)?;
+        Some(&card.name)
+    }
+
     /// What the callbacks of the microphone have counted, if it is one of the sound system.
     #[must_use]
     pub fn capture_counters(&self) -> Option<&Counters> {

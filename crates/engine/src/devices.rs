@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::{CaptureChoice, OpenDevices, PlayoutChoice, Role};
-use media::{PumpHandle, Tone};
-use model::{CallId, DeviceId, DeviceRole, DeviceView, DevicesView, Event};
+use media::{Processing, PumpHandle, Tone};
+use model::{CallId, DeviceId, DeviceRole, DeviceView, DevicesView, Event, VoicePolicy};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::hub::Hub;
@@ -18,6 +18,9 @@ use crate::shared::Ringing;
 const WATCH: Duration = Duration::from_millis(500);
 /// How long devices are tried, when nobody ends it before.
 const TEST: Duration = Duration::from_secs(30);
+
+/// Said once in a call.
+const VOICE_FAILED: &str = "The processing of the microphone's sound has failed and is off for this call; others may hear an echo of themselves.";
 
 /// What a [`DevicesActor`] can be told.
 pub(crate) enum DevicesMsg {
@@ -29,6 +32,8 @@ pub(crate) enum DevicesMsg {
         ringing: Option<Ringing>,
         /// Whether there is sound in it.
         talking: bool,
+        /// What its account wants done to what the microphone hears.
+        voice: VoicePolicy,
     },
     /// The user chose.
     Choose {
@@ -74,6 +79,10 @@ pub(crate) struct DevicesState {
     calls: HashMap<CallId, Need>,
     tone: Option<Tone>,
     open: Opening,
+    /// What is done to what the microphone hears, and the devices that this was learned with.
+    voice: Option<VoiceOf>,
+    /// Whether it was said that this has failed.
+    told_of_voice: bool,
     /// Which test of the devices this is, or was the last.
     test: u64,
     /// What is missing altogether.
@@ -87,6 +96,15 @@ pub(crate) struct DevicesState {
 struct Need {
     ringing: Option<Ringing>,
     talking: bool,
+    voice: VoicePolicy,
+}
+
+/// What is done to what the microphone hears belongs to a pair of devices, not to a call: it knows their room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct VoiceOf {
+    capture: Option<String>,
+    playout: Option<String>,
+    processing: Processing,
 }
 
 /// Where the devices are between shut and open. Opening blocks, so a thread does it.
@@ -117,6 +135,8 @@ impl Actor for DevicesActor {
             calls: HashMap::new(),
             tone: None,
             open: Opening::Shut,
+            voice: None,
+            told_of_voice: false,
             test: 0,
             missing: None,
             trouble: None,
@@ -138,11 +158,17 @@ impl Actor for DevicesActor {
                 call,
                 ringing,
                 talking,
+                voice,
             } => {
                 if ringing.is_none() && !talking {
                     state.calls.remove(&call);
                 } else {
-                    state.calls.insert(call, Need { ringing, talking });
+                    let need = Need {
+                        ringing,
+                        talking,
+                        voice,
+                    };
+                    state.calls.insert(call, need);
                     state.end_test();
                 }
                 state.settle(&myself);
@@ -201,8 +227,8 @@ impl DevicesState {
         }
         match (&self.open, self.is_needed()) {
             (Opening::Shut, true) => self.start_opening(myself),
-            (Opening::Open(_), false) => self.open = Opening::Shut,
-            _ => {}
+            (Opening::Open(_), false) => self.shut(),
+            _ => self.process_voice(),
         }
         let calls = tone_of(self.calls.values().filter_map(|need| need.ringing));
         let tone = calls.or(self.view.testing.then_some(Tone::Ring));
@@ -215,6 +241,38 @@ impl DevicesState {
             if let Err(error) = told {
                 tracing::warn!(%error, "the tone could not be changed");
             }
+        }
+    }
+
+    /// What failed in the last call may work in the next; what works has learned something, and is kept.
+    fn shut(&mut self) {
+        self.open = Opening::Shut;
+        if self.args.pump.counters().voice_failed() {
+            self.voice = None;
+            self.told_of_voice = false;
+        }
+    }
+
+    /// Has done to the microphone's sound what the calls want and these devices are good for.
+    fn process_voice(&mut self) {
+        let Opening::Open(devices) = &self.open else {
+            return;
+        };
+        let card = |role| devices.card(role).map(str::to_owned);
+        let (capture, playout) = (card(Role::Capture), card(Role::Playout));
+        let wanted = wanted_of(self.calls.values().map(|need| need.voice));
+        let voice = VoiceOf {
+            processing: fitting(wanted, capture.is_some(), playout.is_some()),
+            capture,
+            playout,
+        };
+        // Nothing is asked for while devices are tried, and what was learned is not forgotten over that.
+        if self.calls.is_empty() || self.voice.as_ref() == Some(&voice) {
+            return;
+        }
+        match self.args.pump.set_processing(voice.processing) {
+            Ok(()) => self.voice = Some(voice),
+            Err(error) => tracing::warn!(%error, "the microphone's sound is left as it is"),
         }
     }
 
@@ -235,6 +293,7 @@ impl DevicesState {
             Some(devices) if self.is_needed() => Opening::Open(devices),
             _ => Opening::Shut,
         };
+        self.process_voice();
         myself.send_after(WATCH, || DevicesMsg::Watch);
     }
 
@@ -246,6 +305,10 @@ impl DevicesState {
             self.warn(Some(fault.to_string()));
             self.reopen(myself);
         } else {
+            if self.args.pump.counters().voice_failed() && !self.told_of_voice {
+                self.told_of_voice = true;
+                self.warn(Some(VOICE_FAILED.to_owned()));
+            }
             myself.send_after(WATCH, || DevicesMsg::Watch);
         }
     }
@@ -366,6 +429,28 @@ fn open_what_works(
     }
 }
 
+/// What all calls together want done: the one microphone is that of all of them.
+fn wanted_of(policies: impl Iterator<Item = VoicePolicy>) -> Processing {
+    let each = policies.map(|policy| Processing {
+        echo: policy.echo_cancellation,
+        noise: policy.noise_suppression,
+        gain: policy.gain_control,
+        high_pass: policy.high_pass,
+    });
+    each.fold(Processing::NONE, Processing::or)
+}
+
+/// What of it makes sense: only a room gives back what is played into it, and a sound file is what it is.
+fn fitting(wanted: Processing, microphone: bool, speaker: bool) -> Processing {
+    if !microphone {
+        return Processing::NONE;
+    }
+    Processing {
+        echo: wanted.echo && speaker,
+        ..wanted
+    }
+}
+
 /// What is to sound: who calls here is heard before whoever is called.
 fn tone_of(mut ringing: impl Iterator<Item = Ringing> + Clone) -> Option<Tone> {
     if ringing.clone().any(|which| which == Ringing::Here) {
@@ -398,6 +483,29 @@ mod tests {
         assert!(said(0, 1).is_some_and(|s| s.starts_with("There is no microphone;")));
         assert!(said(1, 0).is_some_and(|s| s.starts_with("There is no speaker;")));
         assert!(said(0, 0).is_some_and(|s| s.contains("no microphone and no speaker")));
+    }
+
+    #[test]
+    fn echo_is_taken_out_only_where_there_is_a_room() {
+        let plain = VoicePolicy {
+            echo_cancellation: false,
+            noise_suppression: false,
+            gain_control: false,
+            high_pass: true,
+        };
+        let wanted = wanted_of([plain].into_iter());
+        let high_pass = Processing {
+            high_pass: true,
+            ..Processing::NONE
+        };
+        assert_eq!(wanted, high_pass);
+        // Two calls, one microphone.
+        let wanted = wanted_of([plain, VoicePolicy::default()].into_iter());
+        assert_eq!(wanted, Processing::ALL);
+        assert_eq!(fitting(wanted, true, true), Processing::ALL);
+        assert!(!fitting(wanted, true, false).echo);
+        assert!(fitting(wanted, true, false).noise);
+        assert_eq!(fitting(wanted, false, true), Processing::NONE);
     }
 
     #[test]

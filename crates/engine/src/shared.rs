@@ -344,6 +344,7 @@ impl Shared {
             call,
             ringing: None,
             talking: false,
+            voice: model::VoicePolicy::default(),
         });
     }
 }

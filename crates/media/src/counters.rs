@@ -224,6 +224,7 @@ pub struct PumpCounters {
     pub(crate) playout_level: Fraction,
     pub(crate) playout_waiting_ms: Count,
     pub(crate) capture_waiting_ms: Count,
+    pub(crate) voice_failed: AtomicBool,
 }
 
 impl PumpCounters {
@@ -285,6 +286,13 @@ impl PumpCounters {
     #[must_use]
     pub fn capture_waiting_ms(&self) -> u64 {
         self.capture_waiting_ms.get()
+    }
+
+    /// Whether a fault has ended what was done to the microphone's sound ([`crate::Voice`]). It stays so until that is set
+    /// anew.
+    #[must_use]
+    pub fn voice_failed(&self) -> bool {
+        self.voice_failed.load(Relaxed)
     }
 }
 

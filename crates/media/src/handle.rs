@@ -27,6 +27,7 @@ use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::Wire;
 use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
 use crate::tone::{Tone, dtmf};
+use crate::voice::{Processing, Voice};
 
 /// Commands that may wait: a step takes them all.
 const COMMANDS: usize = 1_024;
@@ -466,6 +467,17 @@ impl PumpHandle {
     /// [`MediaError::Busy`].
     pub fn detach_playout(&self) -> Result<(), MediaError> {
         self.shared.command(Command::Playout(None))
+    }
+
+    /// Sets what is done to what the microphone hears, from the beginning: what was learned of the room before is
+    /// forgotten. So this is asked for when the devices are others, or something else is to be done, and not for each
+    /// call. Takes a millisecond.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn set_processing(&self, processing: Processing) -> Result<(), MediaError> {
+        let voice = Voice::new(processing).map(Box::new);
+        self.shared.command(Command::Voice(voice))
     }
 
     /// Plays a tone to the user, in place of the one before, until it ends or is stopped.

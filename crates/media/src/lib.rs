@@ -1,7 +1,7 @@
 //! A media stream from frame to packet and back, and the pump thread that carries all of them.
 //!
 //! ```text
-//!  capture ring ─► 10 ms frame ─► mute, 48 k → 8 k ─► encode ─► rtp::Sender ─► socket
+//!  capture ring ─► 10 ms frame ─► echo, noise, gain ─► mute, 48 k → 8 k ─► encode ─► rtp::Sender ─► socket
 //!                                                        ▲ echo, file, tone, silence
 //!  playout ring ◄─ mix, limit ◄─ 8 k → 48 k ◄─ decode, conceal ◄─ jitter buffer ◄─ rtp::Receiver ◄─ socket
 //!                   ▲ local tones                 └─► record (written on another thread), echo, the room of a conference
@@ -62,6 +62,8 @@ pub mod socket;
 mod record;
 pub mod wav;
 
+mod voice;
+
 mod device;
 pub mod resample;
 mod tone;
@@ -77,6 +79,7 @@ pub use record::Aside;
 pub use rtp::srtp::{MasterKey, Suite};
 pub use shield::UnusableKey;
 pub use tone::Tone;
+pub use voice::{Processing, Voice};
 
 /// The rate of everything that goes to or comes from a device.
 pub const SAMPLE_RATE_HZ: u32 = 48_000;

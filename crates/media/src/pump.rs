@@ -19,6 +19,7 @@ use crate::send::{Microphone, Prepared};
 use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
 use crate::tone::{Player, Tone};
+use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
 
 /// Behind by more than this the steps are given up: the machine was suspended or stopped.
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Tell(u64, StreamEvent),
     Capture(Option<Capture>),
     Playout(Option<Playout>),
+    /// What is done to what the microphone hears; none for nothing.
+    Voice(Option<Box<Voice>>),
     Tone(Option<Tone>),
 }
 
@@ -64,6 +67,7 @@ pub(crate) enum Trash {
     Relay(Option<Box<Channels>>),
     Capture(Capture),
     Playout(Playout),
+    Voice(Box<Voice>),
 }
 
 /// What handles and pump share without a ring.
@@ -99,6 +103,7 @@ pub struct Pump {
     microphone: Microphone,
     capture: Option<Capture>,
     playout: Option<Playout>,
+    voice: Option<Box<Voice>>,
     tone: Option<Player>,
     scratch: Scratch,
     common: Arc<Common>,
@@ -126,6 +131,7 @@ impl Pump {
             microphone: Microphone::new(),
             capture: None,
             playout: None,
+            voice: None,
             tone: None,
             scratch: Scratch::new(post),
             common,
@@ -253,6 +259,12 @@ impl Pump {
             }
             Command::Capture(capture) => self.set_capture(capture),
             Command::Playout(playout) => self.set_playout(playout),
+            Command::Voice(voice) => {
+                if let Some(old) = std::mem::replace(&mut self.voice, voice) {
+                    self.discard(Trash::Voice(old));
+                }
+                self.common.counters.voice_failed.store(false, Relaxed);
+            }
             Command::Tone(tone) => {
                 self.tone = tone.map(|tone| Player::new(tone, SAMPLE_RATE_HZ));
             }
@@ -317,7 +329,12 @@ impl Pump {
         self.let_go_of_closed_devices();
         let counters = &self.common.counters;
         let gain = self.common.capture_gain.get();
-        if !self.microphone.begin(self.capture.as_mut(), gain) {
+        let voice = self.voice.as_deref_mut();
+        let waiting = counters.capture_waiting_ms() + counters.playout_waiting_ms();
+        if !self
+            .microphone
+            .begin(self.capture.as_mut(), voice, waiting, gain)
+        {
             counters.capture_underruns.add(1);
         }
         if let Some(capture) = &self.capture {
@@ -336,6 +353,11 @@ impl Pump {
             self.tone = None;
         }
         let Some(playout) = &mut self.playout else {
+            listen(
+                self.voice.as_deref_mut(),
+                &self.capture,
+                &[0.0; FRAME_SAMPLES],
+            );
             return;
         };
         let wanted = self.common.playout_volume.get();
@@ -346,6 +368,10 @@ impl Pump {
         }
         self.playout_volume = wanted;
         playout.write(mix);
+        listen(self.voice.as_deref_mut(), &self.capture, mix);
+        if self.voice.as_ref().is_some_and(|voice| voice.has_failed()) {
+            self.common.counters.voice_failed.store(true, Relaxed);
+        }
         let counters = &self.common.counters;
         counters.playout_level.set(rms(mix));
         counters.playout_waiting_ms.set(in_ms(playout.waiting()));
@@ -455,6 +481,13 @@ impl std::fmt::Debug for Pump {
         f.debug_struct("Pump")
             .field("streams", &self.streams.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Shows what is played to whoever takes it out of what the microphone hears: a frame for each of the microphone.
+fn listen(voice: Option<&mut Voice>, capture: &Option<Capture>, played: &[f32; FRAME_SAMPLES]) {
+    if let (Some(voice), Some(_)) = (voice, capture) {
+        voice.far_end(played);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::room::Leveller;
 use crate::silence::{Silence, Verdict};
 use crate::stream::{level, to_float, to_int};
 use crate::tone::{Player, Tone, dtmf};
+use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
 /// 60 ms at 48 kHz.
@@ -51,14 +52,23 @@ impl Microphone {
         }
     }
 
-    /// Begins a step; false when the device had nothing.
-    pub(crate) fn begin(&mut self, capture: Option<&mut Capture>, gain: f32) -> bool {
+    /// Begins a step; false when the device had nothing. `waiting_ms` is what waits between here and the devices.
+    pub(crate) fn begin(
+        &mut self,
+        capture: Option<&mut Capture>,
+        voice: Option<&mut Voice>,
+        waiting_ms: u64,
+        gain: f32,
+    ) -> bool {
         (self.full, self.wide, self.narrow) = (None, None, None);
         let Some(capture) = capture else {
             self.frame.fill(0.0);
             return true;
         };
         let heard = capture.read(&mut self.frame);
+        if let Some(voice) = voice {
+            voice.near_end(&mut self.frame, waiting_ms);
+        }
         if gain != 1.0 {
             for sample in &mut self.frame {
                 *sample *= gain;

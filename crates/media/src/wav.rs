@@ -1,4 +1,4 @@
-//! WAV files in.
+//! WAV files in and out.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::{SAMPLE_RATE_HZ, resample};
 /// A file longer than this is not loaded: an hour.
 const LONGEST_S: u64 = 3_600;
 
-/// Why a file cannot be played.
+/// Why a file cannot be played or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WavError {
     /// It cannot be read, or it is no WAV file.
@@ -20,6 +20,14 @@ pub enum WavError {
         /// What the reader says.
         reason: String,
     },
+    /// It cannot be written.
+    #[error("{path} cannot be written: {reason}")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the writer says.
+        reason: String,
+    },
     /// It is longer than an hour.
     #[error("{0} is longer than an hour")]
     TooLong(PathBuf),
@@ -28,6 +36,30 @@ pub enum WavError {
 /// How long samples that were loaded take to play.
 pub fn length(samples: &[f32]) -> Duration {
     Duration::from_secs_f64(samples.len() as f64 / f64::from(SAMPLE_RATE_HZ))
+}
+
+/// Saves samples at 48 kHz as a WAV file of another rate, mono, 16 bits.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(path: &Path, samples: &[f32], rate_hz: u32) -> Result<(), WavError> {
+    let unwritable = |reason: hound::Error| WavError::Unwritable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    };
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate_hz,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).map_err(unwritable)?;
+    for sample in resample::convert_all(samples, SAMPLE_RATE_HZ, rate_hz) {
+        // `as` saturates.
+        let written = writer.write_sample((sample * 32_768.0) as i16);
+        written.map_err(unwritable)?;
+    }
+    writer.finalize().map_err(unwritable)
 }
 
 /// Loads a WAV file of any rate, width and number of channels as 48 kHz mono.

@@ -95,6 +95,33 @@ pub enum LoginKind {
     Token,
 }
 
+/// What is done to what the microphone hears before it is sent. Where calls of several accounts are heard at once, what
+/// one of them asks for is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VoicePolicy {
+    /// Whether what the speaker plays is taken out, so that nobody hears an echo of their own words. Never done where
+    /// microphone or speaker is a file, another program, or nothing.
+    pub echo_cancellation: bool,
+    /// Whether steady noise is lowered.
+    pub noise_suppression: bool,
+    /// Whether quiet speech is made louder.
+    pub gain_control: bool,
+    /// Whether what is deeper than any voice is cut off.
+    pub high_pass: bool,
+}
+
+impl Default for VoicePolicy {
+    fn default() -> Self {
+        Self {
+            echo_cancellation: true,
+            noise_suppression: true,
+            gain_control: true,
+            high_pass: true,
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }
@@ -214,6 +241,8 @@ pub struct AccountSettings {
     /// Whether ways to the peer are tried until one works (ICE, RFC 8445), where the peer does so, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ice: bool,
+    /// What is done to what the microphone hears.
+    pub voice: VoicePolicy,
     /// Whether nothing is sent while nothing is said: with Opus by its own means, with the others where the peer takes
     /// comfort noise in its place (RFC 3389). Off, for it spares a network and never sounds better.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -275,6 +304,7 @@ impl fmt::Debug for AccountSettings {
             .field("srtp_keys", &self.srtp_keys)
             .field("codecs", &self.codecs)
             .field("dtmf", &self.dtmf)
+            .field("voice", &self.voice)
             .field("headers", &self.headers.len())
             .field("header_rules", &self.header_rules.len())
             .field("logins", &self.logins.len())

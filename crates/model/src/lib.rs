@@ -35,6 +35,7 @@ mod watch;
 pub use account::{
     AccountSettings, AccountView, BindingView, DtmfMode, FlowView, LoginKind, RegistrationMark,
     RegistrationState, SrtpKeys, SrtpPolicy, TargetState, TargetView, TenantView, Transport,
+    VoicePolicy,
 };
 pub use call::{
     CallState, CallView, Direction, HistoryEntry, MediaDirection, MediaSecurity, Outcome, Party,

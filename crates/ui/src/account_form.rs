@@ -248,7 +248,7 @@ fn is_host(text: &str) -> bool {
 mod tests {
     use model::{
         AutoAnswer, CallPolicies, DoNotDisturb, DtmfMode, JoinPolicy, LoginKind, PrackPolicy,
-        RedirectPolicy, SrtpKeys, SrtpPolicy, Timestamp, Transport, WatchKind,
+        RedirectPolicy, SrtpKeys, SrtpPolicy, Timestamp, Transport, VoicePolicy, WatchKind,
     };
 
     use super::*;
@@ -388,6 +388,12 @@ mod tests {
             login_wait_s: 5,
             reg_event: true,
             ice: true,
+            voice: VoicePolicy {
+                echo_cancellation: false,
+                noise_suppression: false,
+                gain_control: false,
+                high_pass: false,
+            },
             silence_suppression: true,
             send_twice: true,
             bandwidth_kbit: Some(64),

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what it costs, measured beside others where others can be run.
 
+mod echo;
 mod figures;
 mod impair;
 #[cfg(target_os = "linux")]
@@ -8,6 +9,7 @@ mod live;
 mod mouth;
 #[cfg(target_os = "linux")]
 mod peer;
+mod pesq;
 #[cfg(target_os = "linux")]
 mod proc;
 mod signalling;
@@ -15,11 +17,12 @@ mod signalling;
 use self::figures::Figures;
 use crate::shell::{self, Fault, misuse};
 
-/// `cargo xtask bench [parse|signalling|register|calls|idle|media|impair|load [MINUTES]]`.
+/// `cargo xtask bench [parse|signalling|register|calls|idle|media|echo|impair|load [MINUTES]]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
     let mut figures = Figures::default();
     match args.first().map(String::as_str) {
         Some("parse") => parse()?,
+        Some("echo") => return echo::echo(),
         Some("impair") => return impair::impair(),
         Some("load") => return load(args.get(1)),
         Some("signalling") => signalling::signalling(&mut figures)?,
@@ -36,7 +39,7 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
         Some(word @ ("register" | "calls" | "idle" | "media")) => live(word, &mut figures)?,
         Some(_) => {
             return Err(misuse(
-                "bench takes parse, signalling, register, calls, idle, media, impair, load with a \
+                "bench takes parse, signalling, register, calls, idle, media, echo, impair, load with a \
                  number of minutes, or nothing",
             ));
         }

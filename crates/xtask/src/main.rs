@@ -32,6 +32,7 @@ cargo xtask VERB
   bench                       all of these figures, as one table
   bench impair                speech through every codec and bad networks, scored by PESQ, and
                               baresip beside it
+  bench echo                  how far the echo of the loudspeaker is down, and what is left of near speech
   bench parse                 our parser beside others
   bench signalling            one call inside the core, and what calls and registrations hold
   bench register|calls|idle|media

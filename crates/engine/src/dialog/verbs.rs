@@ -307,6 +307,7 @@ impl DialogState {
             call: self.view.id,
             ringing,
             talking: awaited && self.view.state.is_live(),
+            voice: self.settings.voice,
         };
         self.shared.devices.cast(message);
     }

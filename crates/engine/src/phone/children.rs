@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{CallState, CallView, Direction, Event, NoticeLevel, TenantId, TenantView};
+use model::{
+    AccountView, CallState, CallView, Direction, Event, NoticeLevel, TenantId, TenantView,
+};
 use ractor::{Actor, ActorId, ActorRef};
 
 use super::{PhoneMsg, PhoneState, TenantChild};
@@ -174,10 +176,10 @@ impl PhoneState {
         {
             self.shared.devices.replace(devices);
             // Calls that ring or are up still need sound.
-            let needs: Vec<DevicesMsg> = self
-                .shared
-                .hub
-                .read(|s| s.calls.iter().filter_map(need_of).collect());
+            let needs: Vec<DevicesMsg> = self.shared.hub.read(|s| {
+                let need = |call| need_of(call, &s.accounts);
+                s.calls.iter().filter_map(need).collect()
+            });
             needs
                 .into_iter()
                 .for_each(|need| self.shared.devices.cast(need));
@@ -208,17 +210,20 @@ impl PhoneState {
     }
 }
 
-/// What a call needs of the devices, from its view alone.
-fn need_of(call: &CallView) -> Option<DevicesMsg> {
+/// What a call needs of the devices, from what is seen of it and of its account.
+fn need_of(call: &CallView, accounts: &[AccountView]) -> Option<DevicesMsg> {
     let ringing = match (call.direction, call.state) {
         (Direction::Incoming, CallState::Ringing) => Some(Ringing::Here),
         (Direction::Outgoing, CallState::Ringing) => Some(Ringing::There),
         _ => None,
     };
     let talking = call.state.is_up() || call.state == CallState::Early;
+    let account = accounts.iter().find(|a| a.id == call.account);
+    let voice = account.map(|a| a.settings.voice).unwrap_or_default();
     (ringing.is_some() || talking).then_some(DevicesMsg::Call {
         call: call.id,
         ringing,
         talking,
+        voice,
     })
 }

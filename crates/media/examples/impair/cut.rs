@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use media::resample::convert_all;
-
 use crate::{PIECE_S, RATE_HZ};
 
 /// The level that speech is brought to: root mean square over all of it, -28 dB.
@@ -119,18 +117,5 @@ pub(crate) fn write(
 }
 
 pub(crate) fn store(path: &Path, samples: &[f32], rate_hz: u32) -> Result<(), String> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: rate_hz,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let words = |e: hound::Error| format!("{}: {e}", path.display());
-    let mut writer = hound::WavWriter::create(path, spec).map_err(words)?;
-    for sample in convert_all(samples, RATE_HZ, rate_hz) {
-        writer
-            .write_sample((sample * 32_768.0) as i16)
-            .map_err(words)?;
-    }
-    writer.finalize().map_err(words)
+    media::wav::save(path, samples, rate_hz).map_err(|e| e.to_string())
 }

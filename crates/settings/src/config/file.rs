@@ -145,6 +145,14 @@ struct FileAccount {
     turn_user: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ice: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    echo_cancellation: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    noise_suppression: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    gain_control: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_on")]
+    high_pass: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     silence_suppression: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -551,6 +559,12 @@ impl From<FileAccount> for Account {
                 turn: file.turn,
                 turn_user: file.turn_user.map(Into::into),
                 ice: file.ice,
+                voice: model::VoicePolicy {
+                    echo_cancellation: file.echo_cancellation,
+                    noise_suppression: file.noise_suppression,
+                    gain_control: file.gain_control,
+                    high_pass: file.high_pass,
+                },
                 silence_suppression: file.silence_suppression,
                 send_twice: file.send_twice,
                 bandwidth_kbit: file.bandwidth_kbit,
@@ -650,6 +664,10 @@ impl From<&Account> for FileAccount {
             turn: settings.turn,
             turn_user: settings.turn_user.map(|user| user.reveal().to_owned()),
             ice: settings.ice,
+            echo_cancellation: settings.voice.echo_cancellation,
+            noise_suppression: settings.voice.noise_suppression,
+            gain_control: settings.voice.gain_control,
+            high_pass: settings.voice.high_pass,
             silence_suppression: settings.silence_suppression,
             send_twice: settings.send_twice,
             bandwidth_kbit: settings.bandwidth_kbit,

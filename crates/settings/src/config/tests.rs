@@ -28,6 +28,11 @@ fn sample() -> Settings {
     account.inside = vec!["10.0.0.0/8".to_owned()];
     account.inside_name = Some("phone.lan".to_owned());
     account.gruu = true;
+    account.voice = model::VoicePolicy {
+        echo_cancellation: false,
+        high_pass: false,
+        ..model::VoicePolicy::default()
+    };
     account.public_address = Some("198.51.100.7".to_owned());
     account.header_rules = vec!["out INVITE add X-Room: 42".into()];
     account.logins = vec![model::Login {

@@ -181,6 +181,16 @@ pub(crate) static SECTIONS: [Section; 8] = [
                 applies: always,
                 kind: ItemKind::Codecs,
             },
+            switch(words::ECHO, words::ECHO_HELP, |s| {
+                &mut s.voice.echo_cancellation
+            }),
+            switch(words::NOISE, words::NOISE_HELP, |s| {
+                &mut s.voice.noise_suppression
+            }),
+            switch(words::GAIN, words::GAIN_HELP, |s| &mut s.voice.gain_control),
+            switch(words::HIGH_PASS, words::HIGH_PASS_HELP, |s| {
+                &mut s.voice.high_pass
+            }),
             switch(words::QUIET, words::QUIET_HELP, |s| {
                 &mut s.silence_suppression
             }),

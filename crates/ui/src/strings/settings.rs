@@ -118,6 +118,15 @@ pub(crate) const TONES: [&str; 4] = ["In RTP", "INFO", "In the audio", "As the p
 pub(crate) const CODECS: &str = "Codecs";
 pub(crate) const CODECS_HELP: &str = "They are offered in this order.";
 pub(crate) const CODECS_WRONG: &str = "At least one codec must be on, and all must be known.";
+pub(crate) const ECHO: &str = "Take out the echo";
+pub(crate) const ECHO_HELP: &str =
+    "What the speaker plays is not sent back, so that nobody hears themselves.";
+pub(crate) const NOISE: &str = "Lower the noise";
+pub(crate) const NOISE_HELP: &str = "Steady noise, like that of a fan. Off for music.";
+pub(crate) const GAIN: &str = "Even out the level";
+pub(crate) const GAIN_HELP: &str = "Quiet speech becomes louder. Off for music.";
+pub(crate) const HIGH_PASS: &str = "Cut off rumble";
+pub(crate) const HIGH_PASS_HELP: &str = "What is deeper than any voice, like steps on the floor.";
 pub(crate) const QUIET: &str = "Send nothing while nothing is said";
 pub(crate) const QUIET_HELP: &str =
     "Spares the network. The other side hears a quiet room meanwhile.";

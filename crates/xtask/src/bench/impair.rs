@@ -1,11 +1,11 @@
 //! What is left of speech behind a bad network, by codec: scored by PESQ, beside what baresip makes of the same speech
 //! and the same faults. `crates/media/examples/impair` carries it; here are the speech, the scores and the goals.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use super::pesq::Scorer;
 use crate::shell::{self, Fault, failed};
 
 /// The least score of a codec at 5 % loss and 30 ms of jitter, on the narrow-band scale.
@@ -36,7 +36,7 @@ const SPEECH: [(&str, &str); 3] = [
 pub(crate) fn impair() -> Result<(), Fault> {
     let home = shell::artifacts_dir().join("bench/impair");
     fs::create_dir_all(&home)?;
-    let python = scorer()?;
+    let python = Scorer::new()?;
     let mut said = Vec::new();
     for (number, (voice, words)) in SPEECH.iter().enumerate() {
         let path = home.join(format!("speech-{number}.wav"));
@@ -83,7 +83,7 @@ struct Row {
 }
 
 impl Row {
-    fn read(path: &Path, python: &Path, home: &Path) -> Result<Vec<Self>, Fault> {
+    fn read(path: &Path, python: &Scorer, home: &Path) -> Result<Vec<Self>, Fault> {
         let text = fs::read_to_string(path)?;
         let mut rows: Vec<Self> = text
             .lines()
@@ -93,17 +93,7 @@ impl Row {
             .iter()
             .flat_map(|row| row.files.iter().map(String::as_str))
             .collect();
-        let list = home.join("pairs");
-        fs::write(&list, pairs.join("\n"))?;
-        let script = home.join("score.py");
-        fs::write(&script, SCORE)?;
-        eprintln!("scoring {} pairs …", pairs.len() / 2);
-        let told = shell::output(Command::new(python).arg(&script).arg(&list))?;
-        let scores: BTreeMap<&str, f64> = told
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .filter_map(|(path, score)| Some((path, score.parse().ok()?)))
-            .collect();
+        let scores = python.score(home, &pairs)?;
         for row in &mut rows {
             let mean = |rate: &str| {
                 let found: Vec<f64> = row
@@ -216,49 +206,6 @@ fn judge(row: &Row, other: Option<&Row>) -> Vec<String> {
     }
     missed
 }
-
-/// A Python with PESQ, in a folder of its own.
-fn scorer() -> Result<PathBuf, Fault> {
-    let folder = shell::artifacts_dir().join("bench/python");
-    let python = folder.join("bin/python");
-    let has_it = |python: &Path| {
-        let mut command = Command::new(python);
-        shell::output(command.args(["-c", "import pesq"])).is_ok()
-    };
-    if has_it(&python) {
-        return Ok(python);
-    }
-    eprintln!("installing PESQ into {} …", folder.display());
-    let advice = |fault: Fault| {
-        let words = "PESQ needs the packages python3-venv and python3-dev, and PyPI";
-        failed(&format!("{}\n{words}", fault.text))
-    };
-    let mut make = Command::new("python3");
-    shell::run(make.args(["-m", "venv"]).arg(&folder)).map_err(advice)?;
-    let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "numpy", "pesq==0.0.4"]);
-    shell::run(&mut install).map_err(advice)?;
-    Ok(python)
-}
-
-// Pairs of lines: what was said, what was heard. The rate tells which PESQ is meant (P.862.1 or P.862.2).
-const SCORE: &str = r#"
-import sys, wave
-import numpy
-from pesq import pesq
-
-def load(path):
-    with wave.open(path) as file:
-        samples = file.readframes(file.getnframes())
-        return file.getframerate(), numpy.frombuffer(samples, "<i2").astype(numpy.float32)
-
-lines = open(sys.argv[1]).read().split("\n")
-for said, heard in zip(lines[::2], lines[1::2]):
-    rate, one = load(said)
-    _, other = load(heard)
-    score = pesq(rate, one, other, "nb" if rate == 8000 else "wb", on_error=1)
-    print(heard, score, sep="\t")
-"#;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,100 @@
+//! What the loudspeaker plays does not come back to who said it, and whoever speaks near by is heard all the same:
+//! `cargo xtask bench echo` scores the same conversations.
+
+mod common;
+#[path = "common/echo.rs"]
+#[allow(dead_code, reason = "the bench uses the rest")]
+mod echo;
+
+use std::time::Duration;
+
+use codecs::CodecKind;
+use common::{Bench, parameters, shared};
+use echo::{Room, conversation, level_db, sentence};
+use media::{Processing, Sink, Source};
+
+#[test]
+fn an_echo_is_30_db_down_after_two_seconds_and_near_speech_is_kept() {
+    let echo = Processing {
+        echo: true,
+        ..Processing::NONE
+    };
+    for delay_ms in [40, 200] {
+        for processing in [echo, Processing::ALL] {
+            let outcome = conversation(delay_ms, processing);
+            println!(
+                "{delay_ms} ms, {processing:?}: {:.1} dB down, {:.1} dB after both spoke; near speech {:+.1} dB, likeness {:.3}",
+                outcome.down_db, outcome.after_db, outcome.near_db, outcome.likeness
+            );
+            assert!(
+                outcome.down_db >= 30.0,
+                "{delay_ms} ms: {}",
+                outcome.down_db
+            );
+            assert!(
+                outcome.after_db >= 30.0,
+                "{delay_ms} ms: {}",
+                outcome.after_db
+            );
+            assert!(
+                outcome.likeness >= 0.5,
+                "{delay_ms} ms: {}",
+                outcome.likeness
+            );
+            assert!(
+                outcome.near_db >= -6.0,
+                "{delay_ms} ms: {}",
+                outcome.near_db
+            );
+        }
+    }
+}
+
+/// How loud the peer hears itself, in dB: what it says goes through the pump to the loudspeaker, through a room to the
+/// microphone, and back.
+fn returned_db(processing: Processing) -> f32 {
+    let room = Room::new(40);
+    let mut bench = Bench::new();
+    let path = std::env::temp_dir().join(format!(
+        "tipring-{}-echo-{}.wav",
+        std::process::id(),
+        processing.echo
+    ));
+    let far = Source::File {
+        samples: shared(&sentence("far.wav")),
+        looped: true,
+    };
+    let streams = bench.pair(
+        &parameters(CodecKind::Opus),
+        (Source::Microphone, Sink::Speaker),
+        (far, Sink::Record(path.clone())),
+    );
+    bench.attach_speaker();
+    bench.attach_microphone(Vec::new());
+    bench.handle.set_processing(processing).expect("it is idle");
+    for _ in 0..800 {
+        let heard = bench.heard();
+        let next: Vec<f32> = (heard.len()..heard.len() + 480)
+            .map(|at| room.echo(heard, at))
+            .collect();
+        if let Some((_, samples, _)) = &mut bench.microphone {
+            samples.extend(next);
+        }
+        bench.step();
+    }
+    drop(streams);
+    bench.run(Duration::from_millis(200));
+    assert!(!bench.handle.counters().voice_failed());
+    let samples = media::wav::load(&path).expect("it was recorded");
+    std::fs::remove_file(&path).expect("it is ours");
+    level_db(&samples[4 * 48_000..])
+}
+
+#[test]
+fn the_peer_does_not_hear_itself_through_our_speaker_and_microphone() {
+    let without = returned_db(Processing::NONE);
+    let with = returned_db(Processing::ALL);
+    println!("{without:.1} dB come back without, {with:.1} dB with echo control");
+    assert!(without > -40.0, "{without}");
+    assert!(with <= without - 30.0, "{with} dB, {without} dB without");
+}
