@@ -48,6 +48,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
             high_pass: has(VoiceWord::HighPass),
         };
     }
+    settings.recording_tone_s = args.recording_tone;
     settings.silence_suppression = args.silence_suppression;
     settings.send_twice = args.send_twice;
     settings.bandwidth_kbit = args.bandwidth;

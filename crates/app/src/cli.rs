@@ -185,6 +185,9 @@ pub(crate) struct AccountArgs {
     /// What is done to what the microphone hears, e.g. echo,noise (default: all of it)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) voice: Vec<VoiceWord>,
+    /// Let both hear a tone when a recording begins, and each time so many seconds have passed; 0 is only at the start
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub(crate) recording_tone: Option<u32>,
     /// Send no sound while nothing is said
     #[arg(long)]
     pub(crate) silence_suppression: bool,
@@ -328,6 +331,10 @@ pub(crate) struct AudioArgs {
     /// Record what the peer says as WAV; {call} in the name becomes the call's number
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+    /// Record both sides as stereo WAV, left what is said here and right what the peer says; {call} in the name becomes
+    /// the call's number
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record_both: Option<PathBuf>,
     /// Ports for sound, an even one and the next for each stream (default: 16384-32767)
     #[arg(long, value_name = "FIRST-LAST", value_parser = ports)]
     pub(crate) rtp_ports: Option<RangeInclusive<u16>>,

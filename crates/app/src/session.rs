@@ -1,5 +1,6 @@
 //! An engine with a listener, for subcommands that run until something has happened.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -85,33 +86,40 @@ pub(crate) fn call_media(args: &AudioArgs, echo: bool) -> anyhow::Result<CallMed
         (None, _, true) => Source::Silence,
         (None, _, false) => Source::Microphone,
     };
+    if let Some(file) = &args.record_both {
+        may_record(file)?;
+    }
     let sink = match (&args.record, null) {
         (Some(file), _) => {
-            // Better said before the call than found out after it.
-            if file.is_dir() {
-                bail!("{} is a folder; --record takes a file", file.display());
-            }
-            let folder = file
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                bail!("there is no folder {} to record into", folder.display());
-            }
-            // What forbids it is said before anybody is called.
-            let is_new = !file.exists();
-            let mut make = std::fs::OpenOptions::new();
-            make.create(true).append(true);
-            make.open(file)
-                .map_err(|error| words::of_file(file, &error))?;
-            if is_new {
-                let _ = std::fs::remove_file(file);
-            }
+            may_record(file)?;
             Sink::Record(file.clone())
         }
         (None, true) => Sink::Discard,
         (None, false) => Sink::Speaker,
     };
     Ok(CallMedia::PerCall { source, sink })
+}
+
+/// What forbids a recording is better said before the call than found out after it.
+fn may_record(file: &Path) -> anyhow::Result<()> {
+    if file.is_dir() {
+        bail!("{} is a folder; a recording needs a file", file.display());
+    }
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("there is no folder {} to record into", folder.display());
+    }
+    let is_new = !file.exists();
+    let mut make = std::fs::OpenOptions::new();
+    make.create(true).append(true);
+    make.open(file)
+        .map_err(|error| words::of_file(file, &error))?;
+    if is_new {
+        let _ = std::fs::remove_file(file);
+    }
+    Ok(())
 }
 
 /// Standard input speaks and standard output hears from now on; what is told goes to standard error.
@@ -131,6 +139,7 @@ pub(crate) fn sound_ports(args: &AudioArgs) -> EngineConfig {
     EngineConfig {
         media_ports: args.rtp_ports.clone().unwrap_or(usual.media_ports.clone()),
         hardware: args.audio != Some(AudioWord::Pipe),
+        record_calls: args.record_both.clone(),
         ..usual
     }
 }

@@ -12,6 +12,7 @@ mod media_leg;
 mod moved;
 mod offers;
 mod policy;
+mod recording;
 mod start;
 mod transfer;
 mod verbs;
@@ -77,6 +78,8 @@ pub(crate) enum DialogMsg {
     RenewKeys,
     /// Cut the microphone off, or connect it.
     Mute(bool),
+    /// Record both sides, or no longer.
+    Record(bool),
     /// Send digits.
     Digits(Private),
     /// Ask the peer to call somebody else, or to take the place of a call there.
@@ -318,6 +321,7 @@ impl Actor for DialogActor {
             DialogMsg::Hold(hold) => state.on_hold(hold),
             DialogMsg::RenewKeys => state.on_renew_keys(),
             DialogMsg::Mute(muted) => state.on_mute(muted),
+            DialogMsg::Record(on) => state.on_record(on),
             DialogMsg::Digits(digits) => state.on_digits(digits.reveal()),
             DialogMsg::Transfer { target, replaces } => {
                 state.on_transfer(*target, replaces.map(|replaces| *replaces));

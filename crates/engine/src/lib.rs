@@ -165,6 +165,9 @@ pub struct EngineConfig {
     /// Whether sound cards are used; off where a program hears and speaks in place of a person
     /// ([`EngineHandle::pipe`]).
     pub hardware: bool,
+    /// Every call is recorded into this file, both sides of it in stereo, from its first sound on; `{call}` in the name
+    /// becomes the call's number.
+    pub record_calls: Option<PathBuf>,
     /// How long a call may ring, either way; `None` is the usual three minutes.
     pub ring_limit: Option<Duration>,
     /// Whether callers hear what each call sends before it is taken: an announcement (183, RFC 3960 §3). Only where
@@ -191,6 +194,7 @@ impl Default for EngineConfig {
             key_passphrase: None,
             media_ports: MEDIA_PORTS,
             hardware: true,
+            record_calls: None,
             ring_limit: None,
             announce: false,
             ask_limit: None,
@@ -311,6 +315,8 @@ impl Engine {
             naming: config.naming,
             failover: config.failover,
             trace_dir: config.folders.as_ref().map(Folders::trace_dir),
+            recordings: config.folders.as_ref().map(Folders::recordings_dir),
+            record_calls: config.record_calls,
             media_ports: config.media_ports,
             call_media: config.media,
             ring_limit: config.ring_limit,

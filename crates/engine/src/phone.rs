@@ -297,6 +297,7 @@ impl PhoneState {
             | Command::HoldCall { call }
             | Command::MuteCall { call, .. }
             | Command::SetDirection { call, .. }
+            | Command::RecordCall { call, .. }
             | Command::SendDtmf { call, .. }
             | Command::TransferCall { call, .. }
             | Command::ConnectCalls { call, .. }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +40,10 @@ pub(crate) struct Shared {
     pub(crate) naming: Naming,
     pub(crate) failover: Failover,
     pub(crate) trace_dir: Option<PathBuf>,
+    /// The folder for what is recorded by hand, …
+    pub(crate) recordings: Option<PathBuf>,
+    /// … and the file where every call is.
+    pub(crate) record_calls: Option<PathBuf>,
     pub(crate) media_ports: RangeInclusive<u16>,
     pub(crate) call_media: CallMedia,
     /// How long a call may ring when it is not the usual time.
@@ -131,13 +135,16 @@ impl CallMedia {
 
 /// The sink with the call's number in the file name where `{call}` stands.
 fn sink_of(sink: &Sink, call: CallId) -> Sink {
-    let named =
-        |path: &PathBuf| PathBuf::from(path.to_string_lossy().replace("{call}", &call.to_string()));
     match sink {
-        Sink::Record(path) => Sink::Record(named(path)),
-        Sink::RecordAndSpeaker(path) => Sink::RecordAndSpeaker(named(path)),
+        Sink::Record(path) => Sink::Record(file_of(path, call)),
+        Sink::RecordAndSpeaker(path) => Sink::RecordAndSpeaker(file_of(path, call)),
         other => other.clone(),
     }
+}
+
+/// A file for one call: `{call}` in its name becomes the call's number.
+pub(crate) fn file_of(path: &Path, call: CallId) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().replace("{call}", &call.to_string()))
 }
 
 /// Which tone a call has sounding.

@@ -497,6 +497,7 @@ impl TenantState {
             Command::SetDirection { call, direction } => {
                 self.tell(call, DialogMsg::Direction(direction));
             }
+            Command::RecordCall { call, on } => self.tell(call, DialogMsg::Record(on)),
             Command::SendDtmf { call, digits } => self.tell(call, DialogMsg::Digits(digits)),
             Command::TransferCall { call, target } => self.transfer(call, target.reveal()),
             Command::ConnectCalls { call, other } => self.connect(call, other),

@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -19,13 +19,14 @@ use crate::device::{Capture, Playout};
 use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
-use crate::record::{Aside, Trouble, Writing, record};
+use crate::record::{Aside, Recorder, Trouble, Writing, record};
 use crate::relay::Relay;
 use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::Wire;
 use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
+use crate::tape::{Recording, Tape};
 use crate::tone::{Tone, dtmf};
 use crate::voice::{Processing, Voice};
 
@@ -147,6 +148,22 @@ impl Shared {
         });
     }
 
+    /// Begins a file, of one or two channels; answers where it is told that it ended early.
+    fn recorder(
+        &self,
+        path: &Path,
+        rate_hz: u32,
+        channels: u16,
+    ) -> Result<(Recorder, Trouble), MediaError> {
+        let (recorder, writing) = record(path, rate_hz, channels)?;
+        let trouble = writing.trouble();
+        lock(&self.arriving).push(writing);
+        if let Some(aside) = &self.aside {
+            aside.unpark();
+        }
+        Ok((recorder, trouble))
+    }
+
     fn output(&self, sink: &Sink, rate_hz: u32) -> Result<(Output, Option<Trouble>), MediaError> {
         let (path, speaker) = match sink {
             Sink::Speaker => (None, true),
@@ -161,12 +178,7 @@ impl Shared {
             };
             return Ok((output, None));
         };
-        let (recorder, writing) = record(path, rate_hz)?;
-        let trouble = writing.trouble();
-        lock(&self.arriving).push(writing);
-        if let Some(aside) = &self.aside {
-            aside.unpark();
-        }
+        let (recorder, trouble) = self.recorder(path, rate_hz, 1)?;
         let output = Output {
             speaker,
             recorder: Some(Box::new(recorder)),
@@ -392,6 +404,7 @@ impl PumpHandle {
             control: Control::new(now, config.ssrc, config.cname, config.seed),
             parameters: config.parameters,
             output,
+            tape: None,
             counters: Arc::clone(&counters),
             wishes: Arc::clone(&wishes),
             up: ToDevice::default(),
@@ -428,6 +441,7 @@ impl PumpHandle {
                 ice,
                 search: handshake,
                 trouble,
+                tape_trouble: None,
                 relayed,
             }),
         })
@@ -543,6 +557,8 @@ struct Last {
     search: u64,
     /// Of the recording, when there is one; told once.
     trouble: Option<Trouble>,
+    /// Of the recording of both sides, the same.
+    tape_trouble: Option<Trouble>,
     /// It has an address at a relay.
     relayed: bool,
 }
@@ -641,6 +657,27 @@ impl StreamHandle {
         Ok(())
     }
 
+    /// Records both sides from now on, in place of a recording of both that goes on; none ends that one, and its file is
+    /// complete a moment later. It is apart from what the sink records.
+    ///
+    /// # Errors
+    /// The file to record to cannot be had, or [`MediaError::Busy`].
+    pub fn record(&self, recording: Option<&Recording>) -> Result<(), MediaError> {
+        let mut last = lock(&self.last);
+        let rate_hz = last.kind.sample_rate_hz();
+        let (tape, trouble) = match recording {
+            Some(recording) => {
+                let (recorder, trouble) = self.shared.recorder(&recording.path, rate_hz, 2)?;
+                let tape = Box::new(Tape::new(recorder, recording.tone));
+                (Some(tape), Some(trouble))
+            }
+            None => (None, None),
+        };
+        self.shared.command(Command::Tape(self.id, tape))?;
+        last.tape_trouble = trouble;
+        Ok(())
+    }
+
     /// Goes on with other sockets, because the address of the old ones is gone, and with an address at a relay that was
     /// asked for from there, if with any. The peer hears the same stream from
     /// another place.
@@ -714,9 +751,16 @@ impl StreamHandle {
             return Some(event);
         }
         let mut last = lock(&self.last);
-        let reason = last.trouble.as_ref()?.get()?.clone();
-        last.trouble = None;
-        Some(StreamEvent::RecordingEnded { reason })
+        let Last {
+            trouble,
+            tape_trouble,
+            ..
+        } = &mut *last;
+        [trouble, tape_trouble].into_iter().find_map(|trouble| {
+            let reason = trouble.as_ref()?.get()?.clone();
+            *trouble = None;
+            Some(StreamEvent::RecordingEnded { reason })
+        })
     }
 }
 

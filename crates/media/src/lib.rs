@@ -4,7 +4,7 @@
 //!  capture ring ─► 10 ms frame ─► echo, noise, gain ─► mute, 48 k → 8 k ─► encode ─► rtp::Sender ─► socket
 //!                                                        ▲ echo, file, tone, silence
 //!  playout ring ◄─ mix, limit ◄─ 8 k → 48 k ◄─ decode, conceal ◄─ jitter buffer ◄─ rtp::Receiver ◄─ socket
-//!                   ▲ local tones                 └─► record (written on another thread), echo, the room of a conference
+//!                   ▲ local tones                 └─► record, both sides too (written on another thread), echo, the room of a conference
 //! ```
 //!
 //! There is one pump for the process ([`PumpHandle::start`]). Its thread is named "media", steps every
@@ -60,6 +60,7 @@ mod shield;
 pub mod socket;
 
 mod record;
+mod tape;
 pub mod wav;
 
 mod voice;
@@ -78,6 +79,7 @@ pub use pump::Pump;
 pub use record::Aside;
 pub use rtp::srtp::{MasterKey, Suite};
 pub use shield::UnusableKey;
+pub use tape::{ConsentTone, Recording};
 pub use tone::Tone;
 pub use voice::{Processing, Voice};
 

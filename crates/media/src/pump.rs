@@ -18,6 +18,7 @@ use crate::relay::Channels;
 use crate::send::{Microphone, Prepared};
 use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
+use crate::tape::Tape;
 use crate::tone::{Player, Tone};
 use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Change(u64, Box<Change>),
     Source(u64, Prepared),
     Output(u64, Output),
+    /// Records both sides; none no longer.
+    Tape(u64, Option<Box<Tape>>),
     Press(u64, char, Duration),
     Wire(u64, Wire),
     /// A datagram of a handshake.
@@ -61,6 +64,7 @@ pub(crate) enum Trash {
     Change(Box<Change>),
     Source(Prepared),
     Output(Output),
+    Tape(Option<Box<Tape>>),
     Wire(Wire),
     Sent(Box<[u8]>),
     Secured(Box<Outcome>),
@@ -215,6 +219,12 @@ impl Pump {
                     std::mem::swap(&mut stream.output, &mut output);
                 }
                 self.discard(Trash::Output(output));
+            }
+            Command::Tape(id, mut tape) => {
+                if let Some(stream) = self.stream(id) {
+                    std::mem::swap(&mut stream.tape, &mut tape);
+                }
+                self.discard(Trash::Tape(tape));
             }
             Command::Wire(id, mut wire) => {
                 if let Some(stream) = self.stream(id) {

@@ -26,16 +26,42 @@ const RING_S: usize = 5;
 /// How often files are written while something records.
 const WRITE_EVERY: Duration = Duration::from_millis(100);
 
-/// How often the header is brought up to date, so that a crash leaves a file that can be played.
-const HEADER_EVERY_S: u32 = 2;
+/// How often what is in memory goes to the file and its header is brought up to date, so that a crash leaves all but the
+/// last second.
+const HEADER_EVERY: Duration = Duration::from_millis(500);
 
 /// The pump's end of a recording.
 pub(crate) struct Recorder {
     ring: Producer<i16>,
     rate_hz: u32,
-    /// For the case that the codec changes in the middle: the file keeps its rate.
+    /// What is heard, …
+    theirs: Track,
+    /// … and what is said, where that is recorded too.
+    ours: Track,
+}
+
+/// One voice of a recording. For the case that the codec changes in the middle: the file keeps its rate.
+#[derive(Default)]
+struct Track {
     up: ToDevice,
     down: FromDevice,
+}
+
+impl Track {
+    /// Brings 10 ms to the rate of the file, the length of `out`.
+    fn bring(&mut self, samples: &[i16], rate_hz: u32, file_hz: u32, out: &mut [i16]) {
+        if samples.is_empty() {
+            out.fill(0);
+            return;
+        }
+        if rate_hz == file_hz && samples.len() == out.len() {
+            out.copy_from_slice(samples);
+            return;
+        }
+        let mut frame = [0.0; FRAME_SAMPLES];
+        self.up.process(samples, rate_hz, &mut frame);
+        self.down.process(&frame, file_hz, out);
+    }
 }
 
 impl Recorder {
@@ -44,13 +70,40 @@ impl Recorder {
         if rate_hz == self.rate_hz {
             return self.push(samples);
         }
-        let mut frame = [0.0; FRAME_SAMPLES];
         let mut converted = [0; FRAME_MOST];
-        let length = (self.rate_hz / 100) as usize;
-        let converted = &mut converted[..length.min(FRAME_MOST)];
-        self.up.process(samples, rate_hz, &mut frame);
-        self.down.process(&frame, self.rate_hz, converted);
+        let converted = &mut converted[..self.frame()];
+        self.theirs
+            .bring(samples, rate_hz, self.rate_hz, converted);
         self.push(converted)
+    }
+
+    /// Takes 10 ms of both sides, each with its rate: the first is left, the second right. Answers how many samples the
+    /// ring had no room for; it takes all of them or none, or left would become right.
+    pub(crate) fn write_both(&mut self, ours: (&[i16], u32), theirs: (&[i16], u32)) -> usize {
+        let length = self.frame();
+        let (mut left, mut right) = ([0; FRAME_MOST], [0; FRAME_MOST]);
+        let (left, right) = (&mut left[..length], &mut right[..length]);
+        self.ours.bring(ours.0, ours.1, self.rate_hz, left);
+        self.theirs.bring(theirs.0, theirs.1, self.rate_hz, right);
+        let mut both = [0; 2 * FRAME_MOST];
+        for (pair, (left, right)) in both.chunks_exact_mut(2).zip(left.iter().zip(right)) {
+            pair.copy_from_slice(&[*left, *right]);
+        }
+        let both = both.get(..2 * length).unwrap_or_default();
+        match self.ring.push_entire_slice(both) {
+            Ok(()) => 0,
+            Err(_) => both.len(),
+        }
+    }
+
+    /// Whether nobody writes it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ring.is_abandoned()
+    }
+
+    /// Samples of 10 ms at the rate of the file.
+    fn frame(&self) -> usize {
+        ((self.rate_hz / 100) as usize).min(FRAME_MOST)
     }
 
     fn push(&mut self, samples: &[i16]) -> usize {
@@ -64,18 +117,23 @@ pub(crate) struct Writing {
     ring: Consumer<i16>,
     writer: Option<WavWriter<BufWriter<File>>>,
     path: PathBuf,
-    rate_hz: u32,
-    since_header: u32,
+    /// Samples of all channels between two times that the header is brought up to date.
+    header_every: usize,
+    since_header: usize,
     trouble: Trouble,
 }
 
 /// Why a recording ended early, once it has.
 pub(crate) type Trouble = Arc<OnceLock<String>>;
 
-/// Creates the file and the ring to it.
-pub(crate) fn record(path: &Path, rate_hz: u32) -> Result<(Recorder, Writing), MediaError> {
+/// Creates the file, of one or two channels, and the ring to it.
+pub(crate) fn record(
+    path: &Path,
+    rate_hz: u32,
+    channels: u16,
+) -> Result<(Recorder, Writing), MediaError> {
     let spec = WavSpec {
-        channels: 1,
+        channels,
         sample_rate: rate_hz,
         bits_per_sample: 16,
         sample_format: SampleFormat::Int,
@@ -84,19 +142,20 @@ pub(crate) fn record(path: &Path, rate_hz: u32) -> Result<(Recorder, Writing), M
         path: path.to_owned(),
         reason: words(&error),
     })?;
-    let (producer, consumer) = RingBuffer::new(rate_hz as usize * RING_S);
+    let a_second = rate_hz as usize * usize::from(channels);
+    let (producer, consumer) = RingBuffer::new(a_second * RING_S);
     Ok((
         Recorder {
             ring: producer,
             rate_hz,
-            up: ToDevice::default(),
-            down: FromDevice::default(),
+            theirs: Track::default(),
+            ours: Track::default(),
         },
         Writing {
             ring: consumer,
             writer: Some(writer),
             path: path.to_owned(),
-            rate_hz,
+            header_every: a_second * HEADER_EVERY.as_millis() as usize / 1_000,
             since_header: 0,
             trouble: Trouble::default(),
         },
@@ -145,8 +204,8 @@ impl Writing {
             writer.write_sample(*sample)?;
         }
         chunk.commit_all();
-        self.since_header += waiting as u32;
-        if self.since_header > self.rate_hz * HEADER_EVERY_S {
+        self.since_header += waiting;
+        if self.since_header >= self.header_every {
             self.since_header = 0;
             writer.flush()?;
         }
@@ -244,7 +303,7 @@ mod tests {
     #[test]
     fn a_file_that_was_cut_short_can_be_played() {
         let path = scratch("short.wav");
-        let (mut recorder, mut writing) = record(&path, 8_000).expect("there is room");
+        let (mut recorder, mut writing) = record(&path, 8_000, 1).expect("there is room");
         recorder.write(&[7; 80], 8_000);
         assert!(writing.write());
         if let Some(writer) = &mut writing.writer {
@@ -262,11 +321,36 @@ mod tests {
         std::fs::remove_file(&path).expect("it is ours");
     }
 
+    #[test]
+    fn a_crash_leaves_all_but_the_last_second_of_both_sides() {
+        let path = scratch("crash.wav");
+        let (mut recorder, mut writing) = record(&path, 16_000, 2).expect("there is room");
+        // 4.9 s, written every 100 ms as the thread does.
+        for step in 0..490i16 {
+            recorder.write_both((&[step; 160], 16_000), (&[-step; 160], 16_000));
+            if step % 10 == 9 {
+                assert!(writing.write());
+            }
+        }
+        // The process is gone: nobody completes anything.
+        std::mem::forget(writing);
+        let reader = hound::WavReader::open(&path).expect("it is sound");
+        assert_eq!(reader.spec().channels, 2);
+        let samples: Vec<i16> = reader.into_samples().flatten().collect();
+        let left: Vec<i16> = samples.iter().copied().step_by(2).collect();
+        let right: Vec<i16> = samples.iter().copied().skip(1).step_by(2).collect();
+        assert!(left.len() >= 39 * 1_600, "{} samples", left.len());
+        for (n, (left, right)) in left.iter().zip(&right).enumerate() {
+            assert_eq!((*left, *right), ((n / 160) as i16, -((n / 160) as i16)));
+        }
+        std::fs::remove_file(&path).expect("it is ours");
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_ends_the_recording_and_is_told() {
         let (mut recorder, mut writing) =
-            record(Path::new("/dev/full"), 8_000).expect("it is opened");
+            record(Path::new("/dev/full"), 8_000, 1).expect("it is opened");
         let trouble = writing.trouble();
         // More than waits in memory.
         for _ in 0..100 {

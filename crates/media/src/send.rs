@@ -1,6 +1,7 @@
 //! From frame to packet: a source, the mute gate, the encoder, the RTP sender.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::resample::{FromDevice, convert_all};
 use crate::room::Leveller;
 use crate::silence::{Silence, Verdict};
 use crate::stream::{level, to_float, to_int};
+use crate::tape::Tape;
 use crate::tone::{Player, Tone, dtmf};
 use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
@@ -112,6 +114,8 @@ pub(crate) struct Around<'a> {
     pub(crate) heard: &'a [i16],
     /// What the others of its conference say.
     pub(crate) others: Option<&'a [f32; FRAME_SAMPLES]>,
+    /// What records the call and tells the peer so.
+    pub(crate) tape: Option<&'a mut Tape>,
 }
 
 /// A source, made ready for one codec's rate.
@@ -213,6 +217,8 @@ pub(crate) struct SendPath {
     payload_type: u8,
     frame: Box<[i16; LONGEST_FRAME]>,
     filled: usize,
+    /// Where in the frame what was said in this step is; empty when nothing was.
+    spoken: Range<usize>,
     packet_samples: usize,
     /// The payload type for comfort noise, where silence is not sent.
     comfort_noise: Option<u8>,
@@ -251,6 +257,7 @@ impl SendPath {
             payload_type: 0,
             frame: Box::new([0; LONGEST_FRAME]),
             filled: 0,
+            spoken: 0..0,
             packet_samples: 0,
             comfort_noise: None,
             silence: Silence::new(),
@@ -315,6 +322,16 @@ impl SendPath {
         let _ = self.encoder.set_complexity(complexity);
     }
 
+    /// Begins a step in which nothing has been said yet.
+    pub(crate) fn be_silent(&mut self) {
+        self.spoken = 0..0;
+    }
+
+    /// What was said in this step, at the codec's rate; nothing where it was a silence.
+    pub(crate) fn spoken(&self) -> &[i16] {
+        self.frame.get(self.spoken.clone()).unwrap_or_default()
+    }
+
     /// Lets 10 ms pass in which nothing may be sent.
     pub(crate) fn rest(&mut self) {
         self.filled = 0;
@@ -350,6 +367,12 @@ impl SendPath {
             self.join(others, self.filled - count);
         }
         self.sound_digit(self.filled - count);
+        self.spoken = self.filled - count..self.filled;
+        if let Some(tape) = around.tape
+            && let Some(spoken) = self.frame.get_mut(self.spoken.clone())
+        {
+            tape.sound_there(spoken);
+        }
         if self.filled < self.packet_samples {
             return false;
         }

@@ -21,6 +21,7 @@ use crate::room::Rooms;
 use crate::send::{Around, Microphone, Prepared, SendPath};
 use crate::shield::{Renewal, Shield};
 use crate::socket::{LONGEST_DATAGRAM, Wire};
+use crate::tape::Tape;
 
 /// 10 ms at the highest rate of any codec.
 pub(crate) const FRAME_MOST: usize = FRAME_SAMPLES;
@@ -132,6 +133,8 @@ pub(crate) struct Stream {
     pub(crate) receive: ReceivePath,
     pub(crate) control: Control,
     pub(crate) output: Output,
+    /// Takes both sides, where the call is recorded.
+    pub(crate) tape: Option<Box<Tape>>,
     pub(crate) counters: Arc<StreamCounters>,
     pub(crate) wishes: Arc<Wishes>,
     pub(crate) up: ToDevice,
@@ -161,6 +164,10 @@ impl Stream {
         #[cfg(test)]
         assert!(!self.fault, "a fault that a test wished for");
         self.take_datagrams(now, ntp, &mut scratch.datagram[..], &mut scratch.post);
+        if let Some(tape) = &mut self.tape {
+            tape.begin(self.send.encoder.kind().sample_rate_hz());
+            tape.sound_here(&mut scratch.mix);
+        }
         self.heard.room = None;
         self.heard.count = self.receive.decoder.kind().frame_samples(10);
         let count = self.heard.count;
@@ -184,7 +191,9 @@ impl Stream {
         scratch: &mut Scratch,
     ) {
         let Scratch { packet, rooms, .. } = scratch;
+        self.send.be_silent();
         self.say(now, microphone, rooms, packet);
+        self.put_on_tape();
         self.steps = self.steps.wrapping_add(1);
         if self.steps.is_multiple_of(TELL_EVERY) {
             self.receive.tell(now);
@@ -293,6 +302,17 @@ impl Stream {
         self.volume = wanted;
     }
 
+    /// Records what was said and heard in this step.
+    fn put_on_tape(&mut self) {
+        let Some(tape) = &mut self.tape else { return };
+        let ours = (self.send.spoken(), self.send.encoder.kind().sample_rate_hz());
+        let theirs = self.receive.decoder.kind().sample_rate_hz();
+        let missed = tape.write(ours, (self.heard.samples(), theirs));
+        if missed > 0 {
+            self.counters.record_overruns.add(missed as u64);
+        }
+    }
+
     /// The conference that it takes part in.
     fn room(&self) -> Option<u64> {
         Some(self.wishes.room.load(Relaxed)).filter(|room| *room != 0)
@@ -315,6 +335,13 @@ impl Stream {
             self.counters.source_level.set(0.0);
             return;
         };
+        if !self.again.is_empty() {
+            // Not both at once: what delays or loses the one should not meet the other.
+            if self.send_to(&self.again, target) {
+                self.counters.sent_again.add(1);
+            }
+            self.again.clear();
+        }
         let others = self.room().and_then(|room| {
             let own = (self.heard.room == Some(room)).then_some(&self.heard.wide);
             rooms.others(room, own)
@@ -323,14 +350,8 @@ impl Stream {
             microphone,
             heard: self.heard.samples(),
             others: others.as_ref(),
+            tape: self.tape.as_deref_mut(),
         };
-        if !self.again.is_empty() {
-            // Not both at once: what delays or loses the one should not meet the other.
-            if self.send_to(&self.again, target) {
-                self.counters.sent_again.add(1);
-            }
-            self.again.clear();
-        }
         let ready = self
             .send
             .step(now, around, &self.wishes, &self.counters, packet);

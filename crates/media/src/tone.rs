@@ -14,6 +14,8 @@ pub enum Tone {
     CallWaiting,
     /// This phone rings: a soft chord in pairs, every 3 s.
     Ring,
+    /// The call is recorded: 1400 Hz, once for 0.2 s, for both to hear.
+    Recorded,
     /// A key was pressed: its two frequencies for 120 ms (ITU-T Q.23).
     Dtmf(char),
     /// One sine until it is stopped, a quarter of full scale.
@@ -34,6 +36,7 @@ impl Tone {
             Self::Busy | Self::Congestion => [(425.0, 0.15), (0.0, 0.0), (0.0, 0.0)],
             Self::CallWaiting => [(425.0, 0.08), (0.0, 0.0), (0.0, 0.0)],
             Self::Ring => [(523.25, 0.14), (659.26, 0.12), (783.99, 0.10)],
+            Self::Recorded => [(1_400.0, 0.1), (0.0, 0.0), (0.0, 0.0)],
             Self::Dtmf(digit) => {
                 let (low, high) = dtmf(digit).unwrap_or((0.0, 0.0));
                 [(low, 0.15), (high, 0.18), (0.0, 0.0)]
@@ -50,6 +53,7 @@ impl Tone {
             Self::Congestion => (&[(0.25, 0.25)], true),
             Self::CallWaiting => (&[(0.2, 0.2), (0.2, 3.4)], true),
             Self::Ring => (&[(0.4, 0.2), (0.4, 2.0)], true),
+            Self::Recorded => (&[(0.2, 0.0)], false),
             Self::Dtmf(_) => (&[(0.12, 0.0)], false),
             Self::Sine { .. } => (&[(f32::MAX, 0.0)], true),
         }

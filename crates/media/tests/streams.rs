@@ -500,6 +500,52 @@ fn a_recording_is_what_was_heard_and_as_long() {
 }
 
 #[test]
+fn both_sides_are_recorded_apart_and_the_tone_is_heard_by_both() {
+    let (near, far) = (voice(3.0), voice(4.0)[48_000..].to_vec());
+    let path = scratch_file("both");
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::G722),
+        (file(&near), Sink::Speaker),
+        (file(&far), Sink::Discard),
+    );
+    bench.attach_speaker();
+    let recording = media::Recording {
+        path: path.clone(),
+        tone: media::ConsentTone::Every(2 * SECOND),
+    };
+    left.record(Some(&recording)).unwrap();
+    bench.run(4 * SECOND);
+    left.set_muted(true);
+    bench.run(SECOND);
+    left.record(None).unwrap();
+    bench.run(Duration::from_millis(100));
+    let mut reader = hound::WavReader::open(&path).unwrap();
+    assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 16_000));
+    let both: Vec<f32> = reader
+        .samples::<i16>()
+        .map(|sample| f32::from(sample.unwrap()) / 32_768.0)
+        .collect();
+    std::fs::remove_file(&path).unwrap();
+    let ours: Vec<f32> = both.iter().copied().step_by(2).collect();
+    let theirs: Vec<f32> = both.iter().copied().skip(1).step_by(2).collect();
+    assert_eq!(ours.len(), 5 * 16_000);
+    // From 0.3 s to 1.9 s there is no tone.
+    let said = |samples: &[f32]| media::resample::convert_all(samples, 48_000, 16_000);
+    let (_, own) = align(&said(&near)[8_000..24_000], &ours[4_800..], 4_000);
+    let (_, other) = align(&said(&far)[8_000..24_000], &theirs[4_800..], 6_000);
+    assert!(own > 0.99 && other > 0.95, "{own}, {other}");
+    // Both have said all; what is left at 4 s is the tone, on the left and in the ear, and the peer hears it, muted as
+    // we are.
+    let at = |samples: &[f32], rate: usize| rms(&samples[rate * 402 / 100..rate * 418 / 100]);
+    assert!((0.05..0.09).contains(&at(&ours, 16_000)), "{}", at(&ours, 16_000));
+    assert!(at(&theirs, 16_000) < 0.01, "{}", at(&theirs, 16_000));
+    assert!((0.05..0.09).contains(&at(bench.heard(), 48_000)));
+    assert_eq!(rms(&ours[16_000 * 43 / 10..]), 0.0);
+    drop((left, right));
+}
+
+#[test]
 fn a_muted_microphone_sends_silence_and_nothing_else() {
     let mut bench = Bench::new();
     let (left, right) = bench.pair(

@@ -243,6 +243,10 @@ pub struct AccountSettings {
     pub ice: bool,
     /// What is done to what the microphone hears.
     pub voice: VoicePolicy,
+    /// Whether both hear a tone when a recording of the call begins, and again each time so many seconds have passed; 0
+    /// is only when it begins. `None` is no tone: whoever records knows then what the law wants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording_tone_s: Option<u32>,
     /// Whether nothing is sent while nothing is said: with Opus by its own means, with the others where the peer takes
     /// comfort noise in its place (RFC 3389). Off, for it spares a network and never sounds better.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

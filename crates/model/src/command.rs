@@ -324,6 +324,14 @@ pub enum Command {
         /// Whether it is to be cut off.
         muted: bool,
     },
+    /// Record both sides of a call into a file of the folder for recordings, or end that. Where the account asks for it
+    /// both hear a tone. [`crate::CallDetails::recording`] says where the file is while it is written.
+    RecordCall {
+        /// Which call.
+        call: CallId,
+        /// Whether it is to be recorded.
+        on: bool,
+    },
     /// Send digits, one after the other.
     SendDtmf {
         /// Which call.

@@ -50,6 +50,9 @@ pub struct CallDetails {
     /// Which way media flows, as agreed; a hold takes away what we would hear.
     #[serde(skip_serializing_if = "MediaDirection::is_both")]
     pub media: MediaDirection,
+    /// The file that both sides of it are recorded to, while they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// Where its first message came from or what answered it first, `IP:PORT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,

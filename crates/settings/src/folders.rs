@@ -71,6 +71,11 @@ impl Folders {
         self.data.join("trace")
     }
 
+    /// The folder for calls that are recorded.
+    pub fn recordings_dir(&self) -> PathBuf {
+        self.data.join("recordings")
+    }
+
     /// The private socket for scripts and for finding a running program.
     pub fn control_socket(&self) -> PathBuf {
         self.runtime.join("control.sock")
@@ -119,6 +124,7 @@ mod tests {
             folders.vault_file(),
             folders.history_file(),
             folders.trace_dir(),
+            folders.recordings_dir(),
             folders.control_socket(),
         ] {
             assert!(path.starts_with("/somewhere/else"), "{}", path.display());

@@ -394,6 +394,7 @@ mod tests {
                 gain_control: false,
                 high_pass: false,
             },
+            recording_tone_s: Some(15),
             silence_suppression: true,
             send_twice: true,
             bandwidth_kbit: Some(64),

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, Dtls, MasterKey, Security, StreamConfig, StreamCounters, StreamHandle, StreamParameters,
+    Codec, Dtls, MasterKey, Recording, Security, StreamConfig, StreamCounters, StreamHandle, StreamParameters,
     Suite, TelephoneEvent,
 };
 use model::{
-    CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, NoticeLevel, Protection, SrtpKeys,
-    SrtpPolicy,
+    CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, SrtpKeys, SrtpPolicy,
 };
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
@@ -141,17 +140,6 @@ impl DialogState {
             silence_suppression: self.settings.silence_suppression,
             send_twice: self.settings.send_twice,
         });
-    }
-
-    /// The call goes on, and whoever counts on its recording hears of it now.
-    pub(super) fn on_recording_ended(&mut self, reason: &str) {
-        let text = format!(
-            "The recording of call {} ended early: {reason}. What was recorded until then can be played.",
-            self.view.id
-        );
-        self.note("media", text.clone());
-        self.shared
-            .notice(NoticeLevel::Warning, Some(&self.view.tenant), text);
     }
 
     /// Moves the media to this address of ours. The stream stays what it is; what is offered next names the new place.
@@ -630,6 +618,12 @@ impl MediaLeg {
         if let Some(stream) = &self.stream {
             stream.set_room(room);
         }
+    }
+
+    /// Records both sides from now on, or no longer.
+    pub(super) fn record(&self, recording: Option<&Recording>) -> Result<(), String> {
+        let stream = self.stream.as_ref().ok_or("nothing is heard yet")?;
+        stream.record(recording).map_err(|e| e.to_string())
     }
 
     pub(super) fn set_muted(&self, muted: bool) {

@@ -198,11 +198,15 @@ impl DialogState {
     pub(super) async fn apply_media(&mut self, myself: &ActorRef<DialogMsg>) {
         let Some(media) = &mut self.media else { return };
         match media.apply(&self.shared, self.view.id) {
-            Ok(true) => media.watch(myself).await,
+            Ok(true) => {
+                media.watch(myself).await;
+                self.record_from_the_start();
+            }
             Ok(false) => {}
             Err(detail) => return self.on_media_refused(myself, detail),
         }
         self.media_tries = 0;
+        let Some(media) = &mut self.media else { return };
         self.view.codec = media.codec_name();
         self.view.security = media.security();
         self.view.secured = self.view.security.is_private();

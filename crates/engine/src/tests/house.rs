@@ -81,6 +81,15 @@ impl House {
     }
 
     pub(super) async fn open_with(change: impl Fn(&mut AccountSettings), media: CallMedia) -> Self {
+        Self::open_as(change, media, |_| {}).await
+    }
+
+    /// The same with more to be set.
+    pub(super) async fn open_as(
+        change: impl Fn(&mut AccountSettings),
+        media: CallMedia,
+        more: impl FnOnce(&mut EngineConfig),
+    ) -> Self {
         let (switchboard, addr) = switchboard().await;
         let given = vec![
             tenant(
@@ -92,7 +101,7 @@ impl House {
             ),
             tenant("Beta", vec![account("sip:bob@beta.test", addr, &change)]),
         ];
-        let mut house = Self::start(given, media).await;
+        let mut house = Self::start_with(given, media, more).await;
         house._switchboard = Some(switchboard);
         house.until_registered(3).await;
         house

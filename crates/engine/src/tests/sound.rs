@@ -2,7 +2,7 @@
 
 use model::{CallId, CallState, Command, Silence, SoundView};
 
-use super::house::House;
+use super::house::{House, tone};
 
 async fn until_sound(
     house: &mut House,
@@ -67,4 +67,45 @@ async fn four_lights_say_what_is_captured_sent_received_and_played_and_why_not()
     })
     .await;
     house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_is_recorded_when_that_is_asked_for_and_says_so_while_it_is() {
+    let home = std::env::temp_dir().join(format!("tipring-engine-recording-{}", std::process::id()));
+    let folders = settings::Folders::at(&home);
+    let into_folder = folders.recordings_dir();
+    let mut house = House::open_as(
+        |account| account.recording_tone_s = Some(0),
+        tone(),
+        |config| config.folders = Some(folders),
+    )
+    .await;
+    let (out, _) = house.talk("alice", "sip:bob@beta.test").await;
+    let recording = |s: &model::Snapshot| {
+        let call = s.calls.iter().find(|c| c.id == out)?;
+        Some(call.details.recording.clone())
+    };
+    house.engine.send(Command::RecordCall { call: out, on: true });
+    let file = house.until("it is recorded", |s| recording(s)?).await;
+    let file = std::path::PathBuf::from(file);
+    assert!(file.starts_with(&into_folder), "{}", file.display());
+    // Half a second of it, as it becomes visible.
+    house
+        .until("something is there", |_| {
+            let length = std::fs::metadata(&file).ok()?.len();
+            (length > 44 + 48_000).then_some(())
+        })
+        .await;
+    house.engine.send(Command::RecordCall { call: out, on: false });
+    house
+        .until("it is recorded no longer", |s| {
+            recording(s)?.is_none().then_some(())
+        })
+        .await;
+    house.close().await;
+    let bytes = std::fs::read(&file).expect("the recording stays");
+    assert_eq!(bytes.get(22..24), Some(&[2, 0][..]), "two channels");
+    let samples = media::wav::load(&file).expect("it can be played");
+    assert!(samples.iter().any(|sample| sample.abs() > 0.05));
+    std::fs::remove_dir_all(&home).expect("it is ours");
 }

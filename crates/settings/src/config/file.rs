@@ -153,6 +153,8 @@ struct FileAccount {
     gain_control: bool,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
     high_pass: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recording_tone_s: Option<u32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     silence_suppression: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -565,6 +567,7 @@ impl From<FileAccount> for Account {
                     gain_control: file.gain_control,
                     high_pass: file.high_pass,
                 },
+                recording_tone_s: file.recording_tone_s,
                 silence_suppression: file.silence_suppression,
                 send_twice: file.send_twice,
                 bandwidth_kbit: file.bandwidth_kbit,
@@ -668,6 +671,7 @@ impl From<&Account> for FileAccount {
             noise_suppression: settings.voice.noise_suppression,
             gain_control: settings.voice.gain_control,
             high_pass: settings.voice.high_pass,
+            recording_tone_s: settings.recording_tone_s,
             silence_suppression: settings.silence_suppression,
             send_twice: settings.send_twice,
             bandwidth_kbit: settings.bandwidth_kbit,

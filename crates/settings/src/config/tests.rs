@@ -28,6 +28,7 @@ fn sample() -> Settings {
     account.inside = vec!["10.0.0.0/8".to_owned()];
     account.inside_name = Some("phone.lan".to_owned());
     account.gruu = true;
+    account.recording_tone_s = Some(15);
     account.voice = model::VoicePolicy {
         echo_cancellation: false,
         high_pass: false,

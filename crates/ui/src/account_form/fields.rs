@@ -196,6 +196,11 @@ pub(crate) static SECTIONS: [Section; 8] = [
             }),
             switch(words::TWICE, words::TWICE_HELP, |s| &mut s.send_twice),
             text(words::BANDWIDTH, words::BANDWIDTH_HELP, BANDWIDTH),
+            text(
+                words::RECORDING_TONE,
+                words::RECORDING_TONE_HELP,
+                RECORDING_TONE,
+            ),
         ],
     },
     Section {
@@ -488,6 +493,18 @@ const BANDWIDTH: Text = Text {
         set(&mut s.bandwidth_kbit, optional(typed, kbit))
     },
     wrong: words::BANDWIDTH_WRONG,
+};
+const RECORDING_TONE: Text = Text {
+    lines: false,
+    read: |s| {
+        s.recording_tone_s
+            .map_or_else(String::new, |seconds| seconds.to_string())
+    },
+    write: |s, typed| {
+        let seconds = |typed: &str| number(typed, 0, 3_600);
+        set(&mut s.recording_tone_s, optional(typed, seconds))
+    },
+    wrong: words::RECORDING_TONE_WRONG,
 };
 const MOST_CALLS: Text = Text {
     lines: false,

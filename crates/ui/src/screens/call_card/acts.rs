@@ -103,6 +103,10 @@ pub(super) fn live(
             let open = window.joining.is_some_and(|j| j.call == call.id);
             acts.push((Act::Join, strings::JOIN, icons::ARROWS_MERGE, open));
         }
+        acts.push(match call.details.recording {
+            Some(_) => (Act::Record, strings::STOP_RECORDING, icons::RECORD, true),
+            None => (Act::Record, strings::RECORD_CALL, icons::RECORD, false),
+        });
     }
     acts.push((
         Act::Ladder,
@@ -150,6 +154,7 @@ pub(super) fn live(
         };
         let button = match act.deed() {
             Some(deed) => button.tip(tip(ui, words, deed)),
+            None if act == Act::Record => button.tip(strings::RECORD_TIP),
             None => button.tip(strings::SHOW_LADDER),
         };
         let possible = act != Act::Transfer || transfer::is_possible(call);
@@ -164,6 +169,10 @@ pub(super) fn live(
             Act::Mute => kit.send(Command::MuteCall {
                 call: call.id,
                 muted: !call.muted,
+            }),
+            Act::Record => kit.send(Command::RecordCall {
+                call: call.id,
+                on: call.details.recording.is_none(),
             }),
             Act::Keypad => window.keypad = !window.keypad,
             Act::Transfer => transfer::toggle(window, call),
@@ -184,6 +193,7 @@ enum Act {
     Keypad,
     Transfer,
     Join,
+    Record,
     Ladder,
 }
 
@@ -195,7 +205,7 @@ impl Act {
             Self::Keypad => Some(Deed::Keypad),
             Self::Transfer => Some(Deed::Transfer),
             Self::Join => Some(Deed::Join),
-            Self::Ladder => None,
+            Self::Record | Self::Ladder => None,
         }
     }
 }

@@ -1,0 +1,98 @@
+//! Recording both sides of a call, and saying so.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use media::{ConsentTone, Recording};
+use model::NoticeLevel;
+
+use super::DialogState;
+
+impl DialogState {
+    /// The user wants the call recorded, or no longer.
+    pub(super) fn on_record(&mut self, on: bool) {
+        if on == self.view.details.recording.is_some() {
+            return;
+        }
+        if !on {
+            let file = self.view.details.recording.take().unwrap_or_default();
+            if let Some(media) = &self.media
+                && let Err(error) = media.record(None)
+            {
+                tracing::warn!(%error, "the recording goes on until the call ends");
+            }
+            self.note("media", format!("the recording is complete: {file}"));
+            return self.publish();
+        }
+        let Some(folder) = self.shared.recordings.clone() else {
+            return self.not_recorded("there is no folder for recordings");
+        };
+        // Names of people do not stand in names of files.
+        let time = crate::wall().to_string().replace(':', ".");
+        let day_and_second = time.split('.').take(3).collect::<Vec<_>>().join(".");
+        let name = format!("{day_and_second}Z call {}.wav", self.view.id);
+        self.begin_recording(&folder.join(name));
+    }
+
+    /// Records from the first sound on, where every call is to be.
+    pub(super) fn record_from_the_start(&mut self) {
+        if let Some(file) = &self.shared.record_calls {
+            let file = crate::shared::file_of(file, self.view.id);
+            self.begin_recording(&file);
+        }
+    }
+
+    fn begin_recording(&mut self, file: &Path) {
+        let tone = match self.settings.recording_tone_s {
+            None => ConsentTone::Off,
+            Some(0) => ConsentTone::AtStart,
+            Some(seconds) => ConsentTone::Every(Duration::from_secs(seconds.into())),
+        };
+        let recording = Recording {
+            path: file.to_owned(),
+            tone,
+        };
+        let begun = make_room(file).and_then(|()| match &self.media {
+            Some(media) => media.record(Some(&recording)),
+            None => Err("nothing is heard yet".to_owned()),
+        });
+        if let Err(reason) = begun {
+            return self.not_recorded(&reason);
+        }
+        let file = file.display().to_string();
+        self.note("media", format!("the call is recorded: {file}"));
+        self.view.details.recording = Some(file);
+        self.publish();
+    }
+
+    fn not_recorded(&mut self, reason: &str) {
+        let text = format!("Call {} is not recorded: {reason}.", self.view.id);
+        self.note("media", text.clone());
+        let tenant = Some(&self.view.tenant);
+        self.shared.notice(NoticeLevel::Warning, tenant, text);
+    }
+
+    /// The call goes on, and whoever counts on its recording hears of it now.
+    pub(super) fn on_recording_ended(&mut self, reason: &str) {
+        let text = format!(
+            "The recording of call {} ended early: {reason}. What was recorded until then can be played.",
+            self.view.id
+        );
+        self.note("media", text.clone());
+        self.shared
+            .notice(NoticeLevel::Warning, Some(&self.view.tenant), text);
+        if self.view.details.recording.take().is_some() {
+            self.publish();
+        }
+    }
+}
+
+/// Makes the folder of a file.
+fn make_room(file: &Path) -> Result<(), String> {
+    let folder = file.parent().map(PathBuf::from).unwrap_or_default();
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))
+}
