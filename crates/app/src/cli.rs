@@ -335,6 +335,18 @@ pub(crate) struct AudioArgs {
     /// the call's number
     #[arg(long, value_name = "FILE")]
     pub(crate) record_both: Option<PathBuf>,
+    /// The microphone, by its id, in place of the one of the settings
+    #[arg(long, value_name = "ID")]
+    pub(crate) microphone: Option<String>,
+    /// The speaker
+    #[arg(long, value_name = "ID")]
+    pub(crate) speaker: Option<String>,
+    /// What rings, where that is not the speaker
+    #[arg(long, value_name = "ID")]
+    pub(crate) ringer: Option<String>,
+    /// The country whose tones are heard, e.g. GB (default: that of the locale)
+    #[arg(long, value_name = "CODE")]
+    pub(crate) tones: Option<String>,
     /// Ports for sound, an even one and the next for each stream (default: 16384-32767)
     #[arg(long, value_name = "FIRST-LAST", value_parser = ports)]
     pub(crate) rtp_ports: Option<RangeInclusive<u16>>,

@@ -7,9 +7,9 @@ use anyhow::{Context, bail};
 use engine::{
     CallMedia, Engine, EngineConfig, EngineHandle, GivenTenant, Sink, Source, Subscription,
 };
-use model::{AccountId, AccountView, Command, Event, RegistrationState};
+use model::{AccountId, AccountView, Command, DeviceId, Event, RegistrationState};
 use serde_json::json;
-use settings::Folders;
+use settings::{DeviceChoices, Folders};
 use tokio::runtime::Runtime;
 
 use crate::account;
@@ -140,6 +140,12 @@ pub(crate) fn sound_ports(args: &AudioArgs) -> EngineConfig {
         media_ports: args.rtp_ports.clone().unwrap_or(usual.media_ports.clone()),
         hardware: args.audio != Some(AudioWord::Pipe),
         record_calls: args.record_both.clone(),
+        devices: DeviceChoices {
+            capture: args.microphone.as_deref().map(DeviceId::new),
+            playout: args.speaker.as_deref().map(DeviceId::new),
+            ringer: args.ringer.as_deref().map(DeviceId::new),
+            tones: args.tones.clone(),
+        },
         ..usual
     }
 }

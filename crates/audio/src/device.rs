@@ -124,13 +124,19 @@ fn name_of(name: &str, id: &str) -> String {
     }
 }
 
+/// The id of this device, or of the system's default, if it is there now. Not for a thread that draws.
+#[must_use]
+pub fn is_there(role: Role, id: Option<&str>) -> Option<String> {
+    to_the_log(|| find(role, id).ok()?.id().ok().map(|id| id.to_string()))
+}
+
 /// The device of that id, or the system's default.
 pub(crate) fn find(role: Role, id: Option<&str>) -> Result<cpal::Device, AudioError> {
     let host = cpal::default_host();
     let Some(id) = id else {
         let device = match role {
             Role::Capture => host.default_input_device(),
-            Role::Playout => host.default_output_device(),
+            Role::Playout | Role::Ringer => host.default_output_device(),
         };
         return device.ok_or(AudioError::NoDevice(role));
     };

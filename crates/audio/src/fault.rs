@@ -11,6 +11,8 @@ pub enum Role {
     Capture,
     /// It plays.
     Playout,
+    /// It rings, where that is not the speaker.
+    Ringer,
 }
 
 impl fmt::Display for Role {
@@ -18,6 +20,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Capture => "microphone",
             Self::Playout => "speaker",
+            Self::Ringer => "device that rings",
         })
     }
 }
@@ -37,7 +40,9 @@ pub enum AudioError {
         id: String,
     },
     /// Another program has it.
-    #[error("The {0} is in use by another program.")]
+    #[error(
+        "The {0} is in use by another program that shares it with nobody. Close that program, or choose another {0} in the settings."
+    )]
     Busy(Role),
     /// The system does not let us.
     #[error("This program has no permission to use the {0}.")]
@@ -188,7 +193,8 @@ mod tests {
         };
         assert_eq!(
             sentence(ErrorKind::DeviceBusy, Role::Capture),
-            "The microphone is in use by another program."
+            "The microphone is in use by another program that shares it with nobody. \
+             Close that program, or choose another microphone in the settings."
         );
         assert_eq!(
             sentence(ErrorKind::DeviceNotAvailable, Role::Playout),

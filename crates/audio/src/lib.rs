@@ -7,7 +7,7 @@
 //!
 //! A device is open only while an [`OpenDevices`] is held, which is during a call or a sound test; dropping it
 //! closes the device, and the pump then lets go of the ring by itself. Nothing here follows devices
-//! around: faults are polled ([`OpenDevices::poll_fault`]), the list is asked for again ([`list`]), and who holds
+//! around: faults are polled ([`OpenDevices::poll_fault`]), it is asked again what is there ([`list`], [`is_there`]), and who holds
 //! the devices opens others.
 //!
 //! # Which back-end
@@ -27,7 +27,7 @@ mod open;
 mod pipe;
 mod timed;
 
-pub use device::{Device, Devices, list};
+pub use device::{Device, Devices, is_there, list};
 pub use fault::{AudioError, Fault, FaultKind, Role};
-pub use open::{CaptureChoice, OpenDevices, PlayoutChoice, open};
+pub use open::{CaptureChoice, OpenDevices, PlayoutChoice, open, open_ringer};
 pub use pipe::{Pipe, pipe};

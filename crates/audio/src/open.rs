@@ -107,6 +107,23 @@ pub fn open(
     to_the_log(|| open_both(capture, playout, pump))
 }
 
+/// Opens a device that rings in place of the speaker, the one of that id or the system's default, and attaches it to the
+/// pump. Otherwise like [`open`].
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_ringer(id: Option<&str>, pump: &PumpHandle) -> Result<OpenDevices, AudioError> {
+    to_the_log(|| {
+        let mut cards = Vec::new();
+        let end = keep(open_playout(Role::Ringer, id)?, &mut cards);
+        pump.attach_ringer(end)?;
+        Ok(OpenDevices {
+            cards,
+            _timed: None,
+        })
+    })
+}
+
 fn open_both(
     capture: &CaptureChoice,
     playout: &PlayoutChoice,
@@ -126,8 +143,8 @@ fn open_both(
         CaptureChoice::Off => None,
     };
     let playout_end = match playout {
-        PlayoutChoice::Default => Some(keep(open_playout(None)?, &mut cards)),
-        PlayoutChoice::Id(id) => Some(keep(open_playout(Some(id))?, &mut cards)),
+        PlayoutChoice::Default => Some(keep(open_playout(Role::Playout, None)?, &mut cards)),
+        PlayoutChoice::Id(id) => Some(keep(open_playout(Role::Playout, Some(id))?, &mut cards)),
         PlayoutChoice::Null => Some(timed_playout(Played::Nothing, &mut played)),
         PlayoutChoice::Wav(path) => Some(timed_playout(create(path)?, &mut played)),
         PlayoutChoice::Off => None,
@@ -282,8 +299,7 @@ fn open_capture(id: Option<&str>) -> Result<(Card, Consumer<f32>), AudioError> {
     })
 }
 
-fn open_playout(id: Option<&str>) -> Result<(Card, Producer<f32>), AudioError> {
-    let role = Role::Playout;
+fn open_playout(role: Role, id: Option<&str>) -> Result<(Card, Producer<f32>), AudioError> {
     let device = find(role, id)?;
     let ranges = device.supported_output_configs();
     let ranges = ranges.map_err(|error| AudioError::from_cpal(role, &error))?;

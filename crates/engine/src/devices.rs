@@ -1,16 +1,23 @@
-//! The microphone and the speaker: which there are, which are chosen, and when they are open.
+//! The microphone, the speaker and what rings: which there are, which are chosen, and when they are open.
 //!
 //! Devices are open only while a call needs them, or somebody tries them: an idle phone makes no sound and takes no power.
+
+mod side;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::{CaptureChoice, OpenDevices, PlayoutChoice, Role};
-use media::{Processing, PumpHandle, Tone};
-use model::{CallId, DeviceId, DeviceRole, DeviceView, DevicesView, Event, VoicePolicy};
+use audio::Role;
+use media::country::{self, Country};
+use media::{Processing, PumpHandle, Tone, Trial};
+use model::{
+    CallId, CountryView, DeviceId, DeviceRole, DeviceView, DevicesView, Event, SoundTest,
+    VoicePolicy,
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use self::side::{Job, Opened, Side};
 use crate::hub::Hub;
 use crate::shared::Ringing;
 
@@ -18,6 +25,11 @@ use crate::shared::Ringing;
 const WATCH: Duration = Duration::from_millis(500);
 /// How long devices are tried, when nobody ends it before.
 const TEST: Duration = Duration::from_secs(30);
+/// How long it is heard that a call came to nothing.
+const AFTERWARDS: Duration = Duration::from_secs(4);
+
+/// What is said to whoever tries the speaker.
+const SENTENCE: &[u8] = include_bytes!("../../../assets/sound/speaker-test.wav");
 
 /// Said once in a call.
 const VOICE_FAILED: &str = "The processing of the microphone's sound has failed and is off for this call; others may hear an echo of themselves.";
@@ -42,16 +54,25 @@ pub(crate) enum DevicesMsg {
         /// Which; `None` follows the system.
         device: Option<DeviceId>,
     },
+    /// The user chose whose tones are heard.
+    ChooseTones(Option<String>),
+    /// A call of ours came to nothing, which is heard for a moment.
+    CameToNothing {
+        /// Somebody is there and speaks already.
+        busy: bool,
+    },
+    /// That was heard long enough.
+    HeardEnough(u64),
     /// Look for devices again.
     Refresh,
-    /// Open the devices without a call, or shut them again.
-    Test(bool),
+    /// Open the devices without a call, for this, or shut them again.
+    Test(Option<SoundTest>),
     /// The time of this test is up.
     TestOver(u64),
     /// What was found (from the thread that looked).
     Found(Box<audio::Devices>),
-    /// Devices were opened, as far as that was possible (from the thread that did it).
-    Opened(Opened),
+    /// A device was opened, as far as that was possible (from the thread that did it).
+    Opened(Box<Opened>),
     /// Ask the open devices whether they still work.
     Watch,
     /// Fail, so that the supervisor's answer can be seen.
@@ -71,6 +92,9 @@ pub(crate) struct DevicesArgs {
     pub(crate) hardware: bool,
     pub(crate) capture: Option<DeviceId>,
     pub(crate) playout: Option<DeviceId>,
+    pub(crate) ringer: Option<DeviceId>,
+    /// The country whose tones are heard; `None` is that of the system's locale.
+    pub(crate) tones: Option<String>,
 }
 
 pub(crate) struct DevicesState {
@@ -78,7 +102,13 @@ pub(crate) struct DevicesState {
     view: DevicesView,
     calls: HashMap<CallId, Need>,
     tone: Option<Tone>,
-    open: Opening,
+    /// Microphone, speaker and what rings.
+    sides: [Side; 3],
+    /// What is heard after a call that came to nothing, and which that was.
+    afterwards: Option<Tone>,
+    nothings: u64,
+    country: &'static Country,
+    watched: bool,
     /// What is done to what the microphone hears, and the devices that this was learned with.
     voice: Option<VoiceOf>,
     /// Whether it was said that this has failed.
@@ -87,8 +117,6 @@ pub(crate) struct DevicesState {
     test: u64,
     /// What is missing altogether.
     missing: Option<&'static str>,
-    /// What did not work as chosen.
-    trouble: Option<String>,
 }
 
 /// What one call needs.
@@ -107,13 +135,6 @@ struct VoiceOf {
     processing: Processing,
 }
 
-/// Where the devices are between shut and open. Opening blocks, so a thread does it.
-enum Opening {
-    Shut,
-    Underway,
-    Open(OpenDevices),
-}
-
 impl Actor for DevicesActor {
     type Msg = DevicesMsg;
     type State = DevicesState;
@@ -127,19 +148,30 @@ impl Actor for DevicesActor {
         let view = DevicesView {
             chosen_capture: args.capture.clone(),
             chosen_playout: args.playout.clone(),
+            chosen_ringer: args.ringer.clone(),
+            chosen_tones: args.tones.clone(),
+            tones: country::ALL.iter().map(view_of).collect(),
             ..DevicesView::default()
         };
+        let sides = [
+            Side::new(Role::Capture, args.capture.clone()),
+            Side::new(Role::Playout, args.playout.clone()),
+            Side::new(Role::Ringer, args.ringer.clone()),
+        ];
         let state = DevicesState {
+            country: country_of(args.tones.as_deref()),
             args,
             view,
             calls: HashMap::new(),
             tone: None,
-            open: Opening::Shut,
+            sides,
+            afterwards: None,
+            nothings: 0,
+            watched: false,
             voice: None,
             told_of_voice: false,
             test: 0,
             missing: None,
-            trouble: None,
         };
         if state.args.hardware {
             let _ = myself.cast(DevicesMsg::Refresh);
@@ -169,24 +201,31 @@ impl Actor for DevicesActor {
                         voice,
                     };
                     state.calls.insert(call, need);
+                    state.afterwards = None;
                     state.end_test();
                 }
                 state.settle(&myself);
             }
-            DevicesMsg::Choose { role, device } => {
-                match role {
-                    DeviceRole::Capture => state.view.chosen_capture = device,
-                    DeviceRole::Playout => state.view.chosen_playout = device,
-                }
+            DevicesMsg::Choose { role, device } => state.on_choose(&myself, role, device),
+            DevicesMsg::ChooseTones(tones) => {
+                state.country = country_of(tones.as_deref());
+                state.args.tones.clone_from(&tones);
+                state.view.chosen_tones = tones;
                 state.publish();
-                state.reopen(&myself);
+                state.settle(&myself);
             }
+            DevicesMsg::CameToNothing { busy } => state.on_nothing(&myself, busy),
+            DevicesMsg::HeardEnough(which) if which == state.nothings => {
+                state.afterwards = None;
+                state.settle(&myself);
+            }
+            DevicesMsg::HeardEnough(_) => {}
             DevicesMsg::Refresh => look(&myself),
-            DevicesMsg::Test(on) => state.on_test(&myself, on),
-            DevicesMsg::TestOver(test) if test == state.test => state.on_test(&myself, false),
+            DevicesMsg::Test(what) => state.on_test(&myself, what),
+            DevicesMsg::TestOver(test) if test == state.test => state.on_test(&myself, None),
             DevicesMsg::TestOver(_) => {}
             DevicesMsg::Found(devices) => state.on_found(&devices),
-            DevicesMsg::Opened(opened) => state.on_opened(&myself, opened),
+            DevicesMsg::Opened(opened) => state.on_opened(&myself, *opened),
             DevicesMsg::Watch => state.on_watch(&myself),
             #[cfg(test)]
             DevicesMsg::Crash => panic!("told to fail"),
@@ -197,12 +236,20 @@ impl Actor for DevicesActor {
 
 impl DevicesState {
     /// Somebody tries the devices. A call that is there shows all that a test would.
-    fn on_test(&mut self, myself: &ActorRef<DevicesMsg>, on: bool) {
-        if on && self.args.hardware && self.calls.is_empty() {
+    fn on_test(&mut self, myself: &ActorRef<DevicesMsg>, what: Option<SoundTest>) {
+        let what = what.filter(|_| self.args.hardware && self.calls.is_empty());
+        if let Some(what) = what {
             self.test += 1;
             let test = self.test;
             myself.send_after(TEST, move || DevicesMsg::TestOver(test));
             self.view.testing = true;
+            self.view.test = what;
+            let trial = match what {
+                SoundTest::Ring => None,
+                SoundTest::Sentence => media::wav::parse(SENTENCE).ok().map(Trial::Play),
+                SoundTest::Loop => Some(Trial::Loop),
+            };
+            self.tell_pump(self.args.pump.try_devices(trial));
             self.publish();
         } else {
             self.end_test();
@@ -212,12 +259,73 @@ impl DevicesState {
 
     fn end_test(&mut self) {
         if std::mem::take(&mut self.view.testing) {
+            self.tell_pump(self.args.pump.try_devices(None));
             self.publish();
         }
     }
 
-    fn is_needed(&self) -> bool {
-        self.view.testing || !self.calls.is_empty()
+    fn tell_pump(&self, told: Result<(), media::MediaError>) {
+        if let Err(error) = told {
+            tracing::warn!(%error, "what is heard could not be changed");
+        }
+    }
+
+    fn on_choose(
+        &mut self,
+        myself: &ActorRef<DevicesMsg>,
+        role: DeviceRole,
+        device: Option<DeviceId>,
+    ) {
+        let (side, place) = match role {
+            DeviceRole::Capture => (0, &mut self.view.chosen_capture),
+            DeviceRole::Playout => (1, &mut self.view.chosen_playout),
+            DeviceRole::Ringer => (2, &mut self.view.chosen_ringer),
+        };
+        place.clone_from(&device);
+        let job = self.sides.get_mut(side).and_then(|side| {
+            side.chosen = device;
+            side.reopen()
+        });
+        self.publish();
+        self.begin(myself, job);
+        look(myself);
+        self.settle(myself);
+    }
+
+    /// A call of ours ended before anybody spoke.
+    fn on_nothing(&mut self, myself: &ActorRef<DevicesMsg>, busy: bool) {
+        if !self.args.hardware || !self.calls.is_empty() {
+            return;
+        }
+        self.afterwards = Some(if busy {
+            Tone::Busy(self.country)
+        } else {
+            Tone::Congestion(self.country)
+        });
+        self.nothings += 1;
+        let which = self.nothings;
+        myself.send_after(AFTERWARDS, move || DevicesMsg::HeardEnough(which));
+        self.settle(myself);
+    }
+
+    /// Which of microphone, speaker and what rings are needed.
+    fn needed(&self) -> [bool; 3] {
+        let talks = self.view.testing || !self.calls.is_empty();
+        let rings = self.tone_wanted() == Some(Tone::Ring);
+        let apart = self.view.chosen_ringer.is_some();
+        [talks, talks || self.afterwards.is_some(), apart && rings]
+    }
+
+    fn tone_wanted(&self) -> Option<Tone> {
+        let needs = || self.calls.values();
+        let talking = needs().any(|need| need.talking && need.ringing.is_none());
+        let calls = tone_of(
+            needs().filter_map(|need| need.ringing),
+            talking,
+            self.country,
+        );
+        let rings = self.view.testing && self.view.test == SoundTest::Ring;
+        calls.or(self.afterwards).or(rings.then_some(Tone::Ring))
     }
 
     /// Opens, shuts and sounds whatever the calls need now.
@@ -225,29 +333,44 @@ impl DevicesState {
         if !self.args.hardware {
             return;
         }
-        match (&self.open, self.is_needed()) {
-            (Opening::Shut, true) => self.start_opening(myself),
-            (Opening::Open(_), false) => self.shut(),
-            _ => self.process_voice(),
-        }
-        let calls = tone_of(self.calls.values().filter_map(|need| need.ringing));
-        let tone = calls.or(self.view.testing.then_some(Tone::Ring));
+        let needed = self.needed();
+        let jobs: Vec<Job> = self
+            .sides
+            .iter_mut()
+            .zip(needed)
+            .filter_map(|(side, needed)| side.settle(needed))
+            .collect();
+        self.begin(myself, jobs);
+        self.forget_a_failed_voice();
+        self.process_voice();
+        let tone = self.tone_wanted();
         if tone != self.tone {
             self.tone = tone;
-            let told = match tone {
+            self.tell_pump(match tone {
                 Some(tone) => self.args.pump.play_tone(tone),
                 None => self.args.pump.stop_tone(),
-            };
-            if let Err(error) = told {
-                tracing::warn!(%error, "the tone could not be changed");
-            }
+            });
         }
     }
 
+    /// Has a thread do what blocks, one after the other.
+    fn begin(&self, myself: &ActorRef<DevicesMsg>, jobs: impl IntoIterator<Item = Job>) {
+        let jobs: Vec<Job> = jobs.into_iter().collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let (pump, myself) = (self.args.pump.clone(), myself.clone());
+        tokio::task::spawn_blocking(move || {
+            for job in jobs {
+                let opened = Box::new(job.run(&pump));
+                let _ = myself.cast(DevicesMsg::Opened(opened));
+            }
+        });
+    }
+
     /// What failed in the last call may work in the next; what works has learned something, and is kept.
-    fn shut(&mut self) {
-        self.open = Opening::Shut;
-        if self.args.pump.counters().voice_failed() {
+    fn forget_a_failed_voice(&mut self) {
+        if self.calls.is_empty() && self.args.pump.counters().voice_failed() {
             self.voice = None;
             self.told_of_voice = false;
         }
@@ -255,11 +378,12 @@ impl DevicesState {
 
     /// Has done to the microphone's sound what the calls want and these devices are good for.
     fn process_voice(&mut self) {
-        let Opening::Open(devices) = &self.open else {
+        let [microphone, speaker, _] = &self.sides;
+        if !microphone.is_open() || !speaker.is_open() {
             return;
-        };
-        let card = |role| devices.card(role).map(str::to_owned);
-        let (capture, playout) = (card(Role::Capture), card(Role::Playout));
+        }
+        let card = |side: &Side| side.card().map(str::to_owned);
+        let (capture, playout) = (card(microphone), card(speaker));
         let wanted = wanted_of(self.calls.values().map(|need| need.voice));
         let voice = VoiceOf {
             processing: fitting(wanted, capture.is_some(), playout.is_some()),
@@ -276,48 +400,36 @@ impl DevicesState {
         }
     }
 
-    fn start_opening(&mut self, myself: &ActorRef<DevicesMsg>) {
-        self.open = Opening::Underway;
-        let capture = self.view.chosen_capture.clone();
-        let playout = self.view.chosen_playout.clone();
-        let (pump, myself) = (self.args.pump.clone(), myself.clone());
-        tokio::task::spawn_blocking(move || {
-            let opened = open_what_works(capture.as_ref(), playout.as_ref(), &pump);
-            let _ = myself.cast(DevicesMsg::Opened(opened));
-        });
-    }
-
     fn on_opened(&mut self, myself: &ActorRef<DevicesMsg>, opened: Opened) {
-        self.warn(opened.warning);
-        self.open = match opened.devices {
-            Some(devices) if self.is_needed() => Opening::Open(devices),
-            _ => Opening::Shut,
-        };
-        self.process_voice();
-        myself.send_after(WATCH, || DevicesMsg::Watch);
-    }
-
-    fn on_watch(&mut self, myself: &ActorRef<DevicesMsg>) {
-        let Opening::Open(devices) = &mut self.open else {
+        let needed = self.needed();
+        let role = opened.role();
+        if opened.is_found() {
+            look(myself);
+        }
+        let mut pairs = self.sides.iter_mut().zip(needed);
+        let Some((side, needed)) = pairs.find(|(side, _)| side.role == role) else {
             return;
         };
-        if let Some(fault) = devices.poll_fault() {
-            self.warn(Some(fault.to_string()));
-            self.reopen(myself);
-        } else {
-            if self.args.pump.counters().voice_failed() && !self.told_of_voice {
-                self.told_of_voice = true;
-                self.warn(Some(VOICE_FAILED.to_owned()));
-            }
+        let job = side.take(opened, needed);
+        self.begin(myself, job);
+        self.warn();
+        self.process_voice();
+        if !std::mem::replace(&mut self.watched, true) {
             myself.send_after(WATCH, || DevicesMsg::Watch);
         }
     }
 
-    fn reopen(&mut self, myself: &ActorRef<DevicesMsg>) {
-        if matches!(self.open, Opening::Open(_)) {
-            self.open = Opening::Shut;
-            self.start_opening(myself);
+    fn on_watch(&mut self, myself: &ActorRef<DevicesMsg>) {
+        let jobs: Vec<Job> = self.sides.iter_mut().filter_map(Side::watch).collect();
+        if jobs.iter().any(|job| !job.is_a_look()) {
             look(myself);
+        }
+        self.begin(myself, jobs);
+        self.told_of_voice |= self.args.pump.counters().voice_failed();
+        self.warn();
+        self.watched = self.sides.iter().any(Side::is_open);
+        if self.watched {
+            myself.send_after(WATCH, || DevicesMsg::Watch);
         }
     }
 
@@ -337,8 +449,7 @@ impl DevicesState {
         self.publish();
     }
 
-    fn warn(&mut self, trouble: Option<String>) {
-        self.trouble = trouble;
+    fn warn(&mut self) {
         let warning = self.warning();
         if self.view.warning != warning {
             self.view.warning = warning;
@@ -349,7 +460,9 @@ impl DevicesState {
     /// What is not there explains what cannot be opened.
     fn warning(&self) -> Option<String> {
         let missing = self.missing.map(str::to_owned);
-        missing.or_else(|| self.trouble.clone())
+        let troubles = || self.sides.iter().find_map(|side| side.trouble.clone());
+        let voice = || self.told_of_voice.then(|| VOICE_FAILED.to_owned());
+        missing.or_else(troubles).or_else(voice)
     }
 
     fn publish(&self) {
@@ -380,53 +493,21 @@ fn look(myself: &ActorRef<DevicesMsg>) {
     });
 }
 
-/// What came of opening devices.
-pub(crate) struct Opened {
-    devices: Option<OpenDevices>,
-    warning: Option<String>,
+fn view_of(country: &Country) -> CountryView {
+    CountryView {
+        code: country.code.to_owned(),
+        name: country.name.to_owned(),
+    }
 }
 
-/// Opens what was chosen; what cannot be opened is replaced by a device of silence, so that the call
-/// goes on at its own pace, and the user is told.
-fn open_what_works(
-    capture: Option<&DeviceId>,
-    playout: Option<&DeviceId>,
-    pump: &PumpHandle,
-) -> Opened {
-    let mut capture = capture.map_or(CaptureChoice::Default, |id| {
-        CaptureChoice::Id(id.as_str().to_owned())
-    });
-    let mut playout = playout.map_or(PlayoutChoice::Default, |id| {
-        PlayoutChoice::Id(id.as_str().to_owned())
-    });
-    let mut warning = None;
-    loop {
-        let error = match audio::open(&capture, &playout, pump) {
-            Ok(devices) => {
-                return Opened {
-                    devices: Some(devices),
-                    warning,
-                };
-            }
-            Err(error) => error,
-        };
-        warning = Some(error.to_string());
-        let silent = capture == CaptureChoice::Null && playout == PlayoutChoice::Null;
-        match error.role() {
-            _ if silent => {
-                return Opened {
-                    devices: None,
-                    warning,
-                };
-            }
-            Some(Role::Capture) if capture != CaptureChoice::Null => capture = CaptureChoice::Null,
-            Some(Role::Playout) if playout != PlayoutChoice::Null => playout = PlayoutChoice::Null,
-            _ => {
-                capture = CaptureChoice::Null;
-                playout = PlayoutChoice::Null;
-            }
-        }
+/// The country that was chosen, or that of the system's locale.
+fn country_of(chosen: Option<&str>) -> &'static Country {
+    if let Some(country) = chosen.and_then(Country::of) {
+        return country;
     }
+    let named = ["LC_ALL", "LC_TELEPHONE", "LANG"].map(std::env::var);
+    let locale = named.into_iter().flatten().find(|name| !name.is_empty());
+    Country::of_locale(&locale.unwrap_or_default())
 }
 
 /// What all calls together want done: the one microphone is that of all of them.
@@ -451,14 +532,24 @@ fn fitting(wanted: Processing, microphone: bool, speaker: bool) -> Processing {
     }
 }
 
-/// What is to sound: who calls here is heard before whoever is called.
-fn tone_of(mut ringing: impl Iterator<Item = Ringing> + Clone) -> Option<Tone> {
-    if ringing.clone().any(|which| which == Ringing::Here) {
-        Some(Tone::Ring)
-    } else if ringing.any(|which| which == Ringing::There) {
-        Some(Tone::Ringback)
-    } else {
-        None
+/// What is to sound: who calls here is heard before whoever is called, and softly where somebody is spoken with.
+fn tone_of(
+    ringing: impl Iterator<Item = Ringing>,
+    talking: bool,
+    country: &'static Country,
+) -> Option<Tone> {
+    let (mut here, mut there) = (false, false);
+    for which in ringing {
+        match which {
+            Ringing::Here => here = true,
+            Ringing::There => there = true,
+        }
+    }
+    match (here, there, talking) {
+        (true, _, true) => Some(Tone::CallWaiting(country)),
+        (true, ..) => Some(Tone::Ring),
+        (false, true, _) => Some(Tone::Ringback(country)),
+        (false, false, _) => None,
     }
 }
 
@@ -510,11 +601,15 @@ mod tests {
 
     #[test]
     fn whoever_calls_makes_the_phone_ring_and_whoever_is_called_is_heard_ringing() {
-        let tone = |ringing: &[Ringing]| tone_of(ringing.iter().copied());
+        let country = country_of(Some("GB"));
+        let tone = |ringing: &[Ringing]| tone_of(ringing.iter().copied(), false, country);
         assert_eq!(tone(&[]), None);
-        assert_eq!(tone(&[Ringing::There]), Some(Tone::Ringback));
+        assert_eq!(tone(&[Ringing::There]), Some(Tone::Ringback(country)));
         assert_eq!(tone(&[Ringing::Here]), Some(Tone::Ring));
         let both = [Ringing::There, Ringing::Here];
         assert_eq!(tone(&both), Some(Tone::Ring));
+        // In a conversation the other one is heard, too.
+        let waiting = tone_of([Ringing::Here].into_iter(), true, country);
+        assert_eq!(waiting, Some(Tone::CallWaiting(country)));
     }
 }

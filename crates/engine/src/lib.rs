@@ -79,7 +79,7 @@ use ractor::{Actor, ActorRef};
 use secrecy::SecretString;
 use settings::history::{History, HistoryFilter};
 use settings::secrets::{Backend, SecretOptions, SecretStore};
-use settings::{Folders, Settings};
+use settings::{DeviceChoices, Folders, Settings};
 use thiserror::Error;
 
 pub use self::hub::{Hub, Subscription};
@@ -165,6 +165,8 @@ pub struct EngineConfig {
     /// Whether sound cards are used; off where a program hears and speaks in place of a person
     /// ([`EngineHandle::pipe`]).
     pub hardware: bool,
+    /// Devices and tones for this run, in place of those of the settings where one is named.
+    pub devices: DeviceChoices,
     /// Every call is recorded into this file, both sides of it in stereo, from its first sound on; `{call}` in the name
     /// becomes the call's number.
     pub record_calls: Option<PathBuf>,
@@ -194,6 +196,7 @@ impl Default for EngineConfig {
             key_passphrase: None,
             media_ports: MEDIA_PORTS,
             hardware: true,
+            devices: DeviceChoices::default(),
             record_calls: None,
             ring_limit: None,
             announce: false,
@@ -293,12 +296,15 @@ impl Engine {
             history,
         };
         let (store, _) = Actor::spawn(None, StoreActor, store_args.clone()).await?;
+        let (chosen, stored) = (config.devices, &settings.devices);
         let devices_args = DevicesArgs {
             hub: Arc::clone(&hub),
             pump: pump.clone(),
             hardware: config.hardware && config.media.uses_devices(),
-            capture: settings.devices.capture.clone(),
-            playout: settings.devices.playout.clone(),
+            capture: chosen.capture.or_else(|| stored.capture.clone()),
+            playout: chosen.playout.or_else(|| stored.playout.clone()),
+            ringer: chosen.ringer.or_else(|| stored.ringer.clone()),
+            tones: chosen.tones.or_else(|| stored.tones.clone()),
         };
         let (devices, _) = Actor::spawn(None, DevicesActor, devices_args.clone()).await?;
         let announce = config.announce && matches!(config.media, CallMedia::PerCall { .. });

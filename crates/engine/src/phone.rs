@@ -333,6 +333,7 @@ impl PhoneState {
                 match role {
                     DeviceRole::Capture => self.settings.devices.capture.clone_from(&device),
                     DeviceRole::Playout => self.settings.devices.playout.clone_from(&device),
+                    DeviceRole::Ringer => self.settings.devices.ringer.clone_from(&device),
                 }
                 self.devices_args
                     .capture
@@ -340,13 +341,25 @@ impl PhoneState {
                 self.devices_args
                     .playout
                     .clone_from(&self.settings.devices.playout);
+                self.devices_args
+                    .ringer
+                    .clone_from(&self.settings.devices.ringer);
                 self.shared
                     .devices
                     .cast(DevicesMsg::Choose { role, device });
                 self.save();
             }
+            Command::ChooseTones { country } => {
+                self.settings.devices.tones.clone_from(&country);
+                self.devices_args.tones.clone_from(&country);
+                self.shared.devices.cast(DevicesMsg::ChooseTones(country));
+                self.save();
+            }
             Command::RefreshDevices => self.shared.devices.cast(DevicesMsg::Refresh),
-            Command::TestSound { on } => self.shared.devices.cast(DevicesMsg::Test(on)),
+            Command::TestSound { on, with } => {
+                let what = on.then_some(with);
+                self.shared.devices.cast(DevicesMsg::Test(what));
+            }
             Command::ClearHistory { tenant } => {
                 self.shared.store.cast(StoreMsg::ClearHistory(tenant));
             }

@@ -28,6 +28,7 @@ use crate::socket::Wire;
 use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
 use crate::tape::{Recording, Tape};
 use crate::tone::{Tone, dtmf};
+use crate::trial::{Trial, Trying};
 use crate::voice::{Processing, Voice};
 
 /// Commands that may wait: a step takes them all.
@@ -481,6 +482,25 @@ impl PumpHandle {
     /// [`MediaError::Busy`].
     pub fn detach_playout(&self) -> Result<(), MediaError> {
         self.shared.command(Command::Playout(None))
+    }
+
+    /// Gives the pump a device that rings in place of the speaker: [`Tone::Ring`] goes there, and nothing else. It is like
+    /// the speaker in all else.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn attach_ringer(&self, ring: Producer<f32>) -> Result<(), MediaError> {
+        let ringer = Some(Playout::new(ring));
+        self.shared.command(Command::Ringer(ringer))
+    }
+
+    /// Lets the devices be tried, or ends that.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn try_devices(&self, trial: Option<Trial>) -> Result<(), MediaError> {
+        let trial = trial.map(Trying::new);
+        self.shared.command(Command::Trial(trial))
     }
 
     /// Sets what is done to what the microphone hears, from the beginning: what was learned of the room before is

@@ -65,9 +65,11 @@ pub mod wav;
 
 mod voice;
 
+pub mod country;
 mod device;
 pub mod resample;
 mod tone;
+mod trial;
 
 pub use config::{
     Codec, Dtls, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
@@ -81,6 +83,7 @@ pub use rtp::srtp::{MasterKey, Suite};
 pub use shield::UnusableKey;
 pub use tape::{ConsentTone, Recording};
 pub use tone::Tone;
+pub use trial::Trial;
 pub use voice::{Processing, Voice};
 
 /// The rate of everything that goes to or comes from a device.

@@ -20,6 +20,7 @@ use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
 use crate::tape::Tape;
 use crate::tone::{Player, Tone};
+use crate::trial::Trying;
 use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
 
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     Playout(Option<Playout>),
     /// What is done to what the microphone hears; none for nothing.
     Voice(Option<Box<Voice>>),
+    /// Where it rings instead of at the speaker.
+    Ringer(Option<Playout>),
+    Trial(Option<Trying>),
     Tone(Option<Tone>),
 }
 
@@ -72,6 +76,7 @@ pub(crate) enum Trash {
     Capture(Capture),
     Playout(Playout),
     Voice(Box<Voice>),
+    Trial(Trying),
 }
 
 /// What handles and pump share without a ring.
@@ -107,6 +112,8 @@ pub struct Pump {
     microphone: Microphone,
     capture: Option<Capture>,
     playout: Option<Playout>,
+    ringer: Option<Playout>,
+    trial: Option<Trying>,
     voice: Option<Box<Voice>>,
     tone: Option<Player>,
     scratch: Scratch,
@@ -135,6 +142,8 @@ impl Pump {
             microphone: Microphone::new(),
             capture: None,
             playout: None,
+            ringer: None,
+            trial: None,
             voice: None,
             tone: None,
             scratch: Scratch::new(post),
@@ -193,6 +202,7 @@ impl Pump {
             && self.tone.is_none()
             && self.capture.is_none()
             && self.playout.is_none()
+            && self.ringer.is_none()
             && self.leftover.is_empty()
     }
 
@@ -269,6 +279,12 @@ impl Pump {
             }
             Command::Capture(capture) => self.set_capture(capture),
             Command::Playout(playout) => self.set_playout(playout),
+            Command::Ringer(ringer) => self.set_ringer(ringer),
+            Command::Trial(trial) => {
+                if let Some(old) = std::mem::replace(&mut self.trial, trial) {
+                    self.discard(Trash::Trial(old));
+                }
+            }
             Command::Voice(voice) => {
                 if let Some(old) = std::mem::replace(&mut self.voice, voice) {
                     self.discard(Trash::Voice(old));
@@ -325,6 +341,12 @@ impl Pump {
         self.common.counters.playout_level.set(0.0);
     }
 
+    fn set_ringer(&mut self, ringer: Option<Playout>) {
+        if let Some(old) = std::mem::replace(&mut self.ringer, ringer) {
+            self.discard(Trash::Playout(old));
+        }
+    }
+
     /// A device that is closed drops its end of the ring; that is how it is detached.
     fn let_go_of_closed_devices(&mut self) {
         if self.capture.as_ref().is_some_and(Capture::is_gone) {
@@ -332,6 +354,9 @@ impl Pump {
         }
         if self.playout.as_ref().is_some_and(Playout::is_gone) {
             self.set_playout(None);
+        }
+        if self.ringer.as_ref().is_some_and(Playout::is_gone) {
+            self.set_ringer(None);
         }
     }
 
@@ -357,10 +382,19 @@ impl Pump {
 
     fn end_frame(&mut self) {
         let mix = &mut self.scratch.mix;
-        if let Some(tone) = &mut self.tone
-            && !tone.add(mix)
-        {
-            self.tone = None;
+        if let Some(trial) = &mut self.trial {
+            trial.add(self.microphone.frame(), mix);
+        }
+        let mut ring = [0.0; FRAME_SAMPLES];
+        if let Some(tone) = &mut self.tone {
+            // Only a call that comes in is for the whole room.
+            let apart = self.ringer.is_some() && tone.tone() == Tone::Ring;
+            if !tone.add(if apart { &mut ring } else { mix }) {
+                self.tone = None;
+            }
+        }
+        if let Some(ringer) = &mut self.ringer {
+            ringer.write(&ring);
         }
         let Some(playout) = &mut self.playout else {
             listen(

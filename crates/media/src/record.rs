@@ -72,8 +72,7 @@ impl Recorder {
         }
         let mut converted = [0; FRAME_MOST];
         let converted = &mut converted[..self.frame()];
-        self.theirs
-            .bring(samples, rate_hz, self.rate_hz, converted);
+        self.theirs.bring(samples, rate_hz, self.rate_hz, converted);
         self.push(converted)
     }
 

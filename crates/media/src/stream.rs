@@ -305,7 +305,10 @@ impl Stream {
     /// Records what was said and heard in this step.
     fn put_on_tape(&mut self) {
         let Some(tape) = &mut self.tape else { return };
-        let ours = (self.send.spoken(), self.send.encoder.kind().sample_rate_hz());
+        let ours = (
+            self.send.spoken(),
+            self.send.encoder.kind().sample_rate_hz(),
+        );
         let theirs = self.receive.decoder.kind().sample_rate_hz();
         let missed = tape.write(ours, (self.heard.samples(), theirs));
         if missed > 0 {

@@ -1,17 +1,19 @@
 //! Tones that this phone makes: for its user, and digits in the speech where no telephone events are
 //! negotiated.
 
-/// A tone for the user of this phone. Cadences and pitches are the European ones (ETSI TR 101 041-2).
+use crate::country::{Country, Signal};
+
+/// A tone for the user of this phone. Those of the network sound as they do in a country.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tone {
-    /// The far end rings: 425 Hz, 1 s on, 4 s off.
-    Ringback,
-    /// The far end is busy: 425 Hz, half a second on, half a second off.
-    Busy,
-    /// The call cannot be put through: 425 Hz, a quarter on, a quarter off.
-    Congestion,
-    /// A call waits while another goes on: two short soft beeps every 4 s.
-    CallWaiting,
+    /// The far end rings.
+    Ringback(&'static Country),
+    /// The far end is busy.
+    Busy(&'static Country),
+    /// The call cannot be put through.
+    Congestion(&'static Country),
+    /// A call waits while another goes on: softer than the others, for somebody is speaking.
+    CallWaiting(&'static Country),
     /// This phone rings: a soft chord in pairs, every 3 s.
     Ring,
     /// The call is recorded: 1400 Hz, once for 0.2 s, for both to hear.
@@ -32,9 +34,10 @@ impl Tone {
     /// Frequencies with amplitudes.
     fn parts(self) -> [(f32, f32); 3] {
         match self {
-            Self::Ringback => [(425.0, 0.12), (0.0, 0.0), (0.0, 0.0)],
-            Self::Busy | Self::Congestion => [(425.0, 0.15), (0.0, 0.0), (0.0, 0.0)],
-            Self::CallWaiting => [(425.0, 0.08), (0.0, 0.0), (0.0, 0.0)],
+            Self::Ringback(country) => parts(country.ringback, 0.12),
+            Self::Busy(country) => parts(country.busy, 0.15),
+            Self::Congestion(country) => parts(country.congestion, 0.15),
+            Self::CallWaiting(country) => parts(country.waiting, 0.08),
             Self::Ring => [(523.25, 0.14), (659.26, 0.12), (783.99, 0.10)],
             Self::Recorded => [(1_400.0, 0.1), (0.0, 0.0), (0.0, 0.0)],
             Self::Dtmf(digit) => {
@@ -48,16 +51,26 @@ impl Tone {
     /// On and off times in seconds, repeated; a tone that ends has no repetition.
     fn cadence(self) -> (&'static [(f32, f32)], bool) {
         match self {
-            Self::Ringback => (&[(1.0, 4.0)], true),
-            Self::Busy => (&[(0.5, 0.5)], true),
-            Self::Congestion => (&[(0.25, 0.25)], true),
-            Self::CallWaiting => (&[(0.2, 0.2), (0.2, 3.4)], true),
+            Self::Ringback(country) => (country.ringback.cadence, true),
+            Self::Busy(country) => (country.busy.cadence, true),
+            Self::Congestion(country) => (country.congestion.cadence, true),
+            Self::CallWaiting(country) => (country.waiting.cadence, true),
             Self::Ring => (&[(0.4, 0.2), (0.4, 2.0)], true),
             Self::Recorded => (&[(0.2, 0.0)], false),
             Self::Dtmf(_) => (&[(0.12, 0.0)], false),
             Self::Sine { .. } => (&[(f32::MAX, 0.0)], true),
         }
     }
+}
+
+/// The frequencies of a network's tone, together as loud as one alone.
+fn parts(signal: Signal, amplitude: f32) -> [(f32, f32); 3] {
+    let [low, high] = signal.hz;
+    if high == 0.0 {
+        return [(low, amplitude), (0.0, 0.0), (0.0, 0.0)];
+    }
+    let each = amplitude * std::f32::consts::FRAC_1_SQRT_2;
+    [(low, each), (high, each), (0.0, 0.0)]
 }
 
 /// The two frequencies of a key (ITU-T Q.23).
@@ -94,6 +107,10 @@ impl Player {
             elapsed: 0.0,
             length: None,
         }
+    }
+
+    pub(crate) fn tone(&self) -> Tone {
+        self.tone
     }
 
     /// Once for `seconds`, whatever the tone's cadence.
@@ -149,6 +166,7 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::country::EUROPE;
 
     /// The power of one frequency (Goertzel), 1.0 for a full sine.
     fn power(samples: &[f32], hz: f32, rate_hz: f32) -> f32 {
@@ -162,8 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn a_country_has_its_own_ringing_and_is_no_louder_for_two_frequencies() {
+        let country = Country::of("US").expect("it is there");
+        let mut player = Player::new(Tone::Ringback(country), 48_000);
+        let mut out = vec![0.0; 6 * 48_000];
+        assert!(player.add(&mut out));
+        for hz in [440.0, 480.0] {
+            let power = power(&out[2_400..50_400], hz, 48_000.0);
+            assert!((power - 0.12 * 0.707).abs() < 0.01, "{hz}: {power}");
+        }
+        assert!(out[2 * 48_000..].iter().all(|sample| *sample == 0.0));
+    }
+
+    #[test]
     fn busy_is_425_hz_half_a_second_on_and_off() {
-        let mut player = Player::new(Tone::Busy, 48_000);
+        let mut player = Player::new(Tone::Busy(&EUROPE), 48_000);
         let mut out = vec![0.0; 96_000];
         assert!(player.add(&mut out));
         assert!((power(&out[2_400..21_600], 425.0, 48_000.0) - 0.15).abs() < 0.01);
@@ -185,7 +216,7 @@ mod tests {
 
     #[test]
     fn edges_do_not_click() {
-        let mut player = Player::new(Tone::Busy, 48_000);
+        let mut player = Player::new(Tone::Busy(&EUROPE), 48_000);
         let mut out = vec![0.0f32; 48_000];
         player.add(&mut out);
         let steepest = out

@@ -71,7 +71,24 @@ pub fn load(path: &Path) -> Result<Arc<[f32]>, WavError> {
         path: path.to_owned(),
         reason: reason.to_string(),
     };
-    let reader = hound::WavReader::open(path).map_err(unreadable)?;
+    let file = std::fs::File::open(path).map_err(|e| unreadable(e.into()))?;
+    read(std::io::BufReader::new(file), path)
+}
+
+/// The same from memory.
+///
+/// # Errors
+/// It is no WAV file, or longer than an hour.
+pub fn parse(bytes: &[u8]) -> Result<Arc<[f32]>, WavError> {
+    read(bytes, Path::new("sound"))
+}
+
+fn read(from: impl std::io::Read, path: &Path) -> Result<Arc<[f32]>, WavError> {
+    let unreadable = |reason: hound::Error| WavError::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    };
+    let reader = hound::WavReader::new(from).map_err(unreadable)?;
     let spec = reader.spec();
     if spec.sample_rate == 0 || spec.channels == 0 {
         return Err(unreadable(hound::Error::FormatError(

@@ -521,7 +521,10 @@ fn both_sides_are_recorded_apart_and_the_tone_is_heard_by_both() {
     left.record(None).unwrap();
     bench.run(Duration::from_millis(100));
     let mut reader = hound::WavReader::open(&path).unwrap();
-    assert_eq!((reader.spec().channels, reader.spec().sample_rate), (2, 16_000));
+    assert_eq!(
+        (reader.spec().channels, reader.spec().sample_rate),
+        (2, 16_000)
+    );
     let both: Vec<f32> = reader
         .samples::<i16>()
         .map(|sample| f32::from(sample.unwrap()) / 32_768.0)
@@ -538,7 +541,11 @@ fn both_sides_are_recorded_apart_and_the_tone_is_heard_by_both() {
     // Both have said all; what is left at 4 s is the tone, on the left and in the ear, and the peer hears it, muted as
     // we are.
     let at = |samples: &[f32], rate: usize| rms(&samples[rate * 402 / 100..rate * 418 / 100]);
-    assert!((0.05..0.09).contains(&at(&ours, 16_000)), "{}", at(&ours, 16_000));
+    assert!(
+        (0.05..0.09).contains(&at(&ours, 16_000)),
+        "{}",
+        at(&ours, 16_000)
+    );
     assert!(at(&theirs, 16_000) < 0.01, "{}", at(&theirs, 16_000));
     assert!((0.05..0.09).contains(&at(bench.heard(), 48_000)));
     assert_eq!(rms(&ours[16_000 * 43 / 10..]), 0.0);

@@ -41,6 +41,21 @@ pub enum DeviceRole {
     Capture,
     /// The speaker.
     Playout,
+    /// What rings; where none is chosen, it is the speaker.
+    Ringer,
+}
+
+/// What is heard while devices are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SoundTest {
+    /// This phone rings, where it would.
+    #[default]
+    Ring,
+    /// A sentence is said at the speaker.
+    Sentence,
+    /// What the microphone hears comes back a moment later.
+    Loop,
 }
 
 /// A dialog at another phone, as its dialog-info names it (RFC 4235).
@@ -410,18 +425,25 @@ pub enum Command {
     },
     /// Choose a sound device.
     ChooseDevice {
-        /// Microphone or speaker.
+        /// Microphone, speaker, or what rings.
         role: DeviceRole,
         /// Which; `None` follows the system's default.
         device: Option<DeviceId>,
     },
+    /// Choose the country whose tones are heard: ringing, busy and the like.
+    ChooseTones {
+        /// Its two letters, one of [`crate::DevicesView::tones`]; `None` is that of the system's language.
+        country: Option<String>,
+    },
     /// Look for sound devices again.
     RefreshDevices,
-    /// Open the chosen devices without a call: the speaker gives the ring tone, and what the microphone gives can be seen;
-    /// or shut them again. It ends by itself after half a minute, and when a call comes or goes out.
+    /// Open the chosen devices without a call: something is heard, and what the microphone gives can be seen; or shut them again. It ends by itself after half a minute, and when a call comes or goes out.
     TestSound {
         /// Whether to begin.
         on: bool,
+        /// What is heard.
+        #[serde(default)]
+        with: SoundTest,
     },
     /// Forget the history of a tenant.
     ClearHistory {

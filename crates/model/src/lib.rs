@@ -42,9 +42,9 @@ pub use call::{
     Protection,
 };
 pub use certificate::{CertificateFault, CertificateView, TrustedCertificate};
-pub use command::{Command, DeviceRole, DialogName, Password};
+pub use command::{Command, DeviceRole, DialogName, Password, SoundTest};
 pub use details::{CallDetails, ExtraHeader, Member, MemberState, Redirect, Roster};
-pub use device::{DeviceView, DevicesView};
+pub use device::{CountryView, DeviceView, DevicesView};
 pub use ending::{Cause, EndedHow, Ending};
 pub use event::{
     Answer, Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot,

@@ -212,10 +212,48 @@ impl SoundCard {
             .env("PULSE_COOKIE", self.run.join("cookie"));
     }
 
+    /// One command to the sound server; gives what it prints.
+    pub(crate) fn pactl(&self, args: &[&str]) -> String {
+        let mut command = Command::new("pactl");
+        command.args(args);
+        self.serve(&mut command);
+        process::output(&mut command).trim().to_owned()
+    }
+
+    /// Pulls a sink out.
+    pub(crate) fn unplug(&self, sink: &str) {
+        let list = self.pactl(&["list", "short", "modules"]);
+        let line = list
+            .lines()
+            .find(|line| line.contains(&format!("sink_name={sink} ")))
+            .unwrap_or_else(|| panic!("there is no {sink} in {list}"));
+        let number = line.split_whitespace().next().unwrap_or_default();
+        self.pactl(&["unload-module", number]);
+    }
+
+    /// Plugs a sink in, which is the default then.
+    pub(crate) fn plug(&self, sink: &str) {
+        let name = format!("sink_name={sink}");
+        self.pactl(&[
+            "load-module",
+            "module-null-sink",
+            &name,
+            "rate=48000",
+            "channels=2",
+        ]);
+        self.pactl(&["set-default-sink", sink]);
+    }
+
     /// Writes everything that is played to `path`, raw 16-bit mono at 48 kHz, until it is dropped.
     pub(crate) fn listen(&self, folder: &Folder, path: &Path) -> Process {
+        self.listen_at(folder, path, "speaker")
+    }
+
+    /// The same of another sink.
+    pub(crate) fn listen_at(&self, folder: &Folder, path: &Path, sink: &str) -> Process {
         let mut command = Command::new("sh");
-        command.args(["-c", "exec parec -d speaker.monitor --format=s16le --rate=48000 --channels=1 --latency-msec=400 > \"$0\""]).arg(path);
+        command.env("SOURCE", format!("{sink}.monitor"));
+        command.args(["-c", "exec parec -d $SOURCE --format=s16le --rate=48000 --channels=1 --latency-msec=400 > \"$0\""]).arg(path);
         self.serve(&mut command);
         Process::start("parec", folder, &mut command)
     }
@@ -235,6 +273,7 @@ impl SoundCard {
 const ASOUNDRC: &str = "\
 pcm.!default { type pulse }
 ctl.!default { type pulse }
+pcm.ringer { type pulse device ringer hint { show on description Ringer } }
 ";
 
 #[test]

@@ -5,6 +5,7 @@ use sip_core::call::EndKind;
 
 use super::{DialogState, Phase, transfer};
 use crate::cards::Card;
+use crate::devices::DevicesMsg;
 use crate::tenant::TenantMsg;
 use crate::{failures, wall};
 
@@ -73,7 +74,19 @@ impl DialogState {
             let _ = self.tenant.cast(TenantMsg::Parted(self.view.id));
         }
         self.update_tones();
+        self.sound_nothing();
         self.file(outcome);
+    }
+
+    /// Lets the user hear that a call of theirs came to nothing, as a telephone does.
+    fn sound_nothing(&self) {
+        let failed = self.view.connected_at.is_none() && self.view.failure.is_some();
+        if failed && self.view.direction == Direction::Outgoing {
+            // RFC 3261 §21.4.24 and §21.6.1: busy here, busy everywhere.
+            let status = self.view.last_status.as_ref().map(|(code, _)| *code);
+            let busy = matches!(status, Some(486 | 600));
+            self.shared.devices.cast(DevicesMsg::CameToNothing { busy });
+        }
     }
 
     pub(super) fn file(&mut self, outcome: Outcome) {

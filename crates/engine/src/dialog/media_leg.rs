@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, Dtls, MasterKey, Recording, Security, StreamConfig, StreamCounters, StreamHandle, StreamParameters,
-    Suite, TelephoneEvent,
+    Codec, Dtls, MasterKey, Recording, Security, StreamConfig, StreamCounters, StreamHandle,
+    StreamParameters, Suite, TelephoneEvent,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, SrtpKeys, SrtpPolicy,

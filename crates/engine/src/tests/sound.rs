@@ -71,7 +71,8 @@ async fn four_lights_say_what_is_captured_sent_received_and_played_and_why_not()
 
 #[tokio::test]
 async fn a_call_is_recorded_when_that_is_asked_for_and_says_so_while_it_is() {
-    let home = std::env::temp_dir().join(format!("tipring-engine-recording-{}", std::process::id()));
+    let home =
+        std::env::temp_dir().join(format!("tipring-engine-recording-{}", std::process::id()));
     let folders = settings::Folders::at(&home);
     let into_folder = folders.recordings_dir();
     let mut house = House::open_as(
@@ -85,7 +86,10 @@ async fn a_call_is_recorded_when_that_is_asked_for_and_says_so_while_it_is() {
         let call = s.calls.iter().find(|c| c.id == out)?;
         Some(call.details.recording.clone())
     };
-    house.engine.send(Command::RecordCall { call: out, on: true });
+    house.engine.send(Command::RecordCall {
+        call: out,
+        on: true,
+    });
     let file = house.until("it is recorded", |s| recording(s)?).await;
     let file = std::path::PathBuf::from(file);
     assert!(file.starts_with(&into_folder), "{}", file.display());
@@ -96,7 +100,10 @@ async fn a_call_is_recorded_when_that_is_asked_for_and_says_so_while_it_is() {
             (length > 44 + 48_000).then_some(())
         })
         .await;
-    house.engine.send(Command::RecordCall { call: out, on: false });
+    house.engine.send(Command::RecordCall {
+        call: out,
+        on: false,
+    });
     house
         .until("it is recorded no longer", |s| {
             recording(s)?.is_none().then_some(())

@@ -43,6 +43,10 @@ struct Devices {
     capture: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     playout: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ringer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tones: Option<String>,
     #[serde(flatten)]
     rest: toml::Table,
 }
@@ -401,6 +405,8 @@ impl From<File> for Settings {
             devices: DeviceChoices {
                 capture: file.devices.capture.map(DeviceId::new),
                 playout: file.devices.playout.map(DeviceId::new),
+                ringer: file.devices.ringer.map(DeviceId::new),
+                tones: file.devices.tones,
             },
             preferences: Preferences {
                 theme: match file.preferences.theme {
@@ -437,6 +443,8 @@ impl From<&Settings> for File {
             devices: Devices {
                 capture: settings.devices.capture.as_ref().map(ToString::to_string),
                 playout: settings.devices.playout.as_ref().map(ToString::to_string),
+                ringer: settings.devices.ringer.as_ref().map(ToString::to_string),
+                tones: settings.devices.tones.clone(),
                 rest: settings.unknown.devices.clone(),
             },
             tenants: settings.tenants.iter().map(FileTenant::from).collect(),

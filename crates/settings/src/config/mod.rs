@@ -74,6 +74,10 @@ pub struct DeviceChoices {
     pub capture: Option<DeviceId>,
     /// The speaker.
     pub playout: Option<DeviceId>,
+    /// What rings; `None` is the speaker.
+    pub ringer: Option<DeviceId>,
+    /// The country whose tones are heard; `None` is that of the system's locale.
+    pub tones: Option<String>,
 }
 
 /// Unknown keys of the tables that there is one of.

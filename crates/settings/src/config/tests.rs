@@ -70,6 +70,8 @@ fn sample() -> Settings {
         .push(Account::new(AccountId::new("alice"), account));
     settings.tenants.push(tenant);
     settings.devices.capture = Some(DeviceId::new("alsa:hw:1"));
+    settings.devices.ringer = Some(DeviceId::new("alsa:hw:2"));
+    settings.devices.tones = Some("GB".to_owned());
     settings.preferences.text_scale = 1.5;
     settings
 }

@@ -2,7 +2,8 @@
 
 use egui::{Align, Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
 use model::{
-    Command, DeviceId, DeviceRole, DeviceView, Password, Preferences, SecretPlace, ThemeChoice,
+    Command, DeviceId, DeviceRole, DeviceView, Password, Preferences, SecretPlace, SoundTest,
+    ThemeChoice,
 };
 
 use super::{Bar, Kit, Room};
@@ -95,21 +96,30 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
                 });
             });
     }
-    for (name, role, list, chosen) in [
+    for (name, role, list, chosen, without) in [
         (
             strings::MICROPHONE,
             DeviceRole::Capture,
             &devices.capture,
             &devices.chosen_capture,
+            strings::SYSTEM_DEFAULT,
         ),
         (
             strings::SPEAKER,
             DeviceRole::Playout,
             &devices.playout,
             &devices.chosen_playout,
+            strings::SYSTEM_DEFAULT,
+        ),
+        (
+            strings::RINGER,
+            DeviceRole::Ringer,
+            &devices.playout,
+            &devices.chosen_ringer,
+            strings::RINGS_AT_SPEAKER,
         ),
     ] {
-        let (names, at) = device_names(list, chosen.as_ref());
+        let (names, at) = device_names(list, chosen.as_ref(), without);
         let mut picked = None;
         setting(ui, kit, name, |ui| {
             ui.set_max_width(t.px(360.0).min(ui.available_width()));
@@ -123,6 +133,7 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
             });
         }
     }
+    country_tones(ui, kit, data);
     let mut clicked = false;
     setting(ui, kit, "", |ui| {
         clicked = Button::new(Kind::Quiet, strings::LOOK_AGAIN)
@@ -132,6 +143,28 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
     });
     if clicked {
         kit.send(Command::RefreshDevices);
+    }
+}
+
+/// Whose tones are heard.
+fn country_tones(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
+    let t = kit.t.clone();
+    let devices = &data.devices;
+    let mut names = vec![strings::SYSTEM_COUNTRY.to_owned()];
+    names.extend(devices.tones.iter().map(|country| country.name.clone()));
+    let is_chosen = |code: &String| devices.tones.iter().position(|c| c.code == *code);
+    let chosen = devices.chosen_tones.as_ref().and_then(is_chosen);
+    let at = chosen.map_or(0, |at| at + 1);
+    let mut picked = None;
+    setting(ui, kit, strings::COUNTRY_TONES, |ui| {
+        ui.set_max_width(t.px(360.0).min(ui.available_width()));
+        picked = select(ui, &t, strings::COUNTRY_TONES, &names, at).1;
+    });
+    if let Some(index) = picked {
+        let country = index.checked_sub(1).and_then(|at| devices.tones.get(at));
+        kit.send(Command::ChooseTones {
+            country: country.map(|country| country.code.clone()),
+        });
     }
 }
 
@@ -153,10 +186,26 @@ fn try_sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
     });
     if clicked {
         window.tries_sound = !testing;
-        kit.send(Command::TestSound { on: !testing });
+        kit.send(Command::TestSound {
+            on: !testing,
+            with: data.devices.test,
+        });
     }
     if !testing {
         return;
+    }
+    const TESTS: [SoundTest; 3] = [SoundTest::Ring, SoundTest::Sentence, SoundTest::Loop];
+    let at = TESTS.iter().position(|test| *test == data.devices.test);
+    let mut picked = None;
+    setting(ui, kit, "", |ui| {
+        let names = &strings::SOUND_TESTS;
+        picked = segmented(ui, &t, strings::SOUND_TEST, names, at.unwrap_or(0));
+    });
+    if let Some(with) = picked.and_then(|at| TESTS.get(at)) {
+        kit.send(Command::TestSound {
+            on: true,
+            with: *with,
+        });
     }
     let levels = kit.live.devices;
     for (icon, name, level) in [
@@ -209,11 +258,15 @@ fn passwords(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
 
 /// The words of a device menu and which one is chosen. A chosen device that is gone stays in the list, so
 /// that nobody wonders where it went.
-fn device_names(list: &[DeviceView], chosen: Option<&DeviceId>) -> (Vec<String>, usize) {
+fn device_names(
+    list: &[DeviceView],
+    chosen: Option<&DeviceId>,
+    without: &str,
+) -> (Vec<String>, usize) {
     let default = if list.is_empty() {
-        format!("{} ({})", strings::SYSTEM_DEFAULT, strings::NO_DEVICE)
+        format!("{without} ({})", strings::NO_DEVICE)
     } else {
-        strings::SYSTEM_DEFAULT.to_owned()
+        without.to_owned()
     };
     let mut names = vec![default];
     names.extend(list.iter().map(|d| d.name.clone()));

@@ -35,7 +35,10 @@ pub fn show(ui: &mut Ui, state: &mut ViewState, live: &Live<'_>) -> Vec<Action> 
     keys::act(ui, &mut kit, data, window);
     // Whoever looks at something else has tried enough.
     if window.screen != Screen::Settings && std::mem::take(&mut window.tries_sound) {
-        kit.send(model::Command::TestSound { on: false });
+        kit.send(model::Command::TestSound {
+            on: false,
+            with: model::SoundTest::Ring,
+        });
     }
     let before = window.focus;
     match data.phase {

@@ -129,7 +129,8 @@ pub(crate) const HIGH_PASS: &str = "Cut off rumble";
 pub(crate) const HIGH_PASS_HELP: &str = "What is deeper than any voice, like steps on the floor.";
 pub(crate) const RECORDING_TONE: &str = "Tone while recording";
 pub(crate) const RECORDING_TONE_HELP: &str = "How often both hear that the call is recorded, in seconds; 0 is once at the start, empty is never.";
-pub(crate) const RECORDING_TONE_WRONG: &str = "It is a number of seconds from 0 to 3600, or nothing.";
+pub(crate) const RECORDING_TONE_WRONG: &str =
+    "It is a number of seconds from 0 to 3600, or nothing.";
 pub(crate) const QUIET: &str = "Send nothing while nothing is said";
 pub(crate) const QUIET_HELP: &str =
     "Spares the network. The other side hears a quiet room meanwhile.";

@@ -158,7 +158,10 @@ fn trying(theme: ThemeChoice) -> ViewState {
 
 #[test]
 fn devices_are_tried_without_a_call_and_left_alone_after() {
-    let test = |on| Command::TestSound { on };
+    let test = |on| Command::TestSound {
+        on,
+        with: model::SoundTest::Ring,
+    };
     let mut harness = shown(on(Screen::Settings, base(ThemeChoice::Dark)));
     assert!(harness.query_by_label("Microphone level").is_none());
     harness.get_by_label("Try microphone and speaker").focus();
