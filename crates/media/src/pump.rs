@@ -389,7 +389,8 @@ impl Pump {
         if let Some(tone) = &mut self.tone {
             // Only a call that comes in is for the whole room.
             let apart = self.ringer.is_some() && tone.tone() == Tone::Ring;
-            if !tone.add(if apart { &mut ring } else { mix }) {
+            let heard = if apart { &mut ring } else { &mut *mix };
+            if !tone.add(heard) {
                 self.tone = None;
             }
         }

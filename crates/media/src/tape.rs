@@ -9,6 +9,9 @@
 //!
 //! Left is everything that the peer gets: in a conference the others too, while the microphone is muted nothing. What
 //! is silent because the call is held is silence in the file, so that both sides stay together.
+//!
+//! The file is WAV and nothing smaller: it can be played wherever it was cut off, and any program makes what it likes of
+//! it. Opus would want an encoder for each recording and a writer of Ogg, and none is among the dependencies.
 
 use std::path::PathBuf;
 use std::time::Duration;
