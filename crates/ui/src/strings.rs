@@ -732,7 +732,7 @@ pub(crate) const SYSTEM_DEFAULT: &str = "System default";
 pub(crate) const TRY_SOUND: &str = "Try microphone and speaker";
 pub(crate) const STOP_TRYING: &str = "Stop";
 pub(crate) const TRYING_SOUND: &str =
-    "Speak: the microphone’s bars move. The ring tone comes from the speaker.";
+    "Speak: the microphone’s bars move. What you chose comes from the speaker.";
 pub(crate) const LOOK_AGAIN: &str = "Look for devices again";
 pub(crate) const NO_DEVICE: &str = "None found";
 pub(crate) const APPEARANCE: &str = "Appearance";
