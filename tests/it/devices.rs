@@ -15,8 +15,11 @@ const SOUND: f32 = 0.01;
 fn until_heard(card: &SoundCard, folder: &Folder, sink: &str) -> Duration {
     let began = Instant::now();
     let path = folder.join("heard.raw");
+    // What was heard before is not heard now.
+    let _ = std::fs::remove_file(&path);
     let _listening = card.listen_at(folder, &path, sink);
     until(&format!("sound at {sink}"), seconds(20), || {
+        std::fs::metadata(&path).ok()?;
         let heard = sound::read_raw(&path, 48_000);
         let latest = &heard[heard.len().saturating_sub(800)..];
         (sound::loudness(latest) > SOUND).then_some(())

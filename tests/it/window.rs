@@ -39,6 +39,7 @@ fn the_first_account_is_made_echo_is_called_and_every_screen_is_seen_in_the_wind
         (state["accounts"][0]["state"] == "registered").then_some(())
     });
     picture(&screen, &folder, "3-registered");
+    leave_speech_alone(&home, &mut tipring);
 
     screen.text("600");
     picture(&screen, &folder, "4-dialled");
@@ -83,6 +84,25 @@ fn the_first_account_is_made_echo_is_called_and_every_screen_is_seen_in_the_wind
         (call.is_null() || call["state"] == "ended").then_some(())
     });
     look_at_every_screen(&home, &screen, &folder, "after");
+}
+
+/// Switches off what is done to the microphone's sound: here what comes back is compared with what was said, and whoever
+/// hears their own words while they speak is an echo.
+fn leave_speech_alone(home: &Path, tipring: &mut Process) {
+    let account = wait_for(home, tipring, "the account", |state| {
+        Some(state["accounts"][0].clone()).filter(Value::is_object)
+    });
+    let mut settings = account["settings"].clone();
+    settings["voice"] = json!({
+        "echo_cancellation": false, "noise_suppression": false, "gain_control": false, "high_pass": false,
+    });
+    let params = json!({"account": account["id"], "settings": settings, "password": null});
+    ctl(home, "update_account", &params);
+    wait_for(home, tipring, "the account as it was set", |state| {
+        let account = &state["accounts"][0];
+        let is_set = account["settings"]["voice"]["gain_control"] == false;
+        (is_set && account["state"] == "registered").then_some(())
+    });
 }
 
 /// Keeps a picture of each screen in both themes.

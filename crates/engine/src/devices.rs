@@ -334,10 +334,12 @@ impl DevicesState {
             return;
         }
         let needed = self.needed();
+        // What rings is opened before the speaker, or it would ring there until then.
         let jobs: Vec<Job> = self
             .sides
             .iter_mut()
             .zip(needed)
+            .rev()
             .filter_map(|(side, needed)| side.settle(needed))
             .collect();
         self.begin(myself, jobs);
