@@ -10,7 +10,8 @@
 //! There is one for the pair of devices and none for a call: all calls have the same microphone and one loudspeaker, so
 //! what was learned of the room serves the next call too. The work is that of the crate `sonora`, WebRTC's audio
 //! processing (M145) in Rust. Measured here by `cargo xtask bench echo`: a sentence that leaks into the microphone at −6 dB is
-//! 40 dB and more down after two seconds, for half a millisecond of a core in each 10 ms, all of it for three quarters.
+//! 40 dB down after two seconds (51 to 59 dB with all of it), for 0.3 ms of a core in each 10 ms, all of it for 0.4. Of somebody
+//! who speaks at the same time, about as loud, the words are kept 1 to 4 dB quieter and audibly changed (PESQ 1.3).
 //!
 //! It runs on the pump. It allocates there (about ninety small pieces each 10 ms, freed at once), which the rest of the
 //! pump never does, and it may panic over sound that nobody has tried it with: then it is off from there on, sound goes

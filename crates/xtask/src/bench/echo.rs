@@ -40,16 +40,16 @@ pub(super) fn echo() -> Result<(), Fault> {
             near,
             likeness,
             cost,
-            said_narrow,
             _,
-            said_wide,
-            ..,
+            heard_narrow,
+            _,
+            heard_wide,
         ] = row.as_slice()
         else {
             return Err(failed(&format!("odd row: {row:?}")));
         };
         let score = |path: &str| scores.get(path).copied().unwrap_or(0.0);
-        let (narrow, wide) = (score(said_narrow), score(said_wide));
+        let (narrow, wide) = (score(heard_narrow), score(heard_wide));
         println!(
             "{delay:>4} ms {what:<5} {down:>6} dB {after:>9} dB {near:>5} dB {likeness:>9} {narrow:>6.2} {wide:>6.2} {cost:>5} us"
         );

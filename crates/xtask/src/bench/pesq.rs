@@ -35,7 +35,7 @@ impl Scorer {
         Ok(Self(python))
     }
 
-    /// Scores pairs of files, what was said before what was heard of it; answers the score of each that was said. Their
+    /// Scores pairs of files, what was said before what was heard of it; answers the score of each that was heard. Their
     /// rate tells which PESQ is meant.
     pub(super) fn score(
         &self,
