@@ -505,7 +505,7 @@ impl PumpHandle {
 
     /// Sets what is done to what the microphone hears, from the beginning: what was learned of the room before is
     /// forgotten. So this is asked for when the devices are others, or something else is to be done, and not for each
-    /// call. Takes a millisecond.
+    /// call.
     ///
     /// # Errors
     /// [`MediaError::Busy`].

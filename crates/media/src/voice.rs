@@ -13,7 +13,7 @@
 //! 40 dB down after two seconds (51 to 59 dB with all of it), for 0.3 ms of a core in each 10 ms, all of it for 0.4. Of somebody
 //! who speaks at the same time, about as loud, the words are kept 1 to 4 dB quieter and audibly changed (PESQ 1.3).
 //!
-//! It runs on the pump. It allocates there (about ninety small pieces each 10 ms, freed at once), which the rest of the
+//! It runs on the pump. The crate allocates there in each 10 ms and frees it at once, which the rest of the
 //! pump never does, and it may panic over sound that nobody has tried it with: then it is off from there on, sound goes
 //! on as it comes, and [`PumpCounters::voice_failed`](crate::PumpCounters::voice_failed) tells it.
 
@@ -87,7 +87,7 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// A new one that knows nothing of its room yet; none where nothing is to be done. Takes memory (half a megabyte),
+    /// A new one that knows nothing of its room yet; none where nothing is to be done. Takes memory,
     /// so it is made on no thread that carries sound.
     #[must_use]
     pub fn new(processing: Processing) -> Option<Self> {
