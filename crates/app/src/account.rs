@@ -52,6 +52,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.silence_suppression = args.silence_suppression;
     settings.send_twice = args.send_twice;
     settings.bandwidth_kbit = args.bandwidth;
+    settings.quality_report.clone_from(&args.quality_report);
     if args.token {
         settings.login = LoginKind::Token;
     }

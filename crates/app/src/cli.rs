@@ -197,6 +197,9 @@ pub(crate) struct AccountArgs {
     /// Ask peers to send at most so much, in kbit/s with all headers
     #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u32).range(8..=100_000))]
     pub(crate) bandwidth: Option<u32>,
+    /// Tell a collector at the end of each call how it sounded (RFC 6035)
+    #[arg(long, value_name = "URI")]
+    pub(crate) quality_report: Option<String>,
     /// The password is a bearer token (RFC 8898)
     #[arg(long)]
     pub(crate) token: bool,

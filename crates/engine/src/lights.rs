@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::stream::quality;
 use media::StreamCounters;
 use model::{CallView, Light, MediaStats, Silence, SoundMark, SoundView, Timestamp};
 
@@ -168,6 +169,10 @@ impl Lights {
             expected_peer: name(counters.announced_peer()),
             actual_peer: name(counters.actual_peer()),
             target: name(counters.target()),
+            we_speak: counters.we_speak(),
+            they_speak: counters.they_speak(),
+            quality: counters.metrics().as_ref().map(quality),
+            peer_quality: counters.peer_metrics().as_ref().map(quality),
             silences: self.silences(counters),
             course: if shown {
                 self.course.shown()

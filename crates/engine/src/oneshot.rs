@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use event_bodies::voice_quality;
 use model::{
     AccountId, Answer, Event, Failure, FailureKind, LoginPurpose, MessageState, MessageView,
 };
@@ -14,7 +15,7 @@ use sip_core::call::{ByeCard, Call, CallConfig, CallEvent};
 use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::events::{InstantMessage, MessageConfig, MessageEvent};
 use sip_core::options::{Options, OptionsConfig, OptionsEvent, Question};
-use sip_core::{Path, Timers};
+use sip_core::{Path, Seed, Timers};
 use sip_message::{Message, Method, NameAddr, Response, Uri};
 
 use crate::drive::{self, Outlet, Questions};
@@ -77,6 +78,13 @@ pub(crate) enum Task {
         /// The message as it is shown.
         view: Box<MessageView>,
     },
+    /// Tell a collector how a call sounded (RFC 6035).
+    Report {
+        /// The collector.
+        target: Uri,
+        /// What is told.
+        body: Vec<u8>,
+    },
     /// Hang up for an actor that cannot.
     Farewell {
         /// What that takes.
@@ -104,8 +112,17 @@ struct Asker {
     transport: ActorRef<TransportMsg>,
     recorder: Arc<Service<RecorderMsg>>,
     typed: model::Identity,
-    /// The method that somebody wanted sent.
-    method: Option<Method>,
+    purpose: Purpose,
+}
+
+/// Who waits for the answer to a question.
+enum Purpose {
+    /// Who asked what a peer can do.
+    Options,
+    /// Who wrote a request with this method.
+    Request(Method),
+    /// The trace.
+    QualityReport,
 }
 
 /// The protocol object of the task.
@@ -134,10 +151,10 @@ impl Actor for OneShotActor {
         let at = now();
         let seed = args.shared.seed();
         let server_key = match &args.task {
-            Task::Ask { .. } | Task::Say { .. } => None,
+            Task::Ask { .. } | Task::Say { .. } | Task::Report { .. } => None,
             Task::Farewell { card } => card.server_key(),
         };
-        let mut method = None;
+        let mut purpose = Purpose::Options;
         let (request, key, typed) = match args.task {
             Task::Ask {
                 target,
@@ -145,23 +162,23 @@ impl Actor for OneShotActor {
                 question,
             } => {
                 let question = question.map(|question| *question);
-                method = question.as_ref().map(|question| question.method.clone());
+                let method = question.as_ref().map(|question| question.method.clone());
+                purpose = method.map_or(Purpose::Options, Purpose::Request);
+                let config =
+                    question_to(&args.shared, &args.identity, &args.config, target, question);
+                let (running, key) = ask(at, &seed, config);
+                (running, key, typed)
+            }
+            Task::Report { target, body } => {
+                purpose = Purpose::QualityReport;
+                let question = Some(quality_report(body));
+                // Nobody is asked for a password for it.
                 let config = OptionsConfig {
-                    target,
-                    from: args.identity.from.clone(),
-                    route: args.identity.proxy.clone(),
-                    transport: args.identity.transport,
-                    credentials: args.config.credentials.clone(),
-                    home: args.config.home.clone(),
-                    login_wait: args.identity.login_wait,
-                    capabilities: args.shared.capabilities.clone(),
-                    question: question.unwrap_or_default(),
-                    timers: Timers::default(),
+                    login_wait: None,
+                    ..question_to(&args.shared, &args.identity, &args.config, target, question)
                 };
-                let mut options = Options::new(config, &seed);
-                options.ask(at);
-                let key = options.owner_key().clone();
-                (Running::Ask(Box::new(options), VecDeque::new()), key, typed)
+                let (running, key) = ask(at, &seed, config);
+                (running, key, model::Identity::default())
             }
             Task::Say { target, view } => {
                 let config = MessageConfig {
@@ -200,7 +217,7 @@ impl Actor for OneShotActor {
             transport: args.transport,
             recorder: args.recorder,
             typed,
-            method,
+            purpose,
         };
         let mut state = OneShotState {
             args: asker,
@@ -259,6 +276,46 @@ impl Actor for OneShotActor {
             myself.stop(Some(DRAINED.to_owned()));
         }
         Ok(())
+    }
+}
+
+/// What is asked whom: an OPTIONS where nothing else is.
+fn question_to(
+    shared: &Shared,
+    identity: &Identity,
+    config: &CallConfig,
+    target: Uri,
+    question: Option<Question>,
+) -> OptionsConfig {
+    OptionsConfig {
+        target,
+        from: identity.from.clone(),
+        route: identity.proxy.clone(),
+        transport: identity.transport,
+        credentials: config.credentials.clone(),
+        home: config.home.clone(),
+        login_wait: identity.login_wait,
+        capabilities: shared.capabilities.clone(),
+        question: question.unwrap_or_default(),
+        timers: Timers::default(),
+    }
+}
+
+/// A question on its way, and under what its answer finds it.
+fn ask(at: Instant, seed: &Seed, config: OptionsConfig) -> (Running, OwnerKey) {
+    let mut options = Options::new(config, seed);
+    options.ask(at);
+    let key = options.owner_key().clone();
+    (Running::Ask(Box::new(options), VecDeque::new()), key)
+}
+
+/// A PUBLISH of how a call sounded. It asks for no time to be kept, and is not renewed: the call is over.
+fn quality_report(body: Vec<u8>) -> Question {
+    Question {
+        method: Method::Publish,
+        headers: vec![("Event".to_owned(), voice_quality::PACKAGE.to_owned())],
+        body: Some((voice_quality::CONTENT_TYPE.to_owned(), body)),
+        contact_user: String::new(),
     }
 }
 
@@ -410,14 +467,7 @@ impl Asker {
             }
             MessageEvent::LoginWanted(_) | MessageEvent::LoginSettled { .. } => return,
             MessageEvent::Notice(text) => {
-                return self.recorder.cast(RecorderMsg::Note {
-                    time: crate::wall(),
-                    topic: "message",
-                    text,
-                    account: Some(self.account.clone()),
-                    call: None,
-                    sip_call_id: None,
-                });
+                return self.note("message", text);
             }
         }
         self.shared.hub.publish(Event::Message {
@@ -426,10 +476,49 @@ impl Asker {
     }
 
     fn on_answer(&self, event: OptionsEvent) {
-        match &self.method {
-            Some(method) => self.on_reply(method, event),
-            None => self.on_options(event),
+        match &self.purpose {
+            Purpose::Request(method) => self.on_reply(method, event),
+            Purpose::Options => self.on_options(event),
+            Purpose::QualityReport => self.on_report(event),
         }
+    }
+
+    /// Whether a collector took the report; nobody waits for it.
+    fn on_report(&self, event: OptionsEvent) {
+        let failure = match event {
+            OptionsEvent::Answered {
+                path,
+                server,
+                response,
+                ..
+            } => refusal(&response, &path, server.as_deref()),
+            OptionsEvent::Failed(why) => Some(failures::request(&why)),
+            OptionsEvent::Unresolved(why) => Some(failures::resolve(&why)),
+            OptionsEvent::LoginWanted(_)
+            | OptionsEvent::LoginSettled { .. }
+            | OptionsEvent::Notice(_) => return,
+        };
+        self.note(
+            "quality",
+            match failure {
+                None => "the report on how the call sounded was taken".to_owned(),
+                Some(failure) => format!(
+                    "the report on how the call sounded was not taken: {}",
+                    failure.sentence()
+                ),
+            },
+        );
+    }
+
+    fn note(&self, topic: &'static str, text: String) {
+        self.recorder.cast(RecorderMsg::Note {
+            time: crate::wall(),
+            topic,
+            text,
+            account: Some(self.account.clone()),
+            call: None,
+            sip_call_id: None,
+        });
     }
 
     /// What a request of somebody's own making came to.

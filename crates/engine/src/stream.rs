@@ -7,11 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use codecs::CodecKind;
-use media::{StreamCounters, StreamEvent, StreamHandle};
-use model::MediaStats;
+use media::{StreamCounters, StreamEvent, StreamHandle, VoipMetrics};
+use model::{MediaStats, VoiceQuality};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use rtp::quality::{CodecProfile, Conditions};
 
 use crate::dialog::DialogMsg;
 use crate::lights::Lights;
@@ -24,11 +22,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const REPORT: Duration = Duration::from_secs(1);
 /// How long nothing may come before the user is told.
 const SILENCE: Duration = Duration::from_secs(10);
-
-/// What one packet and the sound devices at both ends add to the delay.
-const PACKET_AND_DEVICES: Duration = Duration::from_millis(60);
-/// Packets before there is anything to judge.
-const ENOUGH_TO_JUDGE: u64 = 50;
 
 /// What a [`StreamActor`] can be told.
 pub(crate) enum StreamMsg {
@@ -49,7 +42,6 @@ pub(crate) struct StreamActor;
 pub(crate) struct StreamArgs {
     pub(crate) dialog: ActorRef<DialogMsg>,
     pub(crate) handle: Arc<StreamHandle>,
-    pub(crate) codec: CodecKind,
     /// Whether media is expected from the start.
     pub(crate) expecting: bool,
 }
@@ -164,7 +156,7 @@ impl StreamState {
         }
         if at.saturating_duration_since(self.reported_at) >= REPORT {
             self.reported_at = at;
-            let stats = stats(&counters, self.args.codec);
+            let stats = stats(&counters);
             let sound = Box::new(self.lights.report(wall(), &counters, &stats));
             let _ = self.args.dialog.cast(DialogMsg::Stats(stats, sound));
         }
@@ -172,41 +164,45 @@ impl StreamState {
 }
 
 /// The figures of a stream as they stand.
-pub(crate) fn stats(counters: &StreamCounters, codec: CodecKind) -> MediaStats {
-    let (received, lost, late) = (counters.received(), counters.lost(), counters.late());
-    let expected = received + lost;
-    let missing = if expected == 0 {
-        0.0
-    } else {
-        (lost + late) as f32 / expected as f32
-    };
-    let round_trip = counters.round_trip();
+pub(crate) fn stats(counters: &StreamCounters) -> MediaStats {
     let played = counters.played_ms();
-    let conditions = Conditions {
-        codec: match codec {
-            CodecKind::Opus => CodecProfile::OPUS,
-            // The scale is that of the narrow band, on which G.722 is as good as G.711.
-            CodecKind::G722 | CodecKind::Pcmu | CodecKind::Pcma => CodecProfile::G711,
-        },
-        one_way_delay: round_trip.unwrap_or_default() / 2
-            + Duration::from_millis(counters.buffer_ms())
-            + PACKET_AND_DEVICES,
-        loss: missing.min(1.0),
-        burst_ratio: 1.0,
-    };
     MediaStats {
         sent: counters.sent(),
-        received,
-        lost,
-        late,
+        received: counters.received(),
+        lost: counters.lost(),
+        late: counters.late(),
         jitter_ms: counters.jitter_us() as f32 / 1_000.0,
-        rtt_ms: round_trip.map(|t| t.as_secs_f32() * 1_000.0),
+        rtt_ms: counters.round_trip().map(|t| t.as_secs_f32() * 1_000.0),
         buffer_ms: counters.buffer_ms() as f32,
         concealed: if played == 0 {
             0.0
         } else {
             counters.concealed_ms() as f32 / played as f32
         },
-        mos: (received >= ENOUGH_TO_JUDGE).then(|| rtp::quality::rate(&conditions).mos),
+        mos: counters.mos(),
+    }
+}
+
+/// How a voice is heard, as one end measures it or tells it.
+pub(crate) fn quality(metrics: &VoipMetrics) -> VoiceQuality {
+    let share = |share: u8| f32::from(share) / 256.0;
+    let mos = |tenths: Option<u8>| tenths.map(|tenths| f32::from(tenths) / 10.0);
+    VoiceQuality {
+        lost: share(metrics.loss_rate),
+        discarded: share(metrics.discard_rate),
+        burst_density: share(metrics.burst_density),
+        gap_density: share(metrics.gap_density),
+        burst_ms: metrics.burst_duration_ms.into(),
+        gap_ms: metrics.gap_duration_ms.into(),
+        // RFC 3611 §4.7.3: 0 where none was measured, and nobody is that near.
+        rtt_ms: Some(metrics.round_trip_ms.into()).filter(|ms| *ms > 0),
+        end_system_ms: metrics.end_system_delay_ms.into(),
+        signal_dbm: metrics.signal_level_dbm,
+        noise_dbm: metrics.noise_level_dbm,
+        r_factor: metrics.r_factor,
+        mos_lq: mos(metrics.mos_lq),
+        mos_cq: mos(metrics.mos_cq),
+        buffer_ms: metrics.buffer_nominal_ms.into(),
+        buffer_most_ms: metrics.buffer_absolute_maximum_ms.into(),
     }
 }

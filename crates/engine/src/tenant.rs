@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use event_bodies::voice_quality::SessionReport;
 use model::{
     AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event,
     MediaDirection, NoticeLevel, RegistrationState, TenantView, Traffic,
@@ -123,6 +124,11 @@ pub(crate) enum TenantMsg {
     },
     /// A call has ended that was in a conference.
     Parted(CallId),
+    /// A call has ended, and somebody is to be told how it sounded.
+    QualityReport {
+        account: AccountId,
+        report: Box<SessionReport>,
+    },
     /// Hang up, sign out, and end.
     Leave,
     /// Goodbyes have had their time.
@@ -401,6 +407,9 @@ impl Actor for TenantActor {
                 passwords,
             } => state.pass_login(&account, &realm, given, passwords),
             TenantMsg::Parted(call) => state.on_parted(call),
+            TenantMsg::QualityReport { account, report } => {
+                state.report_quality(&myself, account, &report).await;
+            }
             TenantMsg::Leave => state.leave(&myself),
             TenantMsg::LeaveNow => myself.stop(Some(DRAINED.to_owned())),
             #[cfg(test)]

@@ -24,6 +24,7 @@ mod moving;
 mod peer;
 mod plainly;
 mod policies;
+mod quality;
 mod registering;
 mod requests;
 mod roster;

@@ -7,6 +7,7 @@
 //! | `presence` | `application/pidf+xml` (RFC 3863) with activities (RFC 4480) | [`presence`] |
 //! | `reg` | `application/reginfo+xml` (RFC 3680) | [`reg_info`] |
 //! | `conference` | `application/conference-info+xml` (RFC 4575) | [`conference`] |
+//! | `vq-rtcpxr` | `application/vq-rtcpxr` (RFC 6035) | [`voice_quality`] |
 //!
 //! Nothing in here knows SIP, sockets or clocks. Bodies come from strangers: XML is read by a
 //! bounded reader without document types and without entities but the five that XML has; elements
@@ -20,6 +21,7 @@ pub mod presence;
 pub mod reg_info;
 #[cfg(test)]
 mod tests;
+pub mod voice_quality;
 mod xml;
 
 use thiserror::Error;

@@ -63,6 +63,15 @@ pub struct Dtls {
     pub peer: dtls::Peer,
 }
 
+/// Extended reports (RFC 3611) that the peer asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExtendedReports {
+    /// How we hear it.
+    pub metrics: bool,
+    /// The round trip without sending: our clock, and answers to its own.
+    pub round_trip: bool,
+}
+
 /// What offer and answer decide, and what a re-INVITE may change. Given whole each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamParameters {
@@ -98,6 +107,8 @@ pub struct StreamParameters {
     /// With this the way to the peer is found by ICE, and nothing is sent before: where no way is found,
     /// [`remote`](Self::remote) is as good as any. Needs [`rtcp_mux`](Self::rtcp_mux).
     pub ice: Option<nat::ice::Session>,
+    /// What our reports have beyond what all reports have. What the peer's have is read in any case.
+    pub extended_reports: ExtendedReports,
 }
 
 impl StreamParameters {
@@ -118,6 +129,7 @@ impl StreamParameters {
             security: None,
             dtls: None,
             ice: None,
+            extended_reports: ExtendedReports::default(),
         }
     }
 }

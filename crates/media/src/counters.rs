@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
+use rtp::rtcp::xr::VoipMetrics;
+
 /// A number between threads; each is exact for itself, they are not a consistent whole.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
@@ -36,46 +38,95 @@ impl Fraction {
     }
 }
 
-/// An address between threads: written by one, guarded by a version that is odd while it is written.
-#[derive(Debug, Default)]
-pub(crate) struct Address {
+/// Words between threads that belong together: written by one, guarded by a version that is odd while they are written.
+#[derive(Debug)]
+struct Words<const N: usize> {
     version: AtomicU32,
-    high: AtomicU64,
-    low: AtomicU64,
-    port: AtomicU32,
+    words: [AtomicU64; N],
 }
 
-/// Set in `Address::port` when there is an address.
-const PRESENT: u32 = 1 << 16;
+impl<const N: usize> Default for Words<N> {
+    fn default() -> Self {
+        Self {
+            version: AtomicU32::new(0),
+            words: [const { AtomicU64::new(0) }; N],
+        }
+    }
+}
 
-impl Address {
-    pub(crate) fn set(&self, address: Option<SocketAddr>) {
+impl<const N: usize> Words<N> {
+    fn set(&self, words: [u64; N]) {
         self.version.fetch_add(1, SeqCst);
-        let bits = address.map_or(0, |address| match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(ip) => ip.to_bits(),
-        });
-        self.high.store((bits >> 64) as u64, SeqCst);
-        self.low.store(bits as u64, SeqCst);
-        let port = address.map_or(0, |address| u32::from(address.port()) | PRESENT);
-        self.port.store(port, SeqCst);
+        for (cell, word) in self.words.iter().zip(words) {
+            cell.store(word, SeqCst);
+        }
         self.version.fetch_add(1, SeqCst);
     }
 
-    pub(crate) fn get(&self) -> Option<SocketAddr> {
+    fn get(&self) -> Option<[u64; N]> {
         // The writer needs nanoseconds; who meets it a hundred times in a row gets nothing.
         for _ in 0..100 {
             let before = self.version.load(SeqCst);
-            let bits =
-                (u128::from(self.high.load(SeqCst)) << 64) | u128::from(self.low.load(SeqCst));
-            let port = self.port.load(SeqCst);
+            let words = self.words.each_ref().map(|word| word.load(SeqCst));
             if before.is_multiple_of(2) && before == self.version.load(SeqCst) {
-                let ip = IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical();
-                return (port & PRESENT != 0).then(|| SocketAddr::new(ip, port as u16));
+                return Some(words);
             }
             std::hint::spin_loop();
         }
         None
+    }
+}
+
+/// An address between threads.
+#[derive(Debug, Default)]
+pub(crate) struct Address(Words<3>);
+
+/// Set in the word of the port when there is an address.
+const PRESENT: u64 = 1 << 16;
+
+impl Address {
+    pub(crate) fn set(&self, address: Option<SocketAddr>) {
+        let bits = address.map_or(0, |address| match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) => ip.to_bits(),
+        });
+        let port = address.map_or(0, |address| u64::from(address.port()) | PRESENT);
+        self.0.set([(bits >> 64) as u64, bits as u64, port]);
+    }
+
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        let [high, low, port] = self.0.get()?;
+        let bits = (u128::from(high) << 64) | u128::from(low);
+        let ip = IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical();
+        (port & PRESENT != 0).then(|| SocketAddr::new(ip, port as u16))
+    }
+}
+
+/// Metrics between threads, as they are on the wire.
+#[derive(Debug, Default)]
+pub(crate) struct MetricsCell(Words<5>);
+
+impl MetricsCell {
+    pub(crate) fn set(&self, metrics: &VoipMetrics) {
+        let bytes = metrics.to_bytes();
+        let mut words = bytes.chunks_exact(8).map(|word| {
+            let word = word.try_into().unwrap_or_default();
+            u64::from_be_bytes(word)
+        });
+        // The first word tells that there are any.
+        self.0.set(std::array::from_fn(|n| match n {
+            0 => 1,
+            _ => words.next().unwrap_or(0),
+        }));
+    }
+
+    pub(crate) fn get(&self) -> Option<VoipMetrics> {
+        let [there, words @ ..] = self.0.get()?;
+        let mut bytes = [0; VoipMetrics::LENGTH];
+        for (room, word) in bytes.chunks_exact_mut(8).zip(words) {
+            room.copy_from_slice(&word.to_be_bytes());
+        }
+        (there != 0).then(|| VoipMetrics::from_bytes(&bytes))
     }
 }
 
@@ -93,6 +144,11 @@ macro_rules! counts {
             pub(crate) actual: Address,
             pub(crate) target: Address,
             pub(crate) failed: AtomicBool,
+            pub(crate) we_speak: AtomicBool,
+            pub(crate) they_speak: AtomicBool,
+            pub(crate) mos: Fraction,
+            pub(crate) metrics: MetricsCell,
+            pub(crate) peer_metrics: MetricsCell,
         }
 
         impl StreamCounters {
@@ -118,6 +174,8 @@ counts! {
     lost,
     /// Packets that came after their turn.
     late,
+    /// Packets that came and could not be played: too late, or too many at once.
+    discarded,
     /// Packets that came twice.
     duplicates,
     /// Datagrams dropped: no RTP, an unknown payload type, or not from where they should come. With those that
@@ -179,6 +237,36 @@ impl StreamCounters {
         self.peer_loss.get()
     }
 
+    /// Whether somebody speaks into what is sent.
+    #[must_use]
+    pub fn we_speak(&self) -> bool {
+        self.we_speak.load(Relaxed)
+    }
+
+    /// Whether somebody speaks in what is heard.
+    #[must_use]
+    pub fn they_speak(&self) -> bool {
+        self.they_speak.load(Relaxed)
+    }
+
+    /// How good the conversation is by the E-model, 1.0 to 4.5, once there is enough to judge.
+    #[must_use]
+    pub fn mos(&self) -> Option<f32> {
+        Some(self.mos.get()).filter(|mos| *mos > 0.0)
+    }
+
+    /// How the peer is heard, once it is.
+    #[must_use]
+    pub fn metrics(&self) -> Option<VoipMetrics> {
+        self.metrics.get()
+    }
+
+    /// How the peer says that it hears us, once it does (RFC 3611 §4.7).
+    #[must_use]
+    pub fn peer_metrics(&self) -> Option<VoipMetrics> {
+        self.peer_metrics.get()
+    }
+
     /// The last round trip, where a report has told it.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
@@ -234,7 +322,7 @@ impl PumpCounters {
         self.ticks.get()
     }
 
-    /// Steps that began 10 ms or more after their deadline.
+    /// Steps that began 5 ms or more after their deadline.
     #[must_use]
     pub fn late_ticks(&self) -> u64 {
         self.late_ticks.get()

@@ -51,7 +51,10 @@ mod receive;
 mod relay;
 mod room;
 mod send;
+mod activity;
 mod silence;
+
+mod quality;
 mod stretch;
 
 mod keeper;
@@ -72,13 +75,14 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
-    TelephoneEvent,
+    Codec, Dtls, ExtendedReports, Security, Sink, Source, StreamConfig, StreamEvent,
+    StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};
 pub use pump::Pump;
 pub use record::Aside;
+pub use rtp::rtcp::xr::VoipMetrics;
 pub use rtp::srtp::{MasterKey, Suite};
 pub use shield::UnusableKey;
 pub use tape::{ConsentTone, Recording};

@@ -27,6 +27,9 @@ use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
 /// Behind by more than this the steps are given up: the machine was suspended or stopped.
 const LONGEST_LAG: Duration = Duration::from_millis(200);
 
+/// A step that begins later than this after its deadline is counted: half a step.
+const LATE: Duration = Duration::from_millis(5);
+
 /// More Opus streams than this share the time: their encoders are told to make less effort. With 256 us per
 /// frame at full effort sixteen take a fifth of a core, and a hundred at 69 us take not much more than a third.
 const CROWD: usize = 16;
@@ -484,7 +487,7 @@ impl Pump {
                 (origin, ticks) = (now, 0);
                 continue;
             }
-            counters.late_ticks.add(u64::from(lag >= TICK));
+            counters.late_ticks.add(u64::from(lag >= LATE));
             // By the deadline and not by the clock, so that a late step does not look like jitter.
             self.step(deadline, ntp(now));
             let counters = &self.common.counters;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use codecs::{CodecKind, Decoder, DtmfDetector, LONGEST_FRAME_SAMPLES, NoiseMaker};
@@ -13,9 +14,11 @@ use rtrb::Producer;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::counters::StreamCounters;
 use crate::peer::Peer;
+use crate::quality;
 use crate::shield::Shield;
 use crate::stream::level;
 use crate::stretch::{lengthen, shorten};
+use crate::activity::Activity;
 
 /// What is decoded and waits for its step.
 const STORE: usize = 2 * LONGEST_FRAME_SAMPLES;
@@ -42,8 +45,10 @@ pub(crate) struct ReceivePath {
     pub(crate) peer: Peer,
     pub(crate) events: Producer<StreamEvent>,
     pub(crate) counters: Arc<StreamCounters>,
+    pub(crate) activity: Activity,
     kind: CodecKind,
     jitter: JitterBuffer,
+    packet_ms: u32,
     payload_type: u8,
     telephone_event: Option<u8>,
     digits: EventReceiver,
@@ -83,8 +88,10 @@ impl ReceivePath {
             peer: Peer::new(now, parameters.remote),
             events,
             counters,
+            activity: Activity::new(),
             kind,
             jitter: JitterBuffer::new(JitterBufferConfig::new(clock_rate_hz)),
+            packet_ms: 20,
             payload_type: 0,
             telephone_event: None,
             digits: EventReceiver::new(8_000),
@@ -123,6 +130,7 @@ impl ReceivePath {
             (self.start, self.end) = (0, 0);
         }
         self.payload_type = parameters.codec.receive_payload_type;
+        self.packet_ms = parameters.ptime_ms;
         self.telephone_event = parameters
             .telephone_event
             .map(|event| event.receive_payload_type);
@@ -359,6 +367,38 @@ impl ReceivePath {
         counters
             .silent_ms
             .set(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        quality::tell(self, counters);
+    }
+
+    /// Takes in how loud the 10 ms were that are heard now.
+    pub(crate) fn hear(&mut self, loud: f32) {
+        self.counters.receive_level.set(loud);
+        // Before the first packet there is nobody to be silent.
+        if self.last_heard.is_some() {
+            self.activity.hear(loud, 10);
+        }
+        self.counters
+            .they_speak
+            .store(self.activity.is_active(), Relaxed);
+    }
+
+    /// Nothing is heard, by agreement.
+    pub(crate) fn rest(&self) {
+        self.counters.receive_level.set(0.0);
+        self.counters.they_speak.store(false, Relaxed);
+    }
+
+    pub(crate) fn jitter(&self) -> &JitterBuffer {
+        &self.jitter
+    }
+
+    pub(crate) fn kind(&self) -> CodecKind {
+        self.kind
+    }
+
+    /// How much speech a packet of ours carries.
+    pub(crate) fn packet_ms(&self) -> u32 {
+        self.packet_ms
     }
 
     pub(crate) fn is_enabled(&self) -> bool {

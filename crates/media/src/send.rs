@@ -18,6 +18,7 @@ use crate::silence::{Silence, Verdict};
 use crate::stream::{level, to_float, to_int};
 use crate::tape::Tape;
 use crate::tone::{Player, Tone, dtmf};
+use crate::activity::Activity;
 use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
@@ -223,6 +224,7 @@ pub(crate) struct SendPath {
     /// The payload type for comfort noise, where silence is not sent.
     comfort_noise: Option<u8>,
     silence: Silence,
+    activity: Activity,
     payload: Box<[u8; LONGEST_PAYLOAD]>,
     muted: bool,
     /// Steps to let pass at the start, so that not all streams encode in the same step.
@@ -261,6 +263,7 @@ impl SendPath {
             packet_samples: 0,
             comfort_noise: None,
             silence: Silence::new(),
+            activity: Activity::new(),
             payload: Box::new([0; LONGEST_PAYLOAD]),
             muted: false,
             events: None,
@@ -412,7 +415,13 @@ impl SendPath {
             }
         }
         let samples = self.frame.get(..self.packet_samples).unwrap_or_default();
-        counters.send_level.set(level(samples));
+        let loud = level(samples);
+        counters.send_level.set(loud);
+        self.activity.hear(
+            loud,
+            samples.len() * 10 / self.kind.frame_samples(10).max(1),
+        );
+        counters.we_speak.store(self.activity.is_active(), Relaxed);
         if let Some(payload_type) = self.comfort_noise {
             let ms = self.packet_samples * 1_000 / self.kind.sample_rate_hz() as usize;
             let verdict = self.silence.judge(samples, ms);

@@ -1,28 +1,14 @@
 //! When nothing is said: whether a packet is worth sending, and what the silence sounds like instead (RFC 3389).
 //!
 //! ```text
-//!  level ▂▂▂▇▇▅▇▂▂▂▂▂▂▂▂▂▂▇▇     floor: the least of the last seconds, rising slowly
-//!  sent  ────────────────CN      CN ──     speech is what is 10 dB above the floor, and 300 ms after it
+//!  level ▂▂▂▇▇▅▇▂▂▂▂▂▂▂▂▂▂▇▇
+//!  sent  ────────────────CN      CN ──     what is no speech for long is told now and then
 //! ```
 
 use codecs::NoiseMeter;
 
 use crate::stream::level;
-
-/// Louder than the floor by this is speech: 10 dB.
-const ABOVE: f32 = 3.16;
-
-/// The floor is never taken for higher: -45 dB. What is 10 dB louder is sent, however long it lasts: music.
-const HIGHEST_FLOOR: f32 = 0.0056;
-
-/// Below this nothing is speech: -66 dB.
-const INAUDIBLE: f32 = 0.0005;
-
-/// How much the floor rises in 10 ms: to twice as much in seven seconds.
-const RISE: f32 = 1.001;
-
-/// What is sent after speech, so that ends of words are: 300 ms.
-const HANGOVER_MS: usize = 300;
+use crate::activity::{Floor, HANGOVER_MS};
 
 /// A change of level that is worth a packet, in dB, and the longest time without one.
 const WORTH_DB: u8 = 3;
@@ -31,7 +17,7 @@ const AGAIN_MS: usize = 1_000;
 /// Tells speech from silence, and remembers what the silence was told to sound like.
 pub(crate) struct Silence {
     meter: NoiseMeter,
-    floor: f32,
+    floor: Floor,
     /// Since the last speech.
     since_ms: usize,
     /// What was told last in this silence, and how long ago.
@@ -53,7 +39,7 @@ impl Silence {
     pub(crate) fn new() -> Self {
         Self {
             meter: NoiseMeter::new(),
-            floor: HIGHEST_FLOOR,
+            floor: Floor::new(),
             since_ms: 0,
             told: None,
         }
@@ -62,13 +48,7 @@ impl Silence {
     /// Judges a packet of `ms` milliseconds.
     pub(crate) fn judge(&mut self, samples: &[i16], ms: usize) -> Verdict {
         let loud = level(samples);
-        self.floor = if loud < self.floor {
-            loud
-        } else {
-            self.floor * RISE.powi(i32::try_from(ms / 10).unwrap_or(1))
-        }
-        .clamp(INAUDIBLE / ABOVE, HIGHEST_FLOOR);
-        if loud > (self.floor * ABOVE).max(INAUDIBLE) {
+        if self.floor.is_speech(loud, ms) {
             self.since_ms = 0;
             self.told = None;
             return Verdict::Speech;

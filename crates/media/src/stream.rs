@@ -10,7 +10,7 @@ use nat::stun::{self, TransactionId};
 
 use crate::FRAME_SAMPLES;
 use crate::config::{StreamEvent, StreamParameters};
-use crate::control::Control;
+use crate::control::{Control, Matter};
 use crate::counters::{StreamCounters, Wishes};
 use crate::keeper::{Outcome, Post, Secured, Way};
 use crate::receive::ReceivePath;
@@ -156,6 +156,8 @@ impl Stream {
     pub(crate) fn begin(&mut self, now: Instant) {
         self.receive.begin(now, self.parameters.remote);
         self.control.begin(now, self.seed);
+        self.control
+            .set_clock_rate(self.receive.kind().rtp_clock_hz());
     }
 
     /// The first half of a step of 10 ms: what is heard is added to the mix if it is for the speaker, and to the room
@@ -177,7 +179,7 @@ impl Stream {
             self.give(scratch);
         } else {
             heard.fill(0);
-            self.counters.receive_level.set(0.0);
+            self.receive.rest();
         }
         // Here and not after the speech: the less time between reading and writing them, the truer the round trip.
         self.report(now, ntp);
@@ -272,7 +274,7 @@ impl Stream {
     fn give(&mut self, scratch: &mut Scratch) {
         let heard = self.heard.samples.get(..self.heard.count);
         let heard = heard.unwrap_or_default();
-        self.counters.receive_level.set(level(heard));
+        self.receive.hear(level(heard));
         let rate_hz = self.receive.decoder.kind().sample_rate_hz();
         if let Some(recorder) = &mut self.output.recorder {
             let missed = recorder.write(heard, rate_hz);
@@ -336,6 +338,7 @@ impl Stream {
             self.again.clear();
             self.counters.send_level.set(0.0);
             self.counters.source_level.set(0.0);
+            self.counters.we_speak.store(false, Relaxed);
             return;
         };
         if !self.again.is_empty() {
@@ -414,10 +417,15 @@ impl Stream {
         let Some(target) = self.control_target() else {
             return;
         };
-        let report = self
-            .control
-            .poll(now, ntp, &self.send.sender, &mut self.receive.receiver);
-        if let Some(report) = report
+        let mut matter = Matter {
+            now,
+            ntp,
+            sender: &self.send.sender,
+            receiver: &mut self.receive.receiver,
+            counters: &self.counters,
+            extended: self.parameters.extended_reports,
+        };
+        if let Some(report) = self.control.poll(&mut matter)
             && self.shield.seal_control(report)
             && match self.relay.as_ref().filter(|_| !self.direct) {
                 Some(relay) => relay.send(&self.wire, report, target),
@@ -436,9 +444,15 @@ impl Stream {
         let Some(target) = self.control_target() else {
             return;
         };
-        let report = self
-            .control
-            .farewell(now, ntp, &self.send.sender, &mut self.receive.receiver);
+        self.receive.tell(now);
+        let report = self.control.farewell(&mut Matter {
+            now,
+            ntp,
+            sender: &self.send.sender,
+            receiver: &mut self.receive.receiver,
+            counters: &self.counters,
+            extended: self.parameters.extended_reports,
+        });
         let sent = self.shield.seal_control(report)
             && match self.relay.as_ref().filter(|_| !self.direct) {
                 Some(relay) => relay.send(&self.wire, report, target),
@@ -527,6 +541,8 @@ impl Stream {
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);
+        self.control
+            .set_clock_rate(self.receive.kind().rtp_clock_hz());
     }
 
     /// Queues a digit.

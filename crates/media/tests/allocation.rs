@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use common::{Bench, parameters, security, shared, voice};
-use media::{Sink, Source, StreamParameters, Suite};
+use media::{ExtendedReports, Sink, Source, StreamParameters, Suite};
 
 struct Counting;
 
@@ -42,6 +42,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// With all that reports can have.
+fn talkative(kind: CodecKind) -> StreamParameters {
+    StreamParameters {
+        extended_reports: ExtendedReports {
+            metrics: true,
+            round_trip: true,
+        },
+        ..parameters(kind)
+    }
+}
+
 #[test]
 fn a_warm_pump_neither_allocates_nor_frees() {
     let mut bench = Bench::new();
@@ -57,12 +68,12 @@ fn a_warm_pump_neither_allocates_nor_frees() {
             looped: true,
         };
         streams.push(bench.pair(
-            &parameters(kind),
+            &talkative(kind),
             (Source::Microphone, Sink::Speaker),
             (Source::Echo, Sink::Discard),
         ));
         streams.push(bench.pair(
-            &parameters(kind),
+            &talkative(kind),
             (looped, Sink::Speaker),
             (Source::Tone { hz: 300.0 }, Sink::Speaker),
         ));
@@ -70,7 +81,7 @@ fn a_warm_pump_neither_allocates_nor_frees() {
     for suite in Suite::ALL {
         let secured = StreamParameters {
             security: Some(security(suite, 1, 2)),
-            ..parameters(CodecKind::Pcmu)
+            ..talkative(CodecKind::Pcmu)
         };
         streams.push(bench.pair(
             &secured,
@@ -85,8 +96,8 @@ fn a_warm_pump_neither_allocates_nor_frees() {
     bench.attach_speaker();
     bench.run(Duration::from_millis(500));
     let mut worst = 0;
-    // Reports are made of vectors; the first of them comes after a second.
-    for _ in 0..50 {
+    // The first reports come after a second and more.
+    for _ in 0..400 {
         let ntp = bench.ticks << 32;
         for wire in &mut bench.wires {
             wire.step(bench.now);
@@ -100,6 +111,10 @@ fn a_warm_pump_neither_allocates_nor_frees() {
         bench.ticks += 1;
     }
     assert_eq!(worst, 0, "allocations in one step");
+    for (left, right) in &streams {
+        let reports = left.counters().reports_received() + right.counters().reports_received();
+        assert!(reports >= 2 && left.counters().peer_metrics().is_some());
+    }
     let heard: u64 = streams
         .iter()
         .map(|(left, _)| left.counters().received())

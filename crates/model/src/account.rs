@@ -257,6 +257,9 @@ pub struct AccountSettings {
     /// What peers are asked to send at most, in kbit/s with all headers. `None` asks for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bandwidth_kbit: Option<u32>,
+    /// Who is told at the end of each call how it sounded (RFC 6035): the address of a collector, `sip:quality@HOST`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality_report: Option<String>,
     /// Whether waiting messages are shown (RFC 3842): asked for by accounts that register, and taken
     /// from any server of the account that tells by itself.
     #[serde(default = "yes")]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MediaDirection, MediaStats, Timestamp};
+use crate::{MediaDirection, MediaStats, Timestamp, VoiceQuality};
 
 /// One of the four lights of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,14 @@ pub struct SoundView {
     pub actual_peer: Option<String>,
     /// Where ours go.
     pub target: Option<String>,
+    /// Whether somebody speaks into what is sent.
+    pub we_speak: bool,
+    /// Whether somebody speaks in what is heard.
+    pub they_speak: bool,
+    /// How the peer is heard here.
+    pub quality: Option<VoiceQuality>,
+    /// How we are heard at the peer, where it tells (RTCP-XR).
+    pub peer_quality: Option<VoiceQuality>,
     /// Why there is no sound one way or the other, what is surest first; empty when there is sound, or when the reason is
     /// not known.
     pub silences: Vec<Silence>,

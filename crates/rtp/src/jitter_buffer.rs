@@ -31,6 +31,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use crate::packet::{RtpHeader, RtpPacket};
+use crate::quality::LossPattern;
 use crate::sequence::{nearest_sequence, nearest_timestamp};
 use delay::DelayEstimate;
 use store::{Content, Slot, Store};
@@ -236,6 +237,7 @@ pub struct JitterBuffer {
     /// When the last packets were lost, newest last.
     losses: [Option<i64>; LOSSES],
     lossy: bool,
+    pattern: LossPattern,
     statistics: JitterBufferStatistics,
 }
 
@@ -323,6 +325,7 @@ impl JitterBuffer {
             repairs: false,
             losses: [None; LOSSES],
             lossy: false,
+            pattern: LossPattern::default(),
             statistics: JitterBufferStatistics::default(),
         }
     }
@@ -381,6 +384,24 @@ impl JitterBuffer {
             waiting: self.store.len(),
             ..self.statistics
         }
+    }
+
+    /// How the packets that were not there at their turn follow each other.
+    #[must_use]
+    pub fn pattern(&self) -> LossPattern {
+        self.pattern
+    }
+
+    /// How much time a packet of the sender stands for, as far as that was seen.
+    #[must_use]
+    pub fn packet_time(&self) -> Duration {
+        Duration::from_micros(self.ticks_to_us(self.frame.ticks).unsigned_abs())
+    }
+
+    /// The bounds that it was given.
+    #[must_use]
+    pub fn config(&self) -> &JitterBufferConfig {
+        &self.config
     }
 
     fn target_us(&self) -> i64 {

@@ -5,7 +5,11 @@
 //! Wideband is rated on the same narrow-band scale; Opus has no factors agreed by the ITU, ours
 //! are set so that 5 % loss with its concealment rates like G.711 with concealment.
 
+mod pattern;
+
 use std::time::Duration;
+
+pub use pattern::{BurstsAndGaps, GMIN, LossPattern};
 
 /// R with all defaults of G.107 and no impairment.
 pub const BEST_R: f32 = 93.2;
@@ -114,49 +118,6 @@ fn equipment_impairment(conditions: &Conditions) -> f32 {
     impairment + (95.0 - impairment) * percent / (percent / burst + robustness.max(f32::EPSILON))
 }
 
-/// Gathers loss frame by frame and tells its share and burst ratio (RFC 3611 §4.7.2, G.107 §7.5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LossPattern {
-    /// Frames played.
-    pub played: u64,
-    /// Frames lost or too late.
-    pub lost: u64,
-    /// Runs of lost frames.
-    pub bursts: u64,
-    in_burst: bool,
-}
-
-impl LossPattern {
-    /// Counts one frame.
-    pub fn count(&mut self, lost: bool) {
-        self.played += u64::from(!lost);
-        self.lost += u64::from(lost);
-        self.bursts += u64::from(lost && !self.in_burst);
-        self.in_burst = lost;
-    }
-
-    /// Share of frames lost.
-    #[must_use]
-    pub fn loss(&self) -> f32 {
-        let total = self.played + self.lost;
-        if total == 0 {
-            0.0
-        } else {
-            (self.lost as f64 / total as f64) as f32
-        }
-    }
-
-    /// Mean burst length over the one that random loss of this share would have; at least 1.
-    #[must_use]
-    pub fn burst_ratio(&self) -> f32 {
-        if self.bursts == 0 {
-            return 1.0;
-        }
-        let mean = self.lost as f64 / self.bursts as f64;
-        ((mean * (1.0 - f64::from(self.loss()))) as f32).max(1.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,19 +185,5 @@ mod tests {
             let quality = check(CodecProfile::OPUS, 100_000, loss, burst);
             assert!((0.0..=BEST_R).contains(&quality.r) && (1.0..=4.5).contains(&quality.mos));
         }
-    }
-
-    #[test]
-    fn the_pattern_tells_share_and_burstiness() {
-        let mut even = LossPattern::default();
-        let mut bursty = LossPattern::default();
-        for n in 0..1_000 {
-            even.count(n % 10 == 0);
-            bursty.count(n % 100 < 10);
-        }
-        assert!((even.loss() - 0.1).abs() < 1e-6 && (bursty.loss() - 0.1).abs() < 1e-6);
-        assert!((even.burst_ratio() - 1.0).abs() < 1e-6);
-        assert!((bursty.burst_ratio() - 9.0).abs() < 1e-3);
-        assert!((LossPattern::default().burst_ratio() - 1.0).abs() < 1e-6);
     }
 }

@@ -25,6 +25,27 @@ fn what_is_well_formed_is_written_as_it_was_read() {
 }
 
 #[test]
+fn lines_about_ways_handshakes_and_keys_are_kept_as_they_came() {
+    // RFC 8839 §5, RFC 8122 §5, RFC 8842 §5, RFC 4568 §9, RFC 3611 §5; and what nobody knows.
+    let lines = "v=0\r\no=- 1 7 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\n\
+        a=ice-lite\r\na=ice-options:trickle ice2\r\na=group:BUNDLE 0\r\n\
+        a=fingerprint:sha-256 AB:CD:EF:01:AB:CD:EF:01:AB:CD:EF:01:AB:CD:EF:01:AB:CD:EF:01:AB:CD:EF:01:AB:CD:EF:01:AB:CD:EF:01\r\n\
+        m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 192.0.2.1\r\n\
+        a=mid:0\r\na=ice-ufrag:F7gI\r\na=ice-pwd:x9cml/YzichV2+XlhiMu8g\r\n\
+        a=candidate:1 1 UDP 2130706431 203.0.113.141 8998 typ host\r\n\
+        a=candidate:2 1 UDP 1694498815 192.0.2.3 45664 typ srflx raddr 203.0.113.141 rport 8998 generation 0\r\n\
+        a=end-of-candidates\r\na=setup:actpass\r\na=tls-id:abc3de65cddef001be82\r\n\
+        a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4 FEC_ORDER=FEC_SRTP\r\n\
+        a=crypto:2 F8_128_HMAC_SHA1_80 inline:MTIzNDU2Nzg5QUJDREUwMTIzNDU2Nzg5QUJjZGVm\r\n\
+        a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss,dup,jitt,TTL voip-metrics\r\na=x-nobody-knows:this 1\r\n";
+    let read = parse(lines);
+    assert_eq!(String::from_utf8(read.to_bytes()).unwrap(), lines);
+    assert!(read.repairs().is_empty());
+    let audio = read.media().next().unwrap();
+    assert!(audio.has_fingerprint() && audio.has_crypto() && audio.ice().is_some());
+}
+
+#[test]
 fn line_ends_nul_bytes_and_blank_lines_do_not_matter() {
     for text in [
         PLAIN.replace("\r\n", "\n"),

@@ -16,6 +16,7 @@ mod ice;
 mod media;
 mod negotiator;
 mod repair;
+mod reports;
 
 pub use codec::{Codec, FormatMap};
 pub use crypto::{CryptoAttribute, CryptoKey, CryptoSuite, Encryption, KeySeed, NegotiatedCrypto};
@@ -26,3 +27,4 @@ pub use fingerprint::{DtlsRole, Fingerprint, FingerprintHash, NegotiatedDtls, Se
 pub use ice::{IceCredentials, LocalWays, NegotiatedIce};
 pub use media::{MediaView, OpusParameters, Protocol};
 pub use negotiator::{LocalMedia, Negotiated, NegotiatedCodec, NegotiatedEvents, Negotiator};
+pub use reports::ExtendedReports;

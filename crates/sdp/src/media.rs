@@ -10,6 +10,7 @@ use crate::direction::Direction;
 use crate::error::SdpError;
 use crate::fingerprint::{self, Fingerprint, Setup};
 use crate::ice::{self, IceCredentials, TheirIce};
+use crate::reports::ExtendedReports;
 
 /// The values of the attributes of one name.
 fn values<'a>(
@@ -271,6 +272,15 @@ impl<'a> MediaView<'a> {
             .attributes
             .iter()
             .any(|a| a.attribute.eq_ignore_ascii_case("rtcp-mux"))
+    }
+
+    /// The extended reports that its author asks for (RFC 3611 §5.1); the line's own word goes before the session's.
+    #[must_use]
+    pub fn extended_reports(&self) -> ExtendedReports {
+        let own = values(&self.media.attributes, "rtcp-xr").next();
+        let of_session = || values(&self.session.attributes, "rtcp-xr").next();
+        own.or_else(of_session)
+            .map_or_else(ExtendedReports::default, ExtendedReports::parse)
     }
 
     /// The usable `a=crypto` of the line, in its author's order of preference.

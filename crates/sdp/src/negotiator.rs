@@ -23,6 +23,8 @@ mod hostile_tests;
 mod ice_tests;
 mod read;
 #[cfg(test)]
+mod report_tests;
+#[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +37,7 @@ use crate::error::SdpError;
 use crate::fingerprint::{DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
 use crate::ice::{LocalWays, NegotiatedIce, OurIce};
 use crate::media::{MediaView, OpusParameters};
+use crate::reports::ExtendedReports;
 use compose::{Composed, Format, Numbers};
 
 /// What we have to offer.
@@ -113,6 +116,8 @@ pub struct Negotiated {
     pub dtls: Option<NegotiatedDtls>,
     /// What to go by in finding a way, where both want that.
     pub ice: Option<NegotiatedIce>,
+    /// Extended reports that the other side asks for, of those that we told we know.
+    pub extended_reports: ExtendedReports,
     /// Faults of the peer's description that were repaired, each as a clause for a log line.
     pub repairs: Vec<String>,
 }
@@ -146,6 +151,9 @@ pub struct Negotiator {
     answers_ice: bool,
     dtls: Option<OurDtls>,
     comfort_noise: bool,
+    /// What our descriptions may ask for, and what the one that is being written does: an answer, what the offer does.
+    reports: ExtendedReports,
+    reports_told: ExtendedReports,
     /// Of `b=AS`.
     bandwidth: Option<u32>,
 }
@@ -232,6 +240,8 @@ impl Negotiator {
             answers_ice: true,
             dtls: None,
             comfort_noise: false,
+            reports: ExtendedReports::default(),
+            reports_told: ExtendedReports::default(),
             bandwidth: None,
         }
     }
@@ -269,6 +279,13 @@ impl Negotiator {
     #[must_use]
     pub fn with_comfort_noise(mut self) -> Self {
         self.comfort_noise = true;
+        self
+    }
+
+    /// The same with extended reports (RFC 3611 §5): those that we know are asked for, and sent to those who ask.
+    #[must_use]
+    pub fn with_extended_reports(mut self) -> Self {
+        self.reports = ExtendedReports::ALL;
         self
     }
 
@@ -330,6 +347,7 @@ impl Negotiator {
     /// A codec that was agreed before is offered first, so that hold does not change it.
     pub fn offer(&mut self) -> Vec<u8> {
         self.answers_ice = true;
+        self.reports_told = self.reports;
         let mut lines = self.lines.clone();
         // RFC 8842 §5.5: each offer leaves the roles open; the answer keeps those of a handshake that goes on.
         for line in &mut lines {
@@ -430,6 +448,7 @@ impl Negotiator {
             }
         };
         self.answers_ice = accepted.negotiated.ice.is_some();
+        self.reports_told = accepted.negotiated.extended_reports;
         self.keys = keys;
         self.peer_session = Some(offer.session_id().to_owned());
         let direction = accepted.negotiated.direction;

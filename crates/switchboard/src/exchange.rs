@@ -538,6 +538,10 @@ impl Exchange {
         if request.method == Method::Subscribe && package.is_none() {
             return Served::Not;
         }
+        if Self::is_quality_report(request) {
+            // RFC 6035 §4.9: nobody's state; whoever may speak here may tell how a call sounded.
+            return Served::Fate(self.take_quality_report(request));
+        }
         let Some(entity) = self.whose(now, &request.uri) else {
             return Served::Fate(self.answer(request, StatusCode::NOT_FOUND));
         };

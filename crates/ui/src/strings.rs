@@ -524,6 +524,7 @@ pub(crate) const SERVER: &str = "Server";
 pub(crate) const CHOOSE_ACCOUNT: &str = "Choose an account";
 pub(crate) const CHOOSE_ACCOUNT_TEXT: &str =
     "Its registration, its settings and what its server can do are shown here.";
+pub(crate) const THEY_HEAR: &str = "They hear you";
 pub(crate) const NOT_TOLD: &str = "Not told";
 pub(crate) const NOTHING: &str = "–";
 pub(crate) const AUTOMATIC: &str = "Automatic";

@@ -34,7 +34,6 @@ const LAYERS: &[Layer] = &[
         &[],
         &[
             "rtp-types",
-            "rtcp-types",
             "aes",
             "aes-gcm",
             "hmac",

@@ -1,5 +1,7 @@
 //! The media of one call: its sockets, its negotiation, its stream in the pump.
 
+mod quality;
+
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -50,6 +52,8 @@ pub(super) struct MediaLeg {
     sockets: Option<(UdpSocket, UdpSocket)>,
     agreed: Option<Negotiated>,
     stream: Option<Arc<StreamHandle>>,
+    /// How the stream names itself in packets.
+    ssrc: u32,
     watcher: Option<ActorRef<StreamMsg>>,
     held: bool,
     /// Which way media shall flow, hold aside.
@@ -98,7 +102,9 @@ impl DialogState {
         });
         let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
         let encryption = encryption(self.settings.srtp);
-        let mut negotiator = negotiator.with_encryption(encryption, seed);
+        let mut negotiator = negotiator
+            .with_encryption(encryption, seed)
+            .with_extended_reports();
         if self.settings.ice {
             let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
             negotiator = negotiator.with_ice(seed);
@@ -124,6 +130,7 @@ impl DialogState {
             sockets: None,
             agreed: None,
             stream: None,
+            ssrc: 0,
             watcher: None,
             held: false,
             direction,
@@ -542,8 +549,7 @@ impl MediaLeg {
     }
 
     pub(super) fn stats(&self) -> Option<MediaStats> {
-        let agreed = self.agreed.as_ref()?;
-        Some(stream::stats(&*self.counters()?, codec_kind(agreed.codec)))
+        Some(stream::stats(&*self.counters()?))
     }
 
     /// Starts the stream, or brings it in line with what was agreed. A new stream is to be watched.
@@ -577,6 +583,7 @@ impl MediaLeg {
                 (config.relay, self.bridge) = (client, bridge);
                 config.cname.clone_from(&shared.cname);
                 (config.source, config.sink) = shared.media_of(call);
+                self.ssrc = config.ssrc;
                 let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
                 stream.set_room(self.room);
                 self.stream = Some(Arc::new(stream));
@@ -597,7 +604,6 @@ impl MediaLeg {
         let args = StreamArgs {
             dialog: dialog.clone(),
             handle: Arc::clone(handle),
-            codec: codec_kind(agreed.codec),
             expecting: agreed.direction.receives(),
         };
         let started = Actor::spawn_linked(None, StreamActor, args, dialog.get_cell()).await;
@@ -690,6 +696,10 @@ fn parameters(
         security,
         dtls,
         ice: None,
+        extended_reports: media::ExtendedReports {
+            metrics: agreed.extended_reports.voip_metrics,
+            round_trip: agreed.extended_reports.round_trip,
+        },
     })
 }
 

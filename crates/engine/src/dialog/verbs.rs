@@ -314,6 +314,7 @@ impl DialogState {
 
     /// Takes the stream out of the pump and lets the devices rest.
     pub(super) fn close_media(&mut self) {
+        self.report_quality();
         self.shared.live.remove(self.view.id);
         if let Some(media) = self.media.take() {
             // The last second's figures would leave out what came since.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use event_bodies::voice_quality::SessionReport;
 use model::{
     AccountId, Direction, Event, Failure, FailureKind, MessageState, MessageView, Party, Private,
 };
@@ -80,6 +81,37 @@ impl TenantState {
             let args = self.one_shot_args(&account, Task::Say { target, view });
             self.start_one_shot(myself, args).await;
         }
+    }
+
+    /// Tells whom the account wants told how a call sounded (RFC 6035), once: nothing is kept up.
+    pub(super) async fn report_quality(
+        &mut self,
+        myself: &ActorRef<TenantMsg>,
+        account: AccountId,
+        report: &SessionReport,
+    ) {
+        let Some(entry) = self.accounts.get(&account) else {
+            return;
+        };
+        let Some(collector) = &entry.spec.settings.quality_report else {
+            return;
+        };
+        let target = match entry.spec.identity.target(collector) {
+            Ok(_) if self.one_shots.len() >= ON_THEIR_WAY => {
+                return self.note(
+                    "quality",
+                    "how a call sounded is told nobody: too much is on its way".to_owned(),
+                );
+            }
+            Ok(target) => target,
+            Err(why) => {
+                let text = format!("how a call sounded can be told nobody: {why}");
+                return self.note("quality", text);
+            }
+        };
+        let body = report.to_bytes();
+        let args = self.one_shot_args(&account, Task::Report { target, body });
+        self.start_one_shot(myself, args).await;
     }
 
     /// Takes what reached an account and begins nothing. It is answered once it is shown.

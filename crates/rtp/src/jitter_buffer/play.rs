@@ -99,6 +99,7 @@ impl JitterBuffer {
         if filled <= 0 || self.silent || hole_us - self.owed_us > LONGEST_CONCEALMENT_US {
             // No time belongs to them, or too much, or it was silent: then the end of the hole is scheduled.
             self.statistics.lost += missing.unsigned_abs();
+            self.pattern.count_lost(missing.unsigned_abs());
             self.next = Some(Next { sequence, ..next });
             return None;
         }
@@ -112,6 +113,7 @@ impl JitterBuffer {
         let each = (filled / missing).max(1);
         let each_us = self.ticks_to_us(each);
         self.statistics.lost += 1;
+        self.pattern.count_lost(1);
         self.note_loss(now_us);
         self.next = Some(Next {
             sequence: next.sequence + 1,
@@ -206,6 +208,7 @@ impl JitterBuffer {
             return Playout::Empty(Empty::Starved);
         };
         self.statistics.played += 1;
+        self.pattern.count_played();
         self.silent = false;
         self.owed_us = 0;
         self.delay_us = Some(now_us - self.arrival_us(slot.timestamp));
@@ -219,8 +222,10 @@ impl JitterBuffer {
         Playout::Payload(payload_of(&self.lent, pace))
     }
 
+    /// What came in time and is not decoded: no speech, or cut to have less delay.
     fn discard_front(&mut self) {
         if let Some(slot) = self.store.pop_front() {
+            self.pattern.count_played();
             self.pass(&slot);
             self.store.recycle(slot);
         }

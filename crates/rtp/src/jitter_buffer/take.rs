@@ -179,6 +179,7 @@ impl JitterBuffer {
                 return;
             };
             self.statistics.overflowed += 1;
+            self.pattern.count_lost(1);
             self.pass(&slot);
             self.store.recycle(slot);
         }

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -24,6 +26,7 @@ fn written(sender: Option<SenderInfo>, blocks: &[ReportBlock], bye: Option<&str>
         cname: "x7f@tipring",
         sender,
         blocks,
+        extended: ExtendedReport::default(),
         bye,
     };
     report.write(&mut out).unwrap();
@@ -61,6 +64,7 @@ fn what_does_not_fit_is_refused_and_leaves_no_bytes() {
         cname: &long,
         sender: None,
         blocks: &[],
+        extended: ExtendedReport::default(),
         bye: None,
     };
     assert!(report.write(&mut out).is_err());
@@ -70,6 +74,7 @@ fn what_does_not_fit_is_refused_and_leaves_no_bytes() {
         cname: "n",
         sender: None,
         blocks: &many,
+        extended: ExtendedReport::default(),
         bye: None,
     };
     assert!(report.write(&mut out).is_err());
@@ -79,6 +84,7 @@ fn what_does_not_fit_is_refused_and_leaves_no_bytes() {
         cname: "n",
         sender: None,
         blocks: &[],
+        extended: ExtendedReport::default(),
         bye: Some(&reason),
     };
     assert!(report.write(&mut out).is_err());

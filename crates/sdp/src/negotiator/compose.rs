@@ -200,6 +200,10 @@ impl Negotiator {
         if rtcp_mux {
             audio.attributes.push(Attribute::new("rtcp-mux"));
         }
+        let reports = self.reports_told.to_value();
+        audio
+            .attributes
+            .extend(reports.map(|value| with_value("rtcp-xr", value)));
         let ice = self.ice.as_ref().filter(|_| self.answers_ice && rtcp_mux);
         let told = SocketAddr::new(self.local.address, self.local.port);
         for (name, value) in ice.iter().flat_map(|ice| ice.attributes(told)) {

@@ -425,6 +425,7 @@ impl Negotiator {
             max_bits_per_second: audio.bandwidth_bits_per_second(),
             crypto: terms.crypto,
             ice,
+            extended_reports: self.reports.and(audio.extended_reports()),
             dtls: terms.dtls,
             opus,
             repairs,

@@ -165,6 +165,8 @@ struct FileAccount {
     send_twice: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bandwidth_kbit: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quality_report: Option<String>,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
     mwi: bool,
     #[serde(default, skip_serializing_if = "is_off")]
@@ -579,6 +581,7 @@ impl From<FileAccount> for Account {
                 silence_suppression: file.silence_suppression,
                 send_twice: file.send_twice,
                 bandwidth_kbit: file.bandwidth_kbit,
+                quality_report: file.quality_report,
                 mwi: file.mwi,
                 reg_event: file.reg_event,
                 watched: file.watched.into_iter().map(Into::into).collect(),
@@ -683,6 +686,7 @@ impl From<&Account> for FileAccount {
             silence_suppression: settings.silence_suppression,
             send_twice: settings.send_twice,
             bandwidth_kbit: settings.bandwidth_kbit,
+            quality_report: settings.quality_report,
             mwi: settings.mwi,
             reg_event: settings.reg_event,
             watched: settings

@@ -11,7 +11,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use event_bodies::{Scope, dialog_info, message_summary, presence, reg_info};
+use event_bodies::{Scope, dialog_info, message_summary, presence, reg_info, voice_quality};
 use sip_core::dispatch::{self, OwnerKey};
 use sip_core::events::{Notifier, NotifierConfig, NotifierEvent};
 use sip_core::transaction::ServerKey;
@@ -506,6 +506,41 @@ impl Exchange {
         );
         response.headers.push(HeaderName::SipEtag, etag);
         response.headers.push(HeaderName::Expires, wanted);
+        Fate::Answer(Box::new(response))
+    }
+
+    pub(super) fn is_quality_report(request: &Request) -> bool {
+        request.method == Method::Publish
+            && request
+                .headers
+                .event()
+                .is_ok_and(|event| event.package.eq_ignore_ascii_case(voice_quality::PACKAGE))
+    }
+
+    /// PUBLISH of how a call sounded (RFC 6035). It stands in the log of messages, and nothing is kept.
+    pub(super) fn take_quality_report(&mut self, request: &Request) -> Fate {
+        let headers = &request.headers;
+        let (kind, sub) = ("application", "vq-rtcpxr");
+        if !headers.content_type().is_ok_and(|of| of.is(kind, sub)) {
+            return self.answer(request, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
+        if request.body.len() > PUBLISHED_OCTETS {
+            return self.answer(request, REQUEST_ENTITY_TOO_LARGE);
+        }
+        if voice_quality::check(&request.body).is_err() {
+            return self.answer(request, StatusCode::BAD_REQUEST);
+        }
+        let etag = self.tokens.hex(8);
+        let expires = headers.expires().unwrap_or(0).min(PUBLISHED_USUAL);
+        let mut response = sip_core::stateless::respond_statelessly(
+            request,
+            StatusCode::OK,
+            &self.capabilities,
+            &self.tokens,
+        );
+        // RFC 3903 §6 step 6: both are in each 2xx.
+        response.headers.push(HeaderName::SipEtag, etag);
+        response.headers.push(HeaderName::Expires, expires);
         Fate::Answer(Box::new(response))
     }
 

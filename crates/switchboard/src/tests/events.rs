@@ -241,6 +241,28 @@ fn presence_is_published_renewed_changed_and_removed() {
     bench.response_to(BOB, 400);
 }
 
+/// RFC 6035: whoever had a call may tell how it sounded; nothing of it is kept.
+#[test]
+fn reports_on_calls_are_taken_and_nothing_else_in_their_name() {
+    let mut bench = Bench::open();
+    bench.register("bob", BOB);
+    let report = |kind: &str, body: &str, n: u32| {
+        publish("", body, n)
+            .replace("Event: presence", "Event: vq-rtcpxr")
+            .replace("application/pidf+xml", kind)
+            .replace("PUBLISH sip:bob@", "PUBLISH sip:collector@")
+    };
+    let body = "VQSessionReport:CallTerm\r\nCallID:1\r\n";
+    bench.say(BOB, &report("application/vq-rtcpxr", body, 1));
+    let ok = bench.response_to(BOB, 200);
+    assert!(ok.headers.sip_etag().is_ok());
+    assert_eq!(ok.headers.expires(), Ok(0));
+    bench.say(BOB, &report("text/plain", body, 2));
+    bench.response_to(BOB, 415);
+    bench.say(BOB, &report("application/vq-rtcpxr", "<presence/>", 3));
+    bench.response_to(BOB, 400);
+}
+
 #[test]
 fn bindings_are_told_as_they_come() {
     let mut bench = Bench::open();

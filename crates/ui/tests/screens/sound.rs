@@ -106,6 +106,21 @@ fn every_figure_is_a_key_away_and_stays_away_otherwise() {
 }
 
 #[test]
+fn how_the_other_side_hears_us_is_among_the_figures_once_it_tells() {
+    let mut call = talking();
+    call.sound.peer_quality = Some(VoiceQuality {
+        lost: 0.04,
+        discarded: 0.01,
+        mos_cq: Some(3.4),
+        ..VoiceQuality::default()
+    });
+    let mut harness = with_calls(vec![call]);
+    harness.get_by_label("Show all details").click();
+    harness.run();
+    says(&harness, "They hear you: Poor 3.4, 5.0 % lost");
+}
+
+#[test]
 fn keys_are_renewed_in_the_menu_of_the_lock_where_there_are_some() {
     let mut harness = with_calls(vec![talking()]);
     harness.get_by_label("Encrypted").focus();

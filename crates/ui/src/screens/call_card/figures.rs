@@ -188,6 +188,14 @@ pub(super) fn all(ui: &mut Ui, kit: &mut Kit<'_>, call: &CallView) {
         rows.push((strings::CONCEALED, percent(stats.concealed * 100.0)));
     }
     let sound = &call.sound;
+    if let Some(theirs) = &sound.peer_quality {
+        let missing = format::figure((theirs.lost + theirs.discarded) * 100.0);
+        let heard = match theirs.mos_cq.or(theirs.mos_lq) {
+            Some(mos) => format!("{}, {}", said(Some(mos)), strings::lost(&missing)),
+            None => strings::lost(&missing),
+        };
+        rows.push((strings::THEY_HEAR, heard));
+    }
     let told = |peer: &Option<String>| peer.clone().unwrap_or_else(|| strings::NOTHING.to_owned());
     let from = sound
         .actual_peer

@@ -1,0 +1,79 @@
+//! How a call sounds, told by both ends to each other and to a collector.
+
+use model::{CallState, Command};
+
+use super::house::{House, tone};
+
+/// RFC 3611 §5.2: both ask for it, and the report goes both ways.
+#[tokio::test]
+async fn each_end_says_how_it_hears_the_other() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for call in [out, into] {
+        let (ours, theirs) = house
+            .until("both qualities are known", |s| {
+                let sound = &s.calls.iter().find(|c| c.id == call)?.sound;
+                let judged = sound.quality.filter(|quality| quality.mos_cq.is_some())?;
+                Some((judged, sound.peer_quality?))
+            })
+            .await;
+        for quality in [ours, theirs] {
+            assert!(
+                quality.lost < 0.5 && quality.end_system_ms >= 60,
+                "{quality:?}"
+            );
+            assert!(quality.buffer_most_ms >= quality.buffer_ms, "{quality:?}");
+        }
+        // A tone speaks without a pause, and what is heard of it is as loud at both ends.
+        assert!(
+            ours.signal_dbm.is_some_and(|dbm| (-30..=4).contains(&dbm)),
+            "{ours:?}"
+        );
+        let sound = house.call(call).sound;
+        assert!(sound.we_speak && sound.they_speak, "{sound:?}");
+    }
+    house.close().await;
+}
+
+/// RFC 6035: one PUBLISH at the end of each call, taken by the switchboard.
+#[tokio::test]
+async fn a_collector_is_told_at_the_end_how_a_call_sounded() {
+    let mut house = House::open_with(
+        |settings| {
+            if settings.aor.reveal().contains("alice") {
+                settings.quality_report = Some("sip:collector@alpha.test".to_owned());
+            }
+        },
+        tone(),
+    )
+    .await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for call in [out, into] {
+        house.until_heard(call, 60).await;
+    }
+    house.engine.send(Command::EndCall { call: out });
+    house.until_state(out, CallState::Ended).await;
+    house
+        .until_notes("the report on how the call sounded was taken", 1)
+        .await;
+    // Both calls are written down, whoever is told.
+    house.until_notes("the peer was heard with MOS ", 2).await;
+    let call_id = house.call(out).sip_call_id;
+    for part in [
+        "PUBLISH sip:collector@alpha.test SIP/2.0",
+        "Event: vq-rtcpxr",
+        "Content-Type: application/vq-rtcpxr",
+        "VQSessionReport:CallTerm\r\n",
+        &format!("CallID:{call_id}\r\n"),
+        "LocalID:<sip:alice@alpha.test>\r\n",
+        "RemoteGroup:beta.test\r\n",
+        "LocalMetrics:\r\nTimestamps:START=",
+        "SessionDesc:PT=",
+        "BurstGapLoss:BLD=",
+    ] {
+        assert!(house.count_messages(true, part) >= 1, "{part}");
+    }
+    // Bob's account asks for none.
+    assert_eq!(house.count_messages(true, "LocalID:<sip:bob@"), 0);
+    house.close().await;
+}
