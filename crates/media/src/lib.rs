@@ -46,12 +46,12 @@ mod handle;
 mod pump;
 mod stream;
 
+mod activity;
 mod control;
 mod receive;
 mod relay;
 mod room;
 mod send;
-mod activity;
 mod silence;
 
 mod quality;

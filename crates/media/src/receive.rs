@@ -11,6 +11,7 @@ use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpPacket, Verdict};
 use rtrb::Producer;
 
+use crate::activity::Activity;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::counters::StreamCounters;
 use crate::peer::Peer;
@@ -18,7 +19,6 @@ use crate::quality;
 use crate::shield::Shield;
 use crate::stream::level;
 use crate::stretch::{lengthen, shorten};
-use crate::activity::Activity;
 
 /// What is decoded and waits for its step.
 const STORE: usize = 2 * LONGEST_FRAME_SAMPLES;

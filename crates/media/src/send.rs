@@ -9,6 +9,7 @@ use codecs::{CodecKind, Encoder, LONGEST_PAYLOAD};
 use rtp::Sender;
 use rtp::telephone_event::{EventSender, EventStep};
 
+use crate::activity::Activity;
 use crate::config::{Source, StreamParameters};
 use crate::counters::{StreamCounters, Wishes};
 use crate::device::Capture;
@@ -18,7 +19,6 @@ use crate::silence::{Silence, Verdict};
 use crate::stream::{level, to_float, to_int};
 use crate::tape::Tape;
 use crate::tone::{Player, Tone, dtmf};
-use crate::activity::Activity;
 use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 

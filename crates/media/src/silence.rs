@@ -7,8 +7,8 @@
 
 use codecs::NoiseMeter;
 
-use crate::stream::level;
 use crate::activity::{Floor, HANGOVER_MS};
+use crate::stream::level;
 
 /// A change of level that is worth a packet, in dB, and the longest time without one.
 const WORTH_DB: u8 = 3;

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: what it costs, measured beside others where others can be run.
 
+#[cfg(target_os = "linux")]
+mod carry;
 mod echo;
 mod figures;
 mod impair;
@@ -17,7 +19,7 @@ mod signalling;
 use self::figures::Figures;
 use crate::shell::{self, Fault, misuse};
 
-/// `cargo xtask bench [parse|signalling|register|calls|idle|media|echo|impair|load [MINUTES]]`.
+/// `cargo xtask bench [parse|signalling|register|calls|idle|talk|media|echo|impair|load [MINUTES]]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
     let mut figures = Figures::default();
     match args.first().map(String::as_str) {
@@ -27,7 +29,7 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
         Some("load") => return load(args.get(1)),
         Some("signalling") => signalling::signalling(&mut figures)?,
         None => {
-            for word in ["register", "calls", "idle", "media"] {
+            for word in ["register", "calls", "idle", "talk", "media"] {
                 eprintln!("measuring {word} …");
                 live(word, &mut figures)?;
             }
@@ -36,11 +38,13 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
             parse()?;
             println!();
         }
-        Some(word @ ("register" | "calls" | "idle" | "media")) => live(word, &mut figures)?,
+        Some(word @ ("register" | "calls" | "idle" | "talk" | "media")) => {
+            live(word, &mut figures)?;
+        }
         Some(_) => {
             return Err(misuse(
-                "bench takes parse, signalling, register, calls, idle, media, echo, impair, load with a \
-                 number of minutes, or nothing",
+                "bench takes parse, signalling, register, calls, idle, talk, media, echo, impair, load \
+                 with a number of minutes, or nothing",
             ));
         }
     }
@@ -54,7 +58,8 @@ fn live(word: &str, figures: &mut Figures) -> Result<(), Fault> {
         "register" => live::register(figures),
         "calls" => live::calls(figures),
         "idle" => live::idle(figures),
-        _ => live::media(figures),
+        "talk" => live::media(figures),
+        _ => carry::carry(figures),
     }
 }
 

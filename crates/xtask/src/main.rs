@@ -35,9 +35,11 @@ cargo xtask VERB
   bench echo                  how far the echo of the loudspeaker is down, and what is left of near speech
   bench parse                 our parser beside others
   bench signalling            one call inside the core, and what calls and registrations hold
-  bench register|calls|idle|media
+  bench media                 one to five hundred calls in one process: processor for a call, late
+                              steps, allocations
+  bench register|calls|idle|talk
                               the release program on loopback, measured through /proc; idle also from
-                              the start to the first frame, media also from mouth to ear and beside
+                              the start to the first frame, talk also from mouth to ear and beside
                               baresip";
 
 fn main() -> ExitCode {

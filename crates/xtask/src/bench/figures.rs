@@ -75,9 +75,26 @@ fn line(group: &str, row: &Row) -> String {
     format!("{group:<26} {:<26} {:>16}{goal}", row.what, row.value)
 }
 
+/// The number behind a word at the start of a line of what a program said.
+pub(crate) fn value(said: &str, word: &str) -> Result<f64, Fault> {
+    said.lines()
+        .filter_map(|line| line.split_once(' '))
+        .find(|(name, _)| *name == word)
+        .and_then(|(_, number)| number.trim().parse().ok())
+        .ok_or_else(|| failed(&format!("what was measured says nothing of {word}")))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Figures;
+    use super::{Figures, value};
+
+    #[test]
+    fn figures_are_read_by_their_words() {
+        let said = "caller-microseconds 83.64\ncaller-bytes 11081\n";
+        assert_eq!(value(said, "caller-bytes").unwrap(), 11_081.0);
+        assert_eq!(value(said, "caller-microseconds").unwrap(), 83.64);
+        assert!(value(said, "callee-bytes").is_err());
+    }
 
     #[test]
     fn a_missed_goal_is_a_failure_that_names_it() {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bench::figures::Figures;
+use crate::bench::figures::{Figures, value};
 use crate::shell::{self, Fault, failed};
 
 const GROUP: &str = "signalling in the core";
@@ -55,15 +55,6 @@ fn said(program: &Path, what: &str) -> Result<String, Fault> {
     shell::output(Command::new(program).arg(what))
 }
 
-/// The number behind a word at the start of a line.
-fn value(text: &str, word: &str) -> Result<f64, Fault> {
-    text.lines()
-        .filter_map(|line| line.split_once(' '))
-        .find(|(name, _)| *name == word)
-        .and_then(|(_, number)| number.trim().parse().ok())
-        .ok_or_else(|| failed(&format!("signalling says nothing of {word}")))
-}
-
 /// Instructions of one call on one side, by valgrind: a virtual machine rarely lends out the counters
 /// of its processor.
 fn instructions(program: &Path, side: &str) -> Result<String, Fault> {
@@ -91,15 +82,7 @@ fn collected(said: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{collected, value};
-
-    #[test]
-    fn figures_are_read_by_their_words() {
-        let said = "caller-microseconds 83.64\ncaller-bytes 11081\n";
-        assert_eq!(value(said, "caller-bytes").unwrap(), 11_081.0);
-        assert_eq!(value(said, "caller-microseconds").unwrap(), 83.64);
-        assert!(value(said, "callee-bytes").is_err());
-    }
+    use super::collected;
 
     #[test]
     fn a_count_of_nothing_is_no_count() {

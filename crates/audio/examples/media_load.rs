@@ -1,0 +1,265 @@
+//! What calls cost: `media_load CALLS pcmu|opus plain|srtp SECONDS`, in real time.
+//!
+//! All calls are in one pump, as in the program. Each sends to itself over loopback, so that what is measured is
+//! one end of each and nothing else: what it says comes back, is buffered, decoded and mixed. The first speaks
+//! from a microphone, all are heard by a loudspeaker, and both have callbacks as a sound card has them.
+//!
+//! Counted are the allocations of each thread, too; the thread that carries the media and the one with the
+//! callbacks must not have any once they are warm.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use audio::callback::{Capture, Counters, Playout};
+use codecs::CodecKind;
+use media::{
+    Codec, ExtendedReports, MasterKey, PumpHandle, Security, Sink, Source, StreamConfig,
+    StreamHandle, StreamParameters, Suite,
+};
+use rtrb::RingBuffer;
+
+/// Threads whose allocations are told apart; all further ones count as the last.
+const THREADS: usize = 64;
+
+/// For each thread in the order of their first allocations: its number with the system, and its count.
+static NUMBERS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
+static COUNTS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Where this thread stands in both, once it does.
+    static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Until all that is done for the first time has been: jitter buffers settle, and two reports have gone out.
+const WARM_UP: Duration = Duration::from_secs(8);
+
+struct Counting;
+
+fn count() {
+    let _ = PLACE.try_with(|place| {
+        let at = place.get().unwrap_or_else(|| {
+            let at = SEEN.fetch_add(1, Relaxed).min(THREADS - 1);
+            // First, for to find out the number allocates, too.
+            place.set(Some(at));
+            let number = fs::read_link("/proc/thread-self").ok();
+            let number = number.as_deref().and_then(|link| link.file_name());
+            let number = number.and_then(|name| name.to_str()?.parse().ok());
+            NUMBERS[at].store(number.unwrap_or(0), Relaxed);
+            at
+        });
+        COUNTS[at].fetch_add(1, Relaxed);
+    });
+}
+
+#[expect(unsafe_code, reason = "an allocator cannot be written without it")]
+// SAFETY: everything is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's contract is ours.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's contract is ours.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [calls, codec, protection, seconds] = &arguments[..] else {
+        return Err("media_load CALLS pcmu|opus plain|srtp SECONDS".into());
+    };
+    let calls: u32 = calls.parse()?;
+    let kind = match codec.as_str() {
+        "pcmu" => CodecKind::Pcmu,
+        "opus" => CodecKind::Opus,
+        other => return Err(format!("{other} is no codec to measure").into()),
+    };
+    let security = match protection.as_str() {
+        "plain" => None,
+        "srtp" => Some(security()?),
+        other => return Err(format!("{other} is neither plain nor srtp").into()),
+    };
+    let pump = PumpHandle::start()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let device = device(&pump, &stop)?;
+    let streams: Vec<StreamHandle> = (0..calls)
+        .map(|call| stream(&pump, kind, security.clone(), call))
+        .collect::<Result<_, _>>()?;
+    std::thread::sleep(WARM_UP);
+
+    let before = Moment::now(&pump)?;
+    std::thread::sleep(Duration::from_secs(seconds.parse()?));
+    let after = Moment::now(&pump)?;
+
+    let cpu = after.cpu("media") - before.cpu("media");
+    let share = 100.0 * cpu / (after.at - before.at).as_secs_f64();
+    let counters = pump.counters();
+    let total = |count: fn(&StreamHandle) -> u64| streams.iter().map(count).sum::<u64>();
+    println!("processor-percent {share:.3}");
+    println!(
+        "processor-percent-a-call {:.4}",
+        share / f64::from(calls.max(1))
+    );
+    println!("steps {}", after.steps - before.steps);
+    println!("late-steps {}", after.late - before.late);
+    println!("skipped-steps {}", after.skipped - before.skipped);
+    println!("longest-step-us {}", counters.longest_step_us());
+    println!(
+        "allocations-of-the-pump {}",
+        after.count("media") - before.count("media")
+    );
+    println!(
+        "allocations-of-the-callback {}",
+        after.count("callback") - before.count("callback")
+    );
+    println!(
+        "reports {}",
+        total(|stream| stream.counters().reports_sent())
+    );
+    println!("received {}", total(|stream| stream.counters().received()));
+    println!("lost {}", total(|stream| stream.counters().lost()));
+    drop(streams);
+    stop.store(true, Relaxed);
+    pump.shutdown();
+    device.join().map_err(|_| "the callbacks have failed")?;
+    Ok(())
+}
+
+/// Keys that are the same both ways, for a call that talks to itself.
+fn security() -> Result<Security, Box<dyn Error>> {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let key = MasterKey::new(suite, &vec![7; suite.master_len()]).ok_or("the key does not fit")?;
+    Ok(Security {
+        send: key.clone(),
+        receive: key,
+        receive_mki: Vec::new(),
+    })
+}
+
+fn stream(
+    pump: &PumpHandle,
+    kind: CodecKind,
+    security: Option<Security>,
+    call: u32,
+) -> Result<StreamHandle, Box<dyn Error>> {
+    let (socket, rtcp_socket) = media::socket::bind_pair(IpAddr::V4(Ipv4Addr::LOCALHOST), 0..=0)?;
+    let codec = Codec::new(kind, kind.static_payload_type().unwrap_or(111));
+    let parameters = StreamParameters {
+        remote: Some(socket.local_addr()?),
+        remote_rtcp: Some(rtcp_socket.local_addr()?),
+        security,
+        extended_reports: ExtendedReports {
+            metrics: true,
+            round_trip: true,
+        },
+        ..StreamParameters::new(codec)
+    };
+    let speech: Arc<[f32]> = (0..48_000u16)
+        .map(|n| (f32::from(n) * 0.05).sin() * (f32::from(n) * 0.0007).sin() * 0.3)
+        .collect();
+    let source = match call {
+        0 => Source::Microphone,
+        _ => Source::File {
+            samples: speech,
+            looped: true,
+        },
+    };
+    let config = StreamConfig {
+        rtcp_socket: Some(rtcp_socket),
+        source,
+        sink: Sink::Speaker,
+        ..StreamConfig::new(socket, parameters, u64::from(call) + 1)
+    };
+    Ok(pump.add_stream(config)?)
+}
+
+/// A sound card of stereo at 44.1 kHz, so that its callbacks have something to do.
+fn device(
+    pump: &PumpHandle,
+    stop: &Arc<AtomicBool>,
+) -> Result<std::thread::JoinHandle<()>, Box<dyn Error>> {
+    const RATE_HZ: u32 = 44_100;
+    let counters = Arc::new(Counters::default());
+    let (captured, ring) = RingBuffer::new(4_800);
+    pump.attach_capture(ring)?;
+    let (ring, played) = RingBuffer::new(4_800);
+    pump.attach_playout(ring)?;
+    let mut capture = Capture::new(captured, 2, RATE_HZ, Arc::clone(&counters));
+    let mut playout = Playout::new(played, 2, RATE_HZ, counters);
+    let stop = Arc::clone(stop);
+    let thread = std::thread::Builder::new().name("callback".to_owned());
+    Ok(thread.spawn(move || {
+        let mut data = [0i16; 882];
+        let (began, mut blocks) = (Instant::now(), 0u32);
+        while !stop.load(Relaxed) {
+            capture.take(&data);
+            playout.fill(&mut data);
+            blocks += 1;
+            let next = began + Duration::from_millis(10) * blocks;
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    })?)
+}
+
+/// What has been used by the threads of this name so far.
+struct Moment {
+    at: Instant,
+    steps: u64,
+    late: u64,
+    skipped: u64,
+    /// Seconds of processor and allocations, by the names of threads.
+    used: BTreeMap<String, (f64, u64)>,
+}
+
+impl Moment {
+    fn now(pump: &PumpHandle) -> Result<Self, Box<dyn Error>> {
+        let mut used: BTreeMap<String, (f64, u64)> = BTreeMap::new();
+        for task in fs::read_dir("/proc/self/task")? {
+            let path = task?.path();
+            let name = fs::read_to_string(path.join("comm"))?;
+            let times = fs::read_to_string(path.join("schedstat"))?;
+            let ns: u64 = times.split_whitespace().next().unwrap_or("0").parse()?;
+            let number = path
+                .file_name()
+                .and_then(|name| name.to_str()?.parse().ok());
+            let (cpu, allocations) = used.entry(name.trim().to_owned()).or_default();
+            *cpu += ns as f64 / 1e9;
+            for (at, count) in NUMBERS.iter().zip(&COUNTS) {
+                if Some(at.load(Relaxed)) == number {
+                    *allocations += count.load(Relaxed);
+                }
+            }
+        }
+        let counters = pump.counters();
+        Ok(Self {
+            at: Instant::now(),
+            steps: counters.ticks(),
+            late: counters.late_ticks(),
+            skipped: counters.skipped_ticks(),
+            used,
+        })
+    }
+
+    fn cpu(&self, thread: &str) -> f64 {
+        self.used.get(thread).map_or(0.0, |(cpu, _)| *cpu)
+    }
+
+    fn count(&self, thread: &str) -> u64 {
+        self.used.get(thread).map_or(0, |(_, count)| *count)
+    }
+}
