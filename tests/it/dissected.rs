@@ -1,12 +1,16 @@
-//! Our STUN, TURN and DTLS, as somebody else's dissector (tshark) reads them.
+//! Our STUN, TURN, DTLS, RTP and RTCP, as somebody else's dissector (tshark) reads them.
 
+use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::Value;
+
+use crate::hold::Call;
 use crate::rig::coturn::Coturn;
 use crate::rig::folder::Folder;
 use crate::rig::process::{self, Process, signal};
 use crate::rig::program::{Account, Program, SOON};
-use crate::rig::{ports, seconds, switchboard, until};
+use crate::rig::{ports, seconds, sound, switchboard, until};
 
 /// From here on tshark calls it a warning.
 const WARNING: u64 = 0x0060_0000;
@@ -15,14 +19,7 @@ const WARNING: u64 = 0x0060_0000;
 fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
     let folder = Folder::new("dissected");
     let coturn = Coturn::start(&folder);
-    let capture = folder.join("call.pcapng");
-    let mut command = Command::new("tshark");
-    command.args(["-i", "lo", "-f", "udp", "-w"]).arg(&capture);
-    let mut tshark = Process::start("tshark", &folder, &mut command);
-    until("tshark to capture", SOON, || {
-        tshark.assert_alive();
-        tshark.log().contains("Capturing on").then_some(())
-    });
+    let tshark = Capture::start(&folder);
     let port = ports::free();
     let account = |name: &str, more: &str| {
         let more = format!(
@@ -42,27 +39,12 @@ fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
     let alice = Program::start(&folder, "alice", "call", &alice, &args);
     alice.finish(seconds(20)).assert_code(0);
     bob.finish(SOON).assert_code(0);
-    signal(tshark.id(), "INT");
-    tshark.wait(SOON);
+    let capture = tshark.stop(&format!("udp.port=={},turnchannel", coturn.port));
 
     // What coturn says is its own business.
     let ours = format!("udp.srcport != {}", coturn.port);
     let count = |what: &str| {
-        let mut command = Command::new("tshark");
-        command
-            .arg("-r")
-            .arg(&capture)
-            .args(["-d", &format!("udp.port=={},turnchannel", coturn.port)]);
-        command.args([
-            "-Y",
-            &format!("({what}) && {ours}"),
-            "-T",
-            "fields",
-            "-e",
-            "frame.number",
-        ]);
-        command.args(["-e", "_ws.expert.message"]);
-        let found = process::output(&mut command);
+        let found = capture.fields(&format!("({what}) && {ours}"), &EXPERT);
         (found.lines().count(), found)
     };
     let (stun, _) = count("stun");
@@ -74,4 +56,130 @@ fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
     ));
     assert_eq!(wrong, 0, "{which}");
     println!("\n{stun} STUN messages and {dtls} DTLS datagrams of ours, none of them wrong");
+}
+
+/// How a call is heard, as tshark names what RFC 3611 §4.7 has, and as we do. A sound that is not known is 127, a round
+/// trip 0.
+const METRICS: [(&str, &str, f64); 13] = [
+    ("ssrc.discarded", "discarded", 256.0),
+    ("xr.voipmetrics.burstdensity", "burst_density", 256.0),
+    ("xr.voipmetrics.gapdensity", "gap_density", 256.0),
+    ("xr.voipmetrics.burstduration", "burst_ms", 1.0),
+    ("xr.voipmetrics.gapduration", "gap_ms", 1.0),
+    ("xr.voipmetrics.rtdelay", "rtt_ms", 1.0),
+    ("xr.voipmetrics.esdelay", "end_system_ms", 1.0),
+    ("xr.voipmetrics.signallevel", "signal_dbm", 1.0),
+    ("xr.voipmetrics.noiselevel", "noise_dbm", 1.0),
+    ("xr.voipmetrics.rfactor", "r_factor", 1.0),
+    ("xr.voipmetrics.moslq", "mos_lq", 1.0),
+    ("xr.voipmetrics.moscq", "mos_cq", 1.0),
+    ("xr.voipmetrics.jbnominal", "buffer_ms", 1.0),
+];
+
+#[test]
+fn our_rtp_and_reports_are_to_tshark_what_they_are_to_us() {
+    let folder = Folder::new("dissected_reports");
+    let speech = sound::speech(&folder, 48_000);
+    let port = ports::free();
+    let bob = Account::new(
+        "sip:bob@127.0.0.1",
+        &format!("--no-register --transport udp --codecs pcmu --bind 127.0.0.1:{port}"),
+    );
+    let tshark = Capture::start(&folder);
+    let bob = Program::start(&folder, "bob", "answer", &bob, "--count 1 --echo");
+    switchboard::wait_taken(port, || {});
+    let mut call = Call::place(&folder, &speech, port);
+    let told = call
+        .control
+        .wait_for("word of how we are heard", seconds(20), |state| {
+            let told = &state["calls"][0]["sound"]["peer_quality"];
+            told["mos_cq"].is_number().then(|| told.clone())
+        });
+    call.end();
+    bob.finish(SOON).assert_code(0);
+    // Who is called has no port that tshark knows; what its SIP says tells where RTP is.
+    let capture = tshark.stop(&format!("udp.port=={port},sip"));
+
+    let count = |what: &str| capture.fields(what, &EXPERT).lines().count();
+    // Sender report, description, farewell, extended report.
+    let kinds = [200, 202, 203, 207].map(|kind| count(&format!("rtcp.pt == {kind}")));
+    let packets = count("rtp");
+    assert!(packets >= 100, "{packets} packets of speech were seen");
+    assert!(kinds.iter().all(|count| *count >= 2), "reports: {kinds:?}");
+    assert!(count("rtcp.xr.bt == 4") >= 2, "a clock in each report");
+    let wrong = format!("(rtp || rtcp) && _ws.expert.severity >= {WARNING}");
+    let wrong = capture.fields(&wrong, &EXPERT);
+    assert_eq!(wrong, "");
+
+    let names = METRICS.map(|(name, ..)| format!("rtcp.{name}"));
+    let reports = capture.fields("rtcp.xr.bt == 7", &names.each_ref().map(String::as_str));
+    let expected = METRICS.map(|(name, ours, scale)| match (&told[ours], name) {
+        (Value::Null, "xr.voipmetrics.rtdelay") => 0.0,
+        (Value::Null, _) => 127.0,
+        (value, _) => value.as_f64().expect("a number") * scale,
+    });
+    let same = |line: &str| {
+        let values: Vec<f64> = line
+            .split('\t')
+            .filter_map(|value| value.parse().ok())
+            .collect();
+        let near = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs() < 0.01;
+        values.len() == expected.len() && expected.iter().zip(&values).all(near)
+    };
+    assert!(
+        reports.lines().any(same),
+        "{told}\n{expected:?} is not in\n{reports}"
+    );
+    println!("\n{packets} packets of RTP and {kinds:?} reports of ours, none of them wrong");
+}
+
+/// What is listed of a frame: its number, and what is wrong with it.
+const EXPERT: [&str; 2] = ["frame.number", "_ws.expert.message"];
+
+/// tshark that writes down what goes by on loopback.
+struct Capture {
+    tshark: Process,
+    file: PathBuf,
+}
+
+impl Capture {
+    fn start(folder: &Folder) -> Self {
+        let file = folder.join("call.pcapng");
+        let mut command = Command::new("tshark");
+        command.args(["-i", "lo", "-f", "udp", "-w"]).arg(&file);
+        let mut tshark = Process::start("tshark", folder, &mut command);
+        until("tshark to capture", SOON, || {
+            tshark.assert_alive();
+            tshark.log().contains("Capturing on").then_some(())
+        });
+        Self { tshark, file }
+    }
+
+    /// What was written down, of which one port is to be read as something that it does not look like.
+    fn stop(mut self, decode: &str) -> Captured {
+        signal(self.tshark.id(), "INT");
+        self.tshark.wait(SOON);
+        Captured {
+            file: self.file,
+            decode: decode.to_owned(),
+        }
+    }
+}
+
+struct Captured {
+    file: PathBuf,
+    decode: String,
+}
+
+impl Captured {
+    /// These fields of each frame that fits, a frame a line.
+    fn fields(&self, what: &str, fields: &[&str]) -> String {
+        let mut command = Command::new("tshark");
+        command.arg("-r").arg(&self.file).args(["-d", &self.decode]);
+        command.args(["-Y", what, "-T", "fields"]);
+        fields.iter().for_each(|field| {
+            command.args(["-e", field]);
+        });
+        process::output(&mut command)
+    }
 }

@@ -64,15 +64,15 @@ fn an_echo_stops_with_the_hold_and_returns_with_the_resume() {
 }
 
 /// A call that a headless program makes, and the program.
-struct Call {
-    control: Control,
+pub(crate) struct Call {
+    pub(crate) control: Control,
     id: Value,
     _program: Program,
 }
 
 impl Call {
     /// Calls a port of this machine, playing speech without end.
-    fn place(folder: &Folder, speech: &Path, port: u16) -> Self {
+    pub(crate) fn place(folder: &Folder, speech: &Path, port: u16) -> Self {
         let home = folder.inner("alice");
         let socket = home.join("control");
         let mut command = program::command(&home);
@@ -137,7 +137,7 @@ impl Call {
         });
     }
 
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.control.call("end_call", &json!({"call": self.id}));
         self.control.wait_for("ended call", SOON, |state| {
             let call = &state["calls"][0];
