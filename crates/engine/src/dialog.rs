@@ -150,6 +150,8 @@ pub(crate) enum DialogMsg {
     MediaSilent(bool),
     /// What the handshake for the keys came to.
     MediaSecured(Result<dtls::Profile, dtls::Failure>),
+    /// Nobody answers any more on the way of the media.
+    WayLost,
     /// Something else that the pump noticed.
     MediaNews(String),
     /// The recording ended early, and why.
@@ -254,6 +256,8 @@ pub(crate) struct DialogState {
     direction_wanted: MediaDirection,
     /// Whether other keys are wanted; offered as soon as the call can.
     keys_wanted: bool,
+    /// Whether ways to the peer are to be tried anew; offered as soon as the call can.
+    ways_wanted: bool,
     stream_budget: Budget,
     /// Set when the user has put the call away, which may be before it is drained.
     dismissed: bool,
@@ -368,6 +372,7 @@ impl Actor for DialogActor {
             }
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
             DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
+            DialogMsg::WayLost => state.on_way_lost(),
             DialogMsg::MediaNews(news) => state.note("media", news),
             DialogMsg::RecordingEnded(reason) => state.on_recording_ended(&reason),
             // A report that was under way when the stream was closed is older than the last figures.

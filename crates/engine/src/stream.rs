@@ -126,6 +126,7 @@ impl StreamState {
                 } => DialogMsg::MediaNews(format!(
                     "media goes to {actual}, where the peer's comes from, and not to {announced}, where it wants it"
                 )),
+                StreamEvent::WayLost => DialogMsg::WayLost,
                 StreamEvent::RelayRefuses(peer, why) => {
                     DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
                 }

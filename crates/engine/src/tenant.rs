@@ -150,6 +150,8 @@ pub(crate) enum Child {
     Watch(AccountId),
     Dialog(CallId),
     Stream(CallId),
+    /// No actor: the way on which the media of a call goes.
+    Way(CallId),
     Recorder,
     Tenant,
 }
@@ -631,6 +633,7 @@ impl TenantState {
             Child::Watch(id) => self.tell_account(&id, AccountMsg::CrashWatch),
             Child::Dialog(id) => self.tell(id, DialogMsg::Crash),
             Child::Stream(id) => self.tell(id, DialogMsg::CrashStream),
+            Child::Way(id) => self.tell(id, DialogMsg::WayLost),
             Child::Recorder => self.recorder.cast(RecorderMsg::Crash),
             Child::Tenant => panic!("told to fail"),
         }

@@ -242,6 +242,9 @@ pub enum StreamEvent {
     },
     /// Ways were tried, and this is the one that works; none means that no way has answered.
     WayFound(Option<nat::ice::Way>),
+    /// The peer has not answered for half a minute on the way that was found: nothing is sent until one is found again
+    /// (RFC 7675).
+    WayLost,
     /// The relay does not carry packets to this peer.
     RelayRefuses(SocketAddr, nat::turn::Refusal),
     /// The address at the relay is gone; media goes without it.

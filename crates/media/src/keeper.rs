@@ -123,6 +123,8 @@ pub(crate) struct Way {
     pub(crate) stream: u64,
     pub(crate) number: u64,
     pub(crate) to: Option<ice::Way>,
+    /// The one that was found before has gone.
+    pub(crate) lost: bool,
 }
 
 /// A search for the way of a stream.
@@ -324,8 +326,9 @@ impl Keeper {
                 };
                 let to = match event {
                     ice::Event::Selected(to) => Some(to),
-                    ice::Event::Failed => None,
+                    ice::Event::Failed | ice::Event::Lost => None,
                 };
+                let lost = event == ice::Event::Lost;
                 let handshake = self.handshakes.get_mut(stream);
                 let remote = to.map(|way| way.to).or(search.otherwise);
                 if let (Some((_, handshake)), Some(remote)) = (handshake, remote) {
@@ -335,6 +338,7 @@ impl Keeper {
                     stream: *stream,
                     number: search.number,
                     to,
+                    lost,
                 }));
             }
         }

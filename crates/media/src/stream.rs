@@ -498,6 +498,11 @@ impl Stream {
         if way.number != self.search {
             return;
         }
+        if way.lost {
+            self.searching = true;
+            let _ = self.receive.events.push(StreamEvent::WayLost);
+            return;
+        }
         self.searching = false;
         self.direct = way.to.is_some_and(|way| !way.relayed);
         if let Some(way) = way.to {

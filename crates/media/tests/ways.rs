@@ -105,9 +105,14 @@ fn who_only_hears_opens_the_way_and_keeps_it_open() {
 
 /// Two sides of a search, whose sockets are where the wires end.
 fn session(bench: &Bench, ours: usize, candidates: &[String]) -> Session {
+    nth_session(bench, 0, ours, candidates)
+}
+
+/// One with credentials of its own.
+fn nth_session(bench: &Bench, nth: usize, ours: usize, candidates: &[String]) -> Session {
     let credentials = |side: usize| Credentials {
-        ufrag: format!("side{side}"),
-        pwd: format!("a-password-of-22-signs-{side}"),
+        ufrag: format!("side{side}-{nth}"),
+        pwd: format!("a-password-of-22-signs-{side}-{nth}"),
     };
     Session {
         local: credentials(ours),
@@ -156,6 +161,57 @@ fn nothing_is_sent_before_a_way_is_found_and_then_it_goes_there() {
         assert_eq!(stream.counters().target(), Some(ends[side]));
         let (checks, media) = carried(&bench, side);
         assert!(checks > 0 && media > 150, "{checks} {media}");
+    }
+}
+
+/// RFC 7675 §5.1: without an answer for 30 seconds nothing more is sent, and a restart brings consent again.
+#[test]
+fn who_answers_no_more_is_sent_nothing_more_until_a_way_is_found_again() {
+    let silent = parameters(CodecKind::Pcmu);
+    let (mut bench, left, right) = call(&silent);
+    let ends = [bench.wires[0].address(), bench.wires[1].address()];
+    let search = |bench: &Bench, nth: usize| {
+        for (side, stream) in [(0, &left), (1, &right)] {
+            stream
+                .update(StreamParameters {
+                    remote: Some(ends[side]),
+                    rtcp_mux: true,
+                    ice: Some(nth_session(bench, nth, side, &[candidate(ends[side])])),
+                    ..silent.clone()
+                })
+                .unwrap();
+        }
+    };
+    let events = |stream: &StreamHandle| -> Vec<StreamEvent> {
+        std::iter::from_fn(|| stream.poll_event()).collect()
+    };
+    search(&bench, 0);
+    bench.run(60 * SECOND);
+    for stream in [&left, &right] {
+        let events = events(stream);
+        assert!(!events.contains(&StreamEvent::WayLost), "{events:?}");
+    }
+    let loss = |bench: &mut Bench, loss: f64| {
+        bench.wires[0].loss = loss;
+        bench.wires[1].loss = loss;
+    };
+    loss(&mut bench, 1.0);
+    bench.run(45 * SECOND);
+    for stream in [&left, &right] {
+        let events = events(stream);
+        assert!(events.contains(&StreamEvent::WayLost), "{events:?}");
+    }
+    loss(&mut bench, 0.0);
+    let before = [carried(&bench, 0).1, carried(&bench, 1).1];
+    bench.run(5 * SECOND);
+    assert_eq!([carried(&bench, 0).1, carried(&bench, 1).1], before);
+    search(&bench, 1);
+    bench.run(5 * SECOND);
+    for (side, stream) in [(0, &left), (1, &right)] {
+        let events = events(stream);
+        let found = |event: &StreamEvent| matches!(event, StreamEvent::WayFound(Some(_)));
+        assert!(events.iter().any(found), "{events:?}");
+        assert!(carried(&bench, side).1 > before[side] + 150);
     }
 }
 

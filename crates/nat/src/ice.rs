@@ -22,6 +22,9 @@ const MOST_CANDIDATES: usize = 32;
 /// Without any way for so long there is none: the default address is as good as any then.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
+/// For how long the peer's last word holds that it wants what we send (RFC 7675 §5.1).
+const CONSENT: Duration = Duration::from_secs(30);
+
 /// What shows that a check is of this session.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
@@ -83,6 +86,9 @@ pub enum Event {
     Selected(Way),
     /// No way has answered in time. One that does later is told all the same.
     Failed,
+    /// The peer has not said for too long that it still wants what we send: nothing may be sent until a way is selected
+    /// again (RFC 7675 §5.1).
+    Lost,
 }
 
 /// What [`Agent::poll_output`] answers.
@@ -108,6 +114,8 @@ pub struct Agent {
     relayed: Option<SocketAddr>,
     selected: Option<Way>,
     give_up: Option<Instant>,
+    /// When the selected way is lost unless the peer answers before.
+    lose_at: Option<Instant>,
     events: VecDeque<Event>,
 }
 
@@ -149,6 +157,7 @@ impl Agent {
             relayed: session.relayed,
             selected: None,
             give_up: Some(now + GIVE_UP),
+            lose_at: None,
             events: VecDeque::new(),
         };
         agent.handle_timeout(now);
@@ -177,14 +186,19 @@ impl Agent {
             message,
         };
         self.inner.handle_packet(now, packet);
-        self.collect();
+        self.collect(now);
         true
     }
 
     /// Its time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.inner.handle_timeout(now);
-        self.collect();
+        self.collect(now);
+        if self.lose_at.is_some_and(|at| now >= at) {
+            self.lose_at = None;
+            self.selected = None;
+            self.events.push_back(Event::Lost);
+        }
         if self.give_up.is_some_and(|at| now >= at) {
             self.give_up = None;
             if self.selected.is_none() {
@@ -208,7 +222,7 @@ impl Agent {
             };
         }
         let deadline = self.inner.poll_timeout().into_iter().chain(self.give_up);
-        Output::Deadline(deadline.min())
+        Output::Deadline(deadline.chain(self.lose_at).min())
     }
 
     /// Where to send, once that is known.
@@ -217,8 +231,17 @@ impl Agent {
         self.selected
     }
 
-    fn collect(&mut self) {
+    fn collect(&mut self, now: Instant) {
         while let Some(event) = self.inner.poll_event() {
+            if let IceAgentEvent::IceConnectionStateChange(state) = event {
+                let waited = self.inner.ice_timeout();
+                self.lose_at = match (self.selected, self.lose_at) {
+                    _ if state.is_connected() => None,
+                    // It has gone unanswered for some time already.
+                    (Some(_), None) => Some(now + CONSENT.saturating_sub(waited)),
+                    (_, before) => before,
+                };
+            }
             let IceAgentEvent::NominatedSend {
                 source,
                 destination,

@@ -304,6 +304,13 @@ impl Negotiator {
         }
     }
 
+    /// Tries all ways anew from the next offer on (RFC 8445 §2.4).
+    pub fn restart_ice(&mut self) {
+        if let Some(ice) = &mut self.ice {
+            ice.renew();
+        }
+    }
+
     /// Sends with another key from the next offer or answer on.
     pub fn renew_keys(&mut self) {
         self.keys.renew();

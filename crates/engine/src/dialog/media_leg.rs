@@ -369,6 +369,11 @@ impl MediaLeg {
         self.negotiator.renew_keys();
     }
 
+    /// Our next description has other credentials for checks, so that all ways are tried anew.
+    pub(super) fn restart_ways(&mut self) {
+        self.negotiator.restart_ice();
+    }
+
     /// Whether the media is encrypted with keys that descriptions carry.
     pub(super) fn is_keyed(&self) -> bool {
         self.agreed

@@ -116,6 +116,7 @@ impl DialogState {
             hold_wanted: false,
             direction_wanted: MediaDirection::Both,
             keys_wanted: false,
+            ways_wanted: false,
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,

@@ -1,9 +1,12 @@
 //! What is done in the middle of a call.
 
-use model::{CallState, Command, DtmfMode, Event};
+use std::collections::HashSet;
+
+use model::{CallId, CallState, Command, DtmfMode, Event};
 
 use super::house::{House, tone};
 use super::peer::{Peer, SDP, answer, carol, to_tag};
+use crate::tenant::Child;
 use sip_message::Method;
 
 /// Waits until this call heard these digits.
@@ -246,24 +249,33 @@ async fn an_offer_that_the_peer_leaves_open_breaks_neither_its_changes_nor_hold(
     house.close().await;
 }
 
+/// What stands behind this in the lines of all descriptions that were sent and received.
+fn described(state: &model::Snapshot, behind: &str) -> HashSet<String> {
+    let mut found = HashSet::new();
+    for record in &state.trace {
+        if let model::TraceBody::Sip { bytes, .. } = &record.body {
+            let text = String::from_utf8_lossy(bytes);
+            let values = text.lines().filter_map(|line| line.split_once(behind));
+            found.extend(values.map(|(_, value)| value.to_owned()));
+        }
+    }
+    found
+}
+
+/// Both ends hear each other for more than a second from now on.
+async fn both_go_on(house: &mut House, calls: [CallId; 2]) {
+    for call in calls {
+        let received = house.call(call).stats.map_or(0, |stats| stats.received);
+        house.until_heard(call, received + 60).await;
+    }
+}
+
 #[tokio::test]
 async fn keys_are_renewed_in_a_call_that_goes_on() {
     let mut house = House::open_with(|s| s.srtp = model::SrtpPolicy::Required, tone()).await;
     let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
     house.until_heard(out, 20).await;
-    let keys = |s: &model::Snapshot| {
-        let mut keys = std::collections::HashSet::new();
-        for record in &s.trace {
-            if let model::TraceBody::Sip { bytes, .. } = &record.body {
-                let text = String::from_utf8_lossy(bytes).into_owned();
-                let lines = text.lines().filter(|line| line.starts_with("a=crypto:"));
-                keys.extend(
-                    lines.filter_map(|line| Some(line.split_once("inline:")?.1.to_owned())),
-                );
-            }
-        }
-        keys
-    };
+    let keys = |s: &model::Snapshot| described(s, " inline:");
     let before = keys(&house.engine.snapshot());
     assert!(before.len() >= 2, "{before:?}");
     house.engine.send(Command::RenewKeys { call: out });
@@ -273,10 +285,30 @@ async fn keys_are_renewed_in_a_call_that_goes_on() {
             (new >= 1).then_some(())
         })
         .await;
+    both_go_on(&mut house, [out, into]).await;
     for call in [out, into] {
-        let received = house.call(call).stats.map_or(0, |stats| stats.received);
-        house.until_heard(call, received + 60).await;
         assert!(house.call(call).security.sent.is_some());
     }
+    house.close().await;
+}
+
+/// RFC 7675 §5.1 and RFC 8445 §9: whoever lost the peer's consent asks for it again with a restart, from both sides.
+#[tokio::test]
+async fn a_way_that_answers_no_more_is_looked_for_again_in_a_call_that_goes_on() {
+    let mut house = House::open_with(|s| s.ice = true, tone()).await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    house.until_heard(out, 20).await;
+    let names = |s: &model::Snapshot| described(s, "a=ice-ufrag:");
+    let before = names(&house.engine.snapshot());
+    assert_eq!(before.len(), 2, "{before:?}");
+    house.crash("alice", Child::Way(out));
+    house.until_notes("others are tried", 1).await;
+    house
+        .until("both sides begin again", |s| {
+            let new = names(s).difference(&before).count();
+            (new == 2).then_some(())
+        })
+        .await;
+    both_go_on(&mut house, [out, into]).await;
     house.close().await;
 }

@@ -44,6 +44,7 @@ struct Net {
     outside: Option<SocketAddr>,
     relay: Option<SocketAddr>,
     opened: bool,
+    cut: bool,
     events: [Vec<Event>; 2],
 }
 
@@ -79,6 +80,9 @@ impl Net {
     fn carry(&mut self, side: usize, datagram: &[u8], way: Way) {
         assert!(crate::stun::is_stun(datagram));
         let now = self.now;
+        if self.cut {
+            return;
+        }
         if let Some(relay) = self.relay {
             // Nobody is reached but through the relay, which is at the left one's service.
             if side == 0 && way.relayed && way.to == self.right_at {
@@ -116,6 +120,7 @@ fn net(left: &Session, right: &Session, outside: Option<SocketAddr>) -> Net {
         outside,
         relay: left.relayed,
         opened: false,
+        cut: false,
         events: [Vec::new(), Vec::new()],
     }
 }
@@ -159,6 +164,24 @@ fn where_nothing_else_leads_the_relay_is_the_way() {
     };
     assert_eq!(net.left.selected(), Some(by_relay));
     assert_eq!(net.right.selected(), Some(direct(at("203.0.113.1:50000"))));
+}
+
+/// RFC 7675 §5.1: consent ends 30 seconds after the last answer, and nothing is sent without it.
+#[test]
+fn a_peer_that_says_nothing_for_half_a_minute_is_sent_nothing_more() {
+    let theirs = "1 1 udp 2130706431 192.0.2.9 4000 typ host";
+    let left = session("l", "r", "192.0.2.1:4000", &[theirs], true);
+    let right = session("r", "l", "192.0.2.9:4000", &[HOST], false);
+    let mut net = net(&left, &right, None);
+    net.run(Duration::from_secs(60));
+    assert_eq!(net.events[0].len(), 1);
+    net.cut = true;
+    net.run(Duration::from_secs(25));
+    assert!(net.left.selected().is_some());
+    net.run(Duration::from_secs(20));
+    assert_eq!(net.left.selected(), None);
+    assert_eq!(net.events[0].last(), Some(&Event::Lost));
+    assert_eq!(net.events[1].last(), Some(&Event::Lost));
 }
 
 #[test]
