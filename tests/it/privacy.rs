@@ -56,7 +56,6 @@ fn logs_of_a_call(folder: &Folder, more: &str) -> Vec<(&'static str, String)> {
     ]);
     command.arg(&users);
     loud(&mut command);
-    // What it prints on stdout is its operator's; stderr is the log.
     let switch = Program::spawn(folder, "switchboard", &mut command);
     switchboard::wait_taken(port, || ());
     let start = |name: &str, verb: &str, user: &str, password: &str, args: &[&str]| {

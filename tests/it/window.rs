@@ -55,8 +55,9 @@ fn the_first_account_is_made_echo_is_called_and_every_screen_is_seen_in_the_wind
     // A screen drawn in software and sound in real time share the cores with whatever else runs. One
     // clean pass of three shows what is asked: that the way through the window's call is whole.
     let original = sound::read(&speech);
-    let mut passes = Vec::new();
-    while passes.last().is_none_or(|likeness| *likeness < 0.85) && passes.len() < 3 {
+    let mut passes: Vec<(f32, f32)> = Vec::new();
+    let is_whole = |pass: &(f32, f32)| pass.0 >= 0.85 && pass.1 >= 0.8;
+    while !passes.last().is_some_and(is_whole) && passes.len() < 3 {
         {
             let _listening = card.listen(&folder, &heard);
             until("the recording to begin", SOON, || {
@@ -68,13 +69,13 @@ fn the_first_account_is_made_echo_is_called_and_every_screen_is_seen_in_the_wind
         tipring.assert_alive();
         let recorded = sound::read_raw(&heard, 48_000);
         assert!(sound::loudness(&recorded) > 0.005, "nothing was heard");
-        passes.push(sound::typical_likeness(&original, &recorded));
+        passes.push((
+            sound::typical_likeness(&original, &recorded),
+            sound::heard_share(&original, &recorded),
+        ));
     }
-    println!("the echo is like what was said by {passes:?}");
-    assert!(
-        passes.last().is_some_and(|likeness| *likeness >= 0.85),
-        "the echo is like what was said by {passes:?}"
-    );
+    println!("likeness of the middle part of 100 ms, and share that was heard: {passes:?}");
+    assert!(passes.last().is_some_and(is_whole), "{passes:?}");
     look_at_every_screen(&home, &screen, &folder, "in-call");
 
     screen.key("F4");
@@ -119,6 +120,10 @@ fn look_at_every_screen(home: &Path, screen: &Screen, folder: &Folder, when: &st
             ("F4", "phone"),
         ] {
             screen.key(key);
+            if name == "trace" {
+                // With a row selected there are the ladder and the message as well.
+                screen.key("End");
+            }
             picture(screen, folder, &format!("{when}-{theme}-{name}"));
         }
     }

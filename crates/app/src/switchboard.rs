@@ -52,10 +52,12 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
                     told = counts;
                 }
                 happening = happenings.recv() => match happening {
-                    Ok(happening) => report.own(
-                        json!({"event": "switchboard", "text": happening.0}),
-                        || happening.0.clone(),
-                    ),
+                    // It runs for days, and what it prints ends in a journal: a log like any other.
+                    Ok(happening) => {
+                        let text = model::for_log(&happening.0);
+                        let object = json!({"event": "switchboard", "text": text});
+                        report.own(object, || text.clone().into_owned());
+                    }
                     Err(RecvError::Lagged(missed)) => report.own(
                         json!({"event": "lost", "count": missed}),
                         || format!("{missed} lines were not printed"),

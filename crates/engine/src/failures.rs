@@ -254,7 +254,9 @@ fn auth(error: &AuthError) -> Failure {
             realm: realm.clone(),
         },
         AuthError::NothingKnown { offered } => FailureKind::BadAnswer {
-            detail: format!("it wants a login by {offered}, which is not known here"),
+            detail: format!(
+                "it wants a login in a way that is not known here, or asks for it in a broken way ({offered})"
+            ),
         },
     })
 }

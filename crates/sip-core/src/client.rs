@@ -537,8 +537,10 @@ impl ClientRequest {
         let for_size = path.transport != attempt.way.destination.transport();
         match (attempt.destination, &error) {
             // RFC 3261 §18.1.1: a peer without TCP gets the large request by UDP after all.
-            (_, TransportError::Refused) if for_size => {
-                self.notice(format!("{path} refuses TCP, the large request goes by UDP"));
+            (_, error) if for_size && error.is_no_listener() => {
+                self.notice(format!(
+                    "{path} has no TCP ({error}), the large request goes by UDP"
+                ));
                 let way = Way {
                     udp_in_spite_of_size: true,
                     ..attempt.way

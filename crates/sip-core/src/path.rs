@@ -232,6 +232,13 @@ pub enum TransportError {
     Other(String),
 }
 
+impl TransportError {
+    /// Whether no connection came about at all, so that nothing of the request can have arrived.
+    pub(crate) fn is_no_listener(&self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable | Self::TimedOut)
+    }
+}
+
 /// Why the way to a URI was not found.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ResolveError {

@@ -89,8 +89,10 @@ impl StreamFramer {
         self.buffer.len() - self.used.min(self.buffer.len())
     }
 
-    /// Whether what is buffered can only be part of a keepalive.
-    pub(crate) fn is_between_messages(&self) -> bool {
+    /// Whether no message has begun: what is buffered is nothing, half a keepalive, or line ends that a peer writes behind
+    /// its messages, which are ignored (RFC 3261 §7.5).
+    #[must_use]
+    pub fn is_between_messages(&self) -> bool {
         self.rest().iter().all(|byte| matches!(byte, b'\r' | b'\n')) && self.length.is_none()
     }
 

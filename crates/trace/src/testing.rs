@@ -19,6 +19,25 @@ pub(crate) fn message(start: &str, method: &str, cseq: u32) -> String {
     )
 }
 
+/// The same with a body.
+pub(crate) fn with_body(head: &str, kind: &str, body: &str) -> String {
+    let length = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+    head.replace("Content-Length: 0\r\n", &length) + body
+}
+
+/// An offer with a key, and a text: what masking makes shorter or longer.
+pub(crate) fn bodies() -> [String; 2] {
+    let offer = "v=0\r\no=alice 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 0\r\n\
+                 a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";
+    let text = "We meet at the bridge over the river, as we said, at ten past nine.";
+    let invite = message("INVITE sip:+4930123456@example.com SIP/2.0", "INVITE", 1);
+    let letter = message("MESSAGE sip:+4930123456@example.com SIP/2.0", "MESSAGE", 2);
+    [
+        with_body(&invite, "application/sdp", offer),
+        with_body(&letter, "text/plain", text),
+    ]
+}
+
 /// A message recorded at a time in milliseconds.
 pub(crate) fn sip(id: u64, at_ms: i64, sent: bool, text: &str) -> TraceRecord {
     TraceRecord {

@@ -80,7 +80,7 @@ impl Limits {
     pub fn of_a_server() -> Self {
         Self {
             accepted: 1_000,
-            accepted_per_source: usize::MAX,
+            accepted_per_source: 250,
             arrived: 4_096,
             answers_stun: true,
             ..Self::default()

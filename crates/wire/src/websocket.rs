@@ -8,7 +8,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::header::{
+    HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL,
+};
 use tokio_tungstenite::tungstenite::http::{self, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
@@ -56,6 +58,12 @@ where
             .flat_map(|value| value.split(','))
             .take(OFFERS)
             .any(|offer| offer.trim().eq_ignore_ascii_case(SIP));
+        if let Some(page) = foreign_page(request) {
+            let words = format!("pages of {page} have no business here\n");
+            let mut refusal = ErrorResponse::new(Some(words));
+            *refusal.status_mut() = StatusCode::FORBIDDEN;
+            return Err(refusal);
+        }
         if wants_sip {
             let chosen = HeaderValue::from_static(SIP);
             response
@@ -70,6 +78,19 @@ where
     let accepting =
         tokio_tungstenite::accept_hdr_async_with_config(stream, choose, Some(config(limits)));
     patiently(limits.handshake, accepting).await
+}
+
+/// Where the page is from that asks, if it is not from the host that it asks: a browser says so (RFC 6455 §10.2), and
+/// would else let any page in the world speak SIP to this machine in the name of who looks at it. Phones have no page.
+fn foreign_page(request: &Request) -> Option<String> {
+    let origin = request.headers().get(ORIGIN)?.to_str().unwrap_or("?");
+    let host = request.headers().get(HOST).and_then(|v| v.to_str().ok());
+    let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
+    let page = origin.parse::<http::Uri>().ok();
+    let page = page.as_ref().and_then(http::Uri::host);
+    let own =
+        matches!((&host, page), (Some(host), Some(page)) if page.eq_ignore_ascii_case(host.host()));
+    (!own).then(|| origin.chars().take(80).collect())
 }
 
 fn request(

@@ -109,11 +109,23 @@ pub(crate) fn likeness(original: &[f32], heard: &[f32]) -> f32 {
 /// devices: on a busy machine a clock is followed and a gap is filled in some of the parts, and the others say whether
 /// it is the same speech.
 pub(crate) fn typical_likeness(original: &[f32], heard: &[f32]) -> f32 {
+    let mut parts = loud_parts(original, heard);
+    parts.sort_by(|a, b| a.likeness.total_cmp(&b.likeness));
+    parts.get(parts.len() / 2).map_or(0.0, |part| part.likeness)
+}
+
+fn loud_parts(original: &[f32], heard: &[f32]) -> Vec<Part> {
     let mut parts = parts(original, heard, 800);
     let loudest = parts.iter().map(|part| part.loudness).fold(0.0, f32::max);
     parts.retain(|part| part.loudness > loudest / 10.0);
-    parts.sort_by(|a, b| a.likeness.total_cmp(&b.likeness));
-    parts.get(parts.len() / 2).map_or(0.0, |part| part.likeness)
+    parts
+}
+
+/// How much of the speech, by its loud parts of 100 ms, was heard at all: everything that is more like it than noise.
+pub(crate) fn heard_share(original: &[f32], heard: &[f32]) -> f32 {
+    let parts = loud_parts(original, heard);
+    let there = parts.iter().filter(|part| part.likeness > 0.5).count();
+    there as f32 / parts.len().max(1) as f32
 }
 
 struct Part {

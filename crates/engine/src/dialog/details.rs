@@ -7,6 +7,7 @@ use sip_core::Inbound;
 use sip_core::call::{Call, CallerInfo};
 use sip_message::{HeaderName, NameAddr};
 
+use super::start::cut;
 use super::{DialogState, Phase, party};
 use crate::account::AccountFacts;
 use crate::identity::Identity;
@@ -41,7 +42,8 @@ impl DialogState {
         details.anonymous = wants_no_name(&info);
         details.forwarded_by = forwarders(&info);
         details.signed = headers.has(HeaderName::Identity);
-        details.subject = info.subject.clone().map(Into::into);
+        let subject = info.subject.as_deref();
+        details.subject = subject.map(|subject| cut(subject, LONGEST_HEADER).into());
         let target = headers.target_dialog().ok();
         details.target_dialog = target.map(|dialog| dialog.call_id);
         let says = info.from.as_ref().map(party);

@@ -306,12 +306,24 @@ pub(super) fn caller(request: &Request) -> Party {
     }
 }
 
+/// How much of a display name is shown, in characters.
+const LONGEST_NAME: usize = 128;
+
+/// The beginning of what a peer says of itself, as much as is worth showing.
+pub(super) fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Somebody as the user sees them.
 pub(super) fn party(who: &NameAddr) -> Party {
     let mut uri: Uri = who.uri.clone();
     uri.headers.clear();
+    let display = who.display.as_deref();
     Party {
-        display: who.display.clone().map(Into::into),
+        display: display.map(|name| cut(name, LONGEST_NAME).into()),
         uri: uri.to_string().into(),
     }
 }

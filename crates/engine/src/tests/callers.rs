@@ -88,6 +88,14 @@ async fn those_who_sent_the_call_on_are_shown_the_last_one_first() {
 #[tokio::test]
 async fn what_else_a_call_says_is_shown_and_bounded() {
     let long = "x".repeat(2000);
+    let asserted = format!(
+        "P-Asserted-Identity: \"{}\" <sip:+49301234@carrier.example>\r\nSubject: {long}\r\n",
+        "ü".repeat(2000)
+    );
+    let view = shown(&asserted, true).await;
+    assert_eq!(view.remote.title(), format!("{}…", "ü".repeat(128)));
+    let subject = view.details.subject.expect("one was sent");
+    assert_eq!(subject.reveal(), format!("{}…", &long[..512]));
     let many: String = (0..100).map(|n| format!("X-N{n}: {n}\r\n")).collect();
     let headers = format!(
         "Identity: eyJhbGciOiJFUzI1NiJ9..sig;info=<https://cert.example/1>\r\n\

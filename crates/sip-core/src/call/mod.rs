@@ -287,7 +287,8 @@ pub struct Rejection {
 }
 
 impl Call {
-    /// How many requests of the peer are kept at once; past it 503.
+    /// How many requests of the peer are kept at once: the answered ones for repeats, until others need their place,
+    /// the others until they are answered. Where all wait, a new one gets a 503.
     pub const SERVER_LIMIT: usize = 32;
 
     /// How many forks of our INVITE are acknowledged within 64·T1; the 2xx of others are ignored.

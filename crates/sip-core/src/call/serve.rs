@@ -124,7 +124,9 @@ impl Call {
         }
     }
 
-    /// Starts the transaction of a new request. `None` past the limit: then it was answered with 503 already.
+    /// Starts the transaction of a new request. `None` where too many of the peer wait for an answer: then this one was
+    /// answered with 503 already. Those that have theirs give way, since no request is new because of them: what comes
+    /// again of theirs is behind in its CSeq. A BYE has a place always.
     pub(super) fn open_server(
         &mut self,
         now: Instant,
@@ -132,7 +134,8 @@ impl Call {
         request: &Request,
         inbound: Inbound,
     ) -> Option<TaskId> {
-        if self.servers.len() >= Self::SERVER_LIMIT {
+        let full = self.servers.len() >= Self::SERVER_LIMIT && !self.forget_answered();
+        if full && request.method != Method::Bye {
             let tag = self.owner.local_tag.clone();
             let response =
                 stateless::response(request, StatusCode::SERVICE_UNAVAILABLE, Some(&tag));
@@ -163,6 +166,13 @@ impl Call {
             machine,
         });
         Some(id)
+    }
+
+    /// Takes the place of the oldest request that has its answer; an INVITE keeps its own, since its ACK is to come.
+    fn forget_answered(&mut self) -> bool {
+        let mut servers = self.servers.iter();
+        let done = servers.position(|task| task.has_final() && !task.is_invite());
+        done.map(|place| self.servers.remove(place)).is_some()
     }
 
     /// Answers a request, at once.

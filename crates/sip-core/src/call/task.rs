@@ -162,7 +162,8 @@ impl ClientTask {
     }
 
     /// The destination to try before all others because of the request's size: TCP where the network says that the
-    /// datagram is too large, and the datagram after all where TCP is refused (RFC 3261 §18.1.1).
+    /// datagram is too large, and the datagram after all where there is no TCP (RFC 3261 §18.1.1). The RFC knows a refusal
+    /// by then; most firewalls of today say nothing.
     pub(super) fn other_for_size(
         &mut self,
         failed: Destination,
@@ -173,7 +174,7 @@ impl ClientTask {
                 self.too_large_for = Some(failed);
                 Some(over_tcp(failed))
             }
-            Fault::Transport(TransportError::Refused) => {
+            Fault::Transport(error) if error.is_no_listener() => {
                 self.too_large_for.filter(|udp| over_tcp(*udp) == failed)
             }
             _ => None,

@@ -16,6 +16,7 @@
 //! Identities of fewer than [`SHORT`] characters are masked where the grammar puts them and not
 //! searched for elsewhere, or `200` would take every `200 OK` with it.
 
+mod framing;
 mod lines;
 mod names;
 mod searched;
@@ -122,11 +123,16 @@ impl Redactor {
         if self.options == RedactOptions::none() {
             return raw;
         }
-        let masked = match &record.body {
-            TraceBody::Sip { .. } => lines::mask_message(&raw, &self.options, &mut self.names),
-            TraceBody::Note { .. } => lines::mask_note(&raw, &self.options, &mut self.names),
-        };
-        self.everywhere(masked)
+        match &record.body {
+            TraceBody::Sip { bytes, .. } => {
+                let masked = lines::mask_message(&raw, &self.options, &mut self.names);
+                framing::keep(bytes, self.everywhere(masked))
+            }
+            TraceBody::Note { .. } => {
+                let masked = lines::mask_note(&raw, &self.options, &mut self.names);
+                self.everywhere(masked)
+            }
+        }
     }
 
     /// A record with everything in it masked, its account's name as well.
@@ -177,7 +183,6 @@ impl Redactor {
         leaks
     }
 
-    /// Masks what was learnt wherever it stands.
     /// The name of an account. It is made of an address, `user-host`, whose user part may be too short to be
     /// searched for.
     fn account(&mut self, id: &str) -> String {
@@ -192,6 +197,7 @@ impl Redactor {
         }
     }
 
+    /// Masks what was learnt wherever it stands.
     fn everywhere(&mut self, mut text: String) -> String {
         if self.options.secrets {
             text = self.secrets.replace(&text, |_| WITHHELD);

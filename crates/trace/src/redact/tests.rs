@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{message, note, sip};
+use crate::testing::{bodies, message, note, sip};
 
 fn invite() -> String {
     let head = message("INVITE sip:+4930123456@example.com SIP/2.0", "INVITE", 1);
@@ -68,6 +68,45 @@ fn bodies_whose_grammar_is_unknown_are_withheld() {
     let dtmf = text.replace("text/plain", "application/dtmf-relay");
     let record = sip(1, 0, true, &format!("{dtmf}Signal=5\r\nDuration=160"));
     assert!(!super::message(&record).contains("Signal"));
+}
+
+/// RFC 3261 §20.14: who reads what was masked reads the message that it was, and what was wrong with its length still is.
+#[test]
+fn what_is_masked_says_how_long_it_is_as_it_did_before() {
+    let hidden = RedactOptions {
+        addresses: true,
+        ..RedactOptions::default()
+    };
+    for options in [
+        RedactOptions::default(),
+        RedactOptions::secrets_only(),
+        hidden,
+    ] {
+        for text in bodies() {
+            let masked = |text: &str| {
+                let record = sip(1, 0, true, text);
+                Redactor::new([&record], options.clone()).text(&record)
+            };
+            let shown = masked(&text);
+            let read = sip_message::Message::parse(shown.as_bytes()).expect(&shown);
+            let (_, body) = shown.split_once("\r\n\r\n").unwrap();
+            assert_eq!(read.body(), body.as_bytes(), "{shown}");
+            assert!(shown.contains(&format!("Content-Length: {}\r\n", body.len())));
+            // Short and long names of it, and five octets more than there are.
+            let (before, rest) = text.split_once("Content-Length: ").unwrap();
+            let (length, rest) = rest.split_once('\r').unwrap();
+            let length: usize = length.parse().unwrap();
+            let cut = masked(&format!("{before}l : {}\r{rest}", length + 5));
+            assert!(
+                cut.contains(&format!("\r\nl : {}\r\n", body.len() + 5)),
+                "{cut}"
+            );
+            assert!(
+                sip_message::Message::parse(cut.as_bytes()).is_err(),
+                "{cut}"
+            );
+        }
+    }
 }
 
 #[test]

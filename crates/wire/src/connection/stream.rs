@@ -90,7 +90,7 @@ impl Connection {
                     }
                 }
             }
-            if framer.buffered() == 0 {
+            if framer.is_between_messages() {
                 begun = None;
             } else {
                 // From the first octet of a message, however slowly the others drip in.

@@ -111,6 +111,26 @@ async fn a_message_that_drips_in_is_given_up() {
     dripping.abort();
 }
 
+/// RFC 3261 §7.5: line ends between messages are ignored, and some peers end every message with one too many.
+#[tokio::test]
+async fn a_line_end_too_many_is_no_message_that_drips_in() {
+    let mut side = Side::new(Limits {
+        unfinished: Duration::from_millis(100),
+        ..Limits::of_a_server()
+    });
+    let addr = side.listen(Door::Tcp);
+    let mut peer = knock(addr).await;
+    for name in ["a", "b", "c"] {
+        let message = [request(name, 0), b"\r\n".to_vec()].concat();
+        peer.write_all(&message).await.expect("written");
+        side.arrived().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    // One that has begun behind it has to end in time as ever.
+    peer.write_all(b"OPTIONS sip").await.expect("written");
+    assert_eq!(side.closed().await.error, Error::Unfinished);
+}
+
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -302,6 +322,28 @@ async fn one_source_cannot_take_all_places() {
         .expect("loopback is wide");
     let _four = socket.connect(addr).await.expect("connected");
     side.up().await;
+}
+
+/// RFC 6455 §10.2: a page of another place must not speak through the browser of who looks at it.
+#[tokio::test]
+async fn a_page_from_elsewhere_gets_no_websocket() {
+    let mut side = Side::new(Limits::of_a_server());
+    let addr = side.listen(Door::Ws);
+    let upgrade = UPGRADE.replace("Host: a\r\n", "Host: pbx.test:8080\r\n");
+    for (origin, status) in [
+        ("https://evil.example", "403"),
+        ("http://pbx.test.evil.example", "403"),
+        ("null", "403"),
+        ("http://PBX.test:3000", "101"),
+    ] {
+        let mut peer = knock(addr).await;
+        let ask = format!("{upgrade}Origin: {origin}\r\nSec-WebSocket-Protocol: sip\r\n\r\n");
+        peer.write_all(ask.as_bytes()).await.expect("written");
+        let mut status_line = vec![0; 12];
+        peer.read_exact(&mut status_line).await.expect("an answer");
+        let wanted = format!("HTTP/1.1 {status}");
+        assert_eq!(String::from_utf8_lossy(&status_line), wanted, "{origin}");
+    }
 }
 
 #[tokio::test]

@@ -441,15 +441,13 @@ fn an_answer_with_a_foreign_branch_is_counted_and_dropped() {
     assert!(phone(&net, alice).events.is_empty());
 }
 
+/// RFC 3261 §17.2.2 keeps a non-INVITE transaction for 64·T1 after its answer; a call that is polled, or dialled through
+/// by INFO, has dozens of them by then.
 #[test]
-fn a_flood_of_requests_does_not_grow_the_call() {
+fn a_flood_of_requests_neither_grows_the_call_nor_keeps_a_bye_out() {
     let (mut net, alice, bob, request, to) = answered(OFFER);
-    say(
-        &mut net,
-        bob,
-        ALICE,
-        follow(&request, &to, "ACK", "ack", 7).to_bytes(),
-    );
+    let ack = follow(&request, &to, "ACK", "ack", 7);
+    say(&mut net, bob, ALICE, ack.to_bytes());
     wait(&mut net, 10);
     for number in 0..300 {
         let info = follow(&request, &to, "INFO", &format!("i{number}"), 8 + number);
@@ -458,16 +456,43 @@ fn a_flood_of_requests_does_not_grow_the_call() {
     wait(&mut net, 10);
     let counts = phone(&net, alice).call.as_ref().unwrap().counts();
     assert_eq!(counts[1], Call::SERVER_LIMIT);
-    let refused = answers(&net, bob, "INFO")
-        .iter()
-        .filter(|response| response.status.code() == 503)
-        .count();
-    assert_eq!(
-        refused,
-        300 - (Call::SERVER_LIMIT - 1),
-        "the INVITE is one of them"
-    );
-    act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+    let codes = |net: &Net, method| -> Vec<u16> {
+        let all = answers(net, bob, method);
+        all.iter().map(|response| response.status.code()).collect()
+    };
+    assert_eq!(codes(&net, "INFO"), [200; 300]);
+    // One that comes again after its place was given away is behind, and changes nothing.
+    let late = follow(&request, &to, "INFO", "i0", 8);
+    say(&mut net, bob, ALICE, late.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(codes(&net, "INFO").last(), Some(&500));
+    let bye = follow(&request, &to, "BYE", "bye", 400);
+    say(&mut net, bob, ALICE, bye.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(codes(&net, "BYE"), [200]);
+    assert_all_gone(&mut net, &[alice]);
+}
+
+/// Who may not decide at once holds a place: past the limit others are refused, and a BYE is not.
+#[test]
+fn requests_that_wait_for_a_person_are_bounded_and_a_bye_ends_them_all() {
+    let (mut net, alice, bob, request, to) = answered(OFFER);
+    let ack = follow(&request, &to, "ACK", "ack", 7);
+    say(&mut net, bob, ALICE, ack.to_bytes());
+    wait(&mut net, 10);
+    for number in 0..40 {
+        let mut refer = follow(&request, &to, "REFER", &format!("r{number}"), 8 + number);
+        let target = format!("<sip:desk{number}@192.0.2.9>");
+        refer.headers.set(HeaderName::ReferTo, target);
+        say(&mut net, bob, ALICE, refer.to_bytes());
+    }
+    wait(&mut net, 10);
+    let counts = phone(&net, alice).call.as_ref().unwrap().counts();
+    assert!(counts[1] <= Call::SERVER_LIMIT, "{counts:?}");
+    let bye = follow(&request, &to, "BYE", "bye", 400);
+    say(&mut net, bob, ALICE, bye.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(answers(&net, bob, "BYE").pop().unwrap().status.code(), 200);
     assert_all_gone(&mut net, &[alice]);
 }
 
@@ -505,11 +530,23 @@ fn a_path_that_answers_after_it_was_given_up_is_acknowledged_and_ended() {
 }
 
 #[test]
-fn a_request_too_large_for_udp_tries_tcp_and_comes_back_where_that_is_refused() {
+fn a_request_too_large_for_udp_tries_tcp_and_comes_back_where_there_is_none() {
+    for error in [
+        TransportError::Refused,
+        TransportError::TimedOut,
+        TransportError::Unreachable,
+    ] {
+        comes_back(&error);
+    }
+}
+
+fn comes_back(error: &TransportError) {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
-    act(&mut net, alice, |phone, _| phone.tcp_refused = true);
+    act(&mut net, alice, |phone, _| {
+        phone.no_tcp = Some(error.clone())
+    });
     dial(&mut net, alice, "sip:bob@192.0.2.2", Some(&[b'x'; 1400]));
     wait(&mut net, 10);
     let via = last(&net, bob, "INVITE")
@@ -523,7 +560,7 @@ fn a_request_too_large_for_udp_tries_tcp_and_comes_back_where_that_is_refused() 
         notices[0].contains("too many for UDP: trying TCP to 192.0.2.2:5060"),
         "{notices:?}"
     );
-    assert_eq!(notices[1], "connection refused, trying udp:192.0.2.2:5060");
+    assert_eq!(notices[1], format!("{error}, trying udp:192.0.2.2:5060"));
     assert_eq!(notices.len(), 2);
 }
 

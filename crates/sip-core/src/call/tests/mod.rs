@@ -54,8 +54,8 @@ pub(super) struct Phone {
     pub(super) names: HashMap<String, Vec<SocketAddr>>,
     /// Addresses at which the transport layer reports a closed port.
     pub(super) closed: Vec<SocketAddr>,
-    /// Whether nobody listens on TCP anywhere.
-    pub(super) tcp_refused: bool,
+    /// How TCP fails everywhere.
+    pub(super) no_tcp: Option<TransportError>,
     /// Configuration for calls that come in.
     pub(super) config: CallConfig,
     seed: u64,
@@ -79,7 +79,7 @@ impl Phone {
             events: Vec::new(),
             names: HashMap::new(),
             closed: Vec::new(),
-            tcp_refused: false,
+            no_tcp: None,
             config: config(&format!("sip:{user}@{}", address.ip()), user),
             seed,
             deadline: None,
@@ -180,10 +180,11 @@ impl Phone {
                     Output::Transmit(transmit) => {
                         let to = transmit.destination.path().remote;
                         let tcp = transmit.destination.transport() == Transport::Tcp;
-                        if self.closed.contains(&to) || (tcp && self.tcp_refused) {
-                            unsent.push(branch_of(&transmit.bytes));
-                        } else {
-                            out.send(self.address, to, transmit.bytes);
+                        let closed = self.closed.contains(&to);
+                        let refused = closed.then_some(TransportError::Refused);
+                        match refused.or(self.no_tcp.clone().filter(|_| tcp)) {
+                            Some(error) => unsent.push((branch_of(&transmit.bytes), error)),
+                            None => out.send(self.address, to, transmit.bytes),
                         }
                     }
                     Output::Resolve { id, uri, .. } => answers.push((id, *uri)),
@@ -198,9 +199,8 @@ impl Phone {
                 return;
             }
             // Each input is drained before the next one.
-            for branch in unsent {
-                self.call()
-                    .handle_transport_error(now, &branch, TransportError::Refused);
+            for (branch, error) in unsent {
+                self.call().handle_transport_error(now, &branch, error);
                 self.drain(now, out);
             }
             for (id, uri) in answers {

@@ -87,6 +87,10 @@ pub(crate) fn card(
                 } else {
                     acts::live(ui, kit, data, window, call);
                 }
+                if call.state.is_up() {
+                    // Below the buttons: what is noticed in the middle of a call moves none of them.
+                    sound::reasons(ui, kit, &call.sound);
+                }
             });
         });
     let edge = frame.response.rect.shrink2(Vec2::new(0.0, 12.0));

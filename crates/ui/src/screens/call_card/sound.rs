@@ -72,8 +72,7 @@ fn is_wished(silence: &Silence) -> bool {
     )
 }
 
-/// Both meters with the four lights between them, in as many lines as they need; and below, why there is no
-/// sound.
+/// Both meters with the four lights between them, in as many lines as they need.
 pub(super) fn way(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
     let t = &kit.t;
     let lights: f32 = widths(ui, kit).iter().sum::<f32>() + 3.0 * GAP;
@@ -109,7 +108,6 @@ pub(super) fn way(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
             four(ui, kit, call, place, row);
         }
     }
-    reasons(ui, kit, &call.sound);
 }
 
 /// How wide each light is with its word.
@@ -201,7 +199,7 @@ fn light(ui: &Ui, kit: &Kit<'_>, call: &CallView, rect: Rect, place: Place) {
 }
 
 /// Why there is no sound, in sentences, and from where it was expected.
-fn reasons(ui: &mut Ui, kit: &Kit<'_>, sound: &SoundView) {
+pub(super) fn reasons(ui: &mut Ui, kit: &Kit<'_>, sound: &SoundView) {
     let t = kit.t.clone();
     for (index, why) in sound.silences.iter().enumerate() {
         ui.add_space(if index == 0 { 10.0 } else { 4.0 });
