@@ -327,7 +327,7 @@ async fn one_source_cannot_take_all_places() {
 /// RFC 6455 §10.2: a page of another place must not speak through the browser of who looks at it.
 #[tokio::test]
 async fn a_page_from_elsewhere_gets_no_websocket() {
-    let mut side = Side::new(Limits::of_a_server());
+    let side = Side::new(Limits::of_a_server());
     let addr = side.listen(Door::Ws);
     let upgrade = UPGRADE.replace("Host: a\r\n", "Host: pbx.test:8080\r\n");
     for (origin, status) in [
