@@ -342,7 +342,7 @@ fn a_request_over_1300_bytes_goes_by_tcp_and_says_so() {
 }
 
 #[test]
-fn a_large_request_goes_by_udp_after_all_only_when_tcp_is_refused() {
+fn a_large_request_goes_by_udp_after_all_only_when_there_is_no_tcp() {
     let large = || Bench::new(vec![Destination::Path(path(1, Transport::Udp))], 1300);
     let mut refused = large();
     refused.fail(TransportError::Refused);
@@ -351,13 +351,11 @@ fn a_large_request_goes_by_udp_after_all_only_when_tcp_is_refused() {
     refused.answer(200);
     assert_eq!(refused.result.len(), 1);
 
-    let mut timed_out = large();
-    timed_out.fail(TransportError::TimedOut);
-    assert_eq!(timed_out.sent.len(), 1);
-    assert!(matches!(
-        timed_out.failure(),
-        RequestFailure::Transport { .. }
-    ));
+    // On a connection that was there it may have arrived.
+    let mut broken = large();
+    broken.fail(TransportError::Closed);
+    assert_eq!(broken.sent.len(), 1);
+    assert!(matches!(broken.failure(), RequestFailure::Transport { .. }));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where in a message the grammar puts identities and secrets.
 
 use super::names::Names;
-use super::{RedactOptions, WITHHELD};
+use super::{MASK, RedactOptions, WITHHELD};
 
 /// What [`learn`] found.
 #[derive(Debug, Default)]
@@ -137,6 +137,10 @@ fn mask_line(line: &str, in_body: bool, options: &RedactOptions, names: &mut Nam
         let piece = line.get(start..part.end).unwrap_or_default();
         match part.what {
             Sort::Identity => out.push_str(&names.pseudonym(piece)),
+            // A key is read by its length; where there are words instead, Wireshark gives up the whole message.
+            Sort::Secret if in_body => {
+                out.extend(std::iter::repeat_n(char::from(MASK), piece.len()));
+            }
             Sort::Secret | Sort::Private => out.push_str(WITHHELD),
         }
         copied = part.end;

@@ -109,7 +109,10 @@ impl Redactor {
             for identity in found.identities {
                 redactor.names.learn(&identity);
             }
-            let worth_searching = |secret: &String| secret.chars().count() >= SHORT;
+            // What was withheld before it was stored is none any more.
+            let gone = |secret: &str| secret.bytes().all(|byte| byte == MASK);
+            let worth_searching =
+                |secret: &String| secret.chars().count() >= SHORT && !gone(secret);
             secrets.extend(found.secrets.into_iter().filter(worth_searching));
         }
         redactor.secrets = Searched::new(secrets.iter().map(String::as_str));
@@ -259,6 +262,9 @@ fn address(token: &str) -> Option<(IpAddr, usize)> {
 
 /// What stands in place of a secret.
 pub(crate) const WITHHELD: &str = "[withheld]";
+
+/// What stands in place of each octet of a secret where its length counts.
+pub(crate) const MASK: u8 = b'x';
 
 #[cfg(test)]
 mod tests;

@@ -44,7 +44,7 @@ fn a_message_keeps_its_shape_and_loses_its_people() {
         "From: \"*********dell\" <sip:***ce@example.com>;tag=from-tag\r\n",
         "response=\"[withheld]\"",
         "realm=\"example.com\"",
-        "inline:[withheld]",
+        "inline:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n",
         "m=audio 4000 RTP/SAVP 0\r\n",
         "Call-ID: call-1@host\r\n",
         "CSeq: 1 INVITE\r\n",

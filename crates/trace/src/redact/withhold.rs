@@ -3,10 +3,8 @@
 //! Each octet of a secret becomes an `x`, so the stored message is as long as the one on the wire:
 //! its Content-Length stays true, and what was wrong with its framing can still be seen.
 
+use super::MASK;
 use super::lines::{Sort, parts};
-
-/// What stands in place of each octet of a secret.
-const MASK: u8 = b'x';
 
 /// A message without its digest answers, tokens, passwords and keys, as long as it was.
 pub(crate) fn withhold(message: &[u8]) -> Vec<u8> {

@@ -583,14 +583,14 @@ fn case_28_a_large_invite_goes_by_tcp_and_says_so_and_nothing_small_follows_it_t
     let notices = phone(&net, alice).notices();
     assert_eq!(notices.len(), 1, "one fallback, one notice: {notices:?}");
 
-    // Silence of the TCP stack is not its refusal: a datagram that the network would have to cut is
-    // no way then, and the call ends with what failed.
+    // A connection that was there and broke may have carried the request: it is not sent a second time as a datagram that
+    // the network would have to cut, and the call ends with what failed.
     let (mut net, alice, bob, request) = calling(Some(&[b'x'; 1400]));
     act(&mut net, alice, |phone, now| {
         let via = request.headers.via_top().unwrap();
         phone
             .call()
-            .handle_transport_error(now, via.branch().unwrap(), TransportError::TimedOut);
+            .handle_transport_error(now, via.branch().unwrap(), TransportError::Closed);
     });
     wait(&mut net, 10);
     assert_eq!(heard(&net, bob, "INVITE").len(), 1);
