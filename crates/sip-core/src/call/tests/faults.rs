@@ -545,7 +545,7 @@ fn comes_back(error: &TransportError) {
     let alice = add_phone(&mut net, ALICE, "alice");
     let bob = add_script(&mut net, BOB);
     act(&mut net, alice, |phone, _| {
-        phone.no_tcp = Some(error.clone())
+        phone.no_tcp = Some(error.clone());
     });
     dial(&mut net, alice, "sip:bob@192.0.2.2", Some(&[b'x'; 1400]));
     wait(&mut net, 10);
