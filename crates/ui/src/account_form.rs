@@ -398,7 +398,7 @@ mod tests {
             silence_suppression: true,
             send_twice: true,
             bandwidth_kbit: Some(64),
-            quality_report: None,
+            quality_report: Some("sip:quality@example.com".to_owned()),
             mwi: false,
             watched: ["201", "sip:bob@example.com"].map(Into::into).to_vec(),
             watch: WatchKind::Both,

@@ -201,6 +201,11 @@ pub(crate) static SECTIONS: [Section; 8] = [
                 words::RECORDING_TONE_HELP,
                 RECORDING_TONE,
             ),
+            text(
+                words::QUALITY_REPORT,
+                words::QUALITY_REPORT_HELP,
+                QUALITY_REPORT,
+            ),
         ],
     },
     Section {
@@ -493,6 +498,12 @@ const BANDWIDTH: Text = Text {
         set(&mut s.bandwidth_kbit, optional(typed, kbit))
     },
     wrong: words::BANDWIDTH_WRONG,
+};
+const QUALITY_REPORT: Text = Text {
+    lines: false,
+    read: |s| s.quality_report.clone().unwrap_or_default(),
+    write: |s, typed| set(&mut s.quality_report, Some(some(typed))),
+    wrong: "",
 };
 const RECORDING_TONE: Text = Text {
     lines: false,

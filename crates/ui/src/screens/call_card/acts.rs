@@ -146,6 +146,13 @@ pub(super) fn live(
     while wordy > 0 && width(ui, wordy) > bar.rest().width() {
         wordy -= 1;
     }
+    // They stand closer before the last of them goes to a line of its own.
+    let gap = if width(ui, wordy) - 8.0 > bar.rest().width() {
+        4.0
+    } else {
+        8.0
+    };
+    bar = Bar::over(bar.rest(), gap);
     for (index, (act, words, icon, on)) in acts.into_iter().enumerate() {
         let button = if index < wordy {
             with_words(icon, words)
@@ -157,6 +164,10 @@ pub(super) fn live(
             None if act == Act::Record => button.tip(strings::RECORD_TIP),
             None => button.tip(strings::SHOW_LADDER),
         };
+        if button.measure(ui, &t) > bar.rest().width() {
+            ui.add_space(gap);
+            bar = Bar::new(ui, t.px(height), gap);
+        }
         let possible = act != Act::Transfer || transfer::is_possible(call);
         if !bar
             .button_left(ui, &t, button.on(on).enabled(possible))
