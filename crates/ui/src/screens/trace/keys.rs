@@ -60,7 +60,7 @@ pub(super) fn act(ui: &mut Ui, data: &Data, window: &mut Window) {
     });
     if let Some(step) = step {
         let next = match at {
-            None if step > 0 => 0,
+            None if step == isize::MIN || (0 < step && step < isize::MAX) => 0,
             None => last,
             Some(at) => at.saturating_add_signed(step).min(last),
         };
