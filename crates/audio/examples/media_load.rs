@@ -7,7 +7,6 @@
 //! Counted are the allocations of each thread, too; the thread that carries the media and the one with the
 //! callbacks must not have any once they are warm.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,6 +23,7 @@ use media::{
     StreamHandle, StreamParameters, Suite,
 };
 use rtrb::RingBuffer;
+use testkit::Counting;
 
 /// Threads whose allocations are told apart; all further ones count as the last.
 const THREADS: usize = 64;
@@ -41,9 +41,7 @@ thread_local! {
 /// Until all that is done for the first time has been: jitter buffers settle, and two reports have gone out.
 const WARM_UP: Duration = Duration::from_secs(8);
 
-struct Counting;
-
-fn count() {
+fn count(_: isize) {
     let _ = PLACE.try_with(|place| {
         let at = place.get().unwrap_or_else(|| {
             let at = SEEN.fetch_add(1, Relaxed).min(THREADS - 1);
@@ -59,24 +57,8 @@ fn count() {
     });
 }
 
-#[expect(unsafe_code, reason = "an allocator cannot be written without it")]
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(count);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,43 +1,25 @@
 //! The callbacks may neither allocate nor free: they run on real-time threads.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
 use audio::callback::{Capture, Counters, Playout, Sample};
 use rtrb::RingBuffer;
-
-struct Counting;
+use testkit::Counting;
 
 thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(_: isize) {
     if WATCHED.try_with(Cell::get).unwrap_or(false) {
         COUNT.with(|count| count.set(count.get() + 1));
     }
 }
 
-#[expect(unsafe_code, reason = "an allocator cannot be written without it")]
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(count);
 
 /// What `work` allocates and frees.
 fn allocations(work: impl FnOnce()) -> u64 {

@@ -425,12 +425,9 @@ impl Stream {
             counters: &self.counters,
             extended: self.parameters.extended_reports,
         };
+        let relay = self.relay.as_deref().filter(|_| !self.direct);
         if let Some(report) = self.control.poll(&mut matter)
-            && self.shield.seal_control(report)
-            && match self.relay.as_ref().filter(|_| !self.direct) {
-                Some(relay) => relay.send(&self.wire, report, target),
-                None => self.wire.send_control(report, target),
-            }
+            && send_report(&mut self.shield, relay, &self.wire, report, target)
         {
             self.counters.reports_sent.add(1);
         }
@@ -453,12 +450,8 @@ impl Stream {
             counters: &self.counters,
             extended: self.parameters.extended_reports,
         });
-        let sent = self.shield.seal_control(report)
-            && match self.relay.as_ref().filter(|_| !self.direct) {
-                Some(relay) => relay.send(&self.wire, report, target),
-                None => self.wire.send_control(report, target),
-            };
-        if sent {
+        let relay = self.relay.as_deref().filter(|_| !self.direct);
+        if send_report(&mut self.shield, relay, &self.wire, report, target) {
             self.counters.reports_sent.add(1);
         }
     }
@@ -560,6 +553,21 @@ impl Stream {
         self.counters.failed.store(true, Relaxed);
         let _ = self.receive.events.push(StreamEvent::Failed);
     }
+}
+
+/// Seals a report and sends it by whichever way leads to the peer.
+fn send_report(
+    shield: &mut Shield,
+    relay: Option<&Channels>,
+    wire: &Wire,
+    report: &mut Vec<u8>,
+    target: SocketAddr,
+) -> bool {
+    shield.seal_control(report)
+        && match relay {
+            Some(relay) => relay.send(wire, report, target),
+            None => wire.send_control(report, target),
+        }
 }
 
 /// 0.0.0.0 and port 0 mean "nowhere" in SDP (RFC 3264 §8.4).

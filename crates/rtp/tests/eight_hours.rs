@@ -1,6 +1,5 @@
 //! One call of eight hours, in which everything happens that can happen to one, again and again: nothing piles up.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,39 +7,22 @@ use std::time::{Duration, Instant};
 use rtp::jitter_buffer::Empty;
 use rtp::telephone_event::{EventReceiver, EventSender, EventStep};
 use rtp::{JitterBuffer, JitterBufferConfig, Playout, Receiver, RtpPacket, Sender, Verdict};
-
-struct Counting;
+use testkit::Counting;
 
 thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     /// Bytes that were taken and not given back while it was watched.
-    static HELD: Cell<i64> = const { Cell::new(0) };
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
-fn count(bytes: i64) {
+fn count(bytes: isize) {
     if WATCHED.try_with(Cell::get).unwrap_or(false) {
         HELD.with(|held| held.set(held.get() + bytes));
     }
 }
 
-#[expect(unsafe_code, reason = "an allocator cannot be written without it")]
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(count);
 
 const RATE: u32 = 8_000;
 const AUDIO: u8 = 0;

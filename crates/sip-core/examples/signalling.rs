@@ -20,10 +20,9 @@
 //! idle registration), or `calls N`, which only makes calls, for a profiler: everything that a side
 //! does is below [`on_caller`] or [`on_callee`].
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::VecDeque;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sip_core::auth::server::{Verdict, Verifier};
@@ -33,6 +32,7 @@ use sip_core::dispatch::{RequestClass, mark_received, response_owner};
 use sip_core::registration::{Registration, RegistrationConfig};
 use sip_core::{FlowId, Inbound, Output, Path, Seed, Tokens, Transport, stateless};
 use sip_message::{HeaderName, Message, Method, NameAddr, Request, Response, StatusCode, Uri};
+use testkit::Counting;
 
 const OFFER: &str = "v=0\r\no=- 2890844526 2890844526 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\n\
     t=0 0\r\nm=audio 49172 RTP/AVP 96 0 8 101\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
@@ -118,7 +118,8 @@ fn given_back<T>(list: Vec<Box<T>>) -> usize {
     let room = list.capacity() * size_of::<Box<T>>();
     let before = ALLOCATED.load(Ordering::Relaxed);
     drop(list);
-    before - ALLOCATED.load(Ordering::Relaxed) - room
+    let freed = before - ALLOCATED.load(Ordering::Relaxed);
+    freed.cast_unsigned() - room
 }
 
 /// One call from the first INVITE until nothing is left of it on either side.
@@ -472,32 +473,9 @@ fn registrar_says(now: Instant, door: &mut Verifier, request: &Request, number: 
     granted
 }
 
-struct Counting;
-
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(unsafe_code, reason = "an allocator cannot be written without it")]
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATED.fetch_add(size, Ordering::Relaxed);
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's contract is ours.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+static ALLOCATED: AtomicIsize = AtomicIsize::new(0);
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(|octets| {
+    ALLOCATED.fetch_add(octets, Ordering::Relaxed);
+});

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{CallState, Command};
+use model::{CallId, CallState, Command};
 use sip_message::{HeaderName, Method};
 
 use super::house::{House, tone};
@@ -26,22 +26,47 @@ fn text(body: &[u8]) -> String {
     String::from_utf8_lossy(body).into_owned()
 }
 
-#[tokio::test]
-async fn the_peer_is_told_of_a_new_address_until_it_takes_it_and_hears_us_from_there() {
+fn elsewhere(body: &[u8]) -> bool {
+    text(body).contains(&format!("c=IN IP4 {ELSEWHERE}"))
+}
+
+/// What an answer says that makes a dialog with a description in it.
+fn describes(peer: &Peer, more: &str) -> String {
+    let local = peer.local;
+    format!("Contact: <sip:dan@{local}>\r\nContent-Type: application/sdp\r\n{more}")
+}
+
+/// Carol has taken a call of the peer.
+async fn talking(offer: &str) -> (House, Peer, CallId) {
     let (mut house, at) = carol(tone()).await;
     let peer = Peer::bind().await;
+    peer.send(at, &peer.says("INVITE", 1, None, offer)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&peer.final_response().await);
+    peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(call, CallState::Connected).await;
+    (house, peer, call)
+}
+
+/// Carol calls the peer.
+async fn calling() -> (House, Peer, CallId) {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let them = format!("sip:dan@{}", peer.local);
+    let call = house.dial("carol", &them).await;
+    (house, peer, call)
+}
+
+#[tokio::test]
+async fn the_peer_is_told_of_a_new_address_until_it_takes_it_and_hears_us_from_there() {
     let ears = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let port = ears.local_addr().unwrap().port();
     let sdp = |version: u32| {
         let sdp = SDP.replace("40000", &port.to_string());
         sdp.replace("o=- 1 1", &format!("o=- 1 {version}"))
     };
-    peer.send(at, &peer.says("INVITE", 1, None, &sdp(1))).await;
-    let call = house.until_ringing().await;
-    house.engine.send(Command::AnswerCall { call });
-    let tag = to_tag(&peer.final_response().await);
-    peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
-    house.until_state(call, CallState::Connected).await;
+    let (mut house, peer, call) = talking(&sdp(1)).await;
     let mut packet = [0; 2048];
     let (_, from) = ears.recv_from(&mut packet).await.unwrap();
     assert_eq!(from.ip(), IpAddr::from([127, 0, 0, 1]));
@@ -50,15 +75,12 @@ async fn the_peer_is_told_of_a_new_address_until_it_takes_it_and_hears_us_from_t
     move_calls(&house);
     // A refusal is no reason to give up: without it nobody hears anybody.
     let (told, from) = peer.request(Method::Invite).await;
-    assert!(text(&told.body).contains(&format!("c=IN IP4 {ELSEWHERE}")));
+    assert!(elsewhere(&told.body));
     peer.send(from, &answer(&told, "488 Not Acceptable Here", "", ""))
         .await;
     let (told, from) = peer.request(Method::Invite).await;
-    assert!(text(&told.body).contains(&format!("c=IN IP4 {ELSEWHERE}")));
-    let more = format!(
-        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
-        peer.local
-    );
+    assert!(elsewhere(&told.body));
+    let more = describes(&peer, "");
     peer.send(from, &answer(&told, "200 OK", &more, &sdp(2)))
         .await;
     peer.request(Method::Ack).await;
@@ -83,14 +105,7 @@ async fn the_peer_is_told_of_a_new_address_until_it_takes_it_and_hears_us_from_t
 
 #[tokio::test]
 async fn a_held_call_stays_held_when_the_network_changes() {
-    let (mut house, at) = carol(tone()).await;
-    let peer = Peer::bind().await;
-    peer.send(at, &peer.says("INVITE", 1, None, SDP)).await;
-    let call = house.until_ringing().await;
-    house.engine.send(Command::AnswerCall { call });
-    let tag = to_tag(&peer.final_response().await);
-    peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
-    house.until_state(call, CallState::Connected).await;
+    let (mut house, peer, call) = talking(SDP).await;
     // Both at once: the change of address waits for the answer to the hold.
     house.engine.send(Command::HoldCall { call });
     let (held, from) = peer.request(Method::Invite).await;
@@ -98,10 +113,7 @@ async fn a_held_call_stays_held_when_the_network_changes() {
     house
         .until_notes("the network changed; the peer is told", 1)
         .await;
-    let more = format!(
-        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
-        peer.local
-    );
+    let more = describes(&peer, "");
     let body = SDP.replace("o=- 1 1", "o=- 1 2") + "a=recvonly\r\n";
     peer.send(from, &answer(&held, "200 OK", &more, &body))
         .await;
@@ -123,14 +135,7 @@ async fn a_held_call_stays_held_when_the_network_changes() {
 
 #[tokio::test]
 async fn only_calls_whose_way_may_be_another_tell_their_peers() {
-    let (mut house, at) = carol(tone()).await;
-    let peer = Peer::bind().await;
-    peer.send(at, &peer.says("INVITE", 1, None, SDP)).await;
-    let call = house.until_ringing().await;
-    house.engine.send(Command::AnswerCall { call });
-    let tag = to_tag(&peer.final_response().await);
-    peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
-    house.until_state(call, CallState::Connected).await;
+    let (mut house, peer, _) = talking(SDP).await;
     let gone = |address: [u8; 4]| {
         PhoneMsg::Moved(Arc::new(Moved {
             gone: BTreeSet::from([IpAddr::from(address)]),
@@ -145,16 +150,6 @@ async fn only_calls_whose_way_may_be_another_tell_their_peers() {
     let told = |s: &model::Snapshot| super::house::notes(s, "the network changed; the peer");
     assert_eq!(house.engine.hub.read(told), 1);
     house.close().await;
-}
-
-fn elsewhere(body: &[u8]) -> bool {
-    text(body).contains(&format!("c=IN IP4 {ELSEWHERE}"))
-}
-
-/// What an answer says that makes a dialog with a description in it.
-fn describes(peer: &Peer, more: &str) -> String {
-    let local = peer.local;
-    format!("Contact: <sip:dan@{local}>\r\nContent-Type: application/sdp\r\n{more}")
 }
 
 #[tokio::test]
@@ -180,11 +175,7 @@ async fn a_call_that_rings_is_answered_from_the_new_address() {
 /// RFC 3311 §5.1: with an answer that may still be another one only the Contact can be told.
 #[tokio::test]
 async fn who_rings_for_us_is_told_of_the_new_address_and_of_the_sound_when_the_call_is_taken() {
-    let (mut house, _) = carol(tone()).await;
-    let peer = Peer::bind().await;
-    let call = house
-        .dial("carol", &format!("sip:dan@{}", peer.local))
-        .await;
+    let (mut house, peer, call) = calling().await;
     let (invite, at) = peer.request(Method::Invite).await;
     let early = describes(&peer, "Allow: INVITE, UPDATE\r\n");
     let early = answer(&invite, "183 Session Progress", &early, SDP);
@@ -213,11 +204,7 @@ async fn who_rings_for_us_is_told_of_the_new_address_and_of_the_sound_when_the_c
 
 #[tokio::test]
 async fn sound_before_the_call_is_taken_follows_to_the_new_address_where_it_was_agreed_on() {
-    let (mut house, _) = carol(tone()).await;
-    let peer = Peer::bind().await;
-    let call = house
-        .dial("carol", &format!("sip:dan@{}", peer.local))
-        .await;
+    let (mut house, peer, call) = calling().await;
     let (invite, at) = peer.request(Method::Invite).await;
     let more = "Allow: INVITE, PRACK, UPDATE\r\nRequire: 100rel\r\nRSeq: 1\r\n";
     let early = answer(

@@ -498,6 +498,11 @@ impl Exchange {
             self.events.published.remove(entity);
         }
         self.events.changed(entity, &[presence::PACKAGE]);
+        self.published(request, etag, wanted)
+    }
+
+    /// Both are in each 2xx (RFC 3903 §6, step 6).
+    fn published(&self, request: &Request, etag: String, expires: u32) -> Fate {
         let mut response = sip_core::stateless::respond_statelessly(
             request,
             StatusCode::OK,
@@ -505,7 +510,7 @@ impl Exchange {
             &self.tokens,
         );
         response.headers.push(HeaderName::SipEtag, etag);
-        response.headers.push(HeaderName::Expires, wanted);
+        response.headers.push(HeaderName::Expires, expires);
         Fate::Answer(Box::new(response))
     }
 
@@ -532,16 +537,7 @@ impl Exchange {
         }
         let etag = self.tokens.hex(8);
         let expires = headers.expires().unwrap_or(0).min(PUBLISHED_USUAL);
-        let mut response = sip_core::stateless::respond_statelessly(
-            request,
-            StatusCode::OK,
-            &self.capabilities,
-            &self.tokens,
-        );
-        // RFC 3903 §6 step 6: both are in each 2xx.
-        response.headers.push(HeaderName::SipEtag, etag);
-        response.headers.push(HeaderName::Expires, expires);
-        Fate::Answer(Box::new(response))
+        self.published(request, etag, expires)
     }
 
     pub(super) fn drain_events(&mut self, now: Instant) {

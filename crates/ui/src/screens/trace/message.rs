@@ -1,5 +1,7 @@
 //! One message as it was on the wire, but for its secrets.
 
+use std::ops::Range;
+
 use egui::{
     Color32, FontId, Label, Rect, Role, ScrollArea, Ui, WidgetInfo,
     text::{LayoutJob, TextFormat},
@@ -27,9 +29,9 @@ pub(crate) fn show(
     let t = &kit.t;
     let mut bar = pane_head(ui, rect, t, strings::MESSAGE);
     let text = Redactor::new([record], RedactOptions::secrets_only()).text(record);
-    let size = match &record.body {
-        TraceBody::Sip { bytes, .. } => Some(bytes.len()),
-        TraceBody::Note { .. } => None,
+    let parts = match &record.body {
+        TraceBody::Sip { .. } => syntax::parts(&text),
+        TraceBody::Note { .. } => vec![(Part::Value, 0..text.len())],
     };
     let copy = Button::icon_only(Kind::Ghost, icons::COPY, strings::COPY_MESSAGE)
         .height(24.0)
@@ -54,22 +56,19 @@ pub(crate) fn show(
         let response = ui.interact(place, ui.scope_id().with("said"), egui::Sense::hover());
         response.widget_info(|| WidgetInfo::labeled(Role::Status, true, said));
     }
-    if let (
-        Some(size),
-        TraceBody::Sip {
-            sent,
-            transport,
-            local,
-            peer,
-            ..
-        },
-    ) = (size, &record.body)
+    if let TraceBody::Sip {
+        sent,
+        transport,
+        local,
+        peer,
+        bytes,
+    } = &record.body
     {
         let arrow = if *sent { "→" } else { "←" };
         let words = format!(
             "{}  {local} {arrow} {peer}  {} bytes",
             transport.as_str(),
-            crate::format::count(size)
+            crate::format::count(bytes.len())
         );
         let place = bar.rest();
         text_in(
@@ -90,7 +89,7 @@ pub(crate) fn show(
         .id_salt(("message", record.id))
         .auto_shrink(false)
         .show(&mut inner, |ui| {
-            let mut job = coloured(t, &text, summary.code());
+            let mut job = coloured(t, &text, &parts, summary.code());
             job.wrap.max_width = ui.available_width() - 12.0;
             ui.add(Label::new(job).selectable(true).wrap());
             ui.add_space(12.0);
@@ -98,16 +97,16 @@ pub(crate) fn show(
 }
 
 /// The message with each part of its syntax in its own ink.
-fn coloured(t: &Theme, text: &str, code: Option<u16>) -> LayoutJob {
+fn coloured(t: &Theme, text: &str, parts: &[(Part, Range<usize>)], code: Option<u16>) -> LayoutJob {
     let mut job = LayoutJob::default();
     let font = t.mono();
     let line_height = (font.size * 1.5).round();
-    for (part, range) in syntax::parts(text) {
+    for (part, range) in parts {
         let format = TextFormat {
             line_height: Some(line_height),
-            ..TextFormat::simple(FontId::clone(&font), ink(t, part, code))
+            ..TextFormat::simple(FontId::clone(&font), ink(t, *part, code))
         };
-        job.append(text.get(range).unwrap_or(""), 0.0, format);
+        job.append(text.get(range.clone()).unwrap_or(""), 0.0, format);
     }
     job
 }
