@@ -19,15 +19,18 @@ const WARNING: u64 = 0x0060_0000;
 fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
     let folder = Folder::new("dissected");
     let coturn = Coturn::start(&folder);
-    let tshark = Capture::start(&folder);
-    let port = ports::free();
+    let (port, sound) = (ports::free(), Sound::free());
+    let tshark = Capture::start(&folder, &format!("port {} or {sound}", coturn.port));
     let account = |name: &str, more: &str| {
         let more = format!(
             "--no-register --transport udp --codecs pcmu --srtp required --srtp-keys dtls {more}"
         );
         Account::new(format!("sip:{name}@127.0.0.1"), &more)
     };
-    let bob = account("bob", &format!("--bind 127.0.0.1:{port}"));
+    let bob = account(
+        "bob",
+        &format!("--bind 127.0.0.1:{port} {}", sound.option()),
+    );
     let bob = Program::start(&folder, "bob", "answer", &bob, "--count 1 --echo");
     switchboard::wait_taken(port, || {});
     let uri = coturn.uri("udp");
@@ -80,12 +83,13 @@ const METRICS: [(&str, &str, f64); 13] = [
 fn our_rtp_and_reports_are_to_tshark_what_they_are_to_us() {
     let folder = Folder::new("dissected_reports");
     let speech = sound::speech(&folder, 48_000);
-    let port = ports::free();
-    let bob = Account::new(
-        "sip:bob@127.0.0.1",
-        &format!("--no-register --transport udp --codecs pcmu --bind 127.0.0.1:{port}"),
+    let (port, sound) = (ports::free(), Sound::free());
+    let more = format!(
+        "--no-register --transport udp --codecs pcmu --bind 127.0.0.1:{port} {}",
+        sound.option()
     );
-    let tshark = Capture::start(&folder);
+    let bob = Account::new("sip:bob@127.0.0.1", &more);
+    let tshark = Capture::start(&folder, &format!("port {port} or {sound}"));
     let bob = Program::start(&folder, "bob", "answer", &bob, "--count 1 --echo");
     switchboard::wait_taken(port, || {});
     let mut call = Call::place(&folder, &speech, port);
@@ -136,6 +140,32 @@ fn our_rtp_and_reports_are_to_tshark_what_they_are_to_us() {
 /// What is listed of a frame: its number, and what is wrong with it.
 const EXPERT: [&str; 2] = ["frame.number", "_ws.expert.message"];
 
+/// The ports for sound of the phone that is called, by which its call is told from all others of the machine.
+struct Sound(u16);
+
+impl Sound {
+    const COUNT: u16 = 8;
+
+    fn free() -> Self {
+        Self(ports::free_run(Self::COUNT))
+    }
+
+    fn last(&self) -> u16 {
+        self.0 + Self::COUNT - 1
+    }
+
+    fn option(&self) -> String {
+        format!("--rtp-ports {}-{}", self.0, self.last())
+    }
+}
+
+impl std::fmt::Display for Sound {
+    /// As a filter of a capture.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "portrange {}-{}", self.0, self.last())
+    }
+}
+
 /// tshark that writes down what goes by on loopback.
 struct Capture {
     tshark: Process,
@@ -143,10 +173,12 @@ struct Capture {
 }
 
 impl Capture {
-    fn start(folder: &Folder) -> Self {
+    /// Of what goes by, only what this filter lets through: other calls of the machine are not ours to judge.
+    fn start(folder: &Folder, filter: &str) -> Self {
         let file = folder.join("call.pcapng");
+        let filter = format!("udp and ({filter})");
         let mut command = Command::new("tshark");
-        command.args(["-i", "lo", "-f", "udp", "-w"]).arg(&file);
+        command.args(["-i", "lo", "-f", &filter, "-w"]).arg(&file);
         let mut tshark = Process::start("tshark", folder, &mut command);
         until("tshark to capture", SOON, || {
             tshark.assert_alive();
