@@ -14,6 +14,7 @@ mod setup;
 mod shell;
 mod stages;
 mod suite;
+mod tally;
 mod toml;
 
 use std::process::ExitCode;

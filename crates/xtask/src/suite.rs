@@ -10,6 +10,7 @@ use crate::json::Json;
 use crate::setup::{self, Need};
 use crate::shell::{self, Fault, failed, misuse};
 use crate::stages::Stages;
+use crate::tally::Tally;
 use crate::{features, fuzz, layers};
 
 const STAGES: &[(&str, &str)] = &[
@@ -278,13 +279,8 @@ fn unit(
 ) -> Result<String, Fault> {
     let mut tally = Tally::default();
     for test in built.tests.iter().filter(|test| test.name != E2E) {
-        tally.run(
-            test,
-            &options.passed,
-            &[],
-            &logs.join("unit.log"),
-            UNIT_LIMIT,
-        );
+        let log = logs.join("unit.log");
+        run(&mut tally, test, &options.passed, &[], &log, UNIT_LIMIT);
     }
     tally.finish(passed)
 }
@@ -309,7 +305,7 @@ fn end_to_end(
     ];
     let mut tally = Tally::default();
     let mut run = |args: &[String], log: &str| {
-        tally.run(test, args, &env, &logs.join(log), E2E_LIMIT);
+        run(&mut tally, test, args, &env, &logs.join(log), E2E_LIMIT);
     };
     if options.passed.is_empty() {
         let [together, alone] = end_to_end_runs();
@@ -321,6 +317,35 @@ fn end_to_end(
         run(&args, "e2e.log");
     }
     tally.finish(passed)
+}
+
+/// Runs one executable to its end and counts what it says.
+fn run(
+    tally: &mut Tally,
+    test: &TestExecutable,
+    args: &[String],
+    env: &[(&str, &std::ffi::OsStr)],
+    log: &Path,
+    limit: Duration,
+) {
+    println!("--- {}", test.name);
+    let mut command = std::process::Command::new(&test.path);
+    command
+        .args(args)
+        .current_dir(&test.folder)
+        .env("CARGO_MANIFEST_DIR", &test.folder)
+        .env("RUST_BACKTRACE", "1")
+        .envs(env.iter().copied());
+    let failed_before = tally.failures();
+    let outcome = shell::watch(&mut command, log, limit, |line| {
+        tally.note(&test.name, line)
+    });
+    // A crash or a time-out has no line of its own.
+    if let Err(fault) = outcome
+        && tally.failures() == failed_before
+    {
+        tally.broke(&test.name, &fault);
+    }
 }
 
 /// The end-to-end tests that need the machine for themselves, by what stands in their names: they count
@@ -348,83 +373,6 @@ fn end_to_end_runs() -> [Vec<String>; 2] {
     [together, alone]
 }
 
-/// Counts what the executables print.
-#[derive(Default)]
-struct Tally {
-    passed: BTreeSet<String>,
-    failed: Vec<String>,
-    ignored: Vec<String>,
-}
-
-impl Tally {
-    fn run(
-        &mut self,
-        test: &TestExecutable,
-        args: &[String],
-        env: &[(&str, &std::ffi::OsStr)],
-        log: &Path,
-        limit: Duration,
-    ) {
-        println!("--- {}", test.name);
-        let mut command = std::process::Command::new(&test.path);
-        command
-            .args(args)
-            .current_dir(&test.folder)
-            .env("CARGO_MANIFEST_DIR", &test.folder)
-            .env("RUST_BACKTRACE", "1")
-            .envs(env.iter().copied());
-        let failed_before = self.failed.len();
-        let outcome = shell::watch(&mut command, log, limit, |line| {
-            self.note(&test.name, line);
-        });
-        // A crash or a time-out has no line of its own.
-        if let Err(fault) = outcome
-            && self.failed.len() == failed_before
-        {
-            self.failed.push(format!("{} ({fault})", test.name));
-        }
-    }
-
-    /// Reads one line of the test harness, `test path::name ... ok`.
-    fn note(&mut self, executable: &str, line: &str) {
-        let Some((path, outcome)) = line
-            .strip_prefix("test ")
-            .and_then(|l| l.split_once(" ... "))
-        else {
-            return;
-        };
-        let path = path.strip_suffix(" - should panic").unwrap_or(path);
-        let name = format!("{executable}::{path}");
-        if outcome == "ok" {
-            self.passed.insert(name);
-        } else if outcome.starts_with("FAILED") {
-            self.failed.push(name);
-        } else if outcome.starts_with("ignored") {
-            self.ignored.push(name);
-        }
-    }
-
-    fn finish(self, passed: &mut BTreeSet<String>) -> Result<String, Fault> {
-        let count = self.passed.len();
-        passed.extend(self.passed);
-        let mut bad = self.failed;
-        // A test that is switched off shows nothing, so it does not pass.
-        bad.extend(self.ignored.iter().map(|name| format!("{name} (ignored)")));
-        if !bad.is_empty() {
-            return Err(failed(&format!(
-                "{} of {} tests failed:\n  {}",
-                bad.len(),
-                count + bad.len(),
-                bad.join("\n  ")
-            )));
-        }
-        if count == 0 {
-            return Err(failed("no test ran"));
-        }
-        Ok(format!("{count} tests"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,32 +389,6 @@ mod tests {
         assert_eq!(skipped, ALONE);
         assert_eq!(chosen, skipped);
         assert_eq!(alone[0], "--test-threads=1");
-    }
-
-    #[test]
-    fn the_lines_of_the_harness_are_counted() {
-        let mut tally = Tally::default();
-        for line in [
-            "running 4 tests",
-            "test a::works ... ok",
-            "test a::panics - should panic ... ok",
-            "test a::breaks ... FAILED",
-            "test a::rests ... ignored, no reason",
-            "test result: FAILED. 2 passed; 1 failed",
-        ] {
-            tally.note("sdp", line);
-        }
-        assert!(tally.passed.contains("sdp::a::panics"));
-        let mut passed = BTreeSet::new();
-        let fault = tally.finish(&mut passed).unwrap_err();
-        assert_eq!(passed.len(), 2);
-        assert!(fault.text.starts_with("2 of 4 tests failed"), "{fault}");
-        assert!(fault.text.contains("sdp::a::rests (ignored)"), "{fault}");
-    }
-
-    #[test]
-    fn an_empty_run_is_a_failure() {
-        assert!(Tally::default().finish(&mut BTreeSet::new()).is_err());
     }
 
     #[test]
