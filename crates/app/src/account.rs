@@ -69,7 +69,11 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.ws_path.clone_from(&args.ws_path);
     settings.bind.clone_from(&args.bind);
     settings.register = !args.no_register;
-    settings.headers.clone_from(&args.header);
+    settings.headers = args
+        .header
+        .iter()
+        .map(|line| line.as_str().into())
+        .collect();
     let compact = args.compact_headers.then_some("out * compact");
     let rules = args.header_rule.iter().map(String::as_str).chain(compact);
     settings.header_rules = rules.map(Into::into).collect();

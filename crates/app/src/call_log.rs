@@ -331,7 +331,7 @@ mod tests {
 
         let busy = FailureKind::Status {
             code: 600,
-            phrase: "Busy, Bob".to_owned(),
+            phrase: "Busy, Bob".into(),
         };
         let lines = told(&[outgoing(Trying), failed(outgoing(Trying), busy)]);
         assert_eq!(names(&lines), ["outgoing_call", "call_rejected"]);
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn no_line_names_anybody_and_each_says_which_call_and_machine() {
         let bad = FailureKind::BadTarget {
-            detail: "Bob Builder is nobody".to_owned(),
+            detail: "Bob Builder is nobody".into(),
         };
         let lines = told(&[
             call(Direction::Incoming, CallState::Ringing),

@@ -257,7 +257,7 @@ mod tests {
             id,
             body: TraceBody::Note {
                 topic: "t".to_owned(),
-                text: "\u{1}".repeat(256 << 10),
+                text: "\u{1}".repeat(256 << 10).into(),
                 sip_call_id: None,
             },
             ..register()

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use model::{
     AccountView, CallId, CallState, CallView, Direction, Ending, Event, Failure, LampState,
-    LampView, MessageState, MessageView, Notice, RegistrationState, Timestamp, TraceBody,
+    LampView, MessageState, MessageView, Notice, RegistrationState, Sentence, Timestamp, TraceBody,
     TraceRecord, WaitingView,
 };
 use serde_json::{Value, json};
@@ -177,7 +177,7 @@ impl Report {
         }
         self.noticed.push_back(notice.clone());
         let object = json!({"event": "notice", "level": notice.level, "text": notice.text});
-        self.print(object, || notice.text.clone());
+        self.print(object, || notice.text.reveal().to_owned());
     }
 
     fn message(&mut self, message: &MessageView) {
@@ -297,7 +297,7 @@ impl Report {
                 "reason": lamp.sentence,
             });
             self.print(object, || {
-                let why = lamp.sentence.as_deref().unwrap_or_default();
+                let why = lamp.sentence.as_ref().map_or("", Sentence::reveal);
                 let state = match lamp.lamp {
                     LampState::Unknown => "unknown",
                     LampState::Idle => "idle",
@@ -399,7 +399,7 @@ impl Report {
             call.last_status
                 .as_ref()
                 .filter(|_| !ended)
-                .map(|(_, phrase)| phrase.clone())
+                .map(|(_, phrase)| phrase.reveal().to_owned())
         });
         let object = json!({
             "event": "call",

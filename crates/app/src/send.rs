@@ -53,7 +53,7 @@ pub(crate) fn run(common: &Common, args: &SendArgs) -> anyhow::Result<Outcome> {
             "method": args.method,
             "target": args.target,
             "code": answer.map(|answer| answer.code),
-            "reason": answer.map(|answer| answer.phrase.clone())
+            "reason": answer.map(|answer| answer.phrase.reveal().to_owned())
                 .or_else(|| failure.as_ref().map(Failure::sentence)),
             "round_trip_ms": answer.and_then(|answer| answer.round_trip_ms),
             "headers": answer.map(|answer| &answer.headers),
@@ -88,7 +88,7 @@ fn in_lines(answer: &Answer) -> String {
         .round_trip_ms
         .map(|time| format!(" after {time:.1} ms"))
         .unwrap_or_default();
-    let mut text = format!("{} {}{time}", answer.code, answer.phrase);
+    let mut text = format!("{} {}{time}", answer.code, answer.phrase.reveal());
     for header in &answer.headers {
         text.push('\n');
         text.push_str(header.reveal());

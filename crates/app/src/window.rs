@@ -141,7 +141,7 @@ async fn start(
                 time: now(),
                 level: NoticeLevel::Warning,
                 tenant: None,
-                text: format!("The command line cannot reach this window: {why}."),
+                text: format!("The command line cannot reach this window: {why}.").into(),
             });
             None
         }
@@ -289,7 +289,7 @@ impl App {
                     time: now(),
                     level: NoticeLevel::Error,
                     tenant: None,
-                    text: format!("The switchboard does not start: {error:#}."),
+                    text: format!("The switchboard does not start: {error:#}.").into(),
                 };
                 ui::apply(&mut self.state, Event::Notice { notice });
             }

@@ -37,10 +37,10 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         } => {
             let mut failure = Failure::new(FailureKind::Status {
                 code: *code,
-                phrase: phrase.clone(),
+                phrase: phrase.clone().into(),
             });
             failure.said_by = said_by(address.as_ref(), server.as_deref());
-            failure.remark = remark.clone();
+            failure.remark = remark.clone().map(Into::into);
             failure
         }
         EndKind::NoAnswer => Failure::new(FailureKind::NotPickedUp),
@@ -85,14 +85,14 @@ pub(crate) fn description(error: &SdpError) -> Failure {
             wanted: "no audio".to_owned(),
         },
         SdpError::StrangeCrypto | SdpError::StrangeHandshake => FailureKind::NotSecured {
-            detail: error.to_string(),
+            detail: error.to_string().into(),
         },
         SdpError::Malformed(_)
         | SdpError::TooLarge(_)
         | SdpError::UnusableAddress(_)
         | SdpError::UnexpectedAnswer
         | SdpError::OfferPending => FailureKind::BadAnswer {
-            detail: error.to_string(),
+            detail: error.to_string().into(),
         },
     })
 }
@@ -104,10 +104,11 @@ pub(crate) fn tell_places(failure: &mut Failure, places: &[Party]) {
     }
     let places: Vec<&str> = places.iter().map(|place| place.uri.reveal()).collect();
     let places = format!("Contact: {}", places.join(", "));
-    failure.remark = Some(match failure.remark.take() {
-        Some(remark) => format!("{remark}; {places}"),
+    let remark = match failure.remark.take() {
+        Some(remark) => format!("{}; {places}", remark.reveal()),
         None => places,
-    });
+    };
+    failure.remark = Some(remark.into());
 }
 
 /// Who ended a call that did not fail, and what was said of why.
@@ -165,7 +166,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> Failure {
             path,
         } => Failure::new(FailureKind::Status {
             code: status.code(),
-            phrase: phrase.clone(),
+            phrase: phrase.clone().into(),
         })
         .said_by(path.to_string()),
         Refusal::Auth { error, path, .. } => auth(error).said_by(path.to_string()),
@@ -184,11 +185,11 @@ pub(crate) fn trouble(trouble: &Trouble) -> Failure {
             path,
         } => Failure::new(FailureKind::Status {
             code: status.code(),
-            phrase: phrase.clone(),
+            phrase: phrase.clone().into(),
         })
         .said_by(path.to_string()),
         Trouble::NothingGranted { path } => Failure::new(FailureKind::BadAnswer {
-            detail: "the registrar said yes and granted no time".to_owned(),
+            detail: "the registrar said yes and granted no time".into(),
         })
         .said_by(path.to_string()),
         Trouble::FlowLost => transport(&TransportError::Closed),
@@ -206,7 +207,7 @@ pub(crate) fn request(failure: &RequestFailure) -> Failure {
         RequestFailure::Transport { error, path } => {
             let mut failure = transport(error);
             if let FailureKind::Network { detail, .. } = &mut failure.what {
-                *detail = format!("{detail}: {path}");
+                *detail = format!("{}: {path}", detail.reveal()).into();
             }
             failure
         }
@@ -216,7 +217,11 @@ pub(crate) fn request(failure: &RequestFailure) -> Failure {
 
 /// Why a subscription, a publication or a message did not come about or did not last.
 pub(crate) fn fault(fault: &Fault) -> Failure {
-    let said = |detail: String| Failure::new(FailureKind::BadAnswer { detail });
+    let said = |detail: String| {
+        Failure::new(FailureKind::BadAnswer {
+            detail: detail.into(),
+        })
+    };
     match fault {
         Fault::Status {
             status,
@@ -225,7 +230,7 @@ pub(crate) fn fault(fault: &Fault) -> Failure {
             ..
         } => Failure::new(FailureKind::Status {
             code: status.code(),
-            phrase: phrase.clone(),
+            phrase: phrase.clone().into(),
         })
         .said_by(path.to_string()),
         Fault::NothingGranted { path } => {
@@ -256,7 +261,8 @@ fn auth(error: &AuthError) -> Failure {
         AuthError::NothingKnown { offered } => FailureKind::BadAnswer {
             detail: format!(
                 "it wants a login in a way that is not known here, or asks for it in a broken way ({offered})"
-            ),
+            )
+            .into(),
         },
     })
 }
@@ -276,7 +282,7 @@ pub(crate) fn resolve(error: &ResolveError) -> Failure {
     };
     Failure::new(FailureKind::Network {
         step,
-        detail: error.to_string(),
+        detail: error.to_string().into(),
     })
 }
 
@@ -294,7 +300,7 @@ pub(crate) fn transport(error: &TransportError) -> Failure {
     };
     Failure::new(FailureKind::Network {
         step,
-        detail: error.to_string(),
+        detail: error.to_string().into(),
     })
 }
 
@@ -340,7 +346,7 @@ pub(crate) fn certificate(
 pub(crate) fn blame(failure: &mut Failure, untrusted: &mut Option<Box<CertificateView>>) {
     let is_its = |shown: &CertificateView| {
         matches!(&failure.what,
-        FailureKind::Network { step: NetworkStep::Tls, detail } if detail.contains(&shown.fingerprint))
+        FailureKind::Network { step: NetworkStep::Tls, detail } if detail.reveal().contains(&shown.fingerprint))
     };
     if untrusted.as_deref().is_some_and(is_its) {
         failure.certificate = untrusted.take();
@@ -358,6 +364,6 @@ fn timestamp(time: SystemTime) -> Timestamp {
 pub(crate) fn bind(error: &TransportError) -> Failure {
     Failure::new(FailureKind::Network {
         step: NetworkStep::Bind,
-        detail: error.to_string(),
+        detail: error.to_string().into(),
     })
 }

@@ -331,7 +331,7 @@ mod tests {
                 time: Timestamp(0),
                 level: NoticeLevel::Info,
                 tenant: None,
-                text: "hello".to_owned(),
+                text: "hello".into(),
             },
         };
         let publisher = Arc::clone(&hub);

@@ -266,7 +266,7 @@ impl Identity {
         let headers = settings
             .headers
             .iter()
-            .map(|line| own_headers::parse_header(line.as_str()))
+            .map(|line| own_headers::parse_header(line.reveal()))
             .collect::<Result<_, _>>()?;
         let codecs = settings
             .codecs
@@ -736,10 +736,10 @@ mod tests {
         );
         assert!(with(|s| s.aor = "example.com".into()).contains("sip:alice@example.com"));
         assert!(with(|s| s.bind = Some("nowhere".to_owned())).contains("192.0.2.10:5060"));
-        assert!(with(|s| s.headers = vec!["X-A: 1\r\nVia: x".to_owned()]).contains("X-Room: 42"));
+        assert!(with(|s| s.headers = vec!["X-A: 1\r\nVia: x".into()]).contains("X-Room: 42"));
         for line in ["call-id: 42", "Route:", "Max-Forwards: 0", "k: 100rel"] {
             let settings = AccountSettings {
-                headers: vec![line.to_owned()],
+                headers: vec![line.into()],
                 ..AccountSettings::new("sip:alice@example.com")
             };
             let said = check(&settings).expect_err("it is ours").to_string();

@@ -458,7 +458,7 @@ async fn tell_the_end(shared: Arc<Shared>, running: tokio::task::JoinHandle<()>)
             time: wall(),
             level: NoticeLevel::Error,
             tenant: None,
-            text,
+            text: text.into(),
         };
         shared.hub.publish(Event::Notice { notice });
     }
@@ -637,7 +637,7 @@ fn notice(hub: &Hub, text: String) {
         time: wall(),
         level: NoticeLevel::Warning,
         tenant: None,
-        text,
+        text: text.into(),
     };
     hub.publish(Event::Notice { notice });
 }

@@ -609,7 +609,7 @@ fn refusal(response: &Response, path: &Path, server: Option<&str>) -> Option<Fai
     }
     let mut said = Failure::new(FailureKind::Status {
         code: response.status.code(),
-        phrase: response.reason.clone(),
+        phrase: response.reason.clone().into(),
     });
     said.said_by = failures::said_by(Some(&path.remote), server);
     Some(said)
@@ -620,7 +620,7 @@ fn shown(response: &Response, round_trip_ms: Option<f32>) -> Answer {
     let headers = response.headers.iter();
     Answer {
         code: response.status.code(),
-        phrase: response.reason.clone(),
+        phrase: response.reason.clone().into(),
         round_trip_ms,
         headers: headers
             .map(|field| format!("{}: {}", field.name(), field.value()).into())

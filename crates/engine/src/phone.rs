@@ -435,7 +435,7 @@ impl PhoneState {
             time: wall(),
             level,
             tenant: None,
-            text,
+            text: text.into(),
         };
         self.shared.hub.publish(Event::Notice { notice });
     }

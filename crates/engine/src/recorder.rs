@@ -185,7 +185,7 @@ impl Actor for RecorderActor {
             } => {
                 let body = TraceBody::Note {
                     topic: topic.to_owned(),
-                    text,
+                    text: text.into(),
                     sip_call_id,
                 };
                 state.keep(&myself, time, account, call, body);
@@ -261,7 +261,7 @@ impl RecorderState {
                     time: crate::wall(),
                     level: NoticeLevel::Warning,
                     tenant: Some(self.args.tenant.clone()),
-                    text: sentence,
+                    text: sentence.into(),
                 },
             });
         }

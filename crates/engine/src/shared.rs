@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use media::{PumpHandle, Sink, Source, StreamCounters};
 use model::{
     AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, HistoryEntry,
-    Levels, Notice, NoticeLevel, Outcome, Party, Private, TenantId,
+    Levels, Notice, NoticeLevel, Outcome, Party, Private, Sentence, TenantId,
 };
 use ractor::{ActorCell, ActorId, ActorRef, Message};
 use sip_core::Seed;
@@ -301,7 +301,7 @@ impl Shared {
             call.state = CallState::Ended;
             call.ended_at = Some(wall());
             call.failure = Some(Failure::new(FailureKind::Internal {
-                detail: whose.to_owned(),
+                detail: whose.into(),
             }));
             self.live.remove(call.id);
             self.release_devices(call.id);
@@ -318,7 +318,7 @@ impl Shared {
             time: wall(),
             level,
             tenant: tenant.cloned(),
-            text,
+            text: text.into(),
         };
         self.hub.publish(Event::Notice { notice });
     }
@@ -339,7 +339,7 @@ impl Shared {
             talk_ms: talk.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             outcome,
             status: view.failure.as_ref().and_then(status_of),
-            sentence: view.why_ended(),
+            sentence: view.why_ended().map(Into::into),
             sip_call_id: view.sip_call_id.clone(),
         };
         self.store.cast(StoreMsg::File(Box::new(entry)));
@@ -357,7 +357,7 @@ impl Shared {
 }
 
 /// The status and phrase that a peer ended the call with; other failures have none.
-fn status_of(failure: &Failure) -> Option<(u16, String)> {
+fn status_of(failure: &Failure) -> Option<(u16, Sentence)> {
     match &failure.what {
         FailureKind::Status { code, phrase } => Some((*code, phrase.clone())),
         _ => None,

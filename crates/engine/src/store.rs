@@ -114,7 +114,7 @@ impl StoreState {
                 time: wall(),
                 level: NoticeLevel::Warning,
                 tenant: None,
-                text,
+                text: text.into(),
             };
             self.hub.publish(Event::Notice { notice });
         }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::privacy::for_log;
 use crate::{
-    AccountId, CallPolicies, Failure, Identity, LampView, Login, OwnPresence, Private, TenantId,
-    Timestamp, Traffic, TrustedCertificate, WaitingView, WatchKind,
+    AccountId, CallPolicies, Failure, Identity, LampView, Login, OwnPresence, Private, Sentence,
+    TenantId, Timestamp, Traffic, TrustedCertificate, WaitingView, WatchKind,
 };
 
 /// How SIP travels (RFC 3261 §18, RFC 7118).
@@ -185,7 +185,7 @@ pub struct AccountSettings {
     /// How digits are sent.
     pub dtmf: DtmfMode,
     /// Headers added to each outgoing INVITE, `Name: value`.
-    pub headers: Vec<String>,
+    pub headers: Vec<Private>,
     /// What the account's secret is: a password or a token.
     pub login: LoginKind,
     /// Whether logins by MD5 are refused: only SHA-256 and SHA-512/256 are answered (RFC 8760).
@@ -436,7 +436,7 @@ pub struct AccountView {
     pub waiting: Option<WaitingView>,
     /// Why waiting messages are not known though they were asked for.
     #[serde(default)]
-    pub waiting_sentence: Option<String>,
+    pub waiting_sentence: Option<Sentence>,
     /// The watched addresses, in the order of the settings.
     #[serde(default)]
     pub lamps: Vec<LampView>,
@@ -453,7 +453,7 @@ pub struct RegistrationMark {
     /// What the registration was from then on.
     pub state: RegistrationState,
     /// Why, in a sentence, where there is more to say than the state.
-    pub text: Option<String>,
+    pub text: Option<Sentence>,
 }
 
 /// One flow to the registrar (RFC 5626).
@@ -508,7 +508,7 @@ pub struct TargetView {
     /// The end of its rest, if it rests.
     pub until: Option<Timestamp>,
     /// Why it failed last, unless it worked since.
-    pub reason: Option<String>,
+    pub reason: Option<Sentence>,
 }
 
 /// What is known of a server now.

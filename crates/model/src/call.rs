@@ -1,12 +1,10 @@
 //! Calls and their history as the view shows them.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, CallDetails, CallId, Ending, Failure, Identity, MediaStats, Private, Redirect,
-    SoundView, TenantId, Timestamp, Transfer,
+    Sentence, SoundView, TenantId, Timestamp, Transfer,
 };
 
 /// Who started the call.
@@ -193,7 +191,7 @@ pub struct CallView {
     /// How it ended, once it has: also for good ends (`FailureKind::None`-like ends leave it empty).
     pub failure: Option<Failure>,
     /// The last SIP status that mattered, with its phrase; never invented.
-    pub last_status: Option<(u16, String)>,
+    pub last_status: Option<(u16, Sentence)>,
     /// Call-ID of the dialog: the link into the trace.
     pub sip_call_id: String,
     /// The last transfer that was asked for in it, by either side.
@@ -246,7 +244,7 @@ pub enum Outcome {
 }
 
 /// One line of the call history.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// Row number in the history.
     pub id: i64,
@@ -265,29 +263,11 @@ pub struct HistoryEntry {
     /// How it is filed.
     pub outcome: Outcome,
     /// SIP status and phrase it ended with, if a peer said one.
-    pub status: Option<(u16, String)>,
+    pub status: Option<(u16, Sentence)>,
     /// One sentence on why it ended, when that needs saying.
-    pub sentence: Option<String>,
+    pub sentence: Option<Sentence>,
     /// Call-ID of the dialog: the link into the trace.
     pub sip_call_id: String,
-}
-
-/// Without the sentence, which may quote what was typed.
-impl fmt::Debug for HistoryEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HistoryEntry")
-            .field("id", &self.id)
-            .field("tenant", &self.tenant)
-            .field("account", &self.account)
-            .field("direction", &self.direction)
-            .field("remote", &self.remote)
-            .field("started_at", &self.started_at)
-            .field("talk_ms", &self.talk_ms)
-            .field("outcome", &self.outcome)
-            .field("status", &self.status)
-            .field("sip_call_id", &self.sip_call_id)
-            .finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

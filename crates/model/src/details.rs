@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MediaDirection, Outcome, Party, Private};
+use crate::{MediaDirection, Outcome, Party, Private, Sentence};
 
 /// A call of ours that is sent elsewhere (3xx).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub struct Roster {
     /// Whether it is over.
     pub over: bool,
     /// Why nothing is known of who is in it.
-    pub sentence: Option<String>,
+    pub sentence: Option<Sentence>,
 }
 
 /// Somebody in a conference.

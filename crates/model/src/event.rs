@@ -1,12 +1,10 @@
 //! Everything the engine can tell.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, Identity,
-    LoginWanted, MessageView, Private, TenantId, TenantView, Timestamp, TraceRecord, for_log,
+    LoginWanted, MessageView, Private, Sentence, TenantId, TenantView, Timestamp, TraceRecord,
 };
 
 /// Everything the program can tell a client.
@@ -153,7 +151,7 @@ pub struct Answer {
     /// Its status.
     pub code: u16,
     /// The phrase beside it.
-    pub phrase: String,
+    pub phrase: Sentence,
     /// Round trip in milliseconds; `None` when the request had to be repeated.
     pub round_trip_ms: Option<f32>,
     /// Its headers in their order, `Name: value`.
@@ -163,7 +161,7 @@ pub struct Answer {
 }
 
 /// Something a person should know that has no place of its own.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// When.
     pub time: Timestamp,
@@ -172,19 +170,7 @@ pub struct Notice {
     /// Whom it concerns.
     pub tenant: Option<TenantId>,
     /// What happened and what goes on, in a sentence or two.
-    pub text: String,
-}
-
-/// The sentence as it may stand in a log.
-impl fmt::Debug for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notice")
-            .field("time", &self.time)
-            .field("level", &self.level)
-            .field("tenant", &self.tenant)
-            .field("text", &for_log(&self.text))
-            .finish()
-    }
+    pub text: Sentence,
 }
 
 /// How loud a [`Notice`] is.

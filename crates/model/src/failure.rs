@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateFault, CertificateView, for_log};
+use crate::{CertificateFault, CertificateView, Sentence, for_log};
 
 /// The step on the way to a server that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub enum FailureKind {
         /// 300 to 699.
         code: u16,
         /// Its phrase, as sent.
-        phrase: String,
+        phrase: Sentence,
     },
     /// Nobody answered within the time of the protocol (64·T1).
     NoAnswer {
@@ -92,7 +92,7 @@ pub enum FailureKind {
         /// At which step.
         step: NetworkStep,
         /// What the system said.
-        detail: String,
+        detail: Sentence,
     },
     /// No codec, address or encryption that both sides can use.
     NoCommonMedia {
@@ -106,42 +106,42 @@ pub enum FailureKind {
     /// What the user typed is no address.
     BadTarget {
         /// Why not.
-        detail: String,
+        detail: Sentence,
     },
     /// What was asked cannot be done now, and it is nobody's fault.
     NotPossible {
         /// Why not.
-        detail: String,
+        detail: Sentence,
     },
     /// A header that was to go with the call is none.
     BadHeader {
         /// Which, and what a good one looks like.
-        detail: String,
+        detail: Sentence,
     },
     /// A request of somebody's own making cannot be sent as it is written.
     BadRequest {
         /// What is wrong with it.
-        detail: String,
+        detail: Sentence,
     },
     /// The sound machinery could not carry the call.
     NoSound {
         /// Why not.
-        detail: String,
+        detail: Sentence,
     },
     /// The keys for encrypted media could not be agreed on with the right peer; nothing went out in the clear.
     NotSecured {
         /// Why not.
-        detail: String,
+        detail: Sentence,
     },
     /// A server answered with something that cannot be followed.
     BadAnswer {
         /// What.
-        detail: String,
+        detail: Sentence,
     },
     /// Our own machinery failed; the call or registration was cleaned up.
     Internal {
         /// What is known of it.
-        detail: String,
+        detail: Sentence,
     },
 }
 
@@ -156,7 +156,7 @@ pub struct Failure {
     /// Whether this is about a registration (words differ from a call's).
     pub registering: bool,
     /// What the server added: Reason, Warning, Retry-After, as sent.
-    pub remark: Option<String>,
+    pub remark: Option<Sentence>,
     /// The certificate that was not trusted, where that is what failed: it can be trusted by
     /// [`Command::TrustCertificate`](crate::Command::TrustCertificate).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,7 +223,7 @@ impl Failure {
             text.push_str(&format!(" Said by {who}."));
         }
         if let Some(remark) = &self.remark {
-            text.push_str(&format!(" The server added: {remark}."));
+            text.push_str(&format!(" The server added: {}.", remark.reveal()));
         }
         text
     }
@@ -259,7 +259,9 @@ fn words(failure: &Failure) -> Words {
         next,
     };
     match &failure.what {
-        FailureKind::Status { code, phrase } => status_words(*code, phrase, failure.registering),
+        FailureKind::Status { code, phrase } => {
+            status_words(*code, phrase.reveal(), failure.registering)
+        }
         FailureKind::NoAnswer { asked } => of(
             "Server silent",
             &format!(
@@ -318,7 +320,7 @@ fn words(failure: &Failure) -> Words {
             "Ask for SHA-256 there (RFC 8760), or let the account answer MD5 again.",
         ),
         FailureKind::Network { step, detail } => {
-            let mut words = network_words(*step, detail);
+            let mut words = network_words(*step, detail.reveal());
             match failure.certificate.as_ref().map(|shown| shown.fault) {
                 Some(CertificateFault::Changed) => {
                     words.title = "The server shows another certificate";
@@ -343,42 +345,54 @@ fn words(failure: &Failure) -> Words {
         ),
         FailureKind::BadTarget { detail } => of(
             "Not an address",
-            detail,
+            detail.reveal(),
             "Type a number, a name, user@domain, or a sip: address.",
         ),
         FailureKind::NotPossible { detail } => of(
             "Not possible now",
-            &format!("The call was not begun: {detail}."),
+            &format!("The call was not begun: {}.", detail.reveal()),
             "Try again when another call has ended.",
         ),
         FailureKind::BadHeader { detail } => of(
             "Not a header",
-            &format!("The call was not begun: {detail}."),
+            &format!("The call was not begun: {}.", detail.reveal()),
             "Correct the header. Those that make a call what it is cannot be set.",
         ),
         FailureKind::BadRequest { detail } => of(
             "Not a request",
-            &format!("The request was not sent: {detail}."),
+            &format!("The request was not sent: {}.", detail.reveal()),
             "Correct it and send it again.",
         ),
         FailureKind::NoSound { detail } => of(
             "No sound",
-            &format!("The call was ended, since it could not be heard: {detail}."),
+            &format!(
+                "The call was ended, since it could not be heard: {}.",
+                detail.reveal()
+            ),
             "Look at the sound devices; end other calls, then call again.",
         ),
         FailureKind::NotSecured { detail } => of(
             "Not secured",
-            &format!("The call was ended before a word was said: {detail}."),
+            &format!(
+                "The call was ended before a word was said: {}.",
+                detail.reveal()
+            ),
             "Call again. If it stays like this, somebody may stand between you, or their encryption is another.",
         ),
         FailureKind::BadAnswer { detail } => of(
             "Answer cannot be used",
-            &format!("An answer came, and it cannot be followed: {detail}."),
+            &format!(
+                "An answer came, and it cannot be followed: {}.",
+                detail.reveal()
+            ),
             "Ask the provider.",
         ),
         FailureKind::Internal { detail } => of(
             "Internal fault",
-            &format!("A part of Tipring failed ({detail}) and was restarted; the peer was told."),
+            &format!(
+                "A part of Tipring failed ({}) and was restarted; the peer was told.",
+                detail.reveal()
+            ),
             "Try again. The trace holds what happened.",
         ),
     }
@@ -561,7 +575,7 @@ mod tests {
     fn status(code: u16, phrase: &str) -> Failure {
         Failure::new(FailureKind::Status {
             code,
-            phrase: phrase.to_owned(),
+            phrase: phrase.into(),
         })
     }
 
@@ -578,11 +592,11 @@ mod tests {
             },
             FailureKind::Network {
                 step: NetworkStep::Refused,
-                detail: "connection refused".to_owned(),
+                detail: "connection refused".into(),
             },
             FailureKind::MediaSilent,
             FailureKind::Internal {
-                detail: "dialog".to_owned(),
+                detail: "dialog".into(),
             },
         ];
         for kind in kinds {
@@ -685,7 +699,7 @@ mod tests {
         for step in [NetworkStep::Bind, NetworkStep::NoTransport] {
             let sentence = Failure::new(FailureKind::Network {
                 step,
-                detail: "this machine has no such address".to_owned(),
+                detail: "this machine has no such address".into(),
             })
             .sentence();
             assert!(sentence.contains("local address"), "{sentence}");

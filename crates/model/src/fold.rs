@@ -99,7 +99,7 @@ fn put<T: Clone>(list: &mut Vec<T>, item: &T, same: impl Fn(&T) -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{TenantId, TenantView, Timestamp, TraceBody, TraceRecord};
+    use crate::{Sentence, TenantId, TenantView, Timestamp, TraceBody, TraceRecord};
 
     fn tenant(id: &str, name: &str) -> Event {
         Event::Tenant {
@@ -142,7 +142,7 @@ mod tests {
                 call: None,
                 body: TraceBody::Note {
                     topic: "t".to_owned(),
-                    text: String::new(),
+                    text: Sentence::default(),
                     sip_call_id: None,
                 },
             });
@@ -165,7 +165,7 @@ mod tests {
             call: None,
             body: TraceBody::Note {
                 topic: "t".to_owned(),
-                text: String::new(),
+                text: Sentence::default(),
                 sip_call_id: None,
             },
         };

@@ -56,7 +56,8 @@ pub use login::{Login, LoginPurpose, LoginWanted};
 pub use message::{MessageState, MessageView};
 pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, JoinPolicy, PrackPolicy, RedirectPolicy};
 pub use privacy::{
-    Identity, Private, for_log, identities_are_shown, mask_identity, mask_sentence, show_identities,
+    Identity, Private, Sentence, for_log, identities_are_shown, mask_identity, mask_sentence,
+    show_identities,
 };
 pub use quality::{Levels, MediaStats, VoiceQuality};
 pub use sound::{Light, Silence, SoundMark, SoundView};

@@ -1,7 +1,7 @@
 //! How an identity is written where it might be kept or shared.
 //!
 //! Who calls whom stands in an [`Identity`]; what a person typed for nobody else's eyes stands in a
-//! [`Private`]. Both print masked, so nothing that is made of them can tell by accident: a log line, a
+//! [`Private`], and what is told of it to a person in a [`Sentence`]. All print masked, so nothing that is made of them can tell by accident: a log line, a
 //! panic, an assertion, the `Debug` of a whole snapshot. The text itself is had with `reveal()` alone,
 //! which the window, the flight recorder, the settings and the wire call. JSON carries it as it is: the
 //! standard output and the control socket are the user's own.
@@ -58,12 +58,6 @@ macro_rules! masked_text {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self, f)
-            }
-        }
-
         impl From<String> for $name {
             fn from(text: String) -> Self {
                 Self(text)
@@ -102,6 +96,30 @@ masked_text! {
     Private,
     hidden
 }
+
+masked_text! {
+    /// What is said to a person about what happened: a sentence of ours, which may quote what was typed, or the words of a
+    /// peer. Prints with the people in it hidden, see [`mask_sentence`]. It has no `Display`: a message that is put
+    /// together for a person asks for [`Sentence::reveal`], and one for a log does not compile with it:
+    ///
+    /// ```compile_fail
+    /// println!("{}", model::Sentence::from("\u{201c}bob@acme.test\u{201d} is no address"));
+    /// ```
+    Sentence,
+    mask_sentence
+}
+
+macro_rules! shown_masked {
+    ($($name:ident)*) => {
+        $(impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, f)
+            }
+        })*
+    };
+}
+
+shown_masked! { Identity Private }
 
 fn hidden(text: &str) -> &'static str {
     if text.is_empty() { "" } else { "****" }
@@ -260,6 +278,49 @@ mod tests {
         assert_eq!(format!("{name} {name:?}"), "**** ****");
         assert_eq!(name.reveal(), "Alice Liddell");
         assert_eq!(Private::default().to_string(), "");
+    }
+
+    #[test]
+    fn what_is_told_of_an_event_names_nobody_where_it_is_logged() {
+        use crate::{
+            Failure, FailureKind, Notice, NoticeLevel, RegistrationMark, RegistrationState,
+            Sentence, Timestamp, TraceBody,
+        };
+        let told =
+            || Sentence::from("\u{201c}quentin.t@acme.test\u{201d} said no to +4930555010099");
+        let notice = Notice {
+            time: Timestamp(0),
+            level: NoticeLevel::Error,
+            tenant: None,
+            text: told(),
+        };
+        let mark = RegistrationMark {
+            time: Timestamp(0),
+            state: RegistrationState::Refused,
+            text: Some(told()),
+        };
+        let note = TraceBody::Note {
+            topic: "call".to_owned(),
+            text: told(),
+            sip_call_id: None,
+        };
+        let mut failure = Failure::new(FailureKind::BadTarget { detail: told() });
+        failure.remark = Some(told());
+        for logged in [
+            format!("{notice:?}"),
+            format!("{mark:?}"),
+            format!("{note:?}"),
+            format!("{failure:?}"),
+            format!("{:?}", told()),
+        ] {
+            assert!(logged.contains("acme.test"), "{logged}");
+            assert!(
+                !logged.contains("quentin") && !logged.contains("55501"),
+                "{logged}"
+            );
+        }
+        // A person is told everything.
+        assert!(failure.sentence().contains("quentin.t@acme.test"));
     }
 
     #[test]

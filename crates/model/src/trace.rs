@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, CallId, TenantId, Timestamp, Transport, for_log};
+use crate::{AccountId, CallId, Sentence, TenantId, Timestamp, Transport};
 
 /// One thing that happened: a SIP message, or an event inside the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub enum TraceBody {
         /// A short word for filters, e.g. `supervision`, `transport`, `media`.
         topic: String,
         /// One sentence.
-        text: String,
+        text: Sentence,
         /// Call-ID it belongs to, when there is one.
         sip_call_id: Option<String>,
     },
@@ -79,7 +79,7 @@ impl fmt::Debug for TraceBody {
             } => f
                 .debug_struct("Note")
                 .field("topic", topic)
-                .field("text", &for_log(text))
+                .field("text", text)
                 .field("sip_call_id", sip_call_id)
                 .finish(),
         }
@@ -91,7 +91,7 @@ impl TraceBody {
     pub fn size(&self) -> usize {
         match self {
             Self::Sip { bytes, .. } => bytes.len(),
-            Self::Note { text, .. } => text.len(),
+            Self::Note { text, .. } => text.reveal().len(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Identity, Party, Private, Timestamp};
+use crate::{Identity, Party, Private, Sentence, Timestamp};
 
 /// What is asked about the addresses that an account watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub struct LampView {
     pub presence: Option<PresenceView>,
     /// Why nothing is known, or why it may be out of date.
     #[serde(default)]
-    pub sentence: Option<String>,
+    pub sentence: Option<Sentence>,
 }
 
 impl LampView {
@@ -148,5 +148,5 @@ pub struct OwnPresence {
     /// Whether the server has it.
     pub published: bool,
     /// Why it has not.
-    pub sentence: Option<String>,
+    pub sentence: Option<Sentence>,
 }

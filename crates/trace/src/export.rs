@@ -44,6 +44,7 @@ pub fn text(records: &[TraceRecord], options: &RedactOptions) -> Result<String, 
                 out.push_str(&String::from_utf8_lossy(bytes).replace("\r\n", "\n"));
             }
             TraceBody::Note { topic, text, .. } => {
+                let text = text.reveal();
                 out.push_str(&format!("{} {account} {topic}: {text}\n", record.time));
             }
         }
@@ -112,7 +113,12 @@ pub(crate) fn checked(record: TraceRecord, redactor: &Redactor) -> Result<TraceR
             topic,
             text,
             sip_call_id,
-        } => leaks(&[account, topic, text, sip_call_id.as_deref().unwrap_or("")]),
+        } => leaks(&[
+            account,
+            topic,
+            text.reveal(),
+            sip_call_id.as_deref().unwrap_or(""),
+        ]),
     };
     match count {
         0 => Ok(record),

@@ -31,7 +31,9 @@ pub fn pcapng(records: &[TraceRecord], options: &RedactOptions) -> Result<Vec<u8
     for record in records {
         let record = checked(redactor.record(record), &redactor)?;
         match &record.body {
-            TraceBody::Note { topic, text, .. } => comments.push(format!("{topic}: {text}")),
+            TraceBody::Note { topic, text, .. } => {
+                comments.push(format!("{topic}: {}", text.reveal()));
+            }
             TraceBody::Sip {
                 sent,
                 transport,

@@ -171,7 +171,7 @@ pub fn summary(record: &TraceRecord) -> Summary {
             summary.call_id = sip_call_id.as_deref().map(Box::from);
             summary.kind = Kind::Note {
                 topic: topic.as_str().into(),
-                text: text.as_str().into(),
+                text: text.reveal().into(),
             };
         }
         TraceBody::Sip {

@@ -61,7 +61,7 @@ pub(crate) fn note(id: u64, at_ms: i64, topic: &str, text: &str) -> TraceRecord 
     TraceRecord {
         body: TraceBody::Note {
             topic: topic.to_owned(),
-            text: text.to_owned(),
+            text: text.into(),
             sip_call_id: Some("call-1@host".to_owned()),
         },
         ..sip(id, at_ms, true, "")

@@ -364,10 +364,12 @@ mod tests {
             srtp_keys: SrtpKeys::Dtls,
             codecs: list(["pcma", "opus"]),
             dtmf: DtmfMode::Auto,
-            headers: list([
+            headers: [
                 "X-Room: 42; floor=3",
                 "Alert-Info: <http://example.com/a>;info=b",
-            ]),
+            ]
+            .map(Into::into)
+            .to_vec(),
             login: LoginKind::Token,
             strong_login: true,
             more_proxies: list(["sip:two.example.com;lr", "sip:three.example.com;lr"]),

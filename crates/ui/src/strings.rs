@@ -325,7 +325,7 @@ pub(crate) fn roster(roster: &Roster) -> String {
         return format!("{title}, over");
     }
     if let (Some(sentence), true) = (&roster.sentence, roster.members.is_empty()) {
-        return format!("{title}. {sentence}");
+        return format!("{title}. {}", sentence.reveal());
     }
     let count = usize::try_from(roster.count).unwrap_or(usize::MAX);
     let names: Vec<&str> = roster

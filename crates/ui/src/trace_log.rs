@@ -162,7 +162,7 @@ impl TraceLog {
 fn bytes_of(record: &TraceRecord) -> usize {
     match &record.body {
         TraceBody::Sip { bytes, .. } => bytes.len(),
-        TraceBody::Note { text, .. } => text.len(),
+        TraceBody::Note { text, .. } => text.reveal().len(),
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
             call: None,
             body: TraceBody::Note {
                 topic: "test".to_owned(),
-                text: String::new(),
+                text: String::new().into(),
                 sip_call_id: None,
             },
         }

@@ -333,7 +333,7 @@ pub(crate) fn is_ringing_here(call: &CallView) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{AccountSettings, Outcome, TraceBody, TraceRecord};
+    use model::{AccountSettings, Outcome, Sentence, TraceBody, TraceRecord};
 
     use super::*;
 
@@ -425,7 +425,7 @@ mod tests {
             call: None,
             body: TraceBody::Note {
                 topic: "test".to_owned(),
-                text: String::new(),
+                text: Sentence::default(),
                 sip_call_id: None,
             },
         }
@@ -577,7 +577,7 @@ mod tests {
                 time: Timestamp(0),
                 level: NoticeLevel::Error,
                 tenant: None,
-                text: String::new(),
+                text: Sentence::default(),
             },
         };
         let state = folded(std::iter::repeat_n(notice, NOTICES + 5));

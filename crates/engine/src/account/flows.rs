@@ -502,10 +502,12 @@ impl AccountState {
     fn mark(&mut self, time: Timestamp) {
         let state = self.view.state;
         let text = match state {
-            RegistrationState::Silent | RegistrationState::Refused => {
-                self.view.failure.as_ref().map(Failure::sentence)
-            }
-            RegistrationState::Registered => self.view.target.clone(),
+            RegistrationState::Silent | RegistrationState::Refused => self
+                .view
+                .failure
+                .as_ref()
+                .map(|failure| failure.sentence().into()),
+            RegistrationState::Registered => self.view.target.as_deref().map(Into::into),
             _ => None,
         };
         self.view.marks.push(RegistrationMark { time, state, text });

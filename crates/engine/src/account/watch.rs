@@ -1,7 +1,7 @@
 //! What an account knows of others, kept by an actor of its own: a fault in what strangers tell must not
 //! cost the registration.
 
-use model::{LampView, OwnPresence, WaitingView};
+use model::{LampView, OwnPresence, Sentence, WaitingView};
 use sip_message::StatusCode;
 
 use super::*;
@@ -30,7 +30,7 @@ impl Default for Watch {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Seen {
     pub(crate) waiting: Option<WaitingView>,
-    pub(crate) waiting_sentence: Option<String>,
+    pub(crate) waiting_sentence: Option<Sentence>,
     pub(crate) lamps: Vec<LampView>,
     pub(crate) presence: Option<OwnPresence>,
 }

@@ -71,7 +71,8 @@ impl DialogState {
                             .is_ok_and(|cseq| cseq.method == Method::Invite);
                         let status = response.status;
                         if of_call && status.code() > 100 {
-                            self.view.last_status = Some((status.code(), response.reason.clone()));
+                            self.view.last_status =
+                                Some((status.code(), response.reason.as_str().into()));
                         }
                         call.handle_response(at, response, inbound);
                     }
@@ -137,7 +138,7 @@ impl DialogState {
             CallEvent::LoginWanted(wanted) => self.on_login_wanted(&wanted),
             CallEvent::Trying => {}
             CallEvent::Progress { status, reason, .. } => {
-                self.view.last_status = Some((status.code(), reason));
+                self.view.last_status = Some((status.code(), reason.into()));
                 self.report(status);
                 if self.view.state == CallState::Trying && status == StatusCode::RINGING {
                     self.enter(CallState::Ringing);

@@ -259,7 +259,7 @@ impl DialogState {
             return;
         }
         let view = model::Roster {
-            sentence,
+            sentence: sentence.map(Into::into),
             ..self.focus.view()
         };
         if self.view.details.roster.as_ref() != Some(&view) {

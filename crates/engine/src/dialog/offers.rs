@@ -244,7 +244,9 @@ impl DialogState {
             Err(failure) => {
                 let detail = failure.to_string();
                 self.note("media", detail.clone());
-                let failure = Failure::new(FailureKind::NotSecured { detail });
+                let failure = Failure::new(FailureKind::NotSecured {
+                    detail: detail.into(),
+                });
                 self.hang_up();
                 self.finish(Some(failure), Outcome::Failed);
             }
@@ -280,7 +282,9 @@ impl DialogState {
             myself.send_after(MEDIA_WAIT, || DialogMsg::ApplyMedia);
             return;
         }
-        let failure = Failure::new(FailureKind::NoSound { detail });
+        let failure = Failure::new(FailureKind::NoSound {
+            detail: detail.into(),
+        });
         self.hang_up();
         self.finish(Some(failure), Outcome::Failed);
     }
@@ -290,7 +294,9 @@ impl DialogState {
         if let Err(detail) = self.bind_media() {
             self.refuse(StatusCode::SERVICE_UNAVAILABLE);
             self.note("media", detail.clone());
-            let failure = Failure::new(FailureKind::NotPossible { detail });
+            let failure = Failure::new(FailureKind::NotPossible {
+                detail: detail.into(),
+            });
             return self.finish(Some(failure), Outcome::Failed);
         }
         self.find_media_address().await;

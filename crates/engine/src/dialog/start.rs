@@ -256,7 +256,9 @@ impl DialogState {
         self.place_ourselves(&mut config, paths.first());
         self.prepare_media(&paths);
         if let Err(detail) = self.bind_media() {
-            return self.end_before_start(Failure::new(FailureKind::Internal { detail }));
+            return self.end_before_start(Failure::new(FailureKind::Internal {
+                detail: detail.into(),
+            }));
         }
         self.find_media_address().await;
         let offer = self.media.as_mut().map(MediaLeg::first_offer);

@@ -374,7 +374,7 @@ impl DialogState {
 }
 
 /// How a call ended for whoever asked for it, where no peer said a status.
-pub(super) fn status_of_end(state: CallState, last: Option<&(u16, String)>) -> StatusCode {
+pub(super) fn status_of_end(state: CallState, last: Option<&(u16, model::Sentence)>) -> StatusCode {
     let said = last.and_then(|(code, _)| StatusCode::new(*code));
     match said.filter(|status| status.code() >= 300) {
         Some(status) => status,

@@ -21,7 +21,7 @@ impl PhoneState {
             .map(|(tenant, _)| tenant.id.clone())
         else {
             let failure = Failure::new(FailureKind::BadTarget {
-                detail: "There is no such account.".to_owned(),
+                detail: "There is no such account.".into(),
             });
             return self.shared.publish_still_call(
                 &TenantId::new(""),
@@ -33,7 +33,7 @@ impl PhoneState {
         };
         if !self.is_running(&tenant) {
             let failure = Failure::new(FailureKind::Internal {
-                detail: "the tenant rests after repeated failures".to_owned(),
+                detail: "the tenant rests after repeated failures".into(),
             });
             return self
                 .shared

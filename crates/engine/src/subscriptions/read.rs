@@ -6,7 +6,7 @@ use event_bodies::presence::{ON_THE_PHONE, Presence, Tuple};
 use event_bodies::{Applied, presence};
 use model::{
     LampCall, LampState, LampView, OwnPresence, Party, PresenceState, PresenceView, Private,
-    WaitingView,
+    Sentence, WaitingView,
 };
 use sip_core::events::{
     Fault, LegState, Notified, PublicationEvent, SubscriptionEnd, SubscriptionEvent,
@@ -196,6 +196,7 @@ impl SubscriptionsState {
     }
 
     fn say(&mut self, what: What, sentence: Option<String>) {
+        let sentence = sentence.map(Sentence::from);
         match what {
             What::Mailbox => self.seen.waiting_sentence = sentence,
             // The timeline has it.
@@ -234,7 +235,7 @@ impl SubscriptionsState {
         }
         if let Some(own) = &mut self.seen.presence {
             own.published = published;
-            own.sentence = sentence;
+            own.sentence = sentence.map(Into::into);
         }
     }
 

@@ -214,7 +214,7 @@ impl TenantState {
             return;
         };
         let failure = Failure::new(FailureKind::Internal {
-            detail: "the account's own actor".to_owned(),
+            detail: "the account's own actor".into(),
         })
         .registering();
         let settings = account.spec.settings.clone();

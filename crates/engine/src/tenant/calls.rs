@@ -50,7 +50,7 @@ impl TenantState {
         } = dialled;
         let Some(entry) = self.accounts.get(account).filter(|_| !self.leaving) else {
             let failure = Failure::new(FailureKind::Internal {
-                detail: "the account cannot be used".to_owned(),
+                detail: "the account cannot be used".into(),
             });
             return self
                 .shared
@@ -63,7 +63,9 @@ impl TenantState {
             Ok(headers) => headers,
             Err(error) => {
                 let detail = error.to_string();
-                let failure = Failure::new(FailureKind::BadHeader { detail });
+                let failure = Failure::new(FailureKind::BadHeader {
+                    detail: detail.into(),
+                });
                 return self.shared.publish_still_call(
                     &self.view.id,
                     account,
@@ -85,7 +87,9 @@ impl TenantState {
                 self.start_call(myself, call, account, start).await;
             }
             Err(detail) => {
-                let failure = Failure::new(FailureKind::BadTarget { detail });
+                let failure = Failure::new(FailureKind::BadTarget {
+                    detail: detail.into(),
+                });
                 self.shared
                     .publish_still_call(&self.view.id, account, call, &typed, failure);
             }
@@ -194,9 +198,7 @@ impl TenantState {
         self.note("call", format!("a call was turned away: {why}"));
         match start {
             Start::Outgoing { target, .. } => {
-                let failure = Failure::new(FailureKind::NotPossible {
-                    detail: why.to_owned(),
-                });
+                let failure = Failure::new(FailureKind::NotPossible { detail: why.into() });
                 let target = target.to_string().into();
                 self.shared
                     .publish_still_call(&self.view.id, account, id, &target, failure);
@@ -239,7 +241,9 @@ impl TenantState {
                 round_trip_ms: None,
                 allow: Vec::new(),
                 server: None,
-                failure: Some(Failure::new(FailureKind::BadTarget { detail })),
+                failure: Some(Failure::new(FailureKind::BadTarget {
+                    detail: detail.into(),
+                })),
             }),
         }
     }
@@ -258,10 +262,14 @@ impl TenantState {
         let identity = &entry.spec.identity;
         let task = request
             .question(&identity.contact_user)
-            .map_err(|detail| FailureKind::BadRequest { detail })
+            .map_err(|detail| FailureKind::BadRequest {
+                detail: detail.into(),
+            })
             .and_then(|question| {
                 let target = identity.target(typed.reveal());
-                let target = target.map_err(|detail| FailureKind::BadTarget { detail })?;
+                let target = target.map_err(|detail| FailureKind::BadTarget {
+                    detail: detail.into(),
+                })?;
                 Ok(Task::Ask {
                     target,
                     typed: typed.clone(),
@@ -352,7 +360,7 @@ impl TenantState {
             view.state = CallState::Ended;
             view.ended_at = Some(wall());
             view.failure = Some(Failure::new(FailureKind::Internal {
-                detail: "the call's own actor".to_owned(),
+                detail: "the call's own actor".into(),
             }));
             self.shared.file(&view, Outcome::Failed);
             self.shared.hub.publish(Event::Call {

@@ -64,9 +64,11 @@ impl TenantState {
         };
         let why = match (&target, too_much) {
             (Err(detail), _) => Some(FailureKind::BadTarget {
-                detail: detail.clone(),
+                detail: detail.clone().into(),
             }),
-            (Ok(_), Some(detail)) => Some(FailureKind::NotPossible { detail }),
+            (Ok(_), Some(detail)) => Some(FailureKind::NotPossible {
+                detail: detail.into(),
+            }),
             (Ok(_), None) => None,
         };
         if let Some(what) = why {

@@ -82,7 +82,7 @@ impl TenantState {
                 time: wall(),
                 level: NoticeLevel::Error,
                 tenant: Some(self.view.id.clone()),
-                text,
+                text: text.into(),
             },
         });
     }

@@ -237,7 +237,7 @@ async fn callers_and_numbers_stand_in_no_log_and_no_debug_output() {
     let named = |settings: &mut model::AccountSettings| {
         settings.display_name = "Tarleton".into();
         settings.label = "Tarleton at home".to_owned();
-        settings.headers = vec!["X-Room: the-secret-room".to_owned()];
+        settings.headers = vec!["X-Room: the-secret-room".into()];
     };
     let given = vec![
         tenant(

@@ -285,7 +285,7 @@ async fn a_registration_is_watched_over_time() {
     );
     let why = view.marks.last().and_then(|m| m.text.clone());
     assert!(
-        why.is_some_and(|text| text.contains("403")),
+        why.is_some_and(|text| text.reveal().contains("403")),
         "{:?}",
         view.marks
     );

@@ -188,7 +188,7 @@ impl House {
     /// Waits for a notice with these words.
     pub(super) async fn until_notice(&mut self, words: &str) {
         self.until_event(words, |event| match event {
-            Event::Notice { notice } if notice.text.contains(words) => Some(()),
+            Event::Notice { notice } if notice.text.reveal().contains(words) => Some(()),
             _ => None,
         })
         .await;
@@ -344,7 +344,7 @@ impl House {
                 let arrow = if *sent { "->" } else { "<-" };
                 format!("{arrow} {}", text.lines().next().unwrap_or(""))
             }
-            TraceBody::Note { topic, text, .. } => format!("{topic}: {text}"),
+            TraceBody::Note { topic, text, .. } => format!("{topic}: {}", text.reveal()),
         }));
         lines.join("\n")
     }
@@ -360,8 +360,7 @@ pub(super) fn tone() -> CallMedia {
 
 /// How many notes hold these words.
 pub(super) fn notes(state: &Snapshot, words: &str) -> usize {
-    let fits =
-        |body: &TraceBody| matches!(body, TraceBody::Note { text, .. } if text.contains(words));
+    let fits = |body: &TraceBody| matches!(body, TraceBody::Note { text, .. } if text.reveal().contains(words));
     state.trace.iter().filter(|r| fits(&r.body)).count()
 }
 

@@ -31,7 +31,13 @@ async fn the_next_address_of_a_name_is_taken_and_calls_go_where_the_registration
     let seen: Vec<_> = alice
         .targets
         .iter()
-        .map(|t| (t.address.clone(), t.state, t.reason.as_deref()))
+        .map(|t| {
+            (
+                t.address.clone(),
+                t.state,
+                t.reason.as_ref().map(model::Sentence::reveal),
+            )
+        })
         .collect();
     let dead = format!("udp:{NOBODY}:{}", addr.port());
     assert_eq!(

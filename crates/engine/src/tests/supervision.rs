@@ -202,7 +202,7 @@ async fn devices_that_fail_are_told_of_and_calls_go_on() {
     still_heard(&mut house, out).await;
     house.tell_phone(PhoneMsg::CrashDevices);
     house.until_event("it is told", |event| {
-        matches!(event, model::Event::Notice { notice } if notice.text.starts_with("Sound failed")).then_some(())
+        matches!(event, model::Event::Notice { notice } if notice.text.reveal().starts_with("Sound failed")).then_some(())
     })
     .await;
     still_a_dialog(&mut house, out, into).await;

@@ -210,6 +210,6 @@ fn view(line: &TargetStatus, now: Instant, wall: Timestamp) -> TargetView {
             .since
             .map(|since| crate::before(wall, now.saturating_duration_since(since))),
         until: until.map(|until| crate::after(wall, until.saturating_duration_since(now))),
-        reason: line.why.as_ref().map(ToString::to_string),
+        reason: line.why.as_ref().map(|why| why.to_string().into()),
     }
 }

@@ -543,7 +543,7 @@ impl From<FileAccount> for Account {
                     Dtmf::Inband => model::DtmfMode::Inband,
                     Dtmf::Auto => model::DtmfMode::Auto,
                 },
-                headers: file.headers,
+                headers: file.headers.into_iter().map(Into::into).collect(),
                 login: match file.login {
                     Login::Password => model::LoginKind::Password,
                     Login::Token => model::LoginKind::Token,
@@ -646,7 +646,11 @@ impl From<&Account> for FileAccount {
                 model::DtmfMode::Inband => Dtmf::Inband,
                 model::DtmfMode::Auto => Dtmf::Auto,
             },
-            headers: settings.headers,
+            headers: settings
+                .headers
+                .into_iter()
+                .map(model::Private::into_revealed)
+                .collect(),
             login: match settings.login {
                 model::LoginKind::Password => Login::Password,
                 model::LoginKind::Token => Login::Token,

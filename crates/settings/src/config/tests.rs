@@ -20,7 +20,7 @@ fn sample() -> Settings {
     let mut account = AccountSettings::new("sip:alice@acme.example");
     account.display_name = "Alice \"the\" Ä \u{1F4DE}".into();
     account.transport = Some(model::Transport::Wss);
-    account.headers = vec!["X-Room: 4.17".to_owned()];
+    account.headers = vec!["X-Room: 4.17".into()];
     account.login = model::LoginKind::Token;
     account.more_proxies = vec!["sip:edge2.acme.example;lr".to_owned()];
     account.flows = 3;

@@ -274,8 +274,8 @@ fn insert(connection: &mut Connection, entries: &[HistoryEntry]) -> rusqlite::Re
                 i64::try_from(entry.talk_ms).unwrap_or(i64::MAX),
                 outcome_word(entry.outcome),
                 status.map(|(code, _)| *code),
-                status.map(|(_, phrase)| phrase),
-                entry.sentence,
+                status.map(|(_, phrase)| phrase.reveal()),
+                entry.sentence.as_ref().map(model::Sentence::reveal),
                 entry.sip_call_id,
             ])?;
         }
@@ -355,8 +355,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<HistoryEntry>> {
         started_at: Timestamp(row.get("started_at")?),
         talk_ms: u64::try_from(row.get::<_, i64>("talk_ms")?).unwrap_or(0),
         outcome,
-        status: code.map(|code| (code, phrase.unwrap_or_default())),
-        sentence: row.get("sentence")?,
+        status: code.map(|code| (code, phrase.unwrap_or_default().into())),
+        sentence: row.get::<_, Option<String>>("sentence")?.map(Into::into),
         sip_call_id: row.get("sip_call_id")?,
     }))
 }

@@ -15,8 +15,8 @@ fn call(tenant: &str, account: &str, uri: &str, outcome: Outcome, at: i64) -> Hi
         started_at: Timestamp(at),
         talk_ms: 61_000,
         outcome,
-        status: Some((486, "Busy Here".to_owned())),
-        sentence: Some("It was busy.".to_owned()),
+        status: Some((486, "Busy Here".into())),
+        sentence: Some("It was busy.".into()),
         sip_call_id: "abc@host".to_owned(),
     }
 }

@@ -176,7 +176,7 @@ impl Term {
             Self::Text(word) => match &record.body {
                 TraceBody::Sip { bytes, .. } => contains_bytes(bytes, word.as_bytes()),
                 TraceBody::Note { topic, text, .. } => {
-                    contains(text, word) || contains(topic, word)
+                    contains(text.reveal(), word) || contains(topic, word)
                 }
             },
         }

@@ -162,7 +162,7 @@ impl Redactor {
                 topic, sip_call_id, ..
             } => TraceBody::Note {
                 topic: self.everywhere(topic.clone()),
-                text,
+                text: text.into(),
                 sip_call_id: sip_call_id.clone().map(|id| self.everywhere(id)),
             },
         };
@@ -219,7 +219,7 @@ impl Redactor {
 pub fn raw_text(record: &TraceRecord) -> String {
     match &record.body {
         TraceBody::Sip { bytes, .. } => String::from_utf8_lossy(bytes).into_owned(),
-        TraceBody::Note { text, .. } => text.clone(),
+        TraceBody::Note { text, .. } => text.reveal().to_owned(),
     }
 }
 

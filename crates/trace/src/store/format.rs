@@ -98,7 +98,7 @@ fn payload(out: &mut Vec<u8>, record: &TraceRecord) {
             if let Some(call_id) = sip_call_id {
                 text(out, call_id);
             }
-            out.extend_from_slice(sentence.as_bytes());
+            out.extend_from_slice(sentence.reveal().as_bytes());
         }
     }
 }
@@ -173,7 +173,7 @@ fn read_payload(mut rest: &[u8], tenant: &TenantId) -> Option<TraceRecord> {
         };
         TraceBody::Note {
             topic,
-            text: String::from_utf8_lossy(rest).into_owned(),
+            text: String::from_utf8_lossy(rest).into_owned().into(),
             sip_call_id,
         }
     };

@@ -289,7 +289,7 @@ fn weight(record: &TraceRecord) -> usize {
             topic,
             text,
             sip_call_id,
-        } => topic.len() + text.len() + sip_call_id.as_ref().map_or(0, String::len),
+        } => topic.len() + text.reveal().len() + sip_call_id.as_ref().map_or(0, String::len),
     };
     std::mem::size_of::<TraceRecord>() + body
 }

@@ -556,12 +556,15 @@ const WATCHED: Text = Text {
 };
 const HEADERS: Text = Text {
     lines: true,
-    read: |s| s.headers.join("\n"),
+    read: |s| {
+        let headers: Vec<&str> = s.headers.iter().map(model::Private::reveal).collect();
+        headers.join("\n")
+    },
     write: |s, typed| {
         let header = |typed: &str| {
             let (name, _) = typed.split_once(':')?;
             let fine = !name.is_empty() && !name.contains(char::is_whitespace);
-            fine.then(|| typed.to_owned())
+            fine.then(|| typed.into())
         };
         set(&mut s.headers, each(typed, header))
     },

@@ -1,7 +1,7 @@
 //! Finished calls.
 
 use egui::{Align, Key, Rect, Role, Sense, Ui, Vec2, WidgetInfo};
-use model::{Command, Direction, HistoryEntry, Outcome, Private};
+use model::{Command, Direction, HistoryEntry, Outcome, Private, Sentence};
 
 use super::account_list::two_lines;
 use super::{Bar, Kit, Room, call_card, dial, part};
@@ -187,7 +187,7 @@ fn contains(data: &Data, entry: &HistoryEntry, words: &[String]) -> bool {
         "{} {} {account} {}",
         entry.remote.display.as_ref().map_or("", Private::reveal),
         entry.remote.uri.reveal(),
-        entry.sentence.as_deref().unwrap_or(""),
+        entry.sentence.as_ref().map_or("", Sentence::reveal),
     )
     .to_lowercase();
     words.iter().all(|w| text.contains(w))
@@ -308,6 +308,7 @@ fn ending(kit: &Kit<'_>, entry: &HistoryEntry) -> (String, egui::Color32) {
     }
     match &entry.sentence {
         Some(sentence) if entry.outcome == Outcome::Failed => {
+            let sentence = sentence.reveal();
             let title = sentence.split(": ").next().unwrap_or(sentence);
             (title.to_owned(), ink)
         }
@@ -419,7 +420,7 @@ fn line(
         redial(kit, data, entry);
     }
     if let Some(sentence) = &entry.sentence {
-        response.on_hover_text(sentence);
+        response.on_hover_text(sentence.reveal());
     }
 }
 

@@ -78,7 +78,7 @@ fn notices(ui: &mut Ui, whole: Rect, kit: &Kit<'_>, data: &Data, window: &mut Wi
                                     if let Some(tenant) = tenant {
                                         label(ui, &tenant.name, t.small_strong(), t.muted);
                                     }
-                                    paragraph(ui, &notice.text, t.body(), t.text);
+                                    paragraph(ui, notice.text.reveal(), t.body(), t.text);
                                 });
                                 let close =
                                     Button::icon_only(Kind::Ghost, icons::X, strings::DISMISS)
@@ -98,7 +98,8 @@ fn notices(ui: &mut Ui, whole: Rect, kit: &Kit<'_>, data: &Data, window: &mut Wi
                     ui.scope_id().with(("notice", number)),
                     Sense::hover(),
                 );
-                response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &notice.text));
+                response
+                    .widget_info(|| WidgetInfo::labeled(Role::Alert, true, notice.text.reveal()));
             }
         });
 }

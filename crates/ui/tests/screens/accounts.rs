@@ -61,7 +61,7 @@ fn lamps() -> Vec<LampView> {
         note: Some("Back at two".into()),
     });
     let mut unknown = lamp("204", LampState::Unknown);
-    unknown.sentence = Some("The server knows no such event (489 Bad Event).".to_owned());
+    unknown.sentence = Some("The server knows no such event (489 Bad Event).".into());
     vec![lamp("201", LampState::Idle), ringing, talking, unknown]
 }
 
@@ -70,7 +70,7 @@ fn marks() -> Vec<RegistrationMark> {
     let mark = |time: &str, state, text: Option<&str>| RegistrationMark {
         time: at(&format!("2026-11-{time}Z")),
         state,
-        text: text.map(str::to_owned),
+        text: text.map(Into::into),
     };
     vec![
         mark("19T14:00:00", Trying, None),

@@ -51,7 +51,7 @@ fn changed(call: CallView) -> Event {
 fn untrusted() -> CallView {
     let mut failure = Failure::new(FailureKind::Network {
         step: NetworkStep::Tls,
-        detail: "the certificate is signed by itself".to_owned(),
+        detail: "the certificate is signed by itself".into(),
     });
     failure.certificate = Some(Box::new(self_signed()));
     let carol = party("Carol", "sip:carol@acme.example");
@@ -253,7 +253,7 @@ fn an_error_stays_until_it_is_put_away_with_the_keyboard() {
             time: at("2026-11-20T14:32:05Z"),
             level: NoticeLevel::Error,
             tenant: None,
-            text: text.to_owned(),
+            text: text.into(),
         },
     });
     harness.state_mut().now = at("2026-11-20T18:00:00Z");

@@ -664,7 +664,7 @@ fn a_notice_asks_for_one_frame_when_its_time_is_over_and_for_none_after() {
         time: now(),
         level: NoticeLevel::Warning,
         tenant: None,
-        text: "The port is taken; another one is used.".to_owned(),
+        text: "The port is taken; another one is used.".into(),
     }];
     let state = state_of(snapshot);
     let later = |seconds: i64| Timestamp(now().0 + seconds * 1_000_000);

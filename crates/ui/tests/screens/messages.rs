@@ -41,7 +41,7 @@ fn some() -> Vec<MessageView> {
     failed.failure = Some(
         Failure::new(FailureKind::Status {
             code: 480,
-            phrase: "Temporarily Unavailable".to_owned(),
+            phrase: "Temporarily Unavailable".into(),
         })
         .said_by("udp:192.0.2.17:5060 (Kamailio 5.8)"),
     );

@@ -260,7 +260,7 @@ fn phone_after_a_failed_call() {
         over.failure = Some(
             Failure::new(FailureKind::Status {
                 code: 404,
-                phrase: "Not Found".to_owned(),
+                phrase: "Not Found".into(),
             })
             .said_by("udp:192.0.2.40:5060 (Asterisk PBX 20.5)"),
         );
@@ -406,7 +406,7 @@ fn account_with_servers_mailbox_and_lamps() {
             state,
             since: None,
             until: reason.map(|_| at("2026-11-20T14:33:07Z")),
-            reason: reason.map(str::to_owned),
+            reason: reason.map(Into::into),
         };
         let lamp = |watched: &str, lamp| LampView {
             watched: watched.into(),
@@ -525,7 +525,7 @@ fn notices_over_a_screen_with_a_call() {
                         time: at("2026-11-20T14:32:05Z"),
                         level,
                         tenant: tenant.map(TenantId::new),
-                        text: text.to_owned(),
+                        text: text.into(),
                     },
                 },
             );

@@ -133,7 +133,7 @@ pub(crate) fn account(
 pub(crate) fn refused() -> Failure {
     Failure::new(FailureKind::Status {
         code: 403,
-        phrase: "Forbidden".to_owned(),
+        phrase: "Forbidden".into(),
     })
     .registering()
     .said_by("udp:203.0.113.9:5060 (Kamailio 5.8)")
@@ -391,7 +391,7 @@ fn history() -> Vec<HistoryEntry> {
                     talk_ms,
                     outcome,
                     status: None,
-                    sentence: sentence.map(str::to_owned),
+                    sentence: sentence.map(Into::into),
                     sip_call_id: format!("history-{index}@192.0.2.5"),
                 }
             },

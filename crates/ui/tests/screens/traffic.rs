@@ -303,8 +303,7 @@ pub(crate) fn trace() -> Vec<TraceRecord> {
             call: Some(CallId(1)),
             body: TraceBody::Note {
                 topic: "media".to_owned(),
-                text: "First packet from 192.0.2.77:40208; announced was 10.0.0.12:40208."
-                    .to_owned(),
+                text: "First packet from 192.0.2.77:40208; announced was 10.0.0.12:40208.".into(),
                 sip_call_id: Some("c7b1f0@192.0.2.5".to_owned()),
             },
         },

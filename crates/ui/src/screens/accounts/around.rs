@@ -69,7 +69,7 @@ fn servers(ui: &mut Ui, kit: &Kit<'_>, account: &AccountView) {
             words.push_str(&format!(", tried again in {rest}"));
         }
         if let Some(reason) = &target.reason {
-            words.push_str(&format!("  ·  {reason}"));
+            words.push_str(&format!("  ·  {}", reason.reveal()));
         }
         line(ui, kit, &target.address, &words, ink);
     }

@@ -1,7 +1,7 @@
 //! What happened to a registration: each step with its time, and why it failed.
 
 use egui::{Align, Role, Sense, Ui, WidgetInfo};
-use model::{AccountView, RegistrationMark, RegistrationState};
+use model::{AccountView, RegistrationMark, RegistrationState, Sentence};
 
 use super::super::{Bar, Kit};
 use super::heading;
@@ -56,7 +56,7 @@ fn step(ui: &mut Ui, kit: &Kit<'_>, mark: &RegistrationMark) {
     let (ink, word) = registration_words(t, mark.state);
     let place = bar.left(t.px(84.0));
     text_in(ui.painter(), place, word, t.body(), ink, Align::Min);
-    let text = mark.text.as_deref().unwrap_or("");
+    let text = mark.text.as_ref().map_or("", Sentence::reveal);
     let cut = text_in(ui.painter(), bar.rest(), text, t.body(), t.text, Align::Min);
     let id = ui.scope_id().with(("step", mark.time.0, word));
     let response = ui.interact(whole, id, Sense::hover());

@@ -44,7 +44,7 @@ fn mailbox(ui: &mut Ui, kit: &mut Kit<'_>, account: &AccountView) {
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &spoken));
     } else if let Some(sentence) = &account.waiting_sentence {
         heading(ui, kit, strings::MAILBOX);
-        paragraph(ui, sentence, t.body(), t.muted);
+        paragraph(ui, sentence.reveal(), t.body(), t.muted);
     }
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn told(word: &str, lamp: &LampView) -> String {
         words.push_str(&format!("  ·  {presence}"));
     }
     if let Some(sentence) = &lamp.sentence {
-        words.push_str(&format!("  ·  {sentence}"));
+        words.push_str(&format!("  ·  {}", sentence.reveal()));
     }
     words
 }
@@ -199,7 +199,7 @@ fn own(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &AccountVie
     }
     ui.add_space(4.0);
     let mut words = match (&presence.sentence, presence.published) {
-        (Some(sentence), _) => sentence.clone(),
+        (Some(sentence), _) => sentence.reveal().to_owned(),
         (None, true) => strings::PRESENCE_TOLD.to_owned(),
         (None, false) => strings::PRESENCE_NOT_TOLD.to_owned(),
     };

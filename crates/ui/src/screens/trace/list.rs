@@ -175,7 +175,14 @@ fn row(
             let words = galley(painter, topic, t.strong(), t.muted, widths.what);
             let place = bar.left(words.size().x);
             text_in(painter, place, topic, t.strong(), t.muted, Align::Min);
-            text_in(painter, bar.rest(), text, t.body(), t.muted, Align::Min);
+            text_in(
+                painter,
+                bar.rest(),
+                text.reveal(),
+                t.body(),
+                t.muted,
+                Align::Min,
+            );
         }
         TraceBody::Sip {
             sent,
