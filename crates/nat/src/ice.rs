@@ -86,8 +86,8 @@ pub enum Event {
     Selected(Way),
     /// No way has answered in time. One that does later is told all the same.
     Failed,
-    /// The peer has not said for too long that it still wants what we send: nothing may be sent until a way is selected
-    /// again (RFC 7675 §5.1).
+    /// The peer has not said for too long that it still wants what we send: nothing may be sent any more. This agent asks
+    /// and selects nothing after it: consent comes with other credentials only, so with a restart (RFC 7675 §5.1).
     Lost,
 }
 
@@ -114,8 +114,9 @@ pub struct Agent {
     relayed: Option<SocketAddr>,
     selected: Option<Way>,
     give_up: Option<Instant>,
-    /// When the selected way is lost unless the peer answers before.
+    /// When the peer's consent ends unless it answers before.
     lose_at: Option<Instant>,
+    lost: bool,
     events: VecDeque<Event>,
 }
 
@@ -158,6 +159,7 @@ impl Agent {
             selected: None,
             give_up: Some(now + GIVE_UP),
             lose_at: None,
+            lost: false,
             events: VecDeque::new(),
         };
         agent.handle_timeout(now);
@@ -179,6 +181,7 @@ impl Agent {
         if !self.inner.accepts_message(&message) {
             return false;
         }
+        let answers = message.is_successful_binding_response();
         let packet = stun::StunPacket {
             proto: Protocol::Udp,
             source: way.to,
@@ -187,6 +190,10 @@ impl Agent {
         };
         self.inner.handle_packet(now, packet);
         self.collect(now);
+        // The peer's own questions are no consent: it may be deaf to us, and want nothing of ours (RFC 7675 §5.1).
+        if answers && self.selected == Some(way) {
+            self.lose_at = Some(now + CONSENT);
+        }
         true
     }
 
@@ -197,6 +204,7 @@ impl Agent {
         if self.lose_at.is_some_and(|at| now >= at) {
             self.lose_at = None;
             self.selected = None;
+            self.lost = true;
             self.events.push_back(Event::Lost);
         }
         if self.give_up.is_some_and(|at| now >= at) {
@@ -212,7 +220,13 @@ impl Agent {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        if let Some(transmit) = self.inner.poll_transmit() {
+        while let Some(transmit) = self.inner.poll_transmit() {
+            if self.lost
+                && stun::StunMessage::parse(&transmit.contents)
+                    .is_ok_and(|m| m.is_binding_request())
+            {
+                continue;
+            }
             return Output::Transmit {
                 datagram: transmit.contents.to_vec(),
                 way: Way {
@@ -233,15 +247,6 @@ impl Agent {
 
     fn collect(&mut self, now: Instant) {
         while let Some(event) = self.inner.poll_event() {
-            if let IceAgentEvent::IceConnectionStateChange(state) = event {
-                let waited = self.inner.ice_timeout();
-                self.lose_at = match (self.selected, self.lose_at) {
-                    _ if state.is_connected() => None,
-                    // It has gone unanswered for some time already.
-                    (Some(_), None) => Some(now + CONSENT.saturating_sub(waited)),
-                    (_, before) => before,
-                };
-            }
             let IceAgentEvent::NominatedSend {
                 source,
                 destination,
@@ -250,11 +255,16 @@ impl Agent {
             else {
                 continue;
             };
+            if self.lost {
+                continue;
+            }
             let way = Way {
                 to: destination,
                 relayed: Some(source) == self.relayed,
             };
             if self.selected.replace(way) != Some(way) {
+                // Another way has until then to answer, too: it was found by an answer, but maybe by an old one.
+                self.lose_at.get_or_insert(now + CONSENT);
                 self.events.push_back(Event::Selected(way));
             }
         }

@@ -44,7 +44,10 @@ struct Net {
     outside: Option<SocketAddr>,
     relay: Option<SocketAddr>,
     opened: bool,
-    cut: bool,
+    /// What each of them sends is lost.
+    cut: [bool; 2],
+    /// How many checks each has sent.
+    asked: [u32; 2],
     events: [Vec<Event>; 2],
 }
 
@@ -79,8 +82,11 @@ impl Net {
 
     fn carry(&mut self, side: usize, datagram: &[u8], way: Way) {
         assert!(crate::stun::is_stun(datagram));
+        if stun::StunMessage::parse(datagram).is_ok_and(|m| m.is_binding_request()) {
+            self.asked[side] += 1;
+        }
         let now = self.now;
-        if self.cut {
+        if self.cut[side] {
             return;
         }
         if let Some(relay) = self.relay {
@@ -120,7 +126,8 @@ fn net(left: &Session, right: &Session, outside: Option<SocketAddr>) -> Net {
         outside,
         relay: left.relayed,
         opened: false,
-        cut: false,
+        cut: [false; 2],
+        asked: [0; 2],
         events: [Vec::new(), Vec::new()],
     }
 }
@@ -175,13 +182,62 @@ fn a_peer_that_says_nothing_for_half_a_minute_is_sent_nothing_more() {
     let mut net = net(&left, &right, None);
     net.run(Duration::from_secs(60));
     assert_eq!(net.events[0].len(), 1);
-    net.cut = true;
+    net.cut = [true; 2];
     net.run(Duration::from_secs(25));
     assert!(net.left.selected().is_some());
     net.run(Duration::from_secs(20));
     assert_eq!(net.left.selected(), None);
     assert_eq!(net.events[0].last(), Some(&Event::Lost));
     assert_eq!(net.events[1].last(), Some(&Event::Lost));
+}
+
+/// RFC 7675 §5.1: consent is an answer to what we ask. A peer that we do not reach asks on, and has not consented.
+#[test]
+fn questions_of_a_peer_that_does_not_hear_us_are_no_consent() {
+    let theirs = "1 1 udp 2130706431 192.0.2.9 4000 typ host";
+    let left = session("l", "r", "192.0.2.1:4000", &[theirs], true);
+    let right = session("r", "l", "192.0.2.9:4000", &[HOST], false);
+    let mut net = net(&left, &right, None);
+    net.run(Duration::from_secs(60));
+    net.cut[0] = true;
+    net.run(Duration::from_secs(25));
+    assert!(net.left.selected().is_some());
+    net.run(Duration::from_secs(6));
+    assert_eq!(net.left.selected(), None);
+    assert_eq!(net.events[0].last(), Some(&Event::Lost));
+}
+
+/// RFC 7675 §5.1: once consent is lost, the same credentials are not used on that way again.
+#[test]
+fn a_way_that_was_lost_comes_back_with_other_credentials_only() {
+    let theirs = "1 1 udp 2130706431 192.0.2.9 4000 typ host";
+    let left = session("l", "r", "192.0.2.1:4000", &[theirs], true);
+    let right = session("r", "l", "192.0.2.9:4000", &[HOST], false);
+    let mut net = net(&left, &right, None);
+    net.run(Duration::from_secs(5));
+    net.cut[0] = true;
+    net.run(Duration::from_secs(31));
+    assert_eq!(net.events[0].last(), Some(&Event::Lost));
+    net.cut[0] = false;
+    // The other one begins anew, with the same names and passwords, and asks.
+    net.right = Agent::new(net.now, &right);
+    net.events = [Vec::new(), Vec::new()];
+    net.asked = [0; 2];
+    net.run(Duration::from_secs(60));
+    assert!(net.events[0].is_empty(), "{:?}", net.events[0]);
+    assert_eq!(net.left.selected(), None);
+    assert_eq!(net.asked[0], 0);
+    assert!(net.asked[1] > 0);
+    net.left = Agent::new(
+        net.now,
+        &session("l2", "r2", "192.0.2.1:4000", &[theirs], true),
+    );
+    net.right = Agent::new(
+        net.now,
+        &session("r2", "l2", "192.0.2.9:4000", &[HOST], false),
+    );
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.left.selected(), Some(direct(at("192.0.2.9:4000"))));
 }
 
 #[test]
