@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const REPORT: Duration = Duration::from_secs(1);
 /// How long nothing may come before the user is told.
 const SILENCE: Duration = Duration::from_secs(10);
+/// After a restart that found no way, how long until the next is asked for.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
 
 /// What a [`StreamActor`] can be told.
 pub(crate) enum StreamMsg {
@@ -53,6 +55,8 @@ pub(crate) struct StreamState {
     heard_at: Instant,
     expecting: bool,
     silent: bool,
+    /// When the ways are to be tried once more.
+    asks_at: Option<Instant>,
     lights: Lights,
 }
 
@@ -77,6 +81,7 @@ impl Actor for StreamActor {
             heard_at: at,
             expecting,
             silent: false,
+            asks_at: None,
             lights: Lights::default(),
         })
     }
@@ -103,6 +108,11 @@ impl Actor for StreamActor {
 impl StreamState {
     fn on_look(&mut self, at: Instant) {
         while let Some(event) = self.args.handle.poll_event() {
+            match event {
+                StreamEvent::NoWay => self.asks_at = Some(at + ASK_AGAIN),
+                StreamEvent::WayFound(_) | StreamEvent::WayLost => self.asks_at = None,
+                _ => {}
+            }
             let message = match event {
                 StreamEvent::Dtmf { digit, duration } => DialogMsg::DigitHeard { digit, duration },
                 StreamEvent::FirstPacket { from } => DialogMsg::MediaFlows(from),
@@ -127,6 +137,9 @@ impl StreamState {
                     "media goes to {actual}, where the peer's comes from, and not to {announced}, where it wants it"
                 )),
                 StreamEvent::WayLost => DialogMsg::WayLost,
+                StreamEvent::NoWay => DialogMsg::MediaNews(
+                    "no way to the peer has answered; nothing is sent until one does".to_owned(),
+                ),
                 StreamEvent::RelayRefuses(peer, why) => {
                     DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
                 }
@@ -138,6 +151,10 @@ impl StreamState {
                 other => DialogMsg::MediaNews(format!("{other:?}")),
             };
             let _ = self.args.dialog.cast(message);
+        }
+        if self.asks_at.is_some_and(|asks_at| at >= asks_at) {
+            self.asks_at = None;
+            let _ = self.args.dialog.cast(DialogMsg::WayLost);
         }
         let counters = self.args.handle.counters();
         self.lights.look(wall(), &counters);

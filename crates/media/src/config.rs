@@ -104,8 +104,9 @@ pub struct StreamParameters {
     /// keys; another one begins anew. Reports need [`rtcp_mux`](Self::rtcp_mux) then: the other port would need a
     /// handshake of its own (RFC 5764 §4.2).
     pub dtls: Option<Dtls>,
-    /// With this the way to the peer is found by ICE, and nothing is sent before: where no way is found,
-    /// [`remote`](Self::remote) is as good as any. Needs [`rtcp_mux`](Self::rtcp_mux).
+    /// With this the way to the peer is found by ICE, and nothing is sent before. Where none is found,
+    /// [`remote`](Self::remote) is as good as any, but only for a peer that has never answered: one that has is sent
+    /// nothing until it does again. Needs [`rtcp_mux`](Self::rtcp_mux).
     pub ice: Option<nat::ice::Session>,
     /// What our reports have beyond what all reports have. What the peer's have is read in any case.
     pub extended_reports: ExtendedReports,
@@ -240,11 +241,14 @@ pub enum StreamEvent {
         /// Where media goes now.
         actual: SocketAddr,
     },
-    /// Ways were tried, and this is the one that works; none means that no way has answered.
+    /// Ways were tried, and this is the one that works; none means that no way has ever answered, and media goes where
+    /// the description says.
     WayFound(Option<nat::ice::Way>),
     /// The peer has not answered for half a minute on the way that was found: nothing is sent until one is found again
-    /// (RFC 7675).
+    /// by a restart (RFC 7675 §5.1).
     WayLost,
+    /// The ways of a restart were tried, and none has answered: still nothing is sent.
+    NoWay,
     /// The relay does not carry packets to this peer.
     RelayRefuses(SocketAddr, nat::turn::Refusal),
     /// The address at the relay is gone; media goes without it.

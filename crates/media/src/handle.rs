@@ -831,3 +831,68 @@ fn clean_gain(gain: f32) -> f32 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use nat::ice::{Credentials, Session};
+
+    use super::*;
+    use crate::config::Codec;
+    use crate::keeper::Way;
+
+    /// The keeper tells of a way while a negotiation takes ICE away: what it tells comes later and counts no more.
+    #[test]
+    fn a_way_of_a_search_that_was_ended_is_not_followed() {
+        let (handle, mut pump, _aside) = PumpHandle::manual();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let here = socket.local_addr().unwrap();
+        let credentials = || Credentials {
+            ufrag: "name".to_owned(),
+            pwd: "a-password-of-22-signs".to_owned(),
+        };
+        let plain = StreamParameters {
+            remote: Some(here),
+            ..StreamParameters::new(Codec::new(CodecKind::Pcmu, 0))
+        };
+        let searching = StreamParameters {
+            rtcp_mux: true,
+            ice: Some(Session {
+                local: credentials(),
+                remote: credentials(),
+                base: here,
+                mapped: None,
+                relayed: None,
+                candidates: Vec::new(),
+                controlling: true,
+            }),
+            ..plain.clone()
+        };
+        let config = StreamConfig::new(socket, searching, 1);
+        let stream = handle.add_stream(config).unwrap();
+        let number = lock(&stream.last).search;
+        let mut now = Instant::now();
+        let mut second = || {
+            for _ in 0..100 {
+                pump.step(now, 0);
+                now += crate::TICK;
+            }
+            stream.counters().sent()
+        };
+        assert_eq!(second(), 0);
+        stream.update(plain).unwrap();
+        for lost in [true, false] {
+            let way = Way {
+                stream: stream.id,
+                number,
+                to: None,
+                lost,
+            };
+            handle.shared.command(Command::Way(way)).unwrap();
+        }
+        assert!(second() > 40);
+        let told: Vec<_> = std::iter::from_fn(|| stream.poll_event()).collect();
+        let of_ways =
+            |event: &StreamEvent| matches!(event, StreamEvent::WayLost | StreamEvent::WayFound(_));
+        assert!(!told.iter().any(of_ways), "{told:?}");
+    }
+}

@@ -95,7 +95,7 @@ pub(crate) enum Order {
         stream: u64,
         number: u64,
         session: Box<ice::Session>,
-        /// Where to go if nothing is found.
+        /// Where to go if nothing is found, and nothing ever was for this stream.
         otherwise: Option<SocketAddr>,
     },
     /// The stream goes where its parameters say.
@@ -131,7 +131,22 @@ pub(crate) struct Way {
 struct Search {
     number: u64,
     agent: ice::Agent,
-    otherwise: Option<SocketAddr>,
+    otherwise: Otherwise,
+}
+
+impl Search {
+    fn waits(&self) -> bool {
+        matches!(self.otherwise, Otherwise::Wait)
+    }
+}
+
+/// What is done when no way is found.
+#[derive(Clone, Copy)]
+enum Otherwise {
+    /// Media goes to the announced address, where there is one: the peer has never answered a check, so maybe it cannot.
+    Go(Option<SocketAddr>),
+    /// Nothing is sent: the peer can answer, and has not said that it still wants what we send (RFC 7675 §5.1).
+    Wait,
 }
 
 /// Keys and whose they are.
@@ -265,11 +280,19 @@ impl Keeper {
             let search = self.searches.get(stream);
             let found = search.and_then(|search| search.agent.selected());
             let relayed = found.is_none_or(|way| way.relayed);
+            // A handshake is data too (RFC 7675 §5.1).
+            let barred = found.is_none() && search.is_some_and(Search::waits);
             let mut lines = Lines {
                 relays: &mut self.relays,
                 waiting: &mut self.waiting,
             };
-            let deadline = lines.drain(now, *stream, *number, handshake, relayed);
+            let deadline = lines.drain(
+                now,
+                *stream,
+                *number,
+                handshake,
+                (!barred).then_some(relayed),
+            );
             next = next.into_iter().chain(deadline).min();
         }
         next
@@ -324,13 +347,21 @@ impl Keeper {
                         break;
                     }
                 };
-                let to = match event {
-                    ice::Event::Selected(to) => Some(to),
-                    ice::Event::Failed | ice::Event::Lost => None,
+                let (to, remote) = match (event, search.otherwise) {
+                    (ice::Event::Selected(way), _) => {
+                        search.otherwise = Otherwise::Wait;
+                        (Some(way), Some(way.to))
+                    }
+                    (ice::Event::Failed, Otherwise::Go(remote)) => (None, remote),
+                    (ice::Event::Failed, Otherwise::Wait) => {
+                        let told = Command::Tell(*stream, StreamEvent::NoWay);
+                        lines.waiting.push_back(told);
+                        continue;
+                    }
+                    (ice::Event::Lost, _) => (None, None),
                 };
                 let lost = event == ice::Event::Lost;
                 let handshake = self.handshakes.get_mut(stream);
-                let remote = to.map(|way| way.to).or(search.otherwise);
                 if let (Some((_, handshake)), Some(remote)) = (handshake, remote) {
                     handshake.handle_remote(now, remote);
                 }
@@ -395,6 +426,11 @@ impl Keeper {
                     otherwise,
                 } => {
                     let agent = ice::Agent::new(now, &session);
+                    let before = self.searches.get(&stream);
+                    let otherwise = match before.is_some_and(Search::waits) {
+                        true => Otherwise::Wait,
+                        false => Otherwise::Go(otherwise),
+                    };
                     let search = Search {
                         number,
                         agent,
@@ -453,12 +489,14 @@ impl Lines<'_> {
         stream: u64,
         number: u64,
         handshake: &mut Handshake,
-        relayed: bool,
+        relayed: Option<bool>,
     ) -> Option<Instant> {
         loop {
             match handshake.poll_output() {
                 Output::Transmit { datagram, to } => {
-                    self.send(now, stream, datagram, ice::Way { to, relayed });
+                    if let Some(relayed) = relayed {
+                        self.send(now, stream, datagram, ice::Way { to, relayed });
+                    }
                 }
                 Output::Event(event) => {
                     let result = match event {

@@ -488,7 +488,8 @@ impl Stream {
 
     /// A way was found, or there is none and the announced address has to do.
     pub(crate) fn go(&mut self, now: Instant, way: &Way) {
-        if way.number != self.search {
+        // It may have been under way while a negotiation ended the search, and keeps the number then.
+        if way.number != self.search || self.parameters.ice.is_none() {
             return;
         }
         if way.lost {

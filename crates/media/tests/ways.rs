@@ -215,6 +215,56 @@ fn who_answers_no_more_is_sent_nothing_more_until_a_way_is_found_again() {
     }
 }
 
+/// RFC 7675 §5.1: a restart that nobody answers is no consent either, however it was before. The peer has shown that it
+/// can answer, so the announced address is no better than silence.
+#[test]
+fn a_restart_that_is_not_answered_sends_nothing_where_consent_was_lost() {
+    let silent = parameters(CodecKind::Pcmu);
+    let (mut bench, left, right) = call(&silent);
+    let ends = [bench.wires[0].address(), bench.wires[1].address()];
+    let search = |bench: &Bench, nth: usize| {
+        for (side, stream) in [(0, &left), (1, &right)] {
+            stream
+                .update(StreamParameters {
+                    remote: Some(ends[side]),
+                    rtcp_mux: true,
+                    ice: Some(nth_session(bench, nth, side, &[candidate(ends[side])])),
+                    ..silent.clone()
+                })
+                .unwrap();
+        }
+    };
+    let events = |stream: &StreamHandle| -> Vec<StreamEvent> {
+        std::iter::from_fn(|| stream.poll_event()).collect()
+    };
+    let loss = |bench: &mut Bench, loss: f64| {
+        bench.wires[0].loss = loss;
+        bench.wires[1].loss = loss;
+    };
+    search(&bench, 0);
+    bench.run(5 * SECOND);
+    loss(&mut bench, 1.0);
+    bench.run(35 * SECOND);
+    assert!(events(&left).contains(&StreamEvent::WayLost));
+    // Twice, so that it does not matter how the search before ended.
+    for nth in [1, 2] {
+        search(&bench, nth);
+        bench.run(20 * SECOND);
+        let told = events(&left);
+        assert!(told.contains(&StreamEvent::NoWay), "{told:?}");
+        assert!(!told.contains(&StreamEvent::WayFound(None)), "{told:?}");
+    }
+    let sent = [left.counters().sent(), right.counters().sent()];
+    bench.run(20 * SECOND);
+    assert_eq!([left.counters().sent(), right.counters().sent()], sent);
+    // With the line mended and a restart it goes on.
+    loss(&mut bench, 0.0);
+    search(&bench, 3);
+    bench.run(5 * SECOND);
+    assert!(left.counters().sent() > sent[0] + 150);
+    assert!(right.counters().sent() > sent[1] + 150);
+}
+
 #[test]
 fn where_no_way_answers_media_goes_where_the_description_says() {
     let silent = parameters(CodecKind::Pcmu);
