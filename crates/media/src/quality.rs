@@ -18,7 +18,7 @@ const ENOUGH_TO_JUDGE: u64 = 50;
 /// How long the buffer takes from 30 to 100 ms: ten milliseconds more in each tenth of a second.
 const ADJUSTMENT_MS: u64 = 700;
 
-/// Judges what is heard and brings the counters of quality up to date.
+/// Judges how the present source is heard (RFC 3611 §4.7) and brings the counters of quality up to date.
 pub(crate) fn tell(path: &ReceivePath, counters: &StreamCounters) {
     let Some(ssrc) = path.receiver.ssrc() else {
         return;
@@ -26,7 +26,7 @@ pub(crate) fn tell(path: &ReceivePath, counters: &StreamCounters) {
     let (heard, buffer) = (path.receiver.statistics(), path.jitter().statistics());
     let pattern = path.jitter().pattern();
     let (told, packet) = (pattern.bursts_and_gaps(), path.jitter().packet_time());
-    let discarded = buffer.late + buffer.overflowed;
+    let discarded = path.jitter().discarded();
     counters.discarded.set(discarded);
 
     let end_system = Duration::from_secs_f32(buffer.delay_ms.max(0.0) / 1_000.0)

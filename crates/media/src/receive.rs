@@ -144,6 +144,7 @@ impl ReceivePath {
             // What waits is from before the hold.
             self.enabled = parameters.receive;
             self.jitter.reset();
+            self.receiver.rest();
             self.noise = None;
             (self.start, self.end) = (0, 0);
         }
@@ -165,7 +166,7 @@ impl ReceivePath {
         // are followed all the same, or they could not be decrypted afterwards.
         let opened = welcome.then(|| shield.open(datagram, &self.counters));
         if !self.enabled {
-            // The peer's music is not even counted as loss.
+            // The peer's music is not even counted as loss: the receiver rests.
             return;
         }
         let accepted = opened
@@ -220,6 +221,7 @@ impl ReceivePath {
         };
         if restarted {
             self.digits.restart();
+            self.jitter.begin_source();
         }
         if is_event {
             self.digits.receive(now, &packet.header, packet.payload);

@@ -83,6 +83,51 @@ fn each_end_learns_how_it_is_heard_where_it_asks_for_that() {
     assert_eq!(other.counters().peer_metrics(), None);
 }
 
+/// RFC 3611 §4.7: the block is about one source. What the one before it lost, or sent too late, is not this one's.
+#[test]
+fn a_new_source_is_judged_by_itself() {
+    let mut bench = Bench::new();
+    let tone = || (Source::Tone { hz: 440.0 }, Sink::Discard);
+    let (left, right) = bench.pair(&parameters(CodecKind::Pcmu), tone(), tone());
+    bench.wires[0].loss = 0.2;
+    bench.wires[0].jitter = Duration::from_millis(200);
+    bench.run(Duration::from_secs(10));
+    let before = right.counters().metrics().unwrap();
+    assert!(
+        before.loss_rate > 30 && before.discard_rate > 0,
+        "{before:?}"
+    );
+    bench.wires[0].loss = 0.0;
+    bench.wires[0].jitter = Duration::ZERO;
+    drop(left);
+    bench.run(Duration::from_secs(1));
+    let (other, _control) = media::socket::bind_pair(common::HERE, 0..=0).unwrap();
+    let config = media::StreamConfig {
+        source: Source::Tone { hz: 440.0 },
+        sink: Sink::Discard,
+        ..media::StreamConfig::new(
+            other,
+            StreamParameters {
+                remote: Some(bench.wires[0].address()),
+                ..parameters(CodecKind::Pcmu)
+            },
+            99,
+        )
+    };
+    let _other = bench.handle.add_stream(config).unwrap();
+    bench.run(Duration::from_secs(10));
+    let after = right.counters().metrics().unwrap();
+    assert_ne!(after.ssrc, before.ssrc);
+    assert_eq!((after.loss_rate, after.discard_rate), (0, 0), "{after:?}");
+    assert_eq!(
+        (after.burst_density, after.gap_density),
+        (0, 0),
+        "{after:?}"
+    );
+    assert_eq!(right.counters().discarded(), 0);
+    assert!(after.mos_lq >= Some(42), "{after:?}");
+}
+
 #[test]
 fn whether_somebody_speaks_is_known_of_both_directions() {
     let mut bench = Bench::new();

@@ -449,6 +449,39 @@ fn hold_stops_packets_and_resume_brings_them_back() {
     assert_eq!(right.counters().lost(), 0);
 }
 
+/// RFC 3264 §8.4 has a held peer fall silent; not all do, and what nobody listened to was not lost (RFC 3550 §6.4.1).
+#[test]
+fn what_a_peer_goes_on_sending_during_a_hold_is_no_loss_after_it() {
+    let mut bench = Bench::new();
+    let tone = || (Source::Tone { hz: 440.0 }, Sink::Discard);
+    let (left, right) = bench.pair(&parameters(CodecKind::Pcmu), tone(), tone());
+    bench.run(2 * SECOND);
+    let receives = |receive| StreamParameters {
+        remote: left.counters().announced_peer(),
+        receive,
+        ..parameters(CodecKind::Pcmu)
+    };
+    for _ in 0..2 {
+        left.update(receives(false)).unwrap();
+        bench.run(4 * SECOND);
+        left.update(receives(true)).unwrap();
+        bench.run(2 * SECOND);
+    }
+    assert!(right.counters().sent() > 690);
+    let heard = left.counters();
+    assert!(
+        (290..310).contains(&heard.received()),
+        "{}",
+        heard.received()
+    );
+    let metrics = heard.metrics().unwrap();
+    assert_eq!(
+        (heard.lost(), metrics.loss_rate, metrics.discard_rate),
+        (0, 0, 0)
+    );
+    assert!(heard.mos() > Some(4.2), "{:?}", heard.mos());
+}
+
 #[test]
 fn another_codec_takes_over_in_the_middle() {
     let said = voice(8.0);

@@ -238,6 +238,8 @@ pub struct JitterBuffer {
     losses: [Option<i64>; LOSSES],
     lossy: bool,
     pattern: LossPattern,
+    /// What was late or too much before the present source.
+    discarded_before: u64,
     statistics: JitterBufferStatistics,
 }
 
@@ -326,6 +328,7 @@ impl JitterBuffer {
             losses: [None; LOSSES],
             lossy: false,
             pattern: LossPattern::default(),
+            discarded_before: 0,
             statistics: JitterBufferStatistics::default(),
         }
     }
@@ -368,6 +371,13 @@ impl JitterBuffer {
         self.estimate = DelayEstimate::new();
     }
 
+    /// Another source begins, or the same begins anew: [`pattern`](Self::pattern) and [`discarded`](Self::discarded) tell
+    /// of this one alone from here on (RFC 3611 §4.7.1).
+    pub fn begin_source(&mut self) {
+        self.pattern = LossPattern::default();
+        self.discarded_before += self.discarded();
+    }
+
     /// Changes the clock rate with the codec, which begins a new series.
     pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
         self.config.clock_rate_hz = clock_rate_hz.max(1_000);
@@ -386,7 +396,13 @@ impl JitterBuffer {
         }
     }
 
-    /// How the packets that were not there at their turn follow each other.
+    /// Packets of the present source that came and were not played: too late, or too many at once.
+    #[must_use]
+    pub fn discarded(&self) -> u64 {
+        self.statistics.late + self.statistics.overflowed - self.discarded_before
+    }
+
+    /// How the packets of the present source that were not there at their turn follow each other.
     #[must_use]
     pub fn pattern(&self) -> LossPattern {
         self.pattern

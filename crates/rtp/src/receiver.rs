@@ -110,6 +110,8 @@ struct Source {
     last_heard: Instant,
     /// A.1 `bad_seq`: after a jump, the number that would confirm it.
     after_jump: Option<u16>,
+    /// What it has sent since was not listened to, and is not expected.
+    unheard: bool,
     transit: Option<u32>,
     /// A.8: jitter in ticks, times 16.
     jitter_q4: u32,
@@ -130,6 +132,7 @@ impl Source {
             reordered: 0,
             last_heard: now,
             after_jump: None,
+            unheard: false,
             transit: None,
             jitter_q4: 0,
             expected_before: 0,
@@ -168,6 +171,15 @@ impl Receiver {
         }
     }
 
+    /// Nothing is listened to from here to the next packet that is judged: on hold, a peer may go on sending. None of
+    /// that is expected, so none of it is lost.
+    pub fn rest(&mut self) {
+        if let Some(source) = &mut self.current {
+            source.unheard = true;
+            source.transit = None;
+        }
+    }
+
     /// Judges a packet that arrived at `now` and counts it.
     pub fn receive(&mut self, now: Instant, header: &RtpHeader) -> Verdict {
         self.epoch.get_or_insert(now);
@@ -197,6 +209,11 @@ impl Receiver {
                 .and_then(|step| source.seen.checked_shl(step))
                 .unwrap_or(0)
                 | 1;
+            if std::mem::take(&mut source.unheard) {
+                source.base += step - 1;
+                // What is late from the time between is not expected either.
+                source.seen = u128::MAX;
+            }
             source.highest = extended;
             source.after_jump = None;
             return Verdict::Accept {

@@ -81,6 +81,31 @@ fn the_fraction_lost_is_that_since_the_last_report() {
     assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 1));
 }
 
+/// RFC 3550 §6.4.1 counts what was expected and did not come. What a peer sends while we hold it is not expected.
+#[test]
+fn what_is_sent_while_nobody_listens_is_not_lost() {
+    let mut receiver = Receiver::new(8_000);
+    let now = Instant::now();
+    feed(&mut receiver, now, 1, &[1, 2, 3, 5]);
+    assert!(receiver.report_block(now).unwrap().fraction_lost > 0);
+    receiver.rest();
+    // 6 to 999 are sent meanwhile; 1001 is really lost, and 998 comes late.
+    let accepted = feed(&mut receiver, now, 1, &[1_000, 1_002, 998, 1_003]);
+    assert_eq!(accepted, [true, true, false, true]);
+    let statistics = receiver.statistics();
+    assert_eq!(
+        (statistics.expected, statistics.received, statistics.lost),
+        (8, 6, 2)
+    );
+    let block = receiver.report_block(now).unwrap();
+    assert_eq!((block.fraction_lost, block.cumulative_lost), (64, 2));
+    assert_eq!(block.extended_highest_sequence, 1_003);
+    // A peer that has paused too has nothing to forget.
+    receiver.rest();
+    feed(&mut receiver, now, 1, &[1_004, 1_006]);
+    assert_eq!(receiver.statistics().lost, 3);
+}
+
 #[test]
 fn numbers_that_begin_anew_are_believed_the_second_time() {
     let mut receiver = Receiver::new(8_000);
@@ -171,10 +196,13 @@ fn a_sender_report_is_echoed_with_its_age() {
 
 proptest! {
     #[test]
-    fn any_numbers_at_any_time_are_survived(packets in proptest::collection::vec((0u32..3, any::<u16>(), any::<u32>(), 0u64..200_000), 0..200)) {
+    fn any_numbers_at_any_time_are_survived(packets in proptest::collection::vec((0u32..3, prop_oneof![any::<u16>(), 0u16..300], any::<u32>(), 0u64..200_000, 0u8..10), 0..200)) {
         let mut receiver = Receiver::new(48_000);
         let mut now = Instant::now();
-        for (ssrc, number, timestamp, wait) in packets {
+        for (ssrc, number, timestamp, wait, rests) in packets {
+            if rests == 0 {
+                receiver.rest();
+            }
             now += Duration::from_millis(wait);
             let _ = receiver.receive(now, &header(ssrc, number, timestamp));
             let statistics = receiver.statistics();
