@@ -21,6 +21,9 @@ const RELEASE: f32 = 1.0 / 300.0;
 
 struct Room {
     id: u64,
+    /// Streams that added something.
+    parts: u32,
+    /// Those of them whose peer was heard.
     voices: u32,
     sum: [f32; FRAME_SAMPLES],
 }
@@ -38,20 +41,29 @@ impl Rooms {
         self.0.clear();
     }
 
-    /// Adds a voice to a room.
-    pub(crate) fn add(&mut self, id: u64, voice: &[f32; FRAME_SAMPLES]) {
+    /// Adds what one stream has for a room: its peer's voice, or where there is `no_voice` only a tone of its own.
+    pub(crate) fn add(&mut self, id: u64, part: &[f32; FRAME_SAMPLES], no_voice: bool) {
+        let voices = u32::from(!no_voice);
         if let Some(room) = self.0.iter_mut().find(|room| room.id == id) {
-            room.voices += 1;
-            for (sum, sample) in room.sum.iter_mut().zip(voice) {
+            room.parts += 1;
+            room.voices += voices;
+            for (sum, sample) in room.sum.iter_mut().zip(part) {
                 *sum += sample;
             }
         } else if self.0.len() < MOST_ROOMS {
             self.0.push(Room {
                 id,
-                voices: 1,
-                sum: *voice,
+                parts: 1,
+                voices,
+                sum: *part,
             });
         }
+    }
+
+    /// How many peers are heard in a room.
+    pub(crate) fn voices(&self, id: u64) -> u32 {
+        let room = self.0.iter().find(|room| room.id == id);
+        room.map_or(0, |room| room.voices)
     }
 
     /// What is said in a room besides `own`, which was added if it is there; nothing where nobody else is.
@@ -61,7 +73,7 @@ impl Rooms {
         own: Option<&[f32; FRAME_SAMPLES]>,
     ) -> Option<[f32; FRAME_SAMPLES]> {
         let room = self.0.iter().find(|room| room.id == id)?;
-        if room.voices <= u32::from(own.is_some()) {
+        if room.parts <= u32::from(own.is_some()) {
             return None;
         }
         let mut others = room.sum;
@@ -110,8 +122,8 @@ mod tests {
         let voices = [0.1, 0.2, 0.4].map(|level| [level; FRAME_SAMPLES]);
         for _ in 0..3 {
             rooms.begin();
-            voices.iter().for_each(|voice| rooms.add(7, voice));
-            rooms.add(8, &voices[0]);
+            voices.iter().for_each(|voice| rooms.add(7, voice, false));
+            rooms.add(8, &voices[0], false);
             for (voice, others) in voices.iter().zip([0.6, 0.5, 0.3]) {
                 let heard = rooms.others(7, Some(voice)).unwrap();
                 assert!(heard.iter().all(|sample| (sample - others).abs() < 1e-6));
@@ -127,8 +139,8 @@ mod tests {
     fn rooms_are_bounded_and_the_one_too_many_is_quiet() {
         let mut rooms = Rooms::new();
         for id in 0..100 {
-            rooms.add(id, &[0.1; FRAME_SAMPLES]);
-            rooms.add(id, &[0.1; FRAME_SAMPLES]);
+            rooms.add(id, &[0.1; FRAME_SAMPLES], false);
+            rooms.add(id, &[0.1; FRAME_SAMPLES], false);
         }
         assert!(rooms.others(63, None).is_some());
         assert_eq!(rooms.others(64, None), None);

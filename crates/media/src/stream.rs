@@ -97,7 +97,7 @@ pub(crate) struct Heard {
     samples: [i16; FRAME_MOST],
     count: usize,
     wide: [f32; FRAME_SAMPLES],
-    /// The conference that `wide` was added to.
+    /// The conference that `wide` was added to, with the tone that says that it is recorded.
     room: Option<u64>,
 }
 
@@ -166,10 +166,11 @@ impl Stream {
         #[cfg(test)]
         assert!(!self.fault, "a fault that a test wished for");
         self.take_datagrams(now, ntp, &mut scratch.datagram[..], &mut scratch.post);
-        if let Some(tape) = &mut self.tape {
-            tape.begin(self.send.encoder.kind().sample_rate_hz());
-            tape.sound_here(&mut scratch.mix);
-        }
+        let rate_hz = self.send.encoder.kind().sample_rate_hz();
+        let tone = self.tape.as_mut().and_then(|tape| {
+            tape.begin(rate_hz);
+            tape.sound_here()
+        });
         self.heard.room = None;
         self.heard.count = self.receive.decoder.kind().frame_samples(10);
         let count = self.heard.count;
@@ -181,6 +182,7 @@ impl Stream {
             heard.fill(0);
             self.receive.rest();
         }
+        self.join(tone.as_ref(), scratch);
         // Here and not after the speech: the less time between reading and writing them, the truer the round trip.
         self.report(now, ntp);
     }
@@ -195,7 +197,7 @@ impl Stream {
         let Scratch { packet, rooms, .. } = scratch;
         self.send.be_silent();
         self.say(now, microphone, rooms, packet);
-        self.put_on_tape();
+        self.put_on_tape(rooms);
         self.steps = self.steps.wrapping_add(1);
         if self.steps.is_multiple_of(TELL_EVERY) {
             self.receive.tell(now);
@@ -282,15 +284,10 @@ impl Stream {
                 self.counters.record_overruns.add(missed as u64);
             }
         }
-        let room = self.room();
-        if !self.output.speaker && room.is_none() {
+        if !self.output.speaker && self.room().is_none() {
             return;
         }
         self.up.process(heard, rate_hz, &mut self.heard.wide);
-        if let Some(room) = room {
-            scratch.rooms.add(room, &self.heard.wide);
-            self.heard.room = Some(room);
-        }
         if !self.output.speaker {
             return;
         }
@@ -304,9 +301,32 @@ impl Stream {
         self.volume = wanted;
     }
 
+    /// Adds what was heard to the room of its conference, and the tone for those who are recorded to all that is for here.
+    fn join(&mut self, tone: Option<&[f32; FRAME_SAMPLES]>, scratch: &mut Scratch) {
+        let deaf = !self.receive.is_enabled();
+        let room = self.room().filter(|_| !deaf || tone.is_some());
+        if let Some(room) = room {
+            let own = &mut self.heard.wide;
+            if deaf {
+                own.fill(0.0);
+            }
+            if let Some(tone) = tone {
+                add(own, tone);
+            }
+            scratch.rooms.add(room, own, deaf);
+            self.heard.room = Some(room);
+        }
+        if let Some(tone) = tone {
+            add(&mut scratch.mix, tone);
+        }
+    }
+
     /// Records what was said and heard in this step.
-    fn put_on_tape(&mut self) {
+    fn put_on_tape(&mut self, rooms: &Rooms) {
+        let own = u32::from(self.receive.is_enabled());
+        let others = self.room().map_or(0, |room| rooms.voices(room));
         let Some(tape) = &mut self.tape else { return };
+        tape.meet(others.saturating_sub(own));
         let ours = (
             self.send.spoken(),
             self.send.encoder.kind().sample_rate_hz(),
@@ -569,6 +589,12 @@ fn send_report(
             Some(relay) => relay.send(wire, report, target),
             None => wire.send_control(report, target),
         }
+}
+
+fn add(sum: &mut [f32; FRAME_SAMPLES], part: &[f32; FRAME_SAMPLES]) {
+    for (sum, sample) in sum.iter_mut().zip(part) {
+        *sum += sample;
+    }
 }
 
 /// 0.0.0.0 and port 0 mean "nowhere" in SDP (RFC 3264 §8.4).

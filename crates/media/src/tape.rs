@@ -4,8 +4,11 @@
 //!  what we say, as it is sent ──► left  ┐
 //!                                       ├► ring ─► the thread that writes ─► WAV file
 //!  what they say, as it is heard ► right┘
-//!  the tone ─► into what we say and into what goes to the speaker
+//!  the tone ─► into what we say, into what goes to the speaker, and into the conference
 //! ```
+//!
+//! Who is recorded hears the tone: the peer, the person here, and in a conference the others, whose voices are on the left.
+//! Whoever comes to one later has not heard the first tone, so it sounds again.
 //!
 //! Left is everything that the peer gets: in a conference the others too, while the microphone is muted nothing. What
 //! is silent because the call is held is silence in the file, so that both sides stay together.
@@ -45,6 +48,9 @@ pub struct Recording {
 /// What the pump carries of a recording.
 pub(crate) struct Tape {
     recorder: Recorder,
+    tone: ConsentTone,
+    /// How many others of a conference are recorded, once that is known.
+    others: Option<u32>,
     /// Steps from one tone to the next; none for only one.
     every: Option<u32>,
     /// Steps until the next tone; none when there is none to come.
@@ -65,10 +71,20 @@ impl Tape {
         };
         Self {
             recorder,
+            tone,
+            others: None,
             every,
             due: (tone != ConsentTone::Off).then_some(0),
             here: None,
             there: None,
+        }
+    }
+
+    /// So many others of a conference are recorded at present.
+    pub(crate) fn meet(&mut self, others: u32) {
+        let before = self.others.replace(others);
+        if before.is_some_and(|before| others > before) && self.tone != ConsentTone::Off {
+            self.due = Some(0);
         }
     }
 
@@ -86,9 +102,12 @@ impl Tape {
         }
     }
 
-    /// Lets this side hear the tone.
-    pub(crate) fn sound_here(&mut self, mix: &mut [f32; FRAME_SAMPLES]) {
-        sound(&mut self.here, mix);
+    /// The tone of this step for all but the peer, while it sounds.
+    pub(crate) fn sound_here(&mut self) -> Option<[f32; FRAME_SAMPLES]> {
+        self.here.as_ref()?;
+        let mut tone = [0.0; FRAME_SAMPLES];
+        sound(&mut self.here, &mut tone);
+        Some(tone)
     }
 
     /// Lets the peer hear it, in 10 ms at the codec's rate.

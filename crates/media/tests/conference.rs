@@ -156,6 +156,48 @@ fn who_leaves_or_is_held_neither_hears_nor_is_heard_and_comes_back() {
     assert!(level(0, 1) < 0.001 && level(0, 10) < 0.001);
 }
 
+/// Who is recorded is told (47 CFR 64.501): in a conference that is everybody whose voice gets into the file, also who
+/// comes later.
+#[test]
+fn everybody_in_a_recorded_conference_hears_the_tone() {
+    let silence = || vec![0.0; RATE];
+    let mut conference =
+        Conference::new("told", [silence(), silence(), silence()], vec![0.0; RATE]);
+    conference.ours[2].set_room(None);
+    conference.run(1);
+    let file = scratch_file("told-both");
+    let recording = media::Recording {
+        path: file.clone(),
+        tone: media::ConsentTone::AtStart,
+    };
+    conference.ours[0].record(Some(&recording)).unwrap();
+    conference.run(2);
+    conference.ours[2].set_room(NonZeroU64::new(5));
+    conference.run(2);
+    conference.ours[0].record(None).unwrap();
+    let here = conference.bench.heard().to_vec();
+    let heard = conference.finish();
+    let (rate, both) = read_wav(&file);
+    std::fs::remove_file(&file).unwrap();
+    // The tone is 0.1 of full scale. Each hears it once, at one level, and not once from each side.
+    let tone = |samples: &[f32], at: usize| rms(&samples[RATE * at + RATE / 20..][..RATE * 3 / 20]);
+    let near = |level: f32| (0.03..0.08).contains(&level);
+    for (who, kind) in KINDS.into_iter().enumerate() {
+        let levels = [1, 3].map(|at| tone(&heard[who], at));
+        println!("{kind}: {levels:?}");
+        assert_eq!(near(levels[0]), who != 2, "{kind}: {levels:?}");
+        assert!(near(levels[1]), "{kind}: {levels:?}");
+        // And then it is over.
+        assert!(rms(&heard[who][RATE * 2..RATE * 3]) < 0.001, "{kind}");
+        assert!(rms(&heard[who][RATE * 4..RATE * 5]) < 0.001, "{kind}");
+    }
+    assert!(near(tone(&here, 1)) && near(tone(&here, 3)));
+    // In the file it is what the peer heard, so it is on the left.
+    let left: Vec<f32> = both.iter().copied().step_by(2).collect();
+    let first = rms(&left[rate as usize / 50..rate as usize * 9 / 50]);
+    assert!((0.06..0.08).contains(&first), "{first}");
+}
+
 #[test]
 fn loud_voices_together_are_lowered_and_not_cut_off() {
     // Together these are 6 dB above full scale.
