@@ -111,11 +111,22 @@ impl Recorder {
     }
 }
 
-/// The file's end of a recording.
+/// The most bytes of samples that a WAV file can have: what follows its first eight bytes is counted in 32 bits.
+const MOST_BYTES: u32 = u32::MAX - (SAMPLES_AT as u32 - 8);
+
+/// Further files of one recording: more than a year of it.
+const MOST_FILES: u32 = 1_000;
+
+/// The file's end of a recording. A file that can get no longer is followed by another, named after the first.
 pub(crate) struct Writing {
     ring: Consumer<i16>,
     writer: Option<WavWriter<BufWriter<File>>>,
+    /// Of the file that is written now.
     path: PathBuf,
+    /// Of the first.
+    first: PathBuf,
+    /// Samples of all channels that a file may have, whole frames of them.
+    most: u32,
     /// Samples of all channels between two times that the header is brought up to date.
     header_every: usize,
     since_header: usize,
@@ -154,6 +165,8 @@ pub(crate) fn record(
             ring: consumer,
             writer: Some(writer),
             path: path.to_owned(),
+            first: path.to_owned(),
+            most: whole_frames(MOST_BYTES, 2 * u32::from(channels)) / 2,
             header_every: a_second * HEADER_EVERY.as_millis() as usize / 1_000,
             since_header: 0,
             trouble: Trouble::default(),
@@ -200,6 +213,12 @@ impl Writing {
         };
         let (first, second) = chunk.as_slices();
         for sample in first.iter().chain(second) {
+            if writer.len() >= self.most {
+                let (path, next) = follow(&self.first, writer.spec())?;
+                tracing::info!(path = %path.display(), "the recording goes on in another file");
+                self.path = path;
+                std::mem::replace(writer, next).finalize()?;
+            }
             writer.write_sample(*sample)?;
         }
         chunk.commit_all();
@@ -212,6 +231,36 @@ impl Writing {
     }
 }
 
+/// Creates the file that follows `first` and those that followed it: `name-2.wav`. What is there is left alone.
+fn follow(
+    first: &Path,
+    spec: WavSpec,
+) -> Result<(PathBuf, WavWriter<BufWriter<File>>), hound::Error> {
+    let stem = first.file_stem().unwrap_or_default();
+    for number in 2..=MOST_FILES {
+        let mut name = stem.to_owned();
+        name.push(format!("-{number}"));
+        if let Some(extension) = first.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        let path = first.with_file_name(name);
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((path, WavWriter::new(BufWriter::new(file), spec)?)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::AlreadyExists).into())
+}
+
+/// So many bytes or a little less, that no frame is cut.
+fn whole_frames(bytes: u32, frame: u32) -> u32 {
+    bytes / frame.max(1) * frame.max(1)
+}
+
+/// Where the header tells how many bytes a frame has.
+const FRAME_AT: u64 = 32;
 /// Where the header tells the length of the samples, of what kind each sample is.
 const LENGTH_AT: u64 = 40;
 /// Where the samples begin.
@@ -220,8 +269,12 @@ const SAMPLES_AT: u64 = 44;
 /// Writes into the header of a file that was cut short how long it is.
 fn complete(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-    let samples = file.metadata()?.len().saturating_sub(SAMPLES_AT) / 2 * 2;
-    let samples = u32::try_from(samples).unwrap_or(u32::MAX - SAMPLES_AT as u32);
+    let samples = file.metadata()?.len().saturating_sub(SAMPLES_AT);
+    let samples = u32::try_from(samples).unwrap_or(MOST_BYTES).min(MOST_BYTES);
+    let mut frame = [0; 2];
+    file.seek(SeekFrom::Start(FRAME_AT))?;
+    file.read_exact(&mut frame)?;
+    let samples = whole_frames(samples, u16::from_le_bytes(frame).into());
     let mut name = [0; 4];
     file.seek(SeekFrom::Start(LENGTH_AT - 4))?;
     file.read_exact(&mut name)?;
@@ -230,7 +283,7 @@ fn complete(path: &Path) -> io::Result<()> {
     }
     file.write_all(&samples.to_le_bytes())?;
     file.seek(SeekFrom::Start(4))?;
-    file.write_all(&(samples + SAMPLES_AT as u32 - 8).to_le_bytes())?;
+    file.write_all(&(samples + (SAMPLES_AT as u32 - 8)).to_le_bytes())?;
     file.flush()
 }
 
@@ -342,6 +395,69 @@ mod tests {
         for (n, (left, right)) in left.iter().zip(&right).enumerate() {
             assert_eq!((*left, *right), ((n / 160) as i16, -((n / 160) as i16)));
         }
+        std::fs::remove_file(&path).expect("it is ours");
+    }
+
+    /// The lengths in a WAV file have 32 bits (Multimedia Programming Interface 1.0, RIFF chunks).
+    #[test]
+    fn a_recording_longer_than_a_file_can_be_goes_on_in_the_next() {
+        let path = scratch("long.wav");
+        let [second, third, fourth] = [2, 3, 4].map(|n| scratch(&format!("long-{n}.wav")));
+        let _ = std::fs::remove_file(&fourth);
+        // Somebody's file is in the way.
+        std::fs::write(&second, b"not ours").expect("there is room");
+        let (mut recorder, mut writing) = record(&path, 8_000, 2).expect("there is room");
+        assert_eq!(writing.most % 2, 0);
+        assert!(u64::from(writing.most) * 2 + SAMPLES_AT - 8 <= u64::from(u32::MAX));
+        writing.most = 400;
+        for step in 0..6i16 {
+            recorder.write_both((&[step; 80], 8_000), (&[-step; 80], 8_000));
+            assert!(writing.write());
+        }
+        let trouble = writing.trouble();
+        drop(recorder);
+        assert!(!writing.write());
+        assert_eq!(trouble.get(), None);
+        let read = |path: &Path| -> Vec<i16> {
+            let reader = hound::WavReader::open(path).expect("it is sound");
+            assert_eq!(reader.spec().channels, 2);
+            reader.into_samples().flatten().collect()
+        };
+        let parts = [&path, &third, &fourth].map(|path| read(path));
+        assert_eq!(parts.each_ref().map(Vec::len), [400, 400, 160]);
+        for (n, pair) in parts.concat().chunks_exact(2).enumerate() {
+            let step = (n / 80) as i16;
+            assert_eq!(pair, [step, -step]);
+        }
+        assert_eq!(std::fs::read(&second).expect("it is there"), b"not ours");
+        for path in [path, second, third, fourth] {
+            std::fs::remove_file(path).expect("it is ours");
+        }
+    }
+
+    #[test]
+    fn a_file_past_what_its_header_can_say_is_completed_to_a_whole_frame() {
+        let path = scratch("huge.wav");
+        let (recorder, mut writing) = record(&path, 8_000, 2).expect("there is room");
+        drop(recorder);
+        assert!(!writing.write());
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .expect("it is ours");
+        // A hole in the file, which takes no room.
+        file.set_len(u64::from(u32::MAX) + 1_000)
+            .expect("there is room");
+        complete(&path).expect("it is a recording");
+        let mut header = [0; SAMPLES_AT as usize];
+        let mut file = File::open(&path).expect("it is ours");
+        file.read_exact(&mut header).expect("it is a recording");
+        let length = |at: usize| {
+            let bytes: [u8; 4] = header[at..at + 4].try_into().expect("four");
+            u32::from_le_bytes(bytes)
+        };
+        assert_eq!(length(LENGTH_AT as usize) % 4, 0);
+        assert_eq!(length(4), length(LENGTH_AT as usize) + 36);
         std::fs::remove_file(&path).expect("it is ours");
     }
 

@@ -36,7 +36,8 @@ pub enum ConsentTone {
     Every(Duration),
 }
 
-/// A recording of both sides, as a stereo WAV file: left what we say, right what the peer says.
+/// A recording of both sides, as a stereo WAV file: left what we say, right what the peer says. Where it gets longer than
+/// such a file can be, 4 GiB, it goes on in another: `name-2.wav`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// The file.
