@@ -27,6 +27,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -154,8 +155,8 @@ pub(crate) enum DialogMsg {
     WayLost,
     /// Something else that the pump noticed.
     MediaNews(String),
-    /// The recording ended early, and why.
-    RecordingEnded(String),
+    /// The recording into this file ended early, and why.
+    RecordingEnded(PathBuf, String),
     /// The last second's figures, and what is true about the sound.
     Stats(MediaStats, Box<SoundView>),
     /// The machine came to another network, or slept.
@@ -374,7 +375,7 @@ impl Actor for DialogActor {
             DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
             DialogMsg::WayLost => state.on_way_lost(),
             DialogMsg::MediaNews(news) => state.note("media", news),
-            DialogMsg::RecordingEnded(reason) => state.on_recording_ended(&reason),
+            DialogMsg::RecordingEnded(file, reason) => state.on_recording_ended(&file, &reason),
             // A report that was under way when the stream was closed is older than the last figures.
             DialogMsg::Stats(stats, sound) => {
                 if state.media.is_some() {

@@ -129,7 +129,9 @@ impl StreamState {
                             .to_owned()
                     }
                 }),
-                StreamEvent::RecordingEnded { reason } => DialogMsg::RecordingEnded(reason),
+                StreamEvent::RecordingEnded { path, reason } => {
+                    DialogMsg::RecordingEnded(path, reason)
+                }
                 StreamEvent::PeerMoved {
                     announced: Some(announced),
                     actual,

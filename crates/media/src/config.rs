@@ -257,8 +257,10 @@ pub enum StreamEvent {
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.
     NotSecured(dtls::Failure),
-    /// The recording ended early; the call goes on. What was written can be played.
+    /// A recording ended early; the call goes on. What was written can be played.
     RecordingEnded {
+        /// Which: the file that was asked for.
+        path: PathBuf,
         /// What the system said.
         reason: String,
     },

@@ -165,7 +165,11 @@ impl Shared {
         Ok((recorder, trouble))
     }
 
-    fn output(&self, sink: &Sink, rate_hz: u32) -> Result<(Output, Option<Trouble>), MediaError> {
+    fn output(
+        &self,
+        sink: &Sink,
+        rate_hz: u32,
+    ) -> Result<(Output, Option<(PathBuf, Trouble)>), MediaError> {
         let (path, speaker) = match sink {
             Sink::Speaker => (None, true),
             Sink::Discard => (None, false),
@@ -184,7 +188,7 @@ impl Shared {
             speaker,
             recorder: Some(Box::new(recorder)),
         };
-        Ok((output, Some(trouble)))
+        Ok((output, Some((path.clone(), trouble))))
     }
 }
 
@@ -575,10 +579,10 @@ struct Last {
     ice: Option<nat::ice::Session>,
     /// The number of the search for a way that counts.
     search: u64,
-    /// Of the recording, when there is one; told once.
-    trouble: Option<Trouble>,
+    /// Of the recording, when there is one: its file, and its trouble, told once.
+    trouble: Option<(PathBuf, Trouble)>,
     /// Of the recording of both sides, the same.
-    tape_trouble: Option<Trouble>,
+    tape_trouble: Option<(PathBuf, Trouble)>,
     /// It has an address at a relay.
     relayed: bool,
 }
@@ -689,7 +693,7 @@ impl StreamHandle {
             Some(recording) => {
                 let (recorder, trouble) = self.shared.recorder(&recording.path, rate_hz, 2)?;
                 let tape = Box::new(Tape::new(recorder, recording.tone));
-                (Some(tape), Some(trouble))
+                (Some(tape), Some((recording.path.clone(), trouble)))
             }
             None => (None, None),
         };
@@ -777,9 +781,9 @@ impl StreamHandle {
             ..
         } = &mut *last;
         [trouble, tape_trouble].into_iter().find_map(|trouble| {
-            let reason = trouble.as_ref()?.get()?.clone();
-            *trouble = None;
-            Some(StreamEvent::RecordingEnded { reason })
+            let reason = trouble.as_ref()?.1.get()?.clone();
+            let (path, _) = trouble.take()?;
+            Some(StreamEvent::RecordingEnded { path, reason })
         })
     }
 }

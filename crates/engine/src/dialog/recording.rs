@@ -72,16 +72,19 @@ impl DialogState {
         self.shared.notice(NoticeLevel::Warning, tenant, text);
     }
 
-    /// The call goes on, and whoever counts on its recording hears of it now.
-    pub(super) fn on_recording_ended(&mut self, reason: &str) {
+    /// The call goes on, and whoever counts on its recording hears of it now. What is heard may be recorded beside both
+    /// sides: the end of the one is not that of the other.
+    pub(super) fn on_recording_ended(&mut self, file: &Path, reason: &str) {
         let text = format!(
-            "The recording of call {} ended early: {reason}. What was recorded until then can be played.",
-            self.view.id
+            "The recording of call {} into {} ended early: {reason}. What was recorded until then can be played.",
+            self.view.id,
+            file.display()
         );
         self.note("media", text.clone());
         self.shared
             .notice(NoticeLevel::Warning, Some(&self.view.tenant), text);
-        if self.view.details.recording.take().is_some() {
+        let recording = &mut self.view.details.recording;
+        if recording.take_if(|both| Path::new(both) == file).is_some() {
             self.publish();
         }
     }
