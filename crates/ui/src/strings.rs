@@ -734,6 +734,8 @@ pub(crate) const TRY_SOUND: &str = "Try microphone and speaker";
 pub(crate) const STOP_TRYING: &str = "Stop";
 pub(crate) const TRYING_SOUND: &str =
     "Speak: the microphone’s bars move. What you chose comes from the speaker.";
+pub(crate) const TRYING_RINGER: &str =
+    "Speak: the microphone’s bars move. The ringing comes from the device that it rings at.";
 pub(crate) const LOOK_AGAIN: &str = "Look for devices again";
 pub(crate) const NO_DEVICE: &str = "None found";
 pub(crate) const APPEARANCE: &str = "Appearance";
@@ -750,6 +752,7 @@ pub(crate) const TEXT_SIZES: [(&str, f32); 5] = [
 pub(crate) const PASSWORDS: &str = "Passwords";
 pub(crate) const PASSWORDS_IN_KEYSTORE: &str = "Kept in the system\u{2019}s keystore.";
 pub(crate) const LOGIN_USER: &str = "User name";
+pub(crate) const LOGIN_KEEP: &str = "Keep this login for the next time";
 pub(crate) const LOGIN_NOW: &str = "Sign in";
 pub(crate) const LOGIN_NOT: &str = "Not now";
 

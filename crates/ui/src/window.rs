@@ -124,6 +124,8 @@ pub struct LoginForm {
     pub user: String,
     /// The password.
     pub password: String,
+    /// Whether it is for the next time, too.
+    pub keep: bool,
 }
 
 impl LoginForm {
@@ -133,6 +135,7 @@ impl LoginForm {
             question: question.clone(),
             user: question.user.reveal().to_owned(),
             password: String::new(),
+            keep: false,
         }
     }
 }

@@ -108,6 +108,8 @@ fn act_on(deed: Deed, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
         }
         Deed::CallOneWay => {
             show(Screen::Phone);
+            // In a small window the pad stands where the number field is, and so where it is asked.
+            window.keypad = false;
             window.asks_direction = window.dial_account.is_some();
         }
         Deed::Phone => show(Screen::Phone),

@@ -7,7 +7,7 @@ use super::overlay::dialog_frame;
 use super::{Bar, Kit};
 use crate::strings;
 use crate::view_state::Data;
-use crate::widgets::{Button, Field, Kind, paragraph};
+use crate::widgets::{Button, Field, Kind, paragraph, switch};
 use crate::window::{LoginForm, Window};
 
 pub(super) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
@@ -43,6 +43,7 @@ pub(super) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, win
                     .password()
                     .show(ui, &t);
                 let entered = typed.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+                switch(ui, &t, strings::LOGIN_KEEP, &mut form.keep);
                 let ready = !form.user.trim().is_empty() && !form.password.is_empty();
                 let mut bar = Bar::new(ui, t.px(28.0), 8.0);
                 let go = Button::new(Kind::Primary, strings::LOGIN_NOW).enabled(ready);
@@ -53,7 +54,7 @@ pub(super) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, win
                         realm: question.realm.clone(),
                         user: Some(Identity::from(form.user.trim())),
                         password: Password(std::mem::take(&mut form.password)),
-                        keep: true,
+                        keep: form.keep,
                     });
                     done = true;
                 }

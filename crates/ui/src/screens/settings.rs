@@ -219,8 +219,14 @@ fn try_sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
             meter(ui, &t, name, level, bar.left(t.px(240.0)));
         });
     }
+    let rings_apart = data.devices.test == SoundTest::Ring && data.devices.chosen_ringer.is_some();
+    let words = if rings_apart {
+        strings::TRYING_RINGER
+    } else {
+        strings::TRYING_SOUND
+    };
     setting(ui, kit, "", |ui| {
-        paragraph(ui, strings::TRYING_SOUND, t.small(), t.muted);
+        paragraph(ui, words, t.small(), t.muted);
     });
 }
 

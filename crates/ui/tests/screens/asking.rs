@@ -136,14 +136,27 @@ fn a_login_that_is_asked_for_is_given_with_the_keyboard() {
     harness.get_by_label("Password").type_text("s3cret");
     harness.run();
     press(&mut harness, "Sign in");
-    let answer = Command::AnswerLogin {
+    let answer = |keep| Command::AnswerLogin {
         account: AccountId::new("a1"),
         realm: "pbx.acme.example".to_owned(),
         user: Some("alice-2".into()),
         password: Password("s3cret".to_owned()),
-        keep: true,
+        keep,
     };
-    assert_eq!(commands(&mut harness), [answer]);
+    // Nobody's password stays who has not said so.
+    assert_eq!(commands(&mut harness), [answer(false)]);
+
+    let mut harness = while_typing(Event::LoginWanted {
+        login: Box::new(login_wanted()),
+    });
+    typed(&mut harness, "User name", "-2");
+    harness.get_by_label("Password").focus();
+    harness.run();
+    harness.get_by_label("Password").type_text("s3cret");
+    harness.run();
+    press(&mut harness, "Keep this login for the next time");
+    press(&mut harness, "Sign in");
+    assert_eq!(commands(&mut harness), [answer(true)]);
 }
 
 #[test]

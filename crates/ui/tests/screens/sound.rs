@@ -212,6 +212,25 @@ fn devices_are_tried_without_a_call_and_left_alone_after() {
 }
 
 #[test]
+fn a_test_of_the_ringing_says_where_it_rings() {
+    let says_ringer = |test: SoundTest, ringer: bool| {
+        let mut state = trying(ThemeChoice::Dark);
+        let devices = &mut state.data.devices;
+        devices.test = test;
+        let first = devices.playout.first().map(|device| device.id.clone());
+        devices.chosen_ringer = first.filter(|_| ringer);
+        let harness = shown(state);
+        let at = |words: &str| harness.query_all_by_label_contains(words).next().is_some();
+        let ringer = at("comes from the device that it rings at");
+        assert_ne!(ringer, at("comes from the speaker"));
+        ringer
+    };
+    assert!(says_ringer(SoundTest::Ring, true));
+    assert!(!says_ringer(SoundTest::Ring, false));
+    assert!(!says_ringer(SoundTest::Sentence, true));
+}
+
+#[test]
 fn settings_while_devices_are_tried() {
     both("settings_sound", WIDE, trying);
 }
@@ -290,6 +309,22 @@ fn a_call_is_placed_with_sound_one_way_by_the_keyboard() {
         sent.as_slice(),
         [Command::PlaceCall { direction, .. }] if direction.is_both()
     ));
+}
+
+#[test]
+fn who_asks_for_sound_one_way_under_an_open_keypad_is_asked_at_once_and_not_later() {
+    let mut snapshot = base(ThemeChoice::Dark);
+    snapshot.calls = vec![talking()];
+    let mut harness = harness(on(Screen::Phone, snapshot), COMPACT);
+    harness.state_mut().state.window.keypad = true;
+    harness.run();
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, Key::Enter);
+    harness.run();
+    assert!(harness.query_by_label("Only to you").is_some());
+    harness.key_press(Key::Escape);
+    harness.run();
+    harness.run();
+    assert!(harness.query_by_label("Only to you").is_none());
 }
 
 #[test]
