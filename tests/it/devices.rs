@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rig::desktop::SoundCard;
+use crate::rig::desktop::{Server, SoundCard};
 use crate::rig::folder::Folder;
 use crate::rig::process::Process;
 use crate::rig::program::{self, SOON};
@@ -29,8 +29,17 @@ fn until_heard(card: &SoundCard, folder: &Folder, sink: &str) -> Duration {
 
 #[test]
 fn a_speaker_that_is_unplugged_and_plugged_in_again_is_heard_within_two_seconds() {
-    let folder = Folder::new("hotplug");
-    let card = SoundCard::start(&folder);
+    survives_unplugging(Server::PulseAudio);
+}
+
+#[test]
+fn a_speaker_of_pipewire_that_is_unplugged_and_plugged_in_again_is_heard_within_two_seconds() {
+    survives_unplugging(Server::PipeWire);
+}
+
+fn survives_unplugging(server: Server) {
+    let folder = Folder::new(&format!("hotplug_{server:?}"));
+    let card = SoundCard::start_by(&folder, server);
     let (_switchboard, port) = switchboard::start(&folder);
     let mut command = program::command(&folder.inner("home"));
     command

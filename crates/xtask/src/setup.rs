@@ -194,7 +194,8 @@ const APT_BUILD: &str = "build-essential pkg-config cmake clang libclang-dev lib
 const APT_RUN: &str =
     "libegl1 libgl1 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0";
 const APT_TEST: &str = "xvfb xdotool imagemagick mesa-vulkan-drivers dbus-daemon gnome-keyring \
-    pulseaudio pulseaudio-utils libasound2-plugins sox espeak-ng \
+    pulseaudio pulseaudio-utils libasound2-plugins \
+    pipewire pipewire-pulse wireplumber sox espeak-ng \
     kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-presence-modules \
     kamailio-outbound-modules kamailio-sqlite-modules \
     baresip-core sip-tester coturn tshark dnsmasq-base sqlite3 openssl iproute2 nftables python3 procps";
@@ -204,7 +205,7 @@ const DNF_BUILD: &str =
 const DNF_RUN: &str = "libglvnd-egl libglvnd-glx libX11 libX11-xcb libXcursor libXi libxkbcommon \
     libxkbcommon-x11 mesa-dri-drivers";
 const DNF_TEST: &str = "xorg-x11-server-Xvfb xdotool ImageMagick mesa-vulkan-drivers dbus-daemon \
-    gnome-keyring pulseaudio pulseaudio-utils alsa-plugins-pulseaudio sox espeak-ng \
+    gnome-keyring pulseaudio pulseaudio-utils alsa-plugins-pulseaudio pipewire wireplumber sox espeak-ng \
     kamailio kamailio-tls kamailio-websocket kamailio-presence \
     kamailio-outbound kamailio-sqlite \
     baresip sipp coturn wireshark-cli dnsmasq sqlite openssl iproute nftables python3 procps-ng";

@@ -1,4 +1,4 @@
-//! A screen and a sound card that are not there: Xvfb, and PulseAudio with null sinks.
+//! A screen and a sound card that are not there: Xvfb, and PulseAudio or PipeWire with null sinks.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -142,66 +142,74 @@ impl Drop for Screen {
     }
 }
 
-/// A running PulseAudio: `speaker` is what programs play to, `microphone` what they hear.
+/// Whose sound server it is. Both are reached by PulseAudio's protocol: Debian has
+/// the plugin by which ALSA reaches PipeWire directly not beside PulseAudio.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Server {
+    PulseAudio,
+    PipeWire,
+}
+
+/// A running sound server: `speaker` is what programs play to, `microphone` what they hear.
 pub(crate) struct SoundCard {
-    // Ends the server when it goes.
-    _server: Process,
+    // End, in this order, when it goes.
+    _servers: Vec<Process>,
     run: PathBuf,
+    socket: PathBuf,
 }
 
 impl SoundCard {
     pub(crate) fn start(folder: &Folder) -> Self {
-        let run = folder.inner("pulse");
-        let socket = run.join("native");
-        let script = run.join("start.pa");
-        let lines = format!(
-            "load-module module-native-protocol-unix auth-anonymous=1 socket={}\n\
-             load-module module-null-sink sink_name=speaker rate=48000 channels=2\n\
-             load-module module-null-sink sink_name=feed rate=48000 channels=1\n\
-             load-module module-remap-source source_name=microphone master=feed.monitor\n\
-             set-default-sink speaker\nset-default-source microphone\n",
-            socket.display()
-        );
-        fs::write(&script, lines).expect("a script can be written");
-        // ALSA programs are to find PulseAudio under their default name.
-        fs::write(run.join("asoundrc"), ASOUNDRC).expect("settings can be written");
-        let mut command = Command::new("pulseaudio");
-        command
-            .args(["--daemonize=no", "--exit-idle-time=-1", "-n", "-F"])
-            .arg(&script)
-            .env("HOME", &run)
-            .env("XDG_RUNTIME_DIR", &run)
-            .env_remove("DBUS_SESSION_BUS_ADDRESS");
-        let mut server = Process::start("pulseaudio", folder, &mut command);
-        let card = Self {
-            run: run.clone(),
-            _server: {
-                until("PulseAudio's socket", SOON, || {
-                    server.assert_alive();
-                    socket.exists().then_some(())
-                });
-                server
-            },
+        Self::start_by(folder, Server::PulseAudio)
+    }
+
+    pub(crate) fn start_by(folder: &Folder, server: Server) -> Self {
+        let run = folder.inner("sound");
+        let (socket, servers) = match server {
+            Server::PulseAudio => (run.join("native"), pulseaudio(folder, &run)),
+            Server::PipeWire => (run.join("pulse/native"), pipewire(folder, &run)),
         };
-        until("PulseAudio's microphone", SOON, || {
-            let mut list = Command::new("pactl");
-            list.args(["list", "short", "sources"]);
-            card.serve(&mut list);
-            let out = list.output().ok()?;
-            String::from_utf8_lossy(&out.stdout)
-                .contains("microphone")
-                .then_some(())
+        // Programs of ALSA are to find the server under their default name.
+        fs::write(run.join("asoundrc"), ASOUNDRC).expect("settings can be written");
+        let mut card = Self {
+            _servers: servers,
+            run,
+            socket,
+        };
+        card.wait_for_answer();
+        let modules = [
+            "module-null-sink sink_name=speaker rate=48000 channels=2",
+            "module-null-sink sink_name=feed rate=48000 channels=1",
+            "module-remap-source source_name=microphone master=feed.monitor",
+        ];
+        for module in modules {
+            let mut args = vec!["load-module"];
+            args.extend(module.split(' '));
+            card.pactl(&args);
+        }
+        card.pactl(&["set-default-sink", "speaker"]);
+        card.pactl(&["set-default-source", "microphone"]);
+        until("the sound server's microphone", SOON, || {
+            let sources = card.pactl(&["list", "short", "sources"]);
+            sources.contains("microphone").then_some(())
         });
         card
+    }
+
+    fn wait_for_answer(&mut self) {
+        until("the sound server to answer", SOON, || {
+            self._servers.iter_mut().for_each(Process::assert_alive);
+            let mut ask = Command::new("pactl");
+            ask.arg("info").stdout(Stdio::null()).stderr(Stdio::null());
+            self.serve(&mut ask);
+            ask.status().ok()?.success().then_some(())
+        });
     }
 
     /// Lets `command` find this sound card.
     pub(crate) fn serve(&self, command: &mut Command) {
         command
-            .env(
-                "PULSE_SERVER",
-                format!("unix:{}", self.run.join("native").display()),
-            )
+            .env("PULSE_SERVER", format!("unix:{}", self.socket.display()))
             .env(
                 "ALSA_CONFIG_PATH",
                 format!(
@@ -276,10 +284,64 @@ ctl.!default { type pulse }
 pcm.ringer { type pulse device ringer hint { show on description Ringer } }
 ";
 
+/// A part of a sound server with a home of its own.
+fn part(folder: &Folder, run: &Path, name: &str, args: &[&str]) -> Process {
+    let mut command = Command::new(name);
+    command
+        .args(args)
+        .env("HOME", run)
+        .env("XDG_RUNTIME_DIR", run)
+        .env("DBUS_SESSION_BUS_ADDRESS", bus(run));
+    Process::start(name, folder, &mut command)
+}
+
+fn bus(run: &Path) -> String {
+    format!("unix:path={}", run.join("bus").display())
+}
+
+fn pulseaudio(folder: &Folder, run: &Path) -> Vec<Process> {
+    let script = run.join("start.pa");
+    let line = format!(
+        "load-module module-native-protocol-unix auth-anonymous=1 socket={}\n",
+        run.join("native").display()
+    );
+    fs::write(&script, line).expect("a script can be written");
+    let script = script.to_str().expect("a path of letters");
+    let args = ["--daemonize=no", "--exit-idle-time=-1", "-n", "-F", script];
+    vec![part(folder, run, "pulseaudio", &args)]
+}
+
+fn pipewire(folder: &Folder, run: &Path) -> Vec<Process> {
+    let appears = |process: &mut Process, what: &str| {
+        until(what, SOON, || {
+            process.assert_alive();
+            run.join(what).exists().then_some(())
+        });
+    };
+    let address = format!("--address={}", bus(run));
+    let args = ["--session", "--nofork", &address];
+    let mut messages = part(folder, run, "dbus-daemon", &args);
+    appears(&mut messages, "bus");
+    let mut pipewire = part(folder, run, "pipewire", &[]);
+    appears(&mut pipewire, "pipewire-0");
+    let rules = part(folder, run, "wireplumber", &[]);
+    let pulse = part(folder, run, "pipewire-pulse", &[]);
+    vec![pulse, rules, pipewire, messages]
+}
+
 #[test]
 fn what_is_said_into_the_microphone_can_be_recorded() {
-    let folder = Folder::new("sound_card");
-    let card = SoundCard::start(&folder);
+    records_what_is_said(Server::PulseAudio);
+}
+
+#[test]
+fn what_is_said_into_the_microphone_of_pipewire_can_be_recorded() {
+    records_what_is_said(Server::PipeWire);
+}
+
+fn records_what_is_said(server: Server) {
+    let folder = Folder::new(&format!("sound_card_{server:?}"));
+    let card = SoundCard::start_by(&folder, server);
     let speech = super::sound::speech(&folder, 48_000);
     let recorded = folder.join("recorded.raw");
     {
