@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::rig::desktop::{Server, SoundCard};
 use crate::rig::folder::Folder;
 use crate::rig::process::Process;
-use crate::rig::program::{self, SOON};
+use crate::rig::program::{self, Account, Program, SOON};
 use crate::rig::{seconds, sound, switchboard, until};
 
 /// Louder than this is a tone and no silence.
@@ -60,8 +60,8 @@ fn survives_unplugging(server: Server) {
     let back = until_heard(&card, &folder, "speaker");
     println!("heard after {first:?}; after it was moved {moved:?}; back after {back:?}");
     tipring.assert_alive();
-    // What is asked is two seconds; a busy machine has another one.
-    assert!(back < seconds(3), "{back:?}");
+    // Two seconds are asked for; to listen takes its own time.
+    assert!(back < first + seconds(2), "{back:?}");
 }
 
 #[test]
@@ -77,23 +77,10 @@ fn a_call_rings_where_it_is_to_ring_and_nowhere_else() {
         .args(["answer", "--audio", "devices", "--after", "60s"])
         .args(["--ringer", "alsa:ringer", "--json", "--aor", &aor("bob")]);
     card.serve(&mut command);
-    let _bob = Process::start("bob", &folder, &mut command);
-    let mut command = program::command(&folder.inner("alice"));
-    command
-        .args([
-            "call",
-            "bob",
-            "--audio",
-            "null",
-            "--json",
-            "--aor",
-            &aor("alice"),
-        ])
-        .args(["--for", "60s"]);
-    let alice = |command: &mut std::process::Command| Process::start("alice", &folder, command);
-    // Bob has to be known first.
-    std::thread::sleep(seconds(1));
-    let _alice = alice(&mut command);
+    let mut bob = Program::spawn(&folder, "bob", &mut command);
+    bob.wait_registered();
+    let alice = Account::new(aor("alice"), "");
+    let _alice = Program::start(&folder, "alice", "call", &alice, "bob --for 60s");
     let speaker = folder.join("speaker.raw");
     let listening = card.listen_at(&folder, &speaker, "speaker");
     until("the recording to begin", SOON, || {

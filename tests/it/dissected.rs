@@ -1,16 +1,13 @@
 //! Our STUN, TURN, DTLS, RTP and RTCP, as somebody else's dissector (tshark) reads them.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::hold::Call;
+use crate::rig::capture::{Capture, Sound};
 use crate::rig::coturn::Coturn;
 use crate::rig::folder::Folder;
-use crate::rig::process::{self, Process, signal};
 use crate::rig::program::{Account, Program, SOON};
-use crate::rig::{ports, seconds, sound, switchboard, until};
+use crate::rig::{ports, seconds, sound, switchboard};
 
 /// From here on tshark calls it a warning.
 const WARNING: u64 = 0x0060_0000;
@@ -139,79 +136,3 @@ fn our_rtp_and_reports_are_to_tshark_what_they_are_to_us() {
 
 /// What is listed of a frame: its number, and what is wrong with it.
 const EXPERT: [&str; 2] = ["frame.number", "_ws.expert.message"];
-
-/// The ports for sound of the phone that is called, by which its call is told from all others of the machine.
-struct Sound(u16);
-
-impl Sound {
-    const COUNT: u16 = 8;
-
-    fn free() -> Self {
-        Self(ports::free_run(Self::COUNT))
-    }
-
-    fn last(&self) -> u16 {
-        self.0 + Self::COUNT - 1
-    }
-
-    fn option(&self) -> String {
-        format!("--rtp-ports {}-{}", self.0, self.last())
-    }
-}
-
-impl std::fmt::Display for Sound {
-    /// As a filter of a capture.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "portrange {}-{}", self.0, self.last())
-    }
-}
-
-/// tshark that writes down what goes by on loopback.
-struct Capture {
-    tshark: Process,
-    file: PathBuf,
-}
-
-impl Capture {
-    /// Of what goes by, only what this filter lets through: other calls of the machine are not ours to judge.
-    fn start(folder: &Folder, filter: &str) -> Self {
-        let file = folder.join("call.pcapng");
-        let filter = format!("udp and ({filter})");
-        let mut command = Command::new("tshark");
-        command.args(["-i", "lo", "-f", &filter, "-w"]).arg(&file);
-        let mut tshark = Process::start("tshark", folder, &mut command);
-        until("tshark to capture", SOON, || {
-            tshark.assert_alive();
-            tshark.log().contains("Capturing on").then_some(())
-        });
-        Self { tshark, file }
-    }
-
-    /// What was written down, of which one port is to be read as something that it does not look like.
-    fn stop(mut self, decode: &str) -> Captured {
-        signal(self.tshark.id(), "INT");
-        self.tshark.wait(SOON);
-        Captured {
-            file: self.file,
-            decode: decode.to_owned(),
-        }
-    }
-}
-
-struct Captured {
-    file: PathBuf,
-    decode: String,
-}
-
-impl Captured {
-    /// These fields of each frame that fits, a frame a line.
-    fn fields(&self, what: &str, fields: &[&str]) -> String {
-        let mut command = Command::new("tshark");
-        command.arg("-r").arg(&self.file).args(["-d", &self.decode]);
-        command.args(["-Y", what, "-T", "fields"]);
-        fields.iter().for_each(|field| {
-            command.args(["-e", field]);
-        });
-        process::output(&mut command)
-    }
-}

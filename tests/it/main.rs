@@ -14,6 +14,7 @@ mod baresip;
 mod broken;
 mod certificates;
 mod command_line;
+mod delays;
 mod devices;
 mod dissected;
 mod forks;

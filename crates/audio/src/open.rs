@@ -19,11 +19,11 @@ use crate::timed::{Heard, Played, Timed, create};
 /// Between callback and pump: a second, of which a few hundredths are ever used.
 const RING: usize = SAMPLE_RATE_HZ as usize;
 
-/// What is asked of a device: 20 ms at a time. Left to themselves, some back-ends buffer seconds.
-const BLOCK_MS: u32 = 20;
+/// What is asked of a device: 10 ms at a time. Left to themselves, some back-ends buffer seconds.
+const BLOCK_MS: u32 = 10;
 
 /// What is asked if that is refused.
-const OTHER_BLOCKS: [u32; 3] = [1_024, 2_048, 512];
+const OTHER_BLOCKS: [u32; 3] = [512, 1_024, 2_048];
 
 /// How long a back-end may take to open a device.
 const PATIENCE: Duration = Duration::from_secs(5);

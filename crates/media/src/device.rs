@@ -4,7 +4,8 @@
 //! 10 ms by the system's clock. Both ends watch the *least* that was waiting during half a second: what is
 //! always there is delay for nothing and is worked off by squeezing two samples out of a frame, too
 //! little is built up by stretching a frame by two. That is 0.4 %, far more than clocks differ and
-//! too little to be heard.
+//! too little to be heard. What a device leaves behind when it starts, or catches up with, is worked off four times as fast
+//! while it is much: 40 ms in two and a half seconds.
 //!
 //! A device that has run dry is given more room from then on, for what has happened once on a busy machine will
 //! happen again; a long time without a dropout takes the room away again.
@@ -13,8 +14,9 @@ use rtrb::{Consumer, Producer};
 
 use crate::FRAME_SAMPLES;
 
-/// How much a frame is squeezed or stretched.
+/// How much a frame is squeezed or stretched, and squeezed where there is [`MUCH`] to work off.
 const CORRECTION: usize = 2;
+const STRONG: usize = 8;
 
 /// Steps between two looks at the least that was waiting.
 const WINDOW: u32 = 50;
@@ -25,6 +27,9 @@ const WINDOW: u32 = 50;
 /// just before us instead of just after; the span is more than a frame, or each slip would be worked against.
 const LEAST: usize = 528;
 const MOST: usize = 1_056;
+
+/// What is more than this is worked off fast: 10 ms too much.
+const MUCH: usize = MOST + 480;
 
 /// What is more than this all the time is not worked off but dropped at once: 50 ms. A device that
 /// takes a second to start leaves that much behind.
@@ -65,6 +70,8 @@ enum Correction {
     Build,
     /// Too much is waiting.
     Work,
+    /// Far too much is.
+    WorkFast,
 }
 
 impl Watch {
@@ -99,6 +106,7 @@ impl Watch {
         };
         self.correction = match least {
             least if least < LEAST => Correction::Build,
+            least if least > MUCH && drop == 0 => Correction::WorkFast,
             least if least > MOST && drop == 0 => Correction::Work,
             _ => Correction::None,
         };
@@ -140,9 +148,10 @@ impl Capture {
         let count = match self.watch.correction {
             Correction::None => FRAME_SAMPLES,
             Correction::Work => FRAME_SAMPLES + CORRECTION,
+            Correction::WorkFast => FRAME_SAMPLES + STRONG,
             Correction::Build => FRAME_SAMPLES - CORRECTION,
         };
-        let mut samples = [0.0; FRAME_SAMPLES + CORRECTION];
+        let mut samples = [0.0; FRAME_SAMPLES + STRONG];
         let taken = samples.get_mut(..count).unwrap_or_default();
         if !self.primed || waiting < count || self.ring.pop_entire_slice(taken).is_err() {
             if self.primed {
@@ -219,6 +228,7 @@ impl Playout {
         let count = match self.watch.correction {
             Correction::None => FRAME_SAMPLES,
             Correction::Work => FRAME_SAMPLES - CORRECTION,
+            Correction::WorkFast => FRAME_SAMPLES - STRONG,
             Correction::Build => FRAME_SAMPLES + CORRECTION,
         };
         let mut samples = [0.0; FRAME_SAMPLES + CORRECTION];

@@ -16,10 +16,12 @@ mod pesq;
 mod proc;
 mod signalling;
 
+use std::path::Path;
+
 use self::figures::Figures;
 use crate::shell::{self, Fault, misuse};
 
-/// `cargo xtask bench [parse|signalling|register|calls|idle|talk|media|echo|impair|load [MINUTES]]`.
+/// `cargo xtask bench [parse|signalling|register|calls|idle|talk|media|echo|impair|devices|load [MINUTES]]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
     let mut figures = Figures::default();
     match args.first().map(String::as_str) {
@@ -27,6 +29,7 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
         Some("echo") => return echo::echo(),
         Some("impair") => return impair::impair(),
         Some("load") => return load(args.get(1)),
+        Some("devices") => return live("devices", &mut figures),
         Some("signalling") => signalling::signalling(&mut figures)?,
         None => {
             for word in ["register", "calls", "idle", "talk", "media"] {
@@ -43,7 +46,8 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
         }
         Some(_) => {
             return Err(misuse(
-                "bench takes parse, signalling, register, calls, idle, talk, media, echo, impair, load \
+                "bench takes parse, signalling, register, calls, idle, talk, media, echo, impair, \
+                 devices, load \
                  with a number of minutes, or nothing",
             ));
         }
@@ -59,6 +63,7 @@ fn live(word: &str, figures: &mut Figures) -> Result<(), Fault> {
         "calls" => live::calls(figures),
         "idle" => live::idle(figures),
         "talk" => live::media(figures),
+        "devices" => devices(),
         _ => carry::carry(figures),
     }
 }
@@ -81,13 +86,31 @@ fn load(minutes: Option<&String>) -> Result<(), Fault> {
         None => 10,
     };
     shell::run(shell::cargo().args(["build", "-p", "app"]))?;
+    let program = shell::target_dir().join("debug/tipring");
+    let lasts = (minutes * 60).to_string();
+    tests_with(
+        "fifty_calls_a_second",
+        &program,
+        ("TIPRING_LOAD_SECONDS", &lasts),
+    )
+}
+
+/// How long sound takes from the microphone to the wire and from the wire to the speaker, through PulseAudio and PipeWire,
+/// with all that is done to it on the way. Both are needed.
+#[cfg(target_os = "linux")]
+fn devices() -> Result<(), Fault> {
+    tests_with("delays::", &live::build()?, ("TIPRING_DELAYS", "goal"))
+}
+
+/// Some of the end-to-end tests, one after the other, told by `variable` to measure.
+fn tests_with(filter: &str, program: &Path, variable: (&str, &str)) -> Result<(), Fault> {
     shell::run(
         shell::cargo()
             .args(["test", "-p", "tests", "--test", "it"])
-            .args(["fifty_calls_a_second", "--", "--nocapture"])
+            .args([filter, "--", "--nocapture"])
             .args(["--test-threads", "1"])
-            .env("TIPRING_LOAD_SECONDS", (minutes * 60).to_string())
-            .env("TIPRING_BIN", shell::target_dir().join("debug/tipring")),
+            .env(variable.0, variable.1)
+            .env("TIPRING_BIN", program),
     )
 }
 

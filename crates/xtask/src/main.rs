@@ -41,7 +41,9 @@ cargo xtask VERB
   bench register|calls|idle|talk
                               the release program on loopback, measured through /proc; idle also from
                               the start to the first frame, talk also from mouth to ear and beside
-                              baresip";
+                              baresip
+  bench devices               from microphone to wire and from wire to speaker, by PulseAudio and PipeWire
+  bench load [MINUTES]        fifty calls a second behind a login";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

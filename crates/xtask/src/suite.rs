@@ -350,7 +350,9 @@ fn run(
 
 /// The end-to-end tests that need the machine for themselves, by what stands in their names: they count
 /// what goes through in a second, or draw a window without a graphics card.
-const ALONE: [&str; 5] = [
+const ALONE: [&str; 7] = [
+    "delays::",
+    "devices::",
     "load::fifty",
     "load::sipp",
     "load::two_hundred",

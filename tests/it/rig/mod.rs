@@ -1,6 +1,7 @@
 //! What the tests are made of: folders, ports, processes, the program, its peers, and sound.
 
 pub(crate) mod baresip;
+pub(crate) mod capture;
 pub(crate) mod control;
 pub(crate) mod coturn;
 pub(crate) mod desktop;

@@ -374,7 +374,7 @@ fn add_stats(figures: &mut Figures, group: &str, stats: &[Json]) {
 }
 
 /// The program to measure: what TIPRING_BIN names, else a fresh build.
-fn build() -> Result<PathBuf, Fault> {
+pub(crate) fn build() -> Result<PathBuf, Fault> {
     if let Some(path) = std::env::var_os("TIPRING_BIN") {
         return Ok(path.into());
     }
