@@ -338,7 +338,7 @@ fn run(
         .envs(env.iter().copied());
     let failed_before = tally.failures();
     let outcome = shell::watch(&mut command, log, limit, |line| {
-        tally.note(&test.name, line)
+        tally.note(&test.name, line);
     });
     // A crash or a time-out has no line of its own.
     if let Err(fault) = outcome
