@@ -32,15 +32,15 @@ const QUIETEST_DBM: f32 = -90.0;
 
 /// The level of the background.
 #[derive(Debug)]
-pub(crate) struct Floor(f32);
+struct Floor(f32);
 
 impl Floor {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self(HIGHEST_FLOOR)
     }
 
     /// Whether `loud`, a root mean square over `ms` milliseconds, is speech.
-    pub(crate) fn is_speech(&mut self, loud: f32, ms: usize) -> bool {
+    fn is_speech(&mut self, loud: f32, ms: usize) -> bool {
         self.0 = if loud < self.0 {
             loud
         } else {
@@ -71,17 +71,18 @@ impl Activity {
         }
     }
 
-    /// Takes in a root mean square over `ms` milliseconds.
-    pub(crate) fn hear(&mut self, loud: f32, ms: usize) {
+    /// Takes in a root mean square over `ms` milliseconds; answers whether it is speech.
+    pub(crate) fn hear(&mut self, loud: f32, ms: usize) -> bool {
         if self.floor.is_speech(loud, ms) {
             self.pause_ms = 0;
             self.voice.add(loud, ms);
-            return;
+            return true;
         }
         self.pause_ms = self.pause_ms.saturating_add(ms);
         if !self.is_active() {
             self.background.add(loud, ms);
         }
+        false
     }
 
     /// Whether somebody speaks.

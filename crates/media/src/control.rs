@@ -135,8 +135,6 @@ impl Control {
         if now < self.schedule.deadline() {
             return None;
         }
-        self.schedule
-            .set_senders(self.sends(matter.sender), matter.receiver.ssrc().is_some());
         if !self.schedule.handle_timeout(now) {
             return None;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use codecs::CodecKind;
-use rtp::quality::{CodecProfile, Conditions, GMIN, rate};
+use rtp::quality::{CodecProfile, Conditions, GMIN, rate, share};
 use rtp::rtcp::xr::{Adaptation, Concealment, VoipMetrics};
 
 use crate::counters::StreamCounters;
@@ -94,13 +94,6 @@ fn profile(kind: CodecKind) -> CodecProfile {
         // The scale is that of the narrow band, on which G.722 is as good as G.711.
         CodecKind::G722 | CodecKind::Pcmu | CodecKind::Pcma => CodecProfile::G711,
     }
-}
-
-fn share(part: u64, whole: u64) -> f32 {
-    if whole == 0 {
-        return 0.0;
-    }
-    ((part as f64 / whole as f64) as f32).min(1.0)
 }
 
 /// The whole part, as RFC 3611 §4.7.1 wants it; all is 255.

@@ -417,14 +417,11 @@ impl SendPath {
         let samples = self.frame.get(..self.packet_samples).unwrap_or_default();
         let loud = level(samples);
         counters.send_level.set(loud);
-        self.activity.hear(
-            loud,
-            samples.len() * 10 / self.kind.frame_samples(10).max(1),
-        );
+        let ms = samples.len() * 10 / self.kind.frame_samples(10).max(1);
+        let speaks = self.activity.hear(loud, ms);
         counters.we_speak.store(self.activity.is_active(), Relaxed);
         if let Some(payload_type) = self.comfort_noise {
-            let ms = self.packet_samples * 1_000 / self.kind.sample_rate_hz() as usize;
-            let verdict = self.silence.judge(samples, ms);
+            let verdict = self.silence.judge(samples, ms, speaks);
             if verdict != Verdict::Speech {
                 let length = self.silence.payload(&mut self.payload[..]);
                 let payload = self.payload.get(..length).unwrap_or_default();

@@ -7,17 +7,15 @@
 
 use codecs::NoiseMeter;
 
-use crate::activity::{Floor, HANGOVER_MS};
-use crate::stream::level;
+use crate::activity::HANGOVER_MS;
 
 /// A change of level that is worth a packet, in dB, and the longest time without one.
 const WORTH_DB: u8 = 3;
 const AGAIN_MS: usize = 1_000;
 
-/// Tells speech from silence, and remembers what the silence was told to sound like.
+/// Tells a silence that is worth telling from one that is not, and remembers what the silence was told to sound like.
 pub(crate) struct Silence {
     meter: NoiseMeter,
-    floor: Floor,
     /// Since the last speech.
     since_ms: usize,
     /// What was told last in this silence, and how long ago.
@@ -39,16 +37,14 @@ impl Silence {
     pub(crate) fn new() -> Self {
         Self {
             meter: NoiseMeter::new(),
-            floor: Floor::new(),
             since_ms: 0,
             told: None,
         }
     }
 
-    /// Judges a packet of `ms` milliseconds.
-    pub(crate) fn judge(&mut self, samples: &[i16], ms: usize) -> Verdict {
-        let loud = level(samples);
-        if self.floor.is_speech(loud, ms) {
+    /// Judges a packet of `ms` milliseconds, which is speech or not.
+    pub(crate) fn judge(&mut self, samples: &[i16], ms: usize, speech: bool) -> Verdict {
+        if speech {
             self.since_ms = 0;
             self.told = None;
             return Verdict::Speech;
@@ -81,6 +77,28 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activity::Activity;
+    use crate::stream::level;
+
+    /// A silence and who tells it from speech.
+    struct Room {
+        silence: Silence,
+        activity: Activity,
+    }
+
+    impl Room {
+        fn new() -> Self {
+            Self {
+                silence: Silence::new(),
+                activity: Activity::new(),
+            }
+        }
+
+        fn judge(&mut self, samples: &[i16], ms: usize) -> Verdict {
+            let speech = self.activity.hear(level(samples), ms);
+            self.silence.judge(samples, ms, speech)
+        }
+    }
 
     fn noise(loud: f32, seed: u64) -> impl FnMut() -> Vec<i16> {
         let mut state = seed;
@@ -99,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_quiet_room_is_told_once_a_second_and_speech_is_sent_with_its_end() {
-        let mut silence = Silence::new();
+        let mut silence = Room::new();
         let (mut room, mut speech) = (noise(0.001, 1), noise(0.05, 2));
         let mut told = Vec::new();
         for n in 0..400 {
@@ -112,7 +130,7 @@ mod tests {
             if verdict == Verdict::Noise {
                 told.push(n);
                 let mut payload = [0; codecs::NOISE_PAYLOAD];
-                assert_eq!(silence.payload(&mut payload), payload.len());
+                assert_eq!(silence.silence.payload(&mut payload), payload.len());
                 assert!((58..=62).contains(&payload[0]), "{} dB", payload[0]);
             }
         }
@@ -121,13 +139,13 @@ mod tests {
 
     #[test]
     fn music_goes_on_and_a_louder_room_is_learned() {
-        let mut silence = Silence::new();
+        let mut silence = Room::new();
         let mut music = noise(0.03, 3);
         for n in 0..3_000 {
             assert_eq!(silence.judge(&music(), 20), Verdict::Speech, "{n}");
         }
         // A fan is switched on: at first it is sent, after some seconds it is the room.
-        let mut silence = Silence::new();
+        let mut silence = Room::new();
         let (mut room, mut fan) = (noise(0.000_6, 4), noise(0.004, 5));
         (0..200).for_each(|_| {
             let _ = silence.judge(&room(), 20);
@@ -142,7 +160,7 @@ mod tests {
 
     #[test]
     fn digital_silence_is_silence() {
-        let mut silence = Silence::new();
+        let mut silence = Room::new();
         let verdicts: Vec<Verdict> = (0..30).map(|_| silence.judge(&[0; 160], 20)).collect();
         assert_eq!(verdicts[14], Verdict::Speech);
         assert_eq!(verdicts[15], Verdict::Noise);

@@ -88,6 +88,15 @@ pub fn mos_of(r: f32) -> f32 {
     }
 }
 
+/// A part of a whole, 0 where there is nothing to share.
+#[must_use]
+pub fn share(part: u64, whole: u64) -> f32 {
+    if whole == 0 {
+        return 0.0;
+    }
+    (part as f64 / whole as f64) as f32
+}
+
 /// Idd: what delay does to a conversation, nothing up to 100 ms (G.107 §7.4).
 fn delay_impairment(one_way: Duration) -> f32 {
     let ms = one_way.as_secs_f32() * 1_000.0;

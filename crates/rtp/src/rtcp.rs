@@ -186,52 +186,6 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
-/// One compound that was received, sorted by what it says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Incoming {
-    /// Sender reports: who, and the sender's half.
-    pub senders: Vec<(u32, SenderInfo)>,
-    /// All report blocks, each with who reports.
-    pub blocks: Vec<(u32, ReportBlock)>,
-    /// Canonical names by source.
-    pub cnames: Vec<(u32, String)>,
-    /// Sources that leave.
-    pub leaving: Vec<u32>,
-    /// Why they leave, where they tell.
-    pub leaving_reason: Option<String>,
-    /// Wall clocks of those who only listen, for the round trip (RFC 3611 §4.4).
-    pub reference_times: Vec<(u32, u64)>,
-    /// What others answer to such a clock (RFC 3611 §4.5), each with who answers.
-    pub delays: Vec<(u32, xr::ReferenceDelay)>,
-    /// How others hear somebody (RFC 3611 §4.7), each with who tells.
-    pub metrics: Vec<(u32, xr::VoipMetrics)>,
-    /// Sub-packets that were unknown or unreadable.
-    pub ignored: usize,
-}
-
-impl Incoming {
-    /// Keeps what a datagram says; see [`read`].
-    ///
-    /// # Errors
-    /// It is not RTCP at all, or nothing in it was readable.
-    pub fn parse(datagram: &[u8]) -> Result<Self, RtcpError> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut incoming = Self::default();
-        let ignored = read(datagram, |item| match item {
-            Item::Sender { from, info } => incoming.senders.push((from, info)),
-            Item::Block { from, block } => incoming.blocks.push((from, block)),
-            Item::Name { of, name } => incoming.cnames.push((of, text(name))),
-            Item::Leaving { who } => incoming.leaving.push(who),
-            Item::Reason { reason } => incoming.leaving_reason = Some(text(reason)),
-            Item::ReferenceTime { from, ntp } => incoming.reference_times.push((from, ntp)),
-            Item::Delay { from, delay } => incoming.delays.push((from, delay)),
-            Item::Metrics { from, metrics } => incoming.metrics.push((from, metrics)),
-        })?;
-        incoming.ignored = ignored;
-        Ok(incoming)
-    }
-}
-
 /// Time since 1970 as an NTP timestamp: 32.32 fixed point seconds since 1900.
 #[must_use]
 pub fn ntp_from_unix(since_1970: Duration) -> u64 {

@@ -20,9 +20,9 @@ fuzz_target!(|data: &[u8]| {
         rest = after;
         now += Duration::from_millis(u64::from(*wait));
         if looks_like_rtcp(datagram) {
-            if let Ok(incoming) = rtcp::Incoming::parse(datagram) {
-                let _ = format!("{incoming:?}");
-            }
+            let _ = rtcp::read(datagram, |item| {
+                let _ = format!("{item:?}");
+            });
         } else if let Ok(packet) = RtpPacket::parse(datagram) {
             if receiver.receive(now, &packet.header).is_accepted() {
                 digits.receive(now, &packet.header, packet.payload);

@@ -1,5 +1,7 @@
 //! How losses follow each other: their share, and where they come in bursts (RFC 3611 §4.7.2, G.107 §7.5).
 
+use super::share;
+
 /// So many packets in a row have to come to end a burst (RFC 3611 §4.7.2).
 pub const GMIN: u8 = 16;
 
@@ -131,14 +133,6 @@ impl LossPattern {
             gap_packets: share(packets, gaps),
         }
     }
-}
-
-/// 0 where there is nothing to share.
-fn share(part: u64, whole: u64) -> f32 {
-    if whole == 0 {
-        return 0.0;
-    }
-    (part as f64 / whole as f64) as f32
 }
 
 #[cfg(test)]

@@ -11,15 +11,14 @@ pub struct Schedule {
     /// RTCP's share of the session, in bytes a second: 5 % (RFC 3550 §6.2).
     rtcp_bytes_per_second: f64,
     average_size: f64,
-    members: u32,
-    we_send: bool,
-    they_send: bool,
     initial: bool,
     previous: Instant,
     next: Instant,
     random: u64,
 }
 
+/// The two ends of a call.
+const MEMBERS: f64 = 2.0;
 /// Shortest mean interval (RFC 3550 §6.2); half of it before the first report.
 const MINIMUM_INTERVAL_S: f64 = 5.0;
 /// e − 3/2, which makes up for what timer reconsideration does to the mean (RFC 3550 §6.3.1).
@@ -35,9 +34,6 @@ impl Schedule {
         let mut schedule = Self {
             rtcp_bytes_per_second: (f64::from(session_bits_per_second) * 0.05 / 8.0).max(1.0),
             average_size: 120.0 + LOWER_HEADERS,
-            members: 2,
-            we_send: false,
-            they_send: false,
             initial: true,
             previous: now,
             next: now,
@@ -51,11 +47,6 @@ impl Schedule {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.next
-    }
-
-    /// Tells who sends audio at present: senders share a quarter of the bandwidth.
-    pub fn set_senders(&mut self, we_send: bool, they_send: bool) {
-        (self.we_send, self.they_send) = (we_send, they_send);
     }
 
     /// Counts a compound of `size` bytes that arrived.
@@ -90,25 +81,15 @@ impl Schedule {
         self.average_size += (size - self.average_size) / 16.0;
     }
 
-    // RFC 3550 §6.3.1 and A.7.
+    /// RFC 3550 §6.3.1 and A.7. Where a member sends it is half of all, and more than a quarter shares with those who only
+    /// hear.
     fn interval(&mut self) -> Duration {
-        let members = f64::from(self.members);
-        let senders = f64::from(u8::from(self.we_send)) + f64::from(u8::from(self.they_send));
-        let (count, bandwidth) = if senders > 0.0 && senders <= members * 0.25 {
-            if self.we_send {
-                (senders, self.rtcp_bytes_per_second * 0.25)
-            } else {
-                (members - senders, self.rtcp_bytes_per_second * 0.75)
-            }
-        } else {
-            (members, self.rtcp_bytes_per_second)
-        };
         let minimum = if self.initial {
             MINIMUM_INTERVAL_S / 2.0
         } else {
             MINIMUM_INTERVAL_S
         };
-        let mean = (count * self.average_size / bandwidth).max(minimum);
+        let mean = (MEMBERS * self.average_size / self.rtcp_bytes_per_second).max(minimum);
         Duration::from_secs_f64(mean * (0.5 + self.uniform()) / COMPENSATION)
     }
 

@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use super::xr::{ReferenceDelay, VoipMetrics};
 use super::*;
 use proptest::prelude::*;
 
@@ -18,6 +19,39 @@ const INFO: SenderInfo = SenderInfo {
     packet_count: 10,
     octet_count: 1_600,
 };
+
+/// One compound that was received, sorted by what it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::rtcp) struct Incoming {
+    pub(in crate::rtcp) senders: Vec<(u32, SenderInfo)>,
+    pub(in crate::rtcp) blocks: Vec<(u32, ReportBlock)>,
+    pub(in crate::rtcp) cnames: Vec<(u32, String)>,
+    pub(in crate::rtcp) leaving: Vec<u32>,
+    pub(in crate::rtcp) leaving_reason: Option<String>,
+    pub(in crate::rtcp) reference_times: Vec<(u32, u64)>,
+    pub(in crate::rtcp) delays: Vec<(u32, ReferenceDelay)>,
+    pub(in crate::rtcp) metrics: Vec<(u32, VoipMetrics)>,
+    pub(in crate::rtcp) ignored: usize,
+}
+
+impl Incoming {
+    pub(in crate::rtcp) fn parse(datagram: &[u8]) -> Result<Self, RtcpError> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut incoming = Self::default();
+        let ignored = read(datagram, |item| match item {
+            Item::Sender { from, info } => incoming.senders.push((from, info)),
+            Item::Block { from, block } => incoming.blocks.push((from, block)),
+            Item::Name { of, name } => incoming.cnames.push((of, text(name))),
+            Item::Leaving { who } => incoming.leaving.push(who),
+            Item::Reason { reason } => incoming.leaving_reason = Some(text(reason)),
+            Item::ReferenceTime { from, ntp } => incoming.reference_times.push((from, ntp)),
+            Item::Delay { from, delay } => incoming.delays.push((from, delay)),
+            Item::Metrics { from, metrics } => incoming.metrics.push((from, metrics)),
+        })?;
+        incoming.ignored = ignored;
+        Ok(incoming)
+    }
+}
 
 fn written(sender: Option<SenderInfo>, blocks: &[ReportBlock], bye: Option<&str>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -164,7 +198,6 @@ fn intervals_spread_around_five_seconds_and_the_first_is_shorter() {
     for seed in 0..50 {
         let start = Instant::now();
         let mut schedule = Schedule::new(start, 80_000, seed);
-        schedule.set_senders(true, true);
         let mut last = start;
         for n in 0..40 {
             let now = schedule.deadline();

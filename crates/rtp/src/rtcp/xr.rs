@@ -190,102 +190,81 @@ impl VoipMetrics {
     pub fn to_bytes(&self) -> [u8; Self::LENGTH] {
         let level = |level: Option<i8>| level.map_or(UNAVAILABLE, i8::cast_unsigned);
         let value = |value: Option<u8>| value.unwrap_or(UNAVAILABLE);
-        let [s0, s1, s2, s3] = self.ssrc.to_be_bytes();
-        let [b0, b1] = self.burst_duration_ms.to_be_bytes();
-        let [g0, g1] = self.gap_duration_ms.to_be_bytes();
-        let [r0, r1] = self.round_trip_ms.to_be_bytes();
-        let [e0, e1] = self.end_system_delay_ms.to_be_bytes();
-        let [n0, n1] = self.buffer_nominal_ms.to_be_bytes();
-        let [m0, m1] = self.buffer_maximum_ms.to_be_bytes();
-        let [a0, a1] = self.buffer_absolute_maximum_ms.to_be_bytes();
         let (concealment, adaptation) = (self.concealment.number(), self.adaptation.number());
         let configuration = concealment << 6 | adaptation << 4 | self.adjustment.min(15);
-        [
-            s0,
-            s1,
-            s2,
-            s3,
-            self.loss_rate,
-            self.discard_rate,
-            self.burst_density,
-            self.gap_density,
-            b0,
-            b1,
-            g0,
-            g1,
-            r0,
-            r1,
-            e0,
-            e1,
-            level(self.signal_level_dbm),
-            level(self.noise_level_dbm),
-            value(self.echo_return_loss_db),
-            self.gmin,
-            value(self.r_factor),
-            value(self.external_r_factor),
-            value(self.mos_lq),
-            value(self.mos_cq),
-            configuration,
-            0,
-            n0,
-            n1,
-            m0,
-            m1,
-            a0,
-            a1,
-        ]
+        let durations = [
+            self.burst_duration_ms,
+            self.gap_duration_ms,
+            self.round_trip_ms,
+            self.end_system_delay_ms,
+        ];
+        let buffer = [
+            self.buffer_nominal_ms,
+            self.buffer_maximum_ms,
+            self.buffer_absolute_maximum_ms,
+        ];
+        let octets = self.ssrc.to_be_bytes().into_iter();
+        let octets = octets
+            .chain([
+                self.loss_rate,
+                self.discard_rate,
+                self.burst_density,
+                self.gap_density,
+            ])
+            .chain(durations.into_iter().flat_map(u16::to_be_bytes))
+            .chain([
+                level(self.signal_level_dbm),
+                level(self.noise_level_dbm),
+                value(self.echo_return_loss_db),
+                self.gmin,
+                value(self.r_factor),
+                value(self.external_r_factor),
+                value(self.mos_lq),
+                value(self.mos_cq),
+                configuration,
+                0,
+            ])
+            .chain(buffer.into_iter().flat_map(u16::to_be_bytes));
+        let mut bytes = [0; Self::LENGTH];
+        for (place, octet) in bytes.iter_mut().zip(octets) {
+            *place = octet;
+        }
+        bytes
     }
 
     /// Reads it. What is outside the range of its field counts as not known.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
+        let rest = &mut bytes.as_slice();
+        let ssrc = u32::from_be_bytes(next(rest));
+        let [loss_rate, discard_rate, burst_density, gap_density] = next(rest);
         let [
-            s0,
-            s1,
-            s2,
-            s3,
-            loss_rate,
-            discard_rate,
-            burst_density,
-            gap_density,
-            b0,
-            b1,
-            g0,
-            g1,
-            r0,
-            r1,
-            e0,
-            e1,
-            signal,
-            noise,
-            echo,
-            gmin,
-            r_factor,
-            external_r_factor,
-            mos_lq,
-            mos_cq,
-            configuration,
-            _,
-            n0,
-            n1,
-            m0,
-            m1,
-            a0,
-            a1,
-        ] = *bytes;
+            burst_duration_ms,
+            gap_duration_ms,
+            round_trip_ms,
+            end_system_delay_ms,
+        ] = std::array::from_fn(|_| u16::from_be_bytes(next(rest)));
+        let [signal, noise, echo, gmin] = next(rest);
+        let [r_factor, external_r_factor, mos_lq, mos_cq] = next(rest);
+        let [configuration, _] = next(rest);
+        let [
+            buffer_nominal_ms,
+            buffer_maximum_ms,
+            buffer_absolute_maximum_ms,
+        ] = std::array::from_fn(|_| u16::from_be_bytes(next(rest)));
         let level = |level: u8| Some(level.cast_signed()).filter(|_| level != UNAVAILABLE);
         let factor = |factor: u8| Some(factor).filter(|factor| *factor <= 100);
         let mos = |mos: u8| Some(mos).filter(|mos| (10..=50).contains(mos));
         Self {
-            ssrc: u32::from_be_bytes([s0, s1, s2, s3]),
+            ssrc,
             loss_rate,
             discard_rate,
             burst_density,
             gap_density,
-            burst_duration_ms: u16::from_be_bytes([b0, b1]),
-            gap_duration_ms: u16::from_be_bytes([g0, g1]),
-            round_trip_ms: u16::from_be_bytes([r0, r1]),
-            end_system_delay_ms: u16::from_be_bytes([e0, e1]),
+            burst_duration_ms,
+            gap_duration_ms,
+            round_trip_ms,
+            end_system_delay_ms,
             signal_level_dbm: level(signal),
             noise_level_dbm: level(noise),
             echo_return_loss_db: Some(echo).filter(|echo| *echo != UNAVAILABLE),
@@ -307,11 +286,20 @@ impl VoipMetrics {
                 _ => Adaptation::Adaptive,
             },
             adjustment: configuration & 15,
-            buffer_nominal_ms: u16::from_be_bytes([n0, n1]),
-            buffer_maximum_ms: u16::from_be_bytes([m0, m1]),
-            buffer_absolute_maximum_ms: u16::from_be_bytes([a0, a1]),
+            buffer_nominal_ms,
+            buffer_maximum_ms,
+            buffer_absolute_maximum_ms,
         }
     }
+}
+
+/// The next octets, and zeros behind the last.
+fn next<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let Some((octets, after)) = rest.split_first_chunk() else {
+        return [0; N];
+    };
+    *rest = after;
+    *octets
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-use super::super::{Incoming, Report, compact_ntp, ntp_from_unix};
+use super::super::tests::Incoming;
+use super::super::{Report, compact_ntp, ntp_from_unix};
 use super::*;
 use proptest::prelude::*;
 
