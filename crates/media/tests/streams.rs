@@ -585,6 +585,35 @@ fn both_sides_are_recorded_apart_and_the_tone_is_heard_by_both() {
     drop((left, right));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn of_two_recordings_the_one_that_ends_early_is_named() {
+    let path = scratch_file("named");
+    let full = std::path::PathBuf::from("/dev/full");
+    let mut bench = Bench::new();
+    let (left, _right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Silence, Sink::Record(full.clone())),
+        (Source::Silence, Sink::Discard),
+    );
+    left.record(Some(&media::Recording {
+        path: path.clone(),
+        tone: media::ConsentTone::Off,
+    }))
+    .unwrap();
+    bench.run(3 * SECOND);
+    let ended: Vec<StreamEvent> = events(&left)
+        .into_iter()
+        .filter(|event| matches!(event, StreamEvent::RecordingEnded { .. }))
+        .collect();
+    let reason = "the disk is full".to_owned();
+    assert_eq!(ended, [StreamEvent::RecordingEnded { path: full, reason }]);
+    left.record(None).unwrap();
+    bench.run(SECOND);
+    assert_eq!(read_wav(&path).1.len(), 2 * 3 * 8_000);
+    std::fs::remove_file(&path).unwrap();
+}
+
 #[test]
 fn a_muted_microphone_sends_silence_and_nothing_else() {
     let mut bench = Bench::new();

@@ -2,7 +2,7 @@
 
 use model::{CallId, CallState, Command, Silence, SoundView};
 
-use super::house::{House, tone};
+use super::house::{House, notes, tone};
 
 async fn until_sound(
     house: &mut House,
@@ -114,5 +114,38 @@ async fn a_call_is_recorded_when_that_is_asked_for_and_says_so_while_it_is() {
     assert_eq!(bytes.get(22..24), Some(&[2, 0][..]), "two channels");
     let samples = media::wav::load(&file).expect("it can be played");
     assert!(samples.iter().any(|sample| sample.abs() > 0.05));
+    std::fs::remove_dir_all(&home).expect("it is ours");
+}
+
+/// What is heard can be recorded beside both sides: each has a file, and the end of the one is not that of the other.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_is_heard_fills_its_disk_and_both_sides_are_recorded_on() {
+    let home = std::env::temp_dir().join(format!("tipring-engine-two-{}", std::process::id()));
+    let media = crate::CallMedia::PerCall {
+        source: media::Source::Tone { hz: 440.0 },
+        sink: media::Sink::Record("/dev/full".into()),
+    };
+    let both = home.join("call {call}.wav");
+    let mut house = House::open_as(|_| {}, media, |config| config.record_calls = Some(both)).await;
+    let (out, _) = house.talk("alice", "sip:bob@beta.test").await;
+    house
+        .until("the disk is full", |s| {
+            (notes(s, "into /dev/full ended early") > 1).then_some(())
+        })
+        .await;
+    let recording = |s: &model::Snapshot| {
+        let call = s.calls.iter().find(|c| c.id == out)?;
+        call.details.recording.clone()
+    };
+    let file = house.until("it is recorded", recording).await;
+    let length = |file: &str| std::fs::metadata(file).map_or(0, |data| data.len());
+    let before = length(&file);
+    house
+        .until("the other file grows", |s| {
+            (length(&file) > before && recording(s).is_some()).then_some(())
+        })
+        .await;
+    house.close().await;
     std::fs::remove_dir_all(&home).expect("it is ours");
 }
