@@ -1,9 +1,9 @@
 //! Whose servers and realms an account's password is for.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
-use sip_message::{Scheme, Uri};
+use sip_message::{Host, Scheme, Uri};
 
 use crate::path::Path;
 
@@ -115,9 +115,17 @@ pub(super) fn host_of(uri: &Uri) -> String {
     host_name(&uri.host.to_string())
 }
 
-/// A host as hosts are compared: small letters, no dot at the end.
+/// A host as hosts are compared: small letters, no dot at the end, and an IPv6 address in brackets and as short as it
+/// gets.
 pub(super) fn host_name(text: &str) -> String {
-    text.trim().trim_end_matches('.').to_ascii_lowercase()
+    let text = text.trim().trim_end_matches('.');
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match bare.unwrap_or(text).parse::<Ipv6Addr>() {
+        Ok(address) => Host::V6(address).to_string(),
+        Err(_) => text.to_ascii_lowercase(),
+    }
 }
 
 /// The port that a URI means (RFC 3261 §19.1.2).

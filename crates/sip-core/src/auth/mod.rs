@@ -211,7 +211,7 @@ impl Authenticator {
         }
         // First everything that forbids a retry: half an answer only costs a round trip.
         for challenge in &challenges {
-            let credentials = self.credentials_for(&challenge.realm, exchange)?;
+            let credentials = self.credentials_for(&challenge.realm, challenge.proxy, exchange)?;
             if credentials.strong && challenge.algorithm.strength() == 0 {
                 return Err(AuthError::TooWeak {
                     realm: challenge.realm.clone(),
@@ -254,7 +254,7 @@ impl Authenticator {
             let (proxy, realm) = (bearer.proxy, bearer.realm.clone());
             self.token_wanted = Some(bearer);
             let same = |challenge: &Challenge| challenge.proxy == proxy && challenge.realm == realm;
-            if self.token_for(&realm, exchange).is_none() {
+            if self.token_for(&realm, proxy, exchange).is_none() {
                 continue;
             }
             if !exchange.shown.contains(&(proxy, realm.clone())) {
@@ -268,8 +268,8 @@ impl Authenticator {
     }
 
     /// The token for who asks in the name of `realm`, where nobody can read along (RFC 8898 §2).
-    fn token_for(&self, realm: &str, exchange: &Exchange) -> Option<&Credentials> {
-        self.choose(realm, exchange, true)
+    fn token_for(&self, realm: &str, proxy: bool, exchange: &Exchange) -> Option<&Credentials> {
+        self.choose(realm, proxy, exchange, true)
             .ok()
             .filter(|_| exchange.secure)
     }
@@ -291,8 +291,11 @@ impl Authenticator {
             exchange.hosts = Hosts::of(request);
         }
         for index in 0..self.sessions.len() {
-            let realm = self.sessions.get(index).map(|s| &s.challenge.realm);
-            let entitled = realm.is_some_and(|realm| self.credentials_for(realm, exchange).is_ok());
+            let asked = self.sessions.get(index).map(|s| &s.challenge);
+            let entitled = asked.is_some_and(|challenge| {
+                let login = self.credentials_for(&challenge.realm, challenge.proxy, exchange);
+                login.is_ok()
+            });
             let Some(session) = self.sessions.get_mut(index).filter(|_| entitled) else {
                 continue;
             };
@@ -300,8 +303,8 @@ impl Authenticator {
             let Some(session) = self.sessions.get(index) else {
                 break;
             };
-            let realm = &session.challenge.realm;
-            let Ok(credentials) = self.credentials_for(realm, exchange) else {
+            let (realm, proxy) = (&session.challenge.realm, session.challenge.proxy);
+            let Ok(credentials) = self.credentials_for(realm, proxy, exchange) else {
                 continue;
             };
             let value = session.answer(credentials, request, &uri, &tokens.cnonce());
@@ -314,7 +317,7 @@ impl Authenticator {
             exchange.sent(session);
         }
         for (proxy, realm) in &self.bearers {
-            let Some(token) = self.token_for(realm, exchange) else {
+            let Some(token) = self.token_for(realm, *proxy, exchange) else {
                 continue;
             };
             let name = if *proxy {
@@ -338,14 +341,21 @@ impl Authenticator {
     }
 
     /// The login that whoever the request went to gets when it asks in the name of `realm`: the
-    /// most specific first, then the account's own, then that of a guest.
-    fn credentials_for(&self, realm: &str, exchange: &Exchange) -> Result<&Credentials, AuthError> {
-        self.choose(realm, exchange, false)
+    /// most specific first, then the account's own, then that of a guest. Whether it asks as a `proxy`
+    /// says who on the way it is.
+    fn credentials_for(
+        &self,
+        realm: &str,
+        proxy: bool,
+        exchange: &Exchange,
+    ) -> Result<&Credentials, AuthError> {
+        self.choose(realm, proxy, exchange, false)
     }
 
     fn choose(
         &self,
         realm: &str,
+        proxy: bool,
         exchange: &Exchange,
         token: bool,
     ) -> Result<&Credentials, AuthError> {
@@ -356,7 +366,7 @@ impl Authenticator {
         };
         let mut best: Option<(u8, &Credentials)> = None;
         for credentials in self.credentials.iter().filter(|c| c.is_token() == token) {
-            let of_server = |server: &str| self.goes_to_server(server, exchange);
+            let of_server = |server: &str| self.is_asked_by(server, realm, proxy, exchange);
             let fit = credentials.fit(realm, of_server, entitled);
             if let Some(fit) = fit.filter(|fit| best.is_none_or(|(other, _)| *fit > other)) {
                 best = Some((fit, credentials));
@@ -368,17 +378,19 @@ impl Authenticator {
         Ok(credentials)
     }
 
-    /// Whether a request goes to this host, and whoever challenges it is there.
-    fn goes_to_server(&self, server: &str, exchange: &Exchange) -> bool {
+    /// Whether it is this host that asks. A request to it that goes by our own server comes back with the
+    /// questions of both: a 407 is our server's, for only a proxy says that (RFC 3261 §22.3), and so is what is
+    /// asked in a realm of the account's own.
+    fn is_asked_by(&self, server: &str, realm: &str, proxy: bool, exchange: &Exchange) -> bool {
         let hosts = &exchange.hosts;
-        let ends_there = hosts.end.as_deref() == Some(server);
+        let ends_there = !proxy && hosts.end.as_deref() == Some(server);
         let Some(home) = &self.home else {
             return ends_there || hosts.next_hop == server;
         };
         exchange.peer.is_some_and(|peer| {
             let mut found = self.found.iter();
             found.any(|(host, at)| host == server && *at == peer)
-                || (ends_there && home.is_at(peer))
+                || (ends_there && !home.has_realm(realm) && home.is_at(peer))
         })
     }
 

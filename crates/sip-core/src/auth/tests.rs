@@ -380,6 +380,17 @@ fn shown(
     (uri, routes, at): (&str, &[&str], &str),
     realm: &str,
 ) -> Option<String> {
+    shown_after(401, logins, home, (uri, routes, at), realm)
+}
+
+/// The same where this is the answer that asks.
+fn shown_after(
+    status: u16,
+    logins: &[Credentials],
+    home: &Home,
+    (uri, routes, at): (&str, &[&str], &str),
+    realm: &str,
+) -> Option<String> {
     let mut client = Client::new(logins.to_vec());
     client.authenticator = Authenticator::at_home(logins.to_vec(), home.clone());
     for (hop, found) in [
@@ -398,11 +409,15 @@ fn shown(
     client
         .authenticator
         .authorize(&mut request, &mut client.exchange, &mut client.tokens);
-    client.take(401, &[&of_realm(realm)]).ok()?;
+    client.take(status, &[&of_realm(realm)]).ok()?;
     client
         .authenticator
         .authorize(&mut request, &mut client.exchange, &mut client.tokens);
-    let value = request.headers.get(HeaderName::Authorization)?;
+    let name = match status {
+        401 => HeaderName::Authorization,
+        _ => HeaderName::ProxyAuthorization,
+    };
+    let value = request.headers.get(name)?;
     let (_, rest) = value.split_once("username=\"")?;
     rest.split('"').next().map(str::to_owned)
 }
@@ -431,6 +446,8 @@ fn the_login_that_says_most_is_shown_then_the_accounts_own_then_a_guests() {
         (elsewhere, "sales", "by-realm"),
         (straight, "support", "by-server"),
         (by_ours, "support", "by-server"),
+        // Our own proxy asks for our own login, wherever the request ends.
+        (by_ours, "home", "own"),
         (elsewhere, "home", "own"),
         (straight, "home", "by-server"),
         (elsewhere, "stranger", "anonymous"),
@@ -454,6 +471,42 @@ fn the_login_that_says_most_is_shown_then_the_accounts_own_then_a_guests() {
     }
     logins.retain(|login| !login.is_guest());
     assert_eq!(shown(&logins, &home, elsewhere, "stranger"), None);
+}
+
+#[test]
+fn a_server_is_the_same_however_its_name_or_address_is_written() {
+    for (written, meant) in [
+        ("PBX.Example.", "pbx.example"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8:0::1", "[2001:db8::1]"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+    ] {
+        let login = Credentials::new("alice", "p").for_server(written);
+        assert_eq!(login.server(), Some(meant));
+    }
+}
+
+#[test]
+fn rfc3261_22_3_what_a_proxy_of_ours_asks_for_is_no_login_of_the_server_behind_it() {
+    let logins = [
+        Credentials::new("own", "p"),
+        Credentials::new("pbx", "p").for_server("pbx.example"),
+    ];
+    let mut home = Home::default();
+    home.add_address(OWN.parse().unwrap());
+    let by_ours: (&str, &[&str], &str) = ("sip:bob@pbx.example", &["<sip:proxy.example;lr>"], OWN);
+    let straight: (&str, &[&str], &str) = ("sip:bob@pbx.example", &[], PBX);
+    // Before any registration no realm is known to be ours: the status tells who asks.
+    for (way, status, user) in [
+        (by_ours, 407, "own"),
+        (by_ours, 401, "pbx"),
+        // The server itself may ask as a proxy, when it is the one that the request went to.
+        (straight, 407, "pbx"),
+        (straight, 401, "pbx"),
+    ] {
+        let found = shown_after(status, &logins, &home, way, "anything");
+        assert_eq!(found.as_deref(), Some(user), "{status} {way:?}");
+    }
 }
 
 #[test]
