@@ -92,6 +92,7 @@ impl Call {
             past: Vec::new(),
             exchange: Exchange::default(),
             logins_asked: 0,
+            waits_for_login: false,
             cancel: Cancel::No,
             give_up_at: None,
             too_large_for: None,

@@ -81,6 +81,9 @@ impl Call {
             return false;
         }
         task.logins_asked += 1;
+        task.waits_for_login = true;
+        // Nor is it any of the peer's time to answer.
+        task.give_up_at = None;
         let address = task.attempt.as_ref().map(|a| a.destination.path().remote);
         // The time to type is none of ringing.
         if task.purpose == Purpose::Invite {
@@ -134,6 +137,13 @@ impl Call {
             && self.phase == Phase::Calling;
         if let Some(limit) = self.config.ring_limit.filter(|_| of_call) {
             self.deadlines.set(CallTimer::RingLimit, now + limit);
+        }
+        let of_change = self.client(task).is_some_and(|task| {
+            task.waits_for_login = false;
+            matches!(task.purpose, Purpose::Reinvite { .. })
+        });
+        if of_change {
+            self.give_up_reinvite_later(now, task);
         }
         self.event(CallEvent::LoginSettled { realm });
         self.on_response(now, task, response);

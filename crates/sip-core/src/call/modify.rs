@@ -143,12 +143,16 @@ impl Call {
             .push(HeaderName::ContentType, "application/sdp");
         request.body.clone_from(&offer);
         let id = self.send(now, Purpose::Reinvite { offer, refresh }, request, &hop);
-        // The peer may ask its user; one that never answers must not block the next change for ever.
+        self.give_up_reinvite_later(now, id);
+        true
+    }
+
+    /// The peer may ask its user; one that never answers must not block the next change for ever.
+    pub(super) fn give_up_reinvite_later(&mut self, now: Instant, id: TaskId) {
         let until = now + self.config.timers.patience() * 2;
         if let Some(task) = self.client(id) {
             task.give_up_at = Some(until);
         }
-        true
     }
 
     /// A response to our re-INVITE.
@@ -396,10 +400,11 @@ impl Call {
     }
 }
 
-/// Whether this is an INVITE of ours that waits for its answer, or an UPDATE with an offer.
+/// Whether this is an INVITE of ours that waits for its answer, or an UPDATE with an offer. One that goes out again
+/// once a person has given its login waits still: its offer stands.
 pub(super) fn holds_offer(task: &ClientTask) -> bool {
     let update = matches!(&task.purpose, Purpose::Update { offer, .. } if offer.is_some());
-    (task.is_invite() || update) && task.is_open()
+    (task.is_invite() || update) && (task.is_open() || task.waits_for_login)
 }
 
 /// Whether this keeps the next re-INVITE waiting: an INVITE without its answer, or a 2xx without its ACK.

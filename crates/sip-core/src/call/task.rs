@@ -87,6 +87,8 @@ pub(super) struct ClientTask {
     pub(super) exchange: Exchange,
     /// How often a person was asked for its login.
     pub(super) logins_asked: u8,
+    /// A person is asked for its login at present: its challenge is not its end.
+    pub(super) waits_for_login: bool,
     pub(super) cancel: Cancel,
     /// When to stop waiting for the final answer, where no timer of the transaction does it.
     pub(super) give_up_at: Option<Instant>,

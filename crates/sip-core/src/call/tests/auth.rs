@@ -1,8 +1,9 @@
 //! Logins asked for on the way.
 
-use super::peer::{answer, heard, last, response, say};
+use super::peer::{answer, answers, heard, last, response, say, within};
 use super::*;
 use crate::call::WrongState;
+use sip_message::StatusCode;
 
 const REALM: &str = "pbx.example";
 
@@ -205,11 +206,16 @@ fn a_missing_password_ends_the_call_with_the_realm() {
 
 /// Alice without a login, who waits for one as long as a minute.
 fn calling_with_a_person() -> (Net, NodeId, NodeId) {
+    calling_with_a_person_for(60)
+}
+
+/// The same, who waits for so many seconds.
+fn calling_with_a_person_for(seconds: u64) -> (Net, NodeId, NodeId) {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");
     let server = add_script(&mut net, BOB);
     act(&mut net, alice, |phone, _| {
-        phone.config.login_wait = Some(std::time::Duration::from_secs(60));
+        phone.config.login_wait = Some(Duration::from_secs(seconds));
     });
     dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
     wait(&mut net, 10);
@@ -317,6 +323,73 @@ fn nobody_waits_for_a_login_for_ever_nor_after_hanging_up() {
         assert_eq!(heard(&net, server, "INVITE").len(), 1);
         assert_all_gone(&mut net, &[alice]);
     }
+}
+
+#[test]
+fn rfc3261_14_2_a_change_that_waits_for_its_login_is_under_way_all_the_while() {
+    let (mut net, alice, server) = calling_with_a_person_for(300);
+    let first = last(&net, server, "INVITE");
+    accept(&mut net, server, "INVITE");
+    let offer = |net: &mut Net, body: &[u8]| {
+        let offered = act(net, alice, |phone, now| {
+            phone.call().reoffer(now, body.to_vec())
+        });
+        offered.unwrap();
+        wait(net, 10);
+    };
+    offer(&mut net, b"v=0 hold");
+    challenge(&mut net, server, "INVITE", "n1");
+    assert_eq!(questions(&net, alice).len(), 1);
+    // An offer of ours stands: whoever makes another one now is to try again later.
+    for method in ["INVITE", "UPDATE"] {
+        let cseq = if method == "INVITE" { 1 } else { 2 };
+        let mut theirs = within(&first, "b", method, method, cseq);
+        theirs.set_body("application/sdp", b"v=0 theirs".to_vec());
+        say(&mut net, server, ALICE, theirs.to_bytes());
+        wait(&mut net, 10);
+        let refusal = answers(&net, server, method).pop().unwrap();
+        assert_eq!(refusal.status, StatusCode::REQUEST_PENDING, "{method}");
+    }
+    // So is our own next one, and longer than a peer may take to answer.
+    let sent = heard(&net, server, "INVITE").len();
+    offer(&mut net, b"v=0 resume");
+    wait(&mut net, 100_000);
+    assert_eq!(heard(&net, server, "INVITE").len(), sent);
+    let failed = |event: &CallEvent| matches!(event, CallEvent::ReofferFailed { .. });
+    assert!(!phone(&net, alice).events.iter().any(failed));
+    give(&mut net, alice, "secret").unwrap();
+    let retry = last(&net, server, "INVITE");
+    assert!(retry.headers.has(HeaderName::Authorization));
+    assert_eq!(retry.body, b"v=0 hold");
+    accept(&mut net, server, "INVITE");
+    assert_eq!(phone(&net, alice).answers_told().len(), 2);
+    assert_eq!(last(&net, server, "INVITE").body, b"v=0 resume");
+    assert_eq!(phone(&net, alice).ended(), None);
+}
+
+#[test]
+fn what_a_peer_may_take_to_answer_runs_anew_with_the_login() {
+    let (mut net, alice, server) = calling_with_a_person_for(300);
+    accept(&mut net, server, "INVITE");
+    let offered = act(&mut net, alice, |phone, now| {
+        phone.call().reoffer(now, b"v=0 hold".to_vec())
+    });
+    offered.unwrap();
+    wait(&mut net, 10);
+    challenge(&mut net, server, "INVITE", "n1");
+    wait(&mut net, 100_000);
+    give(&mut net, alice, "secret").unwrap();
+    let trying = response(&last(&net, server, "INVITE"), 100, "");
+    say(&mut net, server, ALICE, trying.to_bytes());
+    let failed = |net: &Net| {
+        let failed = |event: &CallEvent| matches!(event, CallEvent::ReofferFailed { .. });
+        phone(net, alice).events.iter().any(failed)
+    };
+    wait(&mut net, 60_000);
+    assert!(!failed(&net));
+    wait(&mut net, 10_000);
+    assert!(failed(&net));
+    assert_eq!(phone(&net, alice).ended(), None);
 }
 
 #[test]
