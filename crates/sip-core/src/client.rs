@@ -350,7 +350,7 @@ impl ClientRequest {
 
     /// Its owner waits no longer: it ends as silent, wherever it is.
     pub fn give_up(&mut self, _now: Instant) {
-        let waiting = self.waiting.take().map(|waiting| waiting.attempt);
+        let waiting = self.stop_asking();
         if let Some(attempt) = self.attempt.as_ref().or(waiting.as_ref()) {
             let path = *attempt.destination.path();
             self.finish(RequestResult::Failed(RequestFailure::Silent { path }));

@@ -55,6 +55,14 @@ impl ClientRequest {
         true
     }
 
+    /// Nobody is asked any more; the attempt whose challenge waited, if one did.
+    pub(super) fn stop_asking(&mut self) -> Option<Attempt> {
+        let Waiting { realm, attempt, .. } = *self.waiting.take()?;
+        self.outputs
+            .push_back(ClientRequestOutput::LoginSettled { realm });
+        Some(attempt)
+    }
+
     /// What the challenge leads to, now that there is a login for it, or will be none.
     fn go_on(&mut self, now: Instant, waiting: Waiting, context: &mut ClientContext<'_>) {
         let Waiting {

@@ -34,6 +34,8 @@ struct Bench {
     notices: Vec<String>,
     provisionals: Vec<u16>,
     result: Vec<RequestResult>,
+    /// The realms that a person is asked for a login of.
+    asked: Vec<String>,
 }
 
 macro_rules! context {
@@ -92,6 +94,7 @@ impl Bench {
             notices: Vec::new(),
             provisionals: Vec::new(),
             result: Vec::new(),
+            asked: Vec::new(),
         };
         bench.drain();
         bench
@@ -115,7 +118,10 @@ impl Bench {
                     self.provisionals.push(response.status.code());
                 }
                 ClientRequestOutput::Notice(text) => self.notices.push(text),
-                ClientRequestOutput::LoginWanted(_) | ClientRequestOutput::LoginSettled { .. } => {}
+                ClientRequestOutput::LoginWanted(wanted) => self.asked.push(wanted.realm),
+                ClientRequestOutput::LoginSettled { realm } => {
+                    self.asked.retain(|asked| *asked != realm);
+                }
                 ClientRequestOutput::Done(result) => self.result.push(result),
             }
         }
@@ -327,6 +333,22 @@ fn a_password_refused_is_told_once_and_not_tried_again() {
 }
 
 #[test]
+fn whoever_gives_up_a_request_takes_its_question_back() {
+    let mut bench = Bench::udp(&[1]);
+    bench.authenticator = Authenticator::new(Vec::new());
+    bench.request = bench.request.asking(Some(Duration::from_secs(60)));
+    let challenge = "Digest realm=\"pbx\", nonce=\"n\", algorithm=MD5";
+    bench.answer_with(401, Some((HeaderName::WwwAuthenticate, challenge)));
+    assert_eq!(bench.asked, ["pbx"]);
+    assert!(bench.result.is_empty());
+    bench.request.give_up(bench.now);
+    bench.drain();
+    assert_eq!(bench.asked, Vec::<String>::new());
+    assert!(matches!(bench.failure(), RequestFailure::Silent { .. }));
+    assert!(bench.request.is_done() && bench.request.deadline().is_none());
+}
+
+#[test]
 fn a_request_over_1300_bytes_goes_by_tcp_and_says_so() {
     let bench = Bench::new(vec![Destination::Path(path(1, Transport::Udp))], 1300);
     let (destination, request) = bench.last();
@@ -351,11 +373,14 @@ fn a_large_request_goes_by_udp_after_all_only_when_there_is_no_tcp() {
     refused.answer(200);
     assert_eq!(refused.result.len(), 1);
 
-    // On a connection that was there it may have arrived.
-    let mut broken = large();
-    broken.fail(TransportError::Closed);
-    assert_eq!(broken.sent.len(), 1);
-    assert!(matches!(broken.failure(), RequestFailure::Transport { .. }));
+    // On a connection that was there it may have arrived, however that ended.
+    let timed_out = TransportError::Other("connection timed out".to_owned());
+    for error in [TransportError::Closed, timed_out] {
+        let mut broken = large();
+        broken.fail(error);
+        assert_eq!(broken.sent.len(), 1);
+        assert!(matches!(broken.failure(), RequestFailure::Transport { .. }));
+    }
 }
 
 #[test]
