@@ -67,9 +67,13 @@ impl Terminal {
     /// Takes what was asked for before anybody listened.
     pub(crate) fn take(&mut self, questions: &[LoginWanted]) {
         for question in questions {
-            if !self.open.contains(question) {
-                self.open.push_back(question.clone());
-                self.ask_if_first();
+            match self.open.iter_mut().find(|open| open.id == question.id) {
+                // What is typed already answers it as it is now.
+                Some(open) => open.clone_from(question),
+                None => {
+                    self.open.push_back(question.clone());
+                    self.ask_if_first();
+                }
             }
         }
     }
@@ -81,8 +85,8 @@ impl Terminal {
             // What stands on the terminal stays there until it is answered.
             Event::LoginSettled { login } => {
                 if let Some(asked) = self.open.pop_front() {
-                    self.too_late |= asked == **login;
-                    self.open.retain(|other| *other != **login);
+                    self.too_late |= asked.id == login.id;
+                    self.open.retain(|other| other.id != login.id);
                     self.open.push_front(asked);
                 }
             }
@@ -118,17 +122,13 @@ impl Terminal {
                 Some(password) => {
                     self.tries |= login.purpose == LoginPurpose::Registration;
                     Command::AnswerLogin {
-                        account: login.account,
-                        realm: login.realm,
+                        question: login.id,
                         user: None,
                         password,
                         keep: false,
                     }
                 }
-                None => Command::DeclineLogin {
-                    account: login.account,
-                    realm: login.realm,
-                },
+                None => Command::DeclineLogin { question: login.id },
             };
         }
     }
@@ -224,4 +224,97 @@ impl Echo {
     }
 
     fn on(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AccountId, CallId, QuestionId, Timestamp};
+    use std::sync::mpsc::Receiver;
+    use tokio::sync::mpsc::UnboundedSender;
+
+    use super::*;
+
+    /// One at which a test sits: what it is asked, and what it types.
+    fn terminal() -> (
+        Terminal,
+        Receiver<String>,
+        UnboundedSender<Option<Password>>,
+    ) {
+        let (questions, asked) = channel();
+        let (typed, answers) = unbounded_channel();
+        let terminal = Terminal {
+            open: VecDeque::new(),
+            too_late: false,
+            questions,
+            answers,
+            echo: Arc::default(),
+            tries: false,
+        };
+        (terminal, asked, typed)
+    }
+
+    fn question(id: u64, realm: &str, refused: bool) -> Box<LoginWanted> {
+        Box::new(LoginWanted {
+            id: QuestionId(id),
+            account: AccountId::new("alice"),
+            realm: realm.to_owned(),
+            server: None,
+            user: "alice".into(),
+            refused,
+            purpose: LoginPurpose::Registration,
+            call: Some(CallId(id)),
+            since: Timestamp(i64::try_from(id).unwrap_or(0)),
+        })
+    }
+
+    fn word(text: &str) -> Option<Password> {
+        Some(Password(text.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn what_is_typed_answers_the_question_that_stands_there_as_it_is_by_then() {
+        let (mut terminal, asked, typed) = terminal();
+        terminal.on_event(&Event::LoginWanted {
+            login: question(1, "pbx", false),
+        });
+        // What another flow showed was refused meanwhile: nobody is asked twice for it.
+        terminal.on_event(&Event::LoginWanted {
+            login: question(1, "pbx", true),
+        });
+        assert_eq!(asked.try_iter().count(), 1);
+        typed.send(word("secret")).expect("it listens");
+        let answer = terminal.answered().await;
+        let Command::AnswerLogin {
+            question, password, ..
+        } = answer
+        else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((question, password.0.as_str()), (QuestionId(1), "secret"));
+        assert_eq!(asked.try_iter().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_typed_for_somebody_who_waits_no_longer_goes_to_nobody() {
+        let (mut terminal, asked, typed) = terminal();
+        for id in [1, 2] {
+            terminal.on_event(&Event::LoginWanted {
+                login: question(id, "pbx", false),
+            });
+        }
+        terminal.on_event(&Event::LoginSettled {
+            login: question(1, "pbx", false),
+        });
+        typed.send(word("too late")).expect("it listens");
+        typed.send(word("in time")).expect("it listens");
+        let answer = terminal.answered().await;
+        let Command::AnswerLogin {
+            question, password, ..
+        } = answer
+        else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((question, password.0.as_str()), (QuestionId(2), "in time"));
+        assert_eq!(asked.try_iter().count(), 2);
+    }
 }

@@ -144,12 +144,16 @@ impl Report {
             Event::Message { message } => self.message(message),
             Event::LoginWanted { login } => self.print(
                 json!({
-                    "event": "login_wanted", "account": login.account, "realm": login.realm, "server": login.server,
+                    "event": "login_wanted", "question": login.id, "account": login.account, "realm": login.realm, "server": login.server,
                     "refused": login.refused, "purpose": login.purpose, "call": login.call,
                 }),
                 || match self.asks {
                     true => login.sentence(),
-                    false => format!("{} Give one with `tipring ctl answer_login`.", login.sentence()),
+                    false => format!(
+                        "{} Give one with `tipring ctl answer_login '{{\"question\": {}, \"password\": \"…\"}}'`.",
+                        login.sentence(),
+                        login.id
+                    ),
                 },
             ),
             Event::Notice { notice } => self.notice(notice),

@@ -6,7 +6,10 @@
 
 use std::collections::HashSet;
 
-use model::{AccountView, CallState, CallView, Command, Direction, Redirect, Snapshot, Transfer};
+use model::{
+    AccountView, CallState, CallView, Command, Direction, LoginFault, LoginWanted, QuestionId,
+    Redirect, Snapshot, Transfer,
+};
 use serde_json::{Map, Value};
 
 use crate::rpc::{RpcError, method_and_params};
@@ -39,16 +42,7 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
             said("text", text.reveal())
         }
         Command::RemoveBinding { uri, .. } => said("uri", uri.reveal()),
-        Command::SetLogin { login, .. } => {
-            said("user", login.user.reveal())?;
-            match (&login.realm, &login.server) {
-                (None, None) => Err(RpcError::new(
-                    RpcError::INVALID_PARAMS,
-                    "a login is for a \"realm\", a \"server\", or both",
-                )),
-                _ => Ok(()),
-            }
-        }
+        Command::SetLogin { login, .. } => login.check().map_err(unusable),
         Command::RemoveLogin {
             account,
             realm,
@@ -64,14 +58,16 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
                 false => Err(not_found("the account has no such login".to_owned())),
             }
         }
-        Command::AnswerLogin { account, realm, .. } | Command::DeclineLogin { account, realm } => {
-            let asks =
-                |login: &model::LoginWanted| login.account == *account && login.realm == *realm;
-            match state.logins.iter().any(asks) {
-                true => Ok(()),
-                false => Err(not_now(format!("nobody asks for a login for {realm:?}"))),
-            }
+        Command::AnswerLogin { question, user, .. } => {
+            let asked = question_for_login(*question, state)?;
+            let login = model::Login {
+                realm: Some(asked.realm.clone()),
+                server: None,
+                user: user.clone().unwrap_or_else(|| asked.user.clone()),
+            };
+            login.check().map_err(unusable)
         }
+        Command::DeclineLogin { question } => question_for_login(*question, state).map(drop),
         Command::FollowRedirect { call, target } => {
             let redirect = waiting_redirect(view(call), *call)?;
             let known = usize::try_from(*target).is_ok_and(|at| at < redirect.targets.len());
@@ -210,6 +206,18 @@ fn said(name: &str, value: &str) -> Result<(), RpcError> {
         return Err(RpcError::new(RpcError::INVALID_PARAMS, text));
     }
     Ok(())
+}
+
+/// A login that is asked for still.
+fn question_for_login(id: QuestionId, state: &Snapshot) -> Result<&LoginWanted, RpcError> {
+    let mut asked = state.logins.iter();
+    asked
+        .find(|question| question.id == id)
+        .ok_or_else(|| not_now(format!("no question {id} for a login is open")))
+}
+
+fn unusable(fault: LoginFault) -> RpcError {
+    RpcError::new(RpcError::INVALID_PARAMS, fault.to_string())
 }
 
 /// Where a call was sent, while the user has not chosen.
@@ -374,6 +382,7 @@ mod tests {
         let state = Snapshot {
             accounts: vec![view],
             logins: vec![model::LoginWanted {
+                id: QuestionId(3),
                 account: account.clone(),
                 realm: "far".to_owned(),
                 server: None,
@@ -395,18 +404,28 @@ mod tests {
             realm: Some(realm.to_owned()),
             server: None,
         };
-        let decline = |realm: &str| Command::DeclineLogin {
-            account: account.clone(),
-            realm: realm.to_owned(),
+        let decline = |id: u64| Command::DeclineLogin {
+            question: QuestionId(id),
         };
-        for fine in [set(Some("pbx")), remove("pbx"), decline("far")] {
+        let answer = |user: &str| Command::AnswerLogin {
+            question: QuestionId(3),
+            user: Some(user.into()),
+            password: model::Password("word".to_owned()),
+            keep: true,
+        };
+        for fine in [set(Some("pbx")), remove("pbx"), decline(3), answer("alice")] {
             assert_eq!(check(&fine, &state), Ok(()), "{fine:?}");
         }
         for (command, code, said) in [
             (
                 set(None),
                 RpcError::INVALID_PARAMS,
-                "a login is for a \"realm\", a \"server\", or both",
+                "a further login is for a realm, a server, or both",
+            ),
+            (
+                answer(" "),
+                RpcError::INVALID_PARAMS,
+                "a further login needs a user name",
             ),
             (
                 remove("far"),
@@ -414,9 +433,9 @@ mod tests {
                 "the account has no such login",
             ),
             (
-                decline("pbx"),
+                decline(4),
                 RpcError::NOT_NOW,
-                "nobody asks for a login for \"pbx\"",
+                "no question 4 for a login is open",
             ),
         ] {
             let error = check(&command, &state).expect_err("it is refused");

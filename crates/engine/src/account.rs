@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, AccountView, CertificateView, Event, Failure, PresenceState,
-    Private, RegistrationState, TenantId,
+    Private, QuestionId, RegistrationState, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
@@ -43,6 +43,8 @@ pub(crate) enum AccountMsg {
     Register,
     /// Sign out and stay out.
     Unregister,
+    /// No login is given to this question of ours.
+    NoLogin(QuestionId),
     /// Ask the registrar for its list, or have it shortened.
     Bindings(Wish),
     /// What no server needs to know of is set differently.
@@ -216,7 +218,7 @@ impl Actor for AccountActor {
             untrusted: None,
             unbound_at: None,
             registers_again: false,
-            login: LoginQuestion::default(),
+            login: LoginQuestion::new(&args.shared.hub),
             leaving: false,
             shown: true,
             args,
@@ -243,8 +245,13 @@ impl Actor for AccountActor {
                 state.registration.register(now());
             }
             AccountMsg::Unregister => {
-                state.login.settle(&state.args.shared.hub);
+                state.login.settle();
                 state.sign_out();
+            }
+            AccountMsg::NoLogin(question) => {
+                if state.login.is(question) {
+                    state.login.settle();
+                }
             }
             AccountMsg::Bindings(wish) => {
                 if state.wishes.len() < MOST_WISHES && !state.wishes.contains(&wish) {
@@ -264,7 +271,7 @@ impl Actor for AccountActor {
             AccountMsg::WatchAgain => state.start_watching(&myself).await,
             AccountMsg::Leave { shown } => {
                 state.leaving = true;
-                state.login.settle(&state.args.shared.hub);
+                state.login.settle();
                 state.stop_watching();
                 state.shown = shown;
                 let _ = state

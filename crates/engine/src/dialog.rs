@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event,
-    MediaDirection, MediaStats, Private, SoundView, TenantId, WayStep,
+    MediaDirection, MediaStats, Private, QuestionId, SoundView, TenantId, WayStep,
 };
 use nat::turn::Login;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -98,7 +98,7 @@ pub(crate) enum DialogMsg {
     Direction(MediaDirection),
     /// A person gave the login that the call waits for, or gives none.
     Login {
-        realm: String,
+        question: QuestionId,
         given: Option<Box<GivenLogin>>,
     },
     /// The user decided about the transfer that the peer asks for.
@@ -334,7 +334,7 @@ impl Actor for DialogActor {
             DialogMsg::Conference(room) => state.on_conference(room),
             DialogMsg::Lend(to) => state.on_lend(&to),
             DialogMsg::Direction(direction) => state.on_direction(direction),
-            DialogMsg::Login { realm, given } => state.on_login(&realm, given.as_deref()),
+            DialogMsg::Login { question, given } => state.on_login(question, given.as_deref()),
             DialogMsg::AnswerTransfer(accept) => state.on_answer_transfer(&myself, accept),
             DialogMsg::Following(call) => state.on_following(call),
             DialogMsg::Reported { refer, status } => {

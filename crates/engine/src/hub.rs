@@ -5,9 +5,10 @@
 //! next event is a [`Event::Resync`] with the whole state.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use model::{CallId, Event, Snapshot};
+use model::{CallId, Event, QuestionId, Snapshot};
 use tokio::sync::Notify;
 
 /// How many events wait for one listener before it is told to start over.
@@ -22,6 +23,8 @@ const ENDED_CALLS: usize = 100;
 /// The meeting place of events and listeners.
 pub struct Hub {
     inner: Mutex<Inner>,
+    /// How many questions for logins were asked.
+    questions: AtomicU64,
 }
 
 struct Inner {
@@ -73,7 +76,13 @@ impl Hub {
                 state: Snapshot::default(),
                 listeners: Vec::new(),
             }),
+            questions: AtomicU64::new(0),
         })
+    }
+
+    /// The number of a question for a login that is asked now.
+    pub(crate) fn next_question(&self) -> QuestionId {
+        QuestionId(self.questions.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Folds an event in and hands it to every listener. Never waits.

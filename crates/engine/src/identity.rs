@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AccountSettings, LoginKind};
+use model::{AccountSettings, LoginFault, LoginKind};
 use secrecy::{ExposeSecret, SecretString};
 use sip_core::auth::{Credentials, Home};
 use sip_core::inside::{Inside, Network};
@@ -56,8 +56,8 @@ pub enum IdentityError {
     #[error("`{0}` is no relay: turn:HOST, turn:HOST:PORT?transport=tcp or turns:HOST is needed")]
     Turn(String),
     /// A further login.
-    #[error("a further login needs a user name, and a realm or a server that it is for")]
-    Login,
+    #[error("{0}")]
+    Login(LoginFault),
     /// Somebody to watch.
     #[error("“{0}” cannot be watched: {1}")]
     Watched(String, String),
@@ -315,9 +315,7 @@ impl Identity {
                 .map_or(user, |name| name.reveal().to_owned()),
         };
         for login in &settings.logins {
-            if login.user.is_empty() || (login.realm.is_none() && login.server.is_none()) {
-                return Err(IdentityError::Login);
-            }
+            login.check().map_err(IdentityError::Login)?;
         }
         for watched in &settings.watched {
             let typed = watched.reveal();

@@ -8,6 +8,7 @@ use std::time::Instant;
 use event_bodies::voice_quality;
 use model::{
     AccountId, Answer, Event, Failure, FailureKind, LoginPurpose, MessageState, MessageView,
+    QuestionId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::auth::LoginWanted;
@@ -40,8 +41,7 @@ pub(crate) enum OneShotMsg {
     TooLate,
     /// A person gave the login that somebody asks for, or gives none.
     Login {
-        account: AccountId,
-        realm: String,
+        questions: Vec<QuestionId>,
         given: Option<Box<GivenLogin>>,
     },
 }
@@ -210,6 +210,7 @@ impl Actor for OneShotActor {
                 )
             }
         };
+        let login = LoginQuestion::new(&args.shared.hub);
         let asker = Asker {
             shared: args.shared,
             account: args.account,
@@ -225,7 +226,7 @@ impl Actor for OneShotActor {
             key,
             server_key,
             request,
-            login: LoginQuestion::default(),
+            login,
             questions: Questions::default(),
             wake: Wake::default(),
         };
@@ -251,12 +252,8 @@ impl Actor for OneShotActor {
                 }
             }
             OneShotMsg::TransportReplaced(transport) => state.on_transport_replaced(transport),
-            OneShotMsg::Login {
-                account,
-                realm,
-                given,
-            } => {
-                if account == state.args.account && state.login.is_for(&realm) {
+            OneShotMsg::Login { questions, given } => {
+                if questions.iter().any(|id| state.login.is(*id)) {
                     state.on_login(given.as_deref());
                 }
             }
@@ -412,7 +409,7 @@ impl OneShotState {
                                 .ask(&mut self.login, LoginPurpose::Options, &wanted);
                         }
                         OptionsEvent::LoginSettled { .. } => {
-                            self.login.settle(&self.args.shared.hub);
+                            self.login.settle();
                         }
                         event => self.args.on_answer(event),
                     }
@@ -429,7 +426,7 @@ impl OneShotState {
                                 .ask(&mut self.login, LoginPurpose::Message, &wanted);
                         }
                         MessageEvent::LoginSettled { .. } => {
-                            self.login.settle(&self.args.shared.hub);
+                            self.login.settle();
                         }
                         event => self.args.on_said(event, view),
                     }
@@ -450,8 +447,8 @@ impl OneShotState {
 
 impl Asker {
     fn ask(&self, login: &mut LoginQuestion, purpose: LoginPurpose, wanted: &LoginWanted) {
-        let (hub, user) = (&self.shared.hub, self.identity.login_name());
-        login.ask(hub, &self.account, user, (purpose, None), wanted);
+        let user = self.identity.login_name();
+        login.ask(&self.account, user, (purpose, None), wanted);
     }
 
     fn on_said(&self, event: MessageEvent, view: &mut MessageView) {

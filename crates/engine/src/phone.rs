@@ -246,13 +246,12 @@ impl PhoneState {
                 server,
             } => self.remove_login(&account, realm, server),
             Command::AnswerLogin {
-                account,
-                realm,
+                question,
                 user,
                 password,
                 keep,
-            } => self.answer_login(myself, &account, realm, user, &password, keep),
-            Command::DeclineLogin { account, realm } => self.decline_login(&account, &realm),
+            } => self.answer_login(myself, question, user, &password, keep),
+            Command::DeclineLogin { question } => self.decline_login(question),
             Command::RemoveAccount { account } => self.remove_account(account),
             Command::PlaceCall {
                 account,

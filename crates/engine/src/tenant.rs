@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use event_bodies::voice_quality::SessionReport;
 use model::{
-    AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event,
+    AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event, LoginWanted,
     MediaDirection, NoticeLevel, RegistrationState, TenantView, Traffic,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -117,7 +117,8 @@ pub(crate) enum TenantMsg {
     /// A person gave the login that somebody asks for, or gives none.
     Login {
         account: AccountId,
-        realm: String,
+        /// All that whoever asked waits with.
+        questions: Vec<LoginWanted>,
         given: Option<GivenLogin>,
         /// What the account has from now on.
         passwords: Option<Passwords>,
@@ -404,10 +405,10 @@ impl Actor for TenantActor {
             TenantMsg::Moved(moved) => state.on_moved(&moved),
             TenantMsg::Login {
                 account,
-                realm,
+                questions,
                 given,
                 passwords,
-            } => state.pass_login(&account, &realm, given, passwords),
+            } => state.pass_login(&account, &questions, given.as_ref(), passwords),
             TenantMsg::Parted(call) => state.on_parted(call),
             TenantMsg::QualityReport { account, report } => {
                 state.report_quality(&myself, account, &report).await;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AccountSettings, CallId, DeviceId, Identity, Login, MediaDirection, Preferences,
-    PresenceState, Private, TenantId,
+    PresenceState, Private, QuestionId, TenantId,
 };
 
 /// A password on its way to the secret store. Prints as `Password(…)`.
@@ -161,12 +161,11 @@ pub enum Command {
         /// The server that it is for.
         server: Option<String>,
     },
-    /// Give the login that somebody asks for ([`crate::Event::LoginWanted`]): what waits goes on with it.
+    /// Give the login that somebody asks for ([`crate::Event::LoginWanted`]): what waits goes on with it. Nobody else
+    /// gets it who asks in the same name, unless it is the same server.
     AnswerLogin {
-        /// Which account is asked.
-        account: AccountId,
-        /// In whose name.
-        realm: String,
+        /// Which question is answered.
+        question: QuestionId,
         /// The user name; `None` is the one of the question.
         user: Option<Identity>,
         /// The password.
@@ -177,10 +176,8 @@ pub enum Command {
     },
     /// Give no login to whoever asks for one: what waits has failed.
     DeclineLogin {
-        /// Which account is asked.
-        account: AccountId,
-        /// In whose name.
-        realm: String,
+        /// Which question is answered.
+        question: QuestionId,
     },
     /// Sign out, then remove the account and its secret.
     RemoveAccount {

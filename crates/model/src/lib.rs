@@ -51,8 +51,8 @@ pub use event::{
     ThemeChoice,
 };
 pub use failure::{Failure, FailureKind, NetworkStep, WayStep};
-pub use ids::{AccountId, CallId, DeviceId, TenantId};
-pub use login::{Login, LoginPurpose, LoginWanted};
+pub use ids::{AccountId, CallId, DeviceId, QuestionId, TenantId};
+pub use login::{Login, LoginFault, LoginPurpose, LoginWanted};
 pub use message::{MessageState, MessageView};
 pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, JoinPolicy, PrackPolicy, RedirectPolicy};
 pub use privacy::{

@@ -179,8 +179,7 @@ impl LoginDraft {
             server: some(&self.server),
             user: self.user.trim().into(),
         };
-        let is_for = login.realm.is_some() || login.server.is_some();
-        (is_for && !login.user.is_empty()).then_some(login)
+        login.check().is_ok().then_some(login)
     }
 }
 

@@ -188,7 +188,6 @@ impl AccountState {
                 ..wanted
             };
             self.login.ask(
-                &self.args.shared.hub,
                 &self.args.id,
                 self.args.identity.login_name(),
                 (LoginPurpose::Registration, None),
@@ -199,7 +198,7 @@ impl AccountState {
 
     fn on_registered(&mut self, index: usize, registered: Registered) {
         let path = registered.path;
-        self.login.settle(&self.args.shared.hub);
+        self.login.settle();
         self.unbound = None;
         self.note_grant(registered.granted);
         let granted_s = u32::try_from(registered.granted.as_secs()).unwrap_or(u32::MAX);

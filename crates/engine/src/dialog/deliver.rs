@@ -133,7 +133,7 @@ impl DialogState {
             }
             // A transfer is told to its end, also when the call is over.
             CallEvent::Refer { id, progress } => self.on_refer_progress(id, progress),
-            CallEvent::LoginSettled { .. } => self.login.settle(&self.shared.hub),
+            CallEvent::LoginSettled { .. } => self.login.settle(),
             _ if over => {}
             CallEvent::LoginWanted(wanted) => self.on_login_wanted(&wanted),
             CallEvent::Trying => {}

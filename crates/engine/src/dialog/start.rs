@@ -122,7 +122,7 @@ impl DialogState {
             filed: false,
             on_the_way: None,
             heard: false,
-            login: LoginQuestion::default(),
+            login: LoginQuestion::new(&args.shared.hub),
             untrusted: None,
             transfers: Transfers::default(),
             moving: None,

@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use model::{
-    CallState, Direction, DtmfMode, Event, LoginPurpose, MediaDirection, Outcome, SoundView,
+    CallState, Direction, DtmfMode, Event, LoginPurpose, MediaDirection, Outcome, QuestionId,
+    SoundView,
 };
 use ractor::ActorRef;
 use sip_core::call::{InfoDigit, WrongState};
@@ -45,7 +46,6 @@ impl DialogState {
             ),
         );
         self.login.ask(
-            &self.shared.hub,
             &self.view.account,
             self.identity.login_name(),
             (LoginPurpose::Call, Some(self.view.id)),
@@ -54,11 +54,11 @@ impl DialogState {
     }
 
     /// A person gave it, or gives none.
-    pub(super) fn on_login(&mut self, realm: &str, given: Option<&GivenLogin>) {
+    pub(super) fn on_login(&mut self, question: QuestionId, given: Option<&GivenLogin>) {
         let Phase::Calling(call) = &mut self.phase else {
             return;
         };
-        if !self.login.is_for(realm) {
+        if !self.login.is(question) {
             return;
         }
         // Whoever waits no longer has said so already.

@@ -1,6 +1,9 @@
 //! Further logins of an account, and those that somebody asks for.
 
-use model::{AccountId, Event, Identity, Login, LoginPurpose, LoginWanted, NoticeLevel, Password};
+use model::{
+    AccountId, Identity, Login, LoginFault, LoginPurpose, LoginWanted, NoticeLevel, Password,
+    QuestionId,
+};
 use ractor::ActorRef;
 use secrecy::SecretString;
 
@@ -20,10 +23,6 @@ impl PhoneState {
         login: Login,
         password: Option<Password>,
     ) {
-        if login.user.is_empty() || (login.realm.is_none() && login.server.is_none()) {
-            let text = "A further login needs a user name, and a realm or a server that it is for.";
-            return self.notice(NoticeLevel::Error, text.to_owned());
-        }
         if self.keep_login(myself, id, &login, password.as_ref())
             && let Some((tenant, _)) = self.settings.account(id)
         {
@@ -33,7 +32,7 @@ impl PhoneState {
         }
     }
 
-    /// Writes a login into the settings and has its password kept.
+    /// Writes a login into the settings and has its password kept. One that cannot be used is said, and not kept.
     fn keep_login(
         &mut self,
         myself: &ActorRef<PhoneMsg>,
@@ -45,6 +44,10 @@ impl PhoneState {
             return false;
         };
         let tenant = tenant.id.clone();
+        if let Err(fault) = login.check() {
+            self.unusable(&fault);
+            return false;
+        }
         let Some(account) = self.settings.account_mut(id) else {
             return false;
         };
@@ -142,37 +145,40 @@ impl PhoneState {
     pub(super) fn answer_login(
         &mut self,
         myself: &ActorRef<PhoneMsg>,
-        id: &AccountId,
-        realm: String,
+        question: QuestionId,
         user: Option<Identity>,
         password: &Password,
         keep: bool,
     ) {
+        let Some(asked) = self.question(question) else {
+            return self.nobody_asks();
+        };
+        let id = &asked.account;
         let Some((tenant, account)) = self.settings.account(id) else {
             return;
         };
-        let (tenant, questions) = (tenant.id.clone(), self.questions(id, &realm));
-        let signs_in = |question: &LoginWanted| question.purpose == LoginPurpose::Registration;
-        let signs_in = questions.iter().any(signs_in);
+        let tenant = tenant.id.clone();
+        let signs_in = asked.purpose == LoginPurpose::Registration;
         let own = own_user(account);
-        let asked = questions.first().map(|question| question.user.clone());
-        let user = user.or(asked).unwrap_or_else(|| own.clone());
         let login = Login {
-            realm: Some(realm.clone()),
+            realm: Some(asked.realm.clone()),
             server: None,
-            user,
+            user: user.unwrap_or_else(|| asked.user.clone()),
         };
+        if let Err(fault) = login.check() {
+            return self.unusable(&fault);
+        }
         let secret = SecretString::from(password.0.clone());
-        let passwords = self.passwords.entry(id.clone()).or_default();
         // What the registrar asks for is the account's own login, unless another name is given for it.
         let of_account = signs_in && login.user == own;
-        match (of_account, keep) {
-            (true, true) => self.keep_secret(myself, &tenant, id, Secret::Own, password),
-            (true, false) => passwords.own = Some(secret.clone()),
-            (false, true) => {
-                self.keep_login(myself, id, &login, Some(password));
+        if of_account && keep {
+            self.keep_secret(myself, &tenant, id, Secret::Own, password);
+        } else if of_account || !keep || !self.keep_login(myself, id, &login, Some(password)) {
+            let passwords = self.passwords.entry(id.clone()).or_default();
+            match of_account {
+                true => passwords.own = Some(secret.clone()),
+                false => passwords.put(login.clone(), secret.clone()),
             }
-            (false, false) => passwords.put(login.clone(), secret.clone()),
         }
         if keep {
             self.save();
@@ -183,7 +189,7 @@ impl PhoneState {
         };
         let message = TenantMsg::Login {
             account: id.clone(),
-            realm,
+            questions: self.questions_like(&asked),
             given: Some(given),
             passwords: Some(self.passwords_of(id)),
         };
@@ -194,17 +200,15 @@ impl PhoneState {
     }
 
     /// Gives no login: what waits has failed.
-    pub(super) fn decline_login(&mut self, id: &AccountId, realm: &str) {
-        for login in self.questions(id, realm) {
-            if login.purpose == LoginPurpose::Registration {
-                let login = Box::new(login);
-                self.shared.hub.publish(Event::LoginSettled { login });
-            }
-        }
-        if let Some((tenant, _)) = self.settings.account(id) {
+    pub(super) fn decline_login(&mut self, question: QuestionId) {
+        let Some(asked) = self.question(question) else {
+            return self.nobody_asks();
+        };
+        let account = asked.account.clone();
+        if let Some((tenant, _)) = self.settings.account(&account) {
             let message = TenantMsg::Login {
-                account: id.clone(),
-                realm: realm.to_owned(),
+                account,
+                questions: vec![asked],
                 given: None,
                 passwords: None,
             };
@@ -212,11 +216,30 @@ impl PhoneState {
         }
     }
 
-    fn questions(&self, id: &AccountId, realm: &str) -> Vec<LoginWanted> {
-        self.shared.hub.read(|state| {
-            let same = |login: &&LoginWanted| login.account == *id && login.realm == realm;
-            state.logins.iter().filter(same).cloned().collect()
-        })
+    fn question(&self, id: QuestionId) -> Option<LoginWanted> {
+        let asked = |login: &&LoginWanted| login.id == id;
+        self.shared
+            .hub
+            .read(|state| state.logins.iter().find(asked).cloned())
+    }
+
+    /// This question, and the others that its asker waits with. A realm is a name that anybody can take: who asks in it
+    /// from elsewhere is not answered by the way.
+    fn questions_like(&self, asked: &LoginWanted) -> Vec<LoginWanted> {
+        let like = |login: &&LoginWanted| login.id == asked.id || login.is_of_the_same_asker(asked);
+        self.shared
+            .hub
+            .read(|state| state.logins.iter().filter(like).cloned().collect())
+    }
+
+    fn unusable(&self, fault: &LoginFault) {
+        let text = format!("The login was not taken: {fault}.");
+        self.notice(NoticeLevel::Error, text);
+    }
+
+    fn nobody_asks(&self) {
+        let text = "Nobody waits for that login any more.";
+        self.notice(NoticeLevel::Warning, text.to_owned());
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AccountId, AccountSettings, AccountView, CallId, Event, Failure, FailureKind, LoginWanted,
-    RegistrationState,
+    AccountId, AccountSettings, AccountView, Event, Failure, FailureKind, LoginPurpose,
+    LoginWanted, QuestionId, RegistrationState,
 };
 use ractor::{Actor, ActorRef};
 
@@ -84,13 +84,12 @@ impl TenantState {
         self.tell_account(id, AccountMsg::Settings(Box::new(settings.clone())));
     }
 
-    /// Whoever waits for this login goes on with it, or without any; calls and messages to come have what the account
-    /// has now.
+    /// Those who asked go on with this login, or without any; calls and messages to come have what the account has now.
     pub(super) fn pass_login(
         &mut self,
         id: &AccountId,
-        realm: &str,
-        given: Option<GivenLogin>,
+        questions: &[LoginWanted],
+        given: Option<&GivenLogin>,
         passwords: Option<Passwords>,
     ) {
         if let (Some(account), Some(passwords)) = (self.accounts.get_mut(id), passwords) {
@@ -99,25 +98,22 @@ impl TenantState {
             }
             account.spec.passwords = passwords;
         }
-        let waiting: Vec<CallId> = self.shared.hub.read(|state| {
-            let same = |login: &&LoginWanted| login.account == *id && login.realm == realm;
-            state
-                .logins
-                .iter()
-                .filter(same)
-                .filter_map(|l| l.call)
-                .collect()
-        });
-        for call in waiting {
-            let realm = realm.to_owned();
-            let given = given.clone().map(Box::new);
-            self.tell(call, DialogMsg::Login { realm, given });
+        for asked in questions {
+            if let Some(call) = asked.call {
+                let message = DialogMsg::Login {
+                    question: asked.id,
+                    given: given.cloned().map(Box::new),
+                };
+                self.tell(call, message);
+            } else if asked.purpose == LoginPurpose::Registration && given.is_none() {
+                self.tell_account(id, AccountMsg::NoLogin(asked.id));
+            }
         }
+        let questions: Vec<QuestionId> = questions.iter().map(|asked| asked.id).collect();
         for actor in &self.one_shots {
             let _ = actor.cast(OneShotMsg::Login {
-                account: id.clone(),
-                realm: realm.to_owned(),
-                given: given.clone().map(Box::new),
+                questions: questions.clone(),
+                given: given.cloned().map(Box::new),
             });
         }
     }

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use model::{AccountSettings, CallState, Command, Event, FailureKind, RegistrationState};
+use model::{
+    AccountSettings, CallState, Command, Event, FailureKind, Login, LoginPurpose, LoginWanted,
+    RegistrationState,
+};
 use secrecy::SecretString;
 use sip_message::{HeaderName, Method, Request};
 
@@ -183,10 +186,20 @@ async fn a_realm_that_let_us_in_is_known_wherever_it_asks() {
 async fn answer_question(house: &mut House, realm: &str, password: &str) {
     let asked = |s: &model::Snapshot| s.logins.iter().find(|l| l.realm == realm).cloned();
     let question = house.until("a login is asked for", asked).await;
+    answer_as(house, &question, None, password);
+}
+
+/// The question that whoever is at this address asks.
+async fn question_from(house: &mut House, peer: &Peer) -> LoginWanted {
+    let server = Some(peer.local.to_string());
+    let asked = |s: &model::Snapshot| s.logins.iter().find(|l| l.server == server).cloned();
+    house.until("it asks for a login", asked).await
+}
+
+fn answer_as(house: &House, question: &LoginWanted, user: Option<&str>, password: &str) {
     house.engine.send(Command::AnswerLogin {
-        account: question.account,
-        realm: question.realm,
-        user: None,
+        question: question.id,
+        user: user.map(Into::into),
         password: model::Password(password.to_owned()),
         keep: true,
     });
@@ -239,12 +252,8 @@ async fn a_message_waits_for_its_login_and_a_no_ends_it() {
             assert!(message.headers.has(HeaderName::Authorization));
             dan.send(from, &answer(&message, "200 OK", "", "")).await;
         } else {
-            let asked = |s: &model::Snapshot| (!s.logins.is_empty()).then_some(());
-            house.until("a login is asked for", asked).await;
-            house.engine.send(Command::DeclineLogin {
-                account: house.id_of("carol"),
-                realm: realm.to_owned(),
-            });
+            let question = question_from(&mut house, &dan).await.id;
+            house.engine.send(Command::DeclineLogin { question });
         }
         let wanted = if gives {
             model::MessageState::Delivered
@@ -297,5 +306,105 @@ async fn a_registrar_that_refuses_is_answered_by_a_person_and_lets_us_in() {
             s.logins.is_empty().then_some(())
         })
         .await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_password_goes_to_whoever_was_answered_and_to_nobody_who_takes_their_name() {
+    let registrar = Peer::bind().await;
+    let at = registrar.local;
+    let mut house = carol(move |settings| {
+        settings.register = true;
+        settings.registrar = Some(format!("sip:{at}"));
+        settings.login_wait_s = 60;
+    })
+    .await;
+    for _ in 0..2 {
+        let (register, from) = registrar.request(Method::Register).await;
+        challenge(&registrar, from, &register, 401, "pbx").await;
+    }
+    let registration = question_from(&mut house, &registrar).await;
+    assert_eq!(registration.purpose, LoginPurpose::Registration);
+    // Two whom she calls ask in the name of her registrar.
+    let (dan, eve) = (Peer::bind().await, Peer::bind().await);
+    for peer in [&dan, &eve] {
+        house.dial("carol", &format!("sip:it@{}", peer.local)).await;
+        let (invite, from) = peer.request(Method::Invite).await;
+        challenge(peer, from, &invite, 401, "pbx").await;
+    }
+    let of_eve = question_from(&mut house, &eve).await;
+    let of_dan = question_from(&mut house, &dan).await;
+    answer_as(&house, &of_dan, Some("carol"), "for-dan");
+    dan.request(Method::Ack).await;
+    let (invite, _) = dan.request(Method::Invite).await;
+    assert!(invite.headers.has(HeaderName::Authorization));
+    // What was typed for her registrar goes there, and is not what Dan got.
+    answer_as(&house, &registration, None, "for-the-registrar");
+    let (first, from) = registrar.request(Method::Register).await;
+    challenge(&registrar, from, &first, 401, "pbx").await;
+    let (second, _) = registrar.request(Method::Register).await;
+    assert!(second.headers.has(HeaderName::Authorization));
+    let open = house.until("Dan is answered", |s| {
+        let open: Vec<LoginWanted> = s.logins.clone();
+        (!open.iter().any(|l| l.id == of_dan.id)).then_some(open)
+    });
+    assert!(open.await.iter().any(|login| login.id == of_eve.id));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_login_that_nobody_could_use_is_said_and_not_kept() {
+    let mut house = carol(|settings| settings.login_wait_s = 60).await;
+    let dan = Peer::bind().await;
+    let out = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    challenge(&dan, from, &invite, 401, "dans").await;
+    let question = question_from(&mut house, &dan).await;
+    answer_as(&house, &question, Some(""), "word");
+    house
+        .until_notice("a further login needs a user name")
+        .await;
+    for server in ["pbx.example:5070", "sip:pbx.example"] {
+        house.engine.send(Command::SetLogin {
+            account: house.id_of("carol"),
+            login: Login {
+                realm: None,
+                server: Some(server.to_owned()),
+                user: "carol".into(),
+            },
+            password: Some(model::Password("word".to_owned())),
+        });
+        house
+            .until_notice(&format!("“{server}” is no server for a login"))
+            .await;
+    }
+    // The account is as usable as before, and the question stands.
+    answer_as(&house, &question, None, "word");
+    dan.request(Method::Ack).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    assert!(invite.headers.has(HeaderName::Authorization));
+    dan.send(from, &answer(&invite, "486 Busy Here", "", ""))
+        .await;
+    house.until_state(out, CallState::Ended).await;
+    house.engine.send(Command::SetLogin {
+        account: house.id_of("carol"),
+        login: Login {
+            realm: None,
+            server: Some("pbx.example".to_owned()),
+            user: "carol-2".into(),
+        },
+        password: None,
+    });
+    let kept = house.until("the good ones are kept", |s| {
+        let logins = &s.accounts.first()?.settings.logins;
+        (logins.len() >= 2).then(|| logins.clone())
+    });
+    let kept: Vec<_> = kept
+        .await
+        .into_iter()
+        .map(|l| (l.realm, l.server))
+        .collect();
+    let dans = (Some("dans".to_owned()), None);
+    assert_eq!(kept, [dans, (None, Some("pbx.example".to_owned()))]);
     house.close().await;
 }

@@ -50,8 +50,7 @@ pub(super) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, win
                 let clicked = bar.button_right(ui, &t, go).clicked();
                 if (clicked || entered) && ready {
                     kit.send(Command::AnswerLogin {
-                        account: question.account.clone(),
-                        realm: question.realm.clone(),
+                        question: question.id,
                         user: Some(Identity::from(form.user.trim())),
                         password: Password(std::mem::take(&mut form.password)),
                         keep: form.keep,
@@ -61,8 +60,7 @@ pub(super) fn show(ui: &mut Ui, whole: Rect, kit: &mut Kit<'_>, data: &Data, win
                 let not = Button::new(Kind::Quiet, strings::LOGIN_NOT);
                 if bar.button_right(ui, &t, not).clicked() {
                     kit.send(Command::DeclineLogin {
-                        account: question.account.clone(),
-                        realm: question.realm.clone(),
+                        question: question.id,
                     });
                     done = true;
                 }

@@ -107,6 +107,7 @@ fn a_certificate_that_ended_a_call_is_trusted_with_the_keyboard() {
 /// A server wants a login of the first account.
 fn login_wanted() -> LoginWanted {
     LoginWanted {
+        id: QuestionId(7),
         account: AccountId::new("a1"),
         realm: "pbx.acme.example".to_owned(),
         server: Some("192.0.2.10:5060".to_owned()),
@@ -137,8 +138,7 @@ fn a_login_that_is_asked_for_is_given_with_the_keyboard() {
     harness.run();
     press(&mut harness, "Sign in");
     let answer = |keep| Command::AnswerLogin {
-        account: AccountId::new("a1"),
-        realm: "pbx.acme.example".to_owned(),
+        question: QuestionId(7),
         user: Some("alice-2".into()),
         password: Password("s3cret".to_owned()),
         keep,
@@ -166,8 +166,7 @@ fn a_login_that_is_not_given_is_declined_and_the_question_goes() {
     });
     press(&mut harness, "Not now");
     let decline = Command::DeclineLogin {
-        account: AccountId::new("a1"),
-        realm: "pbx.acme.example".to_owned(),
+        question: QuestionId(7),
     };
     assert_eq!(commands(&mut harness), [decline]);
     let settled = Event::LoginSettled {
