@@ -26,6 +26,7 @@ use sip_core::stateless::Capabilities;
 use sip_core::{OwnerKey, ResolveId};
 use sip_message::Message;
 
+use self::bindings::Others;
 pub(crate) use self::items::config;
 use self::items::{Item, Notable, What};
 use crate::account::{AccountArgs, AccountFacts, AccountMsg, Seen};
@@ -130,6 +131,8 @@ pub(crate) struct SubscriptionsState {
     turn: u64,
     seen: Seen,
     told: Option<Seen>,
+    /// Other phones under our address.
+    others: Others,
     wake: Wake,
     leaving: bool,
 }
@@ -178,6 +181,7 @@ impl Actor for SubscriptionsActor {
             begun: None,
             turn: 0,
             told: None,
+            others: Others::default(),
             wake: Wake::default(),
             leaving: false,
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use event_bodies::Scope;
 use event_bodies::reg_info::{RegContact, RegInfo};
 use sip_message::Uri;
 
@@ -14,6 +15,51 @@ const MOST_REMARKS: usize = 8;
 const LONGEST_PROBATION: Duration = Duration::from_secs(3600);
 /// How long, where it does not say.
 const PROBATION: Duration = Duration::from_secs(60);
+
+/// Bindings of others that are kept in mind.
+const MOST_OTHERS: usize = 256;
+
+/// The bindings of other phones, as they were told of last: the URI, and whether it is there.
+#[derive(Debug, Default)]
+pub(super) struct Others(Vec<(String, bool)>);
+
+impl Others {
+    /// Takes what a document says of them, and answers what is different since. `event` tells what led to a state,
+    /// however long ago that was (RFC 3680 §5.2), so it makes no news. What a full document leaves out is gone.
+    fn take<'a>(&mut self, contacts: &[&'a RegContact], scope: Scope) -> Vec<Change<'a>> {
+        let mut changes = Vec::new();
+        for contact in contacts.iter().take(MOST_OTHERS) {
+            let known = self.0.iter().position(|(uri, _)| *uri == contact.uri);
+            let before = known.map(|at| self.0.remove(at).1);
+            if self.0.len() >= MOST_OTHERS {
+                self.0.remove(0);
+            }
+            self.0.push((contact.uri.clone(), contact.active));
+            if before != Some(contact.active) {
+                changes.push(Change::Told(contact));
+            }
+        }
+        if scope == Scope::Full {
+            let told = |uri: &String| contacts.iter().any(|contact| contact.uri == *uri);
+            self.0.retain(|(uri, active)| {
+                let stays = told(uri);
+                if !stays && *active {
+                    changes.push(Change::LeftOut(uri.clone()));
+                }
+                stays
+            });
+        }
+        changes
+    }
+}
+
+/// What is different with a phone of somebody else.
+enum Change<'a> {
+    /// As this says.
+    Told(&'a RegContact),
+    /// Nothing is said of it any more.
+    LeftOut(String),
+}
 
 impl SubscriptionsState {
     /// Ours that was ended is told to the account; those of others are remarked on, and the list is asked for anew.
@@ -40,8 +86,9 @@ impl SubscriptionsState {
         {
             let _ = self.account.cast(AccountMsg::Unbound(unbound));
         }
-        let changed = contacts.iter().filter(|c| !is_own(c) && is_change(c));
-        let remarks: Vec<String> = changed.take(MOST_REMARKS).map(|c| remark(c)).collect();
+        let others: Vec<&RegContact> = contacts.iter().copied().filter(|c| !is_own(c)).collect();
+        let changes = self.others.take(&others, info.scope);
+        let remarks: Vec<String> = changes.iter().take(MOST_REMARKS).map(remark).collect();
         if remarks.is_empty() {
             return;
         }
@@ -68,18 +115,84 @@ fn unbound(contact: &RegContact) -> Option<Unbound> {
     }
 }
 
-/// Whether something has happened, and not merely stands as it was.
-fn is_change(contact: &&&RegContact) -> bool {
-    !contact.active || matches!(contact.event.as_str(), "registered" | "created")
+fn remark(change: &Change<'_>) -> String {
+    let host = |uri: &str| {
+        let uri = Uri::parse(uri);
+        uri.map_or_else(|_| "?".to_owned(), |uri| uri.host.to_string())
+    };
+    match change {
+        Change::Told(RegContact {
+            uri, event, active, ..
+        }) => {
+            let (at, no_longer) = (host(uri), if *active { "" } else { " no longer" });
+            format!("another phone at {at} is{no_longer} registered ({event})")
+        }
+        Change::LeftOut(uri) => format!("another phone at {} is no longer registered", host(uri)),
+    }
 }
 
-fn remark(contact: &RegContact) -> String {
-    let host = Uri::parse(&contact.uri).map_or_else(|_| "?".to_owned(), |uri| uri.host.to_string());
-    match contact.active {
-        true => format!("another phone at {host} is registered ({})", contact.event),
-        false => format!(
-            "another phone at {host} is no longer registered ({})",
-            contact.event
-        ),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(number: usize, active: bool, event: &str) -> RegContact {
+        RegContact {
+            id: format!("c{number}"),
+            active,
+            event: event.to_owned(),
+            uri: format!("sip:carol@h{number}.example"),
+            display: None,
+            expires_s: None,
+            retry_after_s: None,
+            call_id: None,
+            cseq: None,
+        }
+    }
+
+    fn remarks(others: &mut Others, contacts: &[RegContact], scope: Scope) -> Vec<String> {
+        let contacts: Vec<&RegContact> = contacts.iter().collect();
+        others.take(&contacts, scope).iter().map(remark).collect()
+    }
+
+    #[test]
+    fn rfc3680_5_2_what_merely_stands_is_no_news_and_what_is_left_out_is_gone() {
+        let mut others = Others::default();
+        let is = |number: usize| {
+            format!("another phone at h{number}.example is registered (registered)")
+        };
+        let both = [
+            contact(1, true, "registered"),
+            contact(2, true, "registered"),
+        ];
+        assert_eq!(remarks(&mut others, &both, Scope::Full), [is(1), is(2)]);
+        // The registrar says everything anew whenever anything happens, and how it came about.
+        for _ in 0..3 {
+            assert_eq!(remarks(&mut others, &both, Scope::Full), [""; 0]);
+        }
+        let refreshed = [contact(1, true, "refreshed")];
+        assert_eq!(remarks(&mut others, &refreshed, Scope::Partial), [""; 0]);
+        assert_eq!(
+            remarks(&mut others, &refreshed, Scope::Full),
+            ["another phone at h2.example is no longer registered"]
+        );
+        let gone = [contact(1, false, "expired")];
+        for (times, scope) in [(1, Scope::Partial), (0, Scope::Partial), (0, Scope::Full)] {
+            let told = remarks(&mut others, &gone, scope);
+            let one = "another phone at h1.example is no longer registered (expired)";
+            assert_eq!(told, vec![one; times]);
+        }
+        assert_eq!(remarks(&mut others, &both, Scope::Full), [is(1), is(2)]);
+    }
+
+    #[test]
+    fn a_registrar_with_endless_phones_is_not_remembered_without_end() {
+        let mut others = Others::default();
+        for round in 0..10 {
+            let many: Vec<RegContact> = (0..1_000)
+                .map(|number| contact(round * 1_000 + number, true, "created"))
+                .collect();
+            remarks(&mut others, &many, Scope::Partial);
+            assert_eq!(others.0.len(), MOST_OTHERS);
+        }
     }
 }

@@ -6,9 +6,9 @@ use model::{
     AccountSettings, AccountView, Command, LampState, PresenceState, RegistrationState, WatchKind,
 };
 use secrecy::SecretString;
-use sip_message::{HeaderName, Method, Request};
+use sip_message::{HeaderName, Message, Method, Request};
 
-use super::house::{House, PASSWORD, tenant, tone};
+use super::house::{House, PASSWORD, notes, tenant, tone};
 use super::peer::{Peer, answer, carol, free_addr};
 use crate::tenant::Child;
 use crate::{CallMedia, GivenAccount};
@@ -492,6 +492,7 @@ async fn rfc3680_5_2_who_was_deactivated_signs_in_anew_and_who_was_rejected_stay
             .await;
         if event == "rejected" {
             house.until_notice("wants no other").await;
+            stays_away(&mut house, &server, &subscribe, &contact).await;
         } else {
             house.until_notes("signs in anew", 1).await;
             // One is for the list with the other phone, and one puts us back on it.
@@ -500,7 +501,84 @@ async fn rfc3680_5_2_who_was_deactivated_signs_in_anew_and_who_was_rejected_stay
                 let (again, _) = accept_registration(&server, "").await;
                 renewed = again.headers.has(HeaderName::Contact);
             }
+            // A registrar that ends at once what it grants is not asked at once again.
+            house.until_registered(1).await;
+            let body = reg_info(&contact, "deactivated", "");
+            let text = notify(&server, &subscribe, 2, "active;expires=3600", (kind, &body));
+            server.send(from, &text).await;
+            house.until_notes("signs in anew in 60 s", 1).await;
         }
         house.close().await;
     }
+}
+
+/// Takes the goodbye of who was rejected, and sees that nothing brings her back but a person.
+async fn stays_away(house: &mut House, server: &Peer, subscribe: &Request, contact: &str) {
+    let signs_in = |register: &Request| {
+        let expires = register.headers.get(HeaderName::Expires);
+        register.headers.has(HeaderName::Contact) && expires != Some("0")
+    };
+    let mut gone = false;
+    while !gone {
+        let (register, from) = server.request(Method::Register).await;
+        assert!(!signs_in(&register), "she is to stay away");
+        gone = register.headers.get(HeaderName::Expires) == Some("0");
+        server
+            .send(from, &answer(&register, "200 OK", "", ""))
+            .await;
+    }
+    until_view(house, "she is signed out", |account| {
+        account.state == RegistrationState::Off
+    })
+    .await;
+    // What comes late does not change that.
+    let body = reg_info(contact, "deactivated", "");
+    let kind = ("application/reginfo+xml", body.as_str());
+    let at = subscribe.headers.contact().expect("a Contact").uri;
+    let at = format!("{}:{}", at.host, at.port.unwrap_or(5060));
+    let text = notify(server, subscribe, 2, "active;expires=3600", kind);
+    server.send(at.parse().expect("an address"), &text).await;
+    while let Some((message, from)) = server.receive().await {
+        if let Message::Request(request) = message {
+            assert!(!signs_in(&request), "she is to stay away");
+            server.send(from, &answer(&request, "200 OK", "", "")).await;
+        }
+    }
+    assert_eq!(house.account("carol").state, RegistrationState::Off);
+}
+
+#[tokio::test]
+async fn what_a_registrar_says_again_of_other_phones_is_no_news() {
+    let (mut house, server) = signed_in(|s| {
+        s.reg_event = true;
+        s.flows = 0;
+    })
+    .await;
+    let (subscribe, from) = accept_subscription(&server).await;
+    let full = |version: u32, host: &str| {
+        format!(
+            "<?xml version=\"1.0\"?><reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"{version}\" \
+             state=\"full\"><registration aor=\"sip:carol@carol.test\" id=\"r\" state=\"active\">\
+             <contact id=\"1\" state=\"active\" event=\"registered\"><uri>sip:carol@{host}</uri></contact>\
+             </registration></reginfo>"
+        )
+    };
+    for (number, host) in [(1, "192.0.2.77"), (2, "192.0.2.77"), (3, "192.0.2.78")] {
+        let body = full(number, host);
+        let kind = ("application/reginfo+xml", body.as_str());
+        let text = notify(&server, &subscribe, number, "active;expires=3600", kind);
+        server.send(from, &text).await;
+    }
+    house
+        .until_notes("another phone at 192.0.2.77 is no longer registered", 1)
+        .await;
+    house
+        .until_notes("another phone at 192.0.2.78 is registered", 1)
+        .await;
+    let state = house.engine.snapshot();
+    assert_eq!(
+        notes(&state, "another phone at 192.0.2.77 is registered"),
+        1
+    );
+    house.close().await;
 }
