@@ -377,6 +377,6 @@ impl Connection {
     }
 
     fn error_of(error: &io::Error) -> Error {
-        tls_error(error, false).map_or_else(|| Error::of_flow(error), Error::from)
+        tls_error(error, false).map_or_else(|| Error::of_connection(error), Error::from)
     }
 }

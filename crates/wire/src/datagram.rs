@@ -136,7 +136,7 @@ pub(crate) fn send(socket: &UdpSocket, remote: SocketAddr, bytes: &[u8]) -> Resu
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(error) if is_too_large(&error) => Err(Error::TooLarge(bytes.len())),
-        Err(error) => Err(Error::of_flow(&error)),
+        Err(error) => Err(Error::of_datagram(&error)),
     }
 }
 

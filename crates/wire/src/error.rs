@@ -211,8 +211,17 @@ impl Error {
         }
     }
 
-    /// What sending a datagram or carrying a plain connection failed with.
-    pub(crate) fn of_flow(error: &io::Error) -> Self {
+    /// What a connection that was up has ended with. Whatever the words, it is not that none came about: what was
+    /// written to it may have arrived.
+    pub(crate) fn of_connection(error: &io::Error) -> Self {
+        match Self::of_datagram(error) {
+            Self::Connect(lost) => Self::Other(lost.to_string()),
+            other => other,
+        }
+    }
+
+    /// What sending a datagram failed with: for an earlier one, it may be, but none of that peer's arrived.
+    pub(crate) fn of_datagram(error: &io::Error) -> Self {
         match connect_kind(error) {
             ConnectError::Other(_) => match error.kind() {
                 io::ErrorKind::ConnectionReset
@@ -264,5 +273,35 @@ fn system_words(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "another program uses the address".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A large request goes by UDP after all only where TCP did not come about (RFC 3261 §18.1.1).
+    #[test]
+    fn a_connection_that_breaks_is_never_told_as_one_that_did_not_come_up() {
+        for kind in [
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::HostUnreachable,
+            io::ErrorKind::NetworkUnreachable,
+            io::ErrorKind::NetworkDown,
+            io::ErrorKind::ConnectionRefused,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+        ] {
+            let error = io::Error::from(kind);
+            let lost = Error::of_connection(&error);
+            assert_eq!(lost.step(), Step::Flow, "{kind:?}");
+            let told = TransportError::from(&lost);
+            let fine = matches!(told, TransportError::Closed | TransportError::Other(_));
+            assert!(fine, "{kind:?}: {told:?}");
+        }
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        for error in [Error::of_connecting(&refused), Error::of_datagram(&refused)] {
+            assert_eq!(TransportError::from(&error), TransportError::Refused);
+        }
     }
 }

@@ -171,7 +171,7 @@ pub(crate) fn of_flow(error: &WsError) -> Error {
         | WsError::AlreadyClosed
         | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Error::Closed,
         WsError::Io(error) => {
-            tls_error(error, false).map_or_else(|| Error::of_flow(error), Error::from)
+            tls_error(error, false).map_or_else(|| Error::of_connection(error), Error::from)
         }
         WsError::WriteBufferFull(_) => Error::SlowReader,
         other => Error::Unframed(other.to_string()),

@@ -218,10 +218,12 @@ impl Connections {
             if another && !request.again {
                 losses.extend(self.send_again(closed.path, request));
             } else {
+                let error = TransportError::from(&closed.error);
+                let error = if request.again { broken(error) } else { error };
                 losses.push(Loss::Unsent {
                     owner: request.owner,
                     bytes: request.bytes,
-                    error: TransportError::from(&closed.error),
+                    error,
                     domain: request.towards.domain,
                 });
             }
@@ -245,7 +247,7 @@ impl Connections {
             Err(error) => Some(Loss::Unsent {
                 owner: request.owner,
                 bytes: request.bytes,
-                error: TransportError::from(&error),
+                error: broken(TransportError::from(&error)),
                 domain: request.towards.domain,
             }),
         }
@@ -257,6 +259,19 @@ impl Connections {
             requests.drain(..HANDED_OVER / 2);
         }
         requests.push(request);
+    }
+}
+
+/// What the end of a second try is told as. No connection came about, it may be, but one was there before, and on that
+/// the request may have arrived.
+fn broken(error: TransportError) -> TransportError {
+    match error {
+        TransportError::Refused | TransportError::Unreachable | TransportError::TimedOut => {
+            TransportError::Other(format!(
+                "the connection broke, and a new one did not come about: {error}"
+            ))
+        }
+        other => other,
     }
 }
 
