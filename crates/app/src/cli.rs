@@ -625,6 +625,9 @@ pub(crate) struct SwitchboardArgs {
     /// Realm of the logins
     #[arg(long, value_name = "NAME")]
     pub(crate) realm: Option<String>,
+    /// A host whose web pages may come in by WebSocket, besides those of its own addresses (may be repeated)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) page: Vec<String>,
     /// Ask for logins by MD5 alone, for phones that know nothing else
     #[arg(long)]
     pub(crate) md5: bool,

@@ -148,6 +148,7 @@ fn config(args: &SwitchboardArgs) -> anyhow::Result<Config> {
         config.certificate = Some(Identity::from_pem(&read(certificate)?, &read(key)?)?);
     }
     config.md5_only = args.md5;
+    config.pages.clone_from(&args.page);
     config.log.clone_from(&args.log);
     if let Some(realm) = &args.realm {
         config.realm.clone_from(realm);

@@ -29,6 +29,8 @@ pub struct Config {
     pub md5_only: bool,
     /// What callers by TLS and WSS are shown; without it one is made at the start.
     pub certificate: Option<Identity>,
+    /// The hosts whose web pages may come in by WebSocket, besides those of its own addresses.
+    pub pages: Vec<String>,
 }
 
 /// Bytes of a log file, about; with the one before it there are twice as many.
@@ -100,6 +102,7 @@ impl Config {
             realm: "switchboard".to_owned(),
             md5_only: false,
             certificate: None,
+            pages: Vec::new(),
         }
     }
 }

@@ -128,7 +128,11 @@ impl Switchboard {
         };
         let (inputs, queue) = mpsc::unbounded_channel();
         let sink = move |event| inputs.send(event).is_ok();
-        let wire = Wire::new(Limits::of_a_server(), Arc::new(sink));
+        let limits = Limits {
+            pages: config.pages,
+            ..Limits::of_a_server()
+        };
+        let wire = Wire::new(limits, Arc::new(sink));
         for bound in bound {
             match bound {
                 Bound::Udp(socket, addr) => {

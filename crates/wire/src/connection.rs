@@ -273,7 +273,7 @@ impl Connection {
             read: Arc::clone(&meter),
         };
         let shaken = match &begun.towards {
-            None => websocket::accept(stream, limits).await,
+            None => websocket::accept(stream, self.path.local.ip(), limits).await,
             Some(towards) => {
                 self.on_step(Step::WebSocket);
                 websocket::connect(

@@ -47,6 +47,8 @@ pub struct Limits {
     pub stun_first: Duration,
     /// Whether STUN binding requests are answered, as a server on the edge does (RFC 5626 §5.4).
     pub answers_stun: bool,
+    /// The hosts whose web pages may open a WebSocket here, besides those of our own addresses and of `localhost`.
+    pub pages: Vec<String>,
 }
 
 impl Default for Limits {
@@ -71,6 +73,7 @@ impl Default for Limits {
             pong: Duration::from_secs(10),
             stun_first: Duration::from_millis(500),
             answers_stun: false,
+            pages: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! SIP over WebSocket (RFC 7118): the upgrade with subprotocol `sip`, on both sides.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,9 +8,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::header::{
-    HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL,
-};
+use tokio_tungstenite::tungstenite::http::header::{HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::http::{self, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
@@ -43,8 +41,13 @@ where
     patiently(limits.handshake, asking).await.map(|(ws, _)| ws)
 }
 
-/// Answers a client that asks for a WebSocket: with 400 when it does not want SIP on it.
-pub(crate) async fn accept<S>(stream: S, limits: &Limits) -> Result<WebSocketStream<S>, Error>
+/// Answers a client that asks for a WebSocket at this address of ours: with 400 when it does not want SIP on it, with 403
+/// when it is a page that has no business here.
+pub(crate) async fn accept<S>(
+    stream: S,
+    local: IpAddr,
+    limits: &Limits,
+) -> Result<WebSocketStream<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -58,7 +61,7 @@ where
             .flat_map(|value| value.split(','))
             .take(OFFERS)
             .any(|offer| offer.trim().eq_ignore_ascii_case(SIP));
-        if let Some(page) = foreign_page(request) {
+        if let Some(page) = foreign_page(request, local, &limits.pages) {
             let words = format!("pages of {page} have no business here\n");
             let mut refusal = ErrorResponse::new(Some(words));
             *refusal.status_mut() = StatusCode::FORBIDDEN;
@@ -80,17 +83,29 @@ where
     patiently(limits.handshake, accepting).await
 }
 
-/// Where the page is from that asks, if it is not from the host that it asks: a browser says so (RFC 6455 §10.2), and
-/// would else let any page in the world speak SIP to this machine in the name of who looks at it. Phones have no page.
-fn foreign_page(request: &Request) -> Option<String> {
+/// Where the page is from that asks, if it is none of ours: a browser says so (RFC 6455 §10.2), and would else let any
+/// page in the world speak SIP to this machine in the name of who looks at it. Phones have no page. What the browser
+/// believes this machine to be called proves nothing: whoever owns a name can have it lead here.
+fn foreign_page(request: &Request, local: IpAddr, pages: &[String]) -> Option<String> {
     let origin = request.headers().get(ORIGIN)?.to_str().unwrap_or("?");
-    let host = request.headers().get(HOST).and_then(|v| v.to_str().ok());
-    let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
     let page = origin.parse::<http::Uri>().ok();
     let page = page.as_ref().and_then(http::Uri::host);
-    let own =
-        matches!((&host, page), (Some(host), Some(page)) if page.eq_ignore_ascii_case(host.host()));
+    let own = page.is_some_and(|page| is_ours(page, local, pages));
     (!own).then(|| origin.chars().take(80).collect())
+}
+
+/// Whether a page from this host is one of ours: from an address, which no name server hands out, the very one that is
+/// asked; from whoever looks at it; or from a host that we were told of.
+fn is_ours(page: &str, local: IpAddr, pages: &[String]) -> bool {
+    let bare = page
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match bare.unwrap_or(page).parse::<IpAddr>() {
+        Ok(address) if address.to_canonical() == local.to_canonical() => true,
+        Ok(address) if address.is_loopback() => true,
+        _ if page.eq_ignore_ascii_case("localhost") => true,
+        _ => pages.iter().any(|told| told.eq_ignore_ascii_case(page)),
+    }
 }
 
 fn request(

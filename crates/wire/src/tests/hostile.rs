@@ -327,16 +327,27 @@ async fn one_source_cannot_take_all_places() {
 /// RFC 6455 §10.2: a page of another place must not speak through the browser of who looks at it.
 #[tokio::test]
 async fn a_page_from_elsewhere_gets_no_websocket() {
-    let side = Side::new(Limits::of_a_server());
+    let side = Side::new(Limits {
+        pages: vec!["pbx.test".to_owned(), "192.0.2.7".to_owned()],
+        ..Limits::of_a_server()
+    });
     let addr = side.listen(Door::Ws);
-    let upgrade = UPGRADE.replace("Host: a\r\n", "Host: pbx.test:8080\r\n");
-    for (origin, status) in [
-        ("https://evil.example", "403"),
-        ("http://pbx.test.evil.example", "403"),
-        ("null", "403"),
-        ("http://PBX.test:3000", "101"),
+    for (host, origin, status) in [
+        ("pbx.test:8080", "https://evil.example", "403"),
+        ("pbx.test:8080", "http://pbx.test.evil.example", "403"),
+        ("pbx.test:8080", "null", "403"),
+        // Its own name leads here by now, so the browser takes it for the page's own server.
+        ("evil.example:8080", "http://evil.example:8080", "403"),
+        ("192.0.2.66:8080", "http://192.0.2.66:8080", "403"),
+        ("pbx.test:8080", "http://PBX.test:3000", "101"),
+        ("any.name", "http://192.0.2.7", "101"),
+        // From this very machine, by its address, and from that of who looks at it.
+        ("127.0.0.1", "http://127.0.0.1:8000", "101"),
+        ("127.0.0.1", "http://localhost:3000", "101"),
+        ("[::1]", "http://[::1]:3000", "101"),
     ] {
         let mut peer = knock(addr).await;
+        let upgrade = UPGRADE.replace("Host: a\r\n", &format!("Host: {host}\r\n"));
         let ask = format!("{upgrade}Origin: {origin}\r\nSec-WebSocket-Protocol: sip\r\n\r\n");
         peer.write_all(ask.as_bytes()).await.expect("written");
         let mut status_line = vec![0; 12];
