@@ -231,10 +231,10 @@ impl Registration {
     /// to be reachable registers again after it. While something else is on its way it does
     /// nothing and answers false.
     pub fn clear_bindings(&mut self, now: Instant) -> bool {
-        self.outbox.begin_input();
         if self.operation.is_some() {
             return false;
         }
+        self.outbox.begin_input();
         self.refresher.begin();
         self.begin(now, Purpose::Clear);
         true
@@ -245,10 +245,10 @@ impl Registration {
     /// [`RegistrationEvent::Bindings`]. While something else is on its way it does nothing and
     /// answers false.
     pub fn fetch_bindings(&mut self, now: Instant) -> bool {
-        self.outbox.begin_input();
         if self.operation.is_some() {
             return false;
         }
+        self.outbox.begin_input();
         self.begin(now, Purpose::Fetch);
         true
     }
@@ -258,11 +258,11 @@ impl Registration {
     /// is not removed this way. While something else is on its way it does nothing and answers
     /// false.
     pub fn remove_binding(&mut self, now: Instant, uri: &str) -> bool {
-        self.outbox.begin_input();
         let own = self.bound_contact.as_deref() == Some(uri);
         if self.operation.is_some() || own || sip_message::Uri::parse(uri).is_err() {
             return false;
         }
+        self.outbox.begin_input();
         self.to_remove = Some(uri.to_owned());
         self.begin(now, Purpose::Remove);
         true

@@ -163,6 +163,23 @@ fn the_list_is_fetched_without_a_contact_and_changes_nothing() {
 }
 
 #[test]
+fn what_is_asked_of_the_list_while_something_is_on_its_way_is_no_input() {
+    let mut bench = Bench::registered(config(), 600);
+    bench.registration.register(bench.now);
+    bench.settle();
+    // Nothing follows from these, so nobody drains them.
+    assert!(!bench.registration.fetch_bindings(bench.now));
+    assert!(
+        !bench
+            .registration
+            .remove_binding(bench.now, "sip:alice@203.0.113.1")
+    );
+    assert!(!bench.registration.clear_bindings(bench.now));
+    bench.answer(200, &[(HeaderName::Contact, OURS)]);
+    assert!(bench.registration.is_registered());
+}
+
+#[test]
 fn a_refresh_that_falls_due_meanwhile_follows_the_list() {
     let mut bench = Bench::registered(config(), 30);
     bench.wait(s(23));
