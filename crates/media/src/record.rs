@@ -148,7 +148,10 @@ pub(crate) fn record(
         bits_per_sample: 16,
         sample_format: SampleFormat::Int,
     };
-    let writer = WavWriter::create(path, spec).map_err(|error| MediaError::Record {
+    let created = private().create(true).truncate(true).open(path);
+    let created = created.map_err(hound::Error::IoError);
+    let writer = created.and_then(|file| WavWriter::new(BufWriter::new(file), spec));
+    let writer = writer.map_err(|error| MediaError::Record {
         path: path.to_owned(),
         reason: words(&error),
     })?;
@@ -172,6 +175,15 @@ pub(crate) fn record(
             trouble: Trouble::default(),
         },
     ))
+}
+
+/// How a file is made: for its owner alone, so that others hear nothing of what was said.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 impl Writing {
@@ -245,7 +257,7 @@ fn follow(
             name.push(extension);
         }
         let path = first.with_file_name(name);
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        match private().create_new(true).open(&path) {
             Ok(file) => return Ok((path, WavWriter::new(BufWriter::new(file), spec)?)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
@@ -350,6 +362,23 @@ mod tests {
 
     fn scratch(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("tipring-{}-{name}", std::process::id()))
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_hears_what_was_recorded() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = scratch("private.wav");
+        let (recorder, writing) = record(&path, 8_000, 2).expect("there is room");
+        let spec = writing.writer.as_ref().expect("it runs").spec();
+        // It goes on in another file where the first is full.
+        let (next, further) = follow(&path, spec).expect("there is room");
+        drop((recorder, writing, further));
+        for file in [path, next] {
+            let made = std::fs::metadata(&file).expect("it is there");
+            assert_eq!(made.permissions().mode() & 0o777, 0o600);
+            std::fs::remove_file(&file).expect("it is ours");
+        }
     }
 
     #[test]

@@ -25,7 +25,10 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes a directory with all above it; one that is new is for its owner alone.
-pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// As the system says.
+pub fn private_dir(dir: &Path) -> io::Result<()> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }

@@ -18,5 +18,6 @@ mod folders;
 pub mod history;
 pub mod secrets;
 
+pub use atomic::private_dir;
 pub use config::{Account, DeviceChoices, Loaded, Problem, SaveError, Settings, Tenant};
 pub use folders::Folders;

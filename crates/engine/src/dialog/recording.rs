@@ -90,12 +90,36 @@ impl DialogState {
     }
 }
 
-/// Makes the folder of a file.
+/// Makes the folder of a file, for its owner alone: what is said in calls is nobody else's business.
 fn make_room(file: &Path) -> Result<(), String> {
     let folder = file.parent().map(PathBuf::from).unwrap_or_default();
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(&folder)
+    settings::private_dir(&folder)
         .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_looks_into_the_folder_of_the_recordings() {
+        let home = std::env::temp_dir().join(format!("tipring-recordings-{}", std::process::id()));
+        let file = home.join("recordings/call.wav");
+        make_room(&file).expect("it can be made");
+        for folder in file.ancestors().skip(1).take(2) {
+            let made = std::fs::metadata(folder).expect("it is there");
+            assert_eq!(
+                made.permissions().mode() & 0o777,
+                0o700,
+                "{}",
+                folder.display()
+            );
+        }
+        std::fs::remove_dir_all(home).expect("it can be removed");
+    }
 }
