@@ -237,8 +237,7 @@ pub(crate) struct AccountArgs {
     pub(crate) dns: Vec<String>,
 }
 
-/// `--transport`
-/// One thing that is done to what the microphone hears.
+/// `--voice`: one thing that is done to what the microphone hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum VoiceWord {
     /// What the speaker plays is taken out
@@ -253,6 +252,7 @@ pub(crate) enum VoiceWord {
     Off,
 }
 
+/// `--transport`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TransportWord {
     Udp,

@@ -260,6 +260,7 @@ impl Actor for AccountActor {
             }
             AccountMsg::Settings(settings) => {
                 state.args.settings = (*settings).clone();
+                state.args.identity.set_aside(&settings);
                 state.view.settings = *settings;
                 state.publish();
             }

@@ -97,6 +97,17 @@ pub(crate) struct DevicesArgs {
     pub(crate) tones: Option<String>,
 }
 
+impl DevicesArgs {
+    /// Another device for this; what was chosen for the rest stays, also where that was for this run alone.
+    pub(crate) fn choose(&mut self, role: DeviceRole, device: Option<DeviceId>) {
+        *match role {
+            DeviceRole::Capture => &mut self.capture,
+            DeviceRole::Playout => &mut self.playout,
+            DeviceRole::Ringer => &mut self.ringer,
+        } = device;
+    }
+}
+
 pub(crate) struct DevicesState {
     args: DevicesArgs,
     view: DevicesView,

@@ -294,8 +294,7 @@ impl Identity {
             token: settings.login == LoginKind::Token,
             strong_login: settings.strong_login,
             guest_login: settings.guest_login,
-            login_wait: (settings.login_wait_s > 0)
-                .then(|| Duration::from_secs(settings.login_wait_s.into())),
+            login_wait: login_wait(settings),
             transport: settings.transport.map(names::core_transport),
             bind,
             contact_user: format!("{user}-{secret:08x}"),
@@ -353,6 +352,11 @@ impl Identity {
             Transport::Ws | Transport::Wss => ";transport=ws",
         };
         Uri::parse(&format!("sip:{}@{told}{transport}", self.contact_user)).ok()
+    }
+
+    /// Takes what servers need not know of from new settings.
+    pub(crate) fn set_aside(&mut self, settings: &AccountSettings) {
+        self.login_wait = login_wait(settings);
     }
 
     /// The name for logins.
@@ -612,6 +616,12 @@ fn parse_bind(text: &str) -> Option<SocketAddr> {
     text.parse()
         .ok()
         .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, 0)))
+}
+
+/// How long what needs a login that is not there waits for a person.
+fn login_wait(settings: &AccountSettings) -> Option<Duration> {
+    let seconds = settings.login_wait_s;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// A path of HTTP (RFC 9112 §3.2.1), with or without a query.

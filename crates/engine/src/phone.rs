@@ -334,15 +334,7 @@ impl PhoneState {
                     DeviceRole::Playout => self.settings.devices.playout.clone_from(&device),
                     DeviceRole::Ringer => self.settings.devices.ringer.clone_from(&device),
                 }
-                self.devices_args
-                    .capture
-                    .clone_from(&self.settings.devices.capture);
-                self.devices_args
-                    .playout
-                    .clone_from(&self.settings.devices.playout);
-                self.devices_args
-                    .ringer
-                    .clone_from(&self.settings.devices.ringer);
+                self.devices_args.choose(role, device.clone());
                 self.shared
                     .devices
                     .cast(DevicesMsg::Choose { role, device });

@@ -308,11 +308,15 @@ impl PhoneState {
     }
 }
 
-/// Whether new settings differ only in what no server needs to know of: the account's name in lists, and
-/// what it does with calls by itself.
+/// Whether new settings differ only in what no server needs to know of: the account's name in lists, what it does with
+/// calls by itself, how it sounds, and how long a person may take.
 fn is_aside(old: &AccountSettings, new: &AccountSettings) -> bool {
     let mut changed = old.clone();
     changed.label.clone_from(&new.label);
     changed.calls.clone_from(&new.calls);
+    changed.voice = new.voice;
+    changed.recording_tone_s = new.recording_tone_s;
+    changed.quality_report.clone_from(&new.quality_report);
+    changed.login_wait_s = new.login_wait_s;
     old != new && changed == *new
 }

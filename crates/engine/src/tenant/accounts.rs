@@ -77,10 +77,11 @@ impl TenantState {
         let Some(account) = self.accounts.get_mut(id) else {
             return;
         };
-        if let Some(next) = &mut account.next {
-            next.settings = settings.clone();
+        let next = account.next.as_deref_mut();
+        for spec in next.into_iter().chain([&mut account.spec]) {
+            spec.settings = settings.clone();
+            spec.identity.set_aside(settings);
         }
-        account.spec.settings = settings.clone();
         self.tell_account(id, AccountMsg::Settings(Box::new(settings.clone())));
     }
 

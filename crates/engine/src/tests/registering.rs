@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use model::{Command, FailureKind, NetworkStep, RegistrationState};
 use secrecy::SecretString;
+use sip_message::Method;
 
 use super::house::{House, PASSWORD, account, switchboard, tenant, tone};
+use super::logins::challenge;
 use super::peer::{Peer, free_addr};
+use super::watching::{accept_registration, at_server};
 
 async fn until_account(house: &mut House, state: RegistrationState) -> model::AccountView {
     house
@@ -246,5 +249,45 @@ async fn settings_that_cannot_be_used_are_said_and_change_nothing() {
     });
     house.until_notice("is not a SIP address").await;
     assert_eq!(house.engine.snapshot().accounts.len(), 3);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_no_server_sees_is_set_without_signing_out() {
+    let registrar = Peer::bind().await;
+    let given = at_server(registrar.local, |s| s.login_wait_s = 0);
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    accept_registration(&registrar, "").await;
+    house.until_registered(1).await;
+    let mut settings = house.account("carol").settings;
+    settings.voice.echo_cancellation = !settings.voice.echo_cancellation;
+    settings.recording_tone_s = Some(15);
+    settings.quality_report = Some("sip:quality@carol.test".to_owned());
+    settings.login_wait_s = 60;
+    let wanted = settings.clone();
+    house.engine.send(Command::UpdateAccount {
+        account: house.id_of("carol"),
+        settings: Box::new(settings),
+        password: None,
+    });
+    house
+        .until("it is taken", |s| {
+            (s.accounts.first()?.settings == wanted).then_some(())
+        })
+        .await;
+    // The next call waits for its login already.
+    house.dial("carol", "dan").await;
+    let (invite, from) = registrar.request(Method::Invite).await;
+    challenge(&registrar, from, &invite, 401, "somebody").await;
+    registrar.request(Method::Ack).await;
+    let (invite, from) = registrar.request(Method::Invite).await;
+    challenge(&registrar, from, &invite, 401, "somebody").await;
+    house
+        .until("a person is asked", |s| s.logins.first().map(|_| ()))
+        .await;
+    house.until_message(true, "REGISTER sip:").await;
+    let marks = house.account("carol").marks.len();
+    assert_eq!(house.account("carol").state, RegistrationState::Registered);
+    assert_eq!((marks, house.count_messages(true, "REGISTER sip:")), (2, 1));
     house.close().await;
 }

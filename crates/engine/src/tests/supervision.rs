@@ -407,3 +407,37 @@ async fn the_peers_of_a_tenant_that_failed_hear_of_it() {
     house.until_state(call, CallState::Ended).await;
     house.close().await;
 }
+
+#[tokio::test]
+async fn another_ringer_leaves_the_microphone_that_was_given_for_this_run() {
+    let microphone = model::DeviceId::new("of-this-run");
+    let given = microphone.clone();
+    let mut house = House::start_with(Vec::new(), tone(), |config| {
+        config.devices.capture = Some(given);
+    })
+    .await;
+    let choose = |house: &House, ringer: &str| {
+        house.engine.send(Command::ChooseDevice {
+            role: model::DeviceRole::Ringer,
+            device: Some(model::DeviceId::new(ringer)),
+        });
+    };
+    choose(&house, "bell");
+    house
+        .until("it rings there", |s| {
+            (s.devices.chosen_ringer.as_ref()?.as_str() == "bell").then_some(())
+        })
+        .await;
+    // What is started anew takes what was chosen last.
+    house.tell_phone(PhoneMsg::CrashDevices);
+    house.until_notice("was started again").await;
+    choose(&house, "another bell");
+    let rings_there = |s: &Snapshot| {
+        let devices = &s.devices;
+        let there = devices.chosen_ringer.as_ref()?.as_str() == "another bell";
+        there.then(|| devices.chosen_capture.clone())
+    };
+    let capture = house.until("it rings elsewhere", rings_there).await;
+    assert_eq!(capture, Some(microphone));
+    house.close().await;
+}
