@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use sip_message::{HeaderName, Request, Response, StatusCode};
 use thiserror::Error;
 
-use self::login::Waiting;
-use crate::auth::{AuthError, Authenticator, Exchange, LoginWanted};
+use self::login::{Challenged, Waiting};
+use crate::auth::{Asked, AuthError, Authenticator, Exchange, LoginWanted};
 use crate::locate::{Fault, Tried};
 use crate::path::{Destination, Inbound, Path, Transmit, Transport, TransportError};
 use crate::refresh::retry_after;
@@ -198,7 +198,7 @@ pub struct ClientRequest {
     /// How long it waits for a person to give a login that is not there.
     login_wait: Option<Duration>,
     waiting: Option<Box<Waiting>>,
-    logins_asked: u8,
+    logins_asked: Asked,
     ignored: u32,
 }
 
@@ -273,7 +273,7 @@ impl ClientRequest {
             patience: None,
             login_wait: None,
             waiting: None,
-            logins_asked: 0,
+            logins_asked: Asked::default(),
             ignored: 0,
         };
         request.try_next(now, RequestFailure::NoPath, context);
@@ -475,14 +475,14 @@ impl ClientRequest {
                     .handle_challenge(&response, &mut self.exchange);
                 match outcome {
                     Ok(()) => self.send_again(now, &inbound, &attempt, context),
-                    Err(error) if self.may_ask(&error) => {
-                        self.ask(now, &error, response, inbound, attempt);
+                    Err(error) => {
+                        let challenged = Challenged {
+                            response,
+                            inbound,
+                            attempt,
+                        };
+                        self.ask_or_fail(now, error, challenged);
                     }
-                    Err(error) => self.finish(RequestResult::Failed(RequestFailure::Auth {
-                        path,
-                        status: response.status,
-                        error,
-                    })),
                 }
             }
             // RFC 3263 §4.3: this server cannot now, the next one may.

@@ -180,13 +180,9 @@ impl AccountState {
         else {
             return;
         };
-        let wanted = LoginWanted::of(error).filter(|_| self.args.identity.login_wait.is_some());
-        if let Some(wanted) = wanted {
-            let wanted = LoginWanted {
-                proxy: status.code() == 407,
-                address: Some(path.remote),
-                ..wanted
-            };
+        let wanted = LoginWanted::of(error, *status, Some(path.remote));
+        let asks = self.args.identity.login_wait.is_some();
+        if let Some(wanted) = wanted.filter(|_| asks) {
             self.login.ask(
                 &self.args.id,
                 self.args.identity.login_name(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use sip_message::StatusCode;
 use zeroize::Zeroizing;
 
 use super::{AuthError, bearer, home};
@@ -175,8 +176,9 @@ pub struct LoginWanted {
 }
 
 impl LoginWanted {
-    /// What a person can do about a challenge that is not answered; nothing where no login helps.
-    pub fn of(error: &AuthError) -> Option<Self> {
+    /// What a person can do about a challenge with this status, from this address, that is not answered for this error;
+    /// nothing where no login helps.
+    pub fn of(error: &AuthError, status: StatusCode, address: Option<SocketAddr>) -> Option<Self> {
         let (realm, refused) = match error {
             AuthError::NoCredentials { realm } => (realm, false),
             AuthError::Refused { realm } => (realm, true),
@@ -188,9 +190,35 @@ impl LoginWanted {
         can_be_shown.then(|| Self {
             realm: realm.clone(),
             refused,
-            proxy: false,
-            address: None,
+            proxy: status == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            address,
         })
+    }
+}
+
+/// How often a person was asked for the login of one request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked(u8);
+
+/// How often one is asked at most: for who mistypes, and no endless loop.
+const MOST_QUESTIONS: u8 = 3;
+
+impl Asked {
+    /// Asks once more, unless that was done often enough.
+    pub(crate) fn again(
+        &mut self,
+        error: &AuthError,
+        status: StatusCode,
+        address: Option<SocketAddr>,
+    ) -> Option<LoginWanted> {
+        let wanted = LoginWanted::of(error, status, address).filter(|_| self.0 < MOST_QUESTIONS)?;
+        self.0 += 1;
+        Some(wanted)
+    }
+
+    /// Nobody answers: there is no use in asking again.
+    pub(crate) fn in_vain(&mut self) {
+        self.0 = MOST_QUESTIONS;
     }
 }
 

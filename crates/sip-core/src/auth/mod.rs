@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use bearer::BearerChallenge;
 pub use challenge::Challenge;
+pub(crate) use credentials::Asked;
 pub use credentials::{Credentials, LoginWanted};
 pub use digest::{Algorithm, Qop};
 pub use exchange::Exchange;

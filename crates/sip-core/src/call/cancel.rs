@@ -7,7 +7,7 @@ use sip_message::{HeaderName, Method, Request, Response, StatusCode};
 use super::serve::reason_of;
 use super::task::{Attempt, Cancel, ClientTask, Machine, Purpose, TaskId, Way};
 use super::{Call, Due, EndKind, Phase};
-use crate::auth::Exchange;
+use crate::auth::{Asked, Exchange};
 use crate::path::Inbound;
 use crate::transaction::{ClientNonInvite, ServerKey};
 
@@ -91,7 +91,7 @@ impl Call {
             }),
             past: Vec::new(),
             exchange: Exchange::default(),
-            logins_asked: 0,
+            logins_asked: Asked::default(),
             waits_for_login: false,
             cancel: Cancel::No,
             give_up_at: None,

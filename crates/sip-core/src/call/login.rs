@@ -2,14 +2,11 @@
 
 use std::time::Instant;
 
-use sip_message::{Response, StatusCode};
+use sip_message::Response;
 
 use super::task::{Purpose, TaskId};
 use super::{Call, CallEvent, CallTimer, Phase, WrongState};
-use crate::auth::{AuthError, Credentials, LoginWanted};
-
-/// How often a person is asked about one request: for who mistypes, and no endless loop.
-const MOST_QUESTIONS: u8 = 3;
+use crate::auth::{AuthError, Credentials};
 
 /// The request, and what it was answered.
 #[derive(Clone, Debug)]
@@ -61,7 +58,7 @@ impl Call {
         response: &Response,
         error: &AuthError,
     ) -> bool {
-        let (Some(wait), Some(wanted)) = (self.config.login_wait, LoginWanted::of(error)) else {
+        let Some(wait) = self.config.login_wait else {
             return false;
         };
         // Whoever hangs up does not want to type, and a report is nothing to be typed for.
@@ -77,14 +74,14 @@ impl Call {
                 | Purpose::Refer { .. }
                 | Purpose::Info
         );
-        if !worth_it || task.logins_asked >= MOST_QUESTIONS {
+        let address = task.attempt.as_ref().map(|a| a.destination.path().remote);
+        let mut ask = || task.logins_asked.again(error, response.status, address);
+        let Some(wanted) = worth_it.then(&mut ask).flatten() else {
             return false;
-        }
-        task.logins_asked += 1;
+        };
         task.waits_for_login = true;
         // Nor is it any of the peer's time to answer.
         task.give_up_at = None;
-        let address = task.attempt.as_ref().map(|a| a.destination.path().remote);
         // The time to type is none of ringing.
         if task.purpose == Purpose::Invite {
             self.deadlines.clear(CallTimer::RingLimit);
@@ -95,11 +92,7 @@ impl Call {
             realm: wanted.realm.clone(),
             response: response.clone(),
         }));
-        self.event(CallEvent::LoginWanted(LoginWanted {
-            proxy: response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-            address,
-            ..wanted
-        }));
+        self.event(CallEvent::LoginWanted(wanted));
         true
     }
 
@@ -109,7 +102,7 @@ impl Call {
             return;
         };
         if let Some(task) = self.client(waiting.task) {
-            task.logins_asked = MOST_QUESTIONS;
+            task.logins_asked.in_vain();
         }
         self.go_on(now, *waiting);
     }

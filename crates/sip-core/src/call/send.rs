@@ -8,7 +8,7 @@ use sip_message::{HeaderName, Headers, Method, Request, Response, Scheme, Status
 
 use super::task::{Attempt, Cancel, ClientTask, Fault, Machine, Purpose, TaskId, Way};
 use super::{Call, CallConfig, CallEvent, EndKind, NetworkFault};
-use crate::auth::{AuthError, Authenticator, Exchange};
+use crate::auth::{Asked, AuthError, Authenticator, Exchange};
 use crate::client::{LARGEST_ON_UDP, written};
 use crate::locate::{self, Tried};
 use crate::path::{
@@ -45,7 +45,7 @@ impl Call {
             attempt: None,
             past: Vec::new(),
             exchange: Exchange::default(),
-            logins_asked: 0,
+            logins_asked: Asked::default(),
             waits_for_login: false,
             cancel: Cancel::No,
             give_up_at: None,

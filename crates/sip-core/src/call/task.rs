@@ -7,7 +7,7 @@ use sip_message::{Method, Request, Response, Uri};
 
 use super::refer::ReferId;
 use super::send::over_tcp;
-use crate::auth::Exchange;
+use crate::auth::{Asked, Exchange};
 use crate::path::{Destination, Inbound, Path, ResolveError, ResolveId, Transport, TransportError};
 use crate::transaction::{
     ClientInvite, ClientNonInvite, ClientOutput, ServerInvite, ServerKey, ServerNonInvite,
@@ -86,7 +86,7 @@ pub(super) struct ClientTask {
     /// What it showed to whom that asked for a login.
     pub(super) exchange: Exchange,
     /// How often a person was asked for its login.
-    pub(super) logins_asked: u8,
+    pub(super) logins_asked: Asked,
     /// A person is asked for its login at present: its challenge is not its end.
     pub(super) waits_for_login: bool,
     pub(super) cancel: Cancel,

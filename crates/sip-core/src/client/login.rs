@@ -2,24 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-use sip_message::{Response, StatusCode};
+use sip_message::Response;
 
-use super::{Attempt, ClientContext, ClientRequest, ClientRequestOutput};
-use crate::auth::{AuthError, Credentials, LoginWanted};
+use super::{
+    Attempt, ClientContext, ClientRequest, ClientRequestOutput, RequestFailure, RequestResult,
+};
+use crate::auth::{AuthError, Credentials};
 use crate::path::Inbound;
+
+/// An attempt that was challenged.
+#[derive(Debug)]
+pub(super) struct Challenged {
+    pub(super) response: Response,
+    pub(super) inbound: Inbound,
+    pub(super) attempt: Attempt,
+}
 
 /// A challenge that waits for a person.
 #[derive(Debug)]
 pub(super) struct Waiting {
     realm: String,
-    response: Response,
-    inbound: Inbound,
-    pub(super) attempt: Attempt,
+    challenged: Challenged,
     pub(super) until: Instant,
 }
-
-/// How often a person is asked about one request.
-const MOST_QUESTIONS: u8 = 3;
 
 impl ClientRequest {
     /// The same, and where a login is missing or refused it waits so long for a person to give one.
@@ -50,63 +55,52 @@ impl ClientRequest {
         let Some(waiting) = self.waiting.take() else {
             return false;
         };
-        self.logins_asked = MOST_QUESTIONS;
+        self.logins_asked.in_vain();
         self.go_on(now, *waiting, context);
         true
     }
 
     /// Nobody is asked any more; the attempt whose challenge waited, if one did.
     pub(super) fn stop_asking(&mut self) -> Option<Attempt> {
-        let Waiting { realm, attempt, .. } = *self.waiting.take()?;
+        let Waiting {
+            realm, challenged, ..
+        } = *self.waiting.take()?;
         self.outputs
             .push_back(ClientRequestOutput::LoginSettled { realm });
-        Some(attempt)
+        Some(challenged.attempt)
     }
 
     /// What the challenge leads to, now that there is a login for it, or will be none.
     fn go_on(&mut self, now: Instant, waiting: Waiting, context: &mut ClientContext<'_>) {
         let Waiting {
-            realm,
+            realm, challenged, ..
+        } = waiting;
+        let Challenged {
             response,
             inbound,
             attempt,
-            ..
-        } = waiting;
+        } = challenged;
         self.outputs
             .push_back(ClientRequestOutput::LoginSettled { realm });
         self.on_final(now, response, inbound, attempt, context);
     }
 
-    /// Whether a person is to be asked for the login that a challenge lacks.
-    pub(super) fn may_ask(&self, error: &AuthError) -> bool {
-        self.login_wait.is_some()
-            && self.logins_asked < MOST_QUESTIONS
-            && LoginWanted::of(error).is_some()
-    }
-
-    /// Keeps the challenge until a person has answered.
-    pub(super) fn ask(
-        &mut self,
-        now: Instant,
-        error: &AuthError,
-        response: Response,
-        inbound: Inbound,
-        attempt: Attempt,
-    ) {
-        let (Some(wait), Some(wanted)) = (self.login_wait, LoginWanted::of(error)) else {
-            return;
-        };
-        self.logins_asked = self.logins_asked.saturating_add(1);
-        let wanted = LoginWanted {
-            proxy: response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-            address: Some(attempt.destination.path().remote),
-            ..wanted
+    /// Keeps a challenge that is not answered until a person has given what it lacks, where one can and may be asked.
+    pub(super) fn ask_or_fail(&mut self, now: Instant, error: AuthError, challenged: Challenged) {
+        let path = *challenged.attempt.destination.path();
+        let status = challenged.response.status;
+        let mut ask = || self.logins_asked.again(&error, status, Some(path.remote));
+        let asked = self.login_wait.and_then(|wait| Some((wait, ask()?)));
+        let Some((wait, wanted)) = asked else {
+            return self.finish(RequestResult::Failed(RequestFailure::Auth {
+                path,
+                status,
+                error,
+            }));
         };
         self.waiting = Some(Box::new(Waiting {
             realm: wanted.realm.clone(),
-            response,
-            inbound,
-            attempt,
+            challenged,
             until: now + wait,
         }));
         self.outputs

@@ -6,6 +6,7 @@ use model::{Direction, Timestamp};
 
 use super::super::DialogState;
 use super::{MediaLeg, codec_kind};
+use crate::stream::quality;
 use crate::tenant::TenantMsg;
 use crate::wall;
 
@@ -111,31 +112,31 @@ impl MediaLeg {
 
 /// What stands in a block of RFC 3611 §4.7, in the units of RFC 6035.
 fn metrics(block: &VoipMetrics) -> Metrics {
-    let percent = |share: u8| f32::from(share) * 100.0 / 256.0;
-    let mos = |tenths: Option<u8>| tenths.map(|tenths| f32::from(tenths) / 10.0);
+    let percent = |share: f32| share * 100.0;
+    let told = quality(block);
     Metrics {
         codec: None,
         buffer: Some([
             block.adaptation.number().into(),
             block.adjustment.into(),
-            block.buffer_nominal_ms.into(),
+            told.buffer_ms,
             block.buffer_maximum_ms.into(),
-            block.buffer_absolute_maximum_ms.into(),
+            told.buffer_most_ms,
         ]),
-        lost: percent(block.loss_rate),
-        discarded: percent(block.discard_rate),
-        bursts: (percent(block.burst_density), block.burst_duration_ms.into()),
-        gaps: (percent(block.gap_density), block.gap_duration_ms.into()),
+        lost: percent(told.lost),
+        discarded: percent(told.discarded),
+        bursts: (percent(told.burst_density), told.burst_ms),
+        gaps: (percent(told.gap_density), told.gap_ms),
         gmin: block.gmin.into(),
-        round_trip_ms: Some(block.round_trip_ms.into()).filter(|ms| *ms > 0),
-        end_system_ms: block.end_system_delay_ms.into(),
+        round_trip_ms: told.rtt_ms,
+        end_system_ms: told.end_system_ms,
         jitter_ms: None,
-        signal_dbm: block.signal_level_dbm,
-        noise_dbm: block.noise_level_dbm,
+        signal_dbm: told.signal_dbm,
+        noise_dbm: told.noise_dbm,
         echo_return_loss_db: block.echo_return_loss_db,
-        r_factor: block.r_factor,
-        mos_lq: mos(block.mos_lq),
-        mos_cq: mos(block.mos_cq),
+        r_factor: told.r_factor,
+        mos_lq: told.mos_lq,
+        mos_cq: told.mos_cq,
     }
 }
 
