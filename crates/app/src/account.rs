@@ -25,17 +25,21 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     };
     let mut settings = AccountSettings::new(aor.clone());
     settings.auth_user = args.auth_user.clone().map(Into::into);
-    settings.registrar.clone_from(&args.registrar);
-    settings.proxy.clone_from(&args.proxy);
+    settings.registrar = args.registrar.clone().map(Into::into);
+    settings.proxy = args.proxy.clone().map(Into::into);
     settings.transport = args.transport.map(transport);
-    settings.more_proxies.clone_from(&args.also_proxy);
+    settings.more_proxies = args
+        .also_proxy
+        .iter()
+        .map(|uri| uri.as_str().into())
+        .collect();
     settings.flows = args.flows.unwrap_or(settings.flows);
     settings.gruu = args.gruu;
     settings.public_address.clone_from(&args.public_address);
     settings.inside.clone_from(&args.inside);
     settings.inside_name.clone_from(&args.inside_name);
-    settings.stun.clone_from(&args.stun);
-    settings.turn.clone_from(&args.turn);
+    settings.stun = args.stun.clone().map(Into::into);
+    settings.turn = args.turn.clone().map(Into::into);
     settings.turn_user = args.turn_user.clone().map(Into::into);
     settings.ice = args.ice;
     settings.strong_login = args.no_md5;
@@ -52,7 +56,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.silence_suppression = args.silence_suppression;
     settings.send_twice = args.send_twice;
     settings.bandwidth_kbit = args.bandwidth;
-    settings.quality_report.clone_from(&args.quality_report);
+    settings.quality_report = args.quality_report.clone().map(Into::into);
     if args.token {
         settings.login = LoginKind::Token;
     }
@@ -62,9 +66,9 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     settings.watched = args.watch.iter().map(|whom| whom.as_str().into()).collect();
     settings.watch = WatchKind::Both;
     settings.publish_presence = args.publish_presence;
-    settings.tls_ca = args.tls_ca.as_deref().map(file_name);
-    settings.tls_cert = args.tls_cert.as_deref().map(file_name);
-    settings.tls_key = args.tls_key.as_deref().map(file_name);
+    settings.tls_ca = args.tls_ca.as_deref().map(file_name).map(Into::into);
+    settings.tls_cert = args.tls_cert.as_deref().map(file_name).map(Into::into);
+    settings.tls_key = args.tls_key.as_deref().map(file_name).map(Into::into);
     settings.tls_trust.clone_from(&args.tls_trust);
     settings.ws_path.clone_from(&args.ws_path);
     settings.bind.clone_from(&args.bind);
@@ -118,7 +122,8 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         .map(|text| further_login(text))
         .collect::<anyhow::Result<_>>()?;
     settings.logins = logins.iter().map(|(login, _)| login.clone()).collect();
-    engine::check_account(&settings)?;
+    engine::check_account(&settings)
+        .map_err(|error| anyhow::Error::msg(error.sentence().into_revealed()))?;
     let password = args.password_env.as_deref().map(secret).transpose()?;
     let relay_password = args.turn_password_env.as_deref().map(secret).transpose()?;
     Ok(Some(GivenAccount {

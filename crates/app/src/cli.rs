@@ -683,7 +683,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Digits that a telephone can send, and pauses among them.
 fn target(text: &str) -> Result<String, String> {
-    engine::check_target(text).map(|()| text.to_owned())
+    engine::check_target(text)
+        .map(|()| text.to_owned())
+        .map_err(model::Sentence::into_revealed)
 }
 
 fn digits(text: &str) -> Result<String, String> {

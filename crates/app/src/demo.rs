@@ -143,7 +143,7 @@ fn account(user: &str, domain: &str, password: &str, switchboard: SocketAddr) ->
         first.make_ascii_uppercase();
     }
     settings.display_name = name.into();
-    settings.proxy = Some(format!("sip:{switchboard};lr"));
+    settings.proxy = Some(format!("sip:{switchboard};lr").into());
     GivenAccount {
         logins: Vec::new(),
         settings,
@@ -205,7 +205,7 @@ impl Stage {
             .context("the busy number was not busy")?;
         print(&format!(
             "\nA call to “busy” fails, and says why:\n  {}",
-            failure.sentence()
+            failure.sentence().reveal()
         ));
         Ok(())
     }

@@ -183,8 +183,10 @@ async fn answer(
             if let Command::AddAccount { settings, .. } | Command::UpdateAccount { settings, .. } =
                 &*command
             {
-                engine::check_account(settings)
-                    .map_err(|error| RpcError::new(RpcError::INVALID_PARAMS, error.to_string()))?;
+                engine::check_account(settings).map_err(|error| {
+                    let text = error.sentence().into_revealed();
+                    RpcError::new(RpcError::INVALID_PARAMS, text)
+                })?;
             }
             sender.send(*command);
             Ok(Value::Null)

@@ -1,6 +1,6 @@
 //! `tipring options`: asks a peer what it can do.
 
-use model::{Command, Event, Failure};
+use model::{Command, Event};
 use serde_json::json;
 
 use crate::Outcome;
@@ -42,8 +42,8 @@ pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome
                 "event": "options",
                 "target": target,
                 "code": code,
-                "reason": status.as_ref().map(|(_, phrase)| phrase.clone())
-                    .or_else(|| failure.as_ref().map(Failure::sentence)),
+                "reason": status.as_ref().map(|(_, phrase)| phrase.reveal().to_owned())
+                    .or_else(|| failure.as_ref().map(|why| why.sentence().into_revealed())),
                 "round_trip_ms": round_trip_ms,
                 "allow": allow,
                 "server": server,
@@ -51,7 +51,8 @@ pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome
             });
             session.report.own(object, || match (&status, &failure) {
                 (Some((code, phrase)), _) => format!(
-                    "{code} {phrase} after {:.1} ms, allows {}{}",
+                    "{code} {} after {:.1} ms, allows {}{}",
+                    phrase.reveal(),
                     round_trip_ms.unwrap_or(0.0),
                     if allow.is_empty() {
                         "nothing that it names".to_owned()
@@ -63,7 +64,7 @@ pub(crate) fn run(common: &Common, args: &OptionsArgs) -> anyhow::Result<Outcome
                         .map(|s| format!(", says it is {s}"))
                         .unwrap_or_default(),
                 ),
-                (None, Some(failure)) => failure.sentence(),
+                (None, Some(failure)) => failure.sentence().into_revealed(),
                 (None, None) => "no answer".to_owned(),
             });
             // Any answer shows that the peer is there and speaks SIP; only 2xx means yes.

@@ -222,7 +222,9 @@ impl Report {
             }
             MessageState::Failed => format!(
                 "message to {whom}: {}",
-                reason.as_deref().unwrap_or("it did not arrive")
+                reason
+                    .as_ref()
+                    .map_or("it did not arrive", Sentence::reveal)
             ),
         });
     }
@@ -351,7 +353,11 @@ impl Report {
             let word = registration_word(account.state);
             match (failure, expires) {
                 (Some(failure), _) => {
-                    format!("{}: {word}. {}", account.title(), failure.sentence())
+                    format!(
+                        "{}: {word}. {}",
+                        account.title(),
+                        failure.sentence().reveal()
+                    )
                 }
                 (None, Some(s)) => format!("{}: {word} for {s} s", account.title()),
                 (None, None) => format!("{}: {word}", account.title()),
@@ -399,7 +405,7 @@ impl Report {
         let code = failure
             .and_then(Failure::code)
             .or(status.filter(|_| !ended));
-        let reason = call.why_ended().or_else(|| {
+        let reason = call.why_ended().map(Sentence::into_revealed).or_else(|| {
             call.last_status
                 .as_ref()
                 .filter(|_| !ended)
@@ -430,7 +436,7 @@ impl Report {
             let who = call.remote.title();
             let ending = call.ending.as_ref().and_then(Ending::sentence);
             match failure.map(Failure::sentence).or(ending) {
-                Some(why) => format!("call {} {arrow} {who}: {state}. {why}", call.id),
+                Some(why) => format!("call {} {arrow} {who}: {state}. {}", call.id, why.reveal()),
                 None => format!("call {} {arrow} {who}: {state}", call.id),
             }
         };

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::Context;
 use engine::{CallMedia, EngineConfig};
-use model::{Answer, Command, Event, Failure};
+use model::{Answer, Command, Event};
 use serde_json::json;
 
 use crate::Outcome;
@@ -54,7 +54,7 @@ pub(crate) fn run(common: &Common, args: &SendArgs) -> anyhow::Result<Outcome> {
             "target": args.target,
             "code": answer.map(|answer| answer.code),
             "reason": answer.map(|answer| answer.phrase.reveal().to_owned())
-                .or_else(|| failure.as_ref().map(Failure::sentence)),
+                .or_else(|| failure.as_ref().map(|why| why.sentence().into_revealed())),
             "round_trip_ms": answer.and_then(|answer| answer.round_trip_ms),
             "headers": answer.map(|answer| &answer.headers),
             "body": answer.map(|answer| &answer.body),
@@ -62,7 +62,7 @@ pub(crate) fn run(common: &Common, args: &SendArgs) -> anyhow::Result<Outcome> {
         });
         session.report.own(object, || match (answer, &failure) {
             (Some(answer), _) => in_lines(answer),
-            (None, Some(failure)) => failure.sentence(),
+            (None, Some(failure)) => failure.sentence().into_revealed(),
             (None, None) => "no answer".to_owned(),
         });
         session.finish_quietly().await;

@@ -54,9 +54,9 @@ pub(crate) fn run(common: &Common, args: &SwitchboardArgs) -> anyhow::Result<Out
                 happening = happenings.recv() => match happening {
                     // It runs for days, and what it prints ends in a journal: a log like any other.
                     Ok(happening) => {
-                        let text = model::for_log(&happening.0);
+                        let text = format!("{:?}", happening.0);
                         let object = json!({"event": "switchboard", "text": text});
-                        report.own(object, || text.clone().into_owned());
+                        report.own(object, || text.clone());
                     }
                     Err(RecvError::Lagged(missed)) => report.own(
                         json!({"event": "lost", "count": missed}),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, AccountView, CertificateView, Event, Failure, PresenceState,
-    Private, QuestionId, RegistrationState, TenantId,
+    Private, QuestionId, RegistrationState, Sentence, TenantId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
@@ -299,7 +299,7 @@ impl Actor for AccountActor {
             }
             AccountMsg::Moved(moved) => state.on_moved(&moved),
             #[cfg(test)]
-            AccountMsg::Crash => panic!("told to fail"),
+            AccountMsg::Crash => panic!("told to fail with {:?}", state.args.settings),
             #[cfg(test)]
             AccountMsg::CrashWatch => state.watch.crash(),
         }
@@ -486,11 +486,11 @@ impl AccountState {
         }
     }
 
-    fn note(&self, text: String) {
+    fn note(&self, text: impl Into<Sentence>) {
         self.args.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic: "registration",
-            text,
+            text: text.into(),
             account: Some(self.args.id.clone()),
             call: None,
             sip_call_id: None,

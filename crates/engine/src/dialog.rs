@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event,
-    MediaDirection, MediaStats, Private, QuestionId, SoundView, TenantId, WayStep,
+    MediaDirection, MediaStats, Private, QuestionId, Sentence, SoundView, TenantId, WayStep,
 };
 use nat::turn::Login;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -394,7 +394,7 @@ impl Actor for DialogActor {
             #[cfg(test)]
             DialogMsg::MovedTo(local) => state.on_moved(Some(local)),
             #[cfg(test)]
-            DialogMsg::Crash => panic!("told to fail"),
+            DialogMsg::Crash => panic!("told to fail in a call with {:?}", state.view.remote),
             #[cfg(test)]
             DialogMsg::CrashStream => state.media.iter().for_each(MediaLeg::crash),
         }
@@ -464,11 +464,11 @@ impl DialogState {
         protocol_done && self.focus.is_drained() && self.view.state == CallState::Ended
     }
 
-    fn note(&self, topic: &'static str, text: String) {
+    fn note(&self, topic: &'static str, text: impl Into<Sentence>) {
         self.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic,
-            text,
+            text: text.into(),
             account: Some(self.view.account.clone()),
             call: Some(self.view.id),
             sip_call_id: Some(self.view.sip_call_id.clone()),

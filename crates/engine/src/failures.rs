@@ -37,10 +37,10 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         } => {
             let mut failure = Failure::new(FailureKind::Status {
                 code: *code,
-                phrase: phrase.clone().into(),
+                phrase: phrase.clone(),
             });
             failure.said_by = said_by(address.as_ref(), server.as_deref());
-            failure.remark = remark.clone().map(Into::into);
+            failure.remark = remark.clone();
             failure
         }
         EndKind::NoAnswer => Failure::new(FailureKind::NotPickedUp),
@@ -66,7 +66,7 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         }),
         EndKind::Unusable { detail } => Failure::new(FailureKind::NoCommonMedia {
             offered: "audio".to_owned(),
-            wanted: detail.clone(),
+            wanted: detail.reveal().to_owned(),
         }),
     };
     Some(failure)
@@ -121,7 +121,7 @@ pub(crate) fn ending(kind: &EndKind) -> Option<Ending> {
     };
     Some(Ending::new(
         how,
-        reason.map_or_else(Vec::new, |reason| causes(reason)),
+        reason.map_or_else(Vec::new, |reason| causes(reason.reveal())),
     ))
 }
 
@@ -148,11 +148,14 @@ pub(crate) fn never_heard(to: SocketAddr, step: Option<WayStep>) -> Failure {
 }
 
 /// Who answered, as a person can find it.
-pub(crate) fn said_by(address: Option<&SocketAddr>, server: Option<&str>) -> Option<String> {
+pub(crate) fn said_by(
+    address: Option<&SocketAddr>,
+    server: Option<&str>,
+) -> Option<model::Sentence> {
     match (address, server) {
-        (Some(address), Some(server)) => Some(format!("{address} ({server})")),
-        (Some(address), None) => Some(address.to_string()),
-        (None, Some(server)) => Some(server.to_owned()),
+        (Some(address), Some(server)) => Some(format!("{address} ({server})").into()),
+        (Some(address), None) => Some(address.to_string().into()),
+        (None, Some(server)) => Some(server.into()),
         (None, None) => None,
     }
 }
@@ -166,7 +169,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> Failure {
             path,
         } => Failure::new(FailureKind::Status {
             code: status.code(),
-            phrase: phrase.clone().into(),
+            phrase: phrase.clone(),
         })
         .said_by(path.to_string()),
         Refusal::Auth { error, path, .. } => auth(error).said_by(path.to_string()),
@@ -185,7 +188,7 @@ pub(crate) fn trouble(trouble: &Trouble) -> Failure {
             path,
         } => Failure::new(FailureKind::Status {
             code: status.code(),
-            phrase: phrase.clone().into(),
+            phrase: phrase.clone(),
         })
         .said_by(path.to_string()),
         Trouble::NothingGranted { path } => Failure::new(FailureKind::BadAnswer {
@@ -217,11 +220,7 @@ pub(crate) fn request(failure: &RequestFailure) -> Failure {
 
 /// Why a subscription, a publication or a message did not come about or did not last.
 pub(crate) fn fault(fault: &Fault) -> Failure {
-    let said = |detail: String| {
-        Failure::new(FailureKind::BadAnswer {
-            detail: detail.into(),
-        })
-    };
+    let said = |detail: model::Sentence| Failure::new(FailureKind::BadAnswer { detail });
     match fault {
         Fault::Status {
             status,
@@ -230,16 +229,16 @@ pub(crate) fn fault(fault: &Fault) -> Failure {
             ..
         } => Failure::new(FailureKind::Status {
             code: status.code(),
-            phrase: phrase.clone().into(),
+            phrase: phrase.clone(),
         })
         .said_by(path.to_string()),
         Fault::NothingGranted { path } => {
-            said("the server said yes and granted no time".to_owned()).said_by(path.to_string())
+            said("the server said yes and granted no time".into()).said_by(path.to_string())
         }
         Fault::Incomplete { missing, path } => {
-            said(format!("the answer has no {missing}")).said_by(path.to_string())
+            said(format!("the answer has no {missing}").into()).said_by(path.to_string())
         }
-        Fault::Terminated { .. } | Fault::NoNotify | Fault::Expired => said(fault.to_string()),
+        Fault::Terminated { .. } | Fault::NoNotify | Fault::Expired => said(fault.sentence()),
         Fault::Request(failure) => request(failure),
         Fault::Unresolved(error) => resolve(error),
     }

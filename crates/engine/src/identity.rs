@@ -5,13 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AccountSettings, LoginFault, LoginKind};
+use model::{AccountSettings, LoginFault, LoginKind, Private, Sentence, ServerUri};
 use secrecy::{ExposeSecret, SecretString};
 use sip_core::auth::{Credentials, Home};
 use sip_core::inside::{Inside, Network};
 use sip_core::{Path, Transport};
-use sip_message::{Host, NameAddr, Uri};
-use thiserror::Error;
+use sip_message::{Host, NameAddr, Uri, UriError};
 use wire::{ClientTls, Remembered, Roots};
 
 use crate::account::AccountFacts;
@@ -19,72 +18,114 @@ use crate::names;
 use crate::own_headers;
 use crate::rules::Rules;
 
-/// Settings that cannot be used, and what a good value looks like.
-#[derive(Clone, PartialEq, Eq, Error)]
+/// Settings that cannot be used. What was typed is kept as it may be told to a person: by [`IdentityError::sentence`],
+/// and nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityError {
     /// The address of record.
-    #[error("“{0}” is not a SIP address; it looks like sip:alice@example.com")]
-    Aor(String),
+    Aor(model::Identity),
     /// The registrar.
-    #[error("“{0}” is not a registrar; it looks like sip:example.com or sip:192.0.2.1:5060")]
-    Registrar(String),
+    Registrar(ServerUri),
     /// The outbound proxy.
-    #[error("“{0}” is not a proxy; it looks like sip:proxy.example.com:5060;transport=tcp;lr")]
-    Proxy(String),
+    Proxy(ServerUri),
     /// The local address.
-    #[error(
-        "“{0}” is not a local address or the name of a network interface that has one; it looks like \
-         192.0.2.10:5060 or eth0"
-    )]
     Bind(String),
     /// The files for TLS.
-    #[error("TLS cannot be used: {0}")]
-    Tls(String),
+    Tls(Private),
     /// The public address.
-    #[error("“{0}” is not a public address; it looks like 198.51.100.7 or 198.51.100.7:5060")]
     Public(String),
     /// A network that is inside.
-    #[error("“{0}” is not a network; it looks like 192.168.0.0/16 or 2001:db8::/32")]
     Inside(String),
     /// The name for peers inside.
-    #[error("“{0}” is not a name for peers inside; it looks like phone.example.com")]
     InsideName(String),
-    /// The STUN server is neither a host nor a host with a port.
-    #[error("`{0}` is no STUN server: a host or HOST:PORT is needed")]
-    Stun(String),
-    /// The relay is none of the forms that name one.
-    #[error("`{0}` is no relay: turn:HOST, turn:HOST:PORT?transport=tcp or turns:HOST is needed")]
-    Turn(String),
-    /// A further login.
-    #[error("{0}")]
-    Login(LoginFault),
-    /// Somebody to watch.
-    #[error("“{0}” cannot be watched: {1}")]
-    Watched(String, String),
-    /// An extra header.
-    #[error("“{0}” is not a header; it looks like X-Room: 42")]
-    Header(String),
     /// The path of a WebSocket server.
-    #[error("“{0}” is not a path; it looks like /ws")]
-    WebSocketPath(String),
+    WebSocketPath(Private),
+    /// The STUN server is neither a host nor a host with a port.
+    Stun(ServerUri),
+    /// The relay is none of the forms that name one.
+    Turn(ServerUri),
+    /// A further login.
+    Login(LoginFault),
+    /// Somebody to watch, and what is wrong with it.
+    Watched(model::Identity, Sentence),
+    /// An extra header.
+    Header(Private),
     /// A header that requests carry already, or that steers them.
-    #[error("“{0}” is written by Tipring itself; a header of your own looks like X-Room: 42")]
-    OwnHeader(String),
+    OwnHeader(Private),
     /// A rule for headers, and what is wrong with it.
-    #[error("“{0}” is not a rule for headers: {1}; one looks like out INVITE add X-Room: 42")]
-    Rule(String, &'static str),
+    Rule(Private, &'static str),
     /// Where calls are to be sent on to.
-    #[error("calls cannot be sent on to “{0}”; it looks like 602 or sip:bob@example.com")]
-    Forward(String),
+    Forward(Private),
     /// A codec.
-    #[error("“{0}” is not a codec; there are opus, g722, pcmu and pcma")]
     Codec(String),
 }
 
-/// The sentence as it may stand in a log: what was typed is masked.
-impl fmt::Debug for IdentityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&model::for_log(&self.to_string()))
+impl IdentityError {
+    /// What is wrong, and what a good value looks like; without a full stop.
+    pub fn sentence(&self) -> Sentence {
+        let text = match self {
+            Self::Aor(typed) => format!(
+                "“{}” is not a SIP address; it looks like sip:alice@example.com",
+                typed.reveal()
+            ),
+            Self::Registrar(typed) => format!(
+                "“{}” is not a registrar; it looks like sip:example.com or sip:192.0.2.1:5060",
+                typed.reveal()
+            ),
+            Self::Proxy(typed) => format!(
+                "“{}” is not a proxy; it looks like sip:proxy.example.com:5060;transport=tcp;lr",
+                typed.reveal()
+            ),
+            Self::Bind(typed) => format!(
+                "“{typed}” is not a local address or the name of a network interface that has one; it looks like \
+                 192.0.2.10:5060 or eth0"
+            ),
+            Self::Tls(why) => format!("TLS cannot be used: {}", why.reveal()),
+            Self::Public(typed) => format!(
+                "“{typed}” is not a public address; it looks like 198.51.100.7 or 198.51.100.7:5060"
+            ),
+            Self::Inside(typed) => {
+                format!("“{typed}” is not a network; it looks like 192.168.0.0/16 or 2001:db8::/32")
+            }
+            Self::InsideName(typed) => {
+                format!("“{typed}” is not a name for peers inside; it looks like phone.example.com")
+            }
+            Self::WebSocketPath(typed) => {
+                format!("“{}” is not a path; it looks like /ws", typed.reveal())
+            }
+            Self::Stun(typed) => format!(
+                "`{}` is no STUN server: a host or HOST:PORT is needed",
+                typed.reveal()
+            ),
+            Self::Turn(typed) => format!(
+                "`{}` is no relay: turn:HOST, turn:HOST:PORT?transport=tcp or turns:HOST is needed",
+                typed.reveal()
+            ),
+            Self::Login(fault) => fault.to_string(),
+            Self::Watched(typed, why) => {
+                format!("“{}” cannot be watched: {}", typed.reveal(), why.reveal())
+            }
+            Self::Header(typed) => format!(
+                "“{}” is not a header; it looks like X-Room: 42",
+                typed.reveal()
+            ),
+            Self::OwnHeader(typed) => format!(
+                "“{}” is written by Tipring itself; a header of your own looks like X-Room: 42",
+                typed.reveal()
+            ),
+            Self::Rule(typed, why) => format!(
+                "“{}” is not a rule for headers: {why}; one looks like out INVITE add X-Room: 42",
+                typed.reveal()
+            ),
+            Self::Forward(typed) => format!(
+                "calls cannot be sent on to “{}”; it looks like 602 or sip:bob@example.com",
+                typed.reveal()
+            ),
+            Self::Codec(typed) => {
+                format!("“{typed}” is not a codec; there are opus, g722, pcmu and pcma")
+            }
+        };
+        text.into()
     }
 }
 
@@ -115,7 +156,7 @@ pub(crate) struct Identity {
     /// How to be a client of TLS, when the settings name files for that.
     pub(crate) tls: Option<Arc<ClientTls>>,
     /// The file of the key that waits for its passphrase: until then there is no certificate of ours.
-    pub(crate) locked_key: Option<String>,
+    pub(crate) locked_key: Option<Private>,
     /// What WebSocket servers are asked for, where the settings say so.
     pub(crate) ws_path: Option<String>,
     auth_user: String,
@@ -162,7 +203,7 @@ fn inside(settings: &AccountSettings) -> Result<Inside, IdentityError> {
 fn client_tls(
     settings: &AccountSettings,
     key_passphrase: Option<&SecretString>,
-) -> Result<(Option<Arc<ClientTls>>, Option<String>), IdentityError> {
+) -> Result<(Option<Arc<ClientTls>>, Option<Private>), IdentityError> {
     let has_files =
         settings.tls_ca.is_some() || settings.tls_cert.is_some() || settings.tls_key.is_some();
     if !has_files && settings.tls_trust.is_empty() {
@@ -170,18 +211,18 @@ fn client_tls(
     }
     let mut locked = None;
     let read = |file: &str| {
-        std::fs::read(file).map_err(|error| IdentityError::Tls(format!("{file}: {error}")))
+        std::fs::read(file).map_err(|error| IdentityError::Tls(format!("{file}: {error}").into()))
     };
-    let refused = |error: wire::TlsError| IdentityError::Tls(error.to_string());
+    let refused = |error: wire::TlsError| IdentityError::Tls(error.to_string().into());
     let roots = match &settings.tls_ca {
-        Some(file) => Roots::Pem(read(file)?),
+        Some(file) => Roots::Pem(read(file.reveal())?),
         None => Roots::Platform,
     };
     let own = match (&settings.tls_cert, &settings.tls_key) {
         (None, None) => None,
         (Some(certificate), Some(key)) => {
             let passphrase = key_passphrase.map(ExposeSecret::expose_secret);
-            let (certificate, pem) = (read(certificate)?, read(key)?);
+            let (certificate, pem) = (read(certificate.reveal())?, read(key.reveal())?);
             match wire::Identity::from_pem_with(&certificate, &pem, passphrase) {
                 Ok(own) => Some(own),
                 Err(wire::TlsError::KeyLocked) => {
@@ -189,21 +230,23 @@ fn client_tls(
                     None
                 }
                 Err(error @ wire::TlsError::WrongPassphrase) => {
-                    return Err(IdentityError::Tls(format!("{key}: {error}")));
+                    return Err(IdentityError::Tls(
+                        format!("{}: {error}", key.reveal()).into(),
+                    ));
                 }
                 Err(error) => return Err(refused(error)),
             }
         }
         _ => {
             let text = "a certificate needs its key, and a key its certificate";
-            return Err(IdentityError::Tls(text.to_owned()));
+            return Err(IdentityError::Tls(text.into()));
         }
     };
     let remembered = Remembered::default();
     for text in &settings.tls_trust {
         let fingerprint = text.parse::<wire::Fingerprint>();
         let fingerprint =
-            fingerprint.map_err(|error| IdentityError::Tls(format!("“{text}”: {error}")))?;
+            fingerprint.map_err(|error| IdentityError::Tls(format!("“{text}”: {error}").into()))?;
         remembered.accept(fingerprint);
     }
     let tls = ClientTls::new(&roots, remembered, own.as_ref()).map_err(refused)?;
@@ -226,10 +269,10 @@ impl Identity {
         key_passphrase: Option<&SecretString>,
     ) -> Result<Self, IdentityError> {
         let aor = parse_aor(settings.aor.reveal())
-            .ok_or_else(|| IdentityError::Aor(settings.aor.reveal().to_owned()))?;
-        let registrar = match settings.registrar.as_deref() {
+            .ok_or_else(|| IdentityError::Aor(settings.aor.clone()))?;
+        let registrar = match settings.registrar.as_ref().map(ServerUri::reveal) {
             Some(text) => {
-                parse_host_uri(text).ok_or_else(|| IdentityError::Registrar(text.to_owned()))?
+                parse_host_uri(text).ok_or_else(|| IdentityError::Registrar(text.into()))?
             }
             None => Uri {
                 user: None,
@@ -237,8 +280,9 @@ impl Identity {
                 ..aor.clone()
             },
         };
-        let parse_proxy =
-            |text: &String| parse_host_uri(text).ok_or_else(|| IdentityError::Proxy(text.clone()));
+        let parse_proxy = |text: &ServerUri| {
+            parse_host_uri(text.reveal()).ok_or_else(|| IdentityError::Proxy(text.clone()))
+        };
         let proxy = settings.proxy.as_ref().map(parse_proxy).transpose()?;
         let more_proxies = settings
             .more_proxies
@@ -254,12 +298,12 @@ impl Identity {
             None => None,
         };
         if let Some(text) = &settings.stun
-            && crate::mapped::server(text).is_none()
+            && crate::mapped::server(text.reveal()).is_none()
         {
             return Err(IdentityError::Stun(text.clone()));
         }
         if let Some(text) = &settings.turn
-            && crate::relay::server(text).is_none()
+            && crate::relay::server(text.reveal()).is_none()
         {
             return Err(IdentityError::Turn(text.clone()));
         }
@@ -317,9 +361,8 @@ impl Identity {
             login.check().map_err(IdentityError::Login)?;
         }
         for watched in &settings.watched {
-            let typed = watched.reveal();
-            if let Err(why) = identity.target(typed) {
-                return Err(IdentityError::Watched(typed.to_owned(), why));
+            if let Err(why) = identity.target(watched.reveal()) {
+                return Err(IdentityError::Watched(watched.clone(), why));
             }
         }
         Ok(identity)
@@ -423,7 +466,7 @@ impl Identity {
 
     /// The URI of what a person typed: a number or name at the account's domain, `user@host`, or a
     /// whole URI.
-    pub(crate) fn target(&self, typed: &str) -> Result<Uri, String> {
+    pub(crate) fn target(&self, typed: &str) -> Result<Uri, Sentence> {
         target_at(&self.from.uri, typed)
     }
 }
@@ -432,19 +475,19 @@ impl Identity {
 ///
 /// # Errors
 /// A sentence on why not.
-pub fn check_target(typed: &str) -> Result<(), String> {
+pub fn check_target(typed: &str) -> Result<(), Sentence> {
     let anywhere = Uri::parse("sip:nobody@example.invalid").map_err(|e| e.to_string())?;
     target_at(&anywhere, typed).map(drop)
 }
 
-fn target_at(account: &Uri, typed: &str) -> Result<Uri, String> {
+fn target_at(account: &Uri, typed: &str) -> Result<Uri, Sentence> {
     let typed = typed.trim();
     if typed.is_empty() {
-        return Err("Nothing was typed.".to_owned());
+        return Err("Nothing was typed.".into());
     }
     let lower = typed.to_ascii_lowercase();
     if lower.starts_with("sip:") || lower.starts_with("sips:") {
-        return Uri::parse(typed).map_err(|e| format!("“{typed}” is not an address: {e}."));
+        return Uri::parse(typed).map_err(|e| no_address(typed, &e));
     }
     if let Some(number) = lower.strip_prefix("tel:") {
         let number = tel_number(number).ok_or_else(|| {
@@ -454,16 +497,15 @@ fn target_at(account: &Uri, typed: &str) -> Result<Uri, String> {
     }
     if typed.contains('@') {
         let scheme = account.scheme.as_str();
-        return Uri::parse(&format!("{scheme}:{typed}"))
-            .map_err(|e| format!("“{typed}” is not an address: {e}."));
+        return Uri::parse(&format!("{scheme}:{typed}")).map_err(|e| no_address(typed, &e));
     }
     let user = number(typed).unwrap_or_else(|| typed.to_owned());
     at_domain(account, &user, typed)
 }
 
-fn at_domain(domain: &Uri, user: &str, typed: &str) -> Result<Uri, String> {
+fn at_domain(domain: &Uri, user: &str, typed: &str) -> Result<Uri, Sentence> {
     if user.is_empty() || user == "+" {
-        return Err(format!("“{typed}” holds no number."));
+        return Err(format!("“{typed}” holds no number.").into());
     }
     // The registrar's host is where numbers live when it was given with its own port.
     let mut text = format!(
@@ -475,7 +517,11 @@ fn at_domain(domain: &Uri, user: &str, typed: &str) -> Result<Uri, String> {
     if let Some(port) = domain.port {
         text.push_str(&format!(":{port}"));
     }
-    Uri::parse(&text).map_err(|e| format!("“{typed}” is not an address: {e}."))
+    Uri::parse(&text).map_err(|e| no_address(typed, &e))
+}
+
+fn no_address(typed: &str, error: &UriError) -> Sentence {
+    format!("“{typed}” is not an address: {error}.").into()
 }
 
 /// The number that a person wrote with signs between, as the network wants it: without. `None` where it is
@@ -630,7 +676,7 @@ fn websocket_path(text: &str) -> Result<String, IdentityError> {
     let fine = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     match fine {
         true => Ok(text.to_owned()),
-        false => Err(IdentityError::WebSocketPath(text.to_owned())),
+        false => Err(IdentityError::WebSocketPath(text.into())),
     }
 }
 
@@ -646,7 +692,7 @@ pub(crate) fn check(settings: &AccountSettings) -> Result<(), IdentityError> {
     for place in places.into_iter().flatten() {
         identity
             .target(place.reveal())
-            .map_err(|_| IdentityError::Forward(place.reveal().to_owned()))?;
+            .map_err(|_| IdentityError::Forward(place.clone()))?;
     }
     Ok(())
 }
@@ -716,7 +762,7 @@ mod tests {
         let secure = identity("sips:alice@example.com:5071");
         assert_eq!(secure.registrar.to_string(), "sips:example.com:5071");
         let mut settings = AccountSettings::new("alice@example.com");
-        settings.registrar = Some("192.0.2.1:5080".to_owned());
+        settings.registrar = Some("192.0.2.1:5080".into());
         let alice = Identity::new(&settings, 0).expect("the settings are good");
         assert_eq!(alice.registrar.to_string(), "sip:192.0.2.1:5080");
         assert_eq!(alice.from.uri.to_string(), "sip:alice@example.com");
@@ -729,11 +775,13 @@ mod tests {
             change(&mut settings);
             check(&settings)
                 .expect_err("the settings are bad")
-                .to_string()
+                .sentence()
+                .into_revealed()
         };
         for nobody in ["", "  ", "sip:", "sip:example.com", "alice"] {
             let settings = AccountSettings::new(nobody);
-            let said = check(&settings).expect_err("it is no address").to_string();
+            let said = check(&settings).expect_err("it is no address");
+            let said = said.sentence().into_revealed();
             assert!(
                 said.contains("it looks like sip:alice@example.com"),
                 "{said}"
@@ -750,7 +798,8 @@ mod tests {
                 headers: vec![line.into()],
                 ..AccountSettings::new("sip:alice@example.com")
             };
-            let said = check(&settings).expect_err("it is ours").to_string();
+            let said = check(&settings).expect_err("it is ours");
+            let said = said.sentence().into_revealed();
             let name = line.split(':').next().unwrap_or_default();
             assert!(
                 said.starts_with(&format!("“{name}” is written by Tipring itself")),

@@ -73,7 +73,7 @@ use std::time::{Duration, SystemTime};
 use media::PumpHandle;
 use model::{
     AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Login, Notice,
-    NoticeLevel, SecretPlace, SecretsView, Snapshot, Timestamp,
+    NoticeLevel, SecretPlace, SecretsView, Sentence, Snapshot, Timestamp,
 };
 use ractor::{Actor, ActorRef};
 use secrecy::SecretString;
@@ -626,13 +626,13 @@ fn publish_secrets(hub: &Hub, secrets: &SecretStore) {
     };
     let secrets = SecretsView {
         place,
-        sentence: secrets.sentence(),
+        sentence: secrets.sentence().map(Into::into),
         locked: place == SecretPlace::Session && secrets.has_vault_file(),
     };
     hub.publish(Event::Secrets { secrets });
 }
 
-fn notice(hub: &Hub, text: String) {
+fn notice(hub: &Hub, text: impl Into<Sentence>) {
     let notice = Notice {
         time: wall(),
         level: NoticeLevel::Warning,

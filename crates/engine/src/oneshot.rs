@@ -8,7 +8,7 @@ use std::time::Instant;
 use event_bodies::voice_quality;
 use model::{
     AccountId, Answer, Event, Failure, FailureKind, LoginPurpose, MessageState, MessageView,
-    QuestionId,
+    QuestionId, Sentence,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::auth::LoginWanted;
@@ -501,17 +501,17 @@ impl Asker {
                 None => "the report on how the call sounded was taken".to_owned(),
                 Some(failure) => format!(
                     "the report on how the call sounded was not taken: {}",
-                    failure.sentence()
+                    failure.sentence().reveal()
                 ),
             },
         );
     }
 
-    fn note(&self, topic: &'static str, text: String) {
+    fn note(&self, topic: &'static str, text: impl Into<Sentence>) {
         self.recorder.cast(RecorderMsg::Note {
             time: crate::wall(),
             topic,
-            text,
+            text: text.into(),
             account: Some(self.account.clone()),
             call: None,
             sip_call_id: None,

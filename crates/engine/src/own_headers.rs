@@ -14,7 +14,7 @@ pub(crate) fn parse_header_unless(
     line: &str,
     is_kept: impl Fn(&HeaderName) -> bool,
 ) -> Result<(String, String), IdentityError> {
-    let wrong = || IdentityError::Header(line.to_owned());
+    let wrong = || IdentityError::Header(line.into());
     let (name, value) = line.split_once(':').ok_or_else(wrong)?;
     let (name, value) = (name.trim(), value.trim());
     let known = HeaderName::parse(name).ok_or_else(wrong)?;
@@ -22,7 +22,7 @@ pub(crate) fn parse_header_unless(
         return Err(wrong());
     }
     if is_kept(&known) {
-        return Err(IdentityError::OwnHeader(name.to_owned()));
+        return Err(IdentityError::OwnHeader(name.into()));
     }
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -225,7 +225,7 @@ mod tests {
             use_keystore: false,
         });
         let mut settings = AccountSettings::new("sip:alice@example.com");
-        settings.tls_key = Some("/etc/own.key".to_owned());
+        settings.tls_key = Some("/etc/own.key".into());
         settings.turn_user = Some("relay-user".into());
         let logins = [
             login(Some("pbx"), None),

@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::{AccountId, CallId, Command, DeviceRole, Event, Notice, NoticeLevel, TenantId};
+use model::{
+    AccountId, CallId, Command, DeviceRole, Event, Notice, NoticeLevel, Sentence, TenantId,
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use settings::Settings;
 use settings::secrets::{Backend, SecretError, SecretStore};
@@ -421,7 +423,7 @@ impl PhoneState {
         }
     }
 
-    fn notice(&self, level: NoticeLevel, text: String) {
+    fn notice(&self, level: NoticeLevel, text: impl Into<Sentence>) {
         let notice = Notice {
             time: wall(),
             level,

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::{
-    AccountId, CallId, Event, Notice, NoticeLevel, TenantId, Timestamp, TraceBody, TraceRecord,
+    AccountId, CallId, Event, Notice, NoticeLevel, Sentence, TenantId, Timestamp, TraceBody,
+    TraceRecord,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::Path;
@@ -41,7 +42,7 @@ pub(crate) enum RecorderMsg {
         /// A word for filters.
         topic: &'static str,
         /// One sentence.
-        text: String,
+        text: Sentence,
         /// Whose.
         account: Option<AccountId>,
         /// In which call.
@@ -185,7 +186,7 @@ impl Actor for RecorderActor {
             } => {
                 let body = TraceBody::Note {
                     topic: topic.to_owned(),
-                    text: text.into(),
+                    text,
                     sip_call_id,
                 };
                 state.keep(&myself, time, account, call, body);

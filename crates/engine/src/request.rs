@@ -32,7 +32,7 @@ impl RequestText {
         let headers = self.headers.iter().map(parsed).collect::<Result<_, _>>();
         Ok(Question {
             method,
-            headers: headers.map_err(|error| error.to_string())?,
+            headers: headers.map_err(|error| error.sentence().into_revealed())?,
             body: self.body()?,
             contact_user: contact_user.to_owned(),
         })

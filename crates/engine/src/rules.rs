@@ -64,7 +64,7 @@ enum Deed {
 impl Rules {
     /// Reads the lines of the settings.
     pub(crate) fn parse(lines: &[model::Private]) -> Result<Self, IdentityError> {
-        let wrong = |line: &str, why: &'static str| IdentityError::Rule(line.to_owned(), why);
+        let wrong = |line: &str, why: &'static str| IdentityError::Rule(line.into(), why);
         let mut rules = Vec::with_capacity(lines.len().min(MOST));
         let mut added = 0;
         for line in lines {
@@ -166,7 +166,7 @@ fn written(request: &Request, compact: bool) -> Vec<u8> {
 
 /// Reads one line, `out INVITE add X-Room: 42`.
 fn rule(line: &str) -> Result<Rule, IdentityError> {
-    let wrong = |why: &'static str| IdentityError::Rule(line.to_owned(), why);
+    let wrong = |why: &'static str| IdentityError::Rule(line.into(), why);
     let (way, rest) = word(line);
     let way = match way {
         "out" => Way::Out,
@@ -301,7 +301,8 @@ mod tests {
             "out",
             "",
         ] {
-            let said = rules(&[line]).expect_err(line).to_string();
+            let said = rules(&[line]).expect_err(line).sentence();
+            let said = said.reveal();
             assert!(said.contains('“'), "{said}");
         }
     }

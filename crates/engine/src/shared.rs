@@ -313,7 +313,12 @@ impl Shared {
     }
 
     /// Says something that has no place of its own.
-    pub(crate) fn notice(&self, level: NoticeLevel, tenant: Option<&TenantId>, text: String) {
+    pub(crate) fn notice(
+        &self,
+        level: NoticeLevel,
+        tenant: Option<&TenantId>,
+        text: impl Into<Sentence>,
+    ) {
         let notice = Notice {
             time: wall(),
             level,
@@ -339,7 +344,7 @@ impl Shared {
             talk_ms: talk.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             outcome,
             status: view.failure.as_ref().and_then(status_of),
-            sentence: view.why_ended().map(Into::into),
+            sentence: view.why_ended(),
             sip_call_id: view.sip_call_id.clone(),
         };
         self.store.cast(StoreMsg::File(Box::new(entry)));
@@ -357,7 +362,7 @@ impl Shared {
 }
 
 /// The status and phrase that a peer ended the call with; other failures have none.
-fn status_of(failure: &Failure) -> Option<(u16, Sentence)> {
+fn status_of(failure: &Failure) -> Option<(u16, Private)> {
     match &failure.what {
         FailureKind::Status { code, phrase } => Some((*code, phrase.clone())),
         _ => None,

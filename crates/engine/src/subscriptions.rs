@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_bodies::{conference, dialog_info, message_summary, presence, reg_info};
-use model::{CallView, NoticeLevel, OwnPresence, PresenceState, Private};
+use model::{CallView, NoticeLevel, OwnPresence, PresenceState, Private, Sentence};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::dispatch;
 use sip_core::stateless::Capabilities;
@@ -483,18 +483,18 @@ impl SubscriptionsState {
         }
     }
 
-    fn note(&self, text: String) {
+    fn note(&self, text: impl Into<Sentence>) {
         self.args.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic: "subscription",
-            text,
+            text: text.into(),
             account: Some(self.args.id.clone()),
             call: None,
             sip_call_id: None,
         });
     }
 
-    fn notice(&self, text: String) {
+    fn notice(&self, text: impl Into<Sentence>) {
         let shared = &self.args.shared;
         shared.notice(NoticeLevel::Warning, Some(&self.args.tenant_id), text);
     }

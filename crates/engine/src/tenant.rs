@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use event_bodies::voice_quality::SessionReport;
 use model::{
     AccountId, AccountSettings, AccountView, CallId, CertificateView, Command, Event, LoginWanted,
-    MediaDirection, NoticeLevel, RegistrationState, TenantView, Traffic,
+    MediaDirection, NoticeLevel, RegistrationState, Sentence, TenantView, Traffic,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use sip_core::{Inbound, TransportError};
@@ -610,8 +610,9 @@ impl TenantState {
             .notice(NoticeLevel::Warning, Some(&self.view.id), text);
     }
 
-    fn note(&self, topic: &'static str, text: String) {
-        tracing::info!(tenant = %self.view.id, topic, text = %model::for_log(&text));
+    fn note(&self, topic: &'static str, text: impl Into<Sentence>) {
+        let text = text.into();
+        tracing::info!(tenant = %self.view.id, topic, ?text);
         self.recorder.cast(RecorderMsg::Note {
             time: wall(),
             topic,

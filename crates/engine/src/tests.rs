@@ -6,6 +6,7 @@ mod closed_ports;
 mod conference;
 mod connections;
 mod directions;
+mod discretion;
 mod early;
 mod farewells;
 mod floods;

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn phone(user: &str, proxy: SocketAddr, anonymous: bool) -> EngineHandle {
     let mut settings = AccountSettings::new(format!("sip:{user}@example.test"));
-    settings.proxy = Some(format!("sip:{proxy};lr"));
+    settings.proxy = Some(format!("sip:{proxy};lr").into());
     settings.mwi = false;
     settings.calls.anonymous = anonymous;
     let account = GivenAccount {

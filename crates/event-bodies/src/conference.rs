@@ -1,5 +1,7 @@
 //! Who is in a conference: `application/conference-info+xml` (RFC 4575), its roster.
 
+use privacy::{Identity, Private};
+
 use crate::xml::{Element, Writer};
 use crate::{Applied, BodyError, Scope, judge};
 
@@ -12,7 +14,7 @@ pub const PACKAGE: &str = "conference";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConferenceInfo {
     /// The conference: a URI.
-    pub entity: String,
+    pub entity: Identity,
     /// Counts the documents of one subscription.
     pub version: u32,
     /// Whether it has everything.
@@ -20,7 +22,7 @@ pub struct ConferenceInfo {
     /// Whether the conference is over.
     pub deleted: bool,
     /// What it is about.
-    pub subject: Option<String>,
+    pub subject: Option<Private>,
     /// How many are in it.
     pub user_count: Option<u32>,
     /// Who is in it.
@@ -33,9 +35,9 @@ pub struct ConferenceInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// Who: a URI.
-    pub entity: String,
+    pub entity: Identity,
     /// Name to show.
-    pub display: Option<String>,
+    pub display: Option<Private>,
     /// Whether they left.
     pub deleted: bool,
     /// Their phones.
@@ -48,7 +50,7 @@ pub struct User {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where: a URI.
-    pub entity: String,
+    pub entity: Identity,
     /// `connected`, `on-hold`, `pending`, `dialing-out`, `disconnected`, …
     pub status: Option<String>,
     /// Whether it left.
@@ -91,7 +93,7 @@ impl ConferenceInfo {
                 .and_then(|description| description.text_of("subject")),
             user_count: root
                 .child("conference-state")
-                .and_then(|state| state.text_of("user-count"))
+                .and_then(|state| state.text_of::<String>("user-count"))
                 .and_then(|count| count.parse().ok()),
             users: users
                 .into_iter()
@@ -117,14 +119,14 @@ impl ConferenceInfo {
             "conference-info",
             &[
                 ("xmlns", Some("urn:ietf:params:xml:ns:conference-info")),
-                ("entity", Some(&self.entity)),
+                ("entity", Some(self.entity.reveal())),
                 ("state", Some(state)),
                 ("version", Some(&version)),
             ],
         );
         if self.subject.is_some() {
             writer.begin("conference-description", &[]);
-            writer.text("subject", &[], self.subject.as_deref());
+            writer.text("subject", &[], self.subject.as_ref().map(Private::reveal));
             writer.end();
         }
         if let Some(count) = self.user_count {
@@ -165,9 +167,16 @@ impl User {
         };
         writer.begin(
             "user",
-            &[("entity", Some(&self.entity)), ("state", Some(state))],
+            &[
+                ("entity", Some(self.entity.reveal())),
+                ("state", Some(state)),
+            ],
         );
-        writer.text("display-text", &[], self.display.as_deref());
+        writer.text(
+            "display-text",
+            &[],
+            self.display.as_ref().map(Private::reveal),
+        );
         for endpoint in &self.endpoints {
             endpoint.write(writer);
         }
@@ -200,7 +209,7 @@ impl Endpoint {
         let state = self.deleted.then_some("deleted");
         writer.begin(
             "endpoint",
-            &[("entity", Some(&self.entity)), ("state", state)],
+            &[("entity", Some(self.entity.reveal())), ("state", state)],
         );
         writer.text("status", &[], self.status.as_deref());
         for (number, (kind, status)) in self.media.iter().enumerate() {
@@ -217,7 +226,7 @@ impl Endpoint {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     version: Option<u32>,
-    subject: Option<String>,
+    subject: Option<Private>,
     users: Vec<User>,
     over: bool,
 }
@@ -281,7 +290,7 @@ impl Roster {
 
     /// What it is about.
     pub fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
+        self.subject.as_ref().map(Private::reveal)
     }
 
     /// Whether the conference is over.

@@ -1,5 +1,7 @@
 //! Calls of somebody, for busy lamps and pickup: `application/dialog-info+xml` (RFC 4235).
 
+use privacy::{Identity, Private};
+
 use crate::xml::{Element, Writer};
 use crate::{Applied, BodyError, Scope, judge};
 
@@ -16,7 +18,7 @@ pub struct DialogInfo {
     /// Whether it has all dialogs.
     pub scope: Scope,
     /// Whose dialogs they are: a URI.
-    pub entity: String,
+    pub entity: Identity,
     /// The dialogs.
     pub dialogs: Vec<DialogEntry>,
 }
@@ -52,11 +54,11 @@ pub struct DialogEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
     /// Name to show.
-    pub display: Option<String>,
+    pub display: Option<Private>,
     /// Address of record: a URI.
-    pub identity: Option<String>,
+    pub identity: Option<Identity>,
     /// Where it really is: a URI.
-    pub target: Option<String>,
+    pub target: Option<Identity>,
 }
 
 /// Who began a dialog.
@@ -108,7 +110,7 @@ pub struct Pickup {
     /// Who calls.
     pub caller: Party,
     /// Where the one who is called really is, if told.
-    pub target: Option<String>,
+    pub target: Option<Identity>,
 }
 
 /// Dialogs of one entity kept.
@@ -151,7 +153,7 @@ impl DialogInfo {
                         Scope::Partial => "partial",
                     }),
                 ),
-                ("entity", Some(&self.entity)),
+                ("entity", Some(self.entity.reveal())),
             ],
         );
         for dialog in &self.dialogs {
@@ -217,7 +219,7 @@ impl DialogEntry {
                 Some("recipient") => Some(Direction::Recipient),
                 _ => None,
             },
-            state: match state.text()?.to_ascii_lowercase().as_str() {
+            state: match state.text::<String>()?.to_ascii_lowercase().as_str() {
                 "trying" => DialogState::Trying,
                 "proceeding" => DialogState::Proceeding,
                 "early" => DialogState::Early,
@@ -229,7 +231,9 @@ impl DialogEntry {
             code: state
                 .number("code")
                 .and_then(|code| u16::try_from(code).ok()),
-            duration_s: element.text_of("duration").and_then(|s| s.parse().ok()),
+            duration_s: element
+                .text_of::<String>("duration")
+                .and_then(|s| s.parse().ok()),
             local: party("local"),
             remote: party("remote"),
         })
@@ -291,11 +295,11 @@ impl Party {
         writer.begin(name, &[]);
         writer.text(
             "identity",
-            &[("display", self.display.as_deref())],
-            self.identity.as_deref(),
+            &[("display", self.display.as_ref().map(Private::reveal))],
+            self.identity.as_ref().map(Identity::reveal),
         );
         if let Some(target) = &self.target {
-            writer.empty("target", &[("uri", Some(target))]);
+            writer.empty("target", &[("uri", Some(target.reveal()))]);
         }
         writer.end();
     }

@@ -1,5 +1,7 @@
 //! Waiting messages: `application/simple-message-summary` (RFC 3842 §5.2).
 
+use privacy::Identity;
+
 use std::fmt::Write;
 
 use crate::BodyError;
@@ -15,7 +17,7 @@ pub struct MessageSummary {
     /// Whether anything waits; the lamp.
     pub waiting: bool,
     /// The account that it waits in, often the number to call for listening.
-    pub account: Option<String>,
+    pub account: Option<Identity>,
     /// Counts by class, in the order told.
     pub counts: Vec<(MessageClass, Counts)>,
 }
@@ -91,7 +93,7 @@ impl MessageSummary {
                     summary.waiting = value.eq_ignore_ascii_case("yes");
                     told = true;
                 }
-                "message-account" => summary.account = Some(value.to_owned()),
+                "message-account" => summary.account = Some(value.into()),
                 _ => {
                     let class = CLASSES.iter().find(|(_, known)| *known == name);
                     if let (Some((class, _)), Some(counts)) = (class, Counts::parse(value)) {
@@ -115,7 +117,11 @@ impl MessageSummary {
             if self.waiting { "yes" } else { "no" }
         );
         if let Some(account) = &self.account {
-            let account: String = account.chars().filter(|c| !c.is_control()).collect();
+            let account: String = account
+                .reveal()
+                .chars()
+                .filter(|c| !c.is_control())
+                .collect();
             let _ = write!(text, "Message-Account: {account}\r\n");
         }
         for (class, counts) in &self.counts {

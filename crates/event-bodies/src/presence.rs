@@ -1,6 +1,8 @@
 //! Whether somebody can be reached: `application/pidf+xml` (RFC 3863) with the activities of RFC
 //! 4480.
 
+use privacy::{Identity, Private};
+
 use crate::BodyError;
 use crate::xml::{Element, Writer};
 
@@ -13,13 +15,13 @@ pub const PACKAGE: &str = "presence";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
     /// Whose: a URI.
-    pub entity: String,
+    pub entity: Identity,
     /// The ways to reach them.
     pub tuples: Vec<Tuple>,
     /// What they do: `on-the-phone`, `away`, `meeting`, …; the names of RFC 4480 §3.2.
     pub activities: Vec<String>,
     /// A sentence of theirs.
-    pub note: Option<String>,
+    pub note: Option<Private>,
 }
 
 /// One way to reach somebody.
@@ -30,9 +32,9 @@ pub struct Tuple {
     /// Whether they take communication there; `None` when it is not told.
     pub open: Option<bool>,
     /// Where: a URI.
-    pub contact: Option<String>,
+    pub contact: Option<Identity>,
     /// A sentence about it.
-    pub note: Option<String>,
+    pub note: Option<Private>,
     /// Since when, as written.
     pub timestamp: Option<String>,
 }
@@ -94,13 +96,13 @@ impl Presence {
                 ("xmlns", Some("urn:ietf:params:xml:ns:pidf")),
                 ("xmlns:dm", Some("urn:ietf:params:xml:ns:pidf:data-model")),
                 ("xmlns:rpid", Some("urn:ietf:params:xml:ns:pidf:rpid")),
-                ("entity", Some(&self.entity)),
+                ("entity", Some(self.entity.reveal())),
             ],
         );
         for tuple in &self.tuples {
             tuple.write(&mut writer);
         }
-        writer.text("note", &[], self.note.as_deref());
+        writer.text("note", &[], self.note.as_ref().map(Private::reveal));
         let known = || {
             self.activities
                 .iter()
@@ -146,7 +148,7 @@ impl Tuple {
     fn read(element: &Element) -> Self {
         let basic = element
             .child("status")
-            .and_then(|status| status.text_of("basic"));
+            .and_then(|status| status.text_of::<String>("basic"));
         Self {
             id: element.owned("id").unwrap_or_default(),
             open: match basic.map(|basic| basic.to_ascii_lowercase()).as_deref() {
@@ -166,8 +168,8 @@ impl Tuple {
         let basic = self.open.map(|open| if open { "open" } else { "closed" });
         writer.text("basic", &[], basic);
         writer.end();
-        writer.text("contact", &[], self.contact.as_deref());
-        writer.text("note", &[], self.note.as_deref());
+        writer.text("contact", &[], self.contact.as_ref().map(Identity::reveal));
+        writer.text("note", &[], self.note.as_ref().map(Private::reveal));
         writer.text("timestamp", &[], self.timestamp.as_deref());
         writer.end();
     }

@@ -1,5 +1,7 @@
 //! Bindings at a registrar: `application/reginfo+xml` (RFC 3680).
 
+use privacy::{Identity, Private};
+
 use crate::xml::{Element, Writer};
 use crate::{BodyError, Scope};
 
@@ -23,7 +25,7 @@ pub struct RegInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegEntry {
     /// The address: a URI.
-    pub aor: String,
+    pub aor: Identity,
     /// Names it in the documents that follow.
     pub id: String,
     /// Whether it has bindings.
@@ -53,9 +55,9 @@ pub struct RegContact {
     /// Why it is as it is: `registered`, `created`, `expired`, `unregistered`, `deactivated`, …
     pub event: String,
     /// The URI.
-    pub uri: String,
+    pub uri: Identity,
     /// Name to show.
-    pub display: Option<String>,
+    pub display: Option<Private>,
     /// Seconds that it lasts.
     pub expires_s: Option<u32>,
     /// Seconds to wait before registering again, with `probation`.
@@ -142,7 +144,7 @@ impl RegEntry {
         writer.begin(
             "registration",
             &[
-                ("aor", Some(&self.aor)),
+                ("aor", Some(self.aor.reveal())),
                 ("id", Some(&self.id)),
                 ("state", Some(state)),
             ],
@@ -195,8 +197,12 @@ impl RegContact {
                 ("cseq", cseq.as_deref()),
             ],
         );
-        writer.text("uri", &[], Some(&self.uri));
-        writer.text("display-name", &[], self.display.as_deref());
+        writer.text("uri", &[], Some(self.uri.reveal()));
+        writer.text(
+            "display-name",
+            &[],
+            self.display.as_ref().map(Private::reveal),
+        );
         writer.end();
     }
 }

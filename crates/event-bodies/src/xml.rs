@@ -9,7 +9,7 @@ use quick_xml::reader::Reader;
 use crate::{BodyError, Scope};
 
 /// An element with what is in it. Names are without their prefix.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Element {
     pub(crate) name: String,
     attributes: Vec<(String, String)>,
@@ -45,8 +45,8 @@ impl Element {
     }
 
     /// The value of an attribute, on its own.
-    pub(crate) fn owned(&self, name: &str) -> Option<String> {
-        self.attribute(name).map(str::to_owned)
+    pub(crate) fn owned<T: From<String>>(&self, name: &str) -> Option<T> {
+        self.attribute(name).map(|value| T::from(value.to_owned()))
     }
 
     /// The value of an attribute that is a number.
@@ -65,13 +65,13 @@ impl Element {
     }
 
     /// The text of the element, without blanks around it; `None` when there is none.
-    pub(crate) fn text(&self) -> Option<String> {
+    pub(crate) fn text<T: From<String>>(&self) -> Option<T> {
         let text = self.text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
+        (!text.is_empty()).then(|| T::from(text.to_owned()))
     }
 
     /// The text of the first child with this name.
-    pub(crate) fn text_of(&self, name: &str) -> Option<String> {
+    pub(crate) fn text_of<T: From<String>>(&self, name: &str) -> Option<T> {
         self.child(name)?.text()
     }
 
@@ -184,7 +184,6 @@ fn close(element: Element, open: &mut [Element], root: &mut Option<Element>) {
 }
 
 /// Writes a document, element by element.
-#[derive(Debug)]
 pub(crate) struct Writer {
     text: String,
     open: Vec<&'static str>,

@@ -1,13 +1,10 @@
 //! Tenants and accounts, as settings and as the view shows them.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::privacy::for_log;
 use crate::{
     AccountId, CallPolicies, Failure, Identity, LampView, Login, OwnPresence, Private, Sentence,
-    TenantId, Timestamp, Traffic, TrustedCertificate, WaitingView, WatchKind,
+    ServerUri, TenantId, Timestamp, Traffic, TrustedCertificate, WaitingView, WatchKind,
 };
 
 /// How SIP travels (RFC 3261 §18, RFC 7118).
@@ -135,11 +132,11 @@ fn one_flow() -> u8 {
 }
 
 /// What a person sets for an account. The password is not here: it lives in the secret store.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccountSettings {
     /// The account's name in lists; empty means: show the address of record.
-    pub label: String,
+    pub label: Private,
     /// Address of record, `sip:user@domain`.
     pub aor: Identity,
     /// Display name that is sent in From.
@@ -147,21 +144,21 @@ pub struct AccountSettings {
     /// User name for digest when it differs from the user part of the address.
     pub auth_user: Option<Identity>,
     /// Registrar URI; `None` means: the domain of the address of record.
-    pub registrar: Option<String>,
+    pub registrar: Option<ServerUri>,
     /// Outbound proxy as a URI, e.g. `sip:proxy.example.com:5061;transport=tls;lr`.
-    pub proxy: Option<String>,
+    pub proxy: Option<ServerUri>,
     /// Transport; `None` means: whatever DNS and the URI say.
     pub transport: Option<Transport>,
     /// File of authorities in PEM whose word is taken for a server's certificate, instead of those
     /// that the operating system trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_ca: Option<String>,
+    pub tls_ca: Option<Private>,
     /// File of our own certificate in PEM, for servers that want one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_cert: Option<String>,
+    pub tls_cert: Option<Private>,
     /// File of its private key in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_key: Option<String>,
+    pub tls_key: Option<Private>,
     /// SHA-256 fingerprints of certificates that are trusted whatever is wrong with them, for servers of
     /// this account by any name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -203,7 +200,7 @@ pub struct AccountSettings {
     #[serde(default = "one_minute")]
     pub login_wait_s: u16,
     /// Further outbound proxies, by each of which a flow of its own is kept (RFC 5626).
-    pub more_proxies: Vec<String>,
+    pub more_proxies: Vec<ServerUri>,
     /// How many flows to keep to the registrar (RFC 5626), at most 4, and at least as many as there
     /// are proxies. 0 registers without flows.
     #[serde(default = "one_flow")]
@@ -229,12 +226,12 @@ pub struct AccountSettings {
     /// The STUN server, `HOST` or `HOST:PORT`, that is asked for each call where the world sees its media (RFC 8489);
     /// that address stands in session descriptions then. Not asked where `public_address` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stun: Option<String>,
+    pub stun: Option<ServerUri>,
     /// The relay that carries media where nothing else leads to the peer (TURN, RFC 8656), as RFC 7065 writes it:
     /// `turn:HOST`, `turn:HOST:PORT?transport=tcp`, `turns:HOST`. Without `ice` everything goes through it. Not used where
     /// `public_address` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub turn: Option<String>,
+    pub turn: Option<ServerUri>,
     /// The user there, with a password of its own; without, the account's login is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn_user: Option<Identity>,
@@ -259,7 +256,7 @@ pub struct AccountSettings {
     pub bandwidth_kbit: Option<u32>,
     /// Who is told at the end of each call how it sounded (RFC 6035): the address of a collector, `sip:quality@HOST`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub quality_report: Option<String>,
+    pub quality_report: Option<Identity>,
     /// Whether waiting messages are shown (RFC 3842): asked for by accounts that register, and taken
     /// from any server of the account that tells by itself.
     #[serde(default = "yes")]
@@ -291,40 +288,6 @@ impl AccountSettings {
             mwi: true,
             ..Self::default()
         }
-    }
-}
-
-/// Without the account's name and the values of its headers.
-impl fmt::Debug for AccountSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let uri = |text: &Option<String>| text.as_deref().map(|t| for_log(t).into_owned());
-        f.debug_struct("AccountSettings")
-            .field("aor", &self.aor)
-            .field("auth_user", &self.auth_user)
-            .field("registrar", &uri(&self.registrar))
-            .field("proxy", &uri(&self.proxy))
-            .field("transport", &self.transport)
-            .field("bind", &self.bind)
-            .field("register", &self.register)
-            .field("expires_s", &self.expires_s)
-            .field("srtp", &self.srtp)
-            .field("srtp_keys", &self.srtp_keys)
-            .field("codecs", &self.codecs)
-            .field("dtmf", &self.dtmf)
-            .field("voice", &self.voice)
-            .field("headers", &self.headers.len())
-            .field("header_rules", &self.header_rules.len())
-            .field("logins", &self.logins.len())
-            .field("guest_login", &self.guest_login)
-            .field("login_wait_s", &self.login_wait_s)
-            .field("more_proxies", &self.more_proxies.len())
-            .field("flows", &self.flows)
-            .field("mwi", &self.mwi)
-            .field("reg_event", &self.reg_event)
-            .field("watched", &self.watched.len())
-            .field("publish_presence", &self.publish_presence)
-            .field("calls", &self.calls)
-            .finish_non_exhaustive()
     }
 }
 
@@ -462,7 +425,7 @@ pub struct FlowView {
     /// Its number, counted from 1.
     pub reg_id: u32,
     /// The proxy that it leads to, where one is set.
-    pub proxy: Option<String>,
+    pub proxy: Option<ServerUri>,
     /// What it does.
     pub state: RegistrationState,
     /// Since when.
@@ -567,7 +530,7 @@ impl AccountView {
                 .or_else(|| aor.strip_prefix("sips:"))
                 .unwrap_or(aor)
         } else {
-            &self.settings.label
+            self.settings.label.reveal()
         }
     }
 }

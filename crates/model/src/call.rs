@@ -191,7 +191,7 @@ pub struct CallView {
     /// How it ended, once it has: also for good ends (`FailureKind::None`-like ends leave it empty).
     pub failure: Option<Failure>,
     /// The last SIP status that mattered, with its phrase; never invented.
-    pub last_status: Option<(u16, Sentence)>,
+    pub last_status: Option<(u16, Private)>,
     /// Call-ID of the dialog: the link into the trace.
     pub sip_call_id: String,
     /// The last transfer that was asked for in it, by either side.
@@ -216,7 +216,7 @@ pub struct CallView {
 
 impl CallView {
     /// Why it ended, where that needs saying: what failed, or what was said beside a usual end.
-    pub fn why_ended(&self) -> Option<String> {
+    pub fn why_ended(&self) -> Option<Sentence> {
         match (&self.failure, &self.ending) {
             (Some(failure), _) => Some(failure.sentence()),
             (None, Some(ending)) if ending.is_notable() => ending.sentence(),
@@ -263,7 +263,7 @@ pub struct HistoryEntry {
     /// How it is filed.
     pub outcome: Outcome,
     /// SIP status and phrase it ended with, if a peer said one.
-    pub status: Option<(u16, Sentence)>,
+    pub status: Option<(u16, Private)>,
     /// One sentence on why it ended, when that needs saying.
     pub sentence: Option<Sentence>,
     /// Call-ID of the dialog: the link into the trace.

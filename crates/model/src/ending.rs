@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Private;
+use crate::{Private, Sentence};
 
 /// The most causes that are kept of one end.
 const CAUSES: usize = 4;
@@ -120,9 +120,9 @@ impl Ending {
     }
 
     /// One sentence for a person; `None` where our own user ended it and nobody said anything.
-    pub fn sentence(&self) -> Option<String> {
+    pub fn sentence(&self) -> Option<Sentence> {
         let who = match self.how {
-            _ if self.is_elsewhere() => return Some("Another phone took the call.".to_owned()),
+            _ if self.is_elsewhere() => return Some("Another phone took the call.".into()),
             EndedHow::ByUs if !self.is_notable() => return None,
             EndedHow::ByUs => "We hung up",
             EndedHow::ByThem => "They hung up",
@@ -130,10 +130,13 @@ impl Ending {
         };
         let why = self.causes.iter().filter(|cause| !cause.is_usual());
         let why = why.map(Cause::words).collect::<Vec<_>>().join("; ");
-        Some(match why.is_empty() {
-            true => format!("{who}."),
-            false => format!("{who}: {why}."),
-        })
+        Some(
+            match why.is_empty() {
+                true => format!("{who}."),
+                false => format!("{who}: {why}."),
+            }
+            .into(),
+        )
     }
 }
 
@@ -181,7 +184,9 @@ mod tests {
         let causes = causes
             .iter()
             .map(|(protocol, code, text)| Cause::new(protocol, *code, *text));
-        Ending::new(how, causes).sentence()
+        Ending::new(how, causes)
+            .sentence()
+            .map(Sentence::into_revealed)
     }
 
     #[test]
@@ -236,7 +241,7 @@ mod tests {
             );
             assert!(ending.is_elsewhere() && ending.is_notable());
             assert_eq!(
-                ending.sentence().as_deref(),
+                ending.sentence().as_ref().map(Sentence::reveal),
                 Some("Another phone took the call.")
             );
         }
@@ -249,6 +254,10 @@ mod tests {
         let long = "x".repeat(10_000);
         let causes = (0..100).map(|_| Cause::new(&long, None, Some(&long)));
         let ending = Ending::new(EndedHow::ByThem, causes);
-        assert!(ending.sentence().is_some_and(|text| text.len() < 1_000));
+        assert!(
+            ending
+                .sentence()
+                .is_some_and(|text| text.reveal().len() < 1_000)
+        );
     }
 }

@@ -92,7 +92,7 @@ pub enum Event {
         /// Whom.
         target: Identity,
         /// Status and phrase of the answer.
-        status: Option<(u16, String)>,
+        status: Option<(u16, Private)>,
         /// Round trip in milliseconds.
         round_trip_ms: Option<f32>,
         /// Methods in its Allow header.
@@ -151,7 +151,7 @@ pub struct Answer {
     /// Its status.
     pub code: u16,
     /// The phrase beside it.
-    pub phrase: Sentence,
+    pub phrase: Private,
     /// Round trip in milliseconds; `None` when the request had to be repeated.
     pub round_trip_ms: Option<f32>,
     /// Its headers in their order, `Name: value`.
@@ -239,7 +239,7 @@ pub struct SecretsView {
     /// Where a new password goes.
     pub place: SecretPlace,
     /// Why it is not the keystore.
-    pub sentence: Option<String>,
+    pub sentence: Option<Sentence>,
     /// Whether there is an encrypted file that waits for its passphrase.
     pub locked: bool,
 }

@@ -3,11 +3,9 @@
 //! Two rules hold everywhere. A SIP status stands only where a peer sent one: silence, DNS, TCP and
 //! the machine's own troubles are named as what they are. And whoever said no is named.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{CertificateFault, CertificateView, Sentence, for_log};
+use crate::{CertificateFault, CertificateView, Private, Sentence};
 
 /// The step on the way to a server that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,7 +44,7 @@ pub enum WayStep {
 }
 
 /// What kind of thing went wrong.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FailureKind {
     /// A peer answered with a final status that is not a success.
@@ -54,7 +52,7 @@ pub enum FailureKind {
         /// 300 to 699.
         code: u16,
         /// Its phrase, as sent.
-        phrase: Sentence,
+        phrase: Private,
     },
     /// Nobody answered within the time of the protocol (64·T1).
     NoAnswer {
@@ -146,35 +144,21 @@ pub enum FailureKind {
 }
 
 /// A failure with everything a person needs: what, who, why, what next.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What went wrong.
     #[serde(flatten)]
     pub what: FailureKind,
     /// Who said so: an address, and the Server header when there was one.
-    pub said_by: Option<String>,
+    pub said_by: Option<Sentence>,
     /// Whether this is about a registration (words differ from a call's).
     pub registering: bool,
     /// What the server added: Reason, Warning, Retry-After, as sent.
-    pub remark: Option<Sentence>,
+    pub remark: Option<Private>,
     /// The certificate that was not trusted, where that is what failed: it can be trusted by
     /// [`Command::TrustCertificate`](crate::Command::TrustCertificate).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Box<CertificateView>>,
-}
-
-/// As a sentence that may stand in a log: details quote what was typed and what peers said.
-impl fmt::Debug for FailureKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&Failure::new(self.clone()), f)
-    }
-}
-
-/// As a sentence that may stand in a log.
-impl fmt::Debug for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Failure({})", for_log(&self.sentence()))
-    }
 }
 
 impl Failure {
@@ -198,7 +182,7 @@ impl Failure {
 
     /// The same, with who said it.
     #[must_use]
-    pub fn said_by(mut self, who: impl Into<String>) -> Self {
+    pub fn said_by(mut self, who: impl Into<Sentence>) -> Self {
         self.said_by = Some(who.into());
         self
     }
@@ -217,10 +201,14 @@ impl Failure {
     }
 
     /// What happened, who said it and the likely cause, as sentences.
-    pub fn explanation(&self) -> String {
+    pub fn explanation(&self) -> Sentence {
+        self.explained().into()
+    }
+
+    fn explained(&self) -> String {
         let mut text = words(self).cause;
         if let Some(who) = &self.said_by {
-            text.push_str(&format!(" Said by {who}."));
+            text.push_str(&format!(" Said by {}.", who.reveal()));
         }
         if let Some(remark) = &self.remark {
             text.push_str(&format!(" The server added: {}.", remark.reveal()));
@@ -233,15 +221,15 @@ impl Failure {
         words(self).next
     }
 
-    /// Headline, explanation and next step in one line, for a log or a terminal.
-    pub fn sentence(&self) -> String {
-        let mut text = format!("{}: {}", self.title(), self.explanation());
+    /// Headline, explanation and next step in one line, for a person at a terminal.
+    pub fn sentence(&self) -> Sentence {
+        let mut text = format!("{}: {}", self.title(), self.explained());
         let next = self.next_step();
         if !next.is_empty() {
             text.push(' ');
             text.push_str(next);
         }
-        text
+        text.into()
     }
 }
 
@@ -604,10 +592,11 @@ mod tests {
             assert_eq!(failure.code(), None);
             let digits = failure
                 .sentence()
+                .into_revealed()
                 .bytes()
                 .filter(u8::is_ascii_digit)
                 .count();
-            assert_eq!(digits, 0, "{}", failure.sentence());
+            assert_eq!(digits, 0, "{}", failure.sentence().into_revealed());
         }
     }
 
@@ -621,7 +610,7 @@ mod tests {
             let asked = "192.0.2.1:5061".to_owned();
             let failure = Failure::new(FailureKind::NotReached { step, asked });
             assert_eq!(failure.code(), None);
-            let sentence = failure.sentence();
+            let sentence = failure.sentence().into_revealed();
             assert!(sentence.contains(words), "{sentence}");
             assert!(sentence.contains("192.0.2.1:5061"), "{sentence}");
         }
@@ -631,7 +620,7 @@ mod tests {
     fn whoever_said_no_is_named() {
         let failure = status(486, "Busy Here").said_by("udp:192.0.2.1:5060 (Example PBX 4)");
         assert_eq!(
-            failure.sentence(),
+            failure.sentence().into_revealed(),
             "Busy: They are in another call (486 Busy Here). Said by udp:192.0.2.1:5060 (Example PBX 4). Try again later."
         );
     }
@@ -641,7 +630,12 @@ mod tests {
         for code in 300..700 {
             let failure = status(code, "Phrase");
             assert!(!failure.title().is_empty());
-            assert!(failure.explanation().contains(&format!("({code} Phrase)")));
+            assert!(
+                failure
+                    .explanation()
+                    .into_revealed()
+                    .contains(&format!("({code} Phrase)"))
+            );
             assert_eq!(failure.code(), Some(code));
         }
     }
@@ -677,7 +671,7 @@ mod tests {
         ] {
             let failure = status(code, phrase).registering();
             assert_eq!(failure.title(), title);
-            let sentence = failure.sentence();
+            let sentence = failure.sentence().into_revealed();
             assert!(sentence.contains(word), "{sentence}");
             assert!(!failure.next_step().is_empty(), "{sentence}");
             // Nothing was dialled: words about calls would mislead.
@@ -689,7 +683,9 @@ mod tests {
 
     #[test]
     fn our_own_limit_does_not_claim_that_a_phone_rang() {
-        let sentence = Failure::new(FailureKind::NotPickedUp).sentence();
+        let sentence = Failure::new(FailureKind::NotPickedUp)
+            .sentence()
+            .into_revealed();
         assert!(!sentence.contains("rang"), "{sentence}");
         assert!(sentence.contains("Nobody picked up"), "{sentence}");
     }
@@ -701,7 +697,8 @@ mod tests {
                 step,
                 detail: "this machine has no such address".into(),
             })
-            .sentence();
+            .sentence()
+            .into_revealed();
             assert!(sentence.contains("local address"), "{sentence}");
             assert!(sentence.contains("has no such address"), "{sentence}");
             for wrong in ["Name", "spelling", "DNS"] {
@@ -717,5 +714,47 @@ mod tests {
             status(403, "Forbidden").registering().title(),
             "Server refuses this account"
         );
+    }
+
+    #[test]
+    fn what_is_told_of_an_event_names_nobody_where_it_is_logged() {
+        use crate::{
+            Notice, NoticeLevel, RegistrationMark, RegistrationState, Timestamp, TraceBody,
+        };
+        let told =
+            || Sentence::from("\u{201c}quentin.t@acme.test\u{201d} said no to +4930555010099");
+        let notice = Notice {
+            time: Timestamp(0),
+            level: NoticeLevel::Error,
+            tenant: None,
+            text: told(),
+        };
+        let mark = RegistrationMark {
+            time: Timestamp(0),
+            state: RegistrationState::Refused,
+            text: Some(told()),
+        };
+        let note = TraceBody::Note {
+            topic: "call".to_owned(),
+            text: told(),
+            sip_call_id: None,
+        };
+        let mut failure = Failure::new(FailureKind::BadTarget { detail: told() });
+        failure.remark = Some("Quentin says no".into());
+        for logged in [
+            format!("{notice:?}"),
+            format!("{mark:?}"),
+            format!("{note:?}"),
+            format!("{failure:?}"),
+            format!("{:?}", told()),
+        ] {
+            assert!(logged.contains("acme.test"), "{logged}");
+            assert!(
+                !logged.to_lowercase().contains("quentin") && !logged.contains("55501"),
+                "{logged}"
+            );
+        }
+        // A person is told everything.
+        assert!(failure.sentence().reveal().contains("quentin.t@acme.test"));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::privacy::identities_are_shown;
+use privacy::identities_are_shown;
 
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {

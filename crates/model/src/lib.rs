@@ -22,7 +22,6 @@ mod ids;
 mod login;
 mod message;
 mod policy;
-mod privacy;
 mod quality;
 mod sound;
 mod system;
@@ -56,8 +55,8 @@ pub use login::{Login, LoginFault, LoginPurpose, LoginWanted};
 pub use message::{MessageState, MessageView};
 pub use policy::{AutoAnswer, CallPolicies, DoNotDisturb, JoinPolicy, PrackPolicy, RedirectPolicy};
 pub use privacy::{
-    Identity, Private, Sentence, for_log, identities_are_shown, mask_identity, mask_sentence,
-    show_identities,
+    Identity, Private, Sentence, ServerUri, for_log, identities_are_shown, mask_identity,
+    mask_sentence, show_identities,
 };
 pub use quality::{Levels, MediaStats, VoiceQuality};
 pub use sound::{Light, Silence, SoundMark, SoundView};

@@ -106,7 +106,7 @@ pub enum LoginPurpose {
 
 /// Somebody asks for a login that the account does not have, or refused the one that it has.
 /// [`crate::Command::AnswerLogin`] gives one, and what waits goes on with it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginWanted {
     /// Names the question; the answer goes to whoever asked it.
     pub id: QuestionId,
@@ -169,20 +169,6 @@ impl LoginWanted {
             && self.realm == other.realm
             && self.server.is_some()
             && self.server == other.server
-    }
-}
-
-impl fmt::Debug for LoginWanted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoginWanted")
-            .field("id", &self.id)
-            .field("account", &self.account)
-            .field("realm", &self.realm)
-            .field("user", &self.user)
-            .field("refused", &self.refused)
-            .field("purpose", &self.purpose)
-            .field("call", &self.call)
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,5 @@
 //! What an account does with calls by itself.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::Private;
@@ -73,7 +71,7 @@ pub enum JoinPolicy {
 }
 
 /// What an account does with calls by itself.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallPolicies {
     /// What to do when a call of ours is sent elsewhere.
@@ -127,29 +125,6 @@ impl Default for CallPolicies {
             most_calls: 0,
             anonymous: false,
         }
-    }
-}
-
-/// Without where calls are sent.
-impl fmt::Debug for CallPolicies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallPolicies")
-            .field("redirects", &self.redirects)
-            .field("session_timers", &self.session_timers)
-            .field("session_expires_s", &self.session_expires_s)
-            .field("min_session_expires_s", &self.min_session_expires_s)
-            .field("prack", &self.prack)
-            .field("early_media", &self.early_media)
-            .field("do_not_disturb", &self.do_not_disturb)
-            .field("forward_always", &self.forward_always.is_some())
-            .field("forward_busy", &self.forward_busy.is_some())
-            .field("forward_no_answer", &self.forward_no_answer.is_some())
-            .field("forward_after_s", &self.forward_after_s)
-            .field("auto_answer", &self.auto_answer)
-            .field("joins", &self.joins)
-            .field("most_calls", &self.most_calls)
-            .field("anonymous", &self.anonymous)
-            .finish()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, Party};
+use crate::{CallId, Party, Private};
 
 /// How far a transfer of ours has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub enum Transfer {
         /// How far it has come.
         state: TransferState,
         /// The last SIP status that the peer said or reported, with its phrase; never invented.
-        status: Option<(u16, String)>,
+        status: Option<(u16, Private)>,
     },
     /// The peer asks us to call somebody else: [`crate::Command::AnswerTransfer`] decides.
     Wanted {

@@ -1,5 +1,7 @@
 //! A whole session description.
 
+use std::fmt;
+
 use sdp_types::Session;
 
 use crate::error::SdpError;
@@ -10,10 +12,21 @@ use crate::repair;
 ///
 /// Everything RFC 8866 names is kept and written again by [`SessionDescription::to_bytes`], in
 /// the standard's order. For what was received byte for byte, keep the bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SessionDescription {
     session: Session,
     repairs: Vec<String>,
+}
+
+/// The media alone: the rest has the keys of a call and the name of its user.
+impl fmt::Debug for SessionDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionDescription")
+            .field("version", &self.version())
+            .field("media", &self.media().collect::<Vec<_>>())
+            .field("repairs", &self.repairs.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl SessionDescription {

@@ -1,5 +1,6 @@
 //! One media line, seen as audio.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use sdp_types::{Attribute, Media, Session};
@@ -142,10 +143,22 @@ impl OpusParameters {
 }
 
 /// One media line with what it inherits from its session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct MediaView<'a> {
     session: &'a Session,
     media: &'a Media,
+}
+
+/// What kind it is and where it goes: its attributes have keys.
+impl fmt::Debug for MediaView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaView")
+            .field("kind", &self.kind())
+            .field("port", &self.port())
+            .field("protocol", &self.protocol())
+            .field("formats", &self.format_list())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> MediaView<'a> {

@@ -39,6 +39,7 @@ use crate::ice::{LocalWays, NegotiatedIce, OurIce};
 use crate::media::{MediaView, OpusParameters};
 use crate::reports::ExtendedReports;
 use compose::{Composed, Format, Numbers};
+use privacy::Sentence;
 
 /// What we have to offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +120,7 @@ pub struct Negotiated {
     /// Extended reports that the other side asks for, of those that we told we know.
     pub extended_reports: ExtendedReports,
     /// Faults of the peer's description that were repaired, each as a clause for a log line.
-    pub repairs: Vec<String>,
+    pub repairs: Vec<Sentence>,
 }
 
 /// The offer/answer engine. See the module for its states.

@@ -184,7 +184,7 @@ fn shortened(line: &str) -> String {
         return "one with a key".to_owned();
     }
     match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line.to_owned(),
+        Some((end, _)) => format!("“{}…”", line.get(..end).unwrap_or_default()),
+        None => format!("“{line}”"),
     }
 }

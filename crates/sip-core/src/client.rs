@@ -22,6 +22,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use privacy::Sentence;
 use sip_message::{HeaderName, Request, Response, StatusCode};
 use thiserror::Error;
 
@@ -111,7 +112,7 @@ pub enum ClientRequestOutput {
     /// A provisional response came.
     Provisional(Response),
     /// Something a person may want to know, e.g. that TCP was taken because of the size.
-    Notice(String),
+    Notice(Sentence),
     /// It is asked for a login that we do not have, and waits for [`ClientRequest::login`]: only after
     /// [`ClientRequest::asking`].
     LoginWanted(LoginWanted),
@@ -223,10 +224,9 @@ struct Attempt {
 }
 
 impl fmt::Debug for Attempt {
-    /// Without our Contact, which names us.
+    /// Without our Contact, which names us, and the octets of the request.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")
-            .field("transaction", &self.transaction)
             .field("destination", &self.destination)
             .field("sendings", &self.sendings)
             .field("heard", &self.heard)
@@ -640,7 +640,8 @@ impl ClientRequest {
     }
 
     fn notice(&mut self, text: String) {
-        self.outputs.push_back(ClientRequestOutput::Notice(text));
+        self.outputs
+            .push_back(ClientRequestOutput::Notice(text.into()));
     }
 
     fn finish(&mut self, result: RequestResult) {

@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use privacy::Sentence;
 use sip_message::{Response, Uri};
 
 use crate::auth::{Credentials, LoginWanted};
@@ -47,7 +48,7 @@ enum Step {
 #[derive(Debug)]
 pub(crate) enum ErrandOutput {
     Transmit(Transmit),
-    Notice(String),
+    Notice(Sentence),
     /// A login is wanted, of those that ask for it only.
     LoginWanted(LoginWanted),
     LoginSettled {

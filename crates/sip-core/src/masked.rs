@@ -1,15 +1,16 @@
 //! What this crate's types show of themselves to `Debug`: what happened, and not to whom.
 //!
-//! URIs and messages mask themselves (`sip_message`). Here stand the types that hold what people wrote as plain text:
-//! addresses that a registrar lists, phrases and reasons of peers, digits and other bodies. Each is counted.
+//! URIs and messages mask themselves (`sip_message`), and so do the texts of people and peers (`privacy`). Here stand the
+//! types that hold octets: digits and other bodies, messages on their way. Each is counted.
 
 use std::fmt::{Debug, Formatter, Result};
 
 use crate::auth::server::Verdict;
-use crate::call::{CallEvent, CallerInfo, EndKind};
+use crate::call::{CallEvent, CallerInfo};
 use crate::client::{Answered, ContactTemplate};
 use crate::events::SubscriptionConfig;
-use crate::registration::{BoundContact, Registered, RegistrationConfig};
+use crate::registration::RegistrationConfig;
+use crate::transaction::{ClientOutput, ServerOutput};
 
 /// Somebody's text: how long it is.
 struct Text<'a>(&'a str);
@@ -78,43 +79,26 @@ impl Debug for CallEvent {
     }
 }
 
-impl Debug for EndKind {
+impl Debug for ClientOutput {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let told = |text: &Option<String>| text.as_ref().map(|text| text.chars().count());
         match self {
-            Self::Status {
-                code,
-                server,
-                address,
-                remark,
-                ..
-            } => f
-                .debug_struct("Status")
-                .field("code", code)
-                .field("server", server)
-                .field("address", address)
-                .field("remark", &told(remark))
-                .finish_non_exhaustive(),
-            Self::NoAnswer => f.write_str("NoAnswer"),
-            Self::Silence { address } => f.debug_tuple("Silence").field(address).finish(),
-            Self::Network { fault } => f.debug_tuple("Network").field(fault).finish(),
-            Self::PeerHungUp { reason } => {
-                f.debug_tuple("PeerHungUp").field(&told(reason)).finish()
-            }
-            Self::WeHungUp => f.write_str("WeHungUp"),
-            Self::WeRejected { code } => f.debug_tuple("WeRejected").field(code).finish(),
-            Self::Cancelled { reason } => f.debug_tuple("Cancelled").field(&told(reason)).finish(),
-            Self::PasswordRefused { realm } => {
-                f.debug_tuple("PasswordRefused").field(realm).finish()
-            }
-            Self::PasswordMissing { realm } => {
-                f.debug_tuple("PasswordMissing").field(realm).finish()
-            }
-            Self::LoginTooWeak { realm } => f.debug_tuple("LoginTooWeak").field(realm).finish(),
-            Self::NotAcknowledged => f.write_str("NotAcknowledged"),
-            Self::SessionExpired => f.write_str("SessionExpired"),
-            Self::NoSessionDescription => f.write_str("NoSessionDescription"),
-            Self::Unusable { detail } => f.debug_tuple("Unusable").field(&Text(detail)).finish(),
+            Self::Send(bytes) => f.debug_tuple("Send").field(&Octets(bytes)).finish(),
+            Self::Deliver(response) => f.debug_tuple("Deliver").field(response).finish(),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::TransportFailed(error) => f.debug_tuple("TransportFailed").field(error).finish(),
+            Self::Terminated => f.write_str("Terminated"),
+        }
+    }
+}
+
+impl Debug for ServerOutput {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Send(bytes) => f.debug_tuple("Send").field(&Octets(bytes)).finish(),
+            Self::Ack(request) => f.debug_tuple("Ack").field(request).finish(),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::TransportFailed(error) => f.debug_tuple("TransportFailed").field(error).finish(),
+            Self::Terminated => f.write_str("Terminated"),
         }
     }
 }
@@ -127,33 +111,6 @@ impl Debug for CallerInfo {
             .field("privacy", &self.privacy)
             .field("forwarded", &(self.history.len() + self.diversions.len()))
             .field("subject", &self.subject.as_deref().map(Text))
-            .finish_non_exhaustive()
-    }
-}
-
-impl Debug for BoundContact {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.debug_struct("BoundContact")
-            .field("uri", &Text(&self.uri))
-            .field("expires", &self.expires)
-            .field("own", &self.own)
-            .finish()
-    }
-}
-
-impl Debug for Registered {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.debug_struct("Registered")
-            .field("granted", &self.granted)
-            .field("refresh_in", &self.refresh_in)
-            .field("flow", &self.flow)
-            .field("path", &self.path)
-            .field("round_trip", &self.round_trip)
-            .field("mapped", &self.mapped)
-            .field("service_route", &self.service_route.len())
-            .field("realms", &self.realms)
-            .field("outbound", &self.outbound)
-            .field("bindings", &self.bindings)
             .finish_non_exhaustive()
     }
 }
@@ -218,6 +175,8 @@ mod tests {
     use sip_message::{Event, NameAddr, Uri};
 
     use super::*;
+    use crate::call::EndKind;
+    use crate::registration::BoundContact;
 
     /// What a person would not want to find in a log.
     const PEOPLE: [&str; 4] = ["quentin", "5550100", "tarantino", "4711"];
@@ -235,7 +194,7 @@ mod tests {
     fn nobody_is_named_by_the_debug_output_of_what_happened() {
         let uri = "sip:quentin@example.com";
         let name = NameAddr::parse("\"Quentin Tarantino\" <sip:5550100@example.com>").unwrap();
-        let text = || Some("SIP;cause=200;text=\"quentin took it\"".to_owned());
+        let text = || Some("SIP;cause=200;text=\"quentin took it\"".into());
         check(&CallEvent::Info {
             package: None,
             content_type: "application/dtmf".to_owned(),
@@ -249,7 +208,7 @@ mod tests {
         });
         check(&EndKind::Status {
             code: 404,
-            phrase: "no Quentin here".to_owned(),
+            phrase: "no Quentin here".into(),
             server: None,
             address: None,
             remark: text(),
@@ -257,10 +216,10 @@ mod tests {
         check(&EndKind::PeerHungUp { reason: text() });
         check(&EndKind::Cancelled { reason: text() });
         check(&EndKind::Unusable {
-            detail: "quentin".to_owned(),
+            detail: "\u{201c}quentin\u{201d} is unknown".into(),
         });
         let bound = BoundContact {
-            uri: uri.to_owned(),
+            uri: uri.into(),
             expires: None,
             own: false,
         };

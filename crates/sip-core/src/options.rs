@@ -6,6 +6,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use privacy::{Private, Sentence};
 use sip_message::{HeaderName, Method, NameAddr, Request, Response, StatusCode, Uri};
 
 use crate::auth::{Authenticator, Credentials, Home, LoginWanted};
@@ -116,7 +117,7 @@ pub enum OptionsEvent {
         /// The status.
         status: StatusCode,
         /// Its phrase.
-        phrase: String,
+        phrase: Private,
         /// Who said it.
         path: Path,
         /// From request to answer; `None` when the request had to be repeated.
@@ -140,7 +141,7 @@ pub enum OptionsEvent {
         realm: String,
     },
     /// Something a person may want to know.
-    Notice(String),
+    Notice(Sentence),
 }
 
 /// One question, an OPTIONS or another. Made, asked, drained, dropped.
@@ -389,7 +390,7 @@ fn event_of(result: RequestResult) -> OptionsEvent {
                 round_trip: answered.round_trip,
                 allow: first(HeaderName::Allow),
                 server: first(HeaderName::Server).or_else(|| first(HeaderName::UserAgent)),
-                phrase: answered.response.reason.clone(),
+                phrase: answered.response.reason.as_str().into(),
                 response: Box::new(answered.response),
             }
         }

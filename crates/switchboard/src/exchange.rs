@@ -54,7 +54,6 @@ const NONCE_LIFE: Duration = Duration::from_secs(300);
 pub(crate) type SourceIp = fn(SocketAddr) -> IpAddr;
 
 /// What an exchange wants done beside sending.
-#[derive(Debug)]
 pub(crate) enum Action {
     /// Send this.
     Send(Sending),

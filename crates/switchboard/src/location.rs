@@ -30,7 +30,7 @@ const ASKED_AT_ONCE: usize = 2;
 pub(crate) const TEMPORARY: &str = "tgruu.";
 
 /// An address of record: user and domain, the domain in lower case and without a port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Aor {
     /// The user part as sent.
     pub user: String,
@@ -44,6 +44,13 @@ impl Aor {
         let user = uri.user_decoded().filter(|user| !user.is_empty())?;
         let domain = uri.sip_host()?.to_string().to_ascii_lowercase();
         Some(Self { user, domain })
+    }
+}
+
+/// Masked, for a log; the wire gets what `Display` writes.
+impl std::fmt::Debug for Aor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        privacy::Identity::new(self.to_string()).fmt(f)
     }
 }
 
@@ -143,7 +150,7 @@ pub enum Refusal {
 }
 
 /// Who can be reached where.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Location {
     /// By user, then by domain: those who dial a name at our own address do not know its domain.
     records: HashMap<String, HashMap<String, Vec<Binding>>>,

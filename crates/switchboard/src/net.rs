@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use privacy::Sentence;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use sip_core::{Destination, Inbound, Path, Seed, Transport, TransportError};
 use sip_message::Message;
@@ -35,7 +36,7 @@ const PORT_TRIES: usize = 16;
 
 /// Something that happened at a switchboard, in a line of words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening(pub String);
+pub struct Happening(pub Sentence);
 
 /// Why a switchboard did not start.
 #[derive(Debug, Error)]
@@ -371,7 +372,7 @@ impl Served {
             ),
         });
         if let Some(line) = line {
-            let _ = self.happenings.send(Happening(line));
+            let _ = self.happenings.send(Happening(line.into()));
         }
     }
 
@@ -411,7 +412,7 @@ impl Served {
         if !closed.was_up {
             // Why a phone does not get through is news to whoever runs this.
             let line = format!("{}: {}", closed.path, closed.error);
-            let _ = self.happenings.send(Happening(line));
+            let _ = self.happenings.send(Happening(line.into()));
         }
         self.exchange.handle_flow_closed(closed.flow);
         let error = TransportError::from(&closed.error);
@@ -437,7 +438,7 @@ impl Served {
     async fn act_once(&mut self, action: Action) {
         match action {
             Action::Send(sending) => self.send(sending.destination, &sending.bytes).await,
-            Action::Log(line) => drop(self.happenings.send(Happening(line))),
+            Action::Log(line) => drop(self.happenings.send(Happening(line.into()))),
             Action::OpenLine {
                 line,
                 number,
@@ -470,15 +471,15 @@ impl Served {
                 {
                     let _ = self
                         .happenings
-                        .send(Happening(format!("line {}: {error}", line.0)));
+                        .send(Happening(format!("line {}: {error}", line.0).into()));
                 }
             }
             Action::PlayDigit { line, digit } => {
                 if let Some((open, _)) = self.lines.get(&line) {
                     open.play(digit);
                 }
-                let text = format!("line {}: digit {digit} by INFO", line.0);
-                let _ = self.happenings.send(Happening(text));
+                let text = format!("line {}: digit “{digit}” by INFO", line.0);
+                let _ = self.happenings.send(Happening(text.into()));
             }
             Action::CloseLine { line } => drop(self.lines.remove(&line)),
             Action::CloseFlow { flow } => self.wire.close(flow),
@@ -489,8 +490,8 @@ impl Served {
     fn digits(&self, line: LineId) -> impl Fn(char) + Send + Sync + use<> {
         let happenings = self.happenings.clone();
         move |digit| {
-            let text = format!("line {}: digit {digit} by RTP", line.0);
-            let _ = happenings.send(Happening(text));
+            let text = format!("line {}: digit “{digit}” by RTP", line.0);
+            let _ = happenings.send(Happening(text.into()));
         }
     }
 
@@ -522,7 +523,7 @@ impl Served {
             self.log = None;
             let _ = self
                 .happenings
-                .send(Happening("the log cannot be written any more".to_owned()));
+                .send(Happening("the log cannot be written any more".into()));
         }
     }
 }

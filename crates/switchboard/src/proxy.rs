@@ -27,7 +27,6 @@ const TIMER_C: Duration = Duration::from_secs(181);
 const CHALLENGES: usize = 16;
 
 /// One request on its way to one or more places.
-#[derive(Debug)]
 pub(crate) struct Context {
     request: Request,
     inbound: Inbound,
@@ -55,13 +54,11 @@ pub(crate) struct Context {
     cancel_reason: Option<&'static str>,
 }
 
-#[derive(Debug)]
 enum Server {
     Invite(ServerInvite),
     Other(ServerNonInvite),
 }
 
-#[derive(Debug)]
 struct Branch {
     destination: Destination,
     client: Client,
@@ -91,14 +88,12 @@ impl Branch {
     }
 }
 
-#[derive(Debug)]
 enum Client {
     Invite(Box<ClientInvite>),
     Other(ClientNonInvite),
 }
 
 /// Something to be sent.
-#[derive(Debug)]
 pub(crate) struct Sending {
     pub(crate) destination: Destination,
     pub(crate) bytes: Vec<u8>,

@@ -345,16 +345,16 @@ mod tests {
     fn unusual() -> AccountSettings {
         let list = |values: [&str; 2]| values.map(str::to_owned).to_vec();
         AccountSettings {
-            label: "Night desk".to_owned(),
+            label: "Night desk".into(),
             aor: "sip:alice@example.com".into(),
             display_name: "Alice".into(),
             auth_user: Some("alice-7".into()),
-            registrar: Some("sip:pbx.example.com".to_owned()),
-            proxy: Some("sip:one.example.com:5061;transport=tls;lr".to_owned()),
+            registrar: Some("sip:pbx.example.com".into()),
+            proxy: Some("sip:one.example.com:5061;transport=tls;lr".into()),
             transport: Some(Transport::Wss),
-            tls_ca: Some("/etc/ca.pem".to_owned()),
-            tls_cert: Some("/etc/own.pem".to_owned()),
-            tls_key: Some("/etc/own.key".to_owned()),
+            tls_ca: Some("/etc/ca.pem".into()),
+            tls_cert: Some("/etc/own.pem".into()),
+            tls_key: Some("/etc/own.key".into()),
             tls_trust: list([&"ab".repeat(32), &["CD"; 32].join(":")]),
             ws_path: Some("/sip".to_owned()),
             bind: Some("192.0.2.5:5062".to_owned()),
@@ -372,15 +372,17 @@ mod tests {
             .to_vec(),
             login: LoginKind::Token,
             strong_login: true,
-            more_proxies: list(["sip:two.example.com;lr", "sip:three.example.com;lr"]),
+            more_proxies: ["sip:two.example.com;lr", "sip:three.example.com;lr"]
+                .map(Into::into)
+                .to_vec(),
             flows: 3,
             gruu: true,
             public_address: Some("198.51.100.7".to_owned()),
             header_rules: ["out INVITE add X-Room: 42; a=b", "in * remove Server"]
                 .map(Into::into)
                 .to_vec(),
-            stun: Some("stun.example.com:3478".to_owned()),
-            turn: Some("turn:relay.example.com:3478?transport=tcp".to_owned()),
+            stun: Some("stun.example.com:3478".into()),
+            turn: Some("turn:relay.example.com:3478?transport=tcp".into()),
             turn_user: Some("relay-7".into()),
             inside: list(["192.168.0.0/16", "fd00::/8"]),
             inside_name: Some("desk-7.example.com".to_owned()),
@@ -400,7 +402,7 @@ mod tests {
             silence_suppression: true,
             send_twice: true,
             bandwidth_kbit: Some(64),
-            quality_report: Some("sip:quality@example.com".to_owned()),
+            quality_report: Some("sip:quality@example.com".into()),
             mwi: false,
             watched: ["201", "sip:bob@example.com"].map(Into::into).to_vec(),
             watch: WatchKind::Both,

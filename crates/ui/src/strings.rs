@@ -285,7 +285,7 @@ pub(crate) fn transfer_progress(transfer: &Transfer) -> String {
         Transfer::Ours {
             status: Some((code, phrase)),
             ..
-        } => format!("  ·  {code} {phrase}"),
+        } => format!("  ·  {code} {}", phrase.reveal()),
         _ => String::new(),
     };
     match transfer {

@@ -81,7 +81,7 @@ pub struct OptionsAnswer {
     /// Whom was asked.
     pub target: model::Identity,
     /// Status and phrase of the answer.
-    pub status: Option<(u16, String)>,
+    pub status: Option<(u16, model::Private)>,
     /// Round trip in milliseconds.
     pub round_trip_ms: Option<f32>,
     /// Methods in its Allow header.

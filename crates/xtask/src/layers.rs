@@ -17,16 +17,17 @@ struct Layer {
 /// The table of the architecture. Tests may also use `testkit`, and what a crate reaches through
 /// those that it imports.
 const LAYERS: &[Layer] = &[
+    pure("privacy", &[], &["serde"]),
     pure("sip-message", &[], &["thiserror"]),
     pure(
         "sip-core",
-        &["sip-message"],
+        &["privacy", "sip-message"],
         &["md-5", "sha2", "rand_chacha", "thiserror", "zeroize"],
     ),
-    pure("event-bodies", &[], &["quick-xml", "thiserror"]),
+    pure("event-bodies", &["privacy"], &["quick-xml", "thiserror"]),
     pure(
         "sdp",
-        &[],
+        &["privacy"],
         &["sdp-types", "rand_chacha", "thiserror", "zeroize"],
     ),
     pure(
@@ -48,7 +49,7 @@ const LAYERS: &[Layer] = &[
         &["is", "hmac", "md-5", "sha1", "thiserror", "zeroize"],
     ),
     pure("codecs", &[], &["audiopus", "ezk-g722", "thiserror"]),
-    pure("model", &[], &["serde"]),
+    pure("model", &["privacy"], &["serde"]),
     free("audiopus_sys", &[]),
     free("dtls", &[]),
     free("media", &["rtp", "dtls", "nat", "codecs"]),
@@ -85,6 +86,7 @@ const LAYERS: &[Layer] = &[
     free(
         "switchboard",
         &[
+            "privacy",
             "sip-message",
             "sip-core",
             "event-bodies",
@@ -198,6 +200,7 @@ const IMPURE: &[&str] = &[
 ];
 
 const PURE_SOURCES: &[&str] = &[
+    "privacy",
     "sip-message",
     "sip-core",
     "sdp",

@@ -97,7 +97,7 @@ pub(super) fn first_view(args: &AccountArgs) -> AccountView {
         .zip(proxies.iter().take(if several { MOST_FLOWS } else { 1 }))
         .map(|(reg_id, proxy)| FlowView {
             reg_id,
-            proxy: proxy.as_ref().map(ToString::to_string),
+            proxy: proxy.as_ref().map(|uri| uri.to_string().into()),
             state: RegistrationState::Off,
             since: now,
             target: None,
@@ -144,7 +144,7 @@ impl AccountState {
                 self.publish();
             }
             RegistrationEvent::NotListed(why) => {
-                let text = format!("The registrar did not list the bindings: {why}.");
+                let text = format!("The registrar did not list the bindings: {}.", why.reveal());
                 self.note(text.clone());
                 self.args
                     .shared
@@ -207,9 +207,8 @@ impl AccountState {
             self.view.round_trips_ms.drain(..surplus);
         }
         self.view.outbound = registered.outbound;
-        let known = |uri: &Option<String>| uri.as_deref().map(model::Identity::from);
-        self.view.public_gruu = known(&registered.public_gruu);
-        self.view.temporary_gruu = known(&registered.temporary_gruu);
+        self.view.public_gruu = registered.public_gruu.clone();
+        self.view.temporary_gruu = registered.temporary_gruu.clone();
         self.show_bindings(&registered.bindings);
         if self.servers.insert(path.remote.ip()) {
             self.tell_reachable();
@@ -218,15 +217,15 @@ impl AccountState {
             service_route: registered
                 .service_route
                 .iter()
-                .filter_map(|r| NameAddr::parse(r).ok())
+                .filter_map(|r| NameAddr::parse(r.reveal()).ok())
                 .collect(),
             contact: registered
                 .contact_for_dialogs()
-                .or_else(|| self.public_contact(&registered.contact)),
+                .or_else(|| self.public_contact(registered.contact.reveal())),
             anonymous_contact: registered
                 .temporary_gruu
-                .as_deref()
-                .and_then(|uri| Uri::parse(uri).ok()),
+                .as_ref()
+                .and_then(|uri| Uri::parse(uri.reveal()).ok()),
             realms: registered.realms,
             servers: vec![path.remote],
         };
@@ -336,7 +335,7 @@ impl AccountState {
             .iter()
             .take(MOST_BINDINGS)
             .map(|binding| BindingView {
-                uri: binding.uri.as_str().into(),
+                uri: binding.uri.clone(),
                 own: binding.own,
                 expires_at: binding.expires.map(|time| crate::after(now, time)),
             })
@@ -497,11 +496,9 @@ impl AccountState {
     fn mark(&mut self, time: Timestamp) {
         let state = self.view.state;
         let text = match state {
-            RegistrationState::Silent | RegistrationState::Refused => self
-                .view
-                .failure
-                .as_ref()
-                .map(|failure| failure.sentence().into()),
+            RegistrationState::Silent | RegistrationState::Refused => {
+                self.view.failure.as_ref().map(Failure::sentence)
+            }
             RegistrationState::Registered => self.view.target.as_deref().map(Into::into),
             _ => None,
         };

@@ -138,7 +138,7 @@ impl DialogState {
             CallEvent::LoginWanted(wanted) => self.on_login_wanted(&wanted),
             CallEvent::Trying => {}
             CallEvent::Progress { status, reason, .. } => {
-                self.view.last_status = Some((status.code(), reason.into()));
+                self.view.last_status = Some((status.code(), reason));
                 self.report(status);
                 if self.view.state == CallState::Trying && status == StatusCode::RINGING {
                     self.enter(CallState::Ringing);

@@ -29,7 +29,7 @@ impl DialogState {
             self.view.details.our_status = Some(*code);
         }
         if let EndKind::Status { code, phrase, .. } = kind {
-            self.view.last_status = Some((*code, phrase.as_str().into()));
+            self.view.last_status = Some((*code, phrase.clone()));
         }
         let mut failure = match (kind, self.on_the_way) {
             // Who was never heard did not fail to pick up.

@@ -244,7 +244,10 @@ impl DialogState {
             },
             SubscriptionEvent::Failed { what, .. }
             | SubscriptionEvent::Ended(SubscriptionEnd::Refused(what)) => {
-                let text = format!("Nothing is known of who is in the conference: {what}.");
+                let text = format!(
+                    "Nothing is known of who is in the conference: {}.",
+                    what.sentence().reveal()
+                );
                 self.note("conference", text.clone());
                 self.show_roster(Some(text));
             }
@@ -282,8 +285,8 @@ fn member(user: &User) -> Member {
     let best = states.clone().find(|state| *state == MemberState::Present);
     Member {
         who: Party {
-            display: user.display.as_deref().map(Into::into),
-            uri: user.entity.as_str().into(),
+            display: user.display.clone(),
+            uri: user.entity.clone(),
         },
         state: best.or_else(|| states.next()).unwrap_or_default(),
     }

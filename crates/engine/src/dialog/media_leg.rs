@@ -13,7 +13,8 @@ use media::{
     StreamParameters, Suite, TelephoneEvent,
 };
 use model::{
-    CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, SrtpKeys, SrtpPolicy,
+    CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, ServerUri,
+    SrtpKeys, SrtpPolicy,
 };
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
@@ -200,13 +201,17 @@ impl DialogState {
         if !self.looks_around() {
             return Servers::default();
         }
-        let relay = self.settings.turn.as_deref().and_then(relay::server);
+        let relay = self
+            .settings
+            .turn
+            .as_ref()
+            .and_then(|uri| relay::server(uri.reveal()));
         let relay = relay.map(|server| Asking {
             tls: self.relay_tls(server.carrier),
             login: self.relay_login.clone(),
             server,
         });
-        let stun = self.settings.stun.clone();
+        let stun = self.settings.stun.clone().map(ServerUri::into_revealed);
         Servers { stun, relay }
     }
 
@@ -533,7 +538,7 @@ impl MediaLeg {
     }
 
     /// What the peer's SDP made us repair, and an address in it that cannot be right.
-    pub(super) fn remarks(&self) -> Vec<String> {
+    pub(super) fn remarks(&self) -> Vec<Sentence> {
         let Some(agreed) = &self.agreed else {
             return Vec::new();
         };
@@ -541,10 +546,10 @@ impl MediaLeg {
         let hidden = agreed.remote.map(|remote| remote.ip());
         let hidden = hidden.filter(|theirs| nat::reach::is_out_of_reach(*theirs, ours));
         let remark = hidden.map(|theirs| {
-            format!(
+            Sentence::new(format!(
                 "the peer wants its media at {theirs}, a private address that cannot be reached from here; \
                  media goes to where its own comes from"
-            )
+            ))
         });
         agreed.repairs.iter().cloned().chain(remark).collect()
     }

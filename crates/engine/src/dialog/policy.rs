@@ -168,7 +168,7 @@ impl DialogState {
         let target = match self.identity.target(to.reveal()) {
             Ok(target) => NameAddr::new(target),
             Err(detail) => {
-                self.note("call", format!("cannot be sent on: {detail}"));
+                self.note("call", format!("cannot be sent on: {}", detail.reveal()));
                 return false;
             }
         };

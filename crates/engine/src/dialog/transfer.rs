@@ -170,7 +170,7 @@ impl DialogState {
                 let status = match outcome {
                     ReferOutcome::Answered { status, reason } => Some((status.code(), reason)),
                     ReferOutcome::Refused { status } => {
-                        Some((status.code(), status.phrase().to_owned()))
+                        Some((status.code(), status.phrase().into()))
                     }
                     ReferOutcome::Untold | ReferOutcome::Lost { .. } | ReferOutcome::Unsent => {
                         before
@@ -374,7 +374,7 @@ impl DialogState {
 }
 
 /// How a call ended for whoever asked for it, where no peer said a status.
-pub(super) fn status_of_end(state: CallState, last: Option<&(u16, model::Sentence)>) -> StatusCode {
+pub(super) fn status_of_end(state: CallState, last: Option<&(u16, model::Private)>) -> StatusCode {
     let said = last.and_then(|(code, _)| StatusCode::new(*code));
     match said.filter(|status| status.code() >= 300) {
         Some(status) => status,
@@ -383,7 +383,7 @@ pub(super) fn status_of_end(state: CallState, last: Option<&(u16, model::Sentenc
     }
 }
 
-fn said(state: TransferState, status: Option<&(u16, String)>) -> String {
+fn said(state: TransferState, status: Option<&(u16, model::Private)>) -> String {
     let what = match state {
         TransferState::Asked => "the peer is asked",
         TransferState::Trying => "the peer tries",
@@ -391,7 +391,7 @@ fn said(state: TransferState, status: Option<&(u16, String)>) -> String {
         TransferState::Failed => "it did not work",
     };
     match status {
-        Some((code, phrase)) => format!("{what} ({code} {phrase})"),
+        Some((code, phrase)) => format!("{what} ({code} {})", phrase.reveal()),
         None => what.to_owned(),
     }
 }

@@ -39,7 +39,7 @@ impl PhoneState {
         if let Some(text) = &bind
             && let Err(error) = crate::identity::local_address(text)
         {
-            return self.notice(NoticeLevel::Error, error.to_string());
+            return self.notice(NoticeLevel::Error, error.sentence());
         }
         let Some(tenant) = self.settings.tenant_mut(id) else {
             return;
@@ -89,7 +89,7 @@ impl PhoneState {
         let (settings, bind) = (account.settings.clone(), entry.bind.clone());
         let identity = match self.identity_of(id, &settings, bind.as_deref()) {
             Ok(identity) => identity,
-            Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
+            Err(error) => return self.notice(NoticeLevel::Error, error.sentence()),
         };
         let spec = AccountSpec {
             id: id.clone(),
@@ -131,7 +131,7 @@ impl PhoneState {
         let bind = owner.and_then(|tenant| tenant.bind.clone());
         let identity = match self.identity_of(&id, &settings, bind.as_deref()) {
             Ok(identity) => identity,
-            Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
+            Err(error) => return self.notice(NoticeLevel::Error, error.sentence()),
         };
         let tenant = match tenant.or_else(|| self.settings.tenants.first().map(|t| t.id.clone())) {
             Some(tenant) => tenant,
@@ -173,7 +173,7 @@ impl PhoneState {
             .and_then(|(tenant, _)| tenant.bind.clone());
         let identity = match self.identity_of(id, &settings, bind.as_deref()) {
             Ok(identity) => identity,
-            Err(error) => return self.notice(NoticeLevel::Error, error.to_string()),
+            Err(error) => return self.notice(NoticeLevel::Error, error.sentence()),
         };
         let Some(tenant) = self
             .settings
@@ -253,7 +253,8 @@ impl PhoneState {
         let identity = Identity::at(settings, secret, bind, passphrase)?;
         if let Some(file) = &identity.locked_key {
             let text = format!(
-                "The key in {file} is protected by a passphrase; until that is given (`set_key_passphrase`), servers that want its certificate do not get it."
+                "The key in {} is protected by a passphrase; until that is given (`set_key_passphrase`), servers that want its certificate do not get it.",
+                file.reveal()
             );
             self.notice(NoticeLevel::Warning, text);
         }
@@ -273,7 +274,10 @@ impl PhoneState {
         let (tenant, settings) = (tenant.id.clone(), account.settings.clone());
         let secret = SecretString::from(passphrase.0.clone());
         if let Err(error) = Identity::at(&settings, 0, None, Some(&secret)) {
-            return self.notice(NoticeLevel::Error, format!("{error}."));
+            return self.notice(
+                NoticeLevel::Error,
+                format!("{}.", error.sentence().reveal()),
+            );
         }
         self.keep_secret(myself, &tenant, id, Secret::Key, passphrase);
         self.put_anew(&tenant, id);

@@ -32,7 +32,11 @@ impl PhoneState {
                 Err(error) => {
                     self.notice(
                         NoticeLevel::Error,
-                        format!("Account “{}”: {error}.", account.id.as_str()),
+                        format!(
+                            "Account “{}”: {}.",
+                            account.id.as_str(),
+                            error.sentence().reveal()
+                        ),
                     );
                 }
             }

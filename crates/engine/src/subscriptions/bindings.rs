@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use event_bodies::Scope;
 use event_bodies::reg_info::{RegContact, RegInfo};
+use model::Identity;
 use sip_message::Uri;
 
 use super::SubscriptionsState;
@@ -21,7 +22,7 @@ const MOST_OTHERS: usize = 256;
 
 /// The bindings of other phones, as they were told of last: the URI, and whether it is there.
 #[derive(Debug, Default)]
-pub(super) struct Others(Vec<(String, bool)>);
+pub(super) struct Others(Vec<(Identity, bool)>);
 
 impl Others {
     /// Takes what a document says of them, and answers what is different since. `event` tells what led to a state,
@@ -40,7 +41,7 @@ impl Others {
             }
         }
         if scope == Scope::Full {
-            let told = |uri: &String| contacts.iter().any(|contact| contact.uri == *uri);
+            let told = |uri: &Identity| contacts.iter().any(|contact| contact.uri == *uri);
             self.0.retain(|(uri, active)| {
                 let stays = told(uri);
                 if !stays && *active {
@@ -58,7 +59,7 @@ enum Change<'a> {
     /// As this says.
     Told(&'a RegContact),
     /// Nothing is said of it any more.
-    LeftOut(String),
+    LeftOut(Identity),
 }
 
 impl SubscriptionsState {
@@ -75,7 +76,7 @@ impl SubscriptionsState {
             .collect();
         let own_user = self.args.identity.contact_user.as_str();
         let is_own = |contact: &&RegContact| {
-            let uri = Uri::parse(&contact.uri).ok();
+            let uri = Uri::parse(contact.uri.reveal()).ok();
             uri.is_some_and(|uri| uri.user.as_deref() == Some(own_user))
         };
         // One that stands, by another flow, keeps us reachable.
@@ -116,8 +117,8 @@ fn unbound(contact: &RegContact) -> Option<Unbound> {
 }
 
 fn remark(change: &Change<'_>) -> String {
-    let host = |uri: &str| {
-        let uri = Uri::parse(uri);
+    let host = |uri: &Identity| {
+        let uri = Uri::parse(uri.reveal());
         uri.map_or_else(|_| "?".to_owned(), |uri| uri.host.to_string())
     };
     match change {
@@ -140,7 +141,7 @@ mod tests {
             id: format!("c{number}"),
             active,
             event: event.to_owned(),
-            uri: format!("sip:carol@h{number}.example"),
+            uri: format!("sip:carol@h{number}.example").into(),
             display: None,
             expires_s: None,
             retry_after_s: None,

@@ -5,8 +5,8 @@ use event_bodies::message_summary::{MessageClass, MessageSummary};
 use event_bodies::presence::{ON_THE_PHONE, Presence, Tuple};
 use event_bodies::{Applied, presence};
 use model::{
-    LampCall, LampState, LampView, OwnPresence, Party, PresenceState, PresenceView, Private,
-    Sentence, WaitingView,
+    LampCall, LampState, LampView, OwnPresence, Party, PresenceState, PresenceView, Sentence,
+    WaitingView,
 };
 use sip_core::events::{
     Fault, LegState, Notified, PublicationEvent, SubscriptionEnd, SubscriptionEvent,
@@ -110,7 +110,7 @@ impl SubscriptionsState {
                     new: voice.new,
                     old: voice.old,
                     urgent: voice.new_urgent,
-                    mailbox: summary.account.map(model::Identity::from),
+                    mailbox: summary.account,
                     at: wall(),
                 });
             }
@@ -171,7 +171,7 @@ impl SubscriptionsState {
             view.presence = Some(PresenceView {
                 open: presence.is_open(),
                 activities: presence.activities.clone(),
-                note: presence.note.map(Private::from),
+                note: presence.note,
             });
         }
     }
@@ -263,7 +263,7 @@ impl SubscriptionsState {
     /// RFC 3863 with the activities of RFC 4480.
     pub(super) fn presence_body(&self) -> Vec<u8> {
         let own = self.seen.presence.clone().unwrap_or_default();
-        let address = self.args.identity.from.uri.to_string();
+        let address = model::Identity::new(self.args.identity.from.uri.to_string());
         let mut activities = Vec::new();
         match own.state {
             PresenceState::Available => {}
@@ -273,7 +273,6 @@ impl SubscriptionsState {
         if own.on_the_phone {
             activities.push(ON_THE_PHONE.to_owned());
         }
-        let note = own.note.reveal();
         let document = presence::Presence {
             tuples: vec![Tuple {
                 id: self.args.identity.contact_user.clone(),
@@ -283,7 +282,7 @@ impl SubscriptionsState {
             }],
             entity: address,
             activities,
-            note: Some(note.to_owned()).filter(|note| !note.is_empty()),
+            note: Some(own.note).filter(|note| !note.is_empty()),
         };
         document.to_bytes()
     }
@@ -307,18 +306,18 @@ fn lamp_state(lamp: Lamp) -> LampState {
 
 fn lamp_call(dialog: &DialogEntry) -> LampCall {
     let remote = &dialog.remote;
-    let uri = remote.identity.as_deref().or(remote.target.as_deref());
+    let uri = remote.identity.as_ref().or(remote.target.as_ref());
     LampCall {
         id: dialog.id.clone(),
         lamp: lamp_state(dialog.lamp()),
         remote: uri.map(|uri| Party {
-            display: remote.display.as_deref().map(Private::from),
-            uri: uri.into(),
+            display: remote.display.clone(),
+            uri: uri.clone(),
         }),
         call_id: dialog.call_id.clone(),
         local_tag: dialog.local_tag.clone(),
         remote_tag: dialog.remote_tag.clone(),
-        target: dialog.local.target.as_deref().map(model::Identity::from),
+        target: dialog.local.target.clone(),
     }
 }
 
@@ -331,10 +330,12 @@ fn said(what: What, fault: &Fault) -> String {
         What::Presence(_) => "presence",
         What::Own => "your presence",
     };
+    let why = fault.sentence();
+    let why = why.reveal();
     match fault.status().map(StatusCode::code) {
-        Some(405 | 489 | 501) => format!("The server does not offer {thing} ({fault})."),
-        Some(403 | 603) => format!("The server does not allow {thing} ({fault})."),
-        Some(404 | 604) => format!("The server knows no such address ({fault})."),
-        _ => format!("Nothing is known of {thing}: {fault}."),
+        Some(405 | 489 | 501) => format!("The server does not offer {thing} ({why})."),
+        Some(403 | 603) => format!("The server does not allow {thing} ({why})."),
+        Some(404 | 604) => format!("The server knows no such address ({why})."),
+        _ => format!("Nothing is known of {thing}: {why}."),
     }
 }

@@ -62,10 +62,8 @@ impl TenantState {
         let headers = match headers.collect() {
             Ok(headers) => headers,
             Err(error) => {
-                let detail = error.to_string();
-                let failure = Failure::new(FailureKind::BadHeader {
-                    detail: detail.into(),
-                });
+                let detail = error.sentence();
+                let failure = Failure::new(FailureKind::BadHeader { detail });
                 return self.shared.publish_still_call(
                     &self.view.id,
                     account,
@@ -87,9 +85,7 @@ impl TenantState {
                 self.start_call(myself, call, account, start).await;
             }
             Err(detail) => {
-                let failure = Failure::new(FailureKind::BadTarget {
-                    detail: detail.into(),
-                });
+                let failure = Failure::new(FailureKind::BadTarget { detail });
                 self.shared
                     .publish_still_call(&self.view.id, account, call, &typed, failure);
             }
@@ -241,9 +237,7 @@ impl TenantState {
                 round_trip_ms: None,
                 allow: Vec::new(),
                 server: None,
-                failure: Some(Failure::new(FailureKind::BadTarget {
-                    detail: detail.into(),
-                })),
+                failure: Some(Failure::new(FailureKind::BadTarget { detail })),
             }),
         }
     }
@@ -267,9 +261,7 @@ impl TenantState {
             })
             .and_then(|question| {
                 let target = identity.target(typed.reveal());
-                let target = target.map_err(|detail| FailureKind::BadTarget {
-                    detail: detail.into(),
-                })?;
+                let target = target.map_err(|detail| FailureKind::BadTarget { detail })?;
                 Ok(Task::Ask {
                     target,
                     typed: typed.clone(),

@@ -64,7 +64,7 @@ impl TenantState {
         };
         let why = match (&target, too_much) {
             (Err(detail), _) => Some(FailureKind::BadTarget {
-                detail: detail.clone().into(),
+                detail: detail.clone(),
             }),
             (Ok(_), Some(detail)) => Some(FailureKind::NotPossible {
                 detail: detail.into(),
@@ -98,7 +98,7 @@ impl TenantState {
         let Some(collector) = &entry.spec.settings.quality_report else {
             return;
         };
-        let target = match entry.spec.identity.target(collector) {
+        let target = match entry.spec.identity.target(collector.reveal()) {
             Ok(_) if self.one_shots.len() >= ON_THEIR_WAY => {
                 return self.note(
                     "quality",
@@ -107,7 +107,7 @@ impl TenantState {
             }
             Ok(target) => target,
             Err(why) => {
-                let text = format!("how a call sounded can be told nobody: {why}");
+                let text = format!("how a call sounded can be told nobody: {}", why.reveal());
                 return self.note("quality", text);
             }
         };

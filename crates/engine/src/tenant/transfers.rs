@@ -158,7 +158,7 @@ impl TenantState {
                     replaces: None,
                 },
             ),
-            Err(detail) => self.note("call", format!("could not transfer: {detail}")),
+            Err(detail) => self.note("call", format!("could not transfer: {}", detail.reveal())),
         }
     }
 

@@ -15,7 +15,7 @@ async fn shown(headers: &str, from_proxy: bool) -> CallView {
     let dan = Peer::bind().await;
     let proxy = format!("sip:{};lr", dan.local);
     let (mut house, at) = match from_proxy {
-        true => carol_with(tone(), |settings| settings.proxy = Some(proxy)).await,
+        true => carol_with(tone(), |settings| settings.proxy = Some(proxy.into())).await,
         false => carol(tone()).await,
     };
     let invite = with(&dan.says("INVITE", 1, None, SDP), headers);

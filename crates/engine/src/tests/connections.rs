@@ -41,7 +41,7 @@ async fn case_29_all_of_a_dialog_goes_by_one_connection() {
     let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
     settings.register = false;
     settings.bind = Some(free_addr().to_string());
-    settings.proxy = Some(format!("sip:{at};transport=tcp;lr"));
+    settings.proxy = Some(format!("sip:{at};transport=tcp;lr").into());
     settings.transport = Some(model::Transport::Tcp);
     let given = GivenAccount {
         logins: Vec::new(),
@@ -124,7 +124,7 @@ async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
     let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = registrar.local_addr().expect("it is bound");
     let mut settings = model::AccountSettings::new("sip:carol@carol.test");
-    settings.registrar = Some(format!("sip:{at};transport=tcp"));
+    settings.registrar = Some(format!("sip:{at};transport=tcp").into());
     settings.transport = Some(model::Transport::Tcp);
     settings.mwi = false;
     let given = GivenAccount {

@@ -30,7 +30,7 @@ async fn two_proxies_hold_a_flow_each_and_one_of_them_is_enough() {
     let (one, two) = (Peer::bind().await, Peer::bind().await);
     let second = two.local;
     let given = at_server(one.local, |s| {
-        s.more_proxies = vec![format!("sip:{second};lr")];
+        s.more_proxies = vec![format!("sip:{second};lr").into()];
     });
     let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
     let outbound = "Require: outbound\r\nFlow-Timer: 120\r\n";
@@ -291,7 +291,7 @@ async fn a_registration_is_watched_over_time() {
     );
     // New settings that the registrar is to know of start the registration anew, and not what was seen of it.
     let mut settings = view.settings.clone();
-    settings.label = "Carol".to_owned();
+    settings.label = "Carol".into();
     settings.expires_s = 900;
     house.engine.send(Command::UpdateAccount {
         account,

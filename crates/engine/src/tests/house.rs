@@ -55,7 +55,7 @@ pub(super) fn account(
     change: impl Fn(&mut AccountSettings),
 ) -> GivenAccount {
     let mut settings = AccountSettings::new(aor);
-    settings.proxy = Some(format!("sip:{proxy};lr"));
+    settings.proxy = Some(format!("sip:{proxy};lr").into());
     // Nobody here has a mailbox.
     settings.mwi = false;
     change(&mut settings);

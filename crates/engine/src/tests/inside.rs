@@ -77,7 +77,7 @@ fn what_is_no_network_or_name_is_said_to_be_none() {
     let with = |change: fn(&mut AccountSettings)| {
         let mut settings = AccountSettings::new("sip:alice@alpha.test");
         change(&mut settings);
-        crate::check_account(&settings).map_err(|error| error.to_string())
+        crate::check_account(&settings).map_err(|error| error.sentence().into_revealed())
     };
     let network = with(|s| s.inside = vec!["10.0.0.0/33".to_owned()]);
     assert!(network.is_err_and(|said| said.contains("192.168.0.0/16")));

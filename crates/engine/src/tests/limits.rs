@@ -104,9 +104,9 @@ async fn a_thousand_calls_take_no_sockets_and_do_not_harm_the_one_that_is_up() {
     let ended = house.until_state(ringing[1], CallState::Ended).await;
     let failure = ended.failure.expect("it says why");
     assert!(
-        failure.sentence().contains("no media port"),
+        failure.sentence().reveal().contains("no media port"),
         "{}",
-        failure.sentence()
+        failure.sentence().reveal()
     );
     assert_eq!(
         dan.final_response().await.status,

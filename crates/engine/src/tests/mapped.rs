@@ -36,7 +36,10 @@ async fn server() -> SocketAddr {
 
 /// Carol, who has her media's address told by this server.
 async fn who_asks(server: SocketAddr) -> (House, SocketAddr) {
-    carol_with(tone(), |settings| settings.stun = Some(server.to_string())).await
+    carol_with(tone(), |settings| {
+        settings.stun = Some(server.to_string().into());
+    })
+    .await
 }
 
 #[tokio::test]
@@ -140,7 +143,7 @@ async fn a_relay_that_says_no_is_noted_with_its_reason_and_the_call_goes_on() {
     ] {
         let relay = relay_that_says(code).await;
         let (mut house, _) = carol_with(tone(), |settings| {
-            settings.turn = Some(format!("turn:{relay}"));
+            settings.turn = Some(format!("turn:{relay}").into());
         })
         .await;
         let peer = Peer::bind().await;

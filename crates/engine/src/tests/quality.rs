@@ -41,7 +41,7 @@ async fn a_collector_is_told_at_the_end_how_a_call_sounded() {
     let mut house = House::open_with(
         |settings| {
             if settings.aor.reveal().contains("alice") {
-                settings.quality_report = Some("sip:collector@alpha.test".to_owned());
+                settings.quality_report = Some("sip:collector@alpha.test".into());
             }
         },
         tone(),

@@ -97,7 +97,7 @@ async fn a_silent_server_is_named_and_tried_again_and_new_settings_do_not_wait_f
     });
     until_account(&mut house, RegistrationState::Trying).await;
     let mut settings = failed.settings;
-    settings.proxy = Some(format!("sip:{addr};lr"));
+    settings.proxy = Some(format!("sip:{addr};lr").into());
     house.engine.send(Command::UpdateAccount {
         account: failed.id,
         settings: Box::new(settings),
@@ -262,7 +262,7 @@ async fn what_no_server_sees_is_set_without_signing_out() {
     let mut settings = house.account("carol").settings;
     settings.voice.echo_cancellation = !settings.voice.echo_cancellation;
     settings.recording_tone_s = Some(15);
-    settings.quality_report = Some("sip:quality@carol.test".to_owned());
+    settings.quality_report = Some("sip:quality@carol.test".into());
     settings.login_wait_s = 60;
     let wanted = settings.clone();
     house.engine.send(Command::UpdateAccount {

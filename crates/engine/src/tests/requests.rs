@@ -38,7 +38,8 @@ async fn answered(house: &mut House, method: &str) -> (Option<Box<Answer>>, Opti
 async fn a_request_of_an_unknown_method_logs_in_and_its_whole_answer_is_shown() {
     let proxy = Peer::bind().await;
     let at = proxy.local;
-    let mut house = carol(move |settings| settings.proxy = Some(format!("sip:{at};lr"))).await;
+    let mut house =
+        carol(move |settings| settings.proxy = Some(format!("sip:{at};lr").into())).await;
     let command = request(&house, "TELEPORT", "dan".to_owned(), &["Event: moon"], "up");
     house.engine.send(command);
     let teleport = || Method::parse("TELEPORT").expect("it is a token");
@@ -74,7 +75,11 @@ async fn a_refusal_is_an_answer_with_a_reason_and_what_cannot_be_sent_is_not() {
         assert_eq!(shown, None);
         let failure = failure.expect("a reason");
         assert!(matches!(failure.what, FailureKind::BadRequest { .. }));
-        assert!(failure.sentence().contains(said), "{}", failure.sentence());
+        assert!(
+            failure.sentence().reveal().contains(said),
+            "{}",
+            failure.sentence().reveal()
+        );
     }
     let command = request(&house, "Z", target, &[], "");
     house.engine.send(command);

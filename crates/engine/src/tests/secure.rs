@@ -32,7 +32,7 @@ async fn sign_in_and_call(transport: sip_core::Transport, word: Transport) {
     let change = |settings: &mut AccountSettings| {
         settings.transport = Some(word);
         if transport.is_secure() {
-            settings.tls_ca = Some(file.display().to_string());
+            settings.tls_ca = Some(file.display().to_string().into());
         }
     };
     let given = vec![
@@ -101,14 +101,18 @@ async fn a_certificate_that_is_not_trusted_is_said_to_be_that() {
 #[test]
 fn files_for_tls_are_checked_with_the_settings() {
     let mut settings = AccountSettings::new("sip:alice@alpha.test");
-    settings.tls_cert = Some("/nonexistent/cert.pem".to_owned());
-    let error = crate::check_account(&settings).expect_err("the key is missing");
-    assert!(error.to_string().contains("needs its key"), "{error}");
-    settings.tls_key = Some("/nonexistent/key.pem".to_owned());
-    let error = crate::check_account(&settings).expect_err("there are no files");
+    settings.tls_cert = Some("/nonexistent/cert.pem".into());
+    let error = crate::check_account(&settings)
+        .expect_err("the key is missing")
+        .sentence();
+    assert!(error.reveal().contains("needs its key"), "{error:?}");
+    settings.tls_key = Some("/nonexistent/key.pem".into());
+    let error = crate::check_account(&settings)
+        .expect_err("there are no files")
+        .sentence();
     assert!(
-        error.to_string().contains("/nonexistent/cert.pem"),
-        "{error}"
+        error.reveal().contains("/nonexistent/cert.pem"),
+        "{error:?}"
     );
 }
 
@@ -187,7 +191,7 @@ async fn a_fingerprint_in_the_settings_is_enough_and_a_sips_address_needs_no_fil
     // RFC 3261 §26.2.2: `sips` by TCP is TLS.
     let by = |proxy: String, trust: Option<String>| {
         account("sip:alice@alpha.test", addr, move |settings| {
-            settings.proxy = Some(proxy.clone());
+            settings.proxy = Some(proxy.clone().into());
             settings.tls_trust = trust.clone().into_iter().collect();
         })
     };
@@ -205,8 +209,10 @@ async fn a_fingerprint_in_the_settings_is_enough_and_a_sips_address_needs_no_fil
     }
     let mut settings = AccountSettings::new("sip:alice@alpha.test");
     settings.tls_trust = vec!["AB:CD".to_owned()];
-    let error = crate::check_account(&settings).expect_err("it is too short");
-    assert!(error.to_string().contains("64 hexadecimal"), "{error}");
+    let error = crate::check_account(&settings)
+        .expect_err("it is too short")
+        .sentence();
+    assert!(error.reveal().contains("64 hexadecimal"), "{error:?}");
     let _ = std::fs::remove_file(file);
 }
 
@@ -309,9 +315,9 @@ async fn a_locked_key_waits_for_its_passphrase_and_takes_no_other() {
     let (_board, addr, file) = secure_switchboard(sip_core::Transport::Tls).await;
     let alice = account("sip:alice@alpha.test", addr, |settings| {
         settings.transport = Some(Transport::Tls);
-        settings.tls_ca = Some(file.display().to_string());
-        settings.tls_cert = Some(key_file("desk.pem"));
-        settings.tls_key = Some(key_file("desk-pbkdf2.key"));
+        settings.tls_ca = Some(file.display().to_string().into());
+        settings.tls_cert = Some(key_file("desk.pem").into());
+        settings.tls_key = Some(key_file("desk-pbkdf2.key").into());
     });
     crate::check_account(&alice.settings).expect("it is no fault that it is locked");
     let mut house = House::start(vec![tenant("Alpha", vec![alice])], tone()).await;

@@ -12,7 +12,7 @@ const NOBODY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 async fn the_next_address_of_a_name_is_taken_and_calls_go_where_the_registration_is() {
     let (_switchboard, addr) = switchboard().await;
     let given = account("sip:alice@office.test", addr, |settings| {
-        settings.proxy = Some(format!("sip:proxy.office.test:{};lr", addr.port()));
+        settings.proxy = Some(format!("sip:proxy.office.test:{};lr", addr.port()).into());
     });
     let mut house = House::start_with(vec![tenant("Office", vec![given])], tone(), |config| {
         let ips = [NOBODY.into(), IpAddr::from(Ipv4Addr::LOCALHOST)].to_vec();

@@ -19,7 +19,7 @@ async fn a_call_with_a_login_and_all_codecs_is_small_enough_for_a_datagram() {
     let mut settings = AccountSettings::new("sip:alice@example.com");
     settings.register = false;
     settings.display_name = "Alice".into();
-    settings.proxy = Some(format!("sip:{};lr", proxy.local));
+    settings.proxy = Some(format!("sip:{};lr", proxy.local).into());
     let given = GivenAccount {
         logins: Vec::new(),
         settings,

@@ -264,7 +264,7 @@ async fn a_connection_that_breaks_in_a_call_is_replaced() {
     let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
     settings.register = false;
     settings.bind = Some(free_addr().to_string());
-    settings.proxy = Some(format!("sip:{at};transport=tcp;lr"));
+    settings.proxy = Some(format!("sip:{at};transport=tcp;lr").into());
     settings.transport = Some(model::Transport::Tcp);
     let given = GivenAccount {
         logins: Vec::new(),

@@ -19,7 +19,7 @@ const SUMMARY: &str = "Messages-Waiting: yes\r\nMessage-Account: sip:voicemail@c
 /// Carol, who signs in at this server.
 pub(super) fn at_server(server: SocketAddr, change: impl Fn(&mut AccountSettings)) -> GivenAccount {
     let mut settings = AccountSettings::new("sip:carol@carol.test");
-    settings.proxy = Some(format!("sip:{server};lr"));
+    settings.proxy = Some(format!("sip:{server};lr").into());
     settings.bind = Some(free_addr().to_string());
     settings.mwi = false;
     change(&mut settings);

@@ -62,7 +62,7 @@ impl TransportState {
             self.args.recorder.cast(RecorderMsg::Note {
                 time: wall,
                 topic: "rules",
-                text,
+                text: text.into(),
                 account: Some(owner.account.clone()),
                 call: owner.call,
                 sip_call_id: None,

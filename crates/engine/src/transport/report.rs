@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{AccountId, CallId, Timestamp, Traffic};
+use model::{AccountId, CallId, Sentence, Timestamp, Traffic};
 use sip_core::Path;
 
 use super::TransportState;
@@ -53,19 +53,22 @@ impl Notes {
 
 impl TransportState {
     /// A note about a connection, unless there were too many of late.
-    pub(super) fn note_connection(&mut self, text: String) {
+    pub(super) fn note_connection(&mut self, text: impl Into<Sentence>) {
         match self.notes.admit(now()) {
             Some(0) => self.note(text),
-            Some(unwritten) => self.note(format!("{text} (and {unwritten} more like it)")),
+            Some(unwritten) => {
+                let text = text.into();
+                self.note(format!("{} (and {unwritten} more like it)", text.reveal()));
+            }
             None => {}
         }
     }
 
-    fn note(&self, text: String) {
+    fn note(&self, text: impl Into<Sentence>) {
         self.args.recorder.cast(RecorderMsg::Note {
             time: crate::wall(),
             topic: "transport",
-            text,
+            text: text.into(),
             account: None,
             call: None,
             sip_call_id: None,

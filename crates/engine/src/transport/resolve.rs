@@ -71,7 +71,7 @@ struct Dns {
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(crate) result: Result<Located, ResolveError>,
-    pub(crate) notices: Vec<String>,
+    pub(crate) notices: Vec<model::Sentence>,
 }
 
 impl Resolver {

@@ -63,7 +63,7 @@ impl TransportState {
         self.args.recorder.cast(RecorderMsg::Note {
             time: crate::wall(),
             topic: "transport",
-            text: format!("a request to {to} found nobody: {error}"),
+            text: format!("a request to {to} found nobody: {error}").into(),
             account: Some(owner.account.clone()),
             call: owner.call,
             sip_call_id: None,

@@ -18,7 +18,7 @@ fn a_message_summary_is_read_and_written() {
     let summary = MessageSummary::parse(body).unwrap();
     assert!(summary.waiting);
     assert_eq!(
-        summary.account.as_deref(),
+        summary.account.as_ref().map(privacy::Identity::reveal),
         Some("sip:alice@vmail.example.com")
     );
     assert_eq!(summary.new_voice(), Some(2));
@@ -78,12 +78,22 @@ fn a_ringing_phone_is_seen_and_can_be_picked_up() {
     assert_eq!(pickup.call_id, "a84b4c76e66710");
     assert_eq!(pickup.to_tag, "1928301774", "the one who is called");
     assert_eq!(pickup.from_tag, "456887766");
-    assert_eq!(pickup.caller.display.as_deref(), Some("Bob & Barbara"));
     assert_eq!(
-        pickup.caller.identity.as_deref(),
+        pickup.caller.display.as_ref().map(privacy::Private::reveal),
+        Some("Bob & Barbara")
+    );
+    assert_eq!(
+        pickup
+            .caller
+            .identity
+            .as_ref()
+            .map(privacy::Identity::reveal),
         Some("sip:bob@example.org")
     );
-    assert_eq!(pickup.target.as_deref(), Some("sip:alice@pc33.example.com"));
+    assert_eq!(
+        pickup.target.as_ref().map(privacy::Identity::reveal),
+        Some("sip:alice@pc33.example.com")
+    );
     assert_eq!(info.dialogs[0].duration_s, Some(7));
 }
 
@@ -115,7 +125,7 @@ fn document(version: u32, scope: Scope, dialogs: &[(&str, DialogState)]) -> Dial
     DialogInfo {
         version,
         scope,
-        entity: "sip:a@x".to_owned(),
+        entity: "sip:a@x".into(),
         dialogs: dialogs.collect(),
     }
 }
@@ -162,12 +172,12 @@ fn dialogs_are_read_as_they_were_written() {
         duration_s: Some(0),
         local: Party {
             display: None,
-            identity: Some("sip:a@x".to_owned()),
-            target: Some("sip:a@10.0.0.1;transport=tcp?a=b&c=d".to_owned()),
+            identity: Some("sip:a@x".into()),
+            target: Some("sip:a@10.0.0.1;transport=tcp?a=b&c=d".into()),
         },
         remote: Party {
-            display: Some("tab\there".to_owned()),
-            identity: Some("sip:b@y".to_owned()),
+            display: Some("tab\there".into()),
+            identity: Some("sip:b@y".into()),
             target: None,
         },
         ..DialogEntry::new("<1>", DialogState::Terminated)
@@ -193,13 +203,19 @@ fn presence_with_activities_is_read() {
     assert_eq!(presence.is_open(), Some(true));
     assert!(presence.does(ON_THE_PHONE) && presence.does("busy"));
     assert_eq!(presence.activities.len(), 2);
-    assert_eq!(presence.note.as_deref(), Some("in a talk"));
+    assert_eq!(
+        presence.note.as_ref().map(privacy::Private::reveal),
+        Some("in a talk")
+    );
     let first = &presence.tuples[0];
     assert_eq!(
-        first.contact.as_deref(),
+        first.contact.as_ref().map(privacy::Identity::reveal),
         Some("im:someone@mobile.example.net")
     );
-    assert_eq!(first.note.as_deref(), Some("Don't Disturb Please!"));
+    assert_eq!(
+        first.note.as_ref().map(privacy::Private::reveal),
+        Some("Don't Disturb Please!")
+    );
     assert_eq!(presence.tuples[1].open, Some(false));
 }
 
@@ -215,16 +231,16 @@ fn activities_of_older_phones_stand_in_the_status() {
 #[test]
 fn presence_is_read_as_it_was_written() {
     let presence = Presence {
-        entity: "sip:alice@example.com".to_owned(),
+        entity: "sip:alice@example.com".into(),
         tuples: vec![Tuple {
             id: "t1".to_owned(),
             open: Some(false),
-            contact: Some("sip:alice@10.0.0.1".to_owned()),
+            contact: Some("sip:alice@10.0.0.1".into()),
             note: None,
             timestamp: None,
         }],
         activities: vec![ON_THE_PHONE.to_owned(), "meeting".to_owned()],
-        note: Some("back at 3 < 4".to_owned()),
+        note: Some("back at 3 < 4".into()),
     };
     assert_eq!(Presence::parse(&presence.to_bytes()), Ok(presence));
 }
@@ -237,15 +253,15 @@ fn bindings_are_read_as_they_were_written() {
         version: 0,
         scope: Scope::Full,
         registrations: vec![RegEntry {
-            aor: "sip:joe@example.com".to_owned(),
+            aor: "sip:joe@example.com".into(),
             id: "a7".to_owned(),
             state: RegState::Active,
             contacts: vec![RegContact {
                 id: "76".to_owned(),
                 active: true,
                 event: "registered".to_owned(),
-                uri: "sip:joe@pc34.example.com".to_owned(),
-                display: Some("Joe".to_owned()),
+                uri: "sip:joe@pc34.example.com".into(),
+                display: Some("Joe".into()),
                 expires_s: Some(7200),
                 retry_after_s: None,
                 call_id: Some("c".to_owned()),
@@ -271,10 +287,10 @@ fn bindings_are_read_as_they_were_written() {
 
 fn user(name: &str) -> User {
     User {
-        entity: format!("sip:{name}@example.com"),
-        display: Some(name.to_owned()),
+        entity: format!("sip:{name}@example.com").into(),
+        display: Some(name.into()),
         endpoints: vec![Endpoint {
-            entity: format!("sip:{name}@10.0.0.1"),
+            entity: format!("sip:{name}@10.0.0.1").into(),
             status: Some("connected".to_owned()),
             deleted: false,
             media: vec![("audio".to_owned(), Some("sendrecv".to_owned()))],
@@ -285,7 +301,7 @@ fn user(name: &str) -> User {
 
 fn conference(version: u32, scope: Scope, users: Vec<User>) -> ConferenceInfo {
     ConferenceInfo {
-        entity: "sip:conf@example.com".to_owned(),
+        entity: "sip:conf@example.com".into(),
         version,
         scope,
         deleted: false,
@@ -300,7 +316,7 @@ fn conference(version: u32, scope: Scope, users: Vec<User>) -> ConferenceInfo {
 fn a_roster_follows_its_documents() {
     let mut roster = Roster::default();
     let mut first = conference(1, Scope::Full, vec![user("ann"), user("bob")]);
-    first.subject = Some("Agenda".to_owned());
+    first.subject = Some("Agenda".into());
     assert_eq!(ConferenceInfo::parse(&first.to_bytes()), Ok(first.clone()));
     assert_eq!(roster.apply(&first), Applied::Taken);
     assert_eq!(roster.subject(), Some("Agenda"));
@@ -320,7 +336,12 @@ fn a_roster_follows_its_documents() {
     let names: Vec<_> = roster
         .users()
         .iter()
-        .map(|user| (user.display.as_deref().unwrap(), user.is_connected()))
+        .map(|user| {
+            (
+                user.display.as_ref().map(privacy::Private::reveal).unwrap(),
+                user.is_connected(),
+            )
+        })
         .collect();
     assert_eq!(names, [("ann", false), ("cid", true)]);
     assert_eq!(roster.subject(), Some("Agenda"));

@@ -1,6 +1,7 @@
 //! Writing our own descriptions.
 
 use sdp_types::{Attribute, Bandwidth, Connection, Media, Origin, Session, Time};
+use std::fmt;
 
 use super::*;
 
@@ -87,10 +88,19 @@ impl Numbers {
 }
 
 /// A description of ours with its version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Composed {
     session: Session,
     pub(super) version: u64,
+}
+
+/// Without the description, which has our keys.
+impl fmt::Debug for Composed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Composed")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Composed {

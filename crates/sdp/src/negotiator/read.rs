@@ -428,7 +428,7 @@ impl Negotiator {
             extended_reports: self.reports.and(audio.extended_reports()),
             dtls: terms.dtls,
             opus,
-            repairs,
+            repairs: repairs.into_iter().map(Into::into).collect(),
         })
     }
 
@@ -527,7 +527,7 @@ fn ended(agreed: &Negotiated, repairs: Vec<String>) -> Negotiated {
         remote: None,
         remote_rtcp: None,
         direction: Direction::Inactive,
-        repairs,
+        repairs: repairs.into_iter().map(Into::into).collect(),
         ..agreed.clone()
     }
 }

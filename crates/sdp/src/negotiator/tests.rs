@@ -616,7 +616,9 @@ mod lines {
             .unwrap();
         assert_eq!(lines_of(&answer, "m=").len(), 1);
         assert!(
-            has.repairs.iter().any(|r| r.contains("media lines")),
+            has.repairs
+                .iter()
+                .any(|r| r.reveal().contains("media lines")),
             "{:?}",
             has.repairs
         );

@@ -14,11 +14,11 @@ pub(super) struct FileCalls {
     early_media: bool,
     do_not_disturb: DoNotDisturb,
     #[serde(skip_serializing_if = "Option::is_none")]
-    forward_always: Option<String>,
+    forward_always: Option<model::Private>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    forward_busy: Option<String>,
+    forward_busy: Option<model::Private>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    forward_no_answer: Option<String>,
+    forward_no_answer: Option<model::Private>,
     forward_after_s: u16,
     auto_answer: AutoAnswer,
     joins: Joins,
@@ -103,9 +103,9 @@ impl From<FileCalls> for CallPolicies {
                 DoNotDisturb::Busy => model::DoNotDisturb::Busy,
                 DoNotDisturb::Unavailable => model::DoNotDisturb::Unavailable,
             },
-            forward_always: file.forward_always.map(Into::into),
-            forward_busy: file.forward_busy.map(Into::into),
-            forward_no_answer: file.forward_no_answer.map(Into::into),
+            forward_always: file.forward_always,
+            forward_busy: file.forward_busy,
+            forward_no_answer: file.forward_no_answer,
             forward_after_s: file.forward_after_s,
             auto_answer: match file.auto_answer {
                 AutoAnswer::Never => model::AutoAnswer::Never,
@@ -145,11 +145,9 @@ impl From<CallPolicies> for FileCalls {
                 model::DoNotDisturb::Busy => DoNotDisturb::Busy,
                 model::DoNotDisturb::Unavailable => DoNotDisturb::Unavailable,
             },
-            forward_always: policies.forward_always.map(model::Private::into_revealed),
-            forward_busy: policies.forward_busy.map(model::Private::into_revealed),
-            forward_no_answer: policies
-                .forward_no_answer
-                .map(model::Private::into_revealed),
+            forward_always: policies.forward_always,
+            forward_busy: policies.forward_busy,
+            forward_no_answer: policies.forward_no_answer,
             forward_after_s: policies.forward_after_s,
             auto_answer: match policies.auto_answer {
                 model::AutoAnswer::Never => AutoAnswer::Never,

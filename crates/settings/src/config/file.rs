@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId, TrustedCertificate};
+use model::{
+    AccountId, AccountSettings, DeviceId, Identity, Preferences, Private, ServerUri, TenantId,
+    TrustedCertificate,
+};
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
@@ -78,25 +81,25 @@ struct FileTenant {
 struct FileAccount {
     #[serde(default)]
     id: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    label: String,
-    aor: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    display_name: String,
+    #[serde(default, skip_serializing_if = "Private::is_empty")]
+    label: Private,
+    aor: Identity,
+    #[serde(default, skip_serializing_if = "Private::is_empty")]
+    display_name: Private,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    auth_user: Option<String>,
+    auth_user: Option<Identity>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    registrar: Option<String>,
+    registrar: Option<ServerUri>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    proxy: Option<String>,
+    proxy: Option<ServerUri>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     transport: Option<Transport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    tls_ca: Option<String>,
+    tls_ca: Option<Private>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    tls_cert: Option<String>,
+    tls_cert: Option<Private>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    tls_key: Option<String>,
+    tls_key: Option<Private>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tls_trust: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +119,7 @@ struct FileAccount {
     #[serde(default)]
     dtmf: Dtmf,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<String>,
+    headers: Vec<Private>,
     #[serde(default, skip_serializing_if = "Login::is_password")]
     login: Login,
     #[serde(default, skip_serializing_if = "is_off")]
@@ -128,7 +131,7 @@ struct FileAccount {
     #[serde(default = "one_minute", skip_serializing_if = "is_one_minute")]
     login_wait_s: u16,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    more_proxies: Vec<String>,
+    more_proxies: Vec<ServerUri>,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     flows: u8,
     #[serde(default, skip_serializing_if = "is_off")]
@@ -140,13 +143,13 @@ struct FileAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inside_name: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    header_rules: Vec<String>,
+    header_rules: Vec<Private>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stun: Option<String>,
+    stun: Option<ServerUri>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    turn: Option<String>,
+    turn: Option<ServerUri>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    turn_user: Option<String>,
+    turn_user: Option<Identity>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ice: bool,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
@@ -166,13 +169,13 @@ struct FileAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bandwidth_kbit: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    quality_report: Option<String>,
+    quality_report: Option<Identity>,
     #[serde(default = "yes", skip_serializing_if = "is_on")]
     mwi: bool,
     #[serde(default, skip_serializing_if = "is_off")]
     reg_event: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    watched: Vec<String>,
+    watched: Vec<Identity>,
     #[serde(default, skip_serializing_if = "Watch::is_calls")]
     watch: Watch,
     #[serde(default, skip_serializing_if = "is_off")]
@@ -190,7 +193,7 @@ struct FileLogin {
     realm: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<String>,
-    user: String,
+    user: Identity,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -348,7 +351,7 @@ impl File {
                 tenant.name.clone_from(&tenant.id);
             }
             for account in &mut tenant.accounts {
-                let words = super::account_words(&account.aor);
+                let words = super::account_words(account.aor.reveal());
                 repair_id(&mut account.id, words, "account", &mut accounts, problems);
             }
         }
@@ -506,9 +509,9 @@ impl From<FileAccount> for Account {
             id: AccountId::new(file.id),
             settings: AccountSettings {
                 label: file.label,
-                aor: file.aor.into(),
-                display_name: file.display_name.into(),
-                auth_user: file.auth_user.map(Into::into),
+                aor: file.aor,
+                display_name: file.display_name,
+                auth_user: file.auth_user,
                 registrar: file.registrar,
                 proxy: file.proxy,
                 transport: file.transport.map(|transport| match transport {
@@ -543,7 +546,7 @@ impl From<FileAccount> for Account {
                     Dtmf::Inband => model::DtmfMode::Inband,
                     Dtmf::Auto => model::DtmfMode::Auto,
                 },
-                headers: file.headers.into_iter().map(Into::into).collect(),
+                headers: file.headers,
                 login: match file.login {
                     Login::Password => model::LoginKind::Password,
                     Login::Token => model::LoginKind::Token,
@@ -554,7 +557,7 @@ impl From<FileAccount> for Account {
                     .map(|login| model::Login {
                         realm: login.realm,
                         server: login.server,
-                        user: login.user.into(),
+                        user: login.user,
                     })
                     .collect(),
                 guest_login: file.guest_login,
@@ -566,10 +569,10 @@ impl From<FileAccount> for Account {
                 inside_name: file.inside_name,
                 gruu: file.gruu,
                 public_address: file.public_address,
-                header_rules: file.header_rules.into_iter().map(Into::into).collect(),
+                header_rules: file.header_rules,
                 stun: file.stun,
                 turn: file.turn,
-                turn_user: file.turn_user.map(Into::into),
+                turn_user: file.turn_user,
                 ice: file.ice,
                 voice: model::VoicePolicy {
                     echo_cancellation: file.echo_cancellation,
@@ -584,7 +587,7 @@ impl From<FileAccount> for Account {
                 quality_report: file.quality_report,
                 mwi: file.mwi,
                 reg_event: file.reg_event,
-                watched: file.watched.into_iter().map(Into::into).collect(),
+                watched: file.watched,
                 watch: match file.watch {
                     Watch::Calls => model::WatchKind::Calls,
                     Watch::Presence => model::WatchKind::Presence,
@@ -609,9 +612,9 @@ impl From<&Account> for FileAccount {
         Self {
             id: account.id.as_str().to_owned(),
             label: settings.label,
-            aor: settings.aor.into_revealed(),
-            display_name: settings.display_name.into_revealed(),
-            auth_user: settings.auth_user.map(model::Identity::into_revealed),
+            aor: settings.aor,
+            display_name: settings.display_name,
+            auth_user: settings.auth_user,
             registrar: settings.registrar,
             proxy: settings.proxy,
             transport: settings.transport.map(|transport| match transport {
@@ -646,11 +649,7 @@ impl From<&Account> for FileAccount {
                 model::DtmfMode::Inband => Dtmf::Inband,
                 model::DtmfMode::Auto => Dtmf::Auto,
             },
-            headers: settings
-                .headers
-                .into_iter()
-                .map(model::Private::into_revealed)
-                .collect(),
+            headers: settings.headers,
             login: match settings.login {
                 model::LoginKind::Password => Login::Password,
                 model::LoginKind::Token => Login::Token,
@@ -661,7 +660,7 @@ impl From<&Account> for FileAccount {
                 .map(|login| FileLogin {
                     realm: login.realm,
                     server: login.server,
-                    user: login.user.into_revealed(),
+                    user: login.user,
                 })
                 .collect(),
             guest_login: settings.guest_login,
@@ -673,14 +672,10 @@ impl From<&Account> for FileAccount {
             inside_name: settings.inside_name,
             gruu: settings.gruu,
             public_address: settings.public_address,
-            header_rules: settings
-                .header_rules
-                .into_iter()
-                .map(model::Private::into_revealed)
-                .collect(),
+            header_rules: settings.header_rules,
             stun: settings.stun,
             turn: settings.turn,
-            turn_user: settings.turn_user.map(|user| user.reveal().to_owned()),
+            turn_user: settings.turn_user,
             ice: settings.ice,
             echo_cancellation: settings.voice.echo_cancellation,
             noise_suppression: settings.voice.noise_suppression,
@@ -693,11 +688,7 @@ impl From<&Account> for FileAccount {
             quality_report: settings.quality_report,
             mwi: settings.mwi,
             reg_event: settings.reg_event,
-            watched: settings
-                .watched
-                .into_iter()
-                .map(model::Identity::into_revealed)
-                .collect(),
+            watched: settings.watched,
             watch: match settings.watch {
                 model::WatchKind::Calls => Watch::Calls,
                 model::WatchKind::Presence => Watch::Presence,

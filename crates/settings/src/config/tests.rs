@@ -22,7 +22,7 @@ fn sample() -> Settings {
     account.transport = Some(model::Transport::Wss);
     account.headers = vec!["X-Room: 4.17".into()];
     account.login = model::LoginKind::Token;
-    account.more_proxies = vec!["sip:edge2.acme.example;lr".to_owned()];
+    account.more_proxies = vec!["sip:edge2.acme.example;lr".into()];
     account.flows = 3;
     account.strong_login = true;
     account.inside = vec!["10.0.0.0/8".to_owned()];

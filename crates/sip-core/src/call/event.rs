@@ -4,6 +4,7 @@ use super::refer::{ReferId, ReferProgress, ReferRequest};
 use crate::auth::LoginWanted;
 use crate::dialog::DialogId;
 use crate::locate::Tried;
+use privacy::{Private, Sentence};
 use sip_message::{NameAddr, StatusCode};
 use std::net::SocketAddr;
 
@@ -17,7 +18,7 @@ pub enum CallEvent {
         /// 101 to 199.
         status: StatusCode,
         /// The phrase as sent.
-        reason: String,
+        reason: Private,
         /// The early dialog it belongs to; one per fork. `None` when the answer had no To tag.
         dialog: Option<DialogId>,
     },
@@ -91,8 +92,8 @@ pub enum CallEvent {
     Ended(EndReason),
     /// A server failed, whatever comes of the request elsewhere.
     Tried(Tried),
-    /// A peer's fault was repaired or something was ignored; a sentence for the timeline. Holds no identities.
-    Notice(String),
+    /// A peer's fault was repaired or something was ignored; a sentence for the timeline.
+    Notice(Sentence),
 }
 
 /// Why a call ended.
@@ -103,20 +104,20 @@ pub struct EndReason {
 }
 
 /// The ways a call ends. A SIP status stands only where a peer sent one.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndKind {
     /// A peer refused the call, or said that the dialog is gone (408 or 481 within it).
     Status {
         /// 300 to 699.
         code: u16,
         /// The phrase as sent.
-        phrase: String,
+        phrase: Private,
         /// Its Server or User-Agent header.
         server: Option<String>,
         /// The address that the answer came from.
         address: Option<SocketAddr>,
         /// Reason and Warning headers and Retry-After, as sent.
-        remark: Option<String>,
+        remark: Option<Private>,
     },
     /// It rang and nobody took the call within our own limit ([`super::CallConfig::ring_limit`]).
     NoAnswer,
@@ -133,7 +134,7 @@ pub enum EndKind {
     /// The peer sent a BYE.
     PeerHungUp {
         /// Its Reason header (RFC 3326) as sent.
-        reason: Option<String>,
+        reason: Option<Private>,
     },
     /// Our user hung up: CANCEL or BYE.
     WeHungUp,
@@ -145,7 +146,7 @@ pub enum EndKind {
     /// The caller gave up before the call was taken.
     Cancelled {
         /// The Reason header (RFC 3326) of its CANCEL as sent, like `SIP;cause=200;text="Call completed elsewhere"`.
-        reason: Option<String>,
+        reason: Option<Private>,
     },
     /// A login was asked for and what we have was refused.
     PasswordRefused {
@@ -171,7 +172,7 @@ pub enum EndKind {
     /// The peer's answer could not be used at all; a sentence says why.
     Unusable {
         /// The sentence.
-        detail: String,
+        detail: Sentence,
     },
 }
 

@@ -35,7 +35,7 @@ impl Call {
             call.end(
                 now,
                 EndKind::Unusable {
-                    detail: "nobody to call was named".to_owned(),
+                    detail: "nobody to call was named".into(),
                 },
             );
             return call;

@@ -597,7 +597,7 @@ impl Call {
     }
 
     fn notice(&mut self, sentence: &str) {
-        self.event(CallEvent::Notice(sentence.to_owned()));
+        self.event(CallEvent::Notice(sentence.into()));
     }
 
     fn client_ids(&self) -> Vec<TaskId> {

@@ -16,7 +16,7 @@ use super::{Call, CallEvent, CallTimer, Due, EndKind, Phase, Role, WrongState};
 pub(super) const MOST_TRIES: u8 = 8;
 
 /// Our change of the session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Reoffer {
     /// The offer that waits for its turn; a later one replaces it.
     waiting: Option<Vec<u8>>,

@@ -194,7 +194,13 @@ impl Call {
         }
         match status_in(&request.body) {
             Some((status, reason)) if status.is_final() => {
-                self.refer_done(id, ReferOutcome::Answered { status, reason });
+                self.refer_done(
+                    id,
+                    ReferOutcome::Answered {
+                        status,
+                        reason: reason.into(),
+                    },
+                );
                 if state.is_none() {
                     // The end is plain enough.
                     self.transfers.asked.retain(|asked| asked.id != id);
@@ -203,14 +209,20 @@ impl Call {
             Some((status, reason)) if !terminated => {
                 let told = self.asked_with(id).is_some_and(|asked| asked.told);
                 if !told {
-                    self.refer_event(id, ReferProgress::Progress { status, reason });
+                    self.refer_event(
+                        id,
+                        ReferProgress::Progress {
+                            status,
+                            reason: reason.into(),
+                        },
+                    );
                 }
             }
             Some(_) => {}
             None => self.notice("a report of a transfer said nothing that can be read"),
         }
         if terminated {
-            let reason = state.and_then(|state| state.reason().map(str::to_owned));
+            let reason = state.and_then(|state| state.reason().map(Into::into));
             self.refer_done(id, ReferOutcome::Lost { reason });
         }
     }

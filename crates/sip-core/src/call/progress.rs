@@ -179,7 +179,7 @@ impl Call {
         let dialog = self.early.find_mut(tag).map(|dialog| dialog.id().clone());
         self.event(CallEvent::Progress {
             status: response.status,
-            reason: response.reason.clone(),
+            reason: response.reason.as_str().into(),
             dialog,
         });
     }

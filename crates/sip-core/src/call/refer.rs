@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use privacy::Private;
 use sip_message::{HeaderName, Method, NameAddr, Replaces, Request, Response, StatusCode};
 
 use super::info::is_gone;
@@ -63,7 +64,7 @@ pub enum ReferProgress {
         /// 100 to 199.
         status: StatusCode,
         /// The phrase as reported.
-        reason: String,
+        reason: Private,
     },
     /// Nothing more is told of this transfer.
     Done(ReferOutcome),
@@ -77,7 +78,7 @@ pub enum ReferOutcome {
         /// 200 to 699.
         status: StatusCode,
         /// The phrase as reported.
-        reason: String,
+        reason: Private,
     },
     /// The peer does not try: its answer to the REFER.
     Refused {
@@ -89,7 +90,7 @@ pub enum ReferOutcome {
     /// The peer stopped telling before the end, with this reason in its Subscription-State, or the time for it is over.
     Lost {
         /// Like `timeout` or `rejected`.
-        reason: Option<String>,
+        reason: Option<Private>,
     },
     /// The REFER did not reach the peer.
     Unsent,

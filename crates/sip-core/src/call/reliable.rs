@@ -15,7 +15,7 @@ use super::{Call, CallEvent, Due, EndKind, Phase};
 pub(super) const OPTION: &str = "100rel";
 
 /// A reliable provisional answer of ours that waits for its PRACK.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Unpracked {
     rseq: u32,
     task: TaskId,
@@ -26,7 +26,7 @@ pub(super) struct Unpracked {
 }
 
 /// What is said reliably in a call that came in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Reliable {
     waiting: Option<Unpracked>,
     /// The provisional answer to be given after it; a later one replaces it.
@@ -41,7 +41,7 @@ pub(super) struct Reliable {
 }
 
 /// The last reliable answer of an early dialog that was taken.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Taken {
     tag: String,
     rseq: u32,

@@ -485,10 +485,10 @@ impl Call {
             .collect();
         EndKind::Status {
             code: response.status.code(),
-            phrase: response.reason.clone(),
+            phrase: response.reason.as_str().into(),
             server: first(HeaderName::Server).or_else(|| first(HeaderName::UserAgent)),
             address: self.source.map(|inbound| inbound.path.remote),
-            remark: (!remarks.is_empty()).then(|| remarks.join("; ")),
+            remark: (!remarks.is_empty()).then(|| remarks.join("; ").into()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use privacy::Private;
 use sip_message::{HeaderName, Method, Request, Response, StatusCode, validate_request};
 
 use super::body::is_beyond_us;
@@ -360,9 +361,9 @@ impl Call {
 }
 
 /// The Reason headers of a BYE or CANCEL (RFC 3326 §2: one value for each protocol).
-pub(super) fn reason_of(request: &Request) -> Option<String> {
+pub(super) fn reason_of(request: &Request) -> Option<Private> {
     let all: Vec<&str> = request.headers.get_all(HeaderName::Reason).collect();
-    (!all.is_empty()).then(|| all.join(", "))
+    (!all.is_empty()).then(|| all.join(", ").into())
 }
 
 /// A request as it is kept for its responses.

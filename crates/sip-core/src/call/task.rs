@@ -19,7 +19,7 @@ use crate::transaction::{
 pub(super) struct TaskId(pub(super) u32);
 
 /// What one of our requests is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The INVITE that makes the call.
     Invite,
@@ -70,7 +70,7 @@ pub(super) enum Cancel {
 }
 
 /// One of our requests, on one path after the other until a peer answers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct ClientTask {
     pub(super) id: TaskId,
     pub(super) purpose: Purpose,
@@ -101,7 +101,7 @@ pub(super) struct ClientTask {
 }
 
 /// The paths of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Way {
     /// The transport side was asked.
     Asked(ResolveId),
@@ -110,7 +110,7 @@ pub(super) enum Way {
 }
 
 /// A request on one path.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Attempt {
     pub(super) branch: String,
     pub(super) destination: Destination,
@@ -120,7 +120,7 @@ pub(super) struct Attempt {
 }
 
 /// The transaction of an attempt.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Machine {
     Invite(Box<ClientInvite>),
     Other(Box<ClientNonInvite>),
@@ -293,7 +293,7 @@ impl Attempt {
 }
 
 /// A request of the peer, from its arrival until its repeats have ended.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct ServerTask {
     pub(super) id: TaskId,
     pub(super) key: ServerKey,
@@ -306,7 +306,7 @@ pub(super) struct ServerTask {
 }
 
 /// The transaction of a peer's request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum ServerMachine {
     Invite(Box<ServerInvite>),
     Other(Box<ServerNonInvite>),

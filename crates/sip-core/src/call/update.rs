@@ -12,7 +12,7 @@ use super::task::{Fault, Purpose, TaskId};
 use super::{Call, CallEvent, CallTimer, Due, EndKind, Phase, WrongState};
 
 /// Our UPDATE that has to be tried again later.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Again {
     waiting: Option<(String, Option<Vec<u8>>, bool)>,
     tries: u8,

@@ -117,7 +117,7 @@ impl Bench {
                 ClientRequestOutput::Provisional(response) => {
                     self.provisionals.push(response.status.code());
                 }
-                ClientRequestOutput::Notice(text) => self.notices.push(text),
+                ClientRequestOutput::Notice(text) => self.notices.push(text.into_revealed()),
                 ClientRequestOutput::LoginWanted(wanted) => self.asked.push(wanted.realm),
                 ClientRequestOutput::LoginSettled { realm } => {
                     self.asked.retain(|asked| *asked != realm);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use privacy::{Private, Sentence};
 use sip_message::StatusCode;
 use thiserror::Error;
 
@@ -15,22 +16,22 @@ use crate::refresh::{is_for_good, retry_after};
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
     /// Somebody answered no.
-    #[error("{code} {phrase}: {path}", code = .status.code())]
+    #[error("{code} {phrase:?}: {path}", code = .status.code())]
     Status {
         /// The status.
         status: StatusCode,
         /// Its phrase.
-        phrase: String,
+        phrase: Private,
         /// Who said it.
         path: Path,
         /// When to ask again at the earliest, if it said so.
         retry_after: Option<Duration>,
     },
     /// The notifier ended the subscription, with its reason (RFC 6665 §4.1.3).
-    #[error("the notifier ended the subscription: {}", .reason.as_deref().unwrap_or("without a reason"))]
+    #[error("the notifier ended the subscription, with a reason: {}", .reason.is_some())]
     Terminated {
         /// `deactivated`, `rejected`, `noresource`, …; `None` when none was given.
-        reason: Option<String>,
+        reason: Option<Private>,
     },
     /// The notifier accepted and then told nothing (RFC 6665 §4.1.2.4, Timer N).
     #[error("the subscription was accepted and no notification came")]
@@ -61,6 +62,28 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The same as `Display`, with the words of the peer: for a person.
+    pub fn sentence(&self) -> Sentence {
+        match self {
+            Self::Status {
+                status,
+                phrase,
+                path,
+                ..
+            } => format!("{} {}: {path}", status.code(), phrase.reveal()).into(),
+            Self::Terminated { reason } => {
+                let reason = reason.as_ref().map_or("without a reason", Private::reveal);
+                format!("the notifier ended the subscription: {reason}").into()
+            }
+            Self::NoNotify
+            | Self::Expired
+            | Self::NothingGranted { .. }
+            | Self::Incomplete { .. }
+            | Self::Request(_)
+            | Self::Unresolved(_) => self.to_string().into(),
+        }
+    }
+
     /// Whether another try would end the same.
     pub fn is_for_good(&self) -> bool {
         match self {
@@ -97,7 +120,7 @@ impl Fault {
     pub(crate) fn of_answer(answered: &Answered) -> Self {
         Self::Status {
             status: answered.response.status,
-            phrase: answered.response.reason.clone(),
+            phrase: answered.response.reason.as_str().into(),
             path: answered.path,
             retry_after: retry_after(&answered.response),
         }

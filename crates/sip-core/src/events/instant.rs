@@ -7,6 +7,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use privacy::Sentence;
 use sip_message::{HeaderName, Method, NameAddr, Response, StatusCode, Uri};
 
 pub(crate) use incoming::READABLE;
@@ -106,7 +107,7 @@ pub enum MessageEvent {
         realm: String,
     },
     /// Something a person may want to know.
-    Notice(String),
+    Notice(Sentence),
 }
 
 /// One MESSAGE. Made, sent, drained, dropped.

@@ -16,6 +16,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use privacy::{Identity, Sentence};
 use sip_message::{Event, HeaderName, MediaType, Method, Request, Response, StatusCode, Uri};
 
 use super::answers::{Answers, answer};
@@ -50,7 +51,7 @@ pub struct NotifierConfig {
     /// How far apart notifications of changes are at least.
     pub throttle: Duration,
     /// User part of our Contact.
-    pub contact_user: String,
+    pub contact_user: Identity,
     /// Our whole Contact instead of one made for the path.
     pub contact: Option<Uri>,
     /// The only transport to use where the subscriber's flow is gone.
@@ -76,7 +77,7 @@ impl NotifierConfig {
             shortest: Duration::from_secs(60),
             longest: Duration::from_secs(3600),
             throttle: Duration::from_secs(1),
-            contact_user: contact_user.to_owned(),
+            contact_user: contact_user.into(),
             contact: None,
             transport: None,
             credentials: Vec::new(),
@@ -98,7 +99,7 @@ pub enum NotifierEvent {
     /// The one end of it.
     Ended(NotifierEnd),
     /// Something a person may want to know.
-    Notice(String),
+    Notice(Sentence),
 }
 
 /// How a subscription ended.
@@ -388,7 +389,7 @@ impl Notifier {
         let contact = match &config.contact {
             Some(uri) => format!("<{uri}>"),
             None => ContactTemplate {
-                user: config.contact_user.clone(),
+                user: config.contact_user.reveal().to_owned(),
                 public: None,
                 name: None,
                 params: Vec::new(),
@@ -496,7 +497,11 @@ impl Notifier {
         if let Some(body) = body {
             request.set_body(&config.content_type, body);
         }
-        let contact = contact_template(&mut request, &config.contact_user, config.contact.as_ref());
+        let contact = contact_template(
+            &mut request,
+            config.contact_user.reveal(),
+            config.contact.as_ref(),
+        );
         let draft = Draft { request, contact };
         self.retry = Some(draft.clone());
         let mut context = ClientContext {

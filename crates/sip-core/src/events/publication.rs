@@ -16,6 +16,7 @@ mod tests;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use privacy::Sentence;
 use sip_message::{Event, HeaderName, Method, NameAddr, Response, StatusCode, Uri};
 
 use super::fault::answer_of;
@@ -87,7 +88,7 @@ pub enum PublicationEvent {
     /// The server keeps nothing of ours any more, at our own wish.
     Removed,
     /// Something a person may want to know.
-    Notice(String),
+    Notice(Sentence),
 }
 
 /// State kept at a server. See the module's text for how.
@@ -435,8 +436,11 @@ impl Publication {
     fn on_fault(&mut self, now: Instant, purpose: Purpose, fault: Fault) {
         if self.state.is_none() {
             // It expires by itself at the server.
-            let text = format!("taking the published state away: {fault}");
-            self.outbox.event(PublicationEvent::Notice(text));
+            let text = format!(
+                "taking the published state away: {}",
+                fault.sentence().reveal()
+            );
+            self.outbox.event(PublicationEvent::Notice(text.into()));
             self.etag = None;
             return self.act(now);
         }

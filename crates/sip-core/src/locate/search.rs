@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use privacy::Sentence;
 use sip_message::Host;
 
 use super::order::{
@@ -21,7 +22,7 @@ pub enum LocateOutput {
     /// Answer this question, from a cache or a name server, by [`Locate::handle_answer`].
     Ask(Question),
     /// Something a person may want to know: an answer cut, an address dropped.
-    Notice(String),
+    Notice(Sentence),
     /// The end. Nothing follows.
     Done(Result<Located, ResolveError>),
 }
@@ -556,7 +557,7 @@ impl Locate {
     fn notice(&mut self, text: String) {
         if self.notices.len() < NOTICES && !self.notices.contains(&text) {
             self.notices.push(text.clone());
-            self.outputs.push_back(LocateOutput::Notice(text));
+            self.outputs.push_back(LocateOutput::Notice(text.into()));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use privacy::Identity;
 use sip_message::{HeaderName, NameAddr, Response, Uri};
 
 use super::BoundContact;
@@ -16,7 +17,7 @@ pub(super) struct OwnBinding {
     /// Bindings of others.
     pub(super) others: usize,
     /// Its `pub-gruu` and `temp-gruu`.
-    pub(super) gruus: [Option<String>; 2],
+    pub(super) gruus: [Option<Identity>; 2],
     /// All of them, ours included.
     pub(super) bindings: Vec<BoundContact>,
     /// What was odd.
@@ -67,9 +68,9 @@ pub(super) fn own_binding(
 }
 
 /// A GRUU that is a URI; anything else is worth nothing.
-fn gruu(own: &NameAddr, name: &str) -> Option<String> {
+fn gruu(own: &NameAddr, name: &str) -> Option<Identity> {
     let text = own.params.get(name)?.trim_matches('"');
-    Uri::parse(text).ok().map(|uri| uri.to_string())
+    Uri::parse(text).ok().map(|uri| uri.to_string().into())
 }
 
 /// Whether the registrar keeps to the flow: it says so by requiring it (RFC 5626 §6).
@@ -90,7 +91,7 @@ fn listed(contacts: &[NameAddr], own: Option<&NameAddr>) -> Vec<BoundContact> {
     contacts
         .iter()
         .map(|contact| BoundContact {
-            uri: contact.uri.to_string(),
+            uri: contact.uri.to_string().into(),
             expires: expires_of(contact),
             own: own.is_some_and(|own| std::ptr::eq(own, contact)),
         })
@@ -145,13 +146,13 @@ pub fn mapped_address(response: &Response) -> Option<SocketAddr> {
 }
 
 /// All elements of a list of addresses, as text; none when it cannot be read.
-pub(super) fn values(response: &Response, name: HeaderName) -> Vec<String> {
+pub(super) fn values<T: From<String>>(response: &Response, name: HeaderName) -> Vec<T> {
     response
         .headers
         .list::<NameAddr>(name)
         .unwrap_or_default()
         .iter()
-        .map(ToString::to_string)
+        .map(|value| T::from(value.to_string()))
         .collect()
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use privacy::{Identity, Private, Sentence, ServerUri};
 use sip_message::{StatusCode, Uri};
 use thiserror::Error;
 
@@ -33,17 +34,17 @@ pub enum RegistrationEvent {
     /// [`remove_binding`](super::Registration::remove_binding).
     Bindings(Vec<BoundContact>),
     /// What bindings there are was asked and not told, with why.
-    NotListed(String),
+    NotListed(Sentence),
     /// Signed out, or given up at our own wish.
     Unregistered,
     /// A server failed, whatever comes of the REGISTER elsewhere.
     Tried(Tried),
     /// Something a person may want to know: a peer's fault repaired, a path changed.
-    Notice(String),
+    Notice(Sentence),
 }
 
 /// A binding that the registrar holds.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
     /// How long from now the registrar keeps it.
     pub granted: Duration,
@@ -58,21 +59,21 @@ pub struct Registered {
     /// How the server sees us, if it told.
     pub mapped: Option<SocketAddr>,
     /// The URI of our binding: what calls to us will have as request URI.
-    pub contact: String,
+    pub contact: Identity,
     /// Service-Route values, for the Route of our requests (RFC 3608).
-    pub service_route: Vec<String>,
+    pub service_route: Vec<ServerUri>,
     /// Realms that asked for a login on the way and took it.
     pub realms: Vec<String>,
     /// P-Associated-URI values: further addresses that are ours (RFC 7315).
-    pub associated: Vec<String>,
+    pub associated: Vec<Identity>,
     /// Whether the registrar keeps to the flow (RFC 5626 §6).
     pub outbound: bool,
     /// How often the first hop wants a keep-alive at least, if it said so (RFC 5626 §5.4).
     pub flow_timer: Option<Duration>,
     /// The lasting URI of this instance, if there is one (RFC 5627 §4.2).
-    pub public_gruu: Option<String>,
+    pub public_gruu: Option<Identity>,
     /// The URI of this instance that hides who it is, if there is one.
-    pub temporary_gruu: Option<String>,
+    pub temporary_gruu: Option<Identity>,
     /// Bindings of others under our address of record.
     pub other_bindings: usize,
     /// All bindings that the registrar lists, ours among them.
@@ -85,22 +86,22 @@ impl Registered {
     /// keeps to the flow (RFC 5626 §4.3).
     pub fn contact_for_dialogs(&self) -> Option<Uri> {
         if let Some(gruu) = &self.public_gruu {
-            return Uri::parse(gruu).ok();
+            return Uri::parse(gruu.reveal()).ok();
         }
         if !self.outbound {
             return None;
         }
-        let mut uri = Uri::parse(&self.contact).ok()?;
+        let mut uri = Uri::parse(self.contact.reveal()).ok()?;
         uri.params.set_flag("ob");
         Some(uri)
     }
 }
 
 /// One binding in the registrar's list.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundContact {
     /// Its URI.
-    pub uri: String,
+    pub uri: Identity,
     /// How long it stays, if the registrar says so.
     pub expires: Option<Duration>,
     /// Whether it is ours.
@@ -111,12 +112,12 @@ pub struct BoundContact {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The registrar's own words.
-    #[error("{code} {phrase}: {path}", code = .status.code())]
+    #[error("{code} {phrase:?}: {path}", code = .status.code())]
     Status {
         /// Its status.
         status: StatusCode,
         /// Its phrase.
-        phrase: String,
+        phrase: Private,
         /// Who said it.
         path: Path,
     },
@@ -132,6 +133,22 @@ pub enum Refusal {
     },
 }
 
+impl Trouble {
+    /// The same as `Display`, with the words of the peer: for a person.
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Status {
+                status,
+                phrase,
+                path,
+            } => format!("{} {}: {path}", status.code(), phrase.reveal()),
+            Self::Resolve(_) | Self::Request(_) | Self::NothingGranted { .. } | Self::FlowLost => {
+                self.to_string()
+            }
+        }
+    }
+}
+
 /// Something that may pass by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Trouble {
@@ -142,12 +159,12 @@ pub enum Trouble {
     #[error(transparent)]
     Request(#[from] RequestFailure),
     /// The registrar cannot now.
-    #[error("{code} {phrase}: {path}", code = .status.code())]
+    #[error("{code} {phrase:?}: {path}", code = .status.code())]
     Status {
         /// Its status.
         status: StatusCode,
         /// Its phrase.
-        phrase: String,
+        phrase: Private,
         /// Who said it.
         path: Path,
     },

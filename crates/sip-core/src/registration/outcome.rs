@@ -68,7 +68,7 @@ impl Registration {
                     now,
                     Refusal::Status {
                         status,
-                        phrase: answered.response.reason.clone(),
+                        phrase: answered.response.reason.as_str().into(),
                         path: answered.path,
                     },
                 );
@@ -76,7 +76,7 @@ impl Registration {
             Purpose::Register => {
                 let what = Trouble::Status {
                     status,
-                    phrase: answered.response.reason.clone(),
+                    phrase: answered.response.reason.as_str().into(),
                     path: answered.path,
                 };
                 self.on_trouble(now, what, retry_after(&answered.response));
@@ -123,7 +123,7 @@ impl Registration {
     }
 
     fn not_listed(&mut self, why: String) {
-        self.outbox.event(RegistrationEvent::NotListed(why));
+        self.outbox.event(RegistrationEvent::NotListed(why.into()));
     }
 
     fn listed(&self, answered: &Answered) -> Vec<BoundContact> {
@@ -175,7 +175,7 @@ impl Registration {
                 path: answered.inbound.path,
                 round_trip: answered.round_trip,
                 mapped,
-                contact: contact.to_owned(),
+                contact: contact.into(),
                 service_route: answer::values(&answered.response, HeaderName::ServiceRoute),
                 realms: self.authenticator.realms().map(str::to_owned).collect(),
                 associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
@@ -201,7 +201,7 @@ impl Registration {
                 now,
                 Refusal::Status {
                     status: answered.response.status,
-                    phrase: answered.response.reason.clone(),
+                    phrase: answered.response.reason.as_str().into(),
                     path: answered.path,
                 },
             );
@@ -244,12 +244,12 @@ impl Registration {
     ) {
         let purpose = self.operation.take().map(|operation| operation.purpose);
         if purpose.is_some_and(Purpose::is_aside) {
-            self.not_listed(what.to_string());
+            self.not_listed(what.sentence());
             return self.after_aside(now);
         }
         let leaving = matches!(purpose, Some(Purpose::Unregister | Purpose::Clear));
         if !self.wanted || leaving {
-            self.notice(format!("signing out: {what}"));
+            self.notice(format!("signing out: {}", what.sentence()));
             self.on_gone(now);
             return;
         }
@@ -281,6 +281,6 @@ impl Registration {
     }
 
     pub(super) fn notice(&mut self, text: String) {
-        self.outbox.event(RegistrationEvent::Notice(text));
+        self.outbox.event(RegistrationEvent::Notice(text.into()));
     }
 }

@@ -32,7 +32,7 @@ use crate::path::TransportError;
 use crate::timers::{Deadlines, Timer, Timers};
 
 /// An INVITE sent by us, until its last 2xx or the ACK to its refusal.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientInvite {
     state: State,
     request: Request,

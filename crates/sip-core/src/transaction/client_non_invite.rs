@@ -28,7 +28,7 @@ use crate::path::TransportError;
 use crate::timers::{Deadlines, Timer, Timers};
 
 /// A request other than INVITE and ACK sent by us, until its final response.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientNonInvite {
     state: State,
     method: Method,

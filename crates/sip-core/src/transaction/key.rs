@@ -1,5 +1,6 @@
 //! What makes a message belong to a transaction (RFC 3261 §17.1.3 and §17.2.3).
 
+use privacy::Identity;
 use sip_message::{HeaderName, Method, Request, Response, Via};
 
 use crate::tokens::MAGIC_COOKIE;
@@ -37,7 +38,7 @@ pub enum ServerKey {
     /// its ACK and its CANCEL. The To tag, which only the ACK has, stays out.
     Legacy {
         /// The request URI as sent.
-        uri: String,
+        uri: Identity,
         /// The From tag, empty when there is none.
         from_tag: String,
         /// The Call-ID.
@@ -83,7 +84,7 @@ impl ServerKey {
         }
         let from = request.headers.from().ok()?;
         Some(Self::Legacy {
-            uri: request.uri.to_string(),
+            uri: request.uri.to_string().into(),
             from_tag: from.tag().unwrap_or_default().to_owned(),
             call_id: request.headers.get(HeaderName::CallId)?.to_owned(),
             cseq: request.headers.cseq().ok()?.number,

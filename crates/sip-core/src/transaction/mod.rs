@@ -28,7 +28,7 @@ pub use server_non_invite::ServerNonInvite;
 use crate::path::TransportError;
 
 /// What a client transaction wants done.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum ClientOutput {
     /// Send these bytes to the transaction's destination.
     Send(Vec<u8>),
@@ -43,7 +43,7 @@ pub enum ClientOutput {
 }
 
 /// What a server transaction wants done.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[allow(
     clippy::large_enum_variant,
     reason = "a queue holds one or two of these for a moment"

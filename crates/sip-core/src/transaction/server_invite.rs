@@ -33,7 +33,7 @@ use crate::stateless;
 use crate::timers::{Deadlines, Timer, Timers};
 
 /// An INVITE received by us, until the ACK to its refusal or 64·T1 after its acceptance.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerInvite {
     state: State,
     /// The 100 that the transaction sends by itself.

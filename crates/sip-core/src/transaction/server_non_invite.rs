@@ -29,7 +29,7 @@ use crate::timers::{Deadlines, Timer, Timers};
 
 /// A request other than INVITE and ACK received by us, until repeats of it are no longer to be
 /// expected.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerNonInvite {
     state: State,
     /// The 100 that the transaction sends by itself.

@@ -284,8 +284,8 @@ impl Events {
         let entries = watched.map(|(key, watched)| {
             let calls = watched.caller == *entity;
             let party = |aor: &Aor| Party {
-                identity: Some(format!("sip:{aor}")),
-                target: Some(format!("sip:{aor}")),
+                identity: Some(format!("sip:{aor}").into()),
+                target: Some(format!("sip:{aor}").into()),
                 ..Party::default()
             };
             let (local, remote) = if calls {
@@ -609,7 +609,7 @@ impl Exchange {
             dialog_info::PACKAGE => DialogInfo {
                 version,
                 scope: Scope::Full,
-                entity: uri,
+                entity: uri.into(),
                 dialogs: self.events.calls_told(now, entity),
             }
             .to_bytes(),
@@ -622,7 +622,7 @@ impl Exchange {
                 };
                 MessageSummary {
                     waiting: new > 0,
-                    account: Some(uri),
+                    account: Some(uri.into()),
                     counts: vec![(MessageClass::Voice, counts)],
                 }
                 .to_bytes()
@@ -640,7 +640,7 @@ impl Exchange {
             .collect();
         let here = !self.location.bindings(now, entity).is_empty();
         let mut told = Presence {
-            entity: format!("sip:{entity}"),
+            entity: format!("sip:{entity}").into(),
             ..Presence::default()
         };
         // What the newest says comes last and counts.
@@ -672,7 +672,7 @@ impl Exchange {
                 id: format!("c{n}"),
                 active: true,
                 event: "registered".to_owned(),
-                uri: binding.contact.to_string(),
+                uri: binding.contact.to_string().into(),
                 display: None,
                 expires_s: Some(binding.expires.duration_since(now).as_secs() as u32),
                 retry_after_s: None,
@@ -684,7 +684,7 @@ impl Exchange {
             version,
             scope: Scope::Full,
             registrations: vec![RegEntry {
-                aor: format!("sip:{entity}"),
+                aor: format!("sip:{entity}").into(),
                 id: "a".to_owned(),
                 state: if contacts.is_empty() {
                     RegState::Init

@@ -198,7 +198,7 @@ fn presence_is_published_renewed_changed_and_removed() {
     let here = Presence::parse(&told(&mut bench).body).expect("a document");
     assert_eq!(here.is_open(), Some(true), "he is registered");
     let away = Presence {
-        entity: "sip:bob@board.test".to_owned(),
+        entity: "sip:bob@board.test".into(),
         activities: vec!["away".to_owned()],
         ..Presence::default()
     };

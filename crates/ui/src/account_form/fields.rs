@@ -2,8 +2,8 @@
 //! value is kept, and what of it can be taken.
 
 use model::{
-    AccountSettings, DtmfMode, JoinPolicy, LoginKind, PrackPolicy, RedirectPolicy, SrtpKeys,
-    SrtpPolicy, Transport, WatchKind,
+    AccountSettings, DtmfMode, JoinPolicy, LoginKind, PrackPolicy, RedirectPolicy, ServerUri,
+    SrtpKeys, SrtpPolicy, Transport, WatchKind,
 };
 
 use super::{CODECS, is_host};
@@ -302,8 +302,8 @@ const fn always(_: &AccountSettings) -> bool {
 
 const LABEL: Text = Text {
     lines: false,
-    read: |s| s.label.clone(),
-    write: |s, typed| set(&mut s.label, Some(typed.to_owned())),
+    read: |s| s.label.reveal().to_owned(),
+    write: |s, typed| set(&mut s.label, Some(typed.into())),
     wrong: "",
 };
 const DISPLAY_NAME: Text = Text {
@@ -326,19 +326,22 @@ const LOGIN_WAIT: Text = Text {
 };
 const REGISTRAR: Text = Text {
     lines: false,
-    read: |s| s.registrar.clone().unwrap_or_default(),
+    read: |s| s.registrar.clone().unwrap_or_default().into_revealed(),
     write: |s, typed| set(&mut s.registrar, optional(typed, uri)),
     wrong: words::REGISTRAR_WRONG,
 };
 const PROXY: Text = Text {
     lines: false,
-    read: |s| s.proxy.clone().unwrap_or_default(),
+    read: |s| s.proxy.clone().unwrap_or_default().into_revealed(),
     write: |s, typed| set(&mut s.proxy, optional(typed, uri)),
     wrong: words::PROXY_WRONG,
 };
 const MORE_PROXIES: Text = Text {
     lines: true,
-    read: |s| s.more_proxies.join("\n"),
+    read: |s| {
+        let proxies: Vec<&str> = s.more_proxies.iter().map(ServerUri::reveal).collect();
+        proxies.join("\n")
+    },
     write: |s, typed| set(&mut s.more_proxies, each(typed, uri)),
     wrong: words::PROXY_WRONG,
 };
@@ -393,10 +396,10 @@ const PUBLIC: Text = Text {
 };
 const STUN: Text = Text {
     lines: false,
-    read: |s| s.stun.clone().unwrap_or_default(),
+    read: |s| s.stun.clone().unwrap_or_default().into_revealed(),
     write: |s, typed| {
         let server = |typed: &str| {
-            (is_host(typed) && !typed.contains([';', '?', '@'])).then(|| typed.to_owned())
+            (is_host(typed) && !typed.contains([';', '?', '@'])).then(|| typed.into())
         };
         set(&mut s.stun, optional(typed, server))
     },
@@ -404,14 +407,14 @@ const STUN: Text = Text {
 };
 const TURN: Text = Text {
     lines: false,
-    read: |s| s.turn.clone().unwrap_or_default(),
+    read: |s| s.turn.clone().unwrap_or_default().into_revealed(),
     write: |s, typed| {
         let relay = |typed: &str| {
             let rest = typed
                 .strip_prefix("turn:")
                 .or_else(|| typed.strip_prefix("turns:"))?;
             let fine = is_host(rest) && !rest.contains(['@', ' ']);
-            fine.then(|| typed.to_owned())
+            fine.then(|| typed.into())
         };
         set(&mut s.turn, optional(typed, relay))
     },
@@ -453,22 +456,22 @@ const INSIDE_NAME: Text = Text {
 };
 const TLS_CA: Text = Text {
     lines: false,
-    read: |s| s.tls_ca.clone().unwrap_or_default(),
-    write: |s, typed| set(&mut s.tls_ca, Some(some(typed))),
+    read: |s| s.tls_ca.clone().unwrap_or_default().into_revealed(),
+    write: |s, typed| set(&mut s.tls_ca, Some(some(typed).map(Into::into))),
     wrong: "",
 };
 const TLS_CERT: Text = Text {
     lines: false,
-    read: |s| s.tls_cert.clone().unwrap_or_default(),
-    write: |s, typed| set(&mut s.tls_cert, Some(some(typed))),
+    read: |s| s.tls_cert.clone().unwrap_or_default().into_revealed(),
+    write: |s, typed| set(&mut s.tls_cert, Some(some(typed).map(Into::into))),
     wrong: "",
 };
 const TLS_KEY: Text = Text {
     lines: false,
-    read: |s| s.tls_key.clone().unwrap_or_default(),
+    read: |s| s.tls_key.clone().unwrap_or_default().into_revealed(),
     // The one is nothing without the other; the certificate stands above it and is written first.
     write: |s, typed| {
-        let key = some(typed);
+        let key = some(typed).map(Into::into);
         let both = key.is_some() == s.tls_cert.is_some();
         set(&mut s.tls_key, both.then_some(key))
     },
@@ -501,8 +504,8 @@ const BANDWIDTH: Text = Text {
 };
 const QUALITY_REPORT: Text = Text {
     lines: false,
-    read: |s| s.quality_report.clone().unwrap_or_default(),
-    write: |s, typed| set(&mut s.quality_report, Some(some(typed))),
+    read: |s| s.quality_report.clone().unwrap_or_default().into_revealed(),
+    write: |s, typed| set(&mut s.quality_report, Some(some(typed).map(Into::into))),
     wrong: "",
 };
 const RECORDING_TONE: Text = Text {
@@ -725,7 +728,7 @@ fn number<T: TryFrom<u32>>(typed: &str, least: u32, most: u32) -> Option<T> {
 }
 
 /// A URI of a server; its scheme may be left out.
-fn uri(typed: &str) -> Option<String> {
+fn uri(typed: &str) -> Option<ServerUri> {
     let has_scheme = typed.starts_with("sip:") || typed.starts_with("sips:");
     let rest = match typed.split_once(':') {
         Some((_, rest)) if has_scheme => rest,
@@ -733,8 +736,8 @@ fn uri(typed: &str) -> Option<String> {
     };
     let fine = is_host(rest) && !typed.contains(char::is_whitespace);
     fine.then(|| match has_scheme {
-        true => typed.to_owned(),
-        false => format!("sip:{typed}"),
+        true => typed.into(),
+        false => format!("sip:{typed}").into(),
     })
 }
 

@@ -10,7 +10,7 @@ mod logins;
 mod persons;
 
 use egui::{Align, Color32, Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
-use model::{AccountView, Command, RegistrationState};
+use model::{AccountView, Command, RegistrationState, ServerUri};
 
 pub(crate) use around::certificate;
 pub(crate) use calls::change;
@@ -217,7 +217,7 @@ fn state_card(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &Acc
                 let copy =
                     Button::icon_only(Kind::Ghost, icons::COPY, strings::COPY_FAILURE).height(24.0);
                 if bar.button_right(ui, &t, copy).clicked() {
-                    ui.ctx().copy_text(failure.sentence());
+                    ui.ctx().copy_text(failure.sentence().into_revealed());
                 }
                 let title = failure.title();
                 let place = bar.rest();
@@ -225,7 +225,7 @@ fn state_card(ui: &mut Ui, kit: &mut Kit<'_>, window: &mut Window, account: &Acc
                 let response = ui.interact(place, ui.scope_id().with("failure"), Sense::hover());
                 response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &title));
                 ui.add_space(4.0);
-                paragraph(ui, &failure.explanation(), t.body(), t.text);
+                paragraph(ui, failure.explanation().reveal(), t.body(), t.text);
                 if !failure.next_step().is_empty() {
                     ui.add_space(4.0);
                     paragraph(ui, failure.next_step(), t.body(), t.muted);
@@ -342,7 +342,10 @@ fn facts(kit: &Kit<'_>, account: &AccountView) -> (Facts, Facts) {
         ),
         (
             strings::settings::PROXY,
-            or(&s.proxy, strings::NOTHING),
+            s.proxy
+                .as_ref()
+                .map_or(strings::NOTHING, ServerUri::reveal)
+                .to_owned(),
             true,
         ),
         (
@@ -414,11 +417,17 @@ fn server(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window, acco
         return;
     };
     if let Some(failure) = &answer.failure {
-        paragraph(ui, &failure.sentence(), t.body(), t.bad);
+        paragraph(ui, failure.sentence().reveal(), t.body(), t.bad);
         return;
     }
     if let Some((code, phrase)) = &answer.status {
-        fact(ui, &t, "Answer", &format!("{code} {phrase}"), false);
+        fact(
+            ui,
+            &t,
+            "Answer",
+            &format!("{code} {}", phrase.reveal()),
+            false,
+        );
     }
     if let Some(ms) = answer.round_trip_ms {
         fact(

@@ -2,8 +2,8 @@
 
 use egui::{Align, Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
 use model::{
-    Command, DeviceId, DeviceRole, DeviceView, Password, Preferences, SecretPlace, SoundTest,
-    ThemeChoice,
+    Command, DeviceId, DeviceRole, DeviceView, Password, Preferences, SecretPlace, Sentence,
+    SoundTest, ThemeChoice,
 };
 
 use super::{Bar, Kit, Room};
@@ -236,8 +236,8 @@ fn passwords(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
     let secrets = &data.secrets;
     let sentence = secrets
         .sentence
-        .as_deref()
-        .unwrap_or(strings::PASSWORDS_IN_KEYSTORE);
+        .as_ref()
+        .map_or(strings::PASSWORDS_IN_KEYSTORE, Sentence::reveal);
     paragraph(ui, sentence, t.body(), t.muted);
     if secrets.place != SecretPlace::Session {
         return;

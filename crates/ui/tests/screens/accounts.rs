@@ -204,7 +204,7 @@ fn parts_of_the_form_unfold_by_click_and_key_and_say_what_is_set() {
     harness.get_by_label("Keys: By a handshake (DTLS)").click();
     harness.run();
     let settings = saved(&mut harness);
-    assert_eq!(settings.stun.as_deref(), Some("stun.example.com"));
+    assert_eq!(settings.stun, Some("stun.example.com".into()));
     assert!(settings.calls.anonymous);
     let encryption = (settings.srtp, settings.srtp_keys);
     assert_eq!(encryption, (SrtpPolicy::Required, SrtpKeys::Dtls));

@@ -121,7 +121,7 @@ fn phone_asked_to_call_somebody_else() {
     moved.transfer = Some(Transfer::Ours {
         target: party("Night desk", "sip:night@northwind.example"),
         state: TransferState::Trying,
-        status: Some((180, "Ringing".to_owned())),
+        status: Some((180, "Ringing".into())),
     });
     snapshot.calls = vec![moved, talking];
     let mut moving = on(Screen::Phone, snapshot.clone());
@@ -282,7 +282,7 @@ fn phone_with_long_names() {
     snapshot.tenants[0].name =
         "Gesellschaft für angewandte Fernmeldetechnik und Vermittlung mbH & Co. KG".to_owned();
     snapshot.accounts[0].settings.label =
-        "Zentrale Auftragsannahme und Störungsmeldung (Nachtdienst)".to_owned();
+        "Zentrale Auftragsannahme und Störungsmeldung (Nachtdienst)".into();
     let long = party(
         "Prof. Dr. Maximiliane-Alexandra von Schwarzenberg-Hohenlohe",
         "sip:maximiliane.von.schwarzenberg@[2001:db8:85a3:8d3:1319:8a2e:370:7348]:5061;transport=tls",
@@ -461,7 +461,7 @@ fn account_registered_with_an_answer_to_options() {
         Event::OptionsAnswered {
             account: AccountId::new("a1"),
             target: "sip:acme.example".into(),
-            status: Some((200, "OK".to_owned())),
+            status: Some((200, "OK".into())),
             round_trip_ms: Some(21.7),
             allow: [
                 "INVITE", "ACK", "CANCEL", "OPTIONS", "BYE", "REFER", "NOTIFY",

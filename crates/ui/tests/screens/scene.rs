@@ -115,7 +115,7 @@ pub(crate) fn account(
 ) -> AccountView {
     let registered = state == RegistrationState::Registered;
     let settings = AccountSettings {
-        label: label.to_owned(),
+        label: label.into(),
         codecs: ["opus", "pcmu", "pcma"].map(str::to_owned).to_vec(),
         ..AccountSettings::new(aor)
     };

@@ -98,8 +98,8 @@ fn two_calls_of_one_organisation_are_connected_and_those_of_others_are_not_offer
 #[test]
 fn a_transfer_says_how_far_it_is_and_keeps_the_button_until_it_has_ended() {
     let mut harness = with_calls(vec![bob()]);
-    let ringing = Some((180, "Ringing".to_owned()));
-    let declined = Some((603, "Decline".to_owned()));
+    let ringing = Some((180, "Ringing".into()));
+    let declined = Some((603, "Decline".into()));
     for (state, status, said, again) in [
         (TransferState::Asked, None, "Asked to call Carol", false),
         (

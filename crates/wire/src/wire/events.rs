@@ -1,5 +1,6 @@
 //! What a wire tells, and what it counts.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +60,6 @@ pub enum Event {
 }
 
 /// A message that came: a datagram, or what was framed on a stream or in a WebSocket.
-#[derive(Debug)]
 pub struct Arrived {
     /// The socket or connection; the answer goes back there.
     pub flow: FlowId,
@@ -80,6 +80,32 @@ pub struct Room(#[expect(dead_code, reason = "held, not looked at")] Permits);
 
 type Permits = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
 
+/// Without the message, which says who calls whom.
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrived")
+            .field("flow", &self.flow)
+            .field("path", &self.path)
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the messages, which say who calls whom.
+impl fmt::Debug for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed")
+            .field("flow", &self.flow)
+            .field("path", &self.path)
+            .field("accepted", &self.accepted)
+            .field("was_up", &self.was_up)
+            .field("error", &self.error)
+            .field("unsent", &self.unsent.len())
+            .field("unheard", &self.unheard.len())
+            .finish()
+    }
+}
+
 impl Room {
     pub(super) fn of_datagram(place: OwnedSemaphorePermit) -> Self {
         Self((None, place))
@@ -91,7 +117,6 @@ impl Room {
 }
 
 /// How a connection ended.
-#[derive(Debug)]
 pub struct Closed {
     /// Its name; it will not be used again.
     pub flow: FlowId,

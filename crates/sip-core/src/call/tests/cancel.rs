@@ -232,7 +232,7 @@ fn case_14_a_repeated_cancel_gets_the_same_200() {
         oks[0].headers.to(),
         "one To tag for the call"
     );
-    let reason = Some("SIP;cause=200;text=\"Call completed elsewhere\"".to_owned());
+    let reason = Some("SIP;cause=200;text=\"Call completed elsewhere\"".into());
     assert_eq!(
         phone(&net, alice).ended(),
         Some(&EndKind::Cancelled { reason })

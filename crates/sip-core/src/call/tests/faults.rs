@@ -119,7 +119,7 @@ fn a_bye_without_to_tag_ends_the_call_visibly() {
     say(&mut net, bob, ALICE, bye.to_bytes());
     wait(&mut net, 10);
     assert_eq!(answers(&net, bob, "BYE")[0].status, StatusCode::OK);
-    let reason = Some("Q.850;cause=16".to_owned());
+    let reason = Some("Q.850;cause=16".into());
     assert_eq!(
         phone(&net, alice).ended(),
         Some(&EndKind::PeerHungUp { reason })
@@ -240,7 +240,7 @@ fn a_503_of_the_last_path_is_the_end() {
     wait(&mut net, 10);
     let end = phone(&net, alice).ended().unwrap();
     assert!(
-        matches!(end, EndKind::Status { code: 503, remark: Some(remark), .. } if remark.contains("120")),
+        matches!(end, EndKind::Status { code: 503, remark: Some(remark), .. } if remark.reveal().contains("120")),
         "{end:?}"
     );
 }

@@ -186,7 +186,7 @@ fn the_peers_reason_is_told() {
     say(&mut net, bob, ALICE, bye.to_bytes());
     wait(&mut net, 10);
     let expected = EndKind::PeerHungUp {
-        reason: Some(reason.to_owned()),
+        reason: Some(reason.into()),
     };
     assert_eq!(phone(&net, alice).ended(), Some(&expected));
 }

@@ -126,7 +126,7 @@ impl Phone {
         let mut notices = Vec::new();
         for event in &self.events {
             if let CallEvent::Notice(text) = event {
-                notices.push(text.as_str());
+                notices.push(text.reveal());
             }
         }
         notices

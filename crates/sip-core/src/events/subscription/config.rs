@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use privacy::Sentence;
 use sip_message::{Event, NameAddr, Uri};
 
 use crate::auth::{Credentials, Home};
@@ -150,7 +151,7 @@ pub enum SubscriptionEvent {
     /// The one end of it, until `subscribe` is called again.
     Ended(SubscriptionEnd),
     /// Something a person may want to know.
-    Notice(String),
+    Notice(Sentence),
 }
 
 /// How a subscription ended.

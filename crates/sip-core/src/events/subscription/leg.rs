@@ -147,7 +147,7 @@ impl Subscription {
             // The last NOTIFY is awaited (RFC 6665 §4.1.2.3).
             (Purpose::Leave, Ok(_)) => {}
             (Purpose::Leave, Err(fault)) => {
-                self.notice(format!("unsubscribing: {fault}"));
+                self.notice(format!("unsubscribing: {}", fault.sentence().reveal()));
                 self.leg_over(now, id, fault, Again::Never);
             }
             (Purpose::Refresh, _) if !self.wanted => self.leave_leg(now, id),
@@ -171,7 +171,8 @@ impl Subscription {
                     .refresher
                     .failed(now, fault.retry_after(), &mut self.tokens);
                 self.notice(format!(
-                    "renewing the subscription: {fault}; again in {} s",
+                    "renewing the subscription: {}; again in {} s",
+                    fault.sentence().reveal(),
                     retry_in.as_secs()
                 ));
             }

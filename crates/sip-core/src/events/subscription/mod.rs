@@ -23,6 +23,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use privacy::Sentence;
 use sip_message::{Request, Response};
 
 pub use config::{
@@ -330,8 +331,8 @@ impl Subscription {
         ResolveId(self.resolve_counter)
     }
 
-    fn notice(&mut self, text: String) {
-        self.outbox.event(SubscriptionEvent::Notice(text));
+    fn notice(&mut self, text: impl Into<Sentence>) {
+        self.outbox.event(SubscriptionEvent::Notice(text.into()));
     }
 
     /// The last leg is over, or none came to be.

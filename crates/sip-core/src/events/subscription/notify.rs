@@ -302,7 +302,7 @@ impl Subscription {
             (_, None) => Again::Now,
         };
         let what = Fault::Terminated {
-            reason: said.reason,
+            reason: said.reason.map(Into::into),
         };
         self.leg_over(now, id, what, again);
     }

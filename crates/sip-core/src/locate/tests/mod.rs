@@ -160,7 +160,7 @@ pub(super) fn find_with(uri: &str, zone: &Zone, config: LocateConfig, seed: u64)
                 let answer = zone.answer(&question);
                 search.handle_answer(&question, answer);
             }
-            LocateOutput::Notice(text) => notices.push(text),
+            LocateOutput::Notice(text) => notices.push(text.into_revealed()),
             LocateOutput::Done(result) => {
                 assert!(search.is_done() && search.poll_output().is_none());
                 return Found {

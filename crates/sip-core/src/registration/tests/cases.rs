@@ -125,7 +125,7 @@ fn listed(bench: &Bench) -> Vec<(&str, bool)> {
         .rev()
         .find_map(|event| match event {
             RegistrationEvent::Bindings(bindings) => {
-                Some(bindings.iter().map(|b| (b.uri.as_str(), b.own)).collect())
+                Some(bindings.iter().map(|b| (b.uri.reveal(), b.own)).collect())
             }
             _ => None,
         })

@@ -2,7 +2,7 @@
 //! the certificate that is not trusted yet.
 
 use egui::{Color32, Ui};
-use model::{AccountView, Command, Failure, TargetState, TargetView, TenantId};
+use model::{AccountView, Command, Failure, ServerUri, TargetState, TargetView, TenantId};
 
 use super::super::{Bar, Kit};
 use super::{heading, line};
@@ -94,7 +94,10 @@ fn flows(ui: &mut Ui, kit: &Kit<'_>, account: &AccountView) {
     heading(ui, kit, strings::FLOWS);
     for flow in &account.flows {
         let (ink, word) = registration_words(&kit.t, flow.state);
-        let to = flow.target.as_deref().or(flow.proxy.as_deref());
+        let to = flow
+            .target
+            .as_deref()
+            .or(flow.proxy.as_ref().map(ServerUri::reveal));
         let mut words = word.to_owned();
         if let Some(failure) = &flow.failure {
             words.push_str(&format!("  ·  {}", failure.title()));

@@ -249,7 +249,7 @@ pub(super) fn after(
     if let Some(failure) = &call.failure {
         let copy = Button::icon_only(Kind::Quiet, icons::COPY, strings::COPY_FAILURE);
         if bar.button_left(ui, &t, copy).clicked() {
-            ui.ctx().copy_text(failure.sentence());
+            ui.ctx().copy_text(failure.sentence().into_revealed());
         }
     }
     let dismiss = Button::new(Kind::Ghost, strings::DISMISS);

@@ -65,7 +65,7 @@ pub(crate) fn card(
                 together::show(ui, kit, data, window, call);
                 if over && let Some(failure) = &call.failure {
                     ui.add_space(12.0);
-                    paragraph(ui, &failure.explanation(), t.body(), t.text);
+                    paragraph(ui, failure.explanation().reveal(), t.body(), t.text);
                     if !failure.next_step().is_empty() {
                         ui.add_space(4.0);
                         paragraph(ui, failure.next_step(), t.body(), t.muted);
@@ -77,7 +77,7 @@ pub(crate) fn card(
                     && let Some(why) = call.why_ended()
                 {
                     ui.add_space(12.0);
-                    paragraph(ui, &why, t.body(), t.text);
+                    paragraph(ui, why.reveal(), t.body(), t.text);
                 }
                 ui.add_space(14.0);
                 if over {

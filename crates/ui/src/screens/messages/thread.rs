@@ -388,7 +388,7 @@ fn failed(
         .show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 4.0;
             paragraph(ui, &failure.title(), t.strong(), t.text);
-            paragraph(ui, &failure.explanation(), t.body(), t.text);
+            paragraph(ui, failure.explanation().reveal(), t.body(), t.text);
             if !failure.next_step().is_empty() {
                 paragraph(ui, failure.next_step(), t.body(), t.muted);
             }
