@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -27,6 +28,9 @@ const OTHER_BLOCKS: [u32; 3] = [512, 1_024, 2_048];
 
 /// How long a back-end may take to open a device.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a back-end may take to close one: its callback ends within a block.
+const CLOSING: Duration = Duration::from_millis(300);
 
 /// A device that has not called back for so long has stalled.
 const STALLED: Duration = Duration::from_secs(3);
@@ -87,9 +91,21 @@ struct Card {
 }
 
 impl Drop for Card {
+    /// Waits for the sound system to let go of the device, but no longer than that where it does not answer.
     fn drop(&mut self) {
         self.closing.store(true, Relaxed);
-        self.stream.take();
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        let (closing, closed) = mpsc::channel::<()>();
+        let closer = std::thread::Builder::new().name("audio-close".to_owned());
+        let spawned = closer.spawn(move || {
+            drop(stream);
+            drop(closing);
+        });
+        if spawned.is_ok() && closed.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!(device = %self.name, "sound device does not close");
+        }
     }
 }
 
