@@ -166,7 +166,7 @@ fn replay(common: &Common, tape: &str) -> anyhow::Result<Outcome> {
     let mut out = String::new();
     let mut differs = false;
     for object in &played {
-        differs |= object.difference.is_some();
+        differs |= object.difference.is_some() || object.inputs == 0;
         if common.json {
             let difference = object
                 .difference
@@ -184,6 +184,7 @@ fn replay(common: &Common, tape: &str) -> anyhow::Result<Outcome> {
         }
         let verdict = match (&object.difference, &object.stopped) {
             (None, None) => "the same".to_owned(),
+            (None, Some(why)) if object.inputs == 0 => format!("NOT PLAYED: {why}"),
             (None, Some(why)) => format!("the same as far as it goes; {why}"),
             (Some(difference), _) => format!("DIFFERS at line {}", difference.line),
         };

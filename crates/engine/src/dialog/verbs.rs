@@ -96,8 +96,10 @@ impl DialogState {
                 self.phase = Phase::Over;
                 self.finish(None, Outcome::Cancelled);
             }
-            Phase::Calling(_) if self.view.state.is_live() => {
-                if self.view.direction == Direction::Incoming && !self.view.state.is_up() {
+            Phase::Calling(call) if self.view.state.is_live() => {
+                // An answer that the peer has not acknowledged is no more to be declined: a BYE ends it
+                // (RFC 3261 §15).
+                if call.phase() == sip_core::call::Phase::Ringing {
                     return self.on_reject(Some(603));
                 }
                 self.hang_up();

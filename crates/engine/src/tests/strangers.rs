@@ -36,6 +36,21 @@ async fn a_peer_that_forgets_our_tag_can_still_hang_up() {
 }
 
 #[tokio::test]
+async fn who_hangs_up_before_the_answer_is_acknowledged_is_heard_no_more() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let tag = answered(&mut house, &dan, at).await;
+    let call = house.call(model::CallId(1)).id;
+    house.engine.send(Command::EndCall { call });
+    house.until_state(call, CallState::Ended).await;
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    // RFC 3261 section 15: the BYE had to wait for the ACK.
+    let (bye, from) = dan.request(Method::Bye).await;
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    house.close().await;
+}
+
+#[tokio::test]
 async fn an_ack_with_an_invented_tag_reaches_the_call_it_names() {
     let (mut house, at) = carol(tone()).await;
     let dan = Peer::bind().await;

@@ -143,7 +143,12 @@ impl Connections {
             .map_err(|error| TransportError::from(&error))?;
         if let Some(branch) = request_branch(bytes) {
             let step = *self.steps.entry(flow).or_insert(Some(WayStep::Connecting));
-            on_the_way(owner, destination.path().remote, step);
+            let waits = !is_ack(bytes);
+            if waits {
+                on_the_way(owner, destination.path().remote, step);
+            } else if step.is_none() {
+                return Ok(());
+            }
             let request = HandedOver {
                 owner: owner.clone(),
                 towards: towards.clone(),
@@ -199,6 +204,11 @@ impl Connections {
     /// A connection has got so far; `None` when it is up.
     pub(super) fn on_step(&mut self, flow: FlowId, path: &Path, step: Option<WayStep>) {
         self.steps.insert(flow, step);
+        if step.is_none()
+            && let Some(requests) = self.handed_over.get_mut(&flow)
+        {
+            requests.retain(|request| !is_ack(&request.bytes));
+        }
         for request in self.handed_over.get(&flow).into_iter().flatten() {
             on_the_way(&request.owner, path.remote, step);
         }
@@ -282,10 +292,15 @@ pub(super) fn on_the_way(owner: &Owner, to: SocketAddr, step: Option<WayStep>) {
     }
 }
 
-/// The branch of a request that waits for an answer; responses and ACKs do not.
+/// The branch of a request; responses have none of ours.
 fn request_branch(bytes: &[u8]) -> Option<String> {
-    if bytes.starts_with(b"SIP/2.0 ") || bytes.starts_with(b"ACK ") {
+    if bytes.starts_with(b"SIP/2.0 ") {
         return None;
     }
     branch_of(&Message::parse(bytes).ok()?)
+}
+
+/// An ACK has no answer: it counts as delivered when its connection is up.
+fn is_ack(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"ACK ")
 }

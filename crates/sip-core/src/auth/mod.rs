@@ -363,7 +363,10 @@ impl Authenticator {
         let peer = exchange.peer;
         let entitled = match &self.home {
             None => true,
-            Some(home) => home.has_realm(realm) || peer.is_some_and(|peer| home.is_at(peer)),
+            Some(home) => {
+                let by_name = home.has_realm(realm) && !exchange.provoked;
+                by_name || peer.is_some_and(|peer| home.is_at(peer))
+            }
         };
         let mut best: Option<(u8, &Credentials)> = None;
         for credentials in self.credentials.iter().filter(|c| c.is_token() == token) {

@@ -720,6 +720,31 @@ fn what_our_own_servers_asked_for_is_not_shown_to_strangers() {
 }
 
 #[test]
+fn who_called_us_gets_no_login_for_knowing_our_realm() {
+    let ours = SocketAddr::from(([192, 0, 2, 1], 5060));
+    let stranger = SocketAddr::from(([192, 0, 2, 66], 5060));
+    let mut home = Home::new(vec![Uri::parse("sip:example.com").unwrap()]);
+    home.add_address(ours);
+    home.add_realm("pbx");
+    let challenge = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\"";
+    for (peer, provoked, answered) in [
+        (ours, false, true),
+        (ours, true, true),
+        (stranger, false, true),
+        // The BYE of a call that the stranger began.
+        (stranger, true, false),
+    ] {
+        let mut client = Client::new(Vec::new());
+        let login = vec![Credentials::new("alice", "w")];
+        client.authenticator = Authenticator::at_home(login, home.clone());
+        client.exchange.goes_to(peer);
+        client.exchange.set_provoked(provoked);
+        let taken = client.take(401, &[challenge]);
+        assert_eq!(taken.is_ok(), answered, "{peer} {provoked}");
+    }
+}
+
+#[test]
 fn a_server_is_known_by_host_and_port_in_any_writing() {
     let uri = |text: &str| Uri::parse(text).unwrap();
     let home = Home::new(vec![uri("sip:Example.com"), uri("sips:pbx.example.org")]);

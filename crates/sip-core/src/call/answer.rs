@@ -73,6 +73,7 @@ impl Call {
         };
         let mut call = Self::new(config, &tokens.seed(), Role::Callee, owner);
         call.source = Some(inbound);
+        call.peer_at = Some(inbound.path.remote.ip());
         call.learn(&request.headers);
         call.take_invite(now, &request, inbound, key, dialog);
         call.settle(now);

@@ -114,7 +114,7 @@ impl Call {
         let Some(id) = self.open_server(now, own_key, cancel, inbound) else {
             return;
         };
-        let Some(invite) = self.cancelled_invite(cancel) else {
+        let Some(invite) = self.cancelled_invite(cancel, &inbound) else {
             return self.respond(
                 now,
                 id,
@@ -142,8 +142,8 @@ impl Call {
     }
 
     /// The INVITE that a CANCEL means: by its key, or, where the peer drew another branch, the one that rings when
-    /// Call-ID, From tag and CSeq number are its own.
-    fn cancelled_invite(&mut self, cancel: &Request) -> Option<TaskId> {
+    /// Call-ID, From tag, CSeq number and the address it comes from are its own.
+    fn cancelled_invite(&mut self, cancel: &Request, inbound: &Inbound) -> Option<TaskId> {
         let key = ServerKey::of(cancel)?;
         if let Some(task) = self
             .servers
@@ -153,7 +153,11 @@ impl Call {
             return Some(task.id);
         }
         let ringing = self.ringing_task().ok()?;
-        let invite = &self.server(ringing)?.request;
+        let task = self.server(ringing)?;
+        if task.inbound.path.remote.ip() != inbound.path.remote.ip() {
+            return None;
+        }
+        let invite = &task.request;
         let tag = |request: &Request| {
             let from = request.headers.from().ok()?;
             from.tag().map(str::to_owned)

@@ -55,7 +55,7 @@ mod update;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use sip_message::{Reason, Request, Response, Uri};
@@ -137,6 +137,8 @@ pub struct Call {
     known_way: Option<(String, Vec<Destination>)>,
     /// Where the peer's last message came from.
     source: Option<Inbound>,
+    /// The address that the peer was last known to speak from: by an answer to us, or in the dialog with both tags.
+    peer_at: Option<IpAddr>,
     /// The last provisional answer that was told: code and To tag.
     told: Option<(u16, String)>,
     /// Whether anybody answered our INVITE at all.
@@ -316,6 +318,7 @@ impl Call {
         match attempt {
             Some(attempt) => {
                 self.source = Some(inbound);
+                self.peer_at = Some(inbound.path.remote.ip());
                 attempt.handle_response(now, &response);
                 self.learn(&response.headers);
             }
@@ -490,6 +493,7 @@ impl Call {
             deadlines: Deadlines::default(),
             known_way: None,
             source: None,
+            peer_at: None,
             told: None,
             heard: false,
             last_tried: None,

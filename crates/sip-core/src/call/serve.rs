@@ -21,7 +21,7 @@ enum Meant {
     Call,
     /// An early one, by the peer's tag.
     Early(String),
-    /// The call's, by all but its To tag.
+    /// The call's, by all but its To tag: a BYE from where the peer is.
     Repaired,
     None,
 }
@@ -41,7 +41,10 @@ impl Call {
         if let Some(repeated) = self.servers.iter_mut().find(|task| task.key == key) {
             return repeated.handle_request(now, &request);
         }
-        let meant = self.dialog_meant(&request);
+        let meant = self.dialog_meant(&request, &inbound);
+        if matches!(meant, Meant::Call) {
+            self.peer_at = Some(inbound.path.remote.ip());
+        }
         let Some(id) = self.open_server(now, key, &request, inbound) else {
             return;
         };
@@ -59,7 +62,7 @@ impl Call {
         }
         if *meant == Meant::Repaired {
             self.notice(
-                "a request with a missing To tag was taken, since Call-ID and From tag fit",
+                "a BYE with a missing To tag was taken, since Call-ID, From tag and address fit",
             );
         }
         if self.phase == Phase::Ended && !self.serves_after_end(&request.method) {
@@ -333,7 +336,7 @@ impl Call {
         }
     }
 
-    fn dialog_meant(&mut self, request: &Request) -> Meant {
+    fn dialog_meant(&mut self, request: &Request, inbound: &Inbound) -> Meant {
         let call_id = request.headers.get(HeaderName::CallId);
         if call_id != Some(self.owner.call_id.as_str()) {
             return Meant::None;
@@ -352,8 +355,15 @@ impl Call {
             .is_some_and(|dialog| dialog.id().remote_tag == remote);
         match (of_call, ours, local) {
             (true, true, _) => Meant::Call,
-            // An INVITE without To tag starts something new; anything else without one means the call it names.
-            (true, false, None) if request.method != Method::Invite => Meant::Repaired,
+            // Peers are known that forget our tag in their BYE. Whoever has seen Call-ID and From tag, as all have who
+            // were rung for the same call, could say as much: so it has to come from where the peer is, and nothing but
+            // an end is taken so.
+            (true, false, None)
+                if request.method == Method::Bye
+                    && self.peer_at == Some(inbound.path.remote.ip()) =>
+            {
+                Meant::Repaired
+            }
             (false, true, _) if self.early.find_mut(&remote).is_some() => Meant::Early(remote),
             _ => Meant::None,
         }

@@ -262,6 +262,23 @@ fn a_cancel_of_nothing_is_told_so() {
 }
 
 #[test]
+fn a_cancel_with_a_branch_of_its_own_from_elsewhere_ends_nothing() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    let carol = add_script(&mut net, CAROL);
+    let request = invite(&net, bob, ALICE, "first", 7, OFFER);
+    say(&mut net, bob, ALICE, request.to_bytes());
+    wait(&mut net, 10);
+    let to = request.headers.get(HeaderName::To).unwrap();
+    let cancel = follow(&request, to, "CANCEL", "other", 7);
+    say(&mut net, carol, ALICE, cancel.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(answers(&net, carol, "CANCEL")[0].status.code(), 481);
+    assert_eq!(phone(&net, alice).ended(), None);
+}
+
+#[test]
 fn a_cancel_with_a_branch_of_its_own_is_taken_when_all_else_fits() {
     let mut net = Net::new(1);
     let alice = add_phone(&mut net, ALICE, "alice");

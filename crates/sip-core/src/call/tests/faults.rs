@@ -133,6 +133,35 @@ fn a_bye_without_to_tag_ends_the_call_visibly() {
 }
 
 #[test]
+fn rfc3261_12_2_2_who_does_not_know_our_tag_is_not_in_the_dialog() {
+    let (mut net, alice, bob, request, to) = answered(OFFER);
+    let ack = follow(&request, &to, "ACK", "ack", 7);
+    say(&mut net, bob, ALICE, ack.to_bytes());
+    wait(&mut net, 10);
+    let untagged = request.headers.get(HeaderName::To).unwrap();
+    // Carol was rung for the same call, so she knows all but the tag.
+    let carol = add_script(&mut net, CAROL);
+    for (who, method, branch) in [
+        (carol, "BYE", "one"),
+        (carol, "UPDATE", "two"),
+        (carol, "INFO", "three"),
+        (bob, "UPDATE", "four"),
+    ] {
+        let stray = follow(&request, untagged, method, branch, 1_000);
+        say(&mut net, who, ALICE, stray.to_bytes());
+        wait(&mut net, 10);
+        let status = answers(&net, who, method).pop().map(|a| a.status.code());
+        assert_eq!(status, Some(481), "{method}");
+    }
+    assert_eq!(phone(&net, alice).ended(), None);
+    // Nor did it move the count: the peer goes on where it was.
+    let bye = follow(&request, &to, "BYE", "bye", 8);
+    say(&mut net, bob, ALICE, bye.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(answers(&net, bob, "BYE")[0].status, StatusCode::OK);
+}
+
+#[test]
 fn a_bye_with_a_foreign_tag_is_told_that_there_is_no_such_call() {
     let (mut net, alice, bob, request, to) = answered(OFFER);
     say(
