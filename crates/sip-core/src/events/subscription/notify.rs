@@ -89,7 +89,10 @@ impl Subscription {
             "Subscription-State Missing".clone_into(&mut response.reason);
             return Err(response);
         };
-        let tag = from.tag().unwrap_or_default();
+        // RFC 3261 §8.1.1.3: without it there is no dialog to tell from another.
+        let Some(tag) = from.tag() else {
+            return Err(refuse(StatusCode::BAD_REQUEST));
+        };
         let leg = self
             .legs
             .iter()
