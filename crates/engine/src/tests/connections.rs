@@ -28,6 +28,22 @@ async fn connect(to: SocketAddr) -> TcpStream {
     panic!("nobody listens at {to}");
 }
 
+/// Somebody who registers nowhere and calls by this proxy.
+async fn behind(proxy: SocketAddr) -> House {
+    let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
+    settings.register = false;
+    settings.bind = Some(free_addr().to_string());
+    settings.proxy = Some(format!("sip:{proxy};transport=tcp;lr").into());
+    settings.transport = Some(model::Transport::Tcp);
+    let given = GivenAccount {
+        logins: Vec::new(),
+        settings,
+        password: None,
+        relay_password: None,
+    };
+    House::start(vec![tenant("Solo", vec![given])], tone()).await
+}
+
 /// That nobody has connected and nobody does.
 async fn nobody_connects(listener: &TcpListener) {
     let accepting = tokio::time::timeout(Duration::from_millis(300), listener.accept());
@@ -38,18 +54,7 @@ async fn nobody_connects(listener: &TcpListener) {
 async fn case_29_all_of_a_dialog_goes_by_one_connection() {
     let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = proxy.local_addr().expect("it is bound");
-    let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
-    settings.register = false;
-    settings.bind = Some(free_addr().to_string());
-    settings.proxy = Some(format!("sip:{at};transport=tcp;lr").into());
-    settings.transport = Some(model::Transport::Tcp);
-    let given = GivenAccount {
-        logins: Vec::new(),
-        settings,
-        password: None,
-        relay_password: None,
-    };
-    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    let mut house = behind(at).await;
     let out = house.dial("carol", "dan").await;
     let mut only = accept(&proxy).await;
     let invite = stream::request(&mut only, Method::Invite).await;
@@ -71,6 +76,35 @@ async fn case_29_all_of_a_dialog_goes_by_one_connection() {
     stream::write(&mut only, &answer(&bye, "200 OK", "", "")).await;
     house.until_state(out, CallState::Ended).await;
     nobody_connects(&proxy).await;
+    house.close().await;
+}
+
+/// An ACK has no answer: that its connection ends is all that can be heard of it (RFC 3261 §18.4).
+#[tokio::test]
+async fn an_ack_is_said_again_when_its_connection_ends_behind_it() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = proxy.local_addr().expect("it is bound");
+    let mut house = behind(at).await;
+    let out = house.dial("carol", "dan").await;
+    let mut first = accept(&proxy).await;
+    let invite = stream::request(&mut first, Method::Invite).await;
+    let more =
+        format!("Contact: <sip:dan@{at};transport=tcp>\r\nContent-Type: application/sdp\r\n");
+    stream::write(&mut first, &answer(&invite, "200 OK", &more, SDP)).await;
+    let ack = stream::request(&mut first, Method::Ack).await;
+    // Whether it was read before the connection ended nobody there can know.
+    drop(first);
+    let mut second = accept(&proxy).await;
+    assert_eq!(stream::request(&mut second, Method::Ack).await, ack);
+    // Once is enough: that of a second connection is told to nobody, and the call goes on.
+    drop(second);
+    nobody_connects(&proxy).await;
+    house.until_state(out, CallState::Connected).await;
+    house.end(out);
+    let mut third = accept(&proxy).await;
+    let bye = stream::request(&mut third, Method::Bye).await;
+    stream::write(&mut third, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(out, CallState::Ended).await;
     house.close().await;
 }
 

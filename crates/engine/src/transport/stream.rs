@@ -24,6 +24,9 @@ const ARRIVED: usize = 512;
 const HANDED_OVER: usize = 256;
 /// How long a request may wait for its first answer: 64·T1.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(32);
+/// How long an ACK may turn out not to have left. It has no answer, and a peer that misses it says its
+/// 2xx again after four seconds at the most (RFC 3261 §13.3.1.4), which brings the ACK again.
+const ACK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an ended connection takes with it.
 pub(crate) enum Loss {
@@ -49,7 +52,7 @@ pub(super) struct Connections {
     steps: HashMap<FlowId, Option<WayStep>>,
 }
 
-/// A request that was handed over and had no answer yet.
+/// A request that was handed over and had no answer yet; an ACK, which never has one, for a while.
 struct HandedOver {
     owner: Owner,
     towards: Towards,
@@ -143,11 +146,8 @@ impl Connections {
             .map_err(|error| TransportError::from(&error))?;
         if let Some(branch) = request_branch(bytes) {
             let step = *self.steps.entry(flow).or_insert(Some(WayStep::Connecting));
-            let waits = !is_ack(bytes);
-            if waits {
+            if !is_ack(bytes) {
                 on_the_way(owner, destination.path().remote, step);
-            } else if step.is_none() {
-                return Ok(());
             }
             let request = HandedOver {
                 owner: owner.clone(),
@@ -204,12 +204,8 @@ impl Connections {
     /// A connection has got so far; `None` when it is up.
     pub(super) fn on_step(&mut self, flow: FlowId, path: &Path, step: Option<WayStep>) {
         self.steps.insert(flow, step);
-        if step.is_none()
-            && let Some(requests) = self.handed_over.get_mut(&flow)
-        {
-            requests.retain(|request| !is_ack(&request.bytes));
-        }
-        for request in self.handed_over.get(&flow).into_iter().flatten() {
+        let waiting = self.handed_over.get(&flow).into_iter().flatten();
+        for request in waiting.filter(|request| !is_ack(&request.bytes)) {
             on_the_way(&request.owner, path.remote, step);
         }
     }
@@ -221,13 +217,17 @@ impl Connections {
         // Nobody listens at the port that a peer connected from.
         let another = closed.was_up && !closed.accepted;
         let mut losses = vec![Loss::Flow(closed.flow)];
+        let now = now();
         for request in unanswered {
-            if now().saturating_duration_since(request.at) >= ANSWER_PATIENCE {
+            if request.is_past(now) {
                 continue;
             }
+            // Whether an ACK that was written has arrived is the peer's to say.
+            let quiet = is_ack(&request.bytes) && (closed.was_up || request.again);
             if another && !request.again {
-                losses.extend(self.send_again(closed.path, request));
-            } else {
+                let lost = self.send_again(closed.path, request);
+                losses.extend(lost.filter(|_| !quiet));
+            } else if !quiet {
                 let error = TransportError::from(&closed.error);
                 let error = if request.again { broken(error) } else { error };
                 losses.push(Loss::Unsent {
@@ -265,10 +265,24 @@ impl Connections {
 
     fn remember(&mut self, flow: FlowId, request: HandedOver) {
         let requests = self.handed_over.entry(flow).or_default();
+        // No answer takes an ACK out.
+        requests.retain(|other| !is_ack(&other.bytes) || !other.is_past(request.at));
         if requests.len() >= HANDED_OVER {
             requests.drain(..HANDED_OVER / 2);
         }
         requests.push(request);
+    }
+}
+
+impl HandedOver {
+    /// Whether nothing comes of it any more, however its connection ends.
+    fn is_past(&self, now: Instant) -> bool {
+        let patience = if is_ack(&self.bytes) {
+            ACK_PATIENCE
+        } else {
+            ANSWER_PATIENCE
+        };
+        now.saturating_duration_since(self.at) >= patience
     }
 }
 
@@ -300,7 +314,6 @@ fn request_branch(bytes: &[u8]) -> Option<String> {
     branch_of(&Message::parse(bytes).ok()?)
 }
 
-/// An ACK has no answer: it counts as delivered when its connection is up.
 fn is_ack(bytes: &[u8]) -> bool {
     bytes.starts_with(b"ACK ")
 }
