@@ -15,6 +15,7 @@ use model::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
+use sip_core::auth::Strength;
 use sip_core::registration::{FlowEvent, FlowSet, RegistrationConfig};
 use sip_core::{Inbound, Path};
 use sip_message::{Message, NameAddr, Request, Uri};
@@ -129,6 +130,8 @@ pub(crate) struct AccountFacts {
     pub(crate) service_route: Vec<NameAddr>,
     /// Realms that the registration was let in by.
     pub(crate) realms: Vec<String>,
+    /// The weakest way in which one of them asked for it.
+    pub(crate) weakest_login: Option<Strength>,
     /// Where the registrar, or the proxy before it, answered from.
     pub(crate) servers: Vec<SocketAddr>,
     /// Our Contact in dialogs, where another than that of the path is better: the lasting address of

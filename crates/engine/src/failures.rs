@@ -54,6 +54,9 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         EndKind::PasswordMissing { realm } => Failure::new(FailureKind::PasswordMissing {
             realm: realm.clone(),
         }),
+        EndKind::LoginWeaker { realm } => Failure::new(FailureKind::LoginWeaker {
+            realm: realm.clone(),
+        }),
         EndKind::LoginTooWeak { realm } => Failure::new(FailureKind::LoginTooWeak {
             realm: realm.clone(),
         }),
@@ -254,6 +257,9 @@ fn auth(error: &AuthError) -> Failure {
                 realm: realm.clone(),
             }
         }
+        AuthError::Weaker { realm } => FailureKind::LoginWeaker {
+            realm: realm.clone(),
+        },
         AuthError::TooWeak { realm, .. } => FailureKind::LoginTooWeak {
             realm: realm.clone(),
         },

@@ -443,6 +443,7 @@ impl Identity {
         proxies.for_each(|proxy| home.add_server(proxy));
         facts.servers.iter().for_each(|at| home.add_address(*at));
         facts.realms.iter().for_each(|realm| home.add_realm(realm));
+        home.set_floor(facts.weakest_login);
         home
     }
 

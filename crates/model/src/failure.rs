@@ -85,6 +85,11 @@ pub enum FailureKind {
         /// The realm that asked.
         realm: String,
     },
+    /// A login was asked for in a weaker way than the account was registered by.
+    LoginWeaker {
+        /// The realm that asked.
+        realm: String,
+    },
     /// The network failed before SIP could speak.
     Network {
         /// At which step.
@@ -306,6 +311,13 @@ fn words(failure: &Failure) -> Words {
                 "The server asked for a login for \u{201c}{realm}\u{201d} by MD5 only, which this account does not answer."
             ),
             "Ask for SHA-256 there (RFC 8760), or let the account answer MD5 again.",
+        ),
+        FailureKind::LoginWeaker { realm } => of(
+            "Weaker login asked for",
+            &format!(
+                "A login for \u{201c}{realm}\u{201d} was asked for in a weaker way than this account was registered by, and was not given: somebody behind the server may have asked in its name."
+            ),
+            "If the server itself asks so, give the account a login for this realm.",
         ),
         FailureKind::Network { step, detail } => {
             let mut words = network_words(*step, detail.reveal());
@@ -537,8 +549,8 @@ fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
         487 => ("Cancelled", "The call was ended before it was answered", ""),
         491 => (
             "Both sides changed the call at once",
-            "It is tried again by itself",
-            "",
+            "The other side is in the middle of a change of its own",
+            "Try again in a moment.",
         ),
         500..=599 => (
             "Server problem",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sip_core::auth::{Credentials, Home};
+use sip_core::auth::{Credentials, Home, Strength};
 use sip_core::call::{CallConfig, ForwardReason, SessionTimer};
 use sip_core::inside::{Inside, Network};
 use sip_core::registration::RegistrationConfig;
@@ -96,6 +96,9 @@ struct HomeFacts {
     servers: Vec<String>,
     addresses: Vec<std::net::SocketAddr>,
     realms: Vec<String>,
+    /// Hash and qop of the weakest login that is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    floor: Option<(u8, bool)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +129,7 @@ impl CallFacts {
                 servers: config.home.servers().iter().map(Uri::to_string).collect(),
                 addresses: config.home.addresses().collect(),
                 realms: config.home.realms().to_vec(),
+                floor: config.home.floor().map(|floor| (floor.hash, floor.qop)),
             },
             capabilities: Able {
                 allow: able.allow.iter().map(Method::to_string).collect(),
@@ -168,6 +172,9 @@ impl CallFacts {
         for realm in &self.home.realms {
             config.home.add_realm(realm);
         }
+        let floor = self.home.floor;
+        let strength = |(hash, qop)| Strength { hash, qop };
+        config.home.set_floor(floor.map(strength));
         let able = &self.capabilities;
         config.capabilities = Capabilities {
             allow: all(&able.allow, Method::parse)?,

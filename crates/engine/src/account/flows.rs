@@ -227,6 +227,7 @@ impl AccountState {
                 .as_ref()
                 .and_then(|uri| Uri::parse(uri.reveal()).ok()),
             realms: registered.realms,
+            weakest_login: registered.weakest_login,
             servers: vec![path.remote],
         };
         if let Some(entry) = self.standing.get_mut(index) {

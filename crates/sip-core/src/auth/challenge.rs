@@ -110,7 +110,42 @@ pub struct Challenge {
     pub qop: Option<Qop>,
 }
 
+/// How hard it is to find a password from the answer to a challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strength {
+    /// That of the hash, as [`Algorithm::strength`] counts.
+    pub hash: u8,
+    /// Whether a number of ours goes into it, so that no table made beforehand helps (RFC 7616 §5.8).
+    pub qop: bool,
+}
+
+impl Strength {
+    /// What both have.
+    #[must_use]
+    pub fn weaker_of(self, other: Self) -> Self {
+        Self {
+            hash: self.hash.min(other.hash),
+            qop: self.qop && other.qop,
+        }
+    }
+
+    /// Whether it lacks something that the other has.
+    #[must_use]
+    pub fn lacks(self, other: Self) -> bool {
+        self.weaker_of(other) != other
+    }
+}
+
 impl Challenge {
+    /// How well an answer keeps the password.
+    #[must_use]
+    pub fn strength(&self) -> Strength {
+        Strength {
+            hash: self.algorithm.strength(),
+            qop: self.qop.is_some() || self.algorithm.is_session(),
+        }
+    }
+
     /// Makes sense of a scheme; `None` when it is not Digest, has an algorithm or only
     /// protections that we do not know, or lacks realm or nonce.
     pub(crate) fn of(scheme: &SchemeParams, proxy: bool) -> Option<Self> {

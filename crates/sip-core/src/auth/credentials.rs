@@ -125,6 +125,11 @@ impl Credentials {
         self.kind == Kind::Guest
     }
 
+    /// Whether they are the account's own, for no realm and server by name.
+    pub(super) fn is_accounts_own(&self) -> bool {
+        self.kind == Kind::Password && self.realm.is_none() && self.server.is_none()
+    }
+
     /// How well they fit who asks, the best with the highest number; `None` where they are not for
     /// them. Those that name nothing are for the account's own servers alone: `entitled`.
     pub(super) fn fit(
@@ -184,7 +189,8 @@ impl LoginWanted {
             AuthError::Refused { realm } => (realm, true),
             AuthError::NothingKnown { .. }
             | AuthError::TooOften { .. }
-            | AuthError::TooWeak { .. } => return None,
+            | AuthError::TooWeak { .. }
+            | AuthError::Weaker { .. } => return None,
         };
         let can_be_shown = realm.len() <= LONGEST_REALM && !realm.contains(char::is_control);
         can_be_shown.then(|| Self {

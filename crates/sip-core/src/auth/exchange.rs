@@ -24,8 +24,6 @@ pub struct Exchange {
     waited: Option<String>,
     /// Whether nobody can read along there.
     pub(super) secure: bool,
-    /// A stranger may have brought the request about.
-    pub(super) provoked: bool,
     /// Who was shown a token.
     pub(super) shown: Vec<(bool, String)>,
 }
@@ -66,12 +64,6 @@ impl Exchange {
     /// Says where the request goes, before it is authorized for that: a challenge comes from there.
     pub fn goes_to(&mut self, peer: SocketAddr) {
         self.peer = Some(peer);
-    }
-
-    /// Says that a stranger may have brought this request about, as the BYE of a call that came in: a realm, which
-    /// anybody can write, then makes nobody one of our servers.
-    pub fn set_provoked(&mut self, provoked: bool) {
-        self.provoked = provoked;
     }
 
     /// Says whether nobody can read along there; without that no token is shown.

@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use sip_message::{Host, Scheme, Uri};
 
+use super::Strength;
 use crate::path::Path;
 
 /// How many addresses of our own servers are remembered; the oldest give way.
@@ -16,13 +17,18 @@ const MOST_REALMS: usize = 16;
 ///
 /// Anybody can challenge a request that reaches them, and whoever gets a digest answer can guess
 /// passwords against it at leisure. So a challenge is answered only when it comes from a place
-/// where one of these servers was found, or names a realm in which the account has a login for
-/// certain. The default has neither: nobody gets an answer.
+/// where one of these servers was found; the realm that it names anybody can write. The default
+/// has no such place: nobody gets an answer.
+///
+/// A proxy hands on what the called party asks for, and who is called cannot be told from the proxy
+/// then. So the account's own password is shown in no weaker way than the registration, which ends
+/// at our own server, showed it: that is the floor.
 #[derive(Clone, Debug, Default)]
 pub struct Home {
     servers: Vec<Uri>,
     addresses: VecDeque<SocketAddr>,
     realms: Vec<String>,
+    floor: Option<Strength>,
 }
 
 impl Home {
@@ -52,13 +58,24 @@ impl Home {
         self.addresses.push_back(address);
     }
 
-    /// A realm in which the account has its login, whoever asks: one that a registration was
-    /// granted in, or that a person has named.
+    /// A realm in which the account has its login: one that a registration was granted in. What is
+    /// asked for in it is the account's own login, and not one of the server behind.
     pub fn add_realm(&mut self, realm: impl Into<String>) {
         let realm = realm.into();
         if self.realms.len() < MOST_REALMS && !self.realms.contains(&realm) {
             self.realms.push(realm);
         }
+    }
+
+    /// How the registration showed the password: no challenge that is weaker is answered with it.
+    pub fn set_floor(&mut self, floor: Option<Strength>) {
+        self.floor = floor;
+    }
+
+    /// The weakest way in which the password is shown; `None` for any.
+    #[must_use]
+    pub fn floor(&self) -> Option<Strength> {
+        self.floor
     }
 
     /// The account's own servers.

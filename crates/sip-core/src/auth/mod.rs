@@ -18,7 +18,7 @@ use sip_message::{HeaderName, Request, Response, Uri};
 use thiserror::Error;
 
 pub use bearer::BearerChallenge;
-pub use challenge::Challenge;
+pub use challenge::{Challenge, Strength};
 pub(crate) use credentials::Asked;
 pub use credentials::{Credentials, LoginWanted};
 pub use digest::{Algorithm, Qop};
@@ -59,6 +59,12 @@ pub enum AuthError {
         realm: String,
         /// What it wants.
         algorithm: &'static str,
+    },
+    /// It asks for the account's own password in a weaker way than the registration showed it.
+    #[error("realm {realm} asks for a weaker login than the registration did")]
+    Weaker {
+        /// The realm that asks.
+        realm: String,
     },
     /// The server calls for new credentials again and again.
     #[error("realm {realm} asks without end")]
@@ -187,6 +193,12 @@ impl Authenticator {
             .map(|session| session.challenge.realm.as_str())
     }
 
+    /// The weakest way in which one of them asked; `None` when none has.
+    pub fn weakest(&self) -> Option<Strength> {
+        let asked = self.sessions.iter().map(|s| s.challenge.strength());
+        asked.reduce(Strength::weaker_of)
+    }
+
     /// Takes a 401 or 407. `Ok`: send the request again, [`Self::authorize`]d anew, with a new
     /// branch and the next CSeq. All realms that the response names are answered together.
     ///
@@ -217,6 +229,14 @@ impl Authenticator {
                 return Err(AuthError::TooWeak {
                     realm: challenge.realm.clone(),
                     algorithm: challenge.algorithm.as_str(),
+                });
+            }
+            let floor = self.home.as_ref().and_then(Home::floor);
+            if credentials.is_accounts_own()
+                && floor.is_some_and(|floor| challenge.strength().lacks(floor))
+            {
+                return Err(AuthError::Weaker {
+                    realm: challenge.realm.clone(),
                 });
             }
             match exchange.check(challenge) {
@@ -363,10 +383,7 @@ impl Authenticator {
         let peer = exchange.peer;
         let entitled = match &self.home {
             None => true,
-            Some(home) => {
-                let by_name = home.has_realm(realm) && !exchange.provoked;
-                by_name || peer.is_some_and(|peer| home.is_at(peer))
-            }
+            Some(home) => peer.is_some_and(|peer| home.is_at(peer)),
         };
         let mut best: Option<(u8, &Credentials)> = None;
         for credentials in self.credentials.iter().filter(|c| c.is_token() == token) {

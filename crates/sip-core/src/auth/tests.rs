@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sip_message::{HeaderName, Message, Method, Request, Response, StatusCode, Uri};
 
 use super::server::{Verdict, Verifier};
-use super::{Algorithm, AuthError, Authenticator, Credentials, Exchange, Home};
+use super::{Algorithm, AuthError, Authenticator, Credentials, Exchange, Home, Strength};
 use crate::path::{Path, Transport};
 use crate::tokens::{Seed, Tokens};
 
@@ -448,7 +448,8 @@ fn the_login_that_says_most_is_shown_then_the_accounts_own_then_a_guests() {
         (by_ours, "support", "by-server"),
         // Our own proxy asks for our own login, wherever the request ends.
         (by_ours, "home", "own"),
-        (elsewhere, "home", "own"),
+        // A realm that anybody can write makes nobody one of our servers.
+        (elsewhere, "home", "anonymous"),
         (straight, "home", "by-server"),
         (elsewhere, "stranger", "anonymous"),
         // Whatever the URI names, a stranger is where the request goes.
@@ -720,28 +721,96 @@ fn what_our_own_servers_asked_for_is_not_shown_to_strangers() {
 }
 
 #[test]
-fn who_called_us_gets_no_login_for_knowing_our_realm() {
+fn knowing_our_realm_makes_nobody_one_of_our_servers() {
     let ours = SocketAddr::from(([192, 0, 2, 1], 5060));
     let stranger = SocketAddr::from(([192, 0, 2, 66], 5060));
+    let challenge = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\"";
+    for (peer, answered) in [(ours, true), (stranger, false)] {
+        let mut client = registered_client(None);
+        client.exchange.goes_to(peer);
+        assert_eq!(client.take(401, &[challenge]).is_ok(), answered, "{peer}");
+    }
+}
+
+/// Alice, whose registration was granted in the realm `pbx` at 192.0.2.1, and so shown.
+fn registered_client(floor: Option<Strength>) -> Client {
+    let ours = SocketAddr::from(([192, 0, 2, 1], 5060));
     let mut home = Home::new(vec![Uri::parse("sip:example.com").unwrap()]);
     home.add_address(ours);
     home.add_realm("pbx");
-    let challenge = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\"";
-    for (peer, provoked, answered) in [
-        (ours, false, true),
-        (ours, true, true),
-        (stranger, false, true),
-        // The BYE of a call that the stranger began.
-        (stranger, true, false),
+    home.set_floor(floor);
+    let mut client = Client::new(Vec::new());
+    let login = vec![Credentials::new("alice", "w")];
+    client.authenticator = Authenticator::at_home(login, home);
+    client.exchange.goes_to(ours);
+    client
+}
+
+#[test]
+fn the_password_is_shown_in_no_weaker_way_than_the_registration_showed_it() {
+    let md5 = "Digest realm=\"pbx\", nonce=\"n\"";
+    let md5_qop = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\"";
+    let sess = "Digest realm=\"pbx\", nonce=\"n\", algorithm=MD5-sess";
+    let sha = "Digest realm=\"pbx\", nonce=\"n\", algorithm=SHA-256";
+    let sha_qop = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256";
+    let best = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\", algorithm=SHA-512-256";
+    let all = [md5, md5_qop, sess, sha, sha_qop, best];
+    // What the registrar asked for, then who of all those gets an answer.
+    for (granted, answered) in [
+        (md5, [true; 6]),
+        (md5_qop, [false, true, true, false, true, true]),
+        (sha, [false, false, false, true, true, true]),
+        (sha_qop, [false, false, false, false, true, true]),
+        (best, [false, false, false, false, false, true]),
     ] {
-        let mut client = Client::new(Vec::new());
-        let login = vec![Credentials::new("alice", "w")];
-        client.authenticator = Authenticator::at_home(login, home.clone());
-        client.exchange.goes_to(peer);
-        client.exchange.set_provoked(provoked);
-        let taken = client.take(401, &[challenge]);
-        assert_eq!(taken.is_ok(), answered, "{peer} {provoked}");
+        let mut registering = Client::alice();
+        registering.take(401, &[granted]).unwrap();
+        let floor = registering.authenticator.weakest();
+        for (challenge, answered) in all.into_iter().zip(answered) {
+            for status in [401, 407] {
+                let mut client = registered_client(floor);
+                let taken = client.take(status, &[challenge]);
+                let realm = "pbx".to_owned();
+                let expected = if answered {
+                    Ok(())
+                } else {
+                    Err(AuthError::Weaker { realm })
+                };
+                assert_eq!(taken, expected, "{granted}, then {challenge}");
+            }
+        }
     }
+}
+
+#[test]
+fn another_realm_is_no_way_around_and_a_login_of_its_own_is_one() {
+    let floor = Strength { hash: 1, qop: true };
+    let challenge = "Digest realm=\"lure\", nonce=\"n\"";
+    let mut client = registered_client(Some(floor));
+    let realm = "lure".to_owned();
+    assert_eq!(
+        client.take(407, &[challenge]),
+        Err(AuthError::Weaker { realm })
+    );
+    let mut client = registered_client(Some(floor));
+    let login = Credentials::new("alice", "other").for_realm("lure");
+    client.authenticator.add_credentials(login);
+    assert_eq!(client.take(407, &[challenge]), Ok(()));
+}
+
+#[test]
+fn two_realms_on_the_way_to_the_registrar_leave_what_both_have() {
+    let mut registering = Client::alice();
+    let proxy = "Digest realm=\"edge\", nonce=\"n\", algorithm=SHA-256";
+    let registrar = "Digest realm=\"pbx\", nonce=\"n\", qop=\"auth\", algorithm=MD5";
+    registering.take(407, &[proxy]).unwrap();
+    registering.take(401, &[registrar]).unwrap();
+    let both = Strength {
+        hash: 0,
+        qop: false,
+    };
+    assert_eq!(registering.authenticator.weakest(), Some(both));
+    assert_eq!(Client::alice().authenticator.weakest(), None);
 }
 
 #[test]

@@ -158,6 +158,11 @@ pub enum EndKind {
         /// Who asked.
         realm: String,
     },
+    /// A login was asked for in a weaker way than the registration was granted by.
+    LoginWeaker {
+        /// The realm that asked.
+        realm: String,
+    },
     /// A login was asked for by an algorithm that the account does not answer: MD5.
     LoginTooWeak {
         /// Who asked.

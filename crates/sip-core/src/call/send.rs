@@ -352,7 +352,6 @@ impl Call {
         // The ACK to a 2xx has its INVITE's credentials already.
         if request.method != Method::Ack {
             task.exchange.goes_to(destination.path().remote);
-            task.exchange.set_provoked(self.role == super::Role::Callee);
             task.exchange
                 .set_secure(destination.transport().is_secure());
             self.authenticator
@@ -500,6 +499,7 @@ impl Call {
                 EndKind::PasswordRefused { realm }
             }
             AuthError::TooWeak { realm, .. } => EndKind::LoginTooWeak { realm },
+            AuthError::Weaker { realm } => EndKind::LoginWeaker { realm },
             AuthError::NothingKnown { .. } => self.status_kind(response),
         }
     }

@@ -7,7 +7,7 @@ use privacy::{Identity, Private, Sentence, ServerUri};
 use sip_message::{StatusCode, Uri};
 use thiserror::Error;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Strength};
 use crate::client::RequestFailure;
 use crate::locate::Tried;
 use crate::path::{FlowId, Path, ResolveError};
@@ -64,6 +64,8 @@ pub struct Registered {
     pub service_route: Vec<ServerUri>,
     /// Realms that asked for a login on the way and took it.
     pub realms: Vec<String>,
+    /// The weakest way in which one of them asked; `None` when none did.
+    pub weakest_login: Option<Strength>,
     /// P-Associated-URI values: further addresses that are ours (RFC 7315).
     pub associated: Vec<Identity>,
     /// Whether the registrar keeps to the flow (RFC 5626 §6).

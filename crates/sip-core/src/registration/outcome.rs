@@ -178,6 +178,7 @@ impl Registration {
                 contact: contact.into(),
                 service_route: answer::values(&answered.response, HeaderName::ServiceRoute),
                 realms: self.authenticator.realms().map(str::to_owned).collect(),
+                weakest_login: self.authenticator.weakest(),
                 associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
                 outbound: self.reg_id().is_some() && answer::requires_outbound(&answered.response),
                 flow_timer: seconds(&answered.response, HeaderName::FlowTimer),

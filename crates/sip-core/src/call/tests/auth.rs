@@ -2,6 +2,7 @@
 
 use super::peer::{answer, answers, heard, last, response, say, within};
 use super::*;
+use crate::auth::Strength;
 use crate::call::WrongState;
 use sip_message::StatusCode;
 
@@ -505,18 +506,32 @@ fn a_stranger_in_the_dialog_gets_no_credentials_either() {
 }
 
 #[test]
-fn a_realm_that_the_account_signed_in_to_is_answered_to_whoever_asks() {
+fn a_stranger_who_names_the_realm_that_the_account_signed_in_to_gets_nothing() {
     let mut home = somewhere_else();
     home.add_realm(REALM);
     let (mut net, alice, server) = calling_from(home);
     challenge(&mut net, server, "INVITE", "n1");
-    assert!(
-        last(&net, server, "INVITE")
-            .headers
-            .has(HeaderName::Authorization)
+    let realm = REALM.to_owned();
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::PasswordMissing { realm })
     );
-    accept(&mut net, server, "INVITE");
-    assert!(phone(&net, alice).established());
+}
+
+#[test]
+fn a_weaker_login_than_that_of_the_registration_is_not_given_to_who_is_called() {
+    let mut home = somewhere_else();
+    home.add_address(BOB.parse().unwrap());
+    home.set_floor(Some(Strength { hash: 2, qop: true }));
+    let (mut net, alice, server) = calling_from(home);
+    challenge(&mut net, server, "INVITE", "n1");
+    let realm = REALM.to_owned();
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::LoginWeaker { realm })
+    );
+    assert_eq!(heard(&net, server, "INVITE").len(), 1);
+    assert_all_gone(&mut net, &[alice]);
 }
 
 #[test]
