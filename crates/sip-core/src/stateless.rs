@@ -208,10 +208,11 @@ pub fn takes_scheme(request: &Request) -> bool {
 
 /// What to answer to a request that belongs to nobody, `None` for an ACK (RFC 3261 §8.2).
 ///
-/// An OPTIONS to this phone and nobody in particular gets 200; one to somebody gets what an INVITE would (§11.2). A NOTIFY of no subscription: 481. A SUBSCRIBE where nobody can: 489. Inside
-/// a dialog that does not exist (any more), or a CANCEL of nothing: 481. A method we never heard of: 405. A target of
-/// another kind than ours: 416. A body that is encoded: 415. A REFER: 403, since nobody outside of a call makes us
-/// call anybody. Else the address is not ours: 404.
+/// An OPTIONS to this phone and nobody in particular gets 200; one to somebody gets what an INVITE would (§11.2). A
+/// NOTIFY of no subscription: 481. A SUBSCRIBE where nobody can: 489. Inside a dialog that does not exist (any more), what
+/// makes sense in one alone, or a CANCEL of nothing: 481. A method we never heard of: 405. A target of another kind than
+/// ours: 416. A body that is encoded: 415. A REFER: 403, since nobody outside of a call makes us call anybody. Else the
+/// address is not ours: 404.
 pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Option<StatusCode> {
     let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
     let status = match &request.method {
@@ -232,6 +233,11 @@ pub fn verdict_for_stray(request: &Request, capabilities: &Capabilities) -> Opti
         method if !capabilities.allows(method) => StatusCode::METHOD_NOT_ALLOWED,
         _ if !takes_scheme(request) => StatusCode::UNSUPPORTED_URI_SCHEME,
         _ if !capabilities.unsupported(request).is_empty() => StatusCode::BAD_EXTENSION,
+        // What means something in a call alone (RFC 3261 §15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.2) and names
+        // none.
+        Method::Bye | Method::Prack | Method::Update | Method::Info => {
+            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST
+        }
         _ if is_encoded(request) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Method::Refer => StatusCode::FORBIDDEN,
         Method::Options if request.uri.user.is_none() => StatusCode::OK,

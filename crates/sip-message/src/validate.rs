@@ -72,8 +72,8 @@ impl From<ValidateErrorKind> for ValidateError {
 }
 
 /// Checks a request: the headers every request has are there, once and readable, and CSeq names
-/// its method. Max-Forwards may be missing, as it is in requests of RFC 2543; an INVITE's missing
-/// Contact is for the dialog to mind.
+/// its method. Max-Forwards is 0 to 255 (§20.22) or missing, as it is in requests of RFC 2543; an
+/// INVITE's missing Contact is for the dialog to mind.
 ///
 /// # Errors
 /// The first fault, with the status to answer.
@@ -86,7 +86,10 @@ pub fn validate_request(request: &Request) -> Result<(), ValidateError> {
     if !request.uri.headers.is_empty() {
         return Err(ValidateErrorKind::RequestUriHeaders.into());
     }
-    Ok(())
+    match request.headers.max_forwards() {
+        Ok(_) | Err(HeaderError::Missing(_)) => Ok(()),
+        Err(error) => Err(ValidateErrorKind::from(error).into()),
+    }
 }
 
 /// Checks a response: the headers every response has are there, once and readable.

@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use event_bodies::message_summary;
+use event_bodies::{message_summary, reg_info};
 use sip_core::auth::Algorithm;
 use sip_core::auth::server::Verifier;
 use sip_core::dispatch;
@@ -545,8 +545,9 @@ impl Exchange {
             return Served::Fate(self.answer(request, StatusCode::NOT_FOUND));
         };
         if let Users::List(_) = &self.users {
-            // Waiting messages and what is published are one's own.
-            let own = package.is_none_or(|package| package == message_summary::PACKAGE);
+            // Waiting messages, where one's phones are (RFC 3680 §4.4) and what is published are one's own.
+            let own_alone = [message_summary::PACKAGE, reg_info::PACKAGE];
+            let own = package.is_none_or(|package| own_alone.contains(&package));
             let asks = self.login.clone();
             if own && asks.as_deref() != Some(entity.user.as_str()) {
                 return Served::Fate(self.answer(request, StatusCode::FORBIDDEN));

@@ -1,7 +1,9 @@
 //! What a list shows of one record.
 
 use model::{AccountId, CallId, TenantId, Timestamp, TraceBody, TraceRecord, Transport};
-use sip_message::{HeaderName, Limits, MessageView, NameAddrView, StartLineView, UriView};
+use sip_message::{
+    HeaderName, Limits, MessageView, NameAddrView, ParseErrorKind, StartLineView, UriView,
+};
 
 /// A record in the words of a list: read once, then sorted, searched and drawn without the bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,8 +84,11 @@ pub enum Kind {
     },
     /// Line ends or a STUN binding that only keep a path open.
     KeepAlive,
-    /// Bytes that are no SIP message.
-    Broken,
+    /// Bytes that are no SIP message, or none that can be read.
+    Broken {
+        /// What keeps them from being read.
+        why: ParseErrorKind,
+    },
     /// Something inside the program.
     Note {
         /// A word for filters.
@@ -134,7 +139,7 @@ impl Summary {
             Kind::Response { code, reason } if reason.is_empty() => code.to_string(),
             Kind::Response { code, reason } => format!("{code} {reason}"),
             Kind::KeepAlive => "keep-alive".to_owned(),
-            Kind::Broken => format!("{} bytes that are no SIP", self.bytes),
+            Kind::Broken { why } => format!("{} bytes that cannot be read: {why}", self.bytes),
             Kind::Note { text, .. } => text.to_string(),
         }
     }
@@ -148,7 +153,9 @@ pub fn summary(record: &TraceRecord) -> Summary {
         tenant: record.tenant.clone(),
         account: record.account.clone(),
         call: record.call,
-        kind: Kind::Broken,
+        kind: Kind::Broken {
+            why: ParseErrorKind::Empty,
+        },
         method: None,
         cseq: None,
         branch: None,
@@ -200,8 +207,12 @@ fn read_message(summary: &mut Summary, bytes: &[u8]) {
         summary.noise = Some(Noise::KeepAlive);
         return;
     }
-    let Ok(message) = MessageView::parse(bytes, &Limits::default()) else {
-        return;
+    let message = match MessageView::parse(bytes, &Limits::default()) {
+        Ok(message) => message,
+        Err(error) => {
+            summary.kind = Kind::Broken { why: error.kind };
+            return;
+        }
     };
     if let Ok(cseq) = message.cseq() {
         summary.cseq = Some(cseq.number);
@@ -355,9 +366,18 @@ mod tests {
 
     #[test]
     fn garbage_and_notes_have_a_row_too() {
+        let row = summary(&sip(1, 0, false, "GET / HTTP/1.1\r\n\r\n"));
         assert_eq!(
-            summary(&sip(1, 0, false, "GET / HTTP/1.1\r\n\r\n")).kind,
-            Kind::Broken
+            row.title(),
+            "18 bytes that cannot be read: the start line is neither a request line nor a status line"
+        );
+        let long = "X-Long: 1\r\n".repeat(200);
+        let long = format!("OPTIONS sip:a@b SIP/2.0\r\n{long}\r\n");
+        let row = summary(&sip(1, 0, false, &long));
+        let why = "the message has too many headers";
+        assert_eq!(
+            row.title(),
+            format!("{} bytes that cannot be read: {why}", long.len())
         );
         let row = summary(&note(2, 0, "transport", "TCP closed."));
         assert_eq!(row.title(), "TCP closed.");

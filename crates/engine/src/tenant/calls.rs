@@ -19,10 +19,14 @@ use crate::{dialog, own_headers, wall};
 
 /// Calls of one tenant that are going on, theirs and ours: each has two sockets.
 const LIVE_CALLS: usize = 256;
+/// Those of them that came from an address that is none of its account's servers.
+const LIVE_CALLS_OF_STRANGERS: usize = 128;
 /// Calls of one account that may ring here at once; whoever comes after them hears busy.
 const RINGING_CALLS: usize = 64;
 /// The same of one address that is none of the account's servers: it does not keep the others out.
 const RINGING_CALLS_OF_A_STRANGER: usize = 16;
+/// The same of all such addresses together: the rest is for who calls by the account's servers.
+const RINGING_CALLS_OF_STRANGERS: usize = 32;
 /// Calls of one tenant with those that have ended and wait 64·T1 for repeats.
 const CALLS: usize = 4_096;
 /// Why a call is not begun.
@@ -153,7 +157,8 @@ impl TenantState {
         start: &Start,
         stranger: Option<IpAddr>,
     ) -> Option<StatusCode> {
-        let (live, ringing, theirs) = self.shared.hub.read(|state| {
+        let incoming = matches!(start, Start::Incoming { .. });
+        let (live, full) = self.shared.hub.read(|state| {
             let ours = state
                 .calls
                 .iter()
@@ -162,20 +167,21 @@ impl TenantState {
                 c.account == *account && c.direction == Direction::Incoming && !c.state.is_up()
             };
             let ringing = ours.clone().filter(rings);
-            let theirs = |c: &&CallView| {
-                stranger.is_some() && self.strangers.get(&c.id).copied() == stranger
-            };
-            (
-                ours.count(),
-                ringing.clone().count(),
-                ringing.filter(theirs).count(),
-            )
+            let of_strangers = ringing
+                .clone()
+                .filter_map(|c| self.strangers.get(&c.id).copied());
+            let of_this_one = of_strangers.clone().filter(|from| Some(*from) == stranger);
+            let theirs = ours.clone().filter(|c| self.strangers.contains_key(&c.id));
+            let full = ringing.count() >= RINGING_CALLS
+                || stranger.is_some()
+                    && (theirs.count() >= LIVE_CALLS_OF_STRANGERS
+                        || of_strangers.count() >= RINGING_CALLS_OF_STRANGERS
+                        || of_this_one.count() >= RINGING_CALLS_OF_A_STRANGER);
+            (ours.count(), full)
         });
-        let incoming = matches!(start, Start::Incoming { .. });
-        let theirs_ring = theirs >= RINGING_CALLS_OF_A_STRANGER;
         if live >= LIVE_CALLS || self.calls.len() >= CALLS {
             Some(StatusCode::SERVICE_UNAVAILABLE)
-        } else if incoming && (theirs_ring || ringing >= RINGING_CALLS) {
+        } else if incoming && full {
             Some(StatusCode::BUSY_HERE)
         } else {
             None

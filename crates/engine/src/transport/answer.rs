@@ -60,7 +60,13 @@ impl TransportState {
 
     /// Answers somebody who called nobody here, as long as that is cheap.
     pub(super) fn answer_a_stranger(&mut self, flow: FlowId, path: Path, response: &Response) {
-        if self.guard.may_answer(path.remote.ip(), now()) {
+        // What a scanner of numbers or passwords asks for.
+        let registers = || {
+            let cseq = response.headers.cseq();
+            cseq.is_ok_and(|cseq| cseq.method == Method::Register)
+        };
+        let guess = response.status == StatusCode::NOT_FOUND || registers();
+        if self.guard.may_answer(path.remote.ip(), guess, now()) {
             self.answer_statelessly(flow, path, response, None);
         } else {
             self.count("strangers who were not answered any more", |c| {

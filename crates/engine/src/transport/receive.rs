@@ -99,10 +99,12 @@ impl TransportState {
         if bytes.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
             return;
         }
-        if error.kind.status() == StatusCode::MESSAGE_TOO_LARGE {
-            self.count("too large", |c| &mut c.oversized);
+        let why = error.kind;
+        if why.status() == StatusCode::MESSAGE_TOO_LARGE {
+            self.count(&format!("past a limit ({why})"), |c| &mut c.oversized);
         } else {
-            self.count("no SIP at all, or too broken to answer", |c| &mut c.garbage);
+            let what = format!("no SIP at all, or too broken to answer ({why})");
+            self.count(&what, |c| &mut c.garbage);
         }
         self.record(wall, false, path, bytes, None, None);
         if let Some(response) = error.answer() {

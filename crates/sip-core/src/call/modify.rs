@@ -14,6 +14,8 @@ use super::{Call, CallEvent, CallTimer, Due, EndKind, Phase, Role, WrongState};
 
 /// How often a change is tried again when both ends keep doing it at once.
 pub(super) const MOST_TRIES: u8 = 8;
+/// Answers to INVITEs that may wait for their ACK while another INVITE is taken.
+const MOST_UNACKED: usize = 4;
 
 /// Our change of the session.
 #[derive(Clone, Default)]
@@ -304,7 +306,9 @@ impl Call {
             // Our own INVITE is out, or an offer of ours in the answer to one: both ends try again later.
             return self.respond(now, id, StatusCode::REQUEST_PENDING, None);
         }
-        if self.invite_waits(Some(id)) || self.due != Due::Nothing {
+        // An ACK may be late or lost, but one after the other is not: each answer would be said again and again.
+        let unheard = self.unacked.len() >= MOST_UNACKED;
+        if self.invite_waits(Some(id)) || self.due != Due::Nothing || unheard {
             return self.refuse_for_now(now, id);
         }
         self.offer_received(id, request);

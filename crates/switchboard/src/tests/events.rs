@@ -277,7 +277,7 @@ fn bindings_are_told_as_they_come() {
 }
 
 #[test]
-fn another_package_goes_to_the_phone_and_one_s_own_messages_to_nobody_else() {
+fn another_package_goes_to_the_phone_and_one_s_own_messages_and_phones_to_nobody_else() {
     let mut bench = Bench::open();
     bench.register("bob", BOB);
     let ask = Ask {
@@ -287,23 +287,26 @@ fn another_package_goes_to_the_phone_and_one_s_own_messages_to_nobody_else() {
     };
     bench.say(ALICE, &ask.text());
     bench.request_to(BOB, "SUBSCRIBE");
-    let mut bench = Bench::new(list(), Hosts::default());
-    let ask = |cseq| {
-        Ask {
-            method: "SUBSCRIBE",
-            cseq,
-            branch: &format!("z9hG4bKs{cseq}"),
-            headers: "Contact: <sip:alice@10.0.0.1>\r\nEvent: message-summary\r\n",
-            ..Ask::default()
-        }
-        .text()
-    };
-    bench.say(ALICE, &ask(1));
-    let challenge = bench.response_to(ALICE, 407);
-    let asked = register::with_login(&challenge, &ask(2), "alice", "one");
-    bench.say(ALICE, &asked);
-    bench.response_to(ALICE, 403);
-    assert_eq!(bench.exchange.counts().subscriptions, 0);
+    // RFC 3680 §4.4: where somebody's phones are is told to nobody else either.
+    for package in ["message-summary", "reg"] {
+        let mut bench = Bench::new(list(), Hosts::default());
+        let ask = |cseq| {
+            Ask {
+                method: "SUBSCRIBE",
+                cseq,
+                branch: &format!("z9hG4bKs{cseq}"),
+                headers: &format!("Contact: <sip:alice@10.0.0.1>\r\nEvent: {package}\r\n"),
+                ..Ask::default()
+            }
+            .text()
+        };
+        bench.say(ALICE, &ask(1));
+        let challenge = bench.response_to(ALICE, 407);
+        let asked = register::with_login(&challenge, &ask(2), "alice", "one");
+        bench.say(ALICE, &asked);
+        bench.response_to(ALICE, 403);
+        assert_eq!(bench.exchange.counts().subscriptions, 0);
+    }
 }
 
 #[test]

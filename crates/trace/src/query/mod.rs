@@ -193,7 +193,7 @@ impl What {
             Self::Failure => s
                 .code()
                 .is_some_and(|code| code >= 400 && !matches!(code, 401 | 407)),
-            Self::Broken => s.kind == Kind::Broken,
+            Self::Broken => matches!(s.kind, Kind::Broken { .. }),
         }
     }
 }

@@ -171,9 +171,10 @@ impl Guard {
         self.table().know_peer(wire::source_of(peer), now);
     }
 
-    /// Whether somebody whom nobody here knows gets an answer.
-    pub(crate) fn may_answer(&self, source: IpAddr, now: Instant) -> bool {
-        self.table().may_answer(wire::source_of(source), now)
+    /// Whether somebody whom nobody here knows gets an answer; `guess` when it tells them only who is
+    /// not here.
+    pub(crate) fn may_answer(&self, source: IpAddr, guess: bool, now: Instant) -> bool {
+        self.table().may_answer(wire::source_of(source), guess, now)
     }
 
     /// Whether a message of nobody we know is written down.
@@ -237,8 +238,9 @@ impl Table {
         admitted.then_some(standing)
     }
 
-    fn may_answer(&mut self, source: IpAddr, now: Instant) -> bool {
-        self.standing(source, now) != Standing::Stranger || self.strangers.may_answer(source, now)
+    fn may_answer(&mut self, source: IpAddr, guess: bool, now: Instant) -> bool {
+        self.standing(source, now) != Standing::Stranger
+            || self.strangers.may_answer(source, guess, now)
     }
 
     fn know_peer(&mut self, source: IpAddr, now: Instant) {

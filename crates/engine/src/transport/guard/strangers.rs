@@ -22,6 +22,12 @@ const ANSWERS: Rate = Rate {
     per_second: 10.0,
     burst: 20.0,
 };
+/// Answers of those that tell who does not live here: a scanner that tries number after number gets
+/// one. Who dials one wrong number gets it too.
+const GUESSES: Rate = Rate {
+    per_second: 0.2,
+    burst: 1.0,
+};
 /// The same of all strangers together.
 const ALL_ANSWERS: Rate = Rate {
     per_second: 200.0,
@@ -59,6 +65,7 @@ struct Stranger {
     source: IpAddr,
     messages: Bucket,
     answers: Bucket,
+    guesses: Bucket,
 }
 
 impl Stranger {
@@ -67,12 +74,14 @@ impl Stranger {
             source,
             messages: Bucket::full(ONE, now),
             answers: Bucket::full(ANSWERS, now),
+            guesses: Bucket::full(GUESSES, now),
         }
     }
 
     /// How little it would notice if it were forgotten.
     fn rest(&self, now: Instant) -> f64 {
-        self.messages.rest(now).min(self.answers.rest(now))
+        let buckets = [self.messages, self.answers, self.guesses];
+        buckets.iter().map(|b| b.rest(now)).fold(1.0, f64::min)
     }
 }
 
@@ -97,9 +106,13 @@ impl Strangers {
         self.crowd.admit(source, weight, is_calm, now) || is_calm
     }
 
-    /// Whether another answer may go there.
-    pub(super) fn may_answer(&mut self, source: IpAddr, now: Instant) -> bool {
-        self.place(source, now).answers.take(1.0, now) && self.all_answers.take(1.0, now)
+    /// Whether another answer may go there; one that is for a `guess` more seldom.
+    pub(super) fn may_answer(&mut self, source: IpAddr, guess: bool, now: Instant) -> bool {
+        let place = self.place(source, now);
+        if guess && !place.guesses.take(1.0, now) {
+            return false;
+        }
+        place.answers.take(1.0, now) && self.all_answers.take(1.0, now)
     }
 
     /// How many are remembered.

@@ -78,7 +78,7 @@ fn a_flood_from_everywhere_is_cut_too_and_takes_nothing_from_servers() {
     let later = start + Duration::from_secs(1);
     assert!(guard.admit(QUIET, 100, later).is_some(), "and it passes");
     let answered = (0..100_000)
-        .filter(|i| guard.may_answer(somewhere(*i), start))
+        .filter(|i| guard.may_answer(somewhere(*i), false, start))
         .count();
     assert!(answered <= 400, "{answered}");
 }
@@ -119,12 +119,40 @@ fn tables_and_rooms_are_bounded() {
 fn a_stranger_gets_an_answer_now_and_then() {
     let start = Instant::now();
     let guard = Guard::new(start);
-    let answers = |at| (0..1_000).filter(|_| guard.may_answer(FLOOD, at)).count();
+    let answers = |at| {
+        (0..1_000)
+            .filter(|_| guard.may_answer(FLOOD, false, at))
+            .count()
+    };
     assert_eq!(answers(start), 20);
     assert_eq!(answers(start + Duration::from_secs(1)), 10);
-    assert!(guard.may_answer(QUIET, start));
+    assert!(guard.may_answer(QUIET, false, start));
     guard.know_peer(FLOOD, start);
     assert_eq!(answers(start), 1_000, "who is known is answered");
+}
+
+#[test]
+fn a_scanner_gets_one_cheap_answer() {
+    let start = Instant::now();
+    let guard = Guard::new(start);
+    let hits = |at| {
+        (0..1_000)
+            .filter(|_| guard.may_answer(FLOOD, true, at))
+            .count()
+    };
+    assert_eq!(hits(start), 1);
+    assert_eq!(hits(start + Duration::from_secs(4)), 0);
+    assert_eq!(hits(start + Duration::from_secs(6)), 1);
+    assert!(
+        guard.may_answer(QUIET, true, start),
+        "another one gets its own"
+    );
+    assert!(
+        guard.may_answer(FLOOD, false, start),
+        "and so does another question"
+    );
+    guard.know_peer(FLOOD, start);
+    assert_eq!(hits(start), 1_000, "who is known is answered");
 }
 
 #[test]

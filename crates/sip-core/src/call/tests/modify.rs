@@ -768,3 +768,41 @@ fn a_change_taken_back_by_its_peer_is_answered_487() {
     assert!(late.is_err());
     assert_eq!(phone(&net, alice).ended(), None);
 }
+
+/// RFC 3261 §14.1 and §14.2: a peer that changes the session again and again and acknowledges nothing gets a few
+/// answers, which are repeated, and then to wait; the call ends as one whose ACK never came.
+#[test]
+fn a_peer_that_acknowledges_nothing_does_not_make_answers_pile_up() {
+    let (mut net, alice, bob, request, to) = called_by_script();
+    for cseq in 10..40 {
+        let again = offer_from(&request, &to, &format!("again{cseq}"), cseq, OFFER);
+        say(&mut net, bob, ALICE, again.to_bytes());
+        wait(&mut net, 10);
+        let _ = act(&mut net, alice, |phone, now| {
+            phone.call().accept_offer(now, ANSWER.to_vec())
+        });
+        wait(&mut net, 10);
+    }
+    let accepted = |cseq: u32| {
+        let all = answers(&net, bob, "INVITE");
+        let mut all = all
+            .iter()
+            .filter(|a| a.headers.cseq().is_ok_and(|c| c.number == cseq));
+        all.any(|a| a.status == StatusCode::OK)
+    };
+    let taken = (10..40).filter(|cseq| accepted(*cseq)).count();
+    assert_eq!(taken, 4);
+    let refused = answers(&net, bob, "INVITE");
+    let refused = refused
+        .iter()
+        .filter(|a| a.status == StatusCode::SERVER_INTERNAL_ERROR);
+    assert!(refused.clone().count() >= 26);
+    assert!(
+        refused
+            .clone()
+            .all(|a| a.headers.has(HeaderName::RetryAfter))
+    );
+    wait(&mut net, 40_000);
+    assert!(phone(&net, alice).ended().is_some());
+    assert_all_gone(&mut net, &[alice]);
+}
