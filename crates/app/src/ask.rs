@@ -271,6 +271,18 @@ mod tests {
         Some(Password(text.to_owned()))
     }
 
+    /// The next answer is this password to this question.
+    async fn assert_answers(terminal: &mut Terminal, id: u64, word: &str) {
+        let answer = terminal.answered().await;
+        let Command::AnswerLogin {
+            question, password, ..
+        } = answer
+        else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((question, password.0.as_str()), (QuestionId(id), word));
+    }
+
     #[tokio::test]
     async fn what_is_typed_answers_the_question_that_stands_there_as_it_is_by_then() {
         let (mut terminal, asked, typed) = terminal();
@@ -283,14 +295,7 @@ mod tests {
         });
         assert_eq!(asked.try_iter().count(), 1);
         typed.send(word("secret")).expect("it listens");
-        let answer = terminal.answered().await;
-        let Command::AnswerLogin {
-            question, password, ..
-        } = answer
-        else {
-            panic!("{answer:?}");
-        };
-        assert_eq!((question, password.0.as_str()), (QuestionId(1), "secret"));
+        assert_answers(&mut terminal, 1, "secret").await;
         assert_eq!(asked.try_iter().count(), 0);
     }
 
@@ -307,14 +312,7 @@ mod tests {
         });
         typed.send(word("too late")).expect("it listens");
         typed.send(word("in time")).expect("it listens");
-        let answer = terminal.answered().await;
-        let Command::AnswerLogin {
-            question, password, ..
-        } = answer
-        else {
-            panic!("{answer:?}");
-        };
-        assert_eq!((question, password.0.as_str()), (QuestionId(2), "in time"));
+        assert_answers(&mut terminal, 2, "in time").await;
         assert_eq!(asked.try_iter().count(), 2);
     }
 }

@@ -382,7 +382,7 @@ pub(crate) struct CtlArgs {
     /// Path of the socket (default: in the settings folder)
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
-    /// The method: ping, snapshot, events, place_call, answer_call, hold_call …
+    /// The method: snapshot, events, place_call, answer_call, hold_call …; `methods` lists them all
     pub(crate) method: String,
     /// Its parameters as a JSON object
     pub(crate) params: Option<String>,
@@ -613,7 +613,7 @@ pub(crate) struct SwitchboardArgs {
     /// Its private key, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// Users and their passwords as TOML (default: everybody may register)
+    /// Users and their passwords as TOML, a line `alice = "secret"` each under `[users]` (default: everybody may register)
     #[arg(long, value_name = "FILE")]
     pub(crate) users: Option<PathBuf>,
     /// Host names and their addresses, one `name ip[:port]` a line

@@ -166,6 +166,7 @@ where
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
         })),
+        Ok(Asked::Methods) => Ok(json!(rpc::methods())),
         Ok(Asked::Events) => {
             publisher.subscribe(outbox);
             Ok(Value::Null)

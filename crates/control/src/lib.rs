@@ -29,7 +29,7 @@
 //! ```
 //!
 //! Methods are the commands of [`model::Command`] in snake_case with their fields as parameters by
-//! name, and four more: `ping`, `snapshot` (answers with a [`model::Snapshot`]), `show_window` (brings the
+//! name, and five more: `ping`, `methods` (the names of all of them), `snapshot` (answers with a [`model::Snapshot`]), `show_window` (brings the
 //! window to the front, with `{"dial":"tel:110"}` in its number field, and answers `{"window":false}` where there is none) and `events`. A client that
 //! reads too slowly is told with `resync` how many events it missed and asks for a `snapshot`.
 //!

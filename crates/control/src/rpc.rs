@@ -83,6 +83,7 @@ pub(crate) struct Call {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Asked {
     Ping,
+    Methods,
     Events,
     Of(Request),
 }
@@ -171,6 +172,7 @@ fn call(value: Value) -> Call {
 fn asked(method: String, params: Map<String, Value>) -> Result<Asked, RpcError> {
     let own = match method.as_str() {
         "ping" => Some(Asked::Ping),
+        "methods" => Some(Asked::Methods),
         "events" => Some(Asked::Events),
         "snapshot" => Some(Asked::Of(Request::Snapshot)),
         "show_window" => return show_window(params).map(Asked::Of),
@@ -278,6 +280,18 @@ fn exists(method: &str) -> bool {
     }
 }
 
+/// The names of all methods, ours first.
+pub(crate) fn methods() -> Vec<String> {
+    let own = ["ping", "methods", "snapshot", "events", "show_window"];
+    // Who asks for a command that is none is told which there are, by serde, each between two ticks.
+    let error = serde_json::from_value::<Command>(json!({TAG: ""}));
+    let words = error.err().map(|error| error.to_string());
+    let words = words.as_deref().unwrap_or_default();
+    let commands = words.split('`').skip(1).step_by(2);
+    let commands = commands.filter(|name| !name.is_empty());
+    own.into_iter().chain(commands).map(str::to_owned).collect()
+}
+
 fn unknown_param(name: &str) -> RpcError {
     RpcError::new(
         RpcError::INVALID_PARAMS,
@@ -344,6 +358,25 @@ mod tests {
             let line = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
             let asked = one(&line.to_string()).asked.unwrap();
             assert_eq!(asked, Asked::Of(Request::Command(Box::new(command))));
+        }
+    }
+
+    #[test]
+    fn every_method_is_listed_and_what_is_listed_is_one() {
+        let names = methods();
+        for name in [
+            "ping",
+            "snapshot",
+            "place_call",
+            "set_key_passphrase",
+            "shutdown",
+        ] {
+            assert!(names.iter().any(|n| n == name), "{name}");
+        }
+        for name in &names {
+            let line = json!({"jsonrpc": "2.0", "id": 1, "method": name}).to_string();
+            let no_method = |e: &RpcError| e.code == RpcError::METHOD_NOT_FOUND;
+            assert!(!one(&line).asked.is_err_and(|e| no_method(&e)), "{name}");
         }
     }
 
