@@ -8,13 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
-
+use crate::hold::Call;
 use crate::rig::capture::{Capture, Sound};
-use crate::rig::control::Control;
 use crate::rig::desktop::{Server, SoundCard};
 use crate::rig::folder::Folder;
-use crate::rig::program::{self, Account, Program, SOON};
+use crate::rig::program::{Account, Program, SOON};
 use crate::rig::{ports, switchboard, until};
 
 /// Tones, one each second.
@@ -61,38 +59,19 @@ fn measure(server: Server) {
     let bob = Program::start(&folder, "bob", "answer", &bob, "--count 1 --echo");
     switchboard::wait_taken(port, || {});
 
-    let home = folder.inner("alice");
-    let socket = home.join("control");
-    let mut command = program::command(&home);
-    command.args(["headless", "--json", "--audio", "devices", "--control"]);
-    command
-        .arg(&socket)
-        .arg("--config")
-        .arg(home.join("settings"));
-    card.serve(&mut command);
-    let _alice = Program::spawn(&folder, "alice", &mut command);
-    let mut control = Control::connect(&socket);
-    let settings = json!({"aor": "sip:alice@127.0.0.1", "register": false, "bind": "127.0.0.1:0",
-        "transport": "udp", "codecs": ["pcmu"]});
-    control.call("add_account", &json!({"settings": settings}));
-    let account = control.wait_for("account", SOON, |state| {
-        state["accounts"][0]["id"].as_str().map(str::to_owned)
-    });
-    let target = format!("sip:bob@127.0.0.1:{port}");
-    control.call("place_call", &json!({"account": account, "target": target}));
-    let id = control.wait_for("connected call", SOON, |state| {
-        let call = &state["calls"][0];
-        (call["state"] == "connected").then(|| call["id"].clone())
+    let mut call = Call::place_with(&folder, port, |command| {
+        command.args(["--audio", "devices"]);
+        card.serve(command);
     });
 
     let microphone = Tap::start(&card, "feed.monitor");
     let speaker = Tap::start(&card, "speaker.monitor");
     card.say(&tones(&folder));
-    let buffer = control.snapshot()["calls"][0]["stats"]["buffer_ms"]
+    let buffer = call.control.snapshot()["calls"][0]["stats"]["buffer_ms"]
         .as_f64()
         .expect("a buffer")
         / 1e3;
-    control.call("end_call", &json!({"call": id}));
+    call.end();
     bob.finish(SOON).assert_code(0);
     let seen = capture.stop(&format!("udp.port=={port},sip"));
 

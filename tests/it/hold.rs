@@ -1,6 +1,7 @@
 //! Hold and resume, driven over the JSON-RPC socket: what each end hears before, meanwhile and after.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -73,14 +74,23 @@ pub(crate) struct Call {
 impl Call {
     /// Calls a port of this machine, playing speech without end.
     pub(crate) fn place(folder: &Folder, speech: &Path, port: u16) -> Self {
+        Self::place_with(folder, port, |command| {
+            command
+                .args(["--audio", "null", "--loop", "--play"])
+                .arg(speech);
+        })
+    }
+
+    /// The same with sound as it is asked for.
+    pub(crate) fn place_with(folder: &Folder, port: u16, sound: impl FnOnce(&mut Command)) -> Self {
         let home = folder.inner("alice");
         let socket = home.join("control");
         let mut command = program::command(&home);
-        command.arg("headless").arg("--control").arg(&socket);
         command
-            .args(["--json", "--audio", "null", "--loop", "--play"])
-            .arg(speech);
+            .args(["headless", "--json", "--control"])
+            .arg(&socket);
         command.arg("--config").arg(home.join("settings"));
+        sound(&mut command);
         let program = Program::spawn(folder, "alice", &mut command);
         let mut control = Control::connect(&socket);
         control.call(

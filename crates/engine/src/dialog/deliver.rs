@@ -175,10 +175,6 @@ impl DialogState {
     }
 
     pub(super) async fn on_established(&mut self, myself: &ActorRef<DialogMsg>) {
-        // Hung up before the peer acknowledged the answer: the BYE follows.
-        if self.view.state == CallState::Ending {
-            return;
-        }
         if let Some(media) = &mut self.media {
             media.forks_are_over();
             if media.is_agreed() && !media.is_running() {

@@ -5,6 +5,17 @@ use egui::{Key, Modifiers, Ui};
 use crate::view_state::Data;
 use crate::window::{FocusWish, Window};
 
+/// Rows that a page key moves by.
+const PAGE: isize = 12;
+
+/// Where the selection goes.
+#[derive(Clone, Copy)]
+enum Step {
+    By(isize),
+    First,
+    Last,
+}
+
 /// Names the filter field.
 pub(super) fn filter_id() -> egui::Id {
     egui::Id::unique("trace filter")
@@ -37,32 +48,39 @@ pub(super) fn act(ui: &mut Ui, data: &Data, window: &mut Window) {
         .selected
         .and_then(|n| listed.binary_search(&n).ok());
     let last = listed.len().saturating_sub(1);
-    let page = 12;
-    let step: Option<isize> = ui.input(|i| {
+    let step = ui.input(|i| {
         let pressed = |keys: &[Key]| keys.iter().any(|k| i.key_pressed(*k));
         if i.modifiers.command {
             None
         } else if pressed(&[Key::ArrowDown, Key::J]) {
-            Some(1)
+            Some(Step::By(1))
         } else if pressed(&[Key::ArrowUp, Key::K]) {
-            Some(-1)
+            Some(Step::By(-1))
         } else if pressed(&[Key::PageDown]) {
-            Some(page)
+            Some(Step::By(PAGE))
         } else if pressed(&[Key::PageUp]) {
-            Some(-page)
+            Some(Step::By(-PAGE))
         } else if pressed(&[Key::Home]) {
-            Some(isize::MIN)
+            Some(Step::First)
         } else if pressed(&[Key::End]) {
-            Some(isize::MAX)
+            Some(Step::Last)
         } else {
             None
         }
     });
     if let Some(step) = step {
-        let next = match at {
-            None if step == isize::MIN || (0 < step && step < isize::MAX) => 0,
-            None => last,
-            Some(at) => at.saturating_add_signed(step).min(last),
+        let next = match (step, at) {
+            (Step::First, _) => 0,
+            (Step::Last, _) => last,
+            (Step::By(rows), Some(at)) => at.saturating_add_signed(rows).min(last),
+            // From nowhere, down begins at the top and up at the end.
+            (Step::By(rows), None) => {
+                if rows > 0 {
+                    0
+                } else {
+                    last
+                }
+            }
         };
         window.trace.selected = listed.get(next).copied();
         window.trace.reveal = true;
