@@ -6,11 +6,12 @@ use crate::rig::program::{Account, Program};
 use crate::rig::{seconds, switchboard};
 
 /// What is dialled and with what, the exit status, and what the reason says.
-const NUMBERS: [(&str, &str, i32, &str); 22] = [
+const NUMBERS: [(&str, &str, i32, &str); 23] = [
     ("404", "", 1, "Number unknown"),
     ("busy", "", 1, "Busy"),
     ("decline", "", 1, "Declined"),
     ("login", "", 1, "Password"),
+    ("weak-login", "--no-md5", 1, "by MD5 only"),
     ("extension", "", 1, "Extension mismatch"),
     ("interval", "", 1, "422"),
     ("overload", "", 1, "Retry-After: 30"),
@@ -58,4 +59,23 @@ fn every_number_that_is_broken_on_purpose_ends_in_its_sentence() {
         );
         outcome.assert_code(status);
     }
+}
+
+/// Of whom it is asked stands with the caller's own registration, so it takes one behind a login.
+#[test]
+fn a_login_that_is_weaker_than_the_registration_is_not_given() {
+    let folder = Folder::new("broken_login");
+    let users = folder.join("users.toml");
+    std::fs::write(&users, "[users]\nalice = \"secret\"\n").expect("a file");
+    let (_switchboard, port) = switchboard::start_with(&folder, |command| {
+        command.arg("--users").arg(&users);
+    });
+    let account = Account::new(format!("sip:alice@127.0.0.1:{port}"), "");
+    let call = Program::start(&folder, "alice", "call", &account, "weak-login --for 8s");
+    let outcome = call.finish(seconds(60));
+    let ended = outcome.last_call();
+    let reason = ended["reason"].as_str().unwrap_or_default();
+    println!("{reason}");
+    assert!(reason.contains("in a weaker way"), "{}", outcome.story);
+    outcome.assert_code(1);
 }

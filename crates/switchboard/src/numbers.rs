@@ -63,13 +63,15 @@ pub enum Number {
     MovedToClosing,
     /// Closes the connection that the request came by.
     Closes,
+    /// Asks for a password in the oldest way that there is.
+    WeakLogin,
     /// Answers with this status.
     Status(StatusCode),
 }
 
 /// All test numbers with a name: what to dial, another way to dial it, and what it does. Any other
 /// status of failure is dialled by its three digits.
-pub const NUMBERS: [(&str, &str, &str); 33] = [
+pub const NUMBERS: [(&str, &str, &str); 34] = [
     ("echo", "600", "sends back what it hears"),
     ("tone", "601", "a 1004 Hz tone at 0 dBm0"),
     ("ring", "602", "rings and is never answered"),
@@ -144,6 +146,11 @@ pub const NUMBERS: [(&str, &str, &str); 33] = [
         "7029",
         "302 to where the connection is closed when it is used, by TCP",
     ),
+    (
+        "weak-login",
+        "7030",
+        "asks for a password by MD5 and without qop, whoever you are",
+    ),
     ("login", "401", "asks for a password for ever"),
     (
         "extension",
@@ -191,6 +198,7 @@ impl Number {
             "no-tls" | "7027" => Self::MovedToNoTls,
             "no-websocket" | "7028" => Self::MovedToNoWebSocket,
             "hangs-up" | "7029" => Self::MovedToClosing,
+            "weak-login" | "7030" => Self::WeakLogin,
             CLOSES => Self::Closes,
             "login" => Self::Status(StatusCode::UNAUTHORIZED),
             "extension" => Self::Status(StatusCode::BAD_EXTENSION),

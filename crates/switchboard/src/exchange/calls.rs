@@ -304,6 +304,14 @@ impl Exchange {
             Number::Status(status) => {
                 return Some(Some(self.answer_with_status(now, request, status)));
             }
+            Number::WeakLogin => {
+                let mut fate = self.answer(request, StatusCode::UNAUTHORIZED);
+                let nonce = self.tokens.nonce();
+                // As RFC 2069 has it: no algorithm is MD5.
+                let asked = format!("Digest realm=\"{}\", nonce=\"{nonce}\"", self.realm);
+                fate.add(HeaderName::WwwAuthenticate, &asked);
+                return Some(Some(fate));
+            }
             Number::Overloaded => {
                 let mut fate = self.answer(request, StatusCode::SERVICE_UNAVAILABLE);
                 fate.add(HeaderName::RetryAfter, "30");

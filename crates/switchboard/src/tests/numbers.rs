@@ -352,6 +352,22 @@ fn numbers_that_have_moved_say_where_to() {
 }
 
 #[test]
+fn the_weak_login_is_asked_for_as_rfc_2069_has_it() {
+    let mut bench = Bench::open();
+    let ask = Ask {
+        uri: "sip:weak-login@10.0.0.9",
+        ..Ask::default()
+    };
+    bench.say(ALICE, &ask.text());
+    let asked = bench.response_to(ALICE, 401);
+    let challenge = asked.headers.get(HeaderName::WwwAuthenticate);
+    let challenge = challenge.expect("a challenge");
+    assert!(challenge.starts_with("Digest realm="), "{challenge}");
+    assert!(!challenge.contains("qop") && !challenge.contains("algorithm"));
+    bench.assert_forgets();
+}
+
+#[test]
 fn a_connection_is_closed_by_who_asks_for_that_and_a_datagram_gets_silence() {
     let mut bench = Bench::open();
     let ask = Ask {
