@@ -8,6 +8,7 @@ mod deliver;
 mod details;
 mod finish;
 mod focus;
+mod heard;
 mod media_leg;
 mod moved;
 mod offers;
@@ -44,6 +45,7 @@ use sip_core::{Inbound, ResolveId};
 use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
 use self::focus::Focus;
+use self::heard::Heard;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
 use self::transfer::Transfers;
@@ -263,6 +265,7 @@ pub(crate) struct DialogState {
     /// Set when the user has put the call away, which may be before it is drained.
     dismissed: bool,
     filed: bool,
+    sounded: Heard,
     transfers: Transfers,
     /// The login that it waits for.
     login: LoginQuestion,
@@ -380,6 +383,9 @@ impl Actor for DialogActor {
             DialogMsg::Stats(stats, sound) => {
                 if state.media.is_some() {
                     state.on_sound(*sound);
+                    if state.view.connected_at.is_some() {
+                        state.sounded.take(&stats);
+                    }
                     state.view.stats = Some(stats);
                     state.publish();
                 }

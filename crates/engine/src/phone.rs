@@ -356,6 +356,9 @@ impl PhoneState {
             Command::ClearHistory { tenant } => {
                 self.shared.store.cast(StoreMsg::ClearHistory(tenant));
             }
+            Command::ReadQuality { entry } => {
+                self.shared.store.cast(StoreMsg::ReadQuality(entry));
+            }
             Command::SetPreferences { preferences } => {
                 self.settings.preferences = preferences;
                 self.shared.hub.publish(Event::Preferences { preferences });

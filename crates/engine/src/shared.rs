@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use media::{PumpHandle, Sink, Source, StreamCounters};
 use model::{
     AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, HistoryEntry,
-    Levels, Notice, NoticeLevel, Outcome, Party, Private, Sentence, TenantId,
+    Levels, Notice, NoticeLevel, Outcome, Party, Private, QualityTrend, Sentence, Sounded,
+    TenantId,
 };
 use ractor::{ActorCell, ActorId, ActorRef, Message};
 use sip_core::Seed;
@@ -281,7 +282,7 @@ impl Shared {
             sound: model::SoundView::default(),
             ending: None,
         };
-        self.file(&view, Outcome::Failed);
+        self.file(&view, Outcome::Failed, None);
         self.hub.publish(Event::Call {
             call: Box::new(view),
         });
@@ -305,7 +306,7 @@ impl Shared {
             }));
             self.live.remove(call.id);
             self.release_devices(call.id);
-            self.file(&call, Outcome::Failed);
+            self.file(&call, Outcome::Failed, None);
             self.hub.publish(Event::Call {
                 call: Box::new(call),
             });
@@ -329,7 +330,13 @@ impl Shared {
     }
 
     /// Puts a finished call into the history.
-    pub(crate) fn file(&self, view: &CallView, outcome: Outcome) {
+    pub(crate) fn file(
+        &self,
+        view: &CallView,
+        outcome: Outcome,
+        sounded: Option<(Sounded, QualityTrend)>,
+    ) {
+        let (sounded, trend) = sounded.unzip();
         let talk = view
             .connected_at
             .zip(view.ended_at)
@@ -343,11 +350,13 @@ impl Shared {
             started_at: view.created_at,
             talk_ms: talk.map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             outcome,
+            sounded,
             status: view.failure.as_ref().and_then(status_of),
             sentence: view.why_ended(),
             sip_call_id: view.sip_call_id.clone(),
         };
-        self.store.cast(StoreMsg::File(Box::new(entry)));
+        let trend = trend.unwrap_or_default();
+        self.store.cast(StoreMsg::File(Box::new(entry), trend));
     }
 
     /// The devices need not wait for a call any more.

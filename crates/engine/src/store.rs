@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::{Event, HistoryEntry, Notice, NoticeLevel, TenantId};
+use model::{Event, HistoryEntry, Notice, NoticeLevel, QualityTrend, TenantId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use settings::Settings;
 use settings::history::History;
@@ -13,8 +13,10 @@ use crate::wall;
 
 /// What a [`StoreActor`] can be told.
 pub(crate) enum StoreMsg {
-    /// Keep a finished call.
-    File(Box<HistoryEntry>),
+    /// Keep a finished call, and how it sounded.
+    File(Box<HistoryEntry>, QualityTrend),
+    /// Tell how a finished call sounded.
+    ReadQuality(i64),
     /// Forget the history of a tenant.
     ClearHistory(TenantId),
     /// Fail, so that the supervisor's answer can be seen.
@@ -73,8 +75,8 @@ impl Actor for StoreActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            StoreMsg::File(entry) => {
-                match state.history.add(*entry) {
+            StoreMsg::File(entry, trend) => {
+                match state.history.add(*entry, trend) {
                     Ok(entry) => state.hub.publish(Event::History { entry }),
                     Err(error) => state.report(Some(format!("A call was not filed: {error}."))),
                 }
@@ -82,6 +84,15 @@ impl Actor for StoreActor {
                 if trouble != state.told {
                     state.told.clone_from(&trouble);
                     state.report(trouble);
+                }
+            }
+            StoreMsg::ReadQuality(entry) => {
+                let history = state.history.clone();
+                let read = tokio::task::spawn_blocking(move || history.trend(entry)).await;
+                match read {
+                    Ok(Ok(trend)) => state.hub.publish(Event::Quality { entry, trend }),
+                    Ok(Err(error)) => state.report(Some(format!("{error}."))),
+                    Err(_) => state.report(Some("The history could not be read.".to_owned())),
                 }
             }
             StoreMsg::ClearHistory(tenant) => match state.history.clear(&tenant) {

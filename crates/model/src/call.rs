@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, CallDetails, CallId, Ending, Failure, Identity, MediaStats, Private, Redirect,
-    Sentence, SoundView, TenantId, Timestamp, Transfer,
+    Sentence, SoundView, Sounded, TenantId, Timestamp, Transfer,
 };
 
 /// Who started the call.
@@ -244,7 +244,7 @@ pub enum Outcome {
 }
 
 /// One line of the call history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// Row number in the history.
     pub id: i64,
@@ -262,6 +262,9 @@ pub struct HistoryEntry {
     pub talk_ms: u64,
     /// How it is filed.
     pub outcome: Outcome,
+    /// How the peer was heard, where it was.
+    #[serde(default)]
+    pub sounded: Option<Sounded>,
     /// SIP status and phrase it ended with, if a peer said one.
     pub status: Option<(u16, Private)>,
     /// One sentence on why it ended, when that needs saying.

@@ -447,6 +447,11 @@ pub enum Command {
         /// Which tenant.
         tenant: TenantId,
     },
+    /// Tell how a finished call sounded, second by second: [`crate::Event::Quality`].
+    ReadQuality {
+        /// Its line in the history.
+        entry: i64,
+    },
     /// Keep what the user chose about the window.
     SetPreferences {
         /// All of it.

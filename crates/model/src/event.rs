@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AccountView, CallId, CallView, DevicesView, Failure, HistoryEntry, Identity,
-    LoginWanted, MessageView, Private, Sentence, TenantId, TenantView, Timestamp, TraceRecord,
+    LoginWanted, MessageView, Private, QualityTrend, Sentence, TenantId, TenantView, Timestamp,
+    TraceRecord,
 };
 
 /// Everything the program can tell a client.
@@ -59,6 +60,13 @@ pub enum Event {
     History {
         /// The new line.
         entry: HistoryEntry,
+    },
+    /// How a finished call sounded, as it was asked for.
+    Quality {
+        /// Its line in the history.
+        entry: i64,
+        /// Second by second; empty where nothing is kept.
+        trend: QualityTrend,
     },
     /// The history of a tenant was forgotten.
     HistoryCleared {

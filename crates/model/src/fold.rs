@@ -82,6 +82,7 @@ impl Snapshot {
                 self.notices.drain(..surplus);
             }
             Event::Dtmf { .. }
+            | Event::Quality { .. }
             | Event::OptionsAnswered { .. }
             | Event::RequestAnswered { .. }
             | Event::Stopped => {}

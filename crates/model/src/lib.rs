@@ -58,7 +58,7 @@ pub use privacy::{
     Identity, Private, Sentence, ServerUri, for_log, identities_are_shown, mask_identity,
     mask_sentence, show_identities,
 };
-pub use quality::{Levels, MediaStats, VoiceQuality};
+pub use quality::{Levels, MediaStats, QualityStep, QualityTrend, Sounded, VoiceQuality};
 pub use sound::{Light, Silence, SoundMark, SoundView};
 pub use system::{system_words, without_numbers};
 pub use time::Timestamp;

@@ -390,6 +390,11 @@ pub(crate) fn quality(mos: f32) -> &'static str {
     }
 }
 
+/// The worst second of a call, as a listening quality.
+pub(crate) fn at_worst(mos: &str) -> String {
+    format!("{mos} at worst")
+}
+
 // Messages
 pub(crate) const NEW_MESSAGE: &str = "New message";
 pub(crate) const NO_MESSAGES: &str = "No messages";

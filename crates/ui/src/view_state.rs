@@ -239,7 +239,7 @@ pub fn apply(state: &mut ViewState, event: Event) {
             put(&mut data.calls, *call, |a, b| a.id == b.id);
         }
         Event::CallRemoved { call } => data.calls.retain(|c| c.id != call),
-        Event::Dtmf { .. } => {}
+        Event::Dtmf { .. } | Event::Quality { .. } => {}
         Event::History { entry } => {
             if !data.history.iter().any(|h| h.id == entry.id) {
                 data.history.insert(0, entry);
@@ -409,6 +409,7 @@ mod tests {
                 started_at: Timestamp(0),
                 talk_ms: 0,
                 outcome: Outcome::Answered,
+                sounded: None,
                 status: None,
                 sentence: None,
                 sip_call_id: String::new(),

@@ -91,7 +91,8 @@ impl DialogState {
 
     pub(super) fn file(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.filed, true) {
-            self.shared.file(&self.view, outcome);
+            let sounded = self.sounded.sounded();
+            self.shared.file(&self.view, outcome, sounded);
         }
     }
 

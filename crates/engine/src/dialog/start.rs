@@ -18,6 +18,7 @@ use sip_core::{Inbound, Path, ResolveError};
 use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 
 use super::focus::Focus;
+use super::heard::Heard;
 use super::media_leg::MediaLeg;
 use super::transfer::{Placement, Transfers};
 use super::{DialogArgs, DialogMsg, DialogState, FIRST_LOOK_UP, Phase, Start, details, policy};
@@ -120,6 +121,7 @@ impl DialogState {
             stream_budget: Budget::stream(),
             dismissed: false,
             filed: false,
+            sounded: Heard::default(),
             on_the_way: None,
             heard: false,
             login: LoginQuestion::new(&args.shared.hub),

@@ -360,7 +360,7 @@ impl TenantState {
             view.failure = Some(Failure::new(FailureKind::Internal {
                 detail: "the call's own actor".into(),
             }));
-            self.shared.file(&view, Outcome::Failed);
+            self.shared.file(&view, Outcome::Failed, None);
             self.shared.hub.publish(Event::Call {
                 call: Box::new(view),
             });

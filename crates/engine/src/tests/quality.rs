@@ -77,3 +77,41 @@ async fn a_collector_is_told_at_the_end_how_a_call_sounded() {
     assert_eq!(house.count_messages(true, "LocalID:<sip:bob@"), 0);
     house.close().await;
 }
+
+#[tokio::test]
+async fn a_finished_call_keeps_how_each_second_of_it_sounded() {
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for call in [out, into] {
+        house.until_heard(call, 120).await;
+    }
+    house
+        .until("it was judged", |s| {
+            let mut stats = s.calls.iter().map(|c| c.stats.and_then(|s| s.mos));
+            stats.all(|mos| mos.is_some()).then_some(())
+        })
+        .await;
+    house.engine.send(Command::EndCall { call: out });
+    house.until_state(into, CallState::Ended).await;
+    let line = house
+        .until("both are filed", |s| {
+            (s.history.len() == 2).then(|| s.history[0].clone())
+        })
+        .await;
+    let sounded = line.sounded.expect("it was heard");
+    assert!(sounded.mos.is_some_and(|mos| mos > 3.5), "{sounded:?}");
+    assert!(sounded.lost < 0.1, "{sounded:?}");
+    house.engine.send(Command::ReadQuality { entry: line.id });
+    house
+        .until_event("how it sounded", |event| match event {
+            model::Event::Quality { entry, trend } if *entry == line.id => {
+                assert_eq!(trend.step_s, 1);
+                assert!(trend.steps.len() >= 2, "{trend:?}");
+                assert!(trend.steps.iter().any(|step| step.mos_tenths > 35));
+                Some(())
+            }
+            _ => None,
+        })
+        .await;
+    house.close().await;
+}

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::{AccountId, Direction, HistoryEntry, Outcome, Party, TenantId, Timestamp};
+use model::{
+    AccountId, Direction, HistoryEntry, Outcome, Party, QualityStep, QualityTrend, Sounded,
+    TenantId, Timestamp,
+};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
 
-use super::{HistoryError, HistoryFilter, side_files};
+use super::{Filed, HistoryError, HistoryFilter, side_files};
 use crate::atomic;
 
 /// The one connection. After a failure to write it is one in memory.
@@ -89,8 +92,13 @@ impl Database {
 
     /// Files calls in one transaction. On failure the history moves into memory with them; the answer
     /// is then a sentence.
-    pub(super) fn add(&mut self, batch: &[HistoryEntry]) -> Option<String> {
-        let error = insert(&mut self.connection, batch).err()?;
+    pub(super) fn add(&mut self, batch: &[Filed]) -> Option<String> {
+        let inserted = insert(&mut self.connection, batch);
+        if self.path.is_none() && inserted.is_ok() {
+            // What no file holds must not fill the memory. A failure is tried again with the next batch.
+            let _ = self.connection.execute_batch(TRIM);
+        }
+        let error = inserted.err()?;
         let why = words(&error);
         if self.path.is_none() {
             return Some(format!("{} calls were not filed: {why}.", batch.len()));
@@ -110,10 +118,7 @@ impl Database {
 
     /// Forgets a tenant's calls.
     pub(super) fn clear(&mut self, tenant: &TenantId) -> Option<String> {
-        let deleted = self
-            .connection
-            .execute("DELETE FROM calls WHERE tenant = ?1", [tenant.as_str()]);
-        let error = deleted.err()?;
+        let error = forget(&mut self.connection, tenant).err()?;
         Some(format!(
             "The call history could not be cleared: {}.",
             words(&error)
@@ -124,6 +129,11 @@ impl Database {
         select(&self.connection, filter).map_err(|error| HistoryError::Database(words(&error)))
     }
 
+    /// How a call sounded, step by step; empty where nothing is kept.
+    pub(super) fn trend(&self, call: i64) -> Result<QualityTrend, HistoryError> {
+        trend(&self.connection, call).map_err(|error| HistoryError::Database(words(&error)))
+    }
+
     /// Goes on in memory with the newest lines of the file. Whether they could be read.
     fn move_to_memory(&mut self) -> bool {
         let filter = HistoryFilter::default();
@@ -131,6 +141,11 @@ impl Database {
         let Ok(mut fresh) = memory() else {
             return false;
         };
+        let with_trend = |entry: HistoryEntry| Filed {
+            trend: trend(&self.connection, entry.id).unwrap_or_default(),
+            entry,
+        };
+        let newest = newest.map(|lines| lines.into_iter().map(with_trend).collect::<Vec<_>>());
         let kept = newest.is_ok_and(|lines| insert(&mut fresh, &lines).is_ok());
         self.connection = fresh;
         self.path = None;
@@ -257,11 +272,16 @@ fn move_aside(path: &Path) -> Option<PathBuf> {
     Some(aside)
 }
 
-fn insert(connection: &mut Connection, entries: &[HistoryEntry]) -> rusqlite::Result<()> {
+fn insert(connection: &mut Connection, batch: &[Filed]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     {
         let mut statement = transaction.prepare_cached(INSERT)?;
-        for entry in entries {
+        let mut trends = transaction.prepare_cached(INSERT_TREND)?;
+        for Filed { entry, trend } in batch {
+            if !trend.steps.is_empty() {
+                trends.execute(params![entry.id, trend.step_s, octets(trend)])?;
+            }
+            let sounded = entry.sounded.as_ref();
             let status = entry.status.as_ref();
             statement.execute(params![
                 entry.id,
@@ -277,10 +297,50 @@ fn insert(connection: &mut Connection, entries: &[HistoryEntry]) -> rusqlite::Re
                 status.map(|(_, phrase)| phrase.reveal()),
                 entry.sentence.as_ref().map(model::Sentence::reveal),
                 entry.sip_call_id,
+                sounded.and_then(|s| s.mos),
+                sounded.and_then(|s| s.worst_mos),
+                sounded.map(|s| s.lost),
+                sounded.map(|s| s.jitter_ms),
+                sounded.and_then(|s| s.rtt_ms),
             ])?;
         }
     }
     transaction.commit()
+}
+
+/// All calls of a tenant, and how they sounded.
+fn forget(connection: &mut Connection, tenant: &TenantId) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "DELETE FROM trends WHERE call IN (SELECT id FROM calls WHERE tenant = ?1)",
+        [tenant.as_str()],
+    )?;
+    transaction.execute("DELETE FROM calls WHERE tenant = ?1", [tenant.as_str()])?;
+    transaction.commit()
+}
+
+/// Three octets a step.
+fn octets(trend: &QualityTrend) -> Vec<u8> {
+    let of = |step: &QualityStep| [step.mos_tenths, step.lost_percent, step.jitter_ms];
+    trend.steps.iter().flat_map(of).collect()
+}
+
+fn trend(connection: &Connection, call: i64) -> rusqlite::Result<QualityTrend> {
+    let mut statement =
+        connection.prepare_cached("SELECT step_s, steps FROM trends WHERE call = ?1")?;
+    let mut rows = statement.query([call])?;
+    let Some(row) = rows.next()? else {
+        return Ok(QualityTrend::default());
+    };
+    let octets: Vec<u8> = row.get("steps")?;
+    let (whole, _) = octets.as_chunks::<3>();
+    let step = |&[mos_tenths, lost_percent, jitter_ms]: &[u8; 3]| QualityStep {
+        mos_tenths,
+        lost_percent,
+        jitter_ms,
+    };
+    let steps = whole.iter().take(QualityTrend::MOST).map(step);
+    Ok(QualityTrend::kept(row.get("step_s")?, steps.collect()))
 }
 
 fn select(connection: &Connection, filter: &HistoryFilter) -> rusqlite::Result<Vec<HistoryEntry>> {
@@ -358,6 +418,22 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Option<HistoryEntry>> {
         status: code.map(|code| (code, phrase.unwrap_or_default().into())),
         sentence: row.get::<_, Option<String>>("sentence")?.map(Into::into),
         sip_call_id: row.get("sip_call_id")?,
+        sounded: sounded(row)?,
+    }))
+}
+
+/// How the call sounded; nothing where nothing was heard, and of calls from before it was kept.
+fn sounded(row: &Row<'_>) -> rusqlite::Result<Option<Sounded>> {
+    let (lost, jitter_ms): (Option<f32>, Option<f32>) = (row.get("lost")?, row.get("jitter_ms")?);
+    let (Some(lost), Some(jitter_ms)) = (lost, jitter_ms) else {
+        return Ok(None);
+    };
+    Ok(Some(Sounded {
+        mos: row.get("mos")?,
+        worst_mos: row.get("worst_mos")?,
+        lost,
+        jitter_ms,
+        rtt_ms: row.get("rtt_ms")?,
     }))
 }
 
@@ -401,7 +477,8 @@ fn outcome_of(word: &str) -> Option<Outcome> {
 }
 
 /// Append only: step `n` takes a database from version `n` to `n + 1`.
-const SCHEMA: [&str; 1] = ["
+const SCHEMA: [&str; 2] = [
+    "
     CREATE TABLE calls (
         id INTEGER PRIMARY KEY,
         tenant TEXT NOT NULL,
@@ -419,14 +496,35 @@ const SCHEMA: [&str; 1] = ["
     );
     CREATE INDEX calls_by_time ON calls (started_at DESC, id DESC);
     CREATE INDEX calls_by_tenant ON calls (tenant, started_at DESC, id DESC);
-"];
+",
+    "
+    ALTER TABLE calls ADD COLUMN mos REAL;
+    ALTER TABLE calls ADD COLUMN worst_mos REAL;
+    ALTER TABLE calls ADD COLUMN lost REAL;
+    ALTER TABLE calls ADD COLUMN jitter_ms REAL;
+    ALTER TABLE calls ADD COLUMN rtt_ms REAL;
+    CREATE TABLE trends (
+        call INTEGER PRIMARY KEY,
+        step_s INTEGER NOT NULL,
+        steps BLOB NOT NULL
+    );
+",
+];
 
 const INSERT: &str = "INSERT INTO calls (id, tenant, account, direction, display, uri, started_at, \
-    talk_ms, outcome, code, phrase, sentence, sip_call_id) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    talk_ms, outcome, code, phrase, sentence, sip_call_id, mos, worst_mos, lost, jitter_ms, rtt_ms) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+
+/// Leaves as many of the newest calls as are ever shown.
+const TRIM: &str = "
+    DELETE FROM trends WHERE call <= (SELECT MAX(id) FROM calls) - 10000;
+    DELETE FROM calls WHERE id <= (SELECT MAX(id) FROM calls) - 10000;
+";
+
+const INSERT_TREND: &str = "INSERT INTO trends (call, step_s, steps) VALUES (?1, ?2, ?3)";
 
 const SELECT: &str = "SELECT id, tenant, account, direction, display, uri, started_at, talk_ms, \
-    outcome, code, phrase, sentence, sip_call_id FROM calls";
+    outcome, code, phrase, sentence, sip_call_id, mos, worst_mos, lost, jitter_ms, rtt_ms FROM calls";
 
 /// A larger file is not read whole at each start.
 const CHECKED_WHOLE: u64 = 64 << 20;

@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use model::{AccountId, HistoryEntry, Outcome, TenantId};
+use model::{AccountId, HistoryEntry, Outcome, QualityTrend, TenantId};
 
 use database::Database;
 
@@ -66,13 +66,20 @@ struct Shared {
     writer: Option<JoinHandle<()>>,
 }
 
+/// A call and how it sounded.
+struct Filed {
+    entry: HistoryEntry,
+    trend: QualityTrend,
+}
+
 enum Work {
-    Add(Box<HistoryEntry>),
+    Add(Box<Filed>),
     Clear(TenantId),
     Query(
         HistoryFilter,
         SyncSender<Result<Vec<HistoryEntry>, HistoryError>>,
     ),
+    Trend(i64, SyncSender<Result<QualityTrend, HistoryError>>),
     Flush(SyncSender<()>),
 }
 
@@ -118,14 +125,22 @@ impl History {
         }
     }
 
-    /// Files a call and gives it back with its row number. Does not wait.
+    /// Files a call and how it sounded, and gives it back with its row number. Does not wait.
     ///
     /// # Errors
     /// [`HistoryError::Full`] when the queue is full, [`HistoryError::Ended`] when the writer is gone.
-    pub fn add(&self, mut entry: HistoryEntry) -> Result<HistoryEntry, HistoryError> {
+    pub fn add(
+        &self,
+        mut entry: HistoryEntry,
+        trend: QualityTrend,
+    ) -> Result<HistoryEntry, HistoryError> {
         entry.id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let work = self.shared.work.as_ref().ok_or(HistoryError::Ended)?;
-        match work.try_send(Work::Add(Box::new(entry.clone()))) {
+        let filed = Filed {
+            entry: entry.clone(),
+            trend,
+        };
+        match work.try_send(Work::Add(Box::new(filed))) {
             Ok(()) => Ok(entry),
             Err(TrySendError::Full(_)) => Err(HistoryError::Full),
             Err(TrySendError::Disconnected(_)) => Err(HistoryError::Ended),
@@ -139,6 +154,17 @@ impl History {
     pub fn query(&self, filter: HistoryFilter) -> Result<Vec<HistoryEntry>, HistoryError> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.send(Work::Query(filter, answer))?;
+        answered.recv().map_err(|_| HistoryError::Ended)?
+    }
+
+    /// How a call sounded, step by step; empty where nothing is kept. Waits for the writer: belongs on
+    /// a blocking thread.
+    ///
+    /// # Errors
+    /// [`HistoryError`] when the writer is gone or the database cannot be read.
+    pub fn trend(&self, call: i64) -> Result<QualityTrend, HistoryError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.send(Work::Trend(call, answer))?;
         answered.recv().map_err(|_| HistoryError::Ended)?
     }
 
@@ -196,11 +222,11 @@ fn run(mut database: Database, queue: &Receiver<Work>, trouble: &Mutex<Option<St
     let mut waiting = None;
     while let Some(work) = waiting.take().or_else(|| queue.recv().ok()) {
         match work {
-            Work::Add(entry) => {
-                let mut batch = vec![*entry];
+            Work::Add(filed) => {
+                let mut batch = vec![*filed];
                 while batch.len() < BATCH {
                     match queue.try_recv() {
-                        Ok(Work::Add(entry)) => batch.push(*entry),
+                        Ok(Work::Add(filed)) => batch.push(*filed),
                         Ok(other) => {
                             waiting = Some(other);
                             break;
@@ -220,6 +246,9 @@ fn run(mut database: Database, queue: &Receiver<Work>, trouble: &Mutex<Option<St
             // Whoever asked may have gone; that is no fault of ours.
             Work::Query(filter, answer) => {
                 let _ = answer.send(database.query(&filter));
+            }
+            Work::Trend(call, answer) => {
+                let _ = answer.send(database.trend(call));
             }
             Work::Flush(answer) => {
                 let _ = answer.send(());

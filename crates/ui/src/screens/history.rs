@@ -1,7 +1,7 @@
 //! Finished calls.
 
 use egui::{Align, Key, Rect, Role, Sense, Ui, Vec2, WidgetInfo};
-use model::{Command, Direction, HistoryEntry, Outcome, Private, Sentence};
+use model::{Command, Direction, HistoryEntry, Outcome, Private, Sentence, Sounded};
 
 use super::account_list::two_lines;
 use super::{Bar, Kit, Room, call_card, dial, part};
@@ -304,7 +304,13 @@ fn ending(kit: &Kit<'_>, entry: &HistoryEntry) -> (String, egui::Color32) {
     let (ink, word) = outcome_words(&kit.t, entry.outcome);
     if entry.outcome == Outcome::Answered {
         let talk = std::time::Duration::from_millis(entry.talk_ms);
-        return (format::talk(talk), kit.t.muted);
+        let talk = format::talk(talk);
+        let mos = entry.sounded.and_then(|sounded| sounded.mos);
+        let words = match mos {
+            Some(mos) => format!("{talk} · {} {}", strings::quality(mos), format::figure(mos)),
+            None => talk,
+        };
+        return (words, kit.t.muted);
     }
     match &entry.sentence {
         Some(sentence) if entry.outcome == Outcome::Failed => {
@@ -419,9 +425,28 @@ fn line(
     if response.double_clicked() {
         redial(kit, data, entry);
     }
-    if let Some(sentence) = &entry.sentence {
-        response.on_hover_text(sentence.reveal());
+    let sentence = entry.sentence.as_ref().map(|s| s.reveal().to_owned());
+    let told: Vec<String> = sentence
+        .into_iter()
+        .chain(entry.sounded.as_ref().map(sounded))
+        .collect();
+    if !told.is_empty() {
+        response.on_hover_text(told.join("\n"));
     }
+}
+
+/// How the peer was heard, in a line.
+fn sounded(sounded: &Sounded) -> String {
+    let worst = sounded
+        .worst_mos
+        .map(|mos| strings::at_worst(&format::figure(mos)));
+    let lost = strings::lost(&format::figure(sounded.lost * 100.0));
+    let jitter = strings::jitter(&format::figure(sounded.jitter_ms));
+    let round_trip = sounded
+        .rtt_ms
+        .map(|ms| strings::round_trip(&format::figure(ms)));
+    let figures = worst.into_iter().chain([lost, jitter]).chain(round_trip);
+    figures.collect::<Vec<_>>().join(" · ")
 }
 
 fn party(ui: &Ui, rect: Rect, kit: &Kit<'_>, entry: &HistoryEntry) {

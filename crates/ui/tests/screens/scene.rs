@@ -390,6 +390,13 @@ fn history() -> Vec<HistoryEntry> {
                     started_at: at(time),
                     talk_ms,
                     outcome,
+                    sounded: (outcome == Outcome::Answered).then_some(Sounded {
+                        mos: Some(4.3 - index as f32 / 10.0),
+                        worst_mos: Some(3.4),
+                        lost: 0.002,
+                        jitter_ms: 3.0,
+                        rtt_ms: Some(24.0),
+                    }),
                     status: None,
                     sentence: sentence.map(Into::into),
                     sip_call_id: format!("history-{index}@192.0.2.5"),
