@@ -14,9 +14,11 @@ use rtrb::{Consumer, Producer};
 
 use crate::FRAME_SAMPLES;
 
-/// How much a frame is squeezed or stretched, and squeezed where there is [`MUCH`] to work off.
-const CORRECTION: usize = 2;
-const STRONG: usize = 8;
+/// By how many samples a frame is squeezed or stretched, and squeezed where there is [`MUCH`] to work off.
+const ORDINARY: isize = 2;
+const STRONG: isize = 8;
+/// Room for the longest frame.
+const LONGEST_FRAME: usize = FRAME_SAMPLES + STRONG.unsigned_abs();
 
 /// Steps between two looks at the least that was waiting.
 const WINDOW: u32 = 50;
@@ -56,22 +58,12 @@ const LESS_EVERY: u32 = 10;
 struct Watch {
     least: usize,
     steps: u32,
-    correction: Correction,
+    /// Samples that are to be waiting less after each frame; below nothing, more.
+    correction: isize,
     /// What is kept waiting beyond the least that is, because there were dropouts.
     room: usize,
     /// Windows since the last dropout.
     calm: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Correction {
-    None,
-    /// Too little is waiting.
-    Build,
-    /// Too much is waiting.
-    Work,
-    /// Far too much is.
-    WorkFast,
 }
 
 impl Watch {
@@ -79,7 +71,7 @@ impl Watch {
         Self {
             least: usize::MAX,
             steps: 0,
-            correction: Correction::None,
+            correction: 0,
             room: 0,
             calm: 0,
         }
@@ -105,10 +97,10 @@ impl Watch {
             0
         };
         self.correction = match least {
-            least if least < LEAST => Correction::Build,
-            least if least > MUCH && drop == 0 => Correction::WorkFast,
-            least if least > MOST && drop == 0 => Correction::Work,
-            _ => Correction::None,
+            least if least < LEAST => -ORDINARY,
+            least if least > MUCH && drop == 0 => STRONG,
+            least if least > MOST && drop == 0 => ORDINARY,
+            _ => 0,
         };
         self.calm = self.calm.saturating_add(1);
         if self.calm > CALM && self.calm.is_multiple_of(LESS_EVERY) {
@@ -145,13 +137,8 @@ impl Capture {
             waiting = priming;
         }
         self.primed |= waiting >= priming;
-        let count = match self.watch.correction {
-            Correction::None => FRAME_SAMPLES,
-            Correction::Work => FRAME_SAMPLES + CORRECTION,
-            Correction::WorkFast => FRAME_SAMPLES + STRONG,
-            Correction::Build => FRAME_SAMPLES - CORRECTION,
-        };
-        let mut samples = [0.0; FRAME_SAMPLES + STRONG];
+        let count = FRAME_SAMPLES.saturating_add_signed(self.watch.correction);
+        let mut samples = [0.0; LONGEST_FRAME];
         let taken = samples.get_mut(..count).unwrap_or_default();
         if !self.primed || waiting < count || self.ring.pop_entire_slice(taken).is_err() {
             if self.primed {
@@ -225,13 +212,8 @@ impl Playout {
         } else {
             self.skip = self.watch.see(waiting) / FRAME_SAMPLES;
         }
-        let count = match self.watch.correction {
-            Correction::None => FRAME_SAMPLES,
-            Correction::Work => FRAME_SAMPLES - CORRECTION,
-            Correction::WorkFast => FRAME_SAMPLES - STRONG,
-            Correction::Build => FRAME_SAMPLES + CORRECTION,
-        };
-        let mut samples = [0.0; FRAME_SAMPLES + CORRECTION];
+        let count = FRAME_SAMPLES.saturating_sub_signed(self.watch.correction);
+        let mut samples = [0.0; LONGEST_FRAME];
         let samples = samples.get_mut(..count).unwrap_or_default();
         stretch(frame, samples);
         let _ = self.ring.push_entire_slice(samples);

@@ -130,6 +130,31 @@ fn candidate(at: SocketAddr) -> String {
     format!("1 1 udp 2130706431 {} {} typ host", at.ip(), at.port())
 }
 
+/// Has both sides look for each other, for the `nth` time.
+fn search(bench: &Bench, streams: [&StreamHandle; 2], nth: usize) {
+    let ends = [bench.wires[0].address(), bench.wires[1].address()];
+    for (side, stream) in streams.into_iter().enumerate() {
+        stream
+            .update(StreamParameters {
+                remote: Some(ends[side]),
+                rtcp_mux: true,
+                ice: Some(nth_session(bench, nth, side, &[candidate(ends[side])])),
+                ..parameters(CodecKind::Pcmu)
+            })
+            .unwrap();
+    }
+}
+
+fn lose(bench: &mut Bench, loss: f64) {
+    for wire in &mut bench.wires {
+        wire.loss = loss;
+    }
+}
+
+fn events(stream: &StreamHandle) -> Vec<StreamEvent> {
+    std::iter::from_fn(|| stream.poll_event()).collect()
+}
+
 #[test]
 fn nothing_is_sent_before_a_way_is_found_and_then_it_goes_there() {
     let silent = parameters(CodecKind::Pcmu);
@@ -167,45 +192,24 @@ fn nothing_is_sent_before_a_way_is_found_and_then_it_goes_there() {
 /// RFC 7675 §5.1: without an answer for 30 seconds nothing more is sent, and a restart brings consent again.
 #[test]
 fn who_answers_no_more_is_sent_nothing_more_until_a_way_is_found_again() {
-    let silent = parameters(CodecKind::Pcmu);
-    let (mut bench, left, right) = call(&silent);
-    let ends = [bench.wires[0].address(), bench.wires[1].address()];
-    let search = |bench: &Bench, nth: usize| {
-        for (side, stream) in [(0, &left), (1, &right)] {
-            stream
-                .update(StreamParameters {
-                    remote: Some(ends[side]),
-                    rtcp_mux: true,
-                    ice: Some(nth_session(bench, nth, side, &[candidate(ends[side])])),
-                    ..silent.clone()
-                })
-                .unwrap();
-        }
-    };
-    let events = |stream: &StreamHandle| -> Vec<StreamEvent> {
-        std::iter::from_fn(|| stream.poll_event()).collect()
-    };
-    search(&bench, 0);
+    let (mut bench, left, right) = call(&parameters(CodecKind::Pcmu));
+    search(&bench, [&left, &right], 0);
     bench.run(60 * SECOND);
     for stream in [&left, &right] {
         let events = events(stream);
         assert!(!events.contains(&StreamEvent::WayLost), "{events:?}");
     }
-    let loss = |bench: &mut Bench, loss: f64| {
-        bench.wires[0].loss = loss;
-        bench.wires[1].loss = loss;
-    };
-    loss(&mut bench, 1.0);
+    lose(&mut bench, 1.0);
     bench.run(45 * SECOND);
     for stream in [&left, &right] {
         let events = events(stream);
         assert!(events.contains(&StreamEvent::WayLost), "{events:?}");
     }
-    loss(&mut bench, 0.0);
+    lose(&mut bench, 0.0);
     let before = [carried(&bench, 0).1, carried(&bench, 1).1];
     bench.run(5 * SECOND);
     assert_eq!([carried(&bench, 0).1, carried(&bench, 1).1], before);
-    search(&bench, 1);
+    search(&bench, [&left, &right], 1);
     bench.run(5 * SECOND);
     for (side, stream) in [(0, &left), (1, &right)] {
         let events = events(stream);
@@ -219,36 +223,15 @@ fn who_answers_no_more_is_sent_nothing_more_until_a_way_is_found_again() {
 /// can answer, so the announced address is no better than silence.
 #[test]
 fn a_restart_that_is_not_answered_sends_nothing_where_consent_was_lost() {
-    let silent = parameters(CodecKind::Pcmu);
-    let (mut bench, left, right) = call(&silent);
-    let ends = [bench.wires[0].address(), bench.wires[1].address()];
-    let search = |bench: &Bench, nth: usize| {
-        for (side, stream) in [(0, &left), (1, &right)] {
-            stream
-                .update(StreamParameters {
-                    remote: Some(ends[side]),
-                    rtcp_mux: true,
-                    ice: Some(nth_session(bench, nth, side, &[candidate(ends[side])])),
-                    ..silent.clone()
-                })
-                .unwrap();
-        }
-    };
-    let events = |stream: &StreamHandle| -> Vec<StreamEvent> {
-        std::iter::from_fn(|| stream.poll_event()).collect()
-    };
-    let loss = |bench: &mut Bench, loss: f64| {
-        bench.wires[0].loss = loss;
-        bench.wires[1].loss = loss;
-    };
-    search(&bench, 0);
+    let (mut bench, left, right) = call(&parameters(CodecKind::Pcmu));
+    search(&bench, [&left, &right], 0);
     bench.run(5 * SECOND);
-    loss(&mut bench, 1.0);
+    lose(&mut bench, 1.0);
     bench.run(35 * SECOND);
     assert!(events(&left).contains(&StreamEvent::WayLost));
     // Twice, so that it does not matter how the search before ended.
     for nth in [1, 2] {
-        search(&bench, nth);
+        search(&bench, [&left, &right], nth);
         bench.run(20 * SECOND);
         let told = events(&left);
         assert!(told.contains(&StreamEvent::NoWay), "{told:?}");
@@ -258,8 +241,8 @@ fn a_restart_that_is_not_answered_sends_nothing_where_consent_was_lost() {
     bench.run(20 * SECOND);
     assert_eq!([left.counters().sent(), right.counters().sent()], sent);
     // With the line mended and a restart it goes on.
-    loss(&mut bench, 0.0);
-    search(&bench, 3);
+    lose(&mut bench, 0.0);
+    search(&bench, [&left, &right], 3);
     bench.run(5 * SECOND);
     assert!(left.counters().sent() > sent[0] + 150);
     assert!(right.counters().sent() > sent[1] + 150);
@@ -282,6 +265,6 @@ fn where_no_way_answers_media_goes_where_the_description_says() {
     assert_eq!(carried(&bench, 0).1, 0);
     bench.run(3 * SECOND);
     assert!(carried(&bench, 0).1 > 50);
-    let events: Vec<_> = std::iter::from_fn(|| left.poll_event()).collect();
+    let events = events(&left);
     assert!(events.contains(&StreamEvent::WayFound(None)), "{events:?}");
 }
