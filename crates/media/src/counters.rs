@@ -183,8 +183,10 @@ counts! {
     dropped,
     /// Datagrams of an encrypted stream that were not made with the peer's key.
     not_genuine,
-    /// Datagrams of an encrypted stream that had come before.
+    /// Datagrams of an encrypted stream that had come before, but for second copies of packets that just came.
     replayed,
+    /// Second copies of packets of an encrypted stream; they are among the duplicates.
+    repeated,
     /// Interarrival jitter in microseconds (RFC 3550 §6.4.1).
     jitter_us,
     /// The last round trip in microseconds, 0 before the first report. Reports are read once a step, so it

@@ -355,7 +355,9 @@ impl ReceivePath {
         let heard = self.receiver.statistics();
         let buffer = self.jitter.statistics();
         counters.lost.set(heard.lost);
-        counters.duplicates.set(heard.duplicates);
+        counters
+            .duplicates
+            .set(heard.duplicates + counters.repeated());
         counters
             .jitter_us
             .set(u64::try_from(heard.jitter.as_micros()).unwrap_or(u64::MAX));

@@ -150,6 +150,10 @@ fn opened<'a>(
 ) -> Option<&'a [u8]> {
     match length {
         Ok(length) => datagram.get(..length),
+        Err(SrtpError::Repeated) => {
+            counters.repeated.add(1);
+            None
+        }
         Err(SrtpError::Replayed) => {
             counters.replayed.add(1);
             None

@@ -254,7 +254,7 @@ fn packets_sent_twice_are_heard_once_and_mend_loss() {
 }
 
 #[test]
-fn an_encrypted_packet_sent_twice_is_no_replay_that_hurts() {
+fn an_encrypted_packet_sent_twice_is_no_replay() {
     let mut bench = Bench::new();
     let (_left, right) = bench.pair(
         &StreamParameters {
@@ -268,8 +268,11 @@ fn an_encrypted_packet_sent_twice_is_no_replay_that_hurts() {
     bench.run(4 * SECOND);
     let right = right.counters();
     assert!(right.received() > 190, "{}", right.received());
-    assert!(right.replayed() > 190, "{}", right.replayed());
-    assert_eq!((right.lost(), right.not_genuine()), (0, 0));
+    assert!(right.duplicates() > 180, "{}", right.duplicates());
+    assert_eq!(
+        (right.lost(), right.not_genuine(), right.replayed()),
+        (0, 0, 0)
+    );
 }
 
 #[test]

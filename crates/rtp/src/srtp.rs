@@ -164,6 +164,9 @@ pub enum SrtpError {
     /// It was received before, or is so old that this cannot be told.
     #[error("the packet was received before")]
     Replayed,
+    /// It was received once before, a moment ago, and is genuine: who sends each packet twice means no harm by it.
+    #[error("the packet came a second time")]
+    Repeated,
     /// Report packets that are authenticated and not encrypted, which was not agreed.
     #[error("the report is not encrypted")]
     NotEncrypted,

@@ -228,11 +228,14 @@ fn a_packet_is_taken_once_and_not_when_it_is_old() {
         let mut take = |n: usize| unprotector.unprotect_rtp(&mut wires[n].clone());
         // The first to be heard is from behind the wrap: the ones before it were lost.
         assert_eq!(take(200), Ok(172));
+        assert_eq!(take(200), Err(SrtpError::Repeated));
         assert_eq!(take(200), Err(SrtpError::Replayed));
         // Late, over the wrap, and within the window of 128.
         assert_eq!(take(100), Ok(172));
         assert_eq!(take(100), Err(SrtpError::Replayed));
         assert_eq!(take(299), Ok(172));
+        // Too long ago for a second copy.
+        assert_eq!(take(200), Err(SrtpError::Replayed));
         assert_eq!(take(100), Err(SrtpError::Replayed));
         assert_eq!(take(101), Err(SrtpError::Replayed), "too old to tell");
         let mut report = report(7);
@@ -240,6 +243,26 @@ fn a_packet_is_taken_once_and_not_when_it_is_old() {
         assert!(unprotector.unprotect_rtcp(&mut report.clone()).is_ok());
         let again = unprotector.unprotect_rtcp(&mut report);
         assert_eq!(again, Err(SrtpError::Replayed));
+    }
+}
+
+/// Who forges a copy of what was just heard does not use up that the true one may come again.
+#[test]
+fn a_second_copy_is_told_from_a_forged_one_and_from_a_third() {
+    for suite in Suite::ALL {
+        let (mut protector, mut unprotector) = pair(suite);
+        for n in 1..40u16 {
+            let mut wire = packet(7, n);
+            protector.protect_rtp(&mut wire).unwrap();
+            let mut take = |wire: &[u8]| unprotector.unprotect_rtp(&mut wire.to_vec());
+            assert_eq!(take(&wire), Ok(172));
+            let mut forged = wire.clone();
+            forged[30] ^= 1;
+            assert_eq!(take(&forged), Err(SrtpError::NotGenuine));
+            assert_eq!(take(&wire), Err(SrtpError::Repeated));
+            assert_eq!(take(&wire), Err(SrtpError::Replayed));
+            assert_eq!(take(&forged), Err(SrtpError::Replayed));
+        }
     }
 }
 
@@ -371,6 +394,8 @@ fn a_new_key_is_followed_whether_the_counter_goes_on_or_not() {
             let mut wire = packet(7, n);
             renewed.protect_rtp(&mut wire).unwrap();
             assert_eq!(expecting.unprotect_rtp(&mut wire.clone()), Ok(172));
+            let again = expecting.unprotect_rtp(&mut wire.clone());
+            assert_eq!(again, Err(SrtpError::Repeated), "{goes_on} {n}");
             let again = expecting.unprotect_rtp(&mut wire);
             assert_eq!(again, Err(SrtpError::Replayed), "{goes_on} {n}");
         }

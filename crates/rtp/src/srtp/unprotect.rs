@@ -65,7 +65,8 @@ impl Unprotector {
     /// returned.
     ///
     /// # Errors
-    /// It was received before, is not genuine, or is no packet at all. The bytes are as they were then.
+    /// It was received before, is not genuine, or is no packet at all. The bytes are as they were then, but those of a
+    /// packet that is [`Repeated`](SrtpError::Repeated).
     pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let header_len = rtp_header_len(packet).ok_or(SrtpError::Malformed)?;
         let sequence = sequence_number(packet).ok_or(SrtpError::Malformed)?;
@@ -95,7 +96,8 @@ impl Unprotector {
             .ok_or(SrtpError::Malformed)?;
         let mut outcome = Err(SrtpError::NotGenuine);
         for index in indices(known.as_ref(), sequence).into_iter().flatten() {
-            if known.is_some_and(|source| source.rtp.has(index)) {
+            let again = known.is_some_and(|source| source.rtp.has(index));
+            if again && !known.is_some_and(|source| source.rtp.may_repeat(index)) {
                 outcome = Err(SrtpError::Replayed);
                 continue;
             }
@@ -107,6 +109,10 @@ impl Unprotector {
             };
             let place = Place { ssrc, index };
             match self.rtp.open(place, header, payload, trailer, tag) {
+                Ok(()) if again => {
+                    self.remember(ssrc)?.rtp.mark_repeated(index);
+                    return Err(SrtpError::Repeated);
+                }
                 Ok(()) => {
                     self.remember(ssrc)?.rtp.mark(index);
                     return Ok(length);
@@ -246,7 +252,12 @@ struct Window {
     highest: Option<u64>,
     /// Bit n: `highest - n` was received.
     seen: u128,
+    /// Bit n: and it came again.
+    repeated: u128,
 }
+
+/// How many numbers behind the highest a packet may come a second time: more than 100 ms of packets of 20 ms.
+const REPEATED_WITHIN: u64 = 8;
 
 impl Window {
     /// Whether the number was received, or is too old to tell.
@@ -260,9 +271,22 @@ impl Window {
         }
     }
 
+    /// Whether a number that was received may be so once more.
+    fn may_repeat(&self, index: u64) -> bool {
+        let age = self.highest.and_then(|highest| highest.checked_sub(index));
+        age.is_some_and(|age| age < REPEATED_WITHIN && self.repeated >> age & 1 == 0)
+    }
+
+    fn mark_repeated(&mut self, index: u64) {
+        let age = self.highest.and_then(|highest| highest.checked_sub(index));
+        if let Some(age @ 0..128) = age {
+            self.repeated |= 1 << age;
+        }
+    }
+
     fn mark(&mut self, index: u64) {
         let Some(highest) = self.highest else {
-            (self.highest, self.seen) = (Some(index), 1);
+            (self.highest, self.seen, self.repeated) = (Some(index), 1, 0);
             return;
         };
         if let Some(age) = highest.checked_sub(index) {
@@ -272,8 +296,9 @@ impl Window {
             return;
         }
         let ahead = index - highest;
-        self.seen = if ahead < 128 { self.seen << ahead } else { 0 };
-        self.seen |= 1;
+        let shifted = |bits: u128| if ahead < 128 { bits << ahead } else { 0 };
+        self.repeated = shifted(self.repeated);
+        self.seen = shifted(self.seen) | 1;
         self.highest = Some(index);
     }
 }
