@@ -126,6 +126,8 @@ pub struct Pump {
     keeper: Option<Keeper>,
     littered: bool,
     playout_volume: f32,
+    /// How late this step is.
+    late: Duration,
 }
 
 impl Pump {
@@ -155,6 +157,7 @@ impl Pump {
             keeper,
             littered: false,
             playout_volume: 1.0,
+            late: Duration::ZERO,
         }
     }
 
@@ -163,7 +166,7 @@ impl Pump {
     pub fn step(&mut self, now: Instant, ntp: u64) {
         self.take_commands(now);
         self.remove_unwanted(now, ntp);
-        self.begin_frame();
+        self.begin_frame(now);
         let Self {
             streams,
             microphone,
@@ -177,7 +180,7 @@ impl Pump {
         for stream in streams.iter_mut() {
             guarded(stream, |stream| stream.speak(now, microphone, scratch));
         }
-        self.end_frame();
+        self.end_frame(now);
         self.tidy();
         self.scratch.post.send_off();
         if let Some(keeper) = &mut self.keeper {
@@ -363,7 +366,7 @@ impl Pump {
         }
     }
 
-    fn begin_frame(&mut self) {
+    fn begin_frame(&mut self, now: Instant) {
         self.let_go_of_closed_devices();
         let counters = &self.common.counters;
         let gain = self.common.capture_gain.get();
@@ -371,7 +374,7 @@ impl Pump {
         let waiting = counters.capture_waiting_ms() + counters.playout_waiting_ms();
         if !self
             .microphone
-            .begin(self.capture.as_mut(), voice, waiting, gain)
+            .begin(now, self.capture.as_mut(), voice, waiting, gain)
         {
             counters.capture_underruns.add(1);
         }
@@ -383,7 +386,7 @@ impl Pump {
         self.scratch.rooms.begin();
     }
 
-    fn end_frame(&mut self) {
+    fn end_frame(&mut self, now: Instant) {
         let mix = &mut self.scratch.mix;
         if let Some(trial) = &mut self.trial {
             trial.add(self.microphone.frame(), mix);
@@ -398,7 +401,7 @@ impl Pump {
             }
         }
         if let Some(ringer) = &mut self.ringer {
-            ringer.write(&ring);
+            ringer.write(now, self.late, &ring);
         }
         let Some(playout) = &mut self.playout else {
             listen(
@@ -415,7 +418,7 @@ impl Pump {
             *sample = limit(*sample * self.playout_volume);
         }
         self.playout_volume = wanted;
-        playout.write(mix);
+        playout.write(now, self.late, mix);
         listen(self.voice.as_deref_mut(), &self.capture, mix);
         if self.voice.as_ref().is_some_and(|voice| voice.has_failed()) {
             self.common.counters.voice_failed.store(true, Relaxed);
@@ -488,6 +491,7 @@ impl Pump {
                 continue;
             }
             counters.late_ticks.add(u64::from(lag >= LATE));
+            self.late = lag;
             // By the deadline and not by the clock, so that a late step does not look like jitter.
             self.step(deadline, ntp(now));
             let counters = &self.common.counters;
@@ -495,6 +499,8 @@ impl Pump {
             if took > counters.longest_step_us() {
                 counters.longest_step_us.set(took);
             }
+            let lead = self.capture.as_mut().map_or(0.0, Capture::lead);
+            origin = shifted(origin, lead);
             ticks += 1;
             if ticks == u32::MAX {
                 (origin, ticks) = (deadline + TICK, 0);
@@ -537,6 +543,13 @@ fn listen(voice: Option<&mut Voice>, capture: &Option<Capture>, played: &[f32; F
     if let (Some(voice), Some(_)) = (voice, capture) {
         voice.far_end(played);
     }
+}
+
+/// So many seconds later, or earlier below nothing.
+fn shifted(at: Instant, by: f64) -> Instant {
+    let far = Duration::from_secs_f64(by.abs());
+    let earlier = || at.checked_sub(far).unwrap_or(at);
+    if by < 0.0 { earlier() } else { at + far }
 }
 
 /// A fault in one stream is its own.
