@@ -27,6 +27,7 @@ mod messages;
 mod moving;
 mod pbx;
 mod privacy;
+mod recordings;
 mod routers;
 mod servers;
 mod sipp;

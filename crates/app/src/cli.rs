@@ -188,6 +188,9 @@ pub(crate) struct AccountArgs {
     /// Let both hear a tone when a recording begins, and each time so many seconds have passed; 0 is only at the start
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub(crate) recording_tone: Option<u32>,
+    /// Record as Ogg Opus where no file is named
+    #[arg(long)]
+    pub(crate) recording_opus: bool,
     /// Send no sound while nothing is said
     #[arg(long)]
     pub(crate) silence_suppression: bool,
@@ -331,11 +334,11 @@ pub(crate) struct AudioArgs {
     /// Play it again and again
     #[arg(long = "loop", requires = "play")]
     pub(crate) looped: bool,
-    /// Record what the peer says as WAV; {call} in the name becomes the call's number
+    /// Record what the peer says, as Ogg Opus where the name ends with .opus and as WAV otherwise; {call} in the name
+    /// becomes the call's number
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// Record both sides as stereo WAV, left what is said here and right what the peer says; {call} in the name becomes
-    /// the call's number
+    /// The same of both sides, left what is said here and right what the peer says
     #[arg(long, value_name = "FILE")]
     pub(crate) record_both: Option<PathBuf>,
     /// The microphone, by its id, in place of the one of the settings

@@ -26,6 +26,7 @@ mod opus;
 pub use comfort_noise::{NOISE_PAYLOAD, NoiseMaker, NoiseMeter};
 use concealment::Concealment;
 pub use dtmf::{DtmfDetector, HeardDigit};
+pub use opus::RecordingEncoder;
 
 /// The longest frame a single payload may hold, in milliseconds (RFC 6716 §2.1.4).
 pub const LONGEST_FRAME_MS: usize = 120;

@@ -211,7 +211,8 @@ pub enum Source {
 pub enum Sink {
     /// The playout device, mixed with the other streams.
     Speaker,
-    /// A WAV file, mono, at the codec's rate, written by another thread.
+    /// A file, mono, at the codec's rate, written by another thread: Ogg Opus where its name ends with `.opus`, WAV
+    /// otherwise.
     Record(PathBuf),
     /// Both.
     RecordAndSpeaker(PathBuf),

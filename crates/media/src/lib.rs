@@ -62,6 +62,7 @@ mod peer;
 mod shield;
 pub mod socket;
 
+mod ogg;
 mod record;
 mod tape;
 pub mod wav;

@@ -1,7 +1,7 @@
 //! Recording, and everything else that must not happen on the pump: the thread "media-aside".
 //!
 //! ```text
-//!  pump ──samples──► ring ──► Aside ──► WAV file
+//!  pump ──samples──► ring ──► Aside ──► WAV or Ogg Opus file, as its name ends
 //!  pump ──what is used up──► ring ──► Aside drops it
 //! ```
 
@@ -16,6 +16,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::FRAME_SAMPLES;
 use crate::handle::MediaError;
+use crate::ogg::OggOpus;
 use crate::pump::Trash;
 use crate::resample::{FromDevice, ToDevice};
 use crate::stream::FRAME_MOST;
@@ -117,10 +118,37 @@ const MOST_BYTES: u32 = u32::MAX - (SAMPLES_AT as u32 - 8);
 /// Further files of one recording: more than a year of it.
 const MOST_FILES: u32 = 1_000;
 
-/// The file's end of a recording. A file that can get no longer is followed by another, named after the first.
+/// A file of either kind.
+enum Writer {
+    Wav(WavWriter<BufWriter<File>>),
+    Opus(Box<OggOpus<File>>),
+}
+
+impl Writer {
+    fn new(file: File, path: &Path, spec: WavSpec) -> Result<Self, hound::Error> {
+        let ends = path.extension().and_then(|end| end.to_str());
+        if !ends.is_some_and(|end| end.eq_ignore_ascii_case(OPUS)) {
+            return WavWriter::new(BufWriter::new(file), spec).map(Self::Wav);
+        }
+        let opus = OggOpus::new(file, spec.sample_rate, spec.channels, std::process::id())?;
+        Ok(Self::Opus(Box::new(opus)))
+    }
+
+    fn finalize(self) -> Result<(), hound::Error> {
+        match self {
+            Self::Wav(wav) => wav.finalize(),
+            Self::Opus(opus) => Ok(opus.finish()?),
+        }
+    }
+}
+
+/// How the names of Ogg Opus files end (RFC 7845 §9).
+const OPUS: &str = "opus";
+
+/// The file's end of a recording. A WAV file that can get no longer is followed by another, named after the first.
 pub(crate) struct Writing {
     ring: Consumer<i16>,
-    writer: Option<WavWriter<BufWriter<File>>>,
+    writer: Option<Writer>,
     /// Of the file that is written now.
     path: PathBuf,
     /// Of the first.
@@ -150,7 +178,7 @@ pub(crate) fn record(
     };
     let created = private().create(true).truncate(true).open(path);
     let created = created.map_err(hound::Error::IoError);
-    let writer = created.and_then(|file| WavWriter::new(BufWriter::new(file), spec));
+    let writer = created.and_then(|file| Writer::new(file, path, spec));
     let writer = writer.map_err(|error| MediaError::Record {
         path: path.to_owned(),
         reason: words(&error),
@@ -194,9 +222,12 @@ impl Writing {
 
     fn give_up(&mut self, error: &hound::Error) {
         tracing::error!(%error, path = %self.path.display(), "recording ended: the file cannot be written");
-        self.writer = None;
         // What is there is worth having, and saying how long it is takes no room.
-        if let Err(error) = complete(&self.path) {
+        let completed = match self.writer.take() {
+            Some(Writer::Opus(opus)) => opus.give_up(),
+            _ => complete(&self.path),
+        };
+        if let Err(error) = completed {
             tracing::error!(%error, path = %self.path.display(), "its header cannot be written");
         }
         let _ = self.trouble.set(words(error));
@@ -224,7 +255,16 @@ impl Writing {
             return Ok(());
         };
         let (first, second) = chunk.as_slices();
-        for sample in first.iter().chain(second) {
+        let samples = first.iter().chain(second);
+        let writer = match writer {
+            Writer::Wav(wav) => wav,
+            Writer::Opus(opus) => {
+                opus.write(samples.copied())?;
+                chunk.commit_all();
+                return Ok(());
+            }
+        };
+        for sample in samples {
             if writer.len() >= self.most {
                 let (path, next) = follow(&self.first, writer.spec())?;
                 tracing::info!(path = %path.display(), "the recording goes on in another file");
@@ -370,7 +410,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let path = scratch("private.wav");
         let (recorder, writing) = record(&path, 8_000, 2).expect("there is room");
-        let spec = writing.writer.as_ref().expect("it runs").spec();
+        let Some(Writer::Wav(writer)) = &writing.writer else {
+            panic!("it is another kind of file");
+        };
+        let spec = writer.spec();
         // It goes on in another file where the first is full.
         let (next, further) = follow(&path, spec).expect("there is room");
         drop((recorder, writing, further));
@@ -387,7 +430,7 @@ mod tests {
         let (mut recorder, mut writing) = record(&path, 8_000, 1).expect("there is room");
         recorder.write(&[7; 80], 8_000);
         assert!(writing.write());
-        if let Some(writer) = &mut writing.writer {
+        if let Some(Writer::Wav(writer)) = &mut writing.writer {
             writer.flush().expect("there is room");
         }
         // The disk took half a sample more, and the header says nothing of any.
@@ -488,6 +531,28 @@ mod tests {
         assert_eq!(length(LENGTH_AT as usize) % 4, 0);
         assert_eq!(length(4), length(LENGTH_AT as usize) + 36);
         std::fs::remove_file(&path).expect("it is ours");
+    }
+
+    #[test]
+    fn the_end_of_its_name_says_what_kind_of_file_a_recording_is() {
+        for (name, begins) in [
+            ("kind.opus", &b"OggS"[..]),
+            ("kind.OPUS", b"OggS"),
+            ("kind.wav", b"RIFF"),
+            ("kind", b"RIFF"),
+        ] {
+            let path = scratch(name);
+            let (mut recorder, mut writing) = record(&path, 16_000, 2).expect("there is room");
+            for _ in 0..300 {
+                recorder.write_both((&[700; 160], 16_000), (&[-7; 160], 16_000));
+                assert!(writing.write());
+            }
+            // The process is gone: nobody completes anything.
+            std::mem::forget(writing);
+            let bytes = std::fs::read(&path).expect("it was written");
+            assert!(bytes.starts_with(begins), "{name}");
+            std::fs::remove_file(&path).expect("it is ours");
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  what we say, as it is sent ──► left  ┐
-//!                                       ├► ring ─► the thread that writes ─► WAV file
+//!                                       ├► ring ─► the thread that writes ─► file
 //!  what they say, as it is heard ► right┘
 //!  the tone ─► into what we say, into what goes to the speaker, and into the conference
 //! ```
@@ -13,8 +13,8 @@
 //! Left is everything that the peer gets: in a conference the others too, while the microphone is muted nothing. What
 //! is silent because the call is held is silence in the file, so that both sides stay together.
 //!
-//! The file is WAV and nothing smaller: it can be played wherever it was cut off, and any program makes what it likes of
-//! it. Opus would want an encoder for each recording and a writer of Ogg, and none is among the dependencies.
+//! The file is WAV, which any program makes of what it likes, or Ogg Opus, a fifth to a twentieth as long, where its name ends with
+//! `.opus`. Either can be played wherever it was cut off.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,8 +36,9 @@ pub enum ConsentTone {
     Every(Duration),
 }
 
-/// A recording of both sides, as a stereo WAV file: left what we say, right what the peer says. Where it gets longer than
-/// such a file can be, 4 GiB, it goes on in another: `name-2.wav`.
+/// A recording of both sides, as a stereo file: left what we say, right what the peer says. It is Ogg Opus where its name
+/// ends with `.opus`, and WAV otherwise. Where it gets longer than a WAV file can be, 4 GiB, it goes on in another:
+/// `name-2.wav`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// The file.

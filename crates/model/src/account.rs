@@ -244,6 +244,9 @@ pub struct AccountSettings {
     /// is only when it begins. `None` is no tone: whoever records knows then what the law wants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording_tone_s: Option<u32>,
+    /// Whether recordings whose file nobody names are Ogg Opus (RFC 7845), a fifth to a twentieth as long as WAV.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recording_opus: bool,
     /// Whether nothing is sent while nothing is said: with Opus by its own means, with the others where the peer takes
     /// comfort noise in its place (RFC 3389). Off, for it spares a network and never sounds better.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -399,6 +399,7 @@ mod tests {
                 high_pass: false,
             },
             recording_tone_s: Some(15),
+            recording_opus: true,
             silence_suppression: true,
             send_twice: true,
             bandwidth_kbit: Some(64),

@@ -30,7 +30,12 @@ impl DialogState {
         // Names of people do not stand in names of files.
         let time = crate::wall().to_string().replace(':', ".");
         let day_and_second = time.split('.').take(3).collect::<Vec<_>>().join(".");
-        let name = format!("{day_and_second}Z call {}.wav", self.view.id);
+        let kind = if self.settings.recording_opus {
+            "opus"
+        } else {
+            "wav"
+        };
+        let name = format!("{day_and_second}Z call {}.{kind}", self.view.id);
         self.begin_recording(&folder.join(name));
     }
 

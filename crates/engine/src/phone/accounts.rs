@@ -320,6 +320,7 @@ fn is_aside(old: &AccountSettings, new: &AccountSettings) -> bool {
     changed.calls.clone_from(&new.calls);
     changed.voice = new.voice;
     changed.recording_tone_s = new.recording_tone_s;
+    changed.recording_opus = new.recording_opus;
     changed.quality_report.clone_from(&new.quality_report);
     changed.login_wait_s = new.login_wait_s;
     old != new && changed == *new

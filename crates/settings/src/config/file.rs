@@ -163,6 +163,8 @@ struct FileAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recording_tone_s: Option<u32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    recording_opus: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     silence_suppression: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     send_twice: bool,
@@ -581,6 +583,7 @@ impl From<FileAccount> for Account {
                     high_pass: file.high_pass,
                 },
                 recording_tone_s: file.recording_tone_s,
+                recording_opus: file.recording_opus,
                 silence_suppression: file.silence_suppression,
                 send_twice: file.send_twice,
                 bandwidth_kbit: file.bandwidth_kbit,
@@ -682,6 +685,7 @@ impl From<&Account> for FileAccount {
             gain_control: settings.voice.gain_control,
             high_pass: settings.voice.high_pass,
             recording_tone_s: settings.recording_tone_s,
+            recording_opus: settings.recording_opus,
             silence_suppression: settings.silence_suppression,
             send_twice: settings.send_twice,
             bandwidth_kbit: settings.bandwidth_kbit,

@@ -29,6 +29,7 @@ fn sample() -> Settings {
     account.inside_name = Some("phone.lan".to_owned());
     account.gruu = true;
     account.recording_tone_s = Some(15);
+    account.recording_opus = true;
     account.voice = model::VoicePolicy {
         echo_cancellation: false,
         high_pass: false,

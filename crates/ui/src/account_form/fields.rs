@@ -201,6 +201,9 @@ pub(crate) static SECTIONS: [Section; 8] = [
                 words::RECORDING_TONE_HELP,
                 RECORDING_TONE,
             ),
+            switch(words::RECORDING_OPUS, words::RECORDING_OPUS_HELP, |s| {
+                &mut s.recording_opus
+            }),
             text(
                 words::QUALITY_REPORT,
                 words::QUALITY_REPORT_HELP,

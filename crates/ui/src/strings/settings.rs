@@ -131,6 +131,9 @@ pub(crate) const QUALITY_REPORT: &str = "Quality is told to";
 pub(crate) const QUALITY_REPORT_HELP: &str = "A collector that hears after each call how it sounded (RFC 6035), like sip:quality@example.com.";
 pub(crate) const RECORDING_TONE: &str = "Tone while recording";
 pub(crate) const RECORDING_TONE_HELP: &str = "How often both hear that the call is recorded, in seconds; 0 is once at the start, empty is never.";
+pub(crate) const RECORDING_OPUS: &str = "Small recordings";
+pub(crate) const RECORDING_OPUS_HELP: &str =
+    "Recordings are Ogg Opus files, a fifth to a twentieth as long as WAV.";
 pub(crate) const RECORDING_TONE_WRONG: &str =
     "It is a number of seconds from 0 to 3600, or nothing.";
 pub(crate) const QUIET: &str = "Send nothing while nothing is said";
