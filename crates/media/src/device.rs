@@ -331,7 +331,7 @@ impl Playout {
             self.watch.on_dropout();
             self.fill_up(above);
         } else {
-            self.skip = self.watch.see(above) / FRAME_SAMPLES;
+            let drop = self.watch.see(above);
             if let Some(above) = above
                 && frame.iter().all(|sample| *sample == 0.0)
             {
@@ -339,6 +339,7 @@ impl Playout {
                 let count = (FRAME_SAMPLES as f64 + MIDDLE - above).clamp(0.0, MOST_SILENCE);
                 return self.silence(count as usize);
             }
+            self.skip = drop / FRAME_SAMPLES;
         }
         let count = FRAME_SAMPLES.saturating_sub_signed(self.watch.correction);
         let mut samples = [0.0; LONGEST_FRAME];
@@ -692,6 +693,40 @@ mod tests {
         }
         let waiting = playout.waiting();
         assert!((1..2_400).contains(&waiting), "{waiting}");
+    }
+
+    /// Neither a click nor a wrong pitch is heard for it: what is too much goes while there is nothing to hear.
+    #[test]
+    fn too_much_and_too_little_are_put_right_at_once_where_it_is_silent() {
+        let (start, pace) = (Instant::now(), Arc::<Pace>::default());
+        let (producer, mut consumer) = RingBuffer::new(48_000);
+        let mut playout = Playout::new(producer, Arc::clone(&pace));
+        let mut step = 0;
+        let mut run = |playout: &mut Playout, steps: u32, level: f32, fetches: bool| {
+            let mut played = Vec::new();
+            for _ in 0..steps {
+                let now = start + STEP * step;
+                playout.write(now, Duration::ZERO, &[level; FRAME_SAMPLES]);
+                if fetches {
+                    let mut samples = [0.0; 480];
+                    let got = consumer.pop_partial_slice(&mut samples).0.len();
+                    pace.tell(got, 480, now);
+                    played.extend_from_slice(&samples);
+                }
+                step += 1;
+            }
+            played
+        };
+        run(&mut playout, 100, 0.0, true);
+        // The device stands still for 60 ms.
+        run(&mut playout, 6, 0.0, false);
+        assert!(playout.waiting() > 2_400);
+        run(&mut playout, 10, 0.0, true);
+        let waiting = playout.waiting();
+        assert!(waiting < 960, "{waiting}");
+        let played = run(&mut playout, 100, 0.5, true);
+        assert_eq!(playout.watch.correction, 0);
+        assert!(played[960..].iter().all(|sample| *sample == 0.5));
     }
 
     #[test]
