@@ -216,7 +216,10 @@ impl Capture {
             block = span.most().clamp(0.0, block);
             least = SPARE.max(self.watch.room as f64);
         }
-        let enough = FRAME_SAMPLES + (least + block) as usize;
+        let mut enough = FRAME_SAMPLES + (least + block) as usize;
+        if heard.is_none() {
+            enough = enough.max(PRIMING);
+        }
         if waiting > FAR_TOO_MUCH + enough {
             self.drop_oldest(waiting - enough);
             waiting = enough;
@@ -226,7 +229,7 @@ impl Capture {
         let was_primed = self.primed;
         self.primed |= match spare {
             Some(spare) => spare >= least && waiting + block as usize >= enough,
-            None => waiting >= PRIMING.max(enough),
+            None => waiting >= enough,
         };
         if self.primed && !was_primed {
             // What is too much is never noticed now.
