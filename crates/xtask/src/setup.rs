@@ -195,7 +195,7 @@ const APT_RUN: &str =
     "libegl1 libgl1 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0";
 const APT_TEST: &str = "xvfb xdotool imagemagick mesa-vulkan-drivers dbus-daemon gnome-keyring \
     pulseaudio pulseaudio-utils libasound2-plugins \
-    pipewire pipewire-pulse wireplumber sox espeak-ng opus-tools ffmpeg \
+    pipewire pipewire-pulse wireplumber sox espeak-ng opus-tools \
     kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-presence-modules \
     kamailio-outbound-modules kamailio-sqlite-modules \
     baresip-core sip-tester coturn tshark dnsmasq-base sqlite3 openssl iproute2 nftables python3 procps";
@@ -206,13 +206,13 @@ const DNF_RUN: &str = "libglvnd-egl libglvnd-glx libX11 libX11-xcb libXcursor li
     libxkbcommon-x11 mesa-dri-drivers";
 const DNF_TEST: &str = "xorg-x11-server-Xvfb xdotool ImageMagick mesa-vulkan-drivers dbus-daemon \
     gnome-keyring pulseaudio pulseaudio-utils alsa-plugins-pulseaudio pipewire wireplumber sox espeak-ng \
-    opus-tools ffmpeg-free \
+    opus-tools \
     kamailio kamailio-tls kamailio-websocket kamailio-presence \
     kamailio-outbound kamailio-sqlite \
     baresip sipp coturn wireshark-cli dnsmasq sqlite openssl iproute nftables python3 procps-ng";
 
 const BREW_BUILD: &str = "cmake pkgconf llvm";
-const BREW_TEST: &str = "sox espeak-ng opus-tools ffmpeg kamailio baresip sipp coturn dnsmasq";
+const BREW_TEST: &str = "sox espeak-ng opus-tools kamailio baresip sipp coturn dnsmasq";
 
 #[cfg(test)]
 mod tests {
