@@ -17,6 +17,7 @@ mod recording;
 mod start;
 mod transfer;
 mod verbs;
+mod ways;
 
 pub(crate) use self::details::is_from_server;
 use self::start::party;
@@ -49,6 +50,7 @@ use self::heard::Heard;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
 use self::transfer::Transfers;
+use self::ways::Wish;
 use crate::account::AccountFacts;
 use crate::cards::Cards;
 use crate::drive::Questions;
@@ -155,6 +157,8 @@ pub(crate) enum DialogMsg {
     MediaSecured(Result<dtls::Profile, dtls::Failure>),
     /// Nobody answers any more on the way of the media.
     WayLost,
+    /// The ways that were tried anew lead nowhere, and there is no old one.
+    NoWay,
     /// Something else that the pump noticed.
     MediaNews(String),
     /// The recording into this file ended early, and why.
@@ -259,8 +263,10 @@ pub(crate) struct DialogState {
     direction_wanted: MediaDirection,
     /// Whether other keys are wanted; offered as soon as the call can.
     keys_wanted: bool,
-    /// Whether ways to the peer are to be tried anew; offered as soon as the call can.
-    ways_wanted: bool,
+    /// What is to be done about the ways to the peer; offered as soon as the call can.
+    ways_wanted: Option<Wish>,
+    /// What of that the offer asks for that waits for its answer.
+    ways_asked: Option<Wish>,
     stream_budget: Budget,
     /// Set when the user has put the call away, which may be before it is drained.
     dismissed: bool,
@@ -377,6 +383,7 @@ impl Actor for DialogActor {
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
             DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
             DialogMsg::WayLost => state.on_way_lost(),
+            DialogMsg::NoWay => state.on_no_way(),
             DialogMsg::MediaNews(news) => state.note("media", news),
             DialogMsg::RecordingEnded(file, reason) => state.on_recording_ended(&file, &reason),
             // A report that was under way when the stream was closed is older than the last figures.

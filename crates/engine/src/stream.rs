@@ -139,9 +139,11 @@ impl StreamState {
                     "media goes to {actual}, where the peer's comes from, and not to {announced}, where it wants it"
                 )),
                 StreamEvent::WayLost => DialogMsg::WayLost,
-                StreamEvent::NoWay => DialogMsg::MediaNews(
-                    "no way to the peer has answered; nothing is sent until one does".to_owned(),
-                ),
+                StreamEvent::NoWay => DialogMsg::NoWay,
+                StreamEvent::WayKept(way) => DialogMsg::MediaNews(format!(
+                    "of the ways that were tried anew none has answered; the one to {} works on",
+                    way.to
+                )),
                 StreamEvent::RelayRefuses(peer, why) => {
                     DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
                 }

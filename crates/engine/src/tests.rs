@@ -28,6 +28,7 @@ mod policies;
 mod quality;
 mod registering;
 mod requests;
+mod restarts;
 mod roster;
 mod secure;
 mod servers;

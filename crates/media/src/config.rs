@@ -250,6 +250,8 @@ pub enum StreamEvent {
     WayLost,
     /// The ways of a restart were tried, and none has answered: still nothing is sent.
     NoWay,
+    /// The ways of a restart were tried, and none has answered; the one before does, and is used on.
+    WayKept(nat::ice::Way),
     /// The relay does not carry packets to this peer.
     RelayRefuses(SocketAddr, nat::turn::Refusal),
     /// The address at the relay is gone; media goes without it.

@@ -125,7 +125,7 @@ impl Shared {
     }
 
     /// Has a way looked for, under this number.
-    fn begin_search(&self, stream: u64, number: u64, parameters: &StreamParameters) {
+    fn begin_search(&self, stream: u64, number: u64, keeps: bool, parameters: &StreamParameters) {
         let Some(session) = parameters.ice.clone() else {
             return;
         };
@@ -133,6 +133,7 @@ impl Shared {
             stream,
             number,
             session: Box::new(session),
+            keeps,
             otherwise: parameters.remote,
         });
     }
@@ -429,7 +430,7 @@ impl PumpHandle {
         if let Some(relay) = relay {
             self.shared.begin_relay(id, relay, &parameters);
         }
-        self.shared.begin_search(id, handshake, &parameters);
+        self.shared.begin_search(id, handshake, false, &parameters);
         self.shared.begin_handshake(id, handshake, &parameters);
         Ok(StreamHandle {
             shared: Arc::clone(&self.shared),
@@ -621,6 +622,9 @@ impl StreamHandle {
         let ice = parameters.ice.clone();
         let goes_on = |now: &nat::ice::Session| last.ice.as_ref().is_some_and(|l| l.goes_on(now));
         let searches = ice.as_ref().is_some_and(|now| !goes_on(now));
+        // RFC 8445 §9: a restart that leaves the sockets where they are interrupts nothing.
+        let is_there = |now: &nat::ice::Session| last.ice.as_ref().is_some_and(|l| l.is_at(now));
+        let keeps = ice.as_ref().is_some_and(is_there);
         let search = if searches {
             self.shared.next_handshake.fetch_add(1, Relaxed)
         } else {
@@ -633,10 +637,12 @@ impl StreamHandle {
             handshake,
             search,
             searches,
+            keeps,
         });
         self.shared.command(Command::Change(self.id, change))?;
         if searches {
-            self.shared.begin_search(self.id, search, &parameters);
+            self.shared
+                .begin_search(self.id, search, keeps, &parameters);
         } else if ice.is_none() && last.ice.is_some() {
             self.shared.order(Order::EndSearch { stream: self.id });
         }

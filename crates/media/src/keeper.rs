@@ -95,6 +95,8 @@ pub(crate) enum Order {
         stream: u64,
         number: u64,
         session: Box<ice::Session>,
+        /// What was found before leads to the peer still, from the same sockets: it is used until there is another.
+        keeps: bool,
         /// Where to go if nothing is found, and nothing ever was for this stream.
         otherwise: Option<SocketAddr>,
     },
@@ -131,12 +133,26 @@ pub(crate) struct Way {
 struct Search {
     number: u64,
     agent: ice::Agent,
+    /// Who found the way that is used until this search has one of its own: it goes on to ask for consent, and to
+    /// answer (RFC 8445 §9).
+    before: Option<ice::Agent>,
     otherwise: Otherwise,
 }
 
 impl Search {
     fn waits(&self) -> bool {
         matches!(self.otherwise, Otherwise::Wait)
+    }
+
+    /// Where to send, as long as that is known.
+    fn selected(&self) -> Option<ice::Way> {
+        let before = || self.before.as_ref().and_then(ice::Agent::selected);
+        self.agent.selected().or_else(before)
+    }
+
+    fn handle_datagram(&mut self, now: Instant, datagram: &[u8], way: ice::Way) -> bool {
+        let mut agents = std::iter::once(&mut self.agent).chain(&mut self.before);
+        agents.any(|agent| agent.handle_datagram(now, datagram, way))
     }
 }
 
@@ -246,7 +262,7 @@ impl Keeper {
     fn on_datagram(&mut self, now: Instant, stream: u64, datagram: &[u8], way: ice::Way) {
         if stun::is_stun(datagram) {
             if let Some(search) = self.searches.get_mut(&stream)
-                && search.agent.handle_datagram(now, datagram, way)
+                && search.handle_datagram(now, datagram, way)
             {
                 return;
             }
@@ -278,7 +294,7 @@ impl Keeper {
             handshake.handle_timeout(now);
             // What the search found counts, and without any what leads through the relay.
             let search = self.searches.get(stream);
-            let found = search.and_then(|search| search.agent.selected());
+            let found = search.and_then(Search::selected);
             let relayed = found.is_none_or(|way| way.relayed);
             // A handshake is data too (RFC 7675 §5.1).
             let barred = found.is_none() && search.is_some_and(Search::waits);
@@ -334,6 +350,10 @@ impl Keeper {
             waiting: &mut self.waiting,
         };
         for (stream, search) in &mut self.searches {
+            next = next
+                .into_iter()
+                .chain(search.go_on_as_before(now, *stream, lines))
+                .min();
             search.agent.handle_timeout(now);
             loop {
                 let event = match search.agent.poll_output() {
@@ -347,10 +367,18 @@ impl Keeper {
                         break;
                     }
                 };
+                let kept = search.before.as_ref().and_then(ice::Agent::selected);
                 let (to, remote) = match (event, search.otherwise) {
                     (ice::Event::Selected(way), _) => {
                         search.otherwise = Otherwise::Wait;
+                        search.before = None;
                         (Some(way), Some(way.to))
+                    }
+                    (ice::Event::Failed, _) if kept.is_some() => {
+                        let told = kept.map(StreamEvent::WayKept);
+                        let told = told.map(|told| Command::Tell(*stream, told));
+                        lines.waiting.extend(told);
+                        continue;
                     }
                     (ice::Event::Failed, Otherwise::Go(remote)) => (None, remote),
                     (ice::Event::Failed, Otherwise::Wait) => {
@@ -389,7 +417,7 @@ impl Keeper {
                 } => {
                     let mut handshake = Handshake::new(&dtls.certificate, &dtls.peer);
                     let search = self.searches.get(&stream);
-                    let found = |search: &Search| search.agent.selected().map(|way| way.to);
+                    let found = |search: &Search| search.selected().map(|way| way.to);
                     // While a way is looked for there is nobody to talk to.
                     let remote = search.map_or(remote, found);
                     if let Some(remote) = remote {
@@ -423,17 +451,24 @@ impl Keeper {
                     stream,
                     number,
                     session,
+                    keeps,
                     otherwise,
                 } => {
                     let agent = ice::Agent::new(now, &session);
-                    let before = self.searches.get(&stream);
-                    let otherwise = match before.is_some_and(Search::waits) {
+                    let last = self.searches.remove(&stream);
+                    let otherwise = match last.as_ref().is_some_and(Search::waits) {
                         true => Otherwise::Wait,
                         false => Otherwise::Go(otherwise),
                     };
+                    // Whichever of the two has a way: never more than one of them is kept.
+                    let before = last.filter(|_| keeps).and_then(|last| {
+                        let agents = std::iter::once(last.agent).chain(last.before);
+                        agents.into_iter().find(|agent| agent.selected().is_some())
+                    });
                     let search = Search {
                         number,
                         agent,
+                        before,
                         otherwise,
                     };
                     self.searches.insert(stream, search);
@@ -462,6 +497,41 @@ impl Keeper {
         drop(commands);
         if let Some(pump) = &self.pump {
             pump.unpark();
+        }
+    }
+}
+
+impl Search {
+    /// Keeps the way that was found before a restart; answers when there is more to do for it.
+    fn go_on_as_before(
+        &mut self,
+        now: Instant,
+        stream: u64,
+        lines: &mut Lines<'_>,
+    ) -> Option<Instant> {
+        let before = self.before.as_mut()?;
+        before.handle_timeout(now);
+        loop {
+            let (to, lost) = match before.poll_output() {
+                ice::Output::Transmit { datagram, way } => {
+                    lines.send(now, stream, datagram, way);
+                    continue;
+                }
+                ice::Output::Event(ice::Event::Selected(way)) => (Some(way), false),
+                ice::Output::Event(ice::Event::Lost) => (None, true),
+                ice::Output::Event(ice::Event::Failed) => continue,
+                ice::Output::Deadline(deadline) => return deadline,
+            };
+            lines.waiting.push_back(Command::Way(Way {
+                stream,
+                number: self.number,
+                to,
+                lost,
+            }));
+            if lost {
+                self.before = None;
+                return None;
+            }
         }
     }
 }

@@ -62,6 +62,8 @@ pub(crate) struct Change {
     /// The number of the search for a way that counts, and whether it has just begun.
     pub(crate) search: u64,
     pub(crate) searches: bool,
+    /// What a search before has found is used until this one has found another.
+    pub(crate) keeps: bool,
 }
 
 /// What belongs to one codec.
@@ -555,7 +557,8 @@ impl Stream {
         self.shield.change(&mut change.renewal);
         self.handshake = change.handshake;
         self.search = change.search;
-        self.searching = change.searches || self.searching && change.parameters.ice.is_some();
+        let begins = change.searches && !change.keeps;
+        self.searching = begins || self.searching && change.parameters.ice.is_some();
         self.direct &= change.parameters.ice.is_some();
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);

@@ -268,3 +268,71 @@ fn where_no_way_answers_media_goes_where_the_description_says() {
     let events = events(&left);
     assert!(events.contains(&StreamEvent::WayFound(None)), "{events:?}");
 }
+
+/// RFC 8445 §9: data goes on over the old pair until the restart has another. A peer that never heard of the restart is
+/// no reason for silence, and neither is one whose new names nobody knows.
+#[test]
+fn a_restart_interrupts_nothing_and_the_old_way_goes_on_where_it_finds_none() {
+    let silent = parameters(CodecKind::Pcmu);
+    let (mut bench, left, right) = call(&silent);
+    let ends = [bench.wires[0].address(), bench.wires[1].address()];
+    let search = |bench: &Bench, nth: usize, side: usize, stream: &StreamHandle| {
+        let session = nth_session(bench, nth, side, &[candidate(ends[side])]);
+        stream
+            .update(StreamParameters {
+                remote: Some(ends[side]),
+                rtcp_mux: true,
+                ice: Some(session),
+                ..silent.clone()
+            })
+            .unwrap();
+    };
+    let events = |stream: &StreamHandle| -> Vec<StreamEvent> {
+        std::iter::from_fn(|| stream.poll_event()).collect()
+    };
+    search(&bench, 0, 0, &left);
+    search(&bench, 0, 1, &right);
+    bench.run(5 * SECOND);
+    // Only the left one knows of a restart: all it asks by its new names is in vain.
+    search(&bench, 1, 0, &left);
+    let sent = left.counters().sent();
+    let second = |bench: &mut Bench| {
+        let before = left.counters().sent();
+        bench.run(SECOND);
+        left.counters().sent() - before
+    };
+    for nth in 0..12 {
+        assert!(second(&mut bench) >= 49, "second {nth}");
+    }
+    let way = Way {
+        to: ends[0],
+        relayed: false,
+    };
+    let told = events(&left);
+    assert!(told.contains(&StreamEvent::WayKept(way)), "{told:?}");
+    assert!(!told.contains(&StreamEvent::NoWay), "{told:?}");
+    // Consent is asked for on the old way, and given, as long as that lasts (RFC 7675 §5.1).
+    bench.run(60 * SECOND);
+    assert!(left.counters().sent() >= sent + 71 * 49);
+    let lost = |told: &[StreamEvent]| told.contains(&StreamEvent::WayLost);
+    assert!(!lost(&events(&left)) && !lost(&events(&right)));
+    // A restart on both sides finds the way anew, without a gap.
+    search(&bench, 2, 0, &left);
+    search(&bench, 2, 1, &right);
+    for nth in 0..3 {
+        assert!(
+            second(&mut bench) >= 49,
+            "second {nth} of the second restart"
+        );
+    }
+    let told = events(&left);
+    assert!(told.contains(&StreamEvent::WayFound(Some(way))), "{told:?}");
+    // And a peer that is gone in the middle of one is sent nothing more.
+    search(&bench, 3, 0, &left);
+    bench.wires[0].loss = 1.0;
+    bench.wires[1].loss = 1.0;
+    bench.run(35 * SECOND);
+    let told = events(&left);
+    assert!(lost(&told), "{told:?}");
+    assert_eq!(second(&mut bench), 0);
+}

@@ -66,7 +66,13 @@ impl Session {
     /// Whether this goes on with `other`: other credentials are a restart (RFC 8445 §9).
     #[must_use]
     pub fn goes_on(&self, other: &Self) -> bool {
-        self.local == other.local && self.remote == other.remote && self.base == other.base
+        self.local == other.local && self.remote == other.remote && self.is_at(other)
+    }
+
+    /// Whether the sockets are those of `other`: a way that was found from there is one still.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        self.base == other.base
     }
 }
 

@@ -132,6 +132,12 @@ impl OurIce {
         };
     }
 
+    /// Is called as `before` again, and is at its places. What is drawn later is another name all the same.
+    pub(crate) fn take_back(&mut self, before: &Self) {
+        self.credentials = before.credentials.clone();
+        self.ways = before.ways;
+    }
+
     /// The attributes of our line; `told` is the address in it.
     pub(crate) fn attributes(&self, told: SocketAddr) -> Vec<(&'static str, String)> {
         let LocalWays {

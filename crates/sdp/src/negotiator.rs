@@ -148,8 +148,12 @@ pub struct Negotiator {
     keys: OurKeys,
     rtcp_port: Option<u16>,
     ice: Option<OurIce>,
+    /// Whether offers of ours have it.
+    offers_ice: bool,
     /// Whether our description that is being written shall have it: an answer, where the offer had.
     answers_ice: bool,
+    /// Where we were when offer and answer last agreed.
+    settled: Option<Settled>,
     dtls: Option<OurDtls>,
     comfort_noise: bool,
     /// What our descriptions may ask for, and what the one that is being written does: an answer, what the offer does.
@@ -185,6 +189,15 @@ impl Line {
     fn is_audio(&self) -> bool {
         matches!(self, Self::Audio { .. })
     }
+}
+
+/// Where we were, and by which names our ways were tried, when offer and answer agreed.
+#[derive(Debug, Clone)]
+struct Settled {
+    address: IpAddr,
+    port: u16,
+    rtcp_port: Option<u16>,
+    ice: Option<OurIce>,
 }
 
 /// Our offer that waits for its answer.
@@ -238,7 +251,9 @@ impl Negotiator {
             keys: OurKeys::default(),
             rtcp_port: None,
             ice: None,
+            offers_ice: true,
             answers_ice: true,
+            settled: None,
             dtls: None,
             comfort_noise: false,
             reports: ExtendedReports::default(),
@@ -312,6 +327,26 @@ impl Negotiator {
         }
     }
 
+    /// Whether offers of ours say how ways are tried, from the next one on. An offer without takes them out of the
+    /// session again (RFC 8839 §4.2.5); a peer that offers them is answered with them in any case.
+    pub fn offer_ice(&mut self, offered: bool) {
+        self.offers_ice = offered;
+    }
+
+    /// Goes back to the place that the last agreement is about, because the peer did not take another one and the old
+    /// one is still ours.
+    pub fn return_to_agreed_place(&mut self) {
+        let Some(settled) = self.settled.clone() else {
+            return;
+        };
+        if (self.local.address, self.local.port) != (settled.address, settled.port) {
+            self.keys.renew();
+        }
+        (self.local.address, self.local.port) = (settled.address, settled.port);
+        self.rtcp_port = settled.rtcp_port;
+        self.withdraw_restart();
+    }
+
     /// Sends with another key from the next offer or answer on.
     pub fn renew_keys(&mut self) {
         self.keys.renew();
@@ -354,7 +389,7 @@ impl Negotiator {
     ///
     /// A codec that was agreed before is offered first, so that hold does not change it.
     pub fn offer(&mut self) -> Vec<u8> {
-        self.answers_ice = true;
+        self.answers_ice = self.offers_ice;
         self.reports_told = self.reports;
         let mut lines = self.lines.clone();
         // RFC 8842 §5.5: each offer leaves the roles open; the answer keeps those of a handshake that goes on.
@@ -401,11 +436,35 @@ impl Negotiator {
     }
 
     /// Withdraws the offer that waits: it was refused, or crossed with one of theirs. The session
-    /// is what it was before; what was set by [`Negotiator::set_hold`] stays a wish.
+    /// is what it was before, and the ways are tried by the names that were agreed on (RFC 8839 §4.4.1.1.1: an answer of
+    /// ours must not have others unless the offer asks for it). What was set by [`Negotiator::set_hold`] stays a wish.
     pub fn rollback(&mut self) {
         if let Some(pending) = self.pending.take() {
             self.withdrawn = Some(pending.composed);
+            self.withdraw_restart();
         }
+    }
+
+    /// Takes back credentials that nobody has agreed to, unless we are at another place than those that were.
+    fn withdraw_restart(&mut self) {
+        let place = (self.local.address, self.local.port);
+        let settled = self.settled.as_ref();
+        let settled = settled.filter(|settled| (settled.address, settled.port) == place);
+        let Some(before) = settled.and_then(|settled| settled.ice.as_ref()) else {
+            return;
+        };
+        if let Some(ice) = &mut self.ice {
+            ice.take_back(before);
+        }
+    }
+
+    fn settle(&mut self) {
+        self.settled = Some(Settled {
+            address: self.local.address,
+            port: self.local.port,
+            rtcp_port: self.rtcp_port,
+            ice: self.ice.clone(),
+        });
     }
 
     /// Takes the answer to our offer.
@@ -426,6 +485,7 @@ impl Negotiator {
         }
         self.withdrawn = None;
         self.agreed = Some(negotiated.clone());
+        self.settle();
         Ok(negotiated)
     }
 
@@ -476,6 +536,7 @@ impl Negotiator {
         self.sent = Some(composed);
         self.withdrawn = None;
         self.agreed = Some(accepted.negotiated.clone());
+        self.settle();
         Ok((bytes, accepted.negotiated))
     }
 

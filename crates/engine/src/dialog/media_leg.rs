@@ -25,6 +25,7 @@ use sdp::{
 use sip_core::Path;
 use wire::{ClientTls, Remembered, Roots};
 
+use super::ways::Wish;
 use super::{DialogMsg, DialogState};
 use crate::mapped::{self, Found, Servers};
 use crate::relay::{self, Asking, Bridge, Carrier, Relay};
@@ -49,8 +50,15 @@ pub(super) struct MediaLeg {
     /// The address that the peer is to send to.
     local: IpAddr,
     /// Bound when the first description of ours is due, which names the port, and not while a call
-    /// only rings: whoever floods us with calls takes no sockets. Taken by the stream.
+    /// only rings: whoever floods us with calls takes no sockets. Taken by the stream, or by one that goes on at another
+    /// address once the peer has agreed to that.
     sockets: Option<(UdpSocket, UdpSocket)>,
+    /// Where we were when offer and answer last agreed.
+    settled: Option<(IpAddr, LocalWays)>,
+    /// Our offers say nothing about ways any more, since the peer did not want them tried anew.
+    left_ways: bool,
+    /// Its answer to a restart had the same names as before.
+    kept_its_names: bool,
     agreed: Option<Negotiated>,
     stream: Option<Arc<StreamHandle>>,
     /// How the stream names itself in packets.
@@ -129,6 +137,9 @@ impl DialogState {
             kept_offer: None,
             local,
             sockets: None,
+            settled: None,
+            left_ways: false,
+            kept_its_names: false,
             agreed: None,
             stream: None,
             ssrc: 0,
@@ -174,17 +185,15 @@ impl DialogState {
         let Some(media) = &mut self.media else {
             return Ok(());
         };
+        let stays = media.may_stay();
         media.local = local;
         media.negotiator.set_address(told, port);
         media.set_ways(SocketAddr::new(local, port), found);
-        let Some(stream) = &media.stream else {
-            media.sockets = Some((rtp, rtcp));
+        media.sockets = Some((rtp, rtcp));
+        if stays {
             return Ok(());
-        };
-        let (client, bridge) = media.relay.take().map(Relay::take).unwrap_or_default();
-        let moved = stream.move_to(rtp, Some(rtcp), client);
-        media.bridge = bridge;
-        moved.map_err(|e| e.to_string())
+        }
+        media.move_stream()
     }
 
     /// Whether others are asked where our media is.
@@ -374,9 +383,63 @@ impl MediaLeg {
         self.negotiator.renew_keys();
     }
 
-    /// Our next description has other credentials for checks, so that all ways are tried anew.
-    pub(super) fn restart_ways(&mut self) {
-        self.negotiator.restart_ice();
+    /// Gets the next offer ready for this wish about the ways.
+    pub(super) fn ask_for_ways(&mut self, wish: Wish) {
+        self.left_ways = wish == Wish::Plain;
+        self.negotiator.offer_ice(!self.left_ways);
+        if !self.left_ways {
+            self.negotiator.restart_ice();
+        }
+    }
+
+    /// Whether ways were tried once, or are.
+    pub(super) fn had_ways(&self) -> bool {
+        self.left_ways || self.has_ways()
+    }
+
+    /// Whether the peer has agreed to try ways anew and has the names that it had before.
+    pub(super) fn kept_its_names(&self) -> bool {
+        self.kept_its_names
+    }
+
+    /// Whether ways to the peer were agreed on.
+    pub(super) fn has_ways(&self) -> bool {
+        let agreed = self.agreed.as_ref();
+        agreed.is_some_and(|agreed| agreed.ice.is_some())
+    }
+
+    /// Whether the way that was found leads from an address that we have still: it is used until there is another one.
+    fn may_stay(&self) -> bool {
+        let old = self.settled.filter(|_| self.has_ways());
+        old.is_some_and(|(old, _)| UdpSocket::bind((old, 0)).is_ok())
+    }
+
+    /// The peer does not want our new address. True when the old one is ours still, and the call goes on from there.
+    pub(super) fn stay(&mut self) -> bool {
+        let Some((local, ways)) = self.settled else {
+            return false;
+        };
+        if self.sockets.is_none() || !self.may_stay() {
+            return false;
+        }
+        self.negotiator.return_to_agreed_place();
+        (self.local, self.ways) = (local, Some(ways));
+        (self.sockets, self.relay) = (None, None);
+        true
+    }
+
+    /// Has the stream go on with the sockets of another address.
+    fn move_stream(&mut self) -> Result<(), String> {
+        let (Some(stream), true) = (&self.stream, self.sockets.is_some()) else {
+            return Ok(());
+        };
+        let Some((rtp, rtcp)) = self.sockets.take() else {
+            return Ok(());
+        };
+        let (client, bridge) = self.relay.take().map(Relay::take).unwrap_or_default();
+        let moved = stream.move_to(rtp, Some(rtcp), client);
+        self.bridge = bridge;
+        moved.map_err(|e| e.to_string())
     }
 
     /// Whether the media is encrypted with keys that descriptions carry.
@@ -423,6 +486,10 @@ impl MediaLeg {
             }
             _ => self.negotiator.handle_answer(answer)?,
         };
+        let before = self.agreed.as_ref().and_then(|before| before.ice.as_ref());
+        let both = agreed.ice.as_ref().zip(before);
+        self.kept_its_names = both
+            .is_some_and(|(now, before)| now.local != before.local && now.remote == before.remote);
         self.agreed = Some(agreed);
         self.before = (self.held, self.direction);
         Ok(())
@@ -575,6 +642,11 @@ impl MediaLeg {
             self.dtls.clone_from(&parameters.dtls);
             self.secured = None;
         }
+        self.move_stream()?;
+        self.settled = self.ways.map(|ways| (self.local, ways));
+        let Some(agreed) = &self.agreed else {
+            return Ok(false);
+        };
         let receives = parameters.receive;
         let is_new = match &self.stream {
             Some(stream) => {

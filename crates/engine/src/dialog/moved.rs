@@ -63,6 +63,11 @@ enum Step {
 }
 
 impl Moving {
+    /// Whether it is in the offer that waits for its answer.
+    pub(super) fn is_told(self) -> bool {
+        self.step == Step::Told
+    }
+
     /// Whether it waits to be told.
     pub(super) fn is_due(self) -> bool {
         self.step == Step::Ready
@@ -178,6 +183,7 @@ impl DialogState {
             return self.move_later(myself);
         }
         self.leave_from(&way);
+        self.want_ways_after_move();
         if let Some(moving) = &mut self.moving {
             moving.step = Step::Ready;
         }

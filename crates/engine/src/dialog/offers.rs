@@ -139,6 +139,7 @@ impl DialogState {
                     self.apply_media(myself).await;
                 }
                 self.move_is_done();
+                self.ways_asked = None;
                 self.settle_hold();
                 if early && self.settings.calls.early_media && !self.view.state.is_up() {
                     self.enter(CallState::Early);
@@ -164,9 +165,12 @@ impl DialogState {
         status: Option<StatusCode>,
     ) {
         let due = self.moving.is_some_and(super::moved::Moving::is_due);
-        let moves = self.move_failed(myself) || due;
         if let Some(media) = &mut self.media {
             media.rollback();
+        }
+        self.ways_refused(myself, status);
+        let moves = self.move_failed(myself) || due;
+        if let Some(media) = &mut self.media {
             self.view.held_by_us = media.held();
             // Not asked again by itself: the peer does not want it. A new address is, since without it nothing is heard.
             if !moves {
@@ -181,7 +185,9 @@ impl DialogState {
         if self.view.state.is_up() {
             self.enter(self.talking_state());
         }
-        if due {
+        // What is to be said from another address goes out with that.
+        let asks = self.ways_wanted.is_some() && self.moving.is_none();
+        if due || asks {
             self.settle_hold();
         }
     }

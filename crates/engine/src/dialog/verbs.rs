@@ -148,15 +148,16 @@ impl DialogState {
         let Some(media) = &mut self.media else { return };
         let moves = self.moving.is_some_and(super::moved::Moving::is_due);
         let changes = media.held() != hold || media.direction() != direction;
-        let due = changes || moves || self.keys_wanted || self.ways_wanted;
+        let due = changes || moves || self.keys_wanted || self.ways_wanted.is_some();
         if !self.view.state.is_up() || !due || media.awaits_answer() {
             return;
         }
         if std::mem::take(&mut self.keys_wanted) {
             media.renew_keys();
         }
-        if std::mem::take(&mut self.ways_wanted) {
-            media.restart_ways();
+        self.ways_asked = self.ways_wanted.take();
+        if let Some(wish) = self.ways_asked {
+            media.ask_for_ways(wish);
         }
         let offer = media.offer_change(hold, direction);
         if let Some(moving) = &mut self.moving {
@@ -179,16 +180,6 @@ impl DialogState {
             self.settle_hold();
         } else {
             self.note("media", "there are no keys to renew".to_owned());
-        }
-    }
-
-    /// The peer may not want anything any more, or the way is broken: it is asked by a restart (RFC 8445 §2.4).
-    pub(super) fn on_way_lost(&mut self) {
-        let text = "nobody answers any more on the way to the peer; others are tried";
-        self.note("media", text.to_owned());
-        if self.view.state.is_up() {
-            self.ways_wanted = true;
-            self.settle_hold();
         }
     }
 

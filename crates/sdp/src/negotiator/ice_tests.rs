@@ -124,3 +124,71 @@ fn who_faces_a_lite_peer_nominates_and_only_the_first_component_counts() {
     let (_, agreed) = with_ice(1).handle_offer(lite.as_bytes()).unwrap();
     assert!(agreed.ice.unwrap().controlling);
 }
+
+/// RFC 8445 §9: a restart is an agreement as any other. One that was refused has never been.
+#[test]
+fn a_restart_that_was_refused_leaves_the_names_that_were_agreed_on() {
+    let (mut alice, mut bob) = (with_ice(1), with_ice(2));
+    let (answer, _) = bob.handle_offer(&alice.offer()).unwrap();
+    let before = alice.handle_answer(&answer).unwrap().ice.unwrap();
+    alice.restart_ice();
+    let refused = text(&alice.offer());
+    assert!(!refused.contains(&before.local.ufrag), "{refused}");
+    alice.rollback();
+    // The peer holds: an answer must not have other names than the session (RFC 8839 §4.4.1.1.1).
+    bob.set_hold(true);
+    let (answer, held) = alice.handle_offer(&bob.offer()).unwrap();
+    assert_eq!(held.ice.unwrap().local, before.local);
+    assert_eq!(
+        bob.handle_answer(&answer).unwrap().ice.unwrap().local,
+        before.remote
+    );
+    // The next restart has names of its own, not those that were refused.
+    alice.restart_ice();
+    let next = text(&alice.offer());
+    let name = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("a=ice-ufrag"));
+        line.unwrap().to_owned()
+    };
+    assert_ne!(name(&next), name(&refused));
+}
+
+#[test]
+fn who_moved_and_was_refused_may_go_back_to_the_place_and_the_names_that_were_agreed_on() {
+    let (mut alice, mut bob) = (with_ice(1), with_ice(2));
+    let agreed = text(&alice.offer());
+    let (answer, _) = bob.handle_offer(agreed.as_bytes()).unwrap();
+    let before = alice.handle_answer(&answer).unwrap().ice.unwrap();
+    alice.set_address("192.0.2.77".parse().unwrap(), 4400);
+    let moved = text(&alice.offer());
+    alice.rollback();
+    // Who is elsewhere has other names still, for checks to the old place say nothing about the new one.
+    assert_eq!(text(&alice.offer()), moved);
+    alice.rollback();
+    alice.return_to_agreed_place();
+    let back = text(&alice.offer());
+    assert!(back.contains("c=IN IP4 192.0.2.1\r\n"), "{back}");
+    assert!(back.contains(&before.local.ufrag), "{back}");
+}
+
+#[test]
+fn ways_are_taken_out_of_a_session_by_an_offer_without_them() {
+    let (mut alice, mut bob) = (with_ice(1), with_ice(2));
+    let (answer, _) = bob.handle_offer(&alice.offer()).unwrap();
+    assert!(alice.handle_answer(&answer).unwrap().ice.is_some());
+    alice.restart_ice();
+    alice.offer_ice(false);
+    let offer = text(&alice.offer());
+    assert!(!offer.contains("a=ice-") && !offer.contains("a=candidate"));
+    let (answer, at_bob) = bob.handle_offer(offer.as_bytes()).unwrap();
+    assert_eq!(at_bob.ice, None);
+    assert_eq!(alice.handle_answer(&answer).unwrap().ice, None);
+    // Even an answer that has them makes none of it.
+    alice.offer();
+    let full = ["a=rtcp-mux", UFRAG, PWD, HOST];
+    assert_eq!(alice.handle_answer(&peer(7, &full)).unwrap().ice, None);
+    // Who asks for them is answered with them.
+    bob.restart_ice();
+    let (_, agreed) = alice.handle_offer(&bob.offer()).unwrap();
+    assert!(agreed.ice.is_some());
+}

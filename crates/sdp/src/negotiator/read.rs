@@ -434,7 +434,9 @@ impl Negotiator {
 
     /// What to go by where both do ICE. There is one component only: reports share the port or there is none of it.
     fn ice_with(&self, audio: &MediaView<'_>, terms: &Terms) -> Option<NegotiatedIce> {
-        let ours = self.ice.as_ref().filter(|_| terms.rtcp_mux)?;
+        // To an offer of ours that has none, an answer has none.
+        let asked = !terms.offered || self.answers_ice;
+        let ours = self.ice.as_ref().filter(|_| terms.rtcp_mux && asked)?;
         let theirs = audio.ice()?;
         Some(NegotiatedIce {
             local: ours.credentials.clone(),
