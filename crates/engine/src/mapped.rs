@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::relay::{Asking, Relay};
 use nat::stun::{Binding, TransactionId};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Where STUN servers listen (RFC 8489 §8.2).
@@ -87,19 +88,22 @@ pub(crate) fn handle(socket: &UdpSocket) -> Result<tokio::net::UdpSocket, String
 }
 
 /// Whom to ask.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Servers {
     pub(crate) stun: Option<String>,
     pub(crate) relay: Option<Asking>,
 }
+
+/// The two sockets of one address, for media and for reports.
+pub(crate) type Pair = (UdpSocket, UdpSocket);
 
 /// What is known of the places of media sockets besides where they are.
 #[derive(Default)]
 pub(crate) struct Found {
     /// Where the world sees them.
     pub(crate) mapped: Option<[SocketAddr; 2]>,
-    /// The first one's address at a relay.
-    pub(crate) relay: Option<Relay>,
+    /// Their addresses at a relay.
+    pub(crate) relays: [Option<Relay>; 2],
     /// What is to be told about it.
     pub(crate) notes: Vec<String>,
 }
@@ -107,12 +111,39 @@ pub(crate) struct Found {
 impl Found {
     /// Whether the relay sees the first socket itself.
     pub(crate) fn relay_sees_media(&self) -> bool {
-        self.relay.as_ref().is_some_and(Relay::sees_media)
+        let [relay, _] = &self.relays;
+        relay.as_ref().is_some_and(Relay::sees_media)
     }
 }
 
-/// Asks the STUN server and the relay, of those that there are. Who does not answer is done without.
-pub(crate) async fn look(sockets: [&UdpSocket; 2], servers: Servers) -> Found {
+/// Asks the STUN server and the relay, of those that there are, from the sockets of each address, all at once. Who does
+/// not answer is done without. With `reports` those have an address at the relay, too. What is found out about addresses
+/// beside the first is told to nobody: not each of them leads to the server.
+pub(crate) async fn look(pairs: &[Pair], servers: &Servers, reports: bool) -> Vec<Found> {
+    let mut asked = JoinSet::new();
+    for (number, (rtp, rtcp)) in pairs.iter().enumerate() {
+        let (Ok(rtp), Ok(rtcp)) = (rtp.try_clone(), rtcp.try_clone()) else {
+            continue;
+        };
+        let servers = servers.clone();
+        asked.spawn(async move { (number, look_from([&rtp, &rtcp], servers, reports).await) });
+    }
+    let mut all: Vec<Found> = pairs.iter().map(|_| Found::default()).collect();
+    while let Some(done) = asked.join_next().await {
+        let Ok((number, mut found)) = done else {
+            continue;
+        };
+        if number > 0 {
+            found.notes.clear();
+        }
+        if let Some(place) = all.get_mut(number) {
+            *place = found;
+        }
+    }
+    all
+}
+
+async fn look_from(sockets: [&UdpSocket; 2], servers: Servers, reports: bool) -> Found {
     let mut found = Found::default();
     if let Some(server) = servers.stun {
         let note = match ask(sockets, &server).await {
@@ -125,10 +156,18 @@ pub(crate) async fn look(sockets: [&UdpSocket; 2], servers: Servers) -> Found {
         found.notes.push(note);
     }
     if let Some(asking) = servers.relay {
-        let note = match crate::relay::ask(sockets[0], asking).await {
+        let second = asking.clone();
+        let (first, second) = tokio::join!(crate::relay::ask(sockets[0], asking), async {
+            match reports {
+                // A relay that has no more to give leaves the reports without: they are not why people call.
+                true => crate::relay::ask(sockets[1], second).await.ok(),
+                false => None,
+            }
+        });
+        let note = match first {
             Ok(relay) => {
                 let note = format!("the relay gives our media {}", relay.allocation.relayed);
-                found.relay = Some(relay);
+                found.relays = [Some(relay), second];
                 note
             }
             Err(why) => format!("there is no relay for our media: {why}"),

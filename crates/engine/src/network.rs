@@ -12,7 +12,7 @@
 //! [`Mooring`] whether a change is any of its business: a new address on an interface that it does
 //! not use is not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -138,6 +138,104 @@ pub(crate) fn source_of(remote: SocketAddr, bind: Option<IpAddr>) -> io::Result<
     let socket = UdpSocket::bind((from.unwrap_or(any), 0))?;
     socket.connect(remote)?;
     Ok(socket.local_addr()?.ip())
+}
+
+/// The addresses of this machine from which media may go (RFC 8445 §5.1.1.1), the likelier ones first: that of the way
+/// out of each family, then in the order of the interfaces. Loopback and link-local addresses lead nowhere; of several
+/// IPv6 addresses of one interface in one network, one is enough.
+pub(crate) fn media_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let found: Vec<(String, IpAddr)> = interfaces
+        .into_iter()
+        .map(|interface| {
+            let ip = interface.ip();
+            (interface.name, ip)
+        })
+        .collect();
+    let ways = FAR.iter().filter_map(|far| source_of(*far, None).ok());
+    let ways: Vec<IpAddr> = ways.collect();
+    chosen(&found, &ways, &marks())
+}
+
+/// What the system says about an IPv6 address besides that it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Mark {
+    /// Nothing new is to be begun from it, or nothing yet (RFC 4862 §2).
+    unready: bool,
+    /// It changes from day to day, so that nobody can be followed by it (RFC 8981).
+    temporary: bool,
+}
+
+fn chosen(
+    found: &[(String, IpAddr)],
+    ways: &[IpAddr],
+    marks: &HashMap<IpAddr, Mark>,
+) -> Vec<IpAddr> {
+    let mark = |ip: &IpAddr| marks.get(ip).copied().unwrap_or_default();
+    let mut all: Vec<&(String, IpAddr)> = found
+        .iter()
+        .filter(|(_, ip)| is_of_use(ip) && !is_out_of_use(ip) && !mark(ip).unready)
+        .collect();
+    // RFC 8445 §5.1.1.1: who has an address by which nobody can be followed does not tell the other one.
+    all.sort_by_key(|(_, ip)| (!ways.contains(ip), !mark(ip).temporary));
+    let mut networks: Vec<(&str, [u16; 4])> = Vec::new();
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for (interface, ip) in all {
+        if let IpAddr::V6(v6) = ip {
+            let [a, b, c, d, ..] = v6.segments();
+            let network = (interface.as_str(), [a, b, c, d]);
+            if networks.contains(&network) {
+                continue;
+            }
+            networks.push(network);
+        }
+        if !addresses.contains(ip) {
+            addresses.push(*ip);
+        }
+    }
+    // The sort has brought temporary ones forward; among the rest the order of the interfaces counts.
+    let place = |ip: &IpAddr| found.iter().position(|(_, other)| other == ip);
+    addresses.sort_by_key(|ip| (!ways.contains(ip), place(ip)));
+    addresses
+}
+
+/// IPv6 addresses of a kind that is not used any more (RFC 8445 §5.1.1.1): those that stand for IPv4 ones, and site-local
+/// ones.
+fn is_out_of_use(ip: &IpAddr) -> bool {
+    let IpAddr::V6(ip) = ip else { return false };
+    let is_site_local = ip.segments()[0] & 0xffc0 == 0xfec0;
+    is_site_local || ip.to_ipv4().is_some()
+}
+
+/// By `if_inet6` of proc(5): address, number, length of the prefix, scope, flags, name.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn marks() -> HashMap<IpAddr, Mark> {
+    read_marks(&std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default())
+}
+
+/// Other systems tell it in other ways; there all addresses are as good as any.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn marks() -> HashMap<IpAddr, Mark> {
+    HashMap::new()
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+fn read_marks(text: &str) -> HashMap<IpAddr, Mark> {
+    const TEMPORARY: u8 = 0x01;
+    const DUPLICATE: u8 = 0x08;
+    const DEPRECATED: u8 = 0x20;
+    const TENTATIVE: u8 = 0x40;
+    let read = |line: &str| {
+        let mut words = line.split_whitespace();
+        let address = u128::from_str_radix(words.next()?, 16).ok()?;
+        let flags = u8::from_str_radix(words.nth(3)?, 16).ok()?;
+        let mark = Mark {
+            unready: flags & (DUPLICATE | DEPRECATED | TENTATIVE) != 0,
+            temporary: flags & TEMPORARY != 0,
+        };
+        Some((IpAddr::V6(address.into()), mark))
+    };
+    text.lines().filter_map(read).collect()
 }
 
 /// Looks for changes until `tell` says that nobody listens any more.

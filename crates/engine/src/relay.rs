@@ -85,6 +85,7 @@ pub(crate) fn server(text: &str) -> Option<Server> {
 }
 
 /// What it takes to ask a relay.
+#[derive(Clone)]
 pub(crate) struct Asking {
     pub(crate) server: Server,
     pub(crate) login: Option<Login>,

@@ -106,7 +106,7 @@ pub struct StreamParameters {
     pub dtls: Option<Dtls>,
     /// With this the way to the peer is found by ICE, and nothing is sent before. Where none is found,
     /// [`remote`](Self::remote) is as good as any, but only for a peer that has never answered: one that has is sent
-    /// nothing until it does again. Needs [`rtcp_mux`](Self::rtcp_mux).
+    /// nothing until it does again. Reports have a way of their own where they do not share the port.
     pub ice: Option<nat::ice::Session>,
     /// What our reports have beyond what all reports have. What the peer's have is read in any case.
     pub extended_reports: ExtendedReports,
@@ -135,6 +135,19 @@ impl StreamParameters {
     }
 }
 
+/// The sockets at one address.
+#[derive(Debug)]
+pub struct Place {
+    /// For RTP, bound.
+    pub socket: UdpSocket,
+    /// For RTCP, bound; `None` when that shares the other.
+    pub rtcp_socket: Option<UdpSocket>,
+    /// An address at a relay that was asked for from the RTP socket.
+    pub relay: Option<nat::turn::Client>,
+    /// One that was asked for from the RTCP socket.
+    pub rtcp_relay: Option<nat::turn::Client>,
+}
+
 /// Everything a stream begins with.
 #[derive(Debug)]
 pub struct StreamConfig {
@@ -147,6 +160,14 @@ pub struct StreamConfig {
     /// An address at a relay that was asked for from this socket, for the stream to keep and to give back. Everything
     /// goes through it unless ICE finds a better way.
     pub relay: Option<nat::turn::Client>,
+    /// The same for the RTCP socket, where reports may need a way of their own.
+    pub rtcp_relay: Option<nat::turn::Client>,
+    /// Sockets at other addresses of ours, from which ICE may find a way. To ICE the RTP socket of the stream is number 0
+    /// and its RTCP socket 1; those of the first place in here are 2 and 3, and so on. Beyond [`MOST_PLACES`] addresses
+    /// none counts.
+    ///
+    /// [`MOST_PLACES`]: crate::socket::MOST_PLACES
+    pub further: Vec<Place>,
     /// Our source identifier, drawn at random by the caller (RFC 3550 §8.1).
     pub ssrc: u32,
     /// A random number, for the first sequence number and timestamp and the spread of the reports.
@@ -173,6 +194,8 @@ impl StreamConfig {
             rtcp_socket: None,
             parameters,
             relay: None,
+            rtcp_relay: None,
+            further: Vec::new(),
             ssrc: (spread >> 32) as u32,
             seed: spread.rotate_left(29) ^ random,
             cname: format!("{:016x}", spread.rotate_left(17)),

@@ -1,6 +1,6 @@
 //! What everybody else holds of the pump and of its streams.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +12,9 @@ use codecs::{CodecError, CodecKind, Decoder, Encoder, EncoderOptions};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
-use crate::config::{Dtls, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters};
+use crate::config::{
+    Dtls, Place, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
+};
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
@@ -21,11 +23,11 @@ use crate::pace::Pace;
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Recorder, Trouble, Writing, record};
-use crate::relay::Relay;
+use crate::relay::{Channels, Relay};
 use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
-use crate::socket::Wire;
+use crate::socket::{MOST_LINES, MOST_PLACES, Wire};
 use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
 use crate::tape::{Recording, Tape};
 use crate::tone::{Tone, dtmf};
@@ -115,11 +117,17 @@ impl Shared {
         }
     }
 
-    /// Has an address at a relay kept, and the peer reached through it.
-    fn begin_relay(&self, stream: u64, relay: Relay, parameters: &StreamParameters) {
-        let relay = Box::new(relay);
-        self.order(Order::Relay { stream, relay });
-        if let Some(remote) = parameters.remote {
+    /// Has addresses at relays kept, and the peer reached through the first.
+    fn begin_relays(&self, stream: u64, relays: Vec<(u8, Relay)>, remote: Option<SocketAddr>) {
+        for (line, relay) in relays {
+            let relay = Box::new(relay);
+            self.order(Order::Relay {
+                stream,
+                line,
+                relay,
+            });
+        }
+        if let Some(remote) = remote {
             self.order(Order::Remote { stream, remote });
         }
     }
@@ -357,9 +365,13 @@ impl PumpHandle {
         let encoder = Encoder::new(kind, config.encoder)?;
         let decoder = Decoder::new(kind)?;
         let (output, trouble) = self.shared.output(&config.sink, kind.sample_rate_hz())?;
-        let relay = config.relay.map(|client| relay(client, &config.socket));
-        let relay = relay.transpose()?;
-        let wire = Wire::new(config.socket, config.rtcp_socket).map_err(MediaError::Socket)?;
+        let first = Place {
+            socket: config.socket,
+            rtcp_socket: config.rtcp_socket,
+            relay: config.relay,
+            rtcp_relay: config.rtcp_relay,
+        };
+        let (wire, relays) = lines(first, config.further)?;
         let (events, events_out) = RingBuffer::new(EVENTS);
         let counters = Arc::new(StreamCounters::default());
         let wishes = Arc::new(Wishes::default());
@@ -390,8 +402,11 @@ impl PumpHandle {
             handshake,
             search: handshake,
             searching: ice.is_some(),
-            relay: relay.as_ref().map(|relay| Box::new(relay.channels())),
+            relays: channels(&relays),
+            line: 0,
             direct: false,
+            without_way: false,
+            report_way: None,
             send: SendPath::new(
                 sender,
                 encoder,
@@ -426,9 +441,9 @@ impl PumpHandle {
         };
         let parameters = stream.parameters.clone();
         self.shared.command(Command::Add(Box::new(stream)))?;
-        let relayed = relay.is_some();
-        if let Some(relay) = relay {
-            self.shared.begin_relay(id, relay, &parameters);
+        let relayed = !relays.is_empty();
+        if relayed {
+            self.shared.begin_relays(id, relays, parameters.remote);
         }
         self.shared.begin_search(id, handshake, false, &parameters);
         self.shared.begin_handshake(id, handshake, &parameters);
@@ -709,33 +724,26 @@ impl StreamHandle {
         Ok(())
     }
 
-    /// Goes on with other sockets, because the address of the old ones is gone, and with an address at a relay that was
-    /// asked for from there, if with any. The peer hears the same stream from
-    /// another place.
+    /// Goes on with other sockets, because the address of the old ones is gone, and with those at further addresses, as
+    /// [`StreamConfig::further`] has them. The peer hears the same stream from another place.
     ///
     /// # Errors
     /// The sockets cannot be used, or [`MediaError::Busy`]; the stream has the old ones then.
-    pub fn move_to(
-        &self,
-        rtp: UdpSocket,
-        rtcp: Option<UdpSocket>,
-        relay: Option<nat::turn::Client>,
-    ) -> Result<(), MediaError> {
+    pub fn move_to(&self, first: Place, further: Vec<Place>) -> Result<(), MediaError> {
         let mut last = lock(&self.last);
-        let relay = relay.map(|client| self::relay(client, &rtp)).transpose()?;
-        let wire = Wire::new(rtp, rtcp).map_err(MediaError::Socket)?;
-        let channels = relay.as_ref().map(|relay| Box::new(relay.channels()));
+        let (wire, relays) = lines(first, further)?;
         let stream = self.id;
         self.shared.command(Command::Wire(stream, wire))?;
-        if last.relayed || relay.is_some() {
-            self.shared.command(Command::Relay(stream, channels))?;
+        if last.relayed || !relays.is_empty() {
+            for (line, channels) in (0..).zip(channels(&relays)) {
+                self.shared
+                    .command(Command::Relay(stream, line, channels))?;
+            }
         }
-        let had = std::mem::replace(&mut last.relayed, relay.is_some());
-        match relay.map(Box::new) {
-            Some(relay) => self.shared.order(Order::Relay { stream, relay }),
-            None if had => self.shared.order(Order::EndRelay { stream }),
-            None => {}
+        if std::mem::replace(&mut last.relayed, !relays.is_empty()) {
+            self.shared.order(Order::EndRelays { stream, from: 0 });
         }
+        self.shared.begin_relays(stream, relays, None);
         Ok(())
     }
 
@@ -807,7 +815,10 @@ impl Drop for StreamHandle {
             self.shared.order(Order::EndSearch { stream: self.id });
         }
         if last.relayed {
-            self.shared.order(Order::EndRelay { stream: self.id });
+            self.shared.order(Order::EndRelays {
+                stream: self.id,
+                from: 0,
+            });
         }
     }
 }
@@ -818,6 +829,39 @@ impl std::fmt::Debug for StreamHandle {
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
+}
+
+/// All sockets of a stream with their numbers, and the keeper's ends of those that have an address at a relay.
+fn lines(first: Place, further: Vec<Place>) -> Result<(Wire, Vec<(u8, Relay)>), MediaError> {
+    let mut relays = Vec::new();
+    let mut sockets = Vec::new();
+    let places = std::iter::once(first).chain(further).take(MOST_PLACES);
+    for (line, place) in (0..).step_by(2).zip(places) {
+        if let Some(client) = place.relay {
+            relays.push((line, relay(client, &place.socket)?));
+        }
+        sockets.push((line, place.socket));
+        let Some(socket) = place.rtcp_socket else {
+            continue;
+        };
+        if let Some(client) = place.rtcp_relay {
+            relays.push((line + 1, relay(client, &socket)?));
+        }
+        sockets.push((line + 1, socket));
+    }
+    let wire = Wire::new(sockets.into_iter()).map_err(MediaError::Socket)?;
+    Ok((wire, relays))
+}
+
+/// The pump's ends of them.
+fn channels(relays: &[(u8, Relay)]) -> [Option<Box<Channels>>; MOST_LINES] {
+    let mut channels: [Option<Box<Channels>>; MOST_LINES] = Default::default();
+    for (line, relay) in relays {
+        if let Some(place) = channels.get_mut(usize::from(*line)) {
+            *place = Some(Box::new(relay.channels()));
+        }
+    }
+    channels
 }
 
 fn relay(client: nat::turn::Client, socket: &UdpSocket) -> Result<Relay, MediaError> {
@@ -870,9 +914,13 @@ mod tests {
             ice: Some(Session {
                 local: credentials(),
                 remote: credentials(),
-                base: here,
-                mapped: None,
-                relayed: None,
+                bases: vec![nat::ice::Base {
+                    socket: 0,
+                    component: nat::ice::Component::Media,
+                    at: here,
+                    mapped: None,
+                    relayed: None,
+                }],
                 candidates: Vec::new(),
                 controlling: true,
             }),
@@ -895,6 +943,7 @@ mod tests {
             let way = Way {
                 stream: stream.id,
                 number,
+                component: nat::ice::Component::Media,
                 to: None,
                 lost,
             };

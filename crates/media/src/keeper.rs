@@ -24,7 +24,7 @@ use crate::config::{Dtls, Security, StreamEvent};
 use crate::pump::{Command, Common};
 use crate::relay::{Change, Relay};
 use crate::shield::Renewal;
-use crate::socket::LONGEST_DATAGRAM;
+use crate::socket::{LONGEST_DATAGRAM, MOST_LINES};
 
 /// Letters that may wait; a handshake has a dozen, and repeats what is lost.
 pub(crate) const LETTERS: usize = 64;
@@ -32,6 +32,7 @@ pub(crate) const LETTERS: usize = 64;
 /// A datagram that is no media, on its way from the pump.
 pub(crate) struct Letter {
     stream: u64,
+    line: u8,
     from: SocketAddr,
     length: usize,
     bytes: [u8; LONGEST_DATAGRAM],
@@ -54,7 +55,7 @@ impl Post {
     }
 
     /// False when there is no room, which is as good as lost on the way.
-    pub(crate) fn put(&mut self, stream: u64, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub(crate) fn put(&mut self, stream: u64, line: u8, from: SocketAddr, datagram: &[u8]) -> bool {
         let mut bytes = [0; LONGEST_DATAGRAM];
         let length = datagram.len();
         let Some(room) = bytes.get_mut(..length) else {
@@ -63,6 +64,7 @@ impl Post {
         room.copy_from_slice(datagram);
         let letter = Letter {
             stream,
+            line,
             from,
             length,
             bytes,
@@ -102,10 +104,14 @@ pub(crate) enum Order {
     },
     /// The stream goes where its parameters say.
     EndSearch { stream: u64 },
-    /// The stream has this address at a relay, instead of any before.
-    Relay { stream: u64, relay: Box<Relay> },
-    /// It has none any more.
-    EndRelay { stream: u64 },
+    /// This line of the stream has this address at a relay, instead of any before.
+    Relay {
+        stream: u64,
+        line: u8,
+        relay: Box<Relay>,
+    },
+    /// None of its lines from this one on has one any more.
+    EndRelays { stream: u64, from: u8 },
     /// The peer is to be found there.
     Remote { stream: u64, remote: SocketAddr },
     /// The stream needs none any more.
@@ -124,6 +130,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Way {
     pub(crate) stream: u64,
     pub(crate) number: u64,
+    /// What it is for.
+    pub(crate) component: ice::Component,
     pub(crate) to: Option<ice::Way>,
     /// The one that was found before has gone.
     pub(crate) lost: bool,
@@ -181,7 +189,8 @@ pub(crate) struct Keeper {
     pump: Option<Thread>,
     handshakes: HashMap<u64, (u64, Handshake)>,
     searches: HashMap<u64, Search>,
-    relays: HashMap<u64, Box<Relay>>,
+    /// By stream and line.
+    relays: HashMap<(u64, u8), Box<Relay>>,
     /// Those that say farewell.
     leaving: Vec<Relay>,
     /// What the pump had no room for.
@@ -227,12 +236,13 @@ impl Keeper {
         self.take_orders(now);
         while let Ok(letter) = self.letters.pop() {
             let datagram = letter.bytes.get(..letter.length).unwrap_or_default();
-            let relay = self.relays.get_mut(&letter.stream);
+            let relay = self.relays.get_mut(&(letter.stream, letter.line));
             match relay.filter(|relay| relay.is_from(letter.from)) {
                 Some(relay) => {
                     if let Some((peer, payload)) = relay.handle_datagram(now, datagram) {
                         let way = ice::Way {
                             to: peer,
+                            socket: letter.line,
                             relayed: true,
                         };
                         self.on_datagram(now, letter.stream, payload, way);
@@ -241,6 +251,7 @@ impl Keeper {
                 None => {
                     let way = ice::Way {
                         to: letter.from,
+                        socket: letter.line,
                         relayed: false,
                     };
                     self.on_datagram(now, letter.stream, datagram, way);
@@ -266,8 +277,11 @@ impl Keeper {
             {
                 return;
             }
-            // Who asks where we see it is told (RFC 8489 §6.3.1); nothing else is asked for here.
-            if let Some(Binding::Request(id)) = Binding::read(datagram) {
+            // Who asks where we see it is told (RFC 8489 §6.3.1). One with a name asks something else, maybe of a search
+            // that we do not know of yet: it asks again.
+            if let Some(Binding::Request(id)) = Binding::read(datagram)
+                && !stun::names_somebody(datagram)
+            {
                 let answer = Binding::Success(id, Some(way.to)).to_bytes();
                 let lines = &mut Lines {
                     relays: &mut self.relays,
@@ -281,7 +295,7 @@ impl Keeper {
             if let Some((_, handshake)) = self.handshakes.get_mut(&stream) {
                 handshake.handle_datagram(now, datagram, way.to);
             }
-        } else if let Some(relay) = self.relays.get_mut(&stream) {
+        } else if let Some(relay) = self.relays.get_mut(&(stream, way.socket)) {
             // Media of a peer that has no channel: it is behind a router that changes ports.
             relay.want(now, way.to);
         }
@@ -295,7 +309,7 @@ impl Keeper {
             // What the search found counts, and without any what leads through the relay.
             let search = self.searches.get(stream);
             let found = search.and_then(Search::selected);
-            let relayed = found.is_none_or(|way| way.relayed);
+            let outlet = found.map_or((0, true), |way| (way.socket, way.relayed));
             // A handshake is data too (RFC 7675 §5.1).
             let barred = found.is_none() && search.is_some_and(Search::waits);
             let mut lines = Lines {
@@ -307,7 +321,7 @@ impl Keeper {
                 *stream,
                 *number,
                 handshake,
-                (!barred).then_some(relayed),
+                (!barred).then_some(outlet),
             );
             next = next.into_iter().chain(deadline).min();
         }
@@ -318,11 +332,11 @@ impl Keeper {
     fn tend_relays(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let waiting = &mut self.waiting;
-        self.relays.retain(|stream, relay| {
+        self.relays.retain(|(stream, line), relay| {
             let mut kept = true;
             let deadline = relay.step(now, |change| match change {
                 Change::Channels(channels) => {
-                    waiting.push_back(Command::Relay(*stream, Some(channels)));
+                    waiting.push_back(Command::Relay(*stream, *line, Some(channels)));
                 }
                 Change::Refused(peer, why) => {
                     let event = StreamEvent::RelayRefuses(peer, why);
@@ -330,7 +344,7 @@ impl Keeper {
                 }
                 Change::Lost(why) => {
                     kept = false;
-                    waiting.push_back(Command::Relay(*stream, None));
+                    waiting.push_back(Command::Relay(*stream, *line, None));
                     waiting.push_back(Command::Tell(*stream, StreamEvent::RelayLost(why)));
                 }
             });
@@ -368,8 +382,13 @@ impl Keeper {
                     }
                 };
                 let kept = search.before.as_ref().and_then(ice::Agent::selected);
+                let component = match event {
+                    ice::Event::Selected(component, _) | ice::Event::Lost(component) => component,
+                    ice::Event::Failed => ice::Component::Media,
+                };
                 let (to, remote) = match (event, search.otherwise) {
-                    (ice::Event::Selected(way), _) => {
+                    (ice::Event::Selected(ice::Component::Reports, way), _) => (Some(way), None),
+                    (ice::Event::Selected(ice::Component::Media, way), _) => {
                         search.otherwise = Otherwise::Wait;
                         search.before = None;
                         (Some(way), Some(way.to))
@@ -386,9 +405,9 @@ impl Keeper {
                         lines.waiting.push_back(told);
                         continue;
                     }
-                    (ice::Event::Lost, _) => (None, None),
+                    (ice::Event::Lost(_), _) => (None, None),
                 };
-                let lost = event == ice::Event::Lost;
+                let lost = matches!(event, ice::Event::Lost(_));
                 let handshake = self.handshakes.get_mut(stream);
                 if let (Some((_, handshake)), Some(remote)) = (handshake, remote) {
                     handshake.handle_remote(now, remote);
@@ -396,6 +415,7 @@ impl Keeper {
                 lines.waiting.push_back(Command::Way(Way {
                     stream: *stream,
                     number: search.number,
+                    component,
                     to,
                     lost,
                 }));
@@ -406,8 +426,9 @@ impl Keeper {
 
     fn take_orders(&mut self, now: Instant) {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let orders: Vec<Order> = std::mem::take(&mut orders);
-        for order in orders {
+        let taken: Vec<Order> = std::mem::take(&mut orders);
+        drop(orders);
+        for order in taken {
             match order {
                 Order::Begin {
                     stream,
@@ -425,20 +446,22 @@ impl Keeper {
                     }
                     self.handshakes.insert(stream, (number, handshake));
                 }
-                Order::Relay { stream, relay } => {
-                    if let Some(mut before) = self.relays.insert(stream, relay) {
-                        before.leave(now);
-                        self.leaving.push(*before);
-                    }
+                Order::Relay {
+                    stream,
+                    line,
+                    relay,
+                } => {
+                    let before = self.relays.insert((stream, line), relay);
+                    self.leave(now, before);
                 }
-                Order::EndRelay { stream } => {
-                    if let Some(mut relay) = self.relays.remove(&stream) {
-                        relay.leave(now);
-                        self.leaving.push(*relay);
+                Order::EndRelays { stream, from } => {
+                    for line in from..MOST_LINES as u8 {
+                        let before = self.relays.remove(&(stream, line));
+                        self.leave(now, before);
                     }
                 }
                 Order::Remote { stream, remote } => {
-                    if let Some(relay) = self.relays.get_mut(&stream) {
+                    if let Some(relay) = self.relays.get_mut(&(stream, 0)) {
                         relay.want(now, remote);
                     }
                     if let Some((_, handshake)) = self.handshakes.get_mut(&stream)
@@ -483,6 +506,14 @@ impl Keeper {
         }
     }
 
+    /// An address at a relay is given back.
+    fn leave(&mut self, now: Instant, relay: Option<Box<Relay>>) {
+        if let Some(mut relay) = relay {
+            relay.leave(now);
+            self.leaving.push(*relay);
+        }
+    }
+
     fn hand_over(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -512,23 +543,26 @@ impl Search {
         let before = self.before.as_mut()?;
         before.handle_timeout(now);
         loop {
-            let (to, lost) = match before.poll_output() {
+            let (component, to, lost) = match before.poll_output() {
                 ice::Output::Transmit { datagram, way } => {
                     lines.send(now, stream, datagram, way);
                     continue;
                 }
-                ice::Output::Event(ice::Event::Selected(way)) => (Some(way), false),
-                ice::Output::Event(ice::Event::Lost) => (None, true),
+                ice::Output::Event(ice::Event::Selected(component, way)) => {
+                    (component, Some(way), false)
+                }
+                ice::Output::Event(ice::Event::Lost(component)) => (component, None, true),
                 ice::Output::Event(ice::Event::Failed) => continue,
                 ice::Output::Deadline(deadline) => return deadline,
             };
             lines.waiting.push_back(Command::Way(Way {
                 stream,
                 number: self.number,
+                component,
                 to,
                 lost,
             }));
-            if lost {
+            if lost && component == ice::Component::Media {
                 self.before = None;
                 return None;
             }
@@ -538,16 +572,17 @@ impl Search {
 
 /// By which everything goes out that is no media.
 struct Lines<'a> {
-    relays: &'a mut HashMap<u64, Box<Relay>>,
+    relays: &'a mut HashMap<(u64, u8), Box<Relay>>,
     waiting: &'a mut VecDeque<Command>,
 }
 
 impl Lines<'_> {
     fn send(&mut self, now: Instant, stream: u64, datagram: Vec<u8>, way: ice::Way) {
-        match self.relays.get_mut(&stream).filter(|_| way.relayed) {
+        let relay = self.relays.get_mut(&(stream, way.socket));
+        match relay.filter(|_| way.relayed) {
             Some(relay) => relay.send(now, &datagram, way.to),
             None => {
-                let command = Command::Send(stream, datagram.into(), way.to);
+                let command = Command::Send(stream, way.socket, datagram.into(), way.to);
                 self.waiting.push_back(command);
             }
         }
@@ -559,13 +594,18 @@ impl Lines<'_> {
         stream: u64,
         number: u64,
         handshake: &mut Handshake,
-        relayed: Option<bool>,
+        outlet: Option<(u8, bool)>,
     ) -> Option<Instant> {
         loop {
             match handshake.poll_output() {
                 Output::Transmit { datagram, to } => {
-                    if let Some(relayed) = relayed {
-                        self.send(now, stream, datagram, ice::Way { to, relayed });
+                    if let Some((socket, relayed)) = outlet {
+                        let way = ice::Way {
+                            to,
+                            socket,
+                            relayed,
+                        };
+                        self.send(now, stream, datagram, way);
                     }
                 }
                 Output::Event(event) => {

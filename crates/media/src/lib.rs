@@ -77,7 +77,7 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, ExtendedReports, Security, Sink, Source, StreamConfig, StreamEvent,
+    Codec, Dtls, ExtendedReports, Place, Security, Sink, Source, StreamConfig, StreamEvent,
     StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};

@@ -48,11 +48,11 @@ pub(crate) enum Command {
     Press(u64, char, Duration),
     Wire(u64, Wire),
     /// A datagram of a handshake.
-    Send(u64, Box<[u8]>, SocketAddr),
+    Send(u64, u8, Box<[u8]>, SocketAddr),
     Secured(Box<Outcome>),
     Way(Way),
-    /// What leads through the relay; none when there is none.
-    Relay(u64, Option<Box<Channels>>),
+    /// What leads through the relay of this line; none when there is none.
+    Relay(u64, u8, Option<Box<Channels>>),
     Tell(u64, StreamEvent),
     Capture(Option<Capture>),
     Playout(Option<Playout>),
@@ -248,9 +248,9 @@ impl Pump {
                 }
                 self.discard(Trash::Wire(wire));
             }
-            Command::Send(id, datagram, to) => {
+            Command::Send(id, line, datagram, to) => {
                 if let Some(stream) = self.stream(id)
-                    && !stream.wire.send(&datagram, to)
+                    && !stream.wire.send(line, &datagram, to)
                 {
                     stream.counters.send_errors.add(1);
                 }
@@ -267,9 +267,10 @@ impl Pump {
                     stream.go(now, &way);
                 }
             }
-            Command::Relay(id, mut relay) => {
-                if let Some(stream) = self.stream(id) {
-                    std::mem::swap(&mut stream.relay, &mut relay);
+            Command::Relay(id, line, mut relay) => {
+                let place = self.stream(id).map(|stream| &mut stream.relays);
+                if let Some(place) = place.and_then(|all| all.get_mut(usize::from(line))) {
+                    std::mem::swap(place, &mut relay);
                 }
                 self.discard(Trash::Relay(relay));
             }

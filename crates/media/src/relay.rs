@@ -47,7 +47,7 @@ impl Channels {
     }
 
     /// False when there is no channel to there, or the system refused.
-    pub(crate) fn send(&self, wire: &Wire, packet: &[u8], to: SocketAddr) -> bool {
+    pub(crate) fn send(&self, wire: &Wire, line: u8, packet: &[u8], to: SocketAddr) -> bool {
         let mut channels = self.list.iter().flatten();
         let Some((number, _)) = channels.find(|(_, peer)| *peer == to) else {
             return false;
@@ -63,7 +63,7 @@ impl Channels {
         let (front, back) = room.split_at_mut(head.len());
         front.copy_from_slice(&head);
         back.copy_from_slice(packet);
-        wire.send(room, self.server)
+        wire.send(line, room, self.server)
     }
 }
 

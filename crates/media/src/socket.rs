@@ -116,52 +116,63 @@ fn bind(ip: IpAddr, port: u16) -> std::io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// Addresses at which one stream has sockets.
+pub const MOST_PLACES: usize = 4;
+
+/// Its sockets: at each address that of the media, with an even number, and that of the reports with the next.
+pub(crate) const MOST_LINES: usize = 2 * MOST_PLACES;
+
 /// The sockets of one stream.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    rtp: UdpSocket,
-    rtcp: Option<UdpSocket>,
+    lines: [Option<UdpSocket>; MOST_LINES],
 }
 
 impl Wire {
-    pub(crate) fn new(rtp: UdpSocket, rtcp: Option<UdpSocket>) -> std::io::Result<Self> {
-        rtp.set_nonblocking(true)?;
-        if let Some(rtcp) = &rtcp {
-            rtcp.set_nonblocking(true)?;
+    /// The number of a socket that has no place is passed over.
+    pub(crate) fn new(lines: impl Iterator<Item = (u8, UdpSocket)>) -> std::io::Result<Self> {
+        let mut wire = Self {
+            lines: Default::default(),
+        };
+        for (line, socket) in lines {
+            socket.set_nonblocking(true)?;
+            if let Some(place) = wire.lines.get_mut(usize::from(line)) {
+                *place = Some(socket);
+            }
         }
-        Ok(Self { rtp, rtcp })
+        Ok(wire)
     }
 
-    /// Hands on what has arrived on the RTP port.
-    pub(crate) fn receive(&self, buffer: &mut [u8], take: impl FnMut(&mut [u8], SocketAddr)) {
-        receive_all(&self.rtp, buffer, take);
-    }
-
-    /// Hands on what has arrived on the RTCP port, if there is one.
-    pub(crate) fn receive_control(
+    /// Hands on what has arrived on this line, if there is one.
+    pub(crate) fn receive(
         &self,
+        line: u8,
         buffer: &mut [u8],
         take: impl FnMut(&mut [u8], SocketAddr),
     ) {
-        if let Some(socket) = &self.rtcp {
+        if let Some(socket) = self.line(line) {
             receive_all(socket, buffer, take);
         }
     }
 
     /// False when the system refused.
-    pub(crate) fn send(&self, datagram: &[u8], to: SocketAddr) -> bool {
-        self.rtp.send_to(datagram, to).is_ok()
+    pub(crate) fn send(&self, line: u8, datagram: &[u8], to: SocketAddr) -> bool {
+        let socket = self.line(line);
+        socket.is_some_and(|socket| socket.send_to(datagram, to).is_ok())
     }
 
-    /// Over the RTCP port, or over the RTP port where there is no other.
-    pub(crate) fn send_control(&self, datagram: &[u8], to: SocketAddr) -> bool {
-        let socket = self.rtcp.as_ref().unwrap_or(&self.rtp);
-        socket.send_to(datagram, to).is_ok()
+    pub(crate) fn has(&self, line: u8) -> bool {
+        self.line(line).is_some()
     }
 
-    pub(crate) fn has_control(&self) -> bool {
-        self.rtcp.is_some()
+    fn line(&self, line: u8) -> Option<&UdpSocket> {
+        self.lines.get(usize::from(line))?.as_ref()
     }
+}
+
+/// Whether this is a line for reports.
+pub(crate) fn is_for_reports(line: u8) -> bool {
+    !line.is_multiple_of(2)
 }
 
 fn receive_all(socket: &UdpSocket, buffer: &mut [u8], mut take: impl FnMut(&mut [u8], SocketAddr)) {

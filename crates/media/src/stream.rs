@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use codecs::{Decoder, Encoder};
+use nat::ice::Component;
 use nat::stun::{self, TransactionId};
 
 use crate::FRAME_SAMPLES;
@@ -20,11 +21,14 @@ use crate::resample::ToDevice;
 use crate::room::Rooms;
 use crate::send::{Around, Microphone, Prepared, SendPath};
 use crate::shield::{Renewal, Shield};
-use crate::socket::{LONGEST_DATAGRAM, Wire};
+use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, Wire, is_for_reports};
 use crate::tape::Tape;
 
 /// 10 ms at the highest rate of any codec.
 pub(crate) const FRAME_MOST: usize = FRAME_SAMPLES;
+
+/// The line of the reports where they have no way of their own.
+const REPORTS: u8 = 1;
 
 /// How often counters that cost something to find out are brought up to date, in steps.
 const TELL_EVERY: u32 = 10;
@@ -127,9 +131,15 @@ pub(crate) struct Stream {
     /// The number of the search for a way that counts, and whether it goes on without result.
     pub(crate) search: u64,
     pub(crate) searching: bool,
-    /// The relay that carries its packets, unless a way was found that needs none.
-    pub(crate) relay: Option<Box<Channels>>,
+    /// The relay of each line; that of the line in use carries its packets, unless a way was found that needs none.
+    pub(crate) relays: [Option<Box<Channels>>; MOST_LINES],
+    /// By which line media goes, and whether past the relay of that.
+    pub(crate) line: u8,
     pub(crate) direct: bool,
+    /// The ways were tried, and none has answered: the announced addresses have to do.
+    pub(crate) without_way: bool,
+    /// Where reports go that do not share the port, where a way was looked for and found.
+    pub(crate) report_way: Option<nat::ice::Way>,
     pub(crate) parameters: StreamParameters,
     pub(crate) send: SendPath,
     pub(crate) receive: ReceivePath,
@@ -212,7 +222,7 @@ impl Stream {
             id,
             parameters,
             wire,
-            relay,
+            relays,
             shield,
             receive,
             control,
@@ -234,39 +244,41 @@ impl Stream {
                 None => counters.dropped.add(1),
             }
         };
-        wire.receive(buffer, |mut datagram, mut from| {
-            if let Some(relay) = relay.as_ref().filter(|relay| relay.server() == from) {
-                let Some((peer, length)) = relay.media(datagram) else {
+        for (line, relay) in (0..).zip(relays.iter()) {
+            let alone = is_for_reports(line);
+            wire.receive(line, buffer, |mut datagram, mut from| {
+                if let Some(relay) = relay.as_ref().filter(|relay| relay.server() == from) {
+                    let Some((peer, length)) = relay.media(datagram) else {
+                        asked += 1;
+                        if asked > RELAYED_PER_STEP || !post.put(*id, line, from, datagram) {
+                            counters.dropped.add(1);
+                        }
+                        return;
+                    };
+                    from = peer;
+                    datagram = datagram.get_mut(4..4 + length).unwrap_or_default();
+                }
+                // RFC 7983 §7. TURN of others has a first byte that is none of these; it is counted as dropped.
+                if stun::is_stun(datagram) {
                     asked += 1;
-                    if asked > RELAYED_PER_STEP || !post.put(*id, from, datagram) {
+                    if asked > STUN_PER_STEP || !post.put(*id, line, from, datagram) {
                         counters.dropped.add(1);
                     }
-                    return;
-                };
-                from = peer;
-                datagram = datagram.get_mut(4..4 + length).unwrap_or_default();
-            }
-            // RFC 7983 §7. TURN of others has a first byte that is none of these; it is counted as dropped.
-            if rtp::looks_like_rtcp(datagram) {
-                take_control(receive, shield, datagram, from);
-            } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
-                if !post.put(*id, from, datagram) {
-                    counters.dropped.add(1);
+                } else if alone {
+                    if reports {
+                        take_control(receive, shield, datagram, from);
+                    }
+                } else if rtp::looks_like_rtcp(datagram) {
+                    take_control(receive, shield, datagram, from);
+                } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
+                    if !post.put(*id, line, from, datagram) {
+                        counters.dropped.add(1);
+                    }
+                } else {
+                    receive.take(now, datagram, from, shield);
                 }
-            } else if stun::is_stun(datagram) {
-                asked += 1;
-                if asked > STUN_PER_STEP || !post.put(*id, from, datagram) {
-                    counters.dropped.add(1);
-                }
-            } else {
-                receive.take(now, datagram, from, shield);
-            }
-        });
-        wire.receive_control(buffer, |datagram, from| {
-            if reports {
-                take_control(receive, shield, datagram, from);
-            }
-        });
+            });
+        }
         if let Some(loss) = self.control.take_loss() {
             let percent = (loss * 100.0).clamp(0.0, 100.0) as u8;
             let expected = percent.max(LEAST_EXPECTED_LOSS);
@@ -425,20 +437,33 @@ impl Stream {
 
     /// By whichever way leads to the peer.
     fn send_to(&self, packet: &[u8], target: SocketAddr) -> bool {
-        match self.relay.as_ref().filter(|_| !self.direct) {
-            Some(relay) => relay.send(&self.wire, packet, target),
-            None => self.wire.send(packet, target),
-        }
+        send(&self.relays, &self.wire, self.outlet(), packet, target)
+    }
+
+    /// By which line media goes, and whether through its relay, where that has one.
+    fn outlet(&self) -> (u8, bool) {
+        (self.line, !self.direct)
     }
 
     fn is_relayed(&self) -> bool {
-        self.relay.is_some() && !self.direct
+        let relay = self.relays.get(usize::from(self.line));
+        relay.is_some_and(Option::is_some) && !self.direct
+    }
+
+    /// The same for reports.
+    fn report_outlet(&self) -> (u8, bool) {
+        match self.report_way {
+            _ if self.parameters.rtcp_mux || !self.wire.has(REPORTS) => self.outlet(),
+            Some(way) if self.parameters.ice.is_some() => (way.socket, way.relayed),
+            _ => (REPORTS, false),
+        }
     }
 
     fn report(&mut self, now: Instant, ntp: u64) {
         let Some(target) = self.control_target() else {
             return;
         };
+        let outlet = self.report_outlet();
         let mut matter = Matter {
             now,
             ntp,
@@ -447,9 +472,9 @@ impl Stream {
             counters: &self.counters,
             extended: self.parameters.extended_reports,
         };
-        let relay = self.relay.as_deref().filter(|_| !self.direct);
         if let Some(report) = self.control.poll(&mut matter)
-            && send_report(&mut self.shield, relay, &self.wire, report, target)
+            && self.shield.seal_control(report)
+            && send(&self.relays, &self.wire, outlet, report, target)
         {
             self.counters.reports_sent.add(1);
         }
@@ -464,6 +489,7 @@ impl Stream {
             return;
         };
         self.receive.tell(now);
+        let outlet = self.report_outlet();
         let report = self.control.farewell(&mut Matter {
             now,
             ntp,
@@ -472,8 +498,9 @@ impl Stream {
             counters: &self.counters,
             extended: self.parameters.extended_reports,
         });
-        let relay = self.relay.as_deref().filter(|_| !self.direct);
-        if send_report(&mut self.shield, relay, &self.wire, report, target) {
+        if self.shield.seal_control(report)
+            && send(&self.relays, &self.wire, outlet, report, target)
+        {
             self.counters.reports_sent.add(1);
         }
     }
@@ -485,8 +512,10 @@ impl Stream {
         if !self.may_report() || self.searching {
             return None;
         }
-        let control = if self.parameters.rtcp_mux || !self.wire.has_control() {
+        let control = if self.parameters.rtcp_mux || !self.wire.has(REPORTS) {
             target
+        } else if self.parameters.ice.is_some() && self.report_way.is_some() {
+            self.report_way?.to
         } else if self.receive.peer.moved().is_some() {
             let same_host = |from: &SocketAddr| from.ip() == target.ip();
             self.control
@@ -501,17 +530,24 @@ impl Stream {
         Some(control).filter(|to| is_reachable(*to))
     }
 
-    /// A port for reports alone would need a handshake and a way of its own (RFC 5764 §4.2, RFC 8445 §4).
+    /// A port for reports alone needs a way of its own (RFC 8445 §4), and would need a handshake (RFC 5764 §4.2).
     fn may_report(&self) -> bool {
-        let alone =
-            self.parameters.dtls.is_some() || self.parameters.ice.is_some() || self.is_relayed();
-        !alone || self.parameters.rtcp_mux
+        let parameters = &self.parameters;
+        let has_way = match (&parameters.ice, self.report_way) {
+            (Some(_), way) => way.is_some() || self.without_way && !self.is_relayed(),
+            (None, _) => !self.is_relayed(),
+        };
+        parameters.rtcp_mux || parameters.dtls.is_none() && has_way
     }
 
     /// A way was found, or there is none and the announced address has to do.
     pub(crate) fn go(&mut self, now: Instant, way: &Way) {
         // It may have been under way while a negotiation ended the search, and keeps the number then.
         if way.number != self.search || self.parameters.ice.is_none() {
+            return;
+        }
+        if way.component == Component::Reports {
+            self.report_way = way.to;
             return;
         }
         if way.lost {
@@ -521,6 +557,8 @@ impl Stream {
         }
         self.searching = false;
         self.direct = way.to.is_some_and(|way| !way.relayed);
+        self.line = way.to.map_or(0, |way| way.socket);
+        self.without_way = way.to.is_none();
         if let Some(way) = way.to {
             self.receive.confirm(now, way.to);
         }
@@ -559,7 +597,12 @@ impl Stream {
         self.search = change.search;
         let begins = change.searches && !change.keeps;
         self.searching = begins || self.searching && change.parameters.ice.is_some();
-        self.direct &= change.parameters.ice.is_some();
+        if begins || change.parameters.ice.is_none() {
+            (self.report_way, self.without_way) = (None, false);
+        }
+        if change.parameters.ice.is_none() {
+            (self.line, self.direct) = (0, false);
+        }
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);
@@ -579,19 +622,19 @@ impl Stream {
     }
 }
 
-/// Seals a report and sends it by whichever way leads to the peer.
-fn send_report(
-    shield: &mut Shield,
-    relay: Option<&Channels>,
+/// Sends by this line, or through its relay where that is wanted and there is one.
+fn send(
+    relays: &[Option<Box<Channels>>; MOST_LINES],
     wire: &Wire,
-    report: &mut Vec<u8>,
+    (line, relayed): (u8, bool),
+    packet: &[u8],
     target: SocketAddr,
 ) -> bool {
-    shield.seal_control(report)
-        && match relay {
-            Some(relay) => relay.send(wire, report, target),
-            None => wire.send_control(report, target),
-        }
+    let relay = relays.get(usize::from(line)).and_then(Option::as_deref);
+    match relay.filter(|_| relayed) {
+        Some(relay) => relay.send(wire, line, packet, target),
+        None => wire.send(line, packet, target),
+    }
 }
 
 fn add(sum: &mut [f32; FRAME_SAMPLES], part: &[f32; FRAME_SAMPLES]) {

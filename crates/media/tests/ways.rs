@@ -8,7 +8,7 @@ use std::time::Duration;
 use codecs::CodecKind;
 use common::{Bench, parameters};
 use media::{Sink, Source, StreamEvent, StreamHandle, StreamParameters};
-use nat::ice::{Credentials, Session, Way};
+use nat::ice::{Base, Component, Credentials, Session, Way};
 use nat::stun::{Binding, TransactionId, indication};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -117,9 +117,13 @@ fn nth_session(bench: &Bench, nth: usize, ours: usize, candidates: &[String]) ->
     Session {
         local: credentials(ours),
         remote: credentials(1 - ours),
-        base: bench.wires[1 - ours].to,
-        mapped: None,
-        relayed: None,
+        bases: vec![Base {
+            socket: 0,
+            component: Component::Media,
+            at: bench.wires[1 - ours].to,
+            mapped: None,
+            relayed: None,
+        }],
         candidates: candidates.to_vec(),
         controlling: ours == 0,
     }
@@ -180,6 +184,7 @@ fn nothing_is_sent_before_a_way_is_found_and_then_it_goes_there() {
             .find(|event| matches!(event, StreamEvent::WayFound(_)));
         let way = Way {
             to: ends[side],
+            socket: 0,
             relayed: false,
         };
         assert_eq!(found, Some(StreamEvent::WayFound(Some(way))));
@@ -306,6 +311,7 @@ fn a_restart_interrupts_nothing_and_the_old_way_goes_on_where_it_finds_none() {
     }
     let way = Way {
         to: ends[0],
+        socket: 0,
         relayed: false,
     };
     let told = events(&left);
@@ -335,4 +341,124 @@ fn a_restart_interrupts_nothing_and_the_old_way_goes_on_where_it_finds_none() {
     let told = events(&left);
     assert!(lost(&told), "{told:?}");
     assert_eq!(second(&mut bench), 0);
+}
+
+/// Somebody with two ports who answers checks, and takes them from one socket of ours only.
+struct Hand {
+    agent: nat::ice::Agent,
+    sockets: [UdpSocket; 2],
+    /// Whose checks are taken, each component.
+    hears: [SocketAddr; 2],
+    /// Media and reports that came, and from where.
+    media: Vec<SocketAddr>,
+    reports: Vec<SocketAddr>,
+}
+
+impl Hand {
+    fn step(&mut self, now: std::time::Instant) {
+        let mut buffer = [0; 2_048];
+        for (number, socket) in (0u8..).zip(&self.sockets) {
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                let datagram = &buffer[..length];
+                match buffer[0] {
+                    0..4 if self.hears.contains(&from) => {
+                        let way = Way {
+                            to: from,
+                            socket: number,
+                            relayed: false,
+                        };
+                        self.agent.handle_datagram(now, datagram, way);
+                    }
+                    128..192 if (192..224).contains(&buffer[1]) => self.reports.push(from),
+                    128..192 => self.media.push(from),
+                    _ => {}
+                }
+            }
+        }
+        self.agent.handle_timeout(now);
+        loop {
+            match self.agent.poll_output() {
+                nat::ice::Output::Transmit { datagram, way } => {
+                    let socket = &self.sockets[usize::from(way.socket)];
+                    socket.send_to(&datagram, way.to).unwrap();
+                }
+                nat::ice::Output::Event(_) => {}
+                nat::ice::Output::Deadline(_) => return,
+            }
+        }
+    }
+}
+
+/// RFC 8445 §5.1.1.1, §4: of the sockets at two addresses the one whose checks are answered carries media, and reports
+/// have a way of their own where they do not share the port.
+#[test]
+fn media_and_reports_leave_from_whichever_sockets_a_way_was_found() {
+    let mut bench = Bench::new();
+    let bind = || media::socket::bind_pair(common::HERE, 0..=0).unwrap();
+    let (rtp, rtcp) = bind();
+    let (further_rtp, further_rtcp) = bind();
+    let (hand_rtp, hand_rtcp) = bind();
+    let place = |socket: &UdpSocket| socket.local_addr().unwrap();
+    let base = |socket, component, at| Base {
+        socket,
+        component,
+        at,
+        mapped: None,
+        relayed: None,
+    };
+    let theirs = [
+        base(0, Component::Media, place(&hand_rtp)),
+        base(1, Component::Reports, place(&hand_rtcp)),
+    ];
+    let ours = [
+        base(0, Component::Media, place(&rtp)),
+        base(1, Component::Reports, place(&rtcp)),
+        base(2, Component::Media, place(&further_rtp)),
+        base(3, Component::Reports, place(&further_rtcp)),
+    ];
+    let session = |side: usize, bases: &[Base], others: &[Base]| Session {
+        local: nth_credentials(side),
+        remote: nth_credentials(1 - side),
+        bases: bases.to_vec(),
+        candidates: nat::ice::described(others),
+        controlling: side == 0,
+    };
+    let mut hand = Hand {
+        agent: nat::ice::Agent::new(bench.now, &session(1, &theirs, &ours)),
+        hears: [place(&further_rtp), place(&further_rtcp)],
+        sockets: [hand_rtp, hand_rtcp],
+        media: Vec::new(),
+        reports: Vec::new(),
+    };
+    let wanted = hand.hears;
+    let parameters = StreamParameters {
+        ice: Some(session(0, &ours, &theirs)),
+        ..parameters(CodecKind::Pcmu)
+    };
+    let mut config = media::StreamConfig::new(rtp, parameters, 7);
+    (config.source, config.sink) = (Source::Silence, Sink::Discard);
+    config.rtcp_socket = Some(rtcp);
+    config.further.push(media::Place {
+        socket: further_rtp,
+        rtcp_socket: Some(further_rtcp),
+        relay: None,
+        rtcp_relay: None,
+    });
+    let stream = bench.handle.add_stream(config).unwrap();
+    for _ in 0..2_000 {
+        bench.step();
+        hand.step(bench.now);
+    }
+    assert!(hand.media.len() > 900, "{}", hand.media.len());
+    assert!(hand.media.iter().all(|from| *from == wanted[0]));
+    assert!(hand.reports.len() > 1, "{}", hand.reports.len());
+    assert!(hand.reports.iter().all(|from| *from == wanted[1]));
+    drop(stream);
+}
+
+fn nth_credentials(side: usize) -> Credentials {
+    Credentials {
+        ufrag: format!("side{side}"),
+        pwd: format!("a-password-of-22-signs-{side}"),
+    }
 }

@@ -1,29 +1,30 @@
-//! Which of the ways between two sides works (ICE, RFC 8445), for one stream whose reports share its port.
+//! Which of the ways between two sides works (ICE, RFC 8445), for one stream and its reports.
 //!
 //! ```text
-//!  both sides' candidates and credentials ─► Agent ◄─► STUN with a USERNAME, on the media's own port
+//!  both sides' candidates and credentials ─► Agent ◄─► STUN with a USERNAME, on the media's own ports
 //!                                              │
 //!                                              └─► Selected: send there      Failed: no way answers
 //! ```
 //!
-//! Underneath is `is`, the agent of str0m: full, with regular nomination, role conflicts and consent. It knows no
-//! candidates but those it is given: one base, and what a STUN server sees of it. What it does not know, it does not
-//! find: TCP candidates of the peer are passed over.
+//! A full agent: candidates of every socket that it is given, in pairs that are tried one by one in order of priority
+//! (§6.1), those that a pair of the same foundation speaks for first; peers found where nobody announced them (§7.3.1.3);
+//! roles that both want, or none (§7.3.1.1); regular nomination (§8.1.1), and consent afterwards (RFC 7675). Media may go
+//! to the best way that has answered before one is nominated (§12.1), so nobody waits for that.
+//!
+//! It gathers nothing and knows no sockets but by number. Candidates of TCP, and names instead of addresses, are passed over.
+//!
+//! Written here since the agents at hand know one component only, freeze nothing, and settle a conflict of roles in which
+//! both sides want to be controlled the wrong way round (`is` 0.12, against §7.3.1.1).
 
-use std::collections::VecDeque;
+mod agent;
+mod candidate;
+mod pair;
+
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, stun};
-
-/// Candidates of the peer that are tried; RFC 8445 §6.1.2.5 wants a limit.
-const MOST_CANDIDATES: usize = 32;
-
-/// Without any way for so long there is none: the default address is as good as any then.
-const GIVE_UP: Duration = Duration::from_secs(10);
-
-/// For how long the peer's last word holds that it wants what we send (RFC 7675 §5.1).
-const CONSENT: Duration = Duration::from_secs(30);
+pub use agent::Agent;
+pub use candidate::{described, in_order};
 
 /// What shows that a check is of this session.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -43,6 +44,41 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// What a way is for (RFC 8445 §4: a component).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// RTP, and RTCP where that shares its port. The first.
+    Media,
+    /// RTCP on a port of its own. The second.
+    Reports,
+}
+
+impl Component {
+    /// As attributes name it.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Media => 1,
+            Self::Reports => 2,
+        }
+    }
+}
+
+/// One of our sockets, and where else it can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Base {
+    /// What the owner of the sockets calls it.
+    pub socket: u8,
+    /// What it is for.
+    pub component: Component,
+    /// Where it is.
+    pub at: SocketAddr,
+    /// Where the world sees it, where that is another place.
+    pub mapped: Option<SocketAddr>,
+    /// Its address at a relay, where there is one.
+    pub relayed: Option<SocketAddr>,
+}
+
 /// What offer and answer say about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -50,12 +86,9 @@ pub struct Session {
     pub local: Credentials,
     /// The peer's.
     pub remote: Credentials,
-    /// Where our socket is.
-    pub base: SocketAddr,
-    /// Where the world sees it, where that is another place.
-    pub mapped: Option<SocketAddr>,
-    /// Our address at a relay, where there is one.
-    pub relayed: Option<SocketAddr>,
+    /// Our sockets, the most preferred address first. Those for reports only where they do not share the port of the
+    /// media.
+    pub bases: Vec<Base>,
     /// The peer's candidates, each the value of its attribute.
     pub candidates: Vec<String>,
     /// Whether we nominate: who offered does, and who faces a lite peer.
@@ -72,16 +105,19 @@ impl Session {
     /// Whether the sockets are those of `other`: a way that was found from there is one still.
     #[must_use]
     pub fn is_at(&self, other: &Self) -> bool {
-        self.base == other.base
+        let places = |of: &Self| -> Vec<_> { of.bases.iter().map(|b| (b.socket, b.at)).collect() };
+        places(self) == places(other)
     }
 }
 
 /// A way to the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Way {
     /// Where the peer is.
     pub to: SocketAddr,
-    /// Through the relay, and not from our own socket.
+    /// From which of our sockets.
+    pub socket: u8,
+    /// Through the relay of that socket, and not from itself.
     pub relayed: bool,
 }
 
@@ -89,12 +125,13 @@ pub struct Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// This is where to send.
-    Selected(Way),
-    /// No way has answered in time. One that does later is told all the same.
+    Selected(Component, Way),
+    /// No way for the media has answered in time. One that does later is told all the same.
     Failed,
-    /// The peer has not said for too long that it still wants what we send: nothing may be sent any more. This agent asks
-    /// and selects nothing after it: consent comes with other credentials only, so with a restart (RFC 7675 §5.1).
-    Lost,
+    /// The peer has not said for too long that it still wants what we send: nothing may be sent any more. For the media
+    /// this is the end: this agent asks and selects nothing after it, since consent comes with other credentials only, so
+    /// with a restart (RFC 7675 §5.1).
+    Lost(Component),
 }
 
 /// What [`Agent::poll_output`] answers.
@@ -111,178 +148,6 @@ pub enum Output {
     Event(Event),
     /// Nothing more until then.
     Deadline(Option<Instant>),
-}
-
-/// See the module.
-pub struct Agent {
-    inner: IceAgent,
-    base: SocketAddr,
-    relayed: Option<SocketAddr>,
-    selected: Option<Way>,
-    give_up: Option<Instant>,
-    /// When the peer's consent ends unless it answers before.
-    lose_at: Option<Instant>,
-    lost: bool,
-    events: VecDeque<Event>,
-}
-
-impl Agent {
-    /// Begins to look.
-    #[must_use]
-    pub fn new(now: Instant, session: &Session) -> Self {
-        let creds = |credentials: &Credentials| IceCreds {
-            ufrag: credentials.ufrag.clone(),
-            pass: credentials.pwd.clone(),
-        };
-        let mut inner = IceAgent::new(creds(&session.local));
-        inner.set_controlling(session.controlling);
-        if let Ok(host) = Candidate::host(session.base, Protocol::Udp) {
-            inner.add_local_candidate(host);
-        }
-        if let Some(mapped) = session.mapped
-            && let Ok(seen) = Candidate::server_reflexive(mapped, session.base, Protocol::Udp)
-        {
-            inner.add_local_candidate(seen);
-        }
-        if let Some(relayed) = session.relayed
-            && let Ok(relayed) = Candidate::relayed(relayed, session.base, Protocol::Udp)
-        {
-            inner.add_local_candidate(relayed);
-        }
-        inner.set_remote_credentials(creds(&session.remote));
-        for text in session.candidates.iter().take(MOST_CANDIDATES) {
-            let value = format!("candidate:{}", text.trim_start_matches("candidate:"));
-            if let Ok(candidate) = Candidate::from_sdp_string(&value)
-                && candidate.proto() == Protocol::Udp
-            {
-                inner.add_remote_candidate(candidate);
-            }
-        }
-        let mut agent = Self {
-            inner,
-            base: session.base,
-            relayed: session.relayed,
-            selected: None,
-            give_up: Some(now + GIVE_UP),
-            lose_at: None,
-            lost: false,
-            events: VecDeque::new(),
-        };
-        agent.handle_timeout(now);
-        agent
-    }
-
-    /// Takes in a datagram that came by this way; false when it is none of this session's checks.
-    pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8], way: Way) -> bool {
-        let Some(destination) = (if way.relayed {
-            self.relayed
-        } else {
-            Some(self.base)
-        }) else {
-            return false;
-        };
-        let Ok(message) = stun::StunMessage::parse(datagram) else {
-            return false;
-        };
-        if !self.inner.accepts_message(&message) {
-            return false;
-        }
-        let answers = message.is_successful_binding_response();
-        let packet = stun::StunPacket {
-            proto: Protocol::Udp,
-            source: way.to,
-            destination,
-            message,
-        };
-        self.inner.handle_packet(now, packet);
-        self.collect(now);
-        // The peer's own questions are no consent: it may be deaf to us, and want nothing of ours (RFC 7675 §5.1).
-        if answers && self.selected == Some(way) {
-            self.lose_at = Some(now + CONSENT);
-        }
-        true
-    }
-
-    /// Its time has come.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.inner.handle_timeout(now);
-        self.collect(now);
-        if self.lose_at.is_some_and(|at| now >= at) {
-            self.lose_at = None;
-            self.selected = None;
-            self.lost = true;
-            self.events.push_back(Event::Lost);
-        }
-        if self.give_up.is_some_and(|at| now >= at) {
-            self.give_up = None;
-            if self.selected.is_none() {
-                self.events.push_back(Event::Failed);
-            }
-        }
-    }
-
-    /// The next thing to do for the caller.
-    pub fn poll_output(&mut self) -> Output {
-        if let Some(event) = self.events.pop_front() {
-            return Output::Event(event);
-        }
-        while let Some(transmit) = self.inner.poll_transmit() {
-            if self.lost
-                && stun::StunMessage::parse(&transmit.contents)
-                    .is_ok_and(|m| m.is_binding_request())
-            {
-                continue;
-            }
-            return Output::Transmit {
-                datagram: transmit.contents.to_vec(),
-                way: Way {
-                    to: transmit.destination,
-                    relayed: Some(transmit.source) == self.relayed,
-                },
-            };
-        }
-        let deadline = self.inner.poll_timeout().into_iter().chain(self.give_up);
-        Output::Deadline(deadline.chain(self.lose_at).min())
-    }
-
-    /// Where to send, once that is known.
-    #[must_use]
-    pub fn selected(&self) -> Option<Way> {
-        self.selected
-    }
-
-    fn collect(&mut self, now: Instant) {
-        while let Some(event) = self.inner.poll_event() {
-            let IceAgentEvent::NominatedSend {
-                source,
-                destination,
-                ..
-            } = event
-            else {
-                continue;
-            };
-            if self.lost {
-                continue;
-            }
-            let way = Way {
-                to: destination,
-                relayed: Some(source) == self.relayed,
-            };
-            if self.selected.replace(way) != Some(way) {
-                // Another way has until then to answer, too: it was found by an answer, but maybe by an old one.
-                self.lose_at.get_or_insert(now + CONSENT);
-                self.events.push_back(Event::Selected(way));
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Agent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Agent")
-            .field("selected", &self.selected)
-            .finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

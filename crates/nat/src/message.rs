@@ -1,4 +1,4 @@
-//! STUN messages with attributes and a secret (RFC 8489 §5, §9.2, §14), as TURN needs them.
+//! STUN messages with attributes and a secret (RFC 8489 §5, §9, §14), as TURN and ICE need them.
 
 use std::net::SocketAddr;
 
@@ -9,17 +9,23 @@ use zeroize::Zeroizing;
 
 use crate::stun::{self, COOKIE, HEAD, TransactionId};
 
-/// What both sides know: the key of MESSAGE-INTEGRITY, from name, realm and password (RFC 8489 §9.2.2).
+/// What both sides know: the key of MESSAGE-INTEGRITY (RFC 8489 §9).
 #[derive(Clone)]
-pub(crate) struct Key(Zeroizing<[u8; 16]>);
+pub(crate) struct Key(Zeroizing<Vec<u8>>);
 
 impl Key {
+    /// From name, realm and password (§9.2.2).
     pub(crate) fn new(username: &str, realm: &str, password: &str) -> Self {
         let mut hash = Md5::new();
         for part in [username, ":", realm, ":", password] {
             hash.update(part.as_bytes());
         }
-        Self(Zeroizing::new(hash.finalize().into()))
+        Self(Zeroizing::new(hash.finalize().to_vec()))
+    }
+
+    /// The password of one session (§9.1.1). Those of ICE have nothing that `OpaqueString` would change (RFC 8839 §5.4).
+    pub(crate) fn short_term(password: &str) -> Self {
+        Self(Zeroizing::new(password.as_bytes().to_vec()))
     }
 
     fn mac(&self) -> Hmac<Sha1> {
@@ -39,6 +45,12 @@ impl Draft {
         bytes.extend([0, 0]);
         bytes.extend(COOKIE.to_be_bytes());
         bytes.extend(id.0);
+        Self { bytes }
+    }
+
+    /// What was written goes on.
+    #[cfg(test)]
+    pub(crate) fn reopen(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }
 
@@ -128,6 +140,35 @@ impl<'a> View<'a> {
         std::str::from_utf8(self.get(wanted)?).ok()
     }
 
+    /// Whether FINGERPRINT is what it should be; none without one. It is the last attribute, or it is wrong (§14.7).
+    pub(crate) fn has_right_fingerprint(self) -> Option<bool> {
+        let mut at = HEAD;
+        while let Some((kind, value, after)) = self.datagram.get(at..).and_then(split) {
+            if kind == FINGERPRINT {
+                let before = self.datagram.get(..at)?;
+                let right = (crc32(before) ^ FINGERPRINT_MASK).to_be_bytes();
+                return Some(after.is_empty() && value == right);
+            }
+            at = self.datagram.len() - after.len();
+        }
+        None
+    }
+
+    /// Attributes that whoever does not know them must not pass over (§5, §14), and that are not among these.
+    pub(crate) fn unknown(self, known: &[u16]) -> Vec<u16> {
+        let kinds = self.attributes().map(|(_, kind, _)| kind);
+        let mut unknown: Vec<u16> = kinds
+            .filter(|kind| *kind < COMPREHENSION_OPTIONAL && !known.contains(kind))
+            .collect();
+        unknown.dedup();
+        unknown.truncate(MOST_UNKNOWN);
+        unknown
+    }
+
+    pub(crate) fn large_number(self, wanted: u16) -> Option<u64> {
+        Some(u64::from_be_bytes(self.get(wanted)?.try_into().ok()?))
+    }
+
     pub(crate) fn number(self, wanted: u16) -> Option<u32> {
         Some(u32::from_be_bytes(self.get(wanted)?.try_into().ok()?))
     }
@@ -194,10 +235,15 @@ fn crc32(bytes: &[u8]) -> u32 {
 /// Bytes of an HMAC-SHA1.
 const PROOF: usize = 20;
 const FINGERPRINT_MASK: u32 = 0x5354_554e;
+/// Attributes from here on may be passed over by whoever does not know them.
+const COMPREHENSION_OPTIONAL: u16 = 0x8000;
+/// Of attributes that nobody knows, so many are named in an answer.
+const MOST_UNKNOWN: usize = 8;
 
 pub(crate) const USERNAME: u16 = 0x0006;
 pub(crate) const MESSAGE_INTEGRITY: u16 = 0x0008;
 pub(crate) const ERROR_CODE: u16 = 0x0009;
+pub(crate) const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
 pub(crate) const CHANNEL_NUMBER: u16 = 0x000c;
 pub(crate) const LIFETIME: u16 = 0x000d;
 pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
@@ -208,9 +254,13 @@ pub(crate) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
 pub(crate) const REQUESTED_ADDRESS_FAMILY: u16 = 0x0017;
 pub(crate) const REQUESTED_TRANSPORT: u16 = 0x0019;
 pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+pub(crate) const PRIORITY: u16 = 0x0024;
+pub(crate) const USE_CANDIDATE: u16 = 0x0025;
 pub(crate) const SOFTWARE: u16 = 0x8022;
 pub(crate) const ALTERNATE_SERVER: u16 = 0x8023;
 pub(crate) const FINGERPRINT: u16 = 0x8028;
+pub(crate) const ICE_CONTROLLED: u16 = 0x8029;
+pub(crate) const ICE_CONTROLLING: u16 = 0x802a;
 
 #[cfg(test)]
 mod tests {

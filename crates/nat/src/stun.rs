@@ -39,6 +39,12 @@ pub fn is_stun(datagram: &[u8]) -> bool {
         && datagram.get(4..8) == Some(&COOKIE.to_be_bytes())
 }
 
+/// Whether it says who is meant, as checks of ICE do (RFC 8445 §7.2.2).
+pub fn names_somebody(datagram: &[u8]) -> bool {
+    let view = crate::message::View::parse(datagram);
+    view.is_some_and(|view| view.get(crate::message::USERNAME).is_some())
+}
+
 impl Binding {
     /// Reads a datagram; `None` for anything else and anything broken.
     pub fn read(datagram: &[u8]) -> Option<Self> {

@@ -8,27 +8,17 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::crypto::KeySeed;
 
-/// Candidates of a line that are read; further ones are not.
+/// Candidates of a line that are read, of each of its two components; further ones are not.
 const MOST_CANDIDATES: usize = 32;
 
 /// `ice-char` (RFC 8839 §5.1).
 const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Priorities of our kinds of candidates, for the one component (RFC 8445 §5.1.2.1).
+/// The priority of the only candidate, where nobody has told us of any (RFC 8445 §5.1.2.1).
 const HOST: u32 = (126 << 24) + (65_535 << 8) + 255;
-const SEEN: u32 = (100 << 24) + (65_535 << 8) + 255;
-const RELAYED: u32 = (65_535 << 8) + 255;
 
-/// The places of our media.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LocalWays {
-    /// Where the socket is.
-    pub base: SocketAddr,
-    /// Where the world sees it, where that is another place.
-    pub mapped: Option<SocketAddr>,
-    /// Its address at a relay.
-    pub relayed: Option<SocketAddr>,
-}
+/// The component of the reports (RFC 8839 §5.1).
+const REPORTS: &str = "2";
 
 /// What shows that a check belongs to a session.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -69,7 +59,8 @@ pub struct NegotiatedIce {
     pub local: IceCredentials,
     /// Theirs.
     pub remote: IceCredentials,
-    /// Their candidates for the media, each the value of its attribute.
+    /// Their candidates, each the value of its attribute; those for reports only where those do not share the port of the
+    /// media.
     pub candidates: Vec<String>,
     /// Whether we nominate: who offered does, and who faces a lite peer (RFC 8445 §6.1.1).
     pub controlling: bool,
@@ -83,11 +74,29 @@ pub(crate) struct TheirIce {
     pub(crate) lite: bool,
 }
 
-/// The candidates of the first component among the values of `a=candidate`.
+/// The candidates of both components among the values of `a=candidate`.
 pub(crate) fn candidates<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let values = values.take(2 * MOST_CANDIDATES);
-    let first = values.filter(|value| value.split_whitespace().nth(1) == Some("1"));
-    first.take(MOST_CANDIDATES).map(str::to_owned).collect()
+    let mut counts = [0; 2];
+    let mut fits = |value: &&str| {
+        let count = match value.split_whitespace().nth(1) {
+            Some("1") => counts.first_mut(),
+            Some(REPORTS) => counts.last_mut(),
+            _ => None,
+        };
+        let Some(count) = count else { return false };
+        *count += 1;
+        *count <= MOST_CANDIDATES
+    };
+    let values = values.take(8 * MOST_CANDIDATES);
+    values
+        .filter(|value| fits(value))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether this is a candidate for reports.
+pub(crate) fn is_for_reports(value: &str) -> bool {
+    value.split_whitespace().nth(1) == Some(REPORTS)
 }
 
 /// Our side.
@@ -96,7 +105,8 @@ pub(crate) struct OurIce {
     seed: KeySeed,
     drawn: u64,
     pub(crate) credentials: IceCredentials,
-    pub(crate) ways: Option<LocalWays>,
+    /// Our candidates, each the value of its attribute.
+    pub(crate) ways: Option<Vec<String>>,
 }
 
 impl OurIce {
@@ -135,45 +145,31 @@ impl OurIce {
     /// Is called as `before` again, and is at its places. What is drawn later is another name all the same.
     pub(crate) fn take_back(&mut self, before: &Self) {
         self.credentials = before.credentials.clone();
-        self.ways = before.ways;
+        self.ways.clone_from(&before.ways);
     }
 
-    /// The attributes of our line; `told` is the address in it.
-    pub(crate) fn attributes(&self, told: SocketAddr) -> Vec<(&'static str, String)> {
-        let LocalWays {
-            base,
-            mapped,
-            relayed,
-        } = self.ways.unwrap_or(LocalWays {
-            base: told,
-            mapped: None,
-            relayed: None,
-        });
-        let place = |at: SocketAddr| format!("{} {}", at.ip(), at.port());
-        let mut attributes = vec![
+    /// The attributes of our line; `told` is the address in it. Where reports share the port of the media there is nothing
+    /// to say about theirs (RFC 8445 §4, RFC 5761 §5.1.3).
+    pub(crate) fn attributes(
+        &self,
+        told: SocketAddr,
+        tells_reports: bool,
+    ) -> Vec<(&'static str, String)> {
+        let alone = || {
+            vec![format!(
+                "1 1 udp {HOST} {} {} typ host",
+                told.ip(),
+                told.port()
+            )]
+        };
+        let candidates = self.ways.clone().unwrap_or_else(alone).into_iter();
+        let candidates = candidates.filter(|value| tells_reports || !is_for_reports(value));
+        let names = [
             ("ice-ufrag", self.credentials.ufrag.clone()),
             ("ice-pwd", self.credentials.pwd.clone()),
             ("ice-options", "ice2".to_owned()),
-            (
-                "candidate",
-                format!("1 1 udp {HOST} {} typ host", place(base)),
-            ),
         ];
-        let others = [(2, mapped, SEEN, "srflx"), (3, relayed, RELAYED, "relay")];
-        for (foundation, at, priority, kind) in others {
-            let Some(at) = at.filter(|at| *at != base) else {
-                continue;
-            };
-            // RFC 8839 §5.1: what it was seen from, which for a relay is what is seen there.
-            let related = mapped.filter(|_| kind == "relay").unwrap_or(base);
-            let candidate = format!(
-                "{foundation} 1 udp {priority} {} typ {kind} raddr {} rport {}",
-                place(at),
-                related.ip(),
-                related.port()
-            );
-            attributes.push(("candidate", candidate));
-        }
-        attributes
+        let candidates = candidates.map(|value| ("candidate", value));
+        names.into_iter().chain(candidates).collect()
     }
 }

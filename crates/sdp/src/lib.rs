@@ -24,7 +24,7 @@ pub use description::{SessionDescription, summary};
 pub use direction::Direction;
 pub use error::SdpError;
 pub use fingerprint::{DtlsRole, Fingerprint, FingerprintHash, NegotiatedDtls, Setup};
-pub use ice::{IceCredentials, LocalWays, NegotiatedIce};
+pub use ice::{IceCredentials, NegotiatedIce};
 pub use media::{MediaView, OpusParameters, Protocol};
 pub use negotiator::{LocalMedia, Negotiated, NegotiatedCodec, NegotiatedEvents, Negotiator};
 pub use reports::ExtendedReports;

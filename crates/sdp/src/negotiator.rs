@@ -35,7 +35,7 @@ use crate::description::SessionDescription;
 use crate::direction::Direction;
 use crate::error::SdpError;
 use crate::fingerprint::{DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
-use crate::ice::{LocalWays, NegotiatedIce, OurIce};
+use crate::ice::{self, NegotiatedIce, OurIce};
 use crate::media::{MediaView, OpusParameters};
 use crate::reports::ExtendedReports;
 use compose::{Composed, Format, Numbers};
@@ -152,6 +152,8 @@ pub struct Negotiator {
     offers_ice: bool,
     /// Whether our description that is being written shall have it: an answer, where the offer had.
     answers_ice: bool,
+    /// And with candidates for reports: an answer, where those do not share the port.
+    tells_reports: bool,
     /// Where we were when offer and answer last agreed.
     settled: Option<Settled>,
     dtls: Option<OurDtls>,
@@ -253,6 +255,7 @@ impl Negotiator {
             ice: None,
             offers_ice: true,
             answers_ice: true,
+            tells_reports: true,
             settled: None,
             dtls: None,
             comfort_noise: false,
@@ -283,8 +286,7 @@ impl Negotiator {
         self
     }
 
-    /// The same with ways found by ICE (RFC 8445) where the other side does that, too, and shares the port for
-    /// reports. `seed` is drawn like that of the keys.
+    /// The same with ways found by ICE (RFC 8445) where the other side does that, too. `seed` is drawn like that of the keys.
     #[must_use]
     pub fn with_ice(mut self, seed: KeySeed) -> Self {
         self.ice = Some(OurIce::new(seed));
@@ -313,10 +315,11 @@ impl Negotiator {
         self
     }
 
-    /// The places of our media, for the candidates; the one that is told is one of them.
-    pub fn set_ways(&mut self, ways: LocalWays) {
+    /// Our candidates, each the value of its attribute; the address that is told is among them. Those for reports are told
+    /// to whoever may not share the port.
+    pub fn set_ways(&mut self, candidates: Vec<String>) {
         if let Some(ice) = &mut self.ice {
-            ice.ways = Some(ways);
+            ice.ways = Some(candidates);
         }
     }
 
@@ -390,6 +393,7 @@ impl Negotiator {
     /// A codec that was agreed before is offered first, so that hold does not change it.
     pub fn offer(&mut self) -> Vec<u8> {
         self.answers_ice = self.offers_ice;
+        self.tells_reports = true;
         self.reports_told = self.reports;
         let mut lines = self.lines.clone();
         // RFC 8842 §5.5: each offer leaves the roles open; the answer keeps those of a handshake that goes on.
@@ -516,6 +520,7 @@ impl Negotiator {
             }
         };
         self.answers_ice = accepted.negotiated.ice.is_some();
+        self.tells_reports = !accepted.negotiated.rtcp_mux;
         self.reports_told = accepted.negotiated.extended_reports;
         self.keys = keys;
         self.peer_session = Some(offer.session_id().to_owned());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use nat::ice::{Agent, Credentials, Output, Session, Way};
+use nat::ice::{Agent, Base, Component, Credentials, Output, Session, Way};
 use nat::stun::Binding;
 use nat::turn::{self, Client, Config, Frames, Login};
 
@@ -16,13 +16,24 @@ fuzz_target!(|data: &[u8]| {
         ufrag: name.to_owned(),
         pwd: format!("{name}-with-a-password-of-its-own"),
     };
+    let base = |socket: u8, component, relayed| Base {
+        socket,
+        component,
+        at: place(4000 + u16::from(socket)),
+        mapped: None,
+        relayed,
+    };
     let session = Session {
         local: credentials("left"),
         remote: credentials("right"),
-        base: place(4000),
-        mapped: None,
-        relayed: Some(place(5000)),
-        candidates: vec!["1 1 udp 1 192.0.2.1 6000 typ host".to_owned()],
+        bases: vec![
+            base(0, Component::Media, Some(place(5000))),
+            base(1, Component::Reports, None),
+        ],
+        candidates: vec![
+            "1 1 udp 1 192.0.2.1 6000 typ host".to_owned(),
+            "1 2 udp 1 192.0.2.1 6001 typ host".to_owned(),
+        ],
         controlling: true,
     };
     let mut agent = Agent::new(now, &session);
@@ -44,7 +55,13 @@ fuzz_target!(|data: &[u8]| {
         let _ = Binding::read(datagram);
         let relayed = wait & 1 == 1;
         let to = place(6000);
-        agent.handle_datagram(now, datagram, Way { to, relayed });
+        let socket = length & 1;
+        let way = Way {
+            to,
+            socket,
+            relayed,
+        };
+        agent.handle_datagram(now, datagram, way);
         agent.handle_timeout(now);
         while !matches!(agent.poll_output(), Output::Deadline(_)) {}
         client.handle_datagram(now, datagram);

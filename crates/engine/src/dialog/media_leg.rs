@@ -9,25 +9,26 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, Dtls, MasterKey, Recording, Security, StreamConfig, StreamCounters, StreamHandle,
+    Codec, Dtls, MasterKey, Place, Recording, Security, StreamConfig, StreamCounters, StreamHandle,
     StreamParameters, Suite, TelephoneEvent,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, ServerUri,
     SrtpKeys, SrtpPolicy,
 };
+use nat::ice::{Base, Component};
 use ractor::{Actor, ActorId, ActorRef};
 use sdp::{
     CryptoSuite, Direction, DtlsRole, Encryption, Fingerprint, FingerprintHash, KeySeed,
-    LocalMedia, LocalWays, Negotiated, NegotiatedCrypto, NegotiatedDtls, NegotiatedIce, Negotiator,
-    SdpError,
+    LocalMedia, Negotiated, NegotiatedCrypto, NegotiatedDtls, NegotiatedIce, Negotiator, SdpError,
 };
 use sip_core::Path;
 use wire::{ClientTls, Remembered, Roots};
 
 use super::ways::Wish;
 use super::{DialogMsg, DialogState};
-use crate::mapped::{self, Found, Servers};
+use crate::mapped::{self, Found, Pair, Servers};
+use crate::network;
 use crate::relay::{self, Asking, Bridge, Carrier, Relay};
 use crate::shared::Shared;
 use crate::stream::{self, StreamActor, StreamArgs, StreamMsg};
@@ -52,9 +53,9 @@ pub(super) struct MediaLeg {
     /// Bound when the first description of ours is due, which names the port, and not while a call
     /// only rings: whoever floods us with calls takes no sockets. Taken by the stream, or by one that goes on at another
     /// address once the peer has agreed to that.
-    sockets: Option<(UdpSocket, UdpSocket)>,
+    sockets: Option<Vec<Pair>>,
     /// Where we were when offer and answer last agreed.
-    settled: Option<(IpAddr, LocalWays)>,
+    settled: Option<(IpAddr, Vec<Base>)>,
     /// Our offers say nothing about ways any more, since the peer did not want them tried anew.
     left_ways: bool,
     /// Its answer to a restart had the same names as before.
@@ -75,12 +76,12 @@ pub(super) struct MediaLeg {
     dtls: Option<Dtls>,
     /// What it came to, once it has.
     secured: Option<dtls::Profile>,
-    /// Where the socket for media is, and where else it can be reached.
-    ways: Option<LocalWays>,
-    /// Its address at a relay, until the stream has it.
-    relay: Option<Relay>,
-    /// The way to the relay, where that is not the socket's own.
-    bridge: Option<Bridge>,
+    /// Where the sockets are, and where else they can be reached, in the order in which they are preferred.
+    ways: Option<Vec<Base>>,
+    /// The addresses of each pair of them at a relay, until the stream has them.
+    relays: Vec<[Option<Relay>; 2]>,
+    /// The ways to the relay, where those are not the sockets' own.
+    bridges: Vec<Bridge>,
     /// Where the world sees the sockets was asked for.
     asked: bool,
     /// Where the signalling goes, or came from.
@@ -151,8 +152,8 @@ impl DialogState {
             dtls: None,
             secured: None,
             ways: None,
-            relay: None,
-            bridge: None,
+            relays: Vec::new(),
+            bridges: Vec::new(),
             asked: false,
             peer: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
@@ -163,7 +164,6 @@ impl DialogState {
 
     /// Moves the media to this address of ours. The stream stays what it is; what is offered next names the new place.
     pub(super) async fn move_media(&mut self, local: IpAddr) -> Result<(), String> {
-        let ports = self.shared.media_ports.clone();
         let looks = self.looks_around();
         let peer = self.media.as_ref().and_then(|media| media.peer);
         let told = self.identity.told_address(local, peer);
@@ -172,24 +172,16 @@ impl DialogState {
         if self.media.as_mut().as_ref().is_none_or(stays) {
             return Ok(());
         }
-        let (rtp, rtcp) = media::socket::bind_pair(local, ports).map_err(|e| {
-            let why = model::without_numbers(&e.to_string());
-            format!("no media port can be opened on {local}: {why}")
-        })?;
-        let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
-        let servers = self.servers();
-        let mut found = mapped::look([&rtp, &rtcp], servers).await;
-        for note in found.notes.drain(..) {
-            self.note("media", note);
-        }
+        let (pairs, port) = self.open_sockets(local)?;
+        let found = self.look_for_media(&pairs).await;
         let Some(media) = &mut self.media else {
             return Ok(());
         };
         let stays = media.may_stay();
         media.local = local;
         media.negotiator.set_address(told, port);
-        media.set_ways(SocketAddr::new(local, port), found);
-        media.sockets = Some((rtp, rtcp));
+        media.set_ways(&pairs, found);
+        media.sockets = Some(pairs);
         if stays {
             return Ok(());
         }
@@ -249,19 +241,53 @@ impl DialogState {
             // Whoever chose the handshake does not want keys that can be read instead.
             return Err("there is no certificate for the handshake that makes the keys".to_owned());
         }
-        let local = media.local;
-        let (rtp, rtcp) = media::socket::bind_pair(local, self.shared.media_ports.clone())
-            .map_err(|e| {
-                let why = model::without_numbers(&e.to_string());
-                format!("no media port can be opened on {local}: {why}")
-            })?;
-        let port = rtp.local_addr().map_err(|e| e.to_string())?.port();
-        media
-            .negotiator
-            .set_address(self.identity.told_address(local, media.peer), port);
-        media.set_ways(SocketAddr::new(local, port), Found::default());
-        media.sockets = Some((rtp, rtcp));
+        let (local, peer) = (media.local, media.peer);
+        let (pairs, port) = self.open_sockets(local)?;
+        let told = self.identity.told_address(local, peer);
+        let Some(media) = &mut self.media else {
+            return Ok(());
+        };
+        media.negotiator.set_address(told, port);
+        media.set_ways(&pairs, Vec::new());
+        media.sockets = Some(pairs);
         Ok(())
+    }
+
+    /// Sockets at this address, whose port is told, and where ways are tried, at others of ours.
+    fn open_sockets(&self, local: IpAddr) -> Result<(Vec<Pair>, u16), String> {
+        let open = |ip: IpAddr| media::socket::bind_pair(ip, self.shared.media_ports.clone());
+        let first = open(local).map_err(|e| {
+            let why = model::without_numbers(&e.to_string());
+            format!("no media port can be opened on {local}: {why}")
+        })?;
+        let port = first.0.local_addr().map_err(|e| e.to_string())?.port();
+        // One that is not to be had is one way less.
+        let others = self.further_addresses(local).into_iter();
+        let others = others.filter_map(|ip| open(ip).ok());
+        Ok((std::iter::once(first).chain(others).collect(), port))
+    }
+
+    /// Where else we are, for whoever tries ways and insists on no address (RFC 8445 §5.1.1.1).
+    fn further_addresses(&self, local: IpAddr) -> Vec<IpAddr> {
+        let bind = self.identity.bind.map(|bind| bind.ip());
+        if !self.settings.ice || bind.is_some_and(|ip| !ip.is_unspecified()) {
+            return Vec::new();
+        }
+        let mut others = network::media_addresses();
+        others.retain(|ip| *ip != local);
+        let mut ordered = nat::ice::in_order(&others);
+        ordered.truncate(media::socket::MOST_PLACES - 1);
+        ordered
+    }
+
+    /// Asks others where our media is, and notes what they say.
+    async fn look_for_media(&mut self, pairs: &[Pair]) -> Vec<Found> {
+        let servers = self.servers();
+        let mut found = mapped::look(pairs, &servers, self.settings.ice).await;
+        for note in found.iter_mut().flat_map(|found| found.notes.drain(..)) {
+            self.note("media", note);
+        }
+        found
     }
 }
 
@@ -270,56 +296,85 @@ impl DialogState {
     /// server that does not answer costs a second, and the call goes on with the address that we know.
     pub(super) async fn find_media_address(&mut self) {
         let media = self.media.as_mut().filter(|media| !media.asked);
-        let Some((rtp, rtcp)) = media.and_then(|media| media.sockets.take()) else {
+        let Some(pairs) = media.and_then(|media| media.sockets.take()) else {
             return;
         };
-        let servers = self.servers();
-        let mut found = mapped::look([&rtp, &rtcp], servers).await;
-        for note in found.notes.drain(..) {
-            self.note("media", note);
-        }
+        let found = self.look_for_media(&pairs).await;
         let Some(media) = &mut self.media else { return };
-        media.sockets = Some((rtp, rtcp));
+        media.set_ways(&pairs, found);
+        media.sockets = Some(pairs);
         media.asked = true;
-        if let Some(ways) = media.ways {
-            media.set_ways(ways.base, found);
-        }
     }
 }
 
 impl MediaLeg {
     /// Takes note of where our media is. Told is where most can reach it: at the relay, where there is one (RFC 8445
     /// §5.1.4), else where the world sees it.
-    fn set_ways(&mut self, base: SocketAddr, found: Found) {
+    fn set_ways(&mut self, pairs: &[Pair], found: Vec<Found>) {
         let local = self.negotiator.local();
         let told = SocketAddr::new(local.address, local.port);
-        let [rtp, rtcp] = found
-            .mapped
-            .map_or([None; 2], |[rtp, rtcp]| [Some(rtp), Some(rtcp)]);
-        let allocation = found.relay.as_ref().map(|relay| relay.allocation);
-        let relayed = allocation.map(|allocation| allocation.relayed);
-        let by_relay = allocation.and_then(|allocation| allocation.mapped);
-        // A relay at the other end of a stream sees the stream and not the media.
-        let by_relay = by_relay.filter(|seen| seen.ip() != base.ip() && found.relay_sees_media());
-        let public = Some(told).filter(|told| *told != base);
-        let mapped = rtp.or(by_relay).or(public).filter(|mapped| *mapped != base);
-        if let Some(at) = relayed.or(rtp) {
-            self.negotiator.set_address(at.ip(), at.port());
+        let mut found = found.into_iter();
+        let mut bases = Vec::new();
+        self.relays.clear();
+        for (number, (rtp, rtcp)) in (0..).step_by(2).zip(pairs) {
+            let found = found.next().unwrap_or_default();
+            let (Ok(rtp), Ok(rtcp)) = (rtp.local_addr(), rtcp.local_addr()) else {
+                continue;
+            };
+            let sees_media = found.relay_sees_media();
+            let mapped = found.mapped.map_or([None; 2], |mapped| mapped.map(Some));
+            let places = [(Component::Media, rtp), (Component::Reports, rtcp)];
+            for (((component, at), mapped), relay) in places.iter().zip(mapped).zip(&found.relays) {
+                let allocation = relay.as_ref().map(|relay| relay.allocation);
+                // A relay at the other end of a stream sees the stream and not the media.
+                let by_relay = allocation.and_then(|allocation| allocation.mapped);
+                let by_relay = by_relay.filter(|seen| seen.ip() != at.ip() && sees_media);
+                let is_told = number == 0 && *component == Component::Media;
+                let public = Some(told).filter(|told| is_told && told != at);
+                bases.push(Base {
+                    socket: number + component.number() - 1,
+                    component: *component,
+                    at: *at,
+                    mapped: mapped.or(by_relay).or(public).filter(|mapped| mapped != at),
+                    relayed: allocation.map(|allocation| allocation.relayed),
+                });
+            }
+            if number == 0 {
+                self.tell_place(mapped, &bases);
+            }
+            self.relays.push(found.relays);
         }
-        let ways = LocalWays {
-            base,
-            mapped,
-            relayed,
+        let addresses: Vec<IpAddr> = bases.iter().map(|base| base.at.ip()).collect();
+        let mut distinct = addresses;
+        distinct.dedup();
+        let order = nat::ice::in_order(&distinct);
+        bases.sort_by_key(|base| order.iter().position(|ip| *ip == base.at.ip()));
+        self.negotiator.set_ways(nat::ice::described(&bases));
+        self.ways = Some(bases);
+    }
+
+    /// Tells where most can reach the sockets of the first address, by what is known of them.
+    fn tell_place(&mut self, mapped: [Option<SocketAddr>; 2], bases: &[Base]) {
+        let relayed = |component| {
+            let mut bases = bases.iter();
+            bases
+                .find(|base| base.component == component)
+                .and_then(|base| base.relayed)
         };
-        self.negotiator.set_ways(ways);
-        let next = rtp.and_then(|rtp| rtp.port().checked_add(1));
-        let other = rtcp
-            .map(|rtcp| rtcp.port())
-            .filter(|port| Some(*port) != next);
+        let [rtp, rtcp] = mapped;
+        let by_relay = relayed(Component::Media);
+        let Some(at) = by_relay.or(rtp) else {
+            return self.negotiator.set_rtcp_port(None);
+        };
+        self.negotiator.set_address(at.ip(), at.port());
+        let other = match by_relay {
+            Some(_) => relayed(Component::Reports),
+            None => rtcp,
+        };
+        let next = at.port().checked_add(1);
+        let other = other.filter(|other| other.ip() == at.ip() && Some(other.port()) != next);
         self.negotiator
-            .set_rtcp_port(other.filter(|_| relayed.is_none()));
-        self.ways = Some(ways);
-        self.relay = found.relay;
+            .set_rtcp_port(other.map(|other| other.port()));
     }
 
     /// Our offer as things stand.
@@ -410,13 +465,13 @@ impl MediaLeg {
 
     /// Whether the way that was found leads from an address that we have still: it is used until there is another one.
     fn may_stay(&self) -> bool {
-        let old = self.settled.filter(|_| self.has_ways());
-        old.is_some_and(|(old, _)| UdpSocket::bind((old, 0)).is_ok())
+        let old = self.settled.as_ref().filter(|_| self.has_ways());
+        old.is_some_and(|(old, _)| UdpSocket::bind((*old, 0)).is_ok())
     }
 
     /// The peer does not want our new address. True when the old one is ours still, and the call goes on from there.
     pub(super) fn stay(&mut self) -> bool {
-        let Some((local, ways)) = self.settled else {
+        let Some((local, ways)) = self.settled.clone() else {
             return false;
         };
         if self.sockets.is_none() || !self.may_stay() {
@@ -424,7 +479,8 @@ impl MediaLeg {
         }
         self.negotiator.return_to_agreed_place();
         (self.local, self.ways) = (local, Some(ways));
-        (self.sockets, self.relay) = (None, None);
+        self.sockets = None;
+        self.relays.clear();
         true
     }
 
@@ -433,13 +489,36 @@ impl MediaLeg {
         let (Some(stream), true) = (&self.stream, self.sockets.is_some()) else {
             return Ok(());
         };
-        let Some((rtp, rtcp)) = self.sockets.take() else {
+        let stream = Arc::clone(stream);
+        let (mut places, bridges) = self.take_places();
+        if places.is_empty() {
             return Ok(());
-        };
-        let (client, bridge) = self.relay.take().map(Relay::take).unwrap_or_default();
-        let moved = stream.move_to(rtp, Some(rtcp), client);
-        self.bridge = bridge;
+        }
+        let moved = stream.move_to(places.remove(0), places);
+        self.bridges = bridges;
         moved.map_err(|e| e.to_string())
+    }
+
+    /// The sockets with their addresses at relays, for the stream.
+    fn take_places(&mut self) -> (Vec<Place>, Vec<Bridge>) {
+        let mut relays = std::mem::take(&mut self.relays).into_iter();
+        let mut bridges = Vec::new();
+        let mut take = |relay: Option<Relay>| {
+            let (client, bridge) = relay.map(Relay::take).unwrap_or_default();
+            bridges.extend(bridge);
+            client
+        };
+        let pairs = self.sockets.take().into_iter().flatten();
+        let places = pairs.map(|(socket, rtcp_socket)| {
+            let [relay, rtcp_relay] = relays.next().unwrap_or_default();
+            Place {
+                socket,
+                rtcp_socket: Some(rtcp_socket),
+                relay: take(relay),
+                rtcp_relay: take(rtcp_relay),
+            }
+        });
+        (places.collect(), bridges)
     }
 
     /// Whether the media is encrypted with keys that descriptions carry.
@@ -636,14 +715,15 @@ impl MediaLeg {
         };
         let mut parameters = parameters(agreed, shared.certificate.as_ref())?;
         parameters.twice = self.send_twice;
-        let ways = agreed.ice.as_ref().zip(self.ways);
-        parameters.ice = ways.map(|(agreed, ways)| session(agreed, ways));
+        let rtcp_mux = agreed.rtcp_mux;
+        let ways = agreed.ice.as_ref().zip(self.ways.as_ref());
+        parameters.ice = ways.map(|(agreed, ways)| session(agreed, ways, rtcp_mux));
         if self.dtls != parameters.dtls {
             self.dtls.clone_from(&parameters.dtls);
             self.secured = None;
         }
         self.move_stream()?;
-        self.settled = self.ways.map(|ways| (self.local, ways));
+        self.settled = self.ways.clone().map(|ways| (self.local, ways));
         let Some(agreed) = &self.agreed else {
             return Ok(false);
         };
@@ -654,15 +734,22 @@ impl MediaLeg {
                 false
             }
             None => {
-                let Some((socket, rtcp_socket)) = self.sockets.take() else {
+                if self.sockets.is_none() {
                     return Ok(false);
-                };
-                let mut config = StreamConfig::new(socket, parameters, crate::shared::random_u64());
-                config.rtcp_socket = Some(rtcp_socket);
+                }
+                let bits = bitrate(agreed, codecs::EncoderOptions::default().bitrate_bps);
+                let (mut places, bridges) = self.take_places();
+                if places.is_empty() {
+                    return Ok(false);
+                }
+                let first = places.remove(0);
+                let random = crate::shared::random_u64();
+                let mut config = StreamConfig::new(first.socket, parameters, random);
+                config.rtcp_socket = first.rtcp_socket;
+                (config.relay, config.rtcp_relay) = (first.relay, first.rtcp_relay);
+                (config.further, self.bridges) = (places, bridges);
                 config.encoder.dtx = self.silence_suppression;
-                config.encoder.bitrate_bps = bitrate(agreed, config.encoder.bitrate_bps);
-                let (client, bridge) = self.relay.take().map(Relay::take).unwrap_or_default();
-                (config.relay, self.bridge) = (client, bridge);
+                config.encoder.bitrate_bps = bits;
                 config.cname.clone_from(&shared.cname);
                 (config.source, config.sink) = shared.media_of(call);
                 self.ssrc = config.ssrc;
@@ -799,7 +886,7 @@ fn bitrate(agreed: &Negotiated, ours: u32) -> u32 {
 }
 
 /// What to go by in finding a way.
-fn session(agreed: &NegotiatedIce, ways: LocalWays) -> nat::ice::Session {
+fn session(agreed: &NegotiatedIce, bases: &[Base], rtcp_mux: bool) -> nat::ice::Session {
     let credentials = |of: &sdp::IceCredentials| nat::ice::Credentials {
         ufrag: of.ufrag.clone(),
         pwd: of.pwd.clone(),
@@ -807,9 +894,12 @@ fn session(agreed: &NegotiatedIce, ways: LocalWays) -> nat::ice::Session {
     nat::ice::Session {
         local: credentials(&agreed.local),
         remote: credentials(&agreed.remote),
-        base: ways.base,
-        mapped: ways.mapped,
-        relayed: ways.relayed,
+        // RFC 5761 §5.1.3: what shares the port needs no way of its own.
+        bases: bases
+            .iter()
+            .filter(|base| base.component == Component::Media || !rtcp_mux)
+            .copied()
+            .collect(),
         candidates: agreed.candidates.clone(),
         controlling: agreed.controlling,
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use model::{CallId, CallState, Command};
-use nat::ice::{Agent, Credentials, Event, Output, Session, Way};
+use nat::ice::{Agent, Base, Component, Credentials, Output, Session, Way};
 use sip_message::{Method, Request};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -77,9 +77,13 @@ impl Ears {
                 ufrag: one("a=ice-ufrag:"),
                 pwd: one("a=ice-pwd:"),
             },
-            base: self.at,
-            mapped: None,
-            relayed: None,
+            bases: vec![Base {
+                socket: 0,
+                component: Component::Media,
+                at: self.at,
+                mapped: None,
+                relayed: None,
+            }],
             candidates: all("a=candidate:"),
             controlling: true,
         };
@@ -112,7 +116,7 @@ async fn listen(
             _ = tick.tick() => {}
             Ok((length, from)) = socket.recv_from(&mut buffer) => {
                 let datagram = &buffer[..length];
-                let way = Way { to: from, relayed: false };
+                let way = Way { to: from, socket: 0, relayed: false };
                 if !nat::stun::is_stun(datagram) {
                     heard.fetch_add(1, Relaxed);
                     let _ = told.send(from);
@@ -128,7 +132,7 @@ async fn listen(
                 Output::Transmit { datagram, way } => {
                     let _ = socket.send_to(&datagram, way.to).await;
                 }
-                Output::Event(Event::Selected(_) | Event::Failed | Event::Lost) => {}
+                Output::Event(_) => {}
                 Output::Deadline(_) => break,
             }
         }

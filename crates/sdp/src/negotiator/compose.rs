@@ -214,9 +214,12 @@ impl Negotiator {
         audio
             .attributes
             .extend(reports.map(|value| with_value("rtcp-xr", value)));
-        let ice = self.ice.as_ref().filter(|_| self.answers_ice && rtcp_mux);
+        let ice = self.ice.as_ref().filter(|_| self.answers_ice);
         let told = SocketAddr::new(self.local.address, self.local.port);
-        for (name, value) in ice.iter().flat_map(|ice| ice.attributes(told)) {
+        for (name, value) in ice
+            .iter()
+            .flat_map(|ice| ice.attributes(told, self.tells_reports))
+        {
             audio.attributes.push(with_value(name, value));
         }
         // RFC 8866 §6.7: without it media flows both ways. After a hold that is said, for peers that would rather read it.

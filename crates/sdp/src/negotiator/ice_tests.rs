@@ -62,16 +62,19 @@ fn two_of_us_try_ways_and_go_on_with_what_they_found() {
 fn where_the_world_sees_us_is_a_candidate_beside_where_we_are() {
     let mut ours = with_ice(1);
     ours.set_address("203.0.113.9".parse().unwrap(), 61_000);
-    ours.set_ways(crate::ice::LocalWays {
-        base: "10.0.0.7:4000".parse().unwrap(),
-        mapped: Some("203.0.113.9:61000".parse().unwrap()),
-        relayed: Some("198.51.100.3:50000".parse().unwrap()),
-    });
+    let told = [
+        "1 1 udp 2130706431 10.0.0.7 4000 typ host",
+        "2 1 udp 1694498815 203.0.113.9 61000 typ srflx raddr 10.0.0.7 rport 4000",
+        "3 1 udp 16777215 198.51.100.3 50000 typ relay raddr 203.0.113.9 rport 61000",
+        "1 2 udp 2130706430 10.0.0.7 4001 typ host",
+    ];
+    ours.set_ways(told.map(str::to_owned).to_vec());
     let offer = text(&ours.offer());
     for line in [
         "a=candidate:1 1 udp 2130706431 10.0.0.7 4000 typ host",
         "a=candidate:2 1 udp 1694498815 203.0.113.9 61000 typ srflx raddr 10.0.0.7 rport 4000",
         "a=candidate:3 1 udp 16777215 198.51.100.3 50000 typ relay raddr 203.0.113.9 rport 61000",
+        "a=candidate:1 2 udp 2130706430 10.0.0.7 4001 typ host",
         "a=ice-options:ice2",
         "c=IN IP4 203.0.113.9",
         "a=rtcp-mux",
@@ -90,10 +93,9 @@ fn where_the_world_sees_us_is_a_candidate_beside_where_we_are() {
 }
 
 #[test]
-fn peers_without_it_or_with_reports_apart_are_called_as_ever() {
+fn peers_without_it_are_called_as_ever() {
     for answer in [
         &["a=rtcp-mux"][..],
-        &[UFRAG, PWD, HOST, REPORTS],
         &["a=rtcp-mux", UFRAG, "a=ice-pwd:short", HOST],
         &["a=rtcp-mux", UFRAG, HOST],
     ] {
@@ -101,12 +103,10 @@ fn peers_without_it_or_with_reports_apart_are_called_as_ever() {
         ours.offer();
         assert_eq!(ours.handle_answer(&peer(7, answer)).unwrap().ice, None);
     }
-    for offer in [&["a=rtcp-mux"][..], &[UFRAG, PWD, HOST, REPORTS]] {
-        let (answer, agreed) = with_ice(1).handle_offer(&peer(7, offer)).unwrap();
-        assert_eq!(agreed.ice, None);
-        assert!(!text(&answer).contains("a=ice"), "{}", text(&answer));
-        assert!(!text(&answer).contains("a=candidate"));
-    }
+    let (answer, agreed) = with_ice(1).handle_offer(&peer(7, &["a=rtcp-mux"])).unwrap();
+    assert_eq!(agreed.ice, None);
+    assert!(!text(&answer).contains("a=ice"), "{}", text(&answer));
+    assert!(!text(&answer).contains("a=candidate"));
     // Who has it off says and takes nothing.
     let full = ["a=rtcp-mux", UFRAG, PWD, HOST];
     let (answer, agreed) = negotiator(1).handle_offer(&peer(7, &full)).unwrap();
@@ -191,4 +191,57 @@ fn ways_are_taken_out_of_a_session_by_an_offer_without_them() {
     bob.restart_ice();
     let (_, agreed) = alice.handle_offer(&bob.offer()).unwrap();
     assert!(agreed.ice.is_some());
+}
+
+/// RFC 5761 §5.1.3, RFC 8445 §4: who may share the port or not is told both, and who does not has two components.
+#[test]
+fn reports_that_do_not_share_the_port_are_a_component_of_their_own() {
+    let told = [
+        "1 1 udp 2130706431 192.0.2.1 4000 typ host",
+        "1 2 udp 2130706430 192.0.2.1 4001 typ host",
+    ];
+    let ours = || {
+        let mut ours = with_ice(1);
+        ours.set_ways(told.map(str::to_owned).to_vec());
+        ours
+    };
+    let both = |text: &str| text.contains("a=candidate:1 1 ") && text.contains("a=candidate:1 2 ");
+    let mut alice = ours();
+    let offer = text(&alice.offer());
+    assert!(both(&offer) && offer.contains("a=rtcp-mux\r\n"), "{offer}");
+    let apart = alice
+        .handle_answer(&peer(7, &[UFRAG, PWD, HOST, REPORTS]))
+        .unwrap();
+    assert!(!apart.rtcp_mux);
+    assert_eq!(apart.ice.unwrap().candidates.len(), 2);
+    let (answer, apart) = ours()
+        .handle_offer(&peer(7, &[UFRAG, PWD, HOST, REPORTS]))
+        .unwrap();
+    let answer = text(&answer);
+    assert!(both(&answer) && !answer.contains("rtcp-mux"), "{answer}");
+    assert_eq!(apart.ice.unwrap().candidates.len(), 2);
+    // Who shares it needs no more than the one.
+    let (answer, agreed) = ours()
+        .handle_offer(&peer(7, &["a=rtcp-mux", UFRAG, PWD, HOST, REPORTS]))
+        .unwrap();
+    let answer = text(&answer);
+    assert!(
+        answer.contains("a=candidate:1 1 ") && !answer.contains("a=candidate:1 2 "),
+        "{answer}"
+    );
+    assert_eq!(agreed.ice.unwrap().candidates.len(), 1);
+}
+
+#[test]
+fn of_many_candidates_some_of_each_component_are_read() {
+    let mut lines = vec![UFRAG.to_owned(), PWD.to_owned()];
+    for n in 0..200 {
+        let component = 1 + n % 3;
+        lines.push(format!(
+            "a=candidate:{n} {component} udp 1 198.51.100.7 5000 typ host"
+        ));
+    }
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let (_, agreed) = with_ice(1).handle_offer(&peer(7, &lines)).unwrap();
+    assert_eq!(agreed.ice.unwrap().candidates.len(), 64);
 }

@@ -432,12 +432,17 @@ impl Negotiator {
         })
     }
 
-    /// What to go by where both do ICE. There is one component only: reports share the port or there is none of it.
+    /// What to go by where both do ICE. Reports that share the port need no way of their own (RFC 5761 §5.1.3).
     fn ice_with(&self, audio: &MediaView<'_>, terms: &Terms) -> Option<NegotiatedIce> {
         // To an offer of ours that has none, an answer has none.
         let asked = !terms.offered || self.answers_ice;
-        let ours = self.ice.as_ref().filter(|_| terms.rtcp_mux && asked)?;
-        let theirs = audio.ice()?;
+        let ours = self.ice.as_ref().filter(|_| asked)?;
+        let mut theirs = audio.ice()?;
+        if terms.rtcp_mux {
+            theirs
+                .candidates
+                .retain(|value| !ice::is_for_reports(value));
+        }
         Some(NegotiatedIce {
             local: ours.credentials.clone(),
             remote: theirs.credentials,
