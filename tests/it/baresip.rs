@@ -155,5 +155,6 @@ pub(crate) fn echo(codecs: &str) -> Setup<'_> {
         answers: Answers::AtOnce,
         encryption: None,
         tries_ways_at: None,
+        reports_apart: false,
     }
 }

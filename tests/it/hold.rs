@@ -23,6 +23,7 @@ fn baresip_is_silent_while_it_is_held_and_takes_the_resume() {
         answers: Answers::AtOnce,
         encryption: None,
         tries_ways_at: None,
+        reports_apart: false,
     };
     let mut bob = Baresip::start(&folder, "bob", &setup);
     let mut call = Call::place(&folder, &speech, bob.port);

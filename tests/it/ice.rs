@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use crate::baresip::{check_both, playing};
 use crate::rig::baresip::{Baresip, Setup};
 use crate::rig::folder::Folder;
-use crate::rig::program::{Account, Program, SOON};
+use crate::rig::program::{Account, Outcome, Program, SOON};
 use crate::rig::{ports, seconds, sound, until};
 
 /// An address of this machine that is not loopback, where nobody tries ways. Nothing is sent to find it.
@@ -34,12 +34,23 @@ fn assert_found(bob: &Baresip) {
 
 #[test]
 fn we_call_and_the_way_that_answers_is_taken() {
+    we_call("ice_called", false);
+}
+
+/// RFC 8445 §4, RFC 5761 §5.1.3: its reports have a port of their own, and so a way.
+#[test]
+fn we_call_who_has_reports_apart_and_both_ways_are_found() {
+    we_call("ice_called_apart", true);
+}
+
+fn we_call(name: &str, reports_apart: bool) {
     let here = own_address();
-    let folder = Folder::new("ice_called");
+    let folder = Folder::new(name);
     let speech = sound::speech(&folder, 48_000);
     let heard = folder.join("heard.wav");
     let setup = Setup {
         tries_ways_at: Some(here),
+        reports_apart,
         ..playing("PCMU/8000/1", &speech)
     };
     let bob = Baresip::start(&folder, "bob", &setup);
@@ -54,12 +65,33 @@ fn we_call_and_the_way_that_answers_is_taken() {
     outcome.assert_code(0);
     check_both(&speech, &heard, &bob);
     assert_found(&bob);
+    if reports_apart {
+        assert_reports_found(&outcome);
+    }
+}
+
+/// Reports of each have come to the other: its own say how long ours took.
+fn assert_reports_found(outcome: &Outcome) {
+    let rtt = outcome
+        .events
+        .iter()
+        .rfind(|event| event["rtt_ms"].is_number());
+    assert!(rtt.is_some(), "no report of theirs came\n{}", outcome.story);
 }
 
 #[test]
 fn it_calls_and_the_way_that_answers_is_taken() {
+    it_calls("ice_calls", false);
+}
+
+#[test]
+fn who_calls_with_reports_apart_is_answered_with_both_ways() {
+    it_calls("ice_calls_apart", true);
+}
+
+fn it_calls(name: &str, reports_apart: bool) {
     let here = own_address();
-    let folder = Folder::new("ice_calls");
+    let folder = Folder::new(name);
     let speech = sound::speech(&folder, 48_000);
     let heard = folder.join("heard.wav");
     let port = ports::free();
@@ -72,6 +104,7 @@ fn it_calls_and_the_way_that_answers_is_taken() {
     let mut alice = Program::start(&folder, "alice", "answer", &account, &args);
     let setup = Setup {
         tries_ways_at: Some(here),
+        reports_apart,
         ..playing("PCMU/8000/1", &speech)
     };
     let mut bob = Baresip::start(&folder, "bob", &setup);
@@ -82,7 +115,11 @@ fn it_calls_and_the_way_that_answers_is_taken() {
     alice.wait_call("connected");
     std::thread::sleep(seconds(14));
     bob.command("hangup", "");
-    alice.finish(SOON).assert_code(0);
+    let outcome = alice.finish(SOON);
+    outcome.assert_code(0);
     check_both(&speech, &heard, &bob);
     assert_found(&bob);
+    if reports_apart {
+        assert_reports_found(&outcome);
+    }
 }

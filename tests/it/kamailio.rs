@@ -237,6 +237,7 @@ fn ringing_bob(folder: &Folder, kamailio: &Kamailio) -> Baresip {
         answers: Answers::Never,
         encryption: None,
         tries_ways_at: None,
+        reports_apart: false,
     };
     Baresip::start(folder, "bob", &setup)
 }

@@ -25,6 +25,7 @@ mod kamailio;
 mod load;
 mod messages;
 mod moving;
+mod networks;
 mod pbx;
 mod privacy;
 mod recordings;

@@ -3,13 +3,15 @@
 
 use serde_json::{Value, json};
 
+use crate::baresip::echo;
+use crate::rig::baresip::{Far, Setup};
 use crate::rig::control::Control;
 use crate::rig::coturn::Coturn;
 use crate::rig::folder::Folder;
 use crate::rig::kamailio::Kamailio;
 use crate::rig::namespaces::{FAR, Network, Place, Ports};
 use crate::rig::program::{Account, Program, SOON};
-use crate::rig::seconds;
+use crate::rig::{seconds, sound};
 
 /// How the media may find its way.
 #[derive(Clone, Copy)]
@@ -69,6 +71,89 @@ fn phones_behind_different_routers_hear_each_other_by_holes_and_by_relays() {
     for row in rows.iter().flatten() {
         println!("{row}");
     }
+}
+
+/// The speech that is compared: four seconds at 8 kHz.
+const COMPARED: usize = 32_000;
+
+/// A phone that others wrote behind the far router: it finds ways by ICE, or has everything go through its relay.
+#[test]
+fn baresip_behind_the_far_router_hears_us_and_is_heard() {
+    let cases = [
+        ("keep ports", Ports::Kept, "ice", "--ice"),
+        ("keep ports", Ports::Kept, "turn", ""),
+        ("draw ports", Ports::Drawn, "ice", "--ice"),
+        ("draw ports", Ports::Drawn, "turn", ""),
+    ];
+    let rows = std::thread::scope(|scope| {
+        let calls = cases.map(|(routers, ports, theirs, ours)| {
+            scope.spawn(move || call_baresip(routers, ports, theirs, ours))
+        });
+        calls.map(|call| call.join().expect("sound goes both ways"))
+    });
+    println!(
+        "\nrouters     baresip  we            our media goes to        by relay  likeness of the echo"
+    );
+    rows.iter().for_each(|row| println!("{row}"));
+}
+
+fn call_baresip(routers: &str, ports: Ports, theirs: &str, ours: &str) -> String {
+    let what = format!("{routers}, baresip with {theirs}");
+    let folder = Folder::new(&format!(
+        "routers_baresip_{}",
+        what.replace([' ', ','], "_")
+    ));
+    let network = Network::with_two_routers(ports);
+    let far = FAR.parse().expect("an address");
+    let kamailio = Kamailio::start_at(&network.far(), FAR, &folder);
+    let coturn = Coturn::start_at(&network.far(), far, &folder);
+    let setup = Setup {
+        address: "bob@south.test",
+        ..echo("PCMU/8000/1")
+    };
+    let bob = Far {
+        place: &network.second_phone(),
+        here: "10.88.0.2".parse().expect("an address"),
+        proxy: format!("{FAR}:{}", kamailio.port),
+        ways: theirs,
+        relay: format!("turn:{FAR}:{}", coturn.port),
+    };
+    let bob = bob.start(&folder, "bob", &setup);
+    let speech = sound::speech(&folder, 48_000);
+    let heard = folder.join("heard.wav");
+    let more = format!(
+        "--proxy sip:{FAR}:{};transport=tcp;lr --transport tcp --codecs pcmu --no-register --stun {FAR}:{} --turn {} {ours}",
+        kamailio.port,
+        coturn.port,
+        coturn.uri("udp")
+    );
+    let account = Account::new("sip:alice@north.test", &more);
+    let args = format!(
+        "sip:bob@south.test --for 12s --play {} --record {}",
+        speech.display(),
+        heard.display()
+    );
+    let place = network.phone();
+    let mut alice = Program::start_at(&place, &folder, "alice", "call", &account, &args);
+    let flows = |event: &Value| event["actual_peer"].is_string();
+    let media = alice.wait_for("Bob's media", seconds(20), flows);
+    alice.finish(seconds(30)).assert_code(0);
+    let original = sound::read(&speech);
+    let original = &original[..COMPARED.min(original.len())];
+    let likeness = sound::typical_likeness(original, &sound::read(&heard));
+    assert!(
+        likeness >= 0.9,
+        "{what}: the echo is like the speech by {likeness}\n{}",
+        bob.log()
+    );
+    let peer = media["actual_peer"].as_str().unwrap_or_default();
+    let relayed = if coturn.gives(peer) { "yes" } else { "no" };
+    let ours = if ours.is_empty() {
+        "TURN"
+    } else {
+        "TURN and ICE"
+    };
+    format!("{routers:<10}  {theirs:<7}  {ours:<12}  {peer:<23}  {relayed:<8}  {likeness:.2}")
 }
 
 /// Alice behind one router, Bob behind the other.

@@ -67,6 +67,7 @@ fn baresip(folder: &Folder) -> Baresip {
         answers: Answers::AtOnce,
         encryption: None,
         tries_ways_at: None,
+        reports_apart: false,
     };
     Baresip::start(folder, "bob", &setup)
 }

@@ -1,6 +1,7 @@
 //! Media through a relay (TURN) that others wrote: by every way to it, and without it where it says no.
 
 use crate::rig::coturn::Coturn;
+use crate::rig::dns::NameServer;
 use crate::rig::folder::Folder;
 use crate::rig::program::{Account, Outcome, Program, SOON, is};
 use crate::rig::{ports, seconds, sound, switchboard, until};
@@ -98,4 +99,74 @@ fn a_stun_server_of_others_tells_where_our_media_is_seen() {
     let account = alice(&format!("--stun 127.0.0.1:{}", coturn.port));
     let (outcome, _) = call_echo(&folder, "stun", &account);
     assert!(!outcome.story.contains("is not known"), "{}", outcome.story);
+}
+
+/// What a name server of the test's own says about these relays, in dnsmasq's words.
+fn relays(by_udp: [u16; 2], by_tcp: u16) -> Vec<String> {
+    let [first, second] = by_udp;
+    vec![
+        format!("srv-host=_turn._udp.relay.test,one.relay.test,{first},10,1"),
+        format!("srv-host=_turn._udp.relay.test,two.relay.test,{second},20,1"),
+        format!("srv-host=_turn._tcp.relay.test,two.relay.test,{by_tcp},10,1"),
+        format!("srv-host=_stun._udp.relay.test,one.relay.test,{first},10,1"),
+        format!("srv-host=_stun._udp.relay.test,two.relay.test,{second},20,1"),
+        "naptr-record=other.test,10,10,s,RELAY:turn.tcp,,_turn._tcp.relay.test".to_owned(),
+        "naptr-record=other.test,20,10,s,RELAY:turn.udp,,_turn._udp.relay.test".to_owned(),
+        "host-record=one.relay.test,127.0.0.1".to_owned(),
+        "host-record=two.relay.test,127.0.0.1".to_owned(),
+    ]
+}
+
+/// RFC 5928, RFC 8489 §8.1: relays and STUN servers are found by their domain.
+#[test]
+fn a_relay_is_found_by_its_domain_and_the_next_one_where_the_first_is_silent() {
+    let folder = Folder::new("turn_srv");
+    let coturn = Coturn::start(&folder);
+    // It takes datagrams and says nothing.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let silent_port = silent.local_addr().expect("it is bound").port();
+    let names = NameServer::start(&folder, &relays([silent_port, coturn.port], coturn.port));
+    let none = NameServer::start(&folder, &relays([silent_port, silent_port], silent_port));
+    let cases = [
+        ("srv_udp", names.port, "--turn turn:relay.test", true),
+        (
+            "srv_tcp",
+            names.port,
+            "--turn turn:relay.test?transport=tcp",
+            true,
+        ),
+        ("naptr", names.port, "--turn turn:other.test", true),
+        ("srv_stun", names.port, "--stun stun:relay.test", false),
+        ("srv_none", none.port, "--turn turn:relay.test", false),
+    ];
+    let calls = std::thread::scope(|scope| {
+        let calls = cases.map(|(name, dns, more, relayed)| {
+            let folder = &folder;
+            scope.spawn(move || {
+                let account = alice(&format!("--dns 127.0.0.1:{dns} {more}"));
+                let (outcome, from) = call_echo(folder, name, &account);
+                (name, more, relayed, outcome, from)
+            })
+        });
+        calls.map(|call| call.join().expect("each of them goes through"))
+    });
+    println!("\nfound by   setting                                where the peer sees our media");
+    for (name, more, relayed, outcome, from) in calls {
+        println!("{name:<9}  {more:<37}  {from}");
+        assert_eq!(
+            coturn.gives(&from),
+            relayed,
+            "{name}: {from}\n{}",
+            coturn.log()
+        );
+        let story = &outcome.story;
+        match name {
+            "srv_none" => {
+                let step = format!("it does not answer, at 127.0.0.1:{silent_port} by udp");
+                assert!(story.contains(&step), "{story}");
+            }
+            "srv_stun" => assert!(!story.contains("is not known"), "{story}"),
+            _ => assert!(!story.contains("there is no relay"), "{story}"),
+        }
+    }
 }

@@ -62,7 +62,7 @@ use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
 use crate::tenant::TenantMsg;
-use crate::transport::{Delivery, Owner, TransportMsg};
+use crate::transport::{Delivery, Owner, Resolver, TransportMsg};
 use crate::wake::{Wake, now};
 use crate::wall;
 
@@ -204,6 +204,8 @@ pub(crate) struct DialogArgs {
     pub(crate) facts: AccountFacts,
     pub(crate) transport: ActorRef<TransportMsg>,
     pub(crate) recorder: Arc<Service<RecorderMsg>>,
+    /// Finds servers for the media.
+    pub(crate) resolver: Resolver,
     pub(crate) tenant: ActorRef<TenantMsg>,
     pub(crate) cards: Cards,
     pub(crate) id: CallId,
@@ -244,6 +246,7 @@ pub(crate) struct DialogState {
     identity: Identity,
     transport: ActorRef<TransportMsg>,
     recorder: Arc<Service<RecorderMsg>>,
+    resolver: Resolver,
     tenant: ActorRef<TenantMsg>,
     owner: Owner,
     phase: Phase,

@@ -540,4 +540,48 @@ mod tests {
         let from = source_of(here, None).expect("there is a loopback");
         assert_eq!(from, ip("127.0.0.1"));
     }
+
+    /// RFC 8445 §5.1.1.1: which addresses may carry media, and in which order.
+    #[test]
+    fn media_may_leave_from_every_address_that_leads_somewhere_once_a_network() {
+        let found = [
+            ("lo", "127.0.0.1"),
+            ("lo", "::1"),
+            ("docker0", "172.17.0.1"),
+            ("eth0", "192.0.2.7"),
+            ("eth0", "169.254.3.4"),
+            ("eth0", "fe80::7"),
+            ("eth0", "2001:db8:1::7"),
+            ("eth0", "2001:db8:1::8888"),
+            ("eth0", "2001:db8:9::7"),
+            ("wlan0", "2001:db8:1::9"),
+            ("wlan0", "fec0::1"),
+            ("wlan0", "::ffff:192.0.2.9"),
+            ("wlan0", "198.51.100.7"),
+        ];
+        let found = found.map(|(name, text)| (name.to_owned(), ip(text)));
+        let flags = "\
+            20010db8000100000000000000008888 02 40 00 01     eth0\n\
+            20010db8000100000000000000000007 02 40 00 80     eth0\n\
+            20010db8000900000000000000000007 02 40 00 a0     eth0\n\
+            broken\n\
+            20010db8 02\n";
+        let ways = [ip("198.51.100.7"), ip("2001:db8:1::9")];
+        let all = chosen(&found, &ways, &read_marks(flags));
+        // That of the way out of each family first; of one interface's network the one that nobody is followed by; none
+        // that is on its way out.
+        let wanted = [
+            "2001:db8:1::9",
+            "198.51.100.7",
+            "172.17.0.1",
+            "192.0.2.7",
+            "2001:db8:1::8888",
+        ];
+        assert_eq!(all, wanted.map(ip));
+        // The system's own choice for far away goes before that.
+        let ways = [ip("2001:db8:1::7")];
+        let all = chosen(&found, &ways, &read_marks(flags));
+        assert!(all.contains(&ip("2001:db8:1::7")) && !all.contains(&ip("2001:db8:1::8888")));
+        assert!(chosen(&[], &[], &HashMap::new()).is_empty());
+    }
 }

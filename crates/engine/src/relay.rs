@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nat::turn::{self, Allocation, Client, Config, Event, Frames, Login, Output};
+use sip_core::Transport;
+use sip_core::locate::Kind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
@@ -22,12 +24,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use wire::ClientTls;
 
-use crate::mapped;
+use crate::mapped::{self, Failures, Place, Search};
+use crate::transport::Resolver;
 use crate::wake::now;
-
-/// Where relays listen (RFC 8656 §3.1), and where inside TLS.
-const PORT: u16 = 3478;
-const TLS_PORT: u16 = 5349;
 
 /// A person waits for the call to begin: a relay that has given nothing within this is done without.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -52,36 +51,55 @@ pub(crate) enum Carrier {
 /// A relay as settings name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Server {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) carrier: Carrier,
+    pub(crate) place: Place,
+    /// Inside TLS (`turns:`).
+    pub(crate) secure: bool,
+    /// The way that is written.
+    pub(crate) carrier: Option<Carrier>,
 }
 
 /// Reads `turn:HOST:PORT?transport=tcp` and `turns:HOST:PORT` (RFC 7065), or a bare `HOST:PORT`.
 pub(crate) fn server(text: &str) -> Option<Server> {
     let text = text.trim();
-    let (scheme, rest) = match text.split_once(':') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turn") => (PORT, rest),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turns") => (TLS_PORT, rest),
-        _ => (PORT, text),
+    let (secure, rest) = match text.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turn") => (false, rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turns") => (true, rest),
+        _ => (false, text),
     };
     let (place, carrier) = match rest.split_once('?') {
         None => (rest, None),
         Some((place, query)) => (place, Some(query.strip_prefix("transport=")?)),
     };
-    let carrier = match (scheme, carrier) {
-        (TLS_PORT, None | Some("tcp")) => Carrier::Tls,
-        (TLS_PORT, Some(_)) => return None,
-        (_, None | Some("udp")) => Carrier::Udp,
-        (_, Some("tcp")) => Carrier::Tcp,
+    let carrier = match (secure, carrier) {
+        (true, None | Some("tcp")) => Some(Carrier::Tls),
+        (false, None) => None,
+        (false, Some("udp")) => Some(Carrier::Udp),
+        (false, Some("tcp")) => Some(Carrier::Tcp),
         (_, Some(_)) => return None,
     };
-    let (host, port) = mapped::place(place, scheme)?;
     Some(Server {
-        host: host.to_owned(),
-        port,
+        place: mapped::place(place)?,
+        secure,
         carrier,
     })
+}
+
+impl Carrier {
+    fn transport(self) -> Transport {
+        match self {
+            Self::Udp => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+            Self::Tls => Transport::Tls,
+        }
+    }
+
+    fn of(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => Self::Udp,
+            Transport::Tls | Transport::Wss => Self::Tls,
+            Transport::Tcp | Transport::Ws => Self::Tcp,
+        }
+    }
 }
 
 /// What it takes to ask a relay.
@@ -131,25 +149,65 @@ impl Drop for Relay {
     }
 }
 
-/// Asks the relay for an address for this socket.
+/// Asks the relay for an address for this socket; of several the next one, when one is silent or refuses.
 ///
 /// # Errors
 /// Why there is none, as a sentence's end.
-pub(crate) async fn ask(socket: &UdpSocket, asking: Asking) -> Result<Relay, String> {
-    let until = Instant::now() + PATIENCE;
-    let Server {
-        host,
-        port,
-        carrier,
-    } = &asking.server;
-    let (port, carrier) = (*port, *carrier);
+pub(crate) async fn ask(
+    socket: &UdpSocket,
+    asking: Asking,
+    resolver: &Resolver,
+) -> Result<Relay, String> {
     let local = socket.local_addr().map_err(|error| error.to_string())?;
-    let mut server = mapped::find(host, port, local, PATIENCE, "relay").await?;
+    let server = &asking.server;
+    let search = Search {
+        kind: Kind::Turn,
+        place: server.place.clone(),
+        transport: server.carrier.map(Carrier::transport),
+        // RFC 5928 §3: those that the scheme allows.
+        transports: match server.secure {
+            true => &[Transport::Tls],
+            false => &[Transport::Udp, Transport::Tcp],
+        },
+    };
+    let found = mapped::find(resolver, search, local, PATIENCE, "relay").await?;
+    let mut left = found.len().min(mapped::MOST_SERVERS);
+    let mut failures = Failures::new(left);
+    for target in found.into_iter().take(mapped::MOST_SERVERS) {
+        left -= 1;
+        // Another one is worth no long wait for this one.
+        let patience = if left == 0 { PATIENCE } else { PATIENCE / 3 };
+        let carrier = Carrier::of(target.transport);
+        match ask_at(
+            socket,
+            &asking,
+            target.addr,
+            carrier,
+            Instant::now() + patience,
+        )
+        .await
+        {
+            Ok(relay) => return Ok(relay),
+            Err(why) => failures.add(&target, why),
+        }
+    }
+    Err(failures.told())
+}
+
+/// Asks at this address, and where it sends us.
+async fn ask_at(
+    socket: &UdpSocket,
+    asking: &Asking,
+    mut server: SocketAddr,
+    carrier: Carrier,
+    until: Instant,
+) -> Result<Relay, String> {
+    let local = socket.local_addr().map_err(|error| error.to_string())?;
     for _ in 0..=MOST_ELSEWHERE {
         let (to, bridge) = match carrier {
             Carrier::Udp => (server, None),
             Carrier::Tcp | Carrier::Tls => {
-                let (to, bridge) = timeout_at(until, connect(server, local, &asking))
+                let (to, bridge) = timeout_at(until, connect(server, local, asking, carrier))
                     .await
                     .map_err(|_| "it does not take our connection".to_owned())??;
                 (to, Some(bridge))
@@ -259,6 +317,7 @@ async fn connect(
     server: SocketAddr,
     media: SocketAddr,
     asking: &Asking,
+    carrier: Carrier,
 ) -> Result<(SocketAddr, Bridge), String> {
     let refused = |error: std::io::Error| format!("it does not take our connection: {error}");
     let socket = if server.is_ipv4() {
@@ -282,9 +341,11 @@ async fn connect(
         .map_err(|error| error.to_string())?;
     let to = beside.local_addr().map_err(|error| error.to_string())?;
     let (stay, gone) = oneshot::channel();
-    if asking.server.carrier == Carrier::Tls {
+    if carrier == Carrier::Tls {
         let tls = asking.tls.as_ref().ok_or("TLS cannot be used")?;
-        let secured = tls.connect(&asking.server.host, stream, PATIENCE).await;
+        // The name that the settings have, and not one that DNS says (RFC 5928 §5).
+        let host = asking.server.place.host.to_string();
+        let secured = tls.connect(&host, stream, PATIENCE).await;
         let (stream, _) = secured.map_err(|error| error.to_string())?;
         tokio::spawn(carry(stream, beside, gone));
     } else {
@@ -353,40 +414,55 @@ mod tests {
 
     #[test]
     fn relays_are_read_as_rfc_7065_and_people_write_them() {
-        for (text, relay) in [
+        for (text, host, port, secure, carrier) in [
             (
                 "turn:turn.example.com",
-                ("turn.example.com", 3478, Carrier::Udp),
+                "turn.example.com",
+                None,
+                false,
+                None,
             ),
             (
                 "turn:192.0.2.1:3479?transport=udp",
-                ("192.0.2.1", 3479, Carrier::Udp),
+                "192.0.2.1",
+                Some(3479),
+                false,
+                Some(Carrier::Udp),
             ),
             (
                 "turn:turn.example.com?transport=tcp",
-                ("turn.example.com", 3478, Carrier::Tcp),
+                "turn.example.com",
+                None,
+                false,
+                Some(Carrier::Tcp),
             ),
             (
                 "turns:turn.example.com",
-                ("turn.example.com", 5349, Carrier::Tls),
+                "turn.example.com",
+                None,
+                true,
+                Some(Carrier::Tls),
             ),
             (
                 "TURNS:[2001:db8::1]:443?transport=tcp",
-                ("2001:db8::1", 443, Carrier::Tls),
+                "[2001:db8::1]",
+                Some(443),
+                true,
+                Some(Carrier::Tls),
             ),
             (
                 "turn.example.com:3480",
-                ("turn.example.com", 3480, Carrier::Udp),
+                "turn.example.com",
+                Some(3480),
+                false,
+                None,
             ),
-            (
-                " turn.example.com ",
-                ("turn.example.com", 3478, Carrier::Udp),
-            ),
+            (" turn.example.com ", "turn.example.com", None, false, None),
         ] {
-            let (host, port, carrier) = relay;
+            let host = sip_message::Host::parse(host).unwrap();
             let relay = Server {
-                host: host.to_owned(),
-                port,
+                place: Place { host, port },
+                secure,
                 carrier,
             };
             assert_eq!(server(text), Some(relay), "{text}");
@@ -412,16 +488,18 @@ mod tests {
         let port = silent.local_addr().unwrap().port();
         let asking = |carrier| Asking {
             server: Server {
-                host: "127.0.0.1".to_owned(),
-                port,
-                carrier,
+                place: mapped::place(&format!("127.0.0.1:{port}")).unwrap(),
+                secure: false,
+                carrier: Some(carrier),
             },
             login: None,
             tls: None,
         };
-        let said = ask(&media, asking(Carrier::Udp)).await.map(drop);
+        let naming = crate::transport::Naming::default();
+        let resolver = Resolver::new(&naming, &sip_core::Seed::from_number(1));
+        let said = ask(&media, asking(Carrier::Udp), &resolver).await.map(drop);
         assert_eq!(said, Err("it does not answer".to_owned()));
-        let said = ask(&media, asking(Carrier::Tcp))
+        let said = ask(&media, asking(Carrier::Tcp), &resolver)
             .await
             .map(drop)
             .unwrap_err();

@@ -39,7 +39,7 @@ use crate::recorder::{RecorderActor, RecorderArgs, RecorderMsg};
 use crate::request::RequestText;
 use crate::shared::{Service, Shared};
 use crate::supervise::Budget;
-use crate::transport::{KeptSockets, Naming, TransportMsg};
+use crate::transport::{KeptSockets, Naming, Resolver, TransportMsg};
 use crate::{DRAINED, wall};
 
 /// How long the last words of a tenant may take to leave its connections, and their answers to come.
@@ -216,6 +216,8 @@ pub(crate) struct Kept {
 pub(crate) struct TenantState {
     shared: Arc<Shared>,
     naming: Naming,
+    /// Finds servers for the media of its calls.
+    resolver: Resolver,
     view: TenantView,
     recorder: Arc<Service<RecorderMsg>>,
     transport: ActorRef<TransportMsg>,
@@ -290,9 +292,11 @@ impl Actor for TenantActor {
             (&kept.sockets, &remembered),
         )
         .await?;
+        let resolver = Resolver::new(&naming, &crate::shared::seed());
         let mut state = TenantState {
             shared,
             naming,
+            resolver,
             view,
             recorder,
             transport,

@@ -223,13 +223,14 @@ pub struct AccountSettings {
     /// `in * remove Server`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub header_rules: Vec<Private>,
-    /// The STUN server, `HOST` or `HOST:PORT`, that is asked for each call where the world sees its media (RFC 8489);
-    /// that address stands in session descriptions then. Not asked where `public_address` is set.
+    /// The STUN server, `HOST`, `HOST:PORT` or with `stun:` before it (RFC 7064), that is asked for each call where the
+    /// world sees its media (RFC 8489); that address stands in session descriptions then. Without a port its SRV records
+    /// say where it is. Not asked where `public_address` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stun: Option<ServerUri>,
     /// The relay that carries media where nothing else leads to the peer (TURN, RFC 8656), as RFC 7065 writes it:
-    /// `turn:HOST`, `turn:HOST:PORT?transport=tcp`, `turns:HOST`. Without `ice` everything goes through it. Not used where
-    /// `public_address` is set.
+    /// `turn:HOST`, `turn:HOST:PORT?transport=tcp`, `turns:HOST`. Without a port the records of its domain say where it is
+    /// and by which ways (RFC 5928). Without `ice` everything goes through it. Not used where `public_address` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn: Option<ServerUri>,
     /// The user there, with a password of its own; without, the account's login is used.

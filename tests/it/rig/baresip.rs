@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::folder::Folder;
+use super::namespaces::Place;
 use super::process::{Process, signal};
 use super::program::SOON;
 use super::{ports, until};
@@ -53,54 +54,14 @@ pub(crate) struct Setup<'a> {
     pub(crate) encryption: Option<&'a str>,
     /// The address at which it tries ways for its media (ICE), which loopback is not for; nothing is loopback without.
     pub(crate) tries_ways_at: Option<Ipv4Addr>,
+    /// Its reports have a port of their own where they else would share that of the media.
+    pub(crate) reports_apart: bool,
 }
 
 impl Baresip {
     pub(crate) fn start(folder: &Folder, name: &str, setup: &Setup<'_>) -> Self {
-        let run = folder.inner(name);
-        let port = ports::free();
-        let control_port = ports::free();
-        let rtp = ports::free_run(40);
-        let heard = run.join("heard");
-        fs::create_dir_all(&heard).expect("a folder can be made");
-        let (source, sink, rate) = sound(setup, &heard);
-        let settings = SETTINGS
-            .replace("@PORT@", &port.to_string())
-            .replace("@CONTROL@", &control_port.to_string())
-            .replace("@RTP@", &format!("{rtp}-{}", rtp + 38))
-            .replace("@SOURCE@", &source)
-            .replace("@SINK@", &sink)
-            .replace("@RATE@", &rate)
-            // It makes a handshake for each port, and we make one.
-            .replace("@MUX@", if shares_port(setup) { "yes" } else { "no" })
-            .replace("@HERE@", &here(setup).to_string())
-            .replace(
-                "@ICE@",
-                if setup.tries_ways_at.is_some() {
-                    "module ice.so"
-                } else {
-                    ""
-                },
-            )
-            .replace(
-                "@DTLS@",
-                if shakes_hands(setup) {
-                    "module dtls_srtp.so"
-                } else {
-                    ""
-                },
-            )
-            .replace("@HEARD@", &heard.display().to_string())
-            .replace("@MODULES@", &modules().display().to_string());
-        fs::write(run.join("config"), settings).expect("settings can be written");
-        fs::write(run.join("contacts"), "").expect("settings can be written");
-        fs::write(run.join("accounts"), account(setup)).expect("settings can be written");
-
-        // stdbuf becomes baresip, which would keep its words to itself when nobody looks.
-        let mut command = Command::new("stdbuf");
-        command.args(["-oL", "baresip", "-4", "-f"]);
-        command.arg(&run).env("HOME", &run);
-        let mut process = Process::start(name, folder, &mut command);
+        let (process, port, control_port, heard) = launch(folder, name, setup, None);
+        let mut process = process;
         let stream = until("baresip's control port", SOON, || {
             process.assert_alive();
             TcpStream::connect((Ipv4Addr::LOCALHOST, control_port)).ok()
@@ -171,6 +132,91 @@ impl Drop for Baresip {
     }
 }
 
+/// One in another network, behind a router, that takes every call and is registered at a proxy by TCP.
+pub(crate) struct Far<'a> {
+    pub(crate) place: &'a Place,
+    /// Its address there.
+    pub(crate) here: Ipv4Addr,
+    /// `HOST:PORT`.
+    pub(crate) proxy: String,
+    /// How its media finds its way, in its own spelling: `ice`, `turn`.
+    pub(crate) ways: &'a str,
+    /// `turn:HOST:PORT`.
+    pub(crate) relay: String,
+}
+
+impl Far<'_> {
+    /// Starts it. It is there once it is registered, and gone with the process.
+    pub(crate) fn start(&self, folder: &Folder, name: &str, setup: &Setup<'_>) -> Process {
+        let (mut process, ..) = launch(folder, name, setup, Some(self));
+        until("baresip's registration", SOON, || {
+            process.assert_alive();
+            process.log().contains("200 OK").then_some(())
+        });
+        process
+    }
+}
+
+/// The process, its SIP port, its control port, and the folder for what it hears.
+fn launch(
+    folder: &Folder,
+    name: &str,
+    setup: &Setup<'_>,
+    far: Option<&Far<'_>>,
+) -> (Process, u16, u16, PathBuf) {
+    let run = folder.inner(name);
+    let port = ports::free();
+    let control_port = ports::free();
+    let rtp = ports::free_run(40);
+    let heard = run.join("heard");
+    fs::create_dir_all(&heard).expect("a folder can be made");
+    let (source, sink, rate) = sound(setup, &heard);
+    let settings = SETTINGS
+        .replace("@PORT@", &port.to_string())
+        .replace("@CONTROL@", &control_port.to_string())
+        .replace("@RTP@", &format!("{rtp}-{}", rtp + 38))
+        .replace("@SOURCE@", &source)
+        .replace("@SINK@", &sink)
+        .replace("@RATE@", &rate)
+        // It makes a handshake for each port, and we make one.
+        .replace("@MUX@", if shares_port(setup) { "yes" } else { "no" })
+        .replace(
+            "@HERE@",
+            &far.map_or(here(setup), |far| far.here).to_string(),
+        )
+        .replace(
+            "@ICE@",
+            match far {
+                Some(_) => "module turn.so\nmodule ice.so",
+                None if setup.tries_ways_at.is_some() => "module ice.so",
+                None => "",
+            },
+        )
+        .replace(
+            "@DTLS@",
+            if shakes_hands(setup) {
+                "module dtls_srtp.so"
+            } else {
+                ""
+            },
+        )
+        .replace("@HEARD@", &heard.display().to_string())
+        .replace("@MODULES@", &modules().display().to_string());
+    fs::write(run.join("config"), settings).expect("settings can be written");
+    fs::write(run.join("contacts"), "").expect("settings can be written");
+    fs::write(run.join("accounts"), account(setup, far)).expect("settings can be written");
+
+    // stdbuf becomes baresip, which would keep its words to itself when nobody looks.
+    let mut command = Command::new("stdbuf");
+    command.args(["-oL", "baresip", "-4", "-f"]);
+    command.arg(&run).env("HOME", &run);
+    if let Some(far) = far {
+        command = far.place.command(&command);
+    }
+    let process = Process::start(name, folder, &mut command);
+    (process, port, control_port, heard)
+}
+
 /// Whether its keys come from a handshake.
 fn shakes_hands(setup: &Setup<'_>) -> bool {
     setup
@@ -178,16 +224,16 @@ fn shakes_hands(setup: &Setup<'_>) -> bool {
         .is_some_and(|name| name.starts_with("dtls"))
 }
 
-/// We do one handshake and find one way, so that its reports share the port then.
+/// We do one handshake, so that its reports share the port then.
 fn shares_port(setup: &Setup<'_>) -> bool {
-    shakes_hands(setup) || setup.tries_ways_at.is_some()
+    !setup.reports_apart && (shakes_hands(setup) || setup.tries_ways_at.is_some())
 }
 
 fn here(setup: &Setup<'_>) -> Ipv4Addr {
     setup.tries_ways_at.unwrap_or(Ipv4Addr::LOCALHOST)
 }
 
-fn account(setup: &Setup<'_>) -> String {
+fn account(setup: &Setup<'_>, far: Option<&Far<'_>>) -> String {
     let answer = match setup.answers {
         Answers::AtOnce => "auto",
         Answers::Never => "manual",
@@ -196,6 +242,17 @@ fn account(setup: &Setup<'_>) -> String {
         Some(port) => format!(";outbound=\"sip:127.0.0.1:{port};transport=udp\";regint=120"),
         None => ";regint=0".to_owned(),
     };
+    if let Some(far) = far {
+        let Far {
+            proxy, ways, relay, ..
+        } = far;
+        return format!(
+            "<sip:{};transport=tcp>;auth_pass=secret;answermode={answer};audio_codecs={};\
+             outbound=\"sip:{proxy};transport=tcp\";regint=120;medianat={ways};stunserver=\"{relay}\";\
+             stunuser=bob;stunpass=secret\n",
+            setup.address, setup.codecs
+        );
+    }
     let encryption = setup.encryption.map(|name| format!(";mediaenc={name}"));
     let ways = setup.tries_ways_at.map(|_| ";medianat=ice");
     format!(

@@ -33,6 +33,26 @@ pub(crate) enum Ports {
     Drawn,
 }
 
+/// Which addresses there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Families {
+    Four,
+    Six,
+    Both,
+}
+
+/// What carries no media between two networks, while signalling passes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Nothing,
+    /// The first network.
+    First,
+    /// IPv4, in both.
+    Four,
+    /// IPv6, in both.
+    Six,
+}
+
 /// Namespaces, gone with this.
 pub(crate) struct Network {
     name: String,
@@ -77,6 +97,42 @@ impl Network {
             add chain ip bad in { type filter hook prerouting priority 0; }; \
             add rule ip bad in udp dport 10000-65535 numgen inc mod 30 == 0 drop";
         network.run("far", "nft", &[losses]);
+        network
+    }
+
+    /// Two phones that are both in two networks: 192.0.2.0/24 with 2001:db8:1::/64, and 198.51.100.0/24 with
+    /// 2001:db8:2::/64. The first phone is 1 in each, the second one 2. Media has ports from 10000 on.
+    pub(crate) fn with_two_networks(families: Families, broken: Broken) -> Self {
+        let mut network = Self::empty();
+        let phones = ["phone", "phone2"];
+        phones.into_iter().for_each(|phone| network.add(phone));
+        for (end, four, six) in [
+            ("first", "192.0.2", "2001:db8:1::"),
+            ("second", "198.51.100", "2001:db8:2::"),
+        ] {
+            network.link("phone", end, "phone2", end);
+            for (phone, number) in phones.into_iter().zip(1..) {
+                if families != Families::Six {
+                    network.ip(phone, &format!("addr add {four}.{number}/24 dev {end}"));
+                }
+                if families != Families::Four {
+                    network.ip(phone, &format!("addr add {six}{number}/64 dev {end} nodad"));
+                }
+            }
+        }
+        let rule = match broken {
+            Broken::Nothing => return network,
+            Broken::First => "iifname first",
+            Broken::Four => "meta nfproto ipv4",
+            Broken::Six => "meta nfproto ipv6",
+        };
+        let rules = format!(
+            "add table inet bad; add chain inet bad in {{ type filter hook prerouting priority 0; }}; \
+             add rule inet bad in {rule} udp dport 10000-65535 drop"
+        );
+        phones
+            .into_iter()
+            .for_each(|phone| network.run(phone, "nft", &[&rules]));
         network
     }
 

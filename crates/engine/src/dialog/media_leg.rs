@@ -29,7 +29,7 @@ use super::ways::Wish;
 use super::{DialogMsg, DialogState};
 use crate::mapped::{self, Found, Pair, Servers};
 use crate::network;
-use crate::relay::{self, Asking, Bridge, Carrier, Relay};
+use crate::relay::{self, Asking, Bridge, Relay};
 use crate::shared::Shared;
 use crate::stream::{self, StreamActor, StreamArgs, StreamMsg};
 
@@ -208,7 +208,7 @@ impl DialogState {
             .as_ref()
             .and_then(|uri| relay::server(uri.reveal()));
         let relay = relay.map(|server| Asking {
-            tls: self.relay_tls(server.carrier),
+            tls: self.relay_tls(server.secure),
             login: self.relay_login.clone(),
             server,
         });
@@ -217,8 +217,8 @@ impl DialogState {
     }
 
     /// TLS towards the relay, by the roots of the account, or of the system.
-    fn relay_tls(&self, carrier: Carrier) -> Option<Arc<ClientTls>> {
-        if carrier != Carrier::Tls {
+    fn relay_tls(&self, secure: bool) -> Option<Arc<ClientTls>> {
+        if !secure {
             return None;
         }
         self.identity.tls.clone().or_else(|| {
@@ -283,7 +283,7 @@ impl DialogState {
     /// Asks others where our media is, and notes what they say.
     async fn look_for_media(&mut self, pairs: &[Pair]) -> Vec<Found> {
         let servers = self.servers();
-        let mut found = mapped::look(pairs, &servers, self.settings.ice).await;
+        let mut found = mapped::look(pairs, &servers, &self.resolver, self.settings.ice).await;
         for note in found.iter_mut().flat_map(|found| found.notes.drain(..)) {
             self.note("media", note);
         }

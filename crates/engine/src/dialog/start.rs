@@ -135,6 +135,7 @@ impl DialogState {
             unseen: false,
             focus: Focus::new(asks),
             announced: None,
+            resolver: args.resolver,
             tenant: args.tenant,
             shared: args.shared,
             settings: args.settings,

@@ -136,6 +136,7 @@ impl TenantState {
             facts: entry.facts.clone(),
             transport: self.transport.clone(),
             recorder: self.recorder.clone(),
+            resolver: self.resolver.clone(),
             id,
             start,
         };

@@ -56,7 +56,7 @@ pub(crate) use self::keepalive::Way;
 use self::owners::Requests;
 use self::places::Places;
 use self::report::Notes;
-use self::resolve::Resolver;
+pub(crate) use self::resolve::Resolver;
 pub use self::resolve::{HostTable, Naming};
 pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;

@@ -15,8 +15,8 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use sip_core::locate::{
-    Answer, Cache, Families, Hosts, Locate, LocateConfig, LocateOutput, Located, Naptr, NextHop,
-    Outcome, Question, Record, RecordKind, Srv,
+    Answer, Cache, Families, Hosts, Kind, Locate, LocateConfig, LocateOutput, Located, Naptr,
+    NextHop, Outcome, Question, Record, RecordKind, Srv,
 };
 use sip_core::{ResolveError, Seed, Tokens, Transport};
 use tokio::task::JoinSet;
@@ -98,11 +98,25 @@ impl Resolver {
         transports: &[Transport],
         own: Option<SocketAddr>,
     ) -> Search {
+        // SIP tries one after the other and does not race them, so that a broken IPv6 costs a
+        // caller seconds; few servers lack IPv4.
+        self.search_among(Kind::Sip, Families::V4First, hop, transports, own)
+            .await
+    }
+
+    /// The same for servers of another kind, and for addresses of these families alone.
+    pub(crate) async fn search_among(
+        &self,
+        kind: Kind,
+        families: Families,
+        hop: NextHop,
+        transports: &[Transport],
+        own: Option<SocketAddr>,
+    ) -> Search {
         let config = LocateConfig {
+            kind,
             transports: transports.to_vec(),
-            // SIP tries one after the other and does not race them, so that a broken IPv6 costs a
-            // caller seconds; few servers lack IPv4.
-            families: Families::V4First,
+            families,
             hosts: self.0.hosts.clone(),
             own: own
                 .filter(|own| !own.ip().is_unspecified())

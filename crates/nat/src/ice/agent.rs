@@ -199,16 +199,21 @@ impl Agent {
         self.pairs
             .sort_by_key(|pair| std::cmp::Reverse(pair.priority));
         self.pairs.truncate(MOST_PAIRS);
-        // §6.1.2.6: of each foundation the lowest component begins, and of that the best.
-        let mut groups: Vec<(u32, u32)> = Vec::new();
-        let mut places: Vec<usize> = (0..self.pairs.len()).collect();
-        places.sort_by_key(|place| self.component_of(*place));
-        for place in places {
-            let Some(pair) = self.pairs.get_mut(place) else {
-                continue;
-            };
-            if !groups.contains(&pair.foundation) {
-                groups.push(pair.foundation);
+        // §6.1.2.6: of each foundation the lowest component begins. All of its pairs do, since there are peers that call
+        // all their candidates alike, and would be asked one by one for minutes.
+        let places = || 0..self.pairs.len();
+        let is_for = |place: usize, wanted| self.component_of(place) == Some(wanted);
+        let foundation = |place: usize| self.pairs.get(place).map(|pair| pair.foundation);
+        let media: Vec<usize> = places()
+            .filter(|place| is_for(*place, Component::Media))
+            .collect();
+        let tried: Vec<_> = media.iter().map(|place| foundation(*place)).collect();
+        let alone = places().filter(|place| {
+            is_for(*place, Component::Reports) && !tried.contains(&foundation(*place))
+        });
+        let begin: Vec<usize> = media.iter().copied().chain(alone).collect();
+        for place in begin {
+            if let Some(pair) = self.pairs.get_mut(place) {
                 pair.state = State::Waiting;
             }
         }
@@ -531,7 +536,7 @@ impl Agent {
             let mut busy = self
                 .pairs
                 .iter()
-                .filter(|other| matches!(other.state, State::Waiting | State::InProgress));
+                .filter(|other| other.state != State::Frozen && other.is_promising());
             busy.all(|other| other.foundation != pair.foundation)
         };
         best(&|pair| pair.is_triggered)

@@ -640,6 +640,20 @@ fn a_peer_with_many_candidates_is_asked_slowly_and_not_everywhere() {
     assert!(net.sent[0].len() - before < 700, "it comes to an end");
 }
 
+#[test]
+fn a_peer_that_calls_all_its_candidates_alike_is_found_as_soon_as_any() {
+    let theirs = [
+        "1 1 udp 2130706431 198.51.100.7 4000 typ host",
+        "1 1 udp 2130706430 198.51.100.8 4000 typ host",
+        "1 1 udp 2130706429 192.0.2.9 4000 typ host",
+    ];
+    let left = session("l", "r", "192.0.2.1:4000", &theirs, true);
+    let right = session("r", "l", "192.0.2.9:4000", &[], false);
+    let mut net = Net::new([&left, &right], plain(&left, &right));
+    net.run(Duration::from_millis(300));
+    assert_eq!(net.agents[0].selected(), Some(direct(at("192.0.2.9:4000"))));
+}
+
 /// A question of the peer `r` to the agent of `l`, as the given attributes make it.
 struct Asking {
     draft: Draft,

@@ -36,6 +36,18 @@ pub use record::{Answer, Naptr, Outcome, Question, Record, RecordKind, Srv};
 pub use search::{Locate, LocateOutput};
 pub use targets::{Fault, RestTimes, Server, TargetState, TargetStatus, Targets, Tried, Why};
 
+/// Whose servers are searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Those of SIP (RFC 3263).
+    #[default]
+    Sip,
+    /// Those that tell where they see us (RFC 8489 §8.1). They have no NAPTR records.
+    Stun,
+    /// Relays (RFC 5928).
+    Turn,
+}
+
 /// One place to send to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -139,6 +151,8 @@ fn key(name: &str) -> String {
 /// How to search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocateConfig {
+    /// Of what the server is one.
+    pub kind: Kind,
     /// The transports that we have, the one liked best first. The order counts where the domain
     /// has none (no NAPTR).
     pub transports: Vec<Transport>,
@@ -157,6 +171,7 @@ pub struct LocateConfig {
 impl Default for LocateConfig {
     fn default() -> Self {
         Self {
+            kind: Kind::Sip,
             transports: vec![Transport::Udp, Transport::Tcp],
             families: Families::default(),
             hosts: Hosts::default(),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::record::{Naptr, Srv};
-use super::{Families, Transport};
+use super::{Families, Kind, Transport};
 use crate::tokens::Tokens;
 
 /// Hosts in the order in which one client should try them: by priority, and among equals drawn by
@@ -73,28 +73,53 @@ pub(super) fn interleaved(
         .collect()
 }
 
-/// The transport that a NAPTR service speaks of (RFC 3263 §4.1, RFC 7118 §6), if we know it.
-pub(super) fn naptr_transport(service: &str) -> Option<Transport> {
-    [
-        ("SIP+D2U", Transport::Udp),
-        ("SIP+D2T", Transport::Tcp),
-        ("SIPS+D2T", Transport::Tls),
-        ("SIP+D2W", Transport::Ws),
-        ("SIPS+D2W", Transport::Wss),
-    ]
-    .into_iter()
-    .find(|(name, _)| name.eq_ignore_ascii_case(service))
-    .map(|(_, transport)| transport)
+/// The transport that a NAPTR service speaks of (RFC 3263 §4.1, RFC 7118 §6; of relays RFC 5928 §3), if we know it.
+pub(super) fn naptr_transport(kind: Kind, service: &str) -> Option<Transport> {
+    let known: &[(&str, Transport)] = match kind {
+        Kind::Sip => &[
+            ("SIP+D2U", Transport::Udp),
+            ("SIP+D2T", Transport::Tcp),
+            ("SIPS+D2T", Transport::Tls),
+            ("SIP+D2W", Transport::Ws),
+            ("SIPS+D2W", Transport::Wss),
+        ],
+        Kind::Stun => &[],
+        Kind::Turn => &[
+            ("RELAY:turn.udp", Transport::Udp),
+            ("RELAY:turn.tcp", Transport::Tcp),
+            ("RELAY:turn.tls", Transport::Tls),
+        ],
+    };
+    let mut known = known.iter();
+    let found = known.find(|(name, _)| name.eq_ignore_ascii_case(service));
+    found.map(|(_, transport)| *transport)
 }
 
-/// What stands before the domain in the name of a transport's SRV records (RFC 3263 §4.2).
-pub(super) fn srv_prefix(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "_sip._udp",
-        Transport::Tcp => "_sip._tcp",
-        Transport::Tls => "_sips._tcp",
-        Transport::Ws => "_sip._ws",
-        Transport::Wss => "_sips._ws",
+/// What stands before the domain in the name of a transport's SRV records (RFC 3263 §4.2, RFC 8489 §8.1, RFC 5928 §3);
+/// none where there is no such service.
+pub(super) fn srv_prefix(kind: Kind, transport: Transport) -> Option<&'static str> {
+    Some(match (kind, transport) {
+        (Kind::Sip, Transport::Udp) => "_sip._udp",
+        (Kind::Sip, Transport::Tcp) => "_sip._tcp",
+        (Kind::Sip, Transport::Tls) => "_sips._tcp",
+        (Kind::Sip, Transport::Ws) => "_sip._ws",
+        (Kind::Sip, Transport::Wss) => "_sips._ws",
+        (Kind::Stun, Transport::Udp) => "_stun._udp",
+        (Kind::Stun, Transport::Tcp) => "_stun._tcp",
+        (Kind::Stun, Transport::Tls) => "_stuns._tcp",
+        (Kind::Turn, Transport::Udp) => "_turn._udp",
+        (Kind::Turn, Transport::Tcp) => "_turn._tcp",
+        (Kind::Turn, Transport::Tls) => "_turns._tcp",
+        (Kind::Stun | Kind::Turn, Transport::Ws | Transport::Wss) => return None,
+    })
+}
+
+/// Where such a server listens when nothing says so (RFC 3261 §19.1.2, RFC 8489 §8.1, RFC 8656 §3.1).
+pub(super) fn usual_port(kind: Kind, transport: Transport) -> u16 {
+    match (kind, transport) {
+        (Kind::Sip, transport) => transport.default_port(),
+        (Kind::Stun | Kind::Turn, Transport::Tls | Transport::Wss) => 5349,
+        (Kind::Stun | Kind::Turn, _) => 3478,
     }
 }
 

@@ -9,10 +9,10 @@ use sip_message::Host;
 
 use super::order::{
     by_order_and_preference, by_priority_and_weight, interleaved, naptr_transport, srv_prefix,
-    unfit,
+    unfit, usual_port,
 };
 use super::record::{Answer, Naptr, Outcome, Question, Record, RecordKind, Srv, normal_name};
-use super::{LocateConfig, Located, NextHop, Target};
+use super::{Kind, LocateConfig, Located, NextHop, Target};
 use crate::path::{ResolveError, Transport};
 use crate::tokens::{Seed, Tokens};
 
@@ -181,7 +181,14 @@ impl Locate {
                 let candidate = self.plain(transport, &name);
                 self.look_for_addresses(vec![candidate]);
             }
-            (None, Some(transport)) => self.look_for_hosts(vec![Self::service(transport, &name)]),
+            (None, Some(transport)) => {
+                let services = self.service(transport, &name);
+                self.look_for_hosts(services.into_iter().collect());
+            }
+            (None, None) if self.config.kind == Kind::Stun => {
+                let services = self.usable().filter_map(|t| self.service(t, &name));
+                self.look_for_hosts(services.collect());
+            }
             (None, None) => {
                 self.ask(RecordKind::Naptr, &name);
                 self.advance();
@@ -208,7 +215,7 @@ impl Locate {
         let naptrs = self.naptrs(&domain);
         let mut services: Vec<Service> = Vec::new();
         for naptr in by_order_and_preference(naptrs) {
-            let Some(transport) = naptr_transport(&naptr.service) else {
+            let Some(transport) = naptr_transport(self.config.kind, &naptr.service) else {
                 continue;
             };
             // Only `s` leads to SRV records; everything else would be another chain to follow.
@@ -229,7 +236,7 @@ impl Locate {
             // RFC 3263 §4.1: without NAPTR, the SRV records of each transport that we have.
             services = self
                 .usable()
-                .map(|transport| Self::service(transport, &domain))
+                .filter_map(|transport| self.service(transport, &domain))
                 .collect();
         }
         self.look_for_hosts(services);
@@ -385,18 +392,19 @@ impl Locate {
         Candidate {
             transport,
             host: host.to_owned(),
-            port: self.hop.port.unwrap_or(transport.default_port()),
+            port: (self.hop.port).unwrap_or_else(|| usual_port(self.config.kind, transport)),
             service: 0,
             priority: 0,
             weight: 0,
         }
     }
 
-    fn service(transport: Transport, domain: &str) -> Service {
-        Service {
+    fn service(&self, transport: Transport, domain: &str) -> Option<Service> {
+        let prefix = srv_prefix(self.config.kind, transport)?;
+        Some(Service {
             transport,
-            name: format!("{}.{domain}", srv_prefix(transport)),
-        }
+            name: format!("{prefix}.{domain}"),
+        })
     }
 
     /// The transports that this search may use, in our order.
@@ -491,7 +499,7 @@ impl Locate {
                 answer
                     .records()
                     .iter()
-                    .any(|record| matches!(record, Record::Naptr(naptr) if naptr_transport(&naptr.service).is_some()))
+                    .any(|record| matches!(record, Record::Naptr(naptr) if naptr_transport(self.config.kind, &naptr.service).is_some()))
             })
         })
     }

@@ -2,6 +2,7 @@
 
 mod naptr;
 mod properties;
+mod relays;
 mod servers;
 mod srv;
 mod targets;
@@ -151,7 +152,11 @@ pub(super) fn find(uri: &str, zone: &Zone) -> Found {
 }
 
 pub(super) fn find_with(uri: &str, zone: &Zone, config: LocateConfig, seed: u64) -> Found {
-    let mut search = Locate::new(hop(uri, None), config, &Seed::from_number(seed));
+    search_for(hop(uri, None), zone, config, seed)
+}
+
+pub(super) fn search_for(hop: NextHop, zone: &Zone, config: LocateConfig, seed: u64) -> Found {
+    let mut search = Locate::new(hop, config, &Seed::from_number(seed));
     let (mut asked, mut notices) = (Vec::new(), Vec::new());
     loop {
         match search.poll_output().expect("it goes on until its end") {
