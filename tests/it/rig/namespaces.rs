@@ -101,7 +101,8 @@ impl Network {
     }
 
     /// Two phones that are both in two networks: 192.0.2.0/24 with 2001:db8:1::/64, and 198.51.100.0/24 with
-    /// 2001:db8:2::/64. The first phone is 1 in each, the second one 2. Media has ports from 10000 on.
+    /// 2001:db8:2::/64. The first phone is 1 in each, the second one 2. Media has the usual
+    /// ports of the program, from 16384 to 32767.
     pub(crate) fn with_two_networks(families: Families, broken: Broken) -> Self {
         let mut network = Self::empty();
         let phones = ["phone", "phone2"];
@@ -128,7 +129,7 @@ impl Network {
         };
         let rules = format!(
             "add table inet bad; add chain inet bad in {{ type filter hook prerouting priority 0; }}; \
-             add rule inet bad in {rule} udp dport 10000-65535 drop"
+             add rule inet bad in {rule} udp dport 16384-32767 drop"
         );
         phones
             .into_iter()

@@ -47,6 +47,8 @@ struct Part {
     nominating: bool,
     /// It is settled which.
     concluded: bool,
+    /// Consent was lost: it is never asked for by these names again.
+    over: bool,
     /// When consent is asked for next, and when it ends.
     asks_at: Option<Instant>,
     lose_at: Option<Instant>,
@@ -300,7 +302,9 @@ impl Agent {
             .with_address(message::XOR_MAPPED_ADDRESS, way.to, view.id)
             .finish(Some(&ours));
         self.out.push_back((answer, way));
-        if self.lost {
+        let component = self.locals.get(local).map(|local| local.component);
+        let part = component.and_then(|component| self.part(component));
+        if self.lost || part.is_none_or(|part| part.over) {
             return;
         }
         let Some(place) = self.place_of(local, way.to, priority) else {
@@ -734,8 +738,16 @@ impl Agent {
                 continue;
             }
             (part.selected, part.lose_at, part.asks_at) = (None, None, None);
+            part.first_valid = None;
             self.lost |= part.component == Component::Media;
             self.events.push_back(Event::Lost(part.component));
+            // Whatever answered once is no consent to anything more by these names.
+            let locals = &self.locals;
+            self.pairs.retain(|pair| {
+                let local = locals.get(pair.local);
+                local.is_some_and(|local| local.component != part.component)
+            });
+            part.over = true;
         }
         if self.lost {
             self.pairs.clear();
@@ -785,6 +797,7 @@ impl Part {
             first_valid: None,
             nominating: false,
             concluded: false,
+            over: false,
             asks_at: None,
             lose_at: None,
         }

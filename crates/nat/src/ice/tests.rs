@@ -584,6 +584,42 @@ fn reports_on_a_port_of_their_own_have_a_way_of_their_own_and_wait_for_the_media
     assert_eq!(net.agents[0].selected_for(Component::Reports), None);
 }
 
+/// RFC 7675 §5.1 holds for each way by itself.
+#[test]
+fn reports_whose_way_is_lost_are_not_sent_any_more_and_the_media_is() {
+    let right = two_components("r", "l", 9, Vec::new(), false);
+    let left = two_components("l", "r", 1, described(&right.bases), true);
+    let right = two_components("r", "l", 9, described(&left.bases), false);
+    let ends = [1, 9];
+    let deaf = std::cell::Cell::new(false);
+    let mut net = Net::new([&left, &right], |side, way| {
+        let from = at(&format!(
+            "192.0.2.{}:{}",
+            ends[side],
+            4000 + u16::from(way.socket)
+        ));
+        let socket = u8::try_from(way.to.port() - 4000).unwrap();
+        let seen = Way {
+            to: from,
+            socket,
+            relayed: false,
+        };
+        (!deaf.get() || socket == 0).then_some((way.to, seen))
+    });
+    net.run(Duration::from_secs(3));
+    deaf.set(true);
+    net.run(Duration::from_secs(120));
+    for side in 0..2 {
+        let lost: Vec<_> = net.events[side]
+            .iter()
+            .filter(|event| matches!(event, Event::Lost(_)))
+            .collect();
+        assert_eq!(lost, [&Event::Lost(Component::Reports)]);
+        assert!(net.agents[side].selected().is_some());
+        assert_eq!(net.agents[side].selected_for(Component::Reports), None);
+    }
+}
+
 #[test]
 fn reports_that_nobody_answers_do_not_hold_up_the_media() {
     let right = session("r", "l", "192.0.2.9:4000", &[HOST], false);
