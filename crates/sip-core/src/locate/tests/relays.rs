@@ -101,7 +101,7 @@ fn an_address_or_a_port_that_is_written_asks_for_no_services() {
             .iter()
             .all(|asked| !asked.contains("SRV") && !asked.contains("NAPTR"))
     );
-    let found = find(Kind::Stun, "2001:db8::1", None, None, &zone());
+    let found = find(Kind::Stun, "[2001:db8::1]", None, None, &zone());
     assert!(found.asked.is_empty());
     assert_eq!(found.targets(), ["udp:[2001:db8::1]:3478"]);
 }
