@@ -215,12 +215,18 @@ impl Program {
     ) -> Value {
         let deadline = Instant::now() + limit;
         let mut ended = None;
+        // Each event is looked at once: a program that is not read from as fast as it tells loses some.
+        let (mut looked_at, mut left) = (0, count);
         loop {
             {
                 let seen = self.events.seen.lock().expect("nobody panics with it");
-                if let Some(event) = seen.iter().filter(|event| fits(event)).nth(count - 1) {
-                    return event.clone();
+                for event in seen.iter().skip(looked_at).filter(|event| fits(event)) {
+                    left -= 1;
+                    if left == 0 {
+                        return event.clone();
+                    }
                 }
+                looked_at = seen.len();
                 // The wait is short, for a program that ends without a word is to be noticed.
                 let _ = self
                     .events
