@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     announced_heard: Option<Instant>,
     /// Where media really comes from, once that is believed, and when it last came.
     moved: Option<(SocketAddr, Instant)>,
+    /// The way that was found by checks leads there: that is where to send, whatever comes from where.
+    selected: Option<SocketAddr>,
     candidate: Option<Candidate>,
 }
 
@@ -42,14 +44,18 @@ impl Peer {
             since: now,
             announced_heard: None,
             moved: None,
+            selected: None,
             candidate: None,
         }
     }
 
-    /// A new answer or re-INVITE; an address that stays the same keeps what was learned.
+    /// A new answer or re-INVITE; an address that stays the same keeps what was learned, and what checks have found stays
+    /// until they find something else.
     pub(crate) fn announce(&mut self, now: Instant, announced: Option<SocketAddr>) {
         if self.announced != announced.map(canonical) {
+            let selected = self.selected;
             *self = Self::new(now, announced);
+            self.selected = selected;
         }
     }
 
@@ -58,7 +64,12 @@ impl Peer {
         let Some(announced) = self.announced else {
             return true;
         };
-        if from == announced {
+        // Until both have settled on a way, the peer may speak by another one than we (RFC 8445 §12.2).
+        if from == announced
+            || self
+                .selected
+                .is_some_and(|selected| selected.ip() == from.ip())
+        {
             return true;
         }
         // The same machine with another port is no stranger.
@@ -76,7 +87,10 @@ impl Peer {
         if self.announced == Some(from) {
             self.announced_heard = Some(now);
             self.candidate = None;
-            return self.moved.take().is_some();
+            return self.selected.is_none() && self.moved.take().is_some();
+        }
+        if self.selected.is_some() {
+            return false;
         }
         if let Some((address, heard)) = &mut self.moved
             && *address == from
@@ -119,17 +133,29 @@ impl Peer {
         before != Some(from)
     }
 
+    /// Checks have found that this is where to send, or nothing is known by checks any more. True when the target has
+    /// changed by it.
+    pub(crate) fn select(&mut self, selected: Option<SocketAddr>) -> bool {
+        let before = self.target();
+        self.selected = selected.map(canonical);
+        self.candidate = None;
+        self.target() != before
+    }
+
     pub(crate) fn announced(&self) -> Option<SocketAddr> {
         self.announced
     }
 
     pub(crate) fn moved(&self) -> Option<SocketAddr> {
-        self.moved.map(|(address, _)| address)
+        let selected = self
+            .selected
+            .filter(|selected| self.announced != Some(*selected));
+        selected.or(self.moved.map(|(address, _)| address))
     }
 
     /// Where packets go.
     pub(crate) fn target(&self) -> Option<SocketAddr> {
-        self.moved().or(self.announced)
+        self.selected.or(self.moved()).or(self.announced)
     }
 
     fn announced_is_doubtful(&self, now: Instant) -> bool {
@@ -234,5 +260,24 @@ mod tests {
         hear(&mut peer, first, start, 20);
         assert_eq!(peer.target(), Some(first));
         assert!(!peer.may_speak(start + Duration::from_millis(400), at("203.0.113.77:5000")));
+    }
+
+    /// What checks have found is neither left for what is announced nor for who speaks from elsewhere, and is heard beside it.
+    #[test]
+    fn a_way_that_was_selected_is_kept_whoever_speaks() {
+        let start = Instant::now();
+        let (announced, selected) = (at("198.51.100.1:4000"), at("203.0.113.2:5000"));
+        let mut peer = Peer::new(start, Some(announced));
+        peer.on_accepted(start, announced);
+        assert!(peer.select(Some(selected)));
+        assert!(peer.may_speak(start, selected));
+        assert_eq!(hear(&mut peer, announced, start, 20), None);
+        assert_eq!(peer.target(), Some(selected));
+        assert_eq!(hear(&mut peer, selected, start, 200), None);
+        assert!(!peer.may_speak(start, at("192.0.2.77:1")));
+        peer.announce(start, Some(at("198.51.100.9:4000")));
+        assert_eq!(peer.target(), Some(selected));
+        assert!(peer.select(None));
+        assert_eq!(peer.target(), Some(at("198.51.100.9:4000")));
     }
 }

@@ -264,7 +264,7 @@ impl Pump {
             }
             Command::Way(way) => {
                 if let Some(stream) = self.stream(way.stream) {
-                    stream.go(now, &way);
+                    stream.go(&way);
                 }
             }
             Command::Relay(id, line, mut relay) => {

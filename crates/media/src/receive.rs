@@ -192,6 +192,15 @@ impl ReceivePath {
     }
 
     /// The peer has proved who it is, and speaks from there.
+    /// Checks have found where to send, or there is nothing that they have found.
+    pub(crate) fn select(&mut self, to: Option<SocketAddr>) {
+        match self.peer.select(to) {
+            true if to.is_some() => self.on_moved(),
+            true => self.tell_addresses(),
+            false => {}
+        }
+    }
+
     pub(crate) fn confirm(&mut self, now: Instant, from: SocketAddr) {
         if self.peer.confirm(now, from) {
             self.on_moved();

@@ -541,7 +541,7 @@ impl Stream {
     }
 
     /// A way was found, or there is none and the announced address has to do.
-    pub(crate) fn go(&mut self, now: Instant, way: &Way) {
+    pub(crate) fn go(&mut self, way: &Way) {
         // It may have been under way while a negotiation ended the search, and keeps the number then.
         if way.number != self.search || self.parameters.ice.is_none() {
             return;
@@ -559,9 +559,7 @@ impl Stream {
         self.direct = way.to.is_some_and(|way| !way.relayed);
         self.line = way.to.map_or(0, |way| way.socket);
         self.without_way = way.to.is_none();
-        if let Some(way) = way.to {
-            self.receive.confirm(now, way.to);
-        }
+        self.receive.select(way.to.map(|way| way.to));
         let _ = self.receive.events.push(StreamEvent::WayFound(way.to));
     }
 
@@ -599,6 +597,9 @@ impl Stream {
         self.searching = begins || self.searching && change.parameters.ice.is_some();
         if begins || change.parameters.ice.is_none() {
             (self.report_way, self.without_way) = (None, false);
+        }
+        if begins || change.parameters.ice.is_none() {
+            self.receive.select(None);
         }
         if change.parameters.ice.is_none() {
             (self.line, self.direct) = (0, false);

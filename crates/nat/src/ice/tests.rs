@@ -270,8 +270,8 @@ fn media_goes_by_the_relay_until_a_better_way_answers_and_that_one_is_nominated(
     // Consent only, on the one way, and about every five seconds.
     let before = [net.asked(0), net.asked(1)];
     net.run(Duration::from_secs(60));
-    for side in 0..2 {
-        let asked = net.asked(side) - before[side];
+    for (side, before) in before.into_iter().enumerate() {
+        let asked = net.asked(side) - before;
         assert!((9..=16).contains(&asked), "{asked} in a minute");
     }
     assert!(net.now - start > Duration::from_secs(60));
@@ -797,7 +797,8 @@ fn each_attribute_of_a_question_that_is_wrong_is_met_as_the_rules_say() {
         let place = place_of(kind);
         edit(&|datagram| datagram[place + 2..place + 4].copy_from_slice(&length.to_be_bytes()))
     };
-    let cases: Vec<(&str, Vec<u8>, Option<&[u16]>)> = vec![
+    type Case<'a> = (&'a str, Vec<u8>, Option<&'a [u16]>);
+    let cases: Vec<Case<'_>> = vec![
         ("a good one", good.clone(), Some(&[200])),
         // Framing.
         ("too short", good[..19].to_vec(), None),
