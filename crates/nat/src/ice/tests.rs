@@ -1373,7 +1373,7 @@ mod properties {
             let mut last = good.clone();
             for (kind, wait, bytes) in steps {
                 now += Duration::from_millis(u64::from(wait) * 4);
-                let from = SocketAddr::new(at(PEERS_PLACE).ip(), 1 + wait);
+                let from = SocketAddr::new(at(PEERS_PLACE).ip(), wait.max(1));
                 let way = Way { to: from, socket: kind % 3, relayed: kind & 4 == 0 };
                 let mut datagram = if kind & 8 == 0 { good.clone() } else { last.clone() };
                 for (place, byte) in bytes.iter().enumerate() {
