@@ -51,8 +51,9 @@ fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
     let (dtls, _) = count("dtls");
     assert!(stun >= 6, "{stun} STUN messages were seen");
     assert!(dtls >= 4, "{dtls} DTLS datagrams were seen");
+    // A report that goes by the relay is encrypted, and now and then taken for one that is not: it is no STUN.
     let (wrong, which) = count(&format!(
-        "(stun || dtls) && _ws.expert.severity >= {WARNING}"
+        "(stun || dtls) && !rtcp && _ws.expert.severity >= {WARNING}"
     ));
     assert_eq!(wrong, 0, "{which}");
     println!("\n{stun} STUN messages and {dtls} DTLS datagrams of ours, none of them wrong");
