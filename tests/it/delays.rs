@@ -44,7 +44,6 @@ fn limits() -> (f64, f64) {
 
 fn measure(server: Server) {
     let folder = Folder::new(&format!("delays_{server:?}"));
-    like_a_desktop(&folder);
     let card = SoundCard::start_by(&folder, server);
     // No module between the tap and us.
     card.pactl(&["set-default-source", "feed.monitor"]);
@@ -105,26 +104,6 @@ fn measure(server: Server) {
     let (most_out, most_back) = limits();
     assert!(out < most_out, "{out} s to the wire");
     assert!(back < most_back, "{back} s to the speaker");
-}
-
-/// PipeWire works in blocks of 21 ms in virtual machines, and of 5 ms where somebody asks for that on a desktop: it is to be
-/// like a desktop here, too.
-fn like_a_desktop(folder: &Folder) {
-    let home = folder.inner("sound").join(".config/pipewire");
-    for (file, properties) in [
-        (
-            "pipewire.conf",
-            "context.properties = { vm.overrides = { default.clock.min-quantum = 256 } }",
-        ),
-        (
-            "pipewire-pulse.conf",
-            "pulse.properties = { vm.overrides = { pulse.min.quantum = 256/48000 } }",
-        ),
-    ] {
-        let folder = home.join(format!("{file}.d"));
-        std::fs::create_dir_all(&folder).expect("a folder can be made");
-        std::fs::write(folder.join("desktop.conf"), properties).expect("settings can be written");
-    }
 }
 
 /// A tone each second, begun at full strength.

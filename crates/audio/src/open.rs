@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, SampleFormat, StreamConfig, SupportedBufferSize, SupportedStreamConfig};
-use media::{Pace, PumpHandle, SAMPLE_RATE_HZ};
+use media::{PumpHandle, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::callback::{Capture, Counters, Playout};
 use crate::complaints::to_the_log;
 use crate::device::find;
 use crate::fault::{AudioError, Fault, FaultCell, FaultKind, Role};
-use crate::timed::{Heard, Played, Timed, TimedEnd, create};
+use crate::timed::{Heard, Played, Timed, create};
 
 /// Between callback and pump: a second, of which a few hundredths are ever used.
 const RING: usize = SAMPLE_RATE_HZ as usize;
 
-/// What is asked of a device: 5 ms at a time, of which back-ends keep two or three. Left to themselves, some buffer seconds.
-const BLOCK_MS: u32 = 5;
+/// What is asked of a device: 10 ms at a time. Left to themselves, some back-ends buffer seconds.
+const BLOCK_MS: u32 = 10;
 
 /// What is asked if that is refused.
 const OTHER_BLOCKS: [u32; 3] = [512, 1_024, 2_048];
@@ -132,7 +132,7 @@ pub fn open_ringer(id: Option<&str>, pump: &PumpHandle) -> Result<OpenDevices, A
     to_the_log(|| {
         let mut cards = Vec::new();
         let end = keep(open_playout(Role::Ringer, id)?, &mut cards);
-        pump.attach_ringer(end.ring, end.pace)?;
+        pump.attach_ringer(end)?;
         Ok(OpenDevices {
             cards,
             _timed: None,
@@ -166,10 +166,10 @@ fn open_both(
         PlayoutChoice::Off => None,
     };
     if let Some(end) = playout_end {
-        pump.attach_playout(end.ring, end.pace)?;
+        pump.attach_playout(end)?;
     }
     if let Some(end) = capture_end {
-        pump.attach_capture(end.ring, end.pace)?;
+        pump.attach_capture(end)?;
     }
     let timed = if heard.is_some() || played.is_some() {
         Some(Timed::start(heard, played)?)
@@ -187,45 +187,16 @@ fn keep<End>((card, end): (Card, End), cards: &mut Vec<Card>) -> End {
     end
 }
 
-/// The pump's end of a ring, with the pace of the device at the other.
-struct End<Ring> {
-    ring: Ring,
-    pace: Arc<Pace>,
-}
-
-impl<Ring> End<Ring> {
-    fn new(ring: Ring) -> Self {
-        let pace = Arc::default();
-        Self { ring, pace }
-    }
-}
-
-fn timed_capture(
-    what: Heard,
-    kept: &mut Option<TimedEnd<Producer<f32>, Heard>>,
-) -> End<Consumer<f32>> {
+fn timed_capture(what: Heard, kept: &mut Option<(Producer<f32>, Heard)>) -> Consumer<f32> {
     let (ring, pump_end) = RingBuffer::new(RING);
-    let end = End::new(pump_end);
-    *kept = Some(TimedEnd {
-        ring,
-        pace: Arc::clone(&end.pace),
-        what,
-    });
-    end
+    *kept = Some((ring, what));
+    pump_end
 }
 
-fn timed_playout(
-    what: Played,
-    kept: &mut Option<TimedEnd<Consumer<f32>, Played>>,
-) -> End<Producer<f32>> {
+fn timed_playout(what: Played, kept: &mut Option<(Consumer<f32>, Played)>) -> Producer<f32> {
     let (pump_end, ring) = RingBuffer::new(RING);
-    let end = End::new(pump_end);
-    *kept = Some(TimedEnd {
-        ring,
-        pace: Arc::clone(&end.pace),
-        what,
-    });
-    end
+    *kept = Some((ring, what));
+    pump_end
 }
 
 impl OpenDevices {
@@ -307,7 +278,7 @@ impl Watch {
     }
 }
 
-fn open_capture(id: Option<&str>) -> Result<(Card, End<Consumer<f32>>), AudioError> {
+fn open_capture(id: Option<&str>) -> Result<(Card, Consumer<f32>), AudioError> {
     let role = Role::Capture;
     let device = find(role, id)?;
     let ranges = device.supported_input_configs();
@@ -317,9 +288,7 @@ fn open_capture(id: Option<&str>) -> Result<(Card, End<Consumer<f32>>), AudioErr
         .ok_or(AudioError::Unsupported(role))?;
     open_card(role, &device, &format, |config, counters, watch| {
         let (ring, pump_end) = RingBuffer::new(RING);
-        let pump_end = End::new(pump_end);
-        let pace = Arc::clone(&pump_end.pace);
-        let mut end = Capture::new(ring, config.channels, config.sample_rate, pace, counters);
+        let mut end = Capture::new(ring, config.channels, config.sample_rate, counters);
         let (error, patience) = (watch.on_error(), Some(PATIENCE));
         let stream = match format.sample_format() {
             SampleFormat::F32 => device.build_input_stream(
@@ -346,7 +315,7 @@ fn open_capture(id: Option<&str>) -> Result<(Card, End<Consumer<f32>>), AudioErr
     })
 }
 
-fn open_playout(role: Role, id: Option<&str>) -> Result<(Card, End<Producer<f32>>), AudioError> {
+fn open_playout(role: Role, id: Option<&str>) -> Result<(Card, Producer<f32>), AudioError> {
     let device = find(role, id)?;
     let ranges = device.supported_output_configs();
     let ranges = ranges.map_err(|error| AudioError::from_cpal(role, &error))?;
@@ -355,9 +324,7 @@ fn open_playout(role: Role, id: Option<&str>) -> Result<(Card, End<Producer<f32>
         .ok_or(AudioError::Unsupported(role))?;
     open_card(role, &device, &format, |config, counters, watch| {
         let (pump_end, ring) = RingBuffer::new(RING);
-        let pump_end = End::new(pump_end);
-        let pace = Arc::clone(&pump_end.pace);
-        let mut end = Playout::new(ring, config.channels, config.sample_rate, pace, counters);
+        let mut end = Playout::new(ring, config.channels, config.sample_rate, counters);
         let (error, patience) = (watch.on_error(), Some(PATIENCE));
         let stream = match format.sample_format() {
             SampleFormat::F32 => device.build_output_stream(

@@ -10,14 +10,13 @@
 //! waits, and a program that reads too slowly loses what it does not take within a second.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
-use media::{Pace, PumpHandle, SAMPLE_RATE_HZ};
+use media::{PumpHandle, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::fault::AudioError;
-use crate::timed::{Heard, Played, Timed, TimedEnd};
+use crate::timed::{Heard, Played, Timed};
 
 /// Between the clock and the pump, as with devices.
 const RING: usize = SAMPLE_RATE_HZ as usize;
@@ -47,11 +46,9 @@ pub fn pipe(
 ) -> Result<Pipe, AudioError> {
     let (to_pump, capture) = RingBuffer::new(RING);
     let (playout, from_pump) = RingBuffer::new(RING);
-    let (hears, plays) = (Arc::<Pace>::default(), Arc::<Pace>::default());
-    let paces = (Arc::clone(&hears), Arc::clone(&plays));
-    let timed = connect(input, output, to_pump, from_pump, paces)?;
-    pump.attach_capture(capture, hears)?;
-    pump.attach_playout(playout, plays)?;
+    let timed = connect(input, output, to_pump, from_pump)?;
+    pump.attach_capture(capture)?;
+    pump.attach_playout(playout)?;
     Ok(Pipe { _timed: timed })
 }
 
@@ -60,23 +57,14 @@ fn connect(
     output: impl Write + Send + 'static,
     to_pump: Producer<f32>,
     from_pump: Consumer<f32>,
-    paces: (Arc<Pace>, Arc<Pace>),
 ) -> Result<Timed, AudioError> {
     let (said, heard) = RingBuffer::new(AHEAD);
     let (played, told) = RingBuffer::new(RING);
     spawn("audio-read", move || read(input, said))?;
     spawn("audio-write", move || write(output, told))?;
     Timed::start(
-        Some(TimedEnd {
-            ring: to_pump,
-            pace: paces.0,
-            what: Heard::Pipe(heard),
-        }),
-        Some(TimedEnd {
-            ring: from_pump,
-            pace: paces.1,
-            what: Played::Pipe(played),
-        }),
+        Some((to_pump, Heard::Pipe(heard))),
+        Some((from_pump, Played::Pipe(played))),
     )
 }
 
@@ -154,7 +142,7 @@ fn write(mut output: impl Write, mut told: Consumer<f32>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::{Arc, Mutex, PoisonError};
     use std::time::Instant;
 
     use super::*;
@@ -211,8 +199,7 @@ mod tests {
         let kept = Kept::default();
         let input = Crumbs(bytes(&speech), 0);
         let started = Instant::now();
-        let timed = connect(input, kept.clone(), to_pump, from_pump, Default::default())
-            .expect("it starts");
+        let timed = connect(input, kept.clone(), to_pump, from_pump).expect("it starts");
         // What is heard is played, as by an echo; between samples that come late there is silence.
         let spoken: Vec<i16> = speech.into_iter().filter(|sample| *sample != 0).collect();
         while kept.spoken().len() < spoken.len() {

@@ -19,7 +19,6 @@ use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
 use crate::keeper::{Keeper, LETTERS, Order, Post};
-use crate::pace::Pace;
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Recorder, Trouble, Writing, record};
@@ -469,13 +468,13 @@ impl PumpHandle {
         })
     }
 
-    /// Gives the pump a microphone: a ring of 48 kHz mono that a device fills, telling its pace from the ring's first
-    /// sample on. Replaces the one before; it is detached when the device drops its end.
+    /// Gives the pump a microphone: a ring of 48 kHz mono that a device fills. Replaces the one before; it is
+    /// detached when the device drops its end.
     ///
     /// # Errors
     /// [`MediaError::Busy`].
-    pub fn attach_capture(&self, ring: Consumer<f32>, pace: Arc<Pace>) -> Result<(), MediaError> {
-        let capture = Some(Capture::new(ring, pace));
+    pub fn attach_capture(&self, ring: Consumer<f32>) -> Result<(), MediaError> {
+        let capture = Some(Capture::new(ring));
         self.shared.command(Command::Capture(capture))
     }
 
@@ -487,13 +486,13 @@ impl PumpHandle {
         self.shared.command(Command::Capture(None))
     }
 
-    /// Gives the pump a speaker: a ring of 48 kHz mono, with room for 300 ms or more, that a device empties,
-    /// telling its pace from the ring's first sample on. Replaces the one before; it is detached when the device drops its end.
+    /// Gives the pump a speaker: a ring of 48 kHz mono, with room for 300 ms or more, that a device empties.
+    /// Replaces the one before; it is detached when the device drops its end.
     ///
     /// # Errors
     /// [`MediaError::Busy`].
-    pub fn attach_playout(&self, ring: Producer<f32>, pace: Arc<Pace>) -> Result<(), MediaError> {
-        let playout = Some(Playout::new(ring, pace));
+    pub fn attach_playout(&self, ring: Producer<f32>) -> Result<(), MediaError> {
+        let playout = Some(Playout::new(ring));
         self.shared.command(Command::Playout(playout))
     }
 
@@ -510,8 +509,8 @@ impl PumpHandle {
     ///
     /// # Errors
     /// [`MediaError::Busy`].
-    pub fn attach_ringer(&self, ring: Producer<f32>, pace: Arc<Pace>) -> Result<(), MediaError> {
-        let ringer = Some(Playout::new(ring, pace));
+    pub fn attach_ringer(&self, ring: Producer<f32>) -> Result<(), MediaError> {
+        let ringer = Some(Playout::new(ring));
         self.shared.command(Command::Ringer(ringer))
     }
 

@@ -71,7 +71,6 @@ mod voice;
 
 pub mod country;
 mod device;
-mod pace;
 pub mod resample;
 mod tone;
 mod trial;
@@ -82,7 +81,6 @@ pub use config::{
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};
-pub use pace::Pace;
 pub use pump::Pump;
 pub use record::Aside;
 pub use rtp::rtcp::xr::VoipMetrics;

@@ -126,8 +126,6 @@ pub struct Pump {
     keeper: Option<Keeper>,
     littered: bool,
     playout_volume: f32,
-    /// How late this step is.
-    late: Duration,
 }
 
 impl Pump {
@@ -157,7 +155,6 @@ impl Pump {
             keeper,
             littered: false,
             playout_volume: 1.0,
-            late: Duration::ZERO,
         }
     }
 
@@ -166,7 +163,7 @@ impl Pump {
     pub fn step(&mut self, now: Instant, ntp: u64) {
         self.take_commands(now);
         self.remove_unwanted(now, ntp);
-        self.begin_frame(now);
+        self.begin_frame();
         let Self {
             streams,
             microphone,
@@ -180,7 +177,7 @@ impl Pump {
         for stream in streams.iter_mut() {
             guarded(stream, |stream| stream.speak(now, microphone, scratch));
         }
-        self.end_frame(now);
+        self.end_frame();
         self.tidy();
         self.scratch.post.send_off();
         if let Some(keeper) = &mut self.keeper {
@@ -367,7 +364,7 @@ impl Pump {
         }
     }
 
-    fn begin_frame(&mut self, now: Instant) {
+    fn begin_frame(&mut self) {
         self.let_go_of_closed_devices();
         let counters = &self.common.counters;
         let gain = self.common.capture_gain.get();
@@ -375,7 +372,7 @@ impl Pump {
         let waiting = counters.capture_waiting_ms() + counters.playout_waiting_ms();
         if !self
             .microphone
-            .begin(now, self.capture.as_mut(), voice, waiting, gain)
+            .begin(self.capture.as_mut(), voice, waiting, gain)
         {
             counters.capture_underruns.add(1);
         }
@@ -387,7 +384,7 @@ impl Pump {
         self.scratch.rooms.begin();
     }
 
-    fn end_frame(&mut self, now: Instant) {
+    fn end_frame(&mut self) {
         let mix = &mut self.scratch.mix;
         if let Some(trial) = &mut self.trial {
             trial.add(self.microphone.frame(), mix);
@@ -402,7 +399,7 @@ impl Pump {
             }
         }
         if let Some(ringer) = &mut self.ringer {
-            ringer.write(now, self.late, &ring);
+            ringer.write(&ring);
         }
         let Some(playout) = &mut self.playout else {
             listen(
@@ -419,7 +416,7 @@ impl Pump {
             *sample = limit(*sample * self.playout_volume);
         }
         self.playout_volume = wanted;
-        playout.write(now, self.late, mix);
+        playout.write(mix);
         listen(self.voice.as_deref_mut(), &self.capture, mix);
         if self.voice.as_ref().is_some_and(|voice| voice.has_failed()) {
             self.common.counters.voice_failed.store(true, Relaxed);
@@ -492,7 +489,6 @@ impl Pump {
                 continue;
             }
             counters.late_ticks.add(u64::from(lag >= LATE));
-            self.late = lag;
             // By the deadline and not by the clock, so that a late step does not look like jitter.
             self.step(deadline, ntp(now));
             let counters = &self.common.counters;
@@ -500,8 +496,6 @@ impl Pump {
             if took > counters.longest_step_us() {
                 counters.longest_step_us.set(took);
             }
-            let lead = self.capture.as_mut().map_or(0.0, Capture::lead);
-            origin = shifted(origin, lead);
             ticks += 1;
             if ticks == u32::MAX {
                 (origin, ticks) = (deadline + TICK, 0);
@@ -544,13 +538,6 @@ fn listen(voice: Option<&mut Voice>, capture: &Option<Capture>, played: &[f32; F
     if let (Some(voice), Some(_)) = (voice, capture) {
         voice.far_end(played);
     }
-}
-
-/// So many seconds later, or earlier below nothing.
-fn shifted(at: Instant, by: f64) -> Instant {
-    let far = Duration::from_secs_f64(by.abs());
-    let earlier = || at.checked_sub(far).unwrap_or(at);
-    if by < 0.0 { earlier() } else { at + far }
 }
 
 /// A fault in one stream is its own.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{
-    Aside, Pace, Pump, PumpHandle, Sink, Source, StreamConfig, StreamCounters, StreamHandle,
+    Aside, Pump, PumpHandle, Sink, Source, StreamConfig, StreamCounters, StreamHandle,
     StreamParameters,
 };
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -146,13 +146,8 @@ impl End {
         self.ticks as f64 * self.tick_ns
     }
 
-    /// The same by its own clock.
-    fn now(&self, origin: Instant) -> Instant {
-        origin + Duration::from_millis(10 * self.ticks)
-    }
-
     fn step(&mut self, origin: Instant) {
-        let now = self.now(origin);
+        let now = origin + Duration::from_millis(10 * self.ticks);
         // Any wall clock will do as long as it runs with the other.
         let ntp = (1_000_000u64 << 32) + (self.ticks << 32) / 100;
         self.pump.step(now, ntp);
@@ -178,8 +173,6 @@ pub(crate) struct Line {
     carried: u64,
     microphone: Option<(Producer<f32>, Vec<f32>, usize)>,
     speaker: (Consumer<f32>, Vec<f32>),
-    /// What the microphone tells, and the speaker.
-    paces: [Arc<Pace>; 2],
 }
 
 impl Line {
@@ -194,7 +187,7 @@ impl Line {
         let (producer, consumer) = RingBuffer::new(48_000);
         line.from
             .handle
-            .attach_capture(consumer, Arc::clone(&line.paces[0]))
+            .attach_capture(consumer)
             .expect("the pump is idle");
         line.microphone = Some((producer, said, 0));
         line
@@ -254,14 +247,11 @@ impl Line {
         let talker = from.handle.add_stream(talker).expect("there is room");
         let listener = to.handle.add_stream(listener).expect("there is room");
         let (producer, consumer) = RingBuffer::new(48_000);
-        let origin = Instant::now();
-        let paces = [(); 2].map(|()| Arc::new(Pace::new(origin)));
         to.handle
-            .attach_playout(producer, Arc::clone(&paces[1]))
+            .attach_playout(producer)
             .expect("the pump is idle");
         Self {
-            origin,
-            paces,
+            origin: Instant::now(),
             from,
             to,
             talker,
@@ -299,7 +289,6 @@ impl Line {
                 .collect();
             *position += 480;
             let _ = ring.push_entire_slice(&frame);
-            self.paces[0].tell(480, 480, self.from.now(self.origin));
         }
         self.from.step(self.origin);
         let mut buffer = [0; 2_048];
@@ -324,12 +313,10 @@ impl Line {
                 .send_to(&packet, self.target)
                 .expect("loopback carries it");
         }
-        let at = self.to.now(self.origin);
         self.to.step(self.origin);
         let (ring, heard) = &mut self.speaker;
         let mut frame = [0.0; 480];
-        let played = ring.pop_partial_slice(&mut frame).0.len();
-        self.paces[1].tell(played, 480, at);
+        let _ = ring.pop_partial_slice(&mut frame);
         heard.extend_from_slice(&frame);
     }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use codecs::CodecKind;
 use media::{
-    Aside, Codec, MasterKey, Pace, Pump, PumpHandle, Security, Sink, Source, StreamConfig,
-    StreamHandle, StreamParameters, Suite, TelephoneEvent,
+    Aside, Codec, MasterKey, Pump, PumpHandle, Security, Sink, Source, StreamConfig, StreamHandle,
+    StreamParameters, Suite, TelephoneEvent,
 };
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -104,21 +104,17 @@ pub(crate) struct Bench {
     pub(crate) ticks: u64,
     pub(crate) microphone: Option<(Producer<f32>, Vec<f32>, usize)>,
     pub(crate) speaker: Option<(Consumer<f32>, Vec<f32>)>,
-    /// What the microphone tells, and the speaker.
-    paces: [Arc<Pace>; 2],
     pub(crate) wires: Vec<Wire>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
         let (handle, pump, aside) = PumpHandle::manual();
-        let now = Instant::now();
         Self {
             handle,
             pump,
             aside,
-            now,
-            paces: [(); 2].map(|()| Arc::new(Pace::new(now))),
+            now: Instant::now(),
             ticks: 0,
             microphone: None,
             speaker: None,
@@ -128,15 +124,13 @@ impl Bench {
 
     pub(crate) fn attach_microphone(&mut self, samples: Vec<f32>) {
         let (producer, consumer) = RingBuffer::new(48_000);
-        let pace = Arc::clone(&self.paces[0]);
-        self.handle.attach_capture(consumer, pace).unwrap();
+        self.handle.attach_capture(consumer).unwrap();
         self.microphone = Some((producer, samples, 0));
     }
 
     pub(crate) fn attach_speaker(&mut self) {
         let (producer, consumer) = RingBuffer::new(48_000);
-        let pace = Arc::clone(&self.paces[1]);
-        self.handle.attach_playout(producer, pace).unwrap();
+        self.handle.attach_playout(producer).unwrap();
         self.speaker = Some((consumer, Vec::new()));
     }
 
@@ -158,7 +152,6 @@ impl Bench {
                 .collect();
             *position += 480;
             ring.push_entire_slice(&frame).unwrap();
-            self.paces[0].tell(480, 480, self.now);
         }
         for wire in &mut self.wires {
             wire.step(self.now);
@@ -169,8 +162,7 @@ impl Bench {
         self.aside.run_once();
         if let Some((ring, heard)) = &mut self.speaker {
             let mut frame = [0.0; 480];
-            let played = ring.pop_partial_slice(&mut frame).0.len();
-            self.paces[1].tell(played, 480, self.now);
+            let _ = ring.pop_partial_slice(&mut frame);
             heard.extend_from_slice(&frame);
         }
         self.now += TICK;
