@@ -20,7 +20,7 @@ impl DialogState {
     /// The peer offers. The first offer waits for the user; a later one is answered at once.
     pub(super) async fn on_offer(&mut self, myself: &ActorRef<DialogMsg>, body: Vec<u8>) {
         // A call of ours has made its offer: what the peer offers before it takes the call is a change, too.
-        if self.view.state.is_up() || self.view.direction == Direction::Outgoing {
+        if self.has_session() || self.view.direction == Direction::Outgoing {
             return self.answer_reoffer(myself, &body).await;
         }
         if self.is_turned_away() {
@@ -46,7 +46,7 @@ impl DialogState {
 
     /// The peer leaves the offer to us.
     pub(super) fn on_offer_wanted(&mut self, myself: &ActorRef<DialogMsg>) {
-        if !self.view.state.is_up() {
+        if !self.has_session() {
             if !self.is_turned_away() {
                 self.ring(myself);
             }
@@ -58,6 +58,13 @@ impl DialogState {
             let done = call.accept_offer(now(), offer);
             self.after_verb("offer media", done);
         }
+    }
+
+    /// Whether the first offer has its answer, so that another one is a change: also before the ACK to our 2xx has come
+    /// (RFC 5407 §3.1.4), and while it rings after a session was begun early (RFC 3311 §5.2).
+    fn has_session(&self) -> bool {
+        let agreed = self.media.as_ref().is_some_and(MediaLeg::is_agreed);
+        self.view.state.is_up() || agreed
     }
 
     fn ring(&mut self, myself: &ActorRef<DialogMsg>) {

@@ -108,6 +108,23 @@ async fn an_ack_is_said_again_when_its_connection_ends_behind_it() {
     house.close().await;
 }
 
+/// RFC 3261 §17.1.1.2: with it that transaction is over.
+#[tokio::test]
+async fn an_ack_to_a_refusal_is_not_said_again_on_a_connection_of_its_own() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = proxy.local_addr().expect("it is bound");
+    let mut house = behind(at).await;
+    let out = house.dial("carol", "dan").await;
+    let mut only = accept(&proxy).await;
+    let invite = stream::request(&mut only, Method::Invite).await;
+    stream::write(&mut only, &answer(&invite, "486 Busy Here", "", "")).await;
+    stream::request(&mut only, Method::Ack).await;
+    drop(only);
+    house.until_state(out, CallState::Ended).await;
+    nobody_connects(&proxy).await;
+    house.close().await;
+}
+
 #[tokio::test]
 async fn case_29_an_answer_takes_the_connection_of_its_request_and_the_via_when_that_is_gone() {
     let (mut house, at) = carol(tone()).await;

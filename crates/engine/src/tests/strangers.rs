@@ -35,6 +35,37 @@ async fn a_peer_that_forgets_our_tag_can_still_hang_up() {
     house.close().await;
 }
 
+/// RFC 5407 §3.1.4: the ACK was lost or overtaken. The change has its answer, and so has each one after it.
+#[tokio::test]
+async fn a_change_that_comes_before_the_ack_is_answered_and_freezes_nothing() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let tag = answered(&mut house, &dan, at).await;
+    for (cseq, method) in [(2, "INVITE"), (3, "UPDATE"), (4, "INVITE")] {
+        dan.send(at, &dan.says(method, cseq, Some(&tag), SDP)).await;
+        let response = loop {
+            let response = dan.final_response().await;
+            let number = response.headers.cseq().expect("a CSeq").number;
+            // The 200 before comes again until its ACK does.
+            if number == cseq {
+                break response;
+            }
+        };
+        assert_eq!(response.status, StatusCode::OK, "{method}");
+        let before = if method == "INVITE" { cseq } else { 1 };
+        dan.send(at, &dan.says("ACK", before, Some(&tag), "")).await;
+        if cseq == 2 {
+            dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+        }
+    }
+    let call = house.call(model::CallId(1)).id;
+    house.until_state(call, CallState::Connected).await;
+    house.engine.send(Command::HoldCall { call });
+    let (hold, _) = dan.request(Method::Invite).await;
+    assert!(String::from_utf8_lossy(&hold.body).contains("a=sendonly"));
+    house.close().await;
+}
+
 #[tokio::test]
 async fn who_hangs_up_before_the_answer_is_acknowledged_is_heard_no_more() {
     let (mut house, at) = carol(tone()).await;

@@ -1,7 +1,7 @@
 //! Connections: opened when needed, reused in both directions. The sockets are those of [`wire`]; here
 //! is remembered who waits for what was sent on them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ const ARRIVED: usize = 512;
 /// Requests on one connection that are remembered until they are answered. Only the newest can still
 /// be waited for.
 const HANDED_OVER: usize = 256;
+/// Answered requests that are remembered.
+const ANSWERED: usize = 64;
 /// How long a request may wait for its first answer: 64·T1.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(32);
 /// How long an ACK may turn out not to have left. It has no answer, and a peer that misses it says its
@@ -48,6 +50,9 @@ pub(super) struct Connections {
     /// Requests that were handed over, so that their owners hear when the connection fails. Of
     /// responses nobody needs to hear: whoever misses one asks again.
     handed_over: HashMap<FlowId, Vec<HandedOver>>,
+    /// The last requests that had an answer. An ACK with the branch of one acknowledges a refusal: that transaction is
+    /// over with it, and nobody waits for it (RFC 3261 §17.1.1.2).
+    answered: VecDeque<String>,
     /// How far each connection is; `None` when it is up.
     steps: HashMap<FlowId, Option<WayStep>>,
 }
@@ -88,6 +93,7 @@ impl Connections {
         Self {
             wire: Wire::new(limits, Arc::new(sink)),
             handed_over: HashMap::new(),
+            answered: VecDeque::new(),
             steps: HashMap::new(),
         }
     }
@@ -148,6 +154,8 @@ impl Connections {
             let step = *self.steps.entry(flow).or_insert(Some(WayStep::Connecting));
             if !is_ack(bytes) {
                 on_the_way(owner, destination.path().remote, step);
+            } else if self.answered.contains(&branch) {
+                return Ok(());
             }
             let request = HandedOver {
                 owner: owner.clone(),
@@ -198,6 +206,12 @@ impl Connections {
     pub(super) fn on_response(&mut self, branch: &str) {
         for requests in self.handed_over.values_mut() {
             requests.retain(|r| r.branch != branch);
+        }
+        if self.answered.back().is_none_or(|last| last != branch) {
+            if self.answered.len() >= ANSWERED {
+                self.answered.pop_front();
+            }
+            self.answered.push_back(branch.to_owned());
         }
     }
 

@@ -113,7 +113,9 @@ impl Call {
     /// An INFO of ours was refused.
     pub(super) fn on_info_refused(&mut self, now: Instant, response: &Response) {
         if is_gone(response.status) && self.phase == Phase::Talking {
+            // RFC 3261 §12.2.1.2: a 408 may be a proxy's, and the peer still hold the call.
             let kind = self.status_kind(response);
+            self.leave(now);
             return self.end(now, kind);
         }
         let code = response.status.code();

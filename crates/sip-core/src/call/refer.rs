@@ -381,7 +381,9 @@ impl Call {
         if !status.is_success() {
             self.refer_done(id, ReferOutcome::Refused { status });
             if is_gone(status) && self.phase == Phase::Talking {
+                // RFC 3261 §12.2.1.2: a 408 may be a proxy's, and the peer still hold the call.
                 let kind = self.status_kind(response);
+                self.leave(now);
                 self.end(now, kind);
             }
             return self.transfers.asked.retain(|asked| asked.id != id);

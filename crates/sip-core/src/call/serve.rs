@@ -73,6 +73,15 @@ impl Call {
                 None,
             );
         }
+        // Another fork of our INVITE is a dialog of its own (RFC 3261 §12, §13.2.2.4). Once the call has one, it may end
+        // itself, which it is about to do anyway, and has no say in the call.
+        if matches!(meant, Meant::Early(_)) && self.phase != Phase::Calling {
+            let status = match request.method {
+                Method::Bye => StatusCode::OK,
+                _ => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            };
+            return self.respond(now, id, status, None);
+        }
         let from = request.headers.from().ok();
         let remote_tag = from.and_then(|from| from.tag().map(str::to_owned));
         let remote_tag = remote_tag.unwrap_or_default();

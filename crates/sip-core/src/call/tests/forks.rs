@@ -1,6 +1,6 @@
 //! One INVITE, several answers.
 
-use super::peer::{answer, calling, heard, last, response, say};
+use super::peer::{answer, answers, calling, heard, last, response, say, within};
 use super::*;
 
 fn tag_of(request: &Request) -> String {
@@ -250,4 +250,57 @@ fn a_peer_that_forks_without_end_is_not_answered_without_end() {
     assert!(phone(&net, alice).established());
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_all_gone(&mut net, &[alice]);
+}
+
+/// RFC 3261 §12 and §13.2.2.4: each fork is a dialog of its own. One that has lost may have rung only, or have answered
+/// too; it may hang up, and can neither end the call of the one that won nor change it.
+#[test]
+fn a_fork_that_has_lost_ends_itself_and_nothing_else() {
+    for answered in [false, true] {
+        let (mut net, alice, proxy, request) = calling(Some(OFFER));
+        let at = |tag: &str| format!("sip:{tag}@192.0.2.2");
+        for (code, tag) in [(180, "lost"), (200, "won")] {
+            let body: &[u8] = if code == 200 { ANSWER } else { b"" };
+            let said = answer(&request, code, tag, &at(tag), body);
+            say(&mut net, proxy, ALICE, said.to_bytes());
+        }
+        if answered {
+            let said = answer(&request, 200, "lost", &at("lost"), ANSWER);
+            say(&mut net, proxy, ALICE, said.to_bytes());
+        }
+        wait(&mut net, 50);
+        let before = phone(&net, alice).events.len();
+        let mut expected = Vec::new();
+        for (cseq, method) in (50..).zip(["INVITE", "UPDATE", "INFO", "REFER", "NOTIFY", "BYE"]) {
+            let mut asked = within(&request, "lost", method, &format!("lost{cseq}"), cseq);
+            match method {
+                "INVITE" | "UPDATE" => asked.set_body("application/sdp", OFFER.to_vec()),
+                "INFO" => asked.set_body("application/dtmf-relay", b"Signal=5\r\n".to_vec()),
+                "REFER" => asked
+                    .headers
+                    .push(HeaderName::ReferTo, "<sip:eve@192.0.2.66>"),
+                _ => {}
+            }
+            say(&mut net, proxy, ALICE, asked.to_bytes());
+            wait(&mut net, 10);
+            let status = answers(&net, proxy, method).pop().map(|a| a.status.code());
+            expected.push((method, status));
+        }
+        let refused = ["INVITE", "UPDATE", "INFO", "REFER", "NOTIFY"].map(|m| (m, Some(481)));
+        assert_eq!(expected[..5], refused);
+        assert_eq!(expected[5], ("BYE", Some(200)));
+        let told = &phone(&net, alice).events[before..];
+        let silent = told
+            .iter()
+            .all(|event| matches!(event, CallEvent::Notice(_)));
+        assert!(silent, "{told:?}");
+        assert_eq!(phone(&net, alice).ended(), None);
+        act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
+        wait(&mut net, 10);
+        let bye = last(&net, proxy, "BYE");
+        assert_eq!(
+            (tag_of(&bye), bye.uri.to_string()),
+            ("won".to_owned(), at("won"))
+        );
+    }
 }
