@@ -8,7 +8,6 @@ use sip_message::{
 
 use super::ack::Unacked;
 use super::body::{is_beyond_us, session_description};
-use super::reliable::Reliable;
 use super::replace::is_contradictory;
 use super::serve::without_body;
 use super::task::{ServerMachine, ServerTask, TaskId};
@@ -193,7 +192,7 @@ impl Call {
         self.deadlines.clear(CallTimer::InvitationEnd);
         self.deadlines.clear(CallTimer::RepeatProvisional);
         self.provisional = None;
-        self.reliable = Reliable::default();
+        self.reliable = self.reliable.taken();
         self.accept_invite(now, task, body, true);
     }
 

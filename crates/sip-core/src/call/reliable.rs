@@ -29,6 +29,9 @@ pub(super) struct Unpracked {
 #[derive(Clone, Default)]
 pub(super) struct Reliable {
     waiting: Option<Unpracked>,
+    /// What still waited when the call was taken, by RSeq and CSeq: it is repeated no more, and its PRACK may be on its way
+    /// (RFC 3262 §3).
+    left: Option<(u32, u32)>,
     /// The provisional answer to be given after it; a later one replaces it.
     next: Option<(StatusCode, Option<Vec<u8>>)>,
     /// The final answer that waits until the caller has our early one (RFC 3262 §3).
@@ -38,6 +41,16 @@ pub(super) struct Reliable {
     settled: bool,
     /// The session was changed since, or the offer was ours: the 2xx has nothing to say of it.
     changed: bool,
+}
+
+impl Reliable {
+    /// What is left of it once the call is taken.
+    pub(super) fn taken(&self) -> Self {
+        Self {
+            left: self.waiting.as_ref().map(Unpracked::named),
+            ..Self::default()
+        }
+    }
 }
 
 /// The last reliable answer of an early dialog that was taken.
@@ -61,6 +74,12 @@ pub(super) enum Order {
 }
 
 impl Unpracked {
+    /// As a PRACK names it: RSeq, and CSeq of the INVITE.
+    fn named(&self) -> (u32, u32) {
+        let cseq = self.response.headers.cseq();
+        (self.rseq, cseq.map_or(0, |cseq| cseq.number))
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.next_at.min(self.give_up_at)
     }
@@ -262,14 +281,11 @@ impl Call {
     /// A PRACK of the caller.
     pub(super) fn on_prack(&mut self, now: Instant, id: TaskId, prack: &Request) {
         let named = acknowledged_by(&prack.headers);
-        let waiting = self.reliable.waiting.as_ref().map(|waiting| {
-            let number = waiting
-                .response
-                .headers
-                .cseq()
-                .map_or(0, |cseq| cseq.number);
-            (waiting.rseq, number)
-        });
+        let waiting = self.reliable.waiting.as_ref().map(Unpracked::named);
+        if named.is_some() && named == self.reliable.left && prack.body.is_empty() {
+            self.reliable.left = None;
+            return self.respond(now, id, StatusCode::OK, None);
+        }
         if named.is_none() || named != waiting {
             return self.respond(
                 now,

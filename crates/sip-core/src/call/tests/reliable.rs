@@ -375,3 +375,24 @@ fn a_flood_of_reliable_answers_does_not_grow_the_call() {
     act(&mut net, alice, |phone, now| phone.call().hang_up(now)).unwrap();
     assert_all_gone(&mut net, &[alice]);
 }
+
+/// RFC 3262 §3: a call that is taken at once is taken before the PRACK for its ringing can have come.
+#[test]
+fn a_prack_that_crosses_with_the_2xx_is_taken_once() {
+    let (mut net, alice, bob, request) = called(HeaderName::Require, OFFER);
+    act(&mut net, alice, |phone, now| phone.call().ring(now, None)).unwrap();
+    wait(&mut net, 10);
+    let late = prack(&net, bob, &request, "late", 8);
+    act(&mut net, alice, |phone, now| {
+        phone.call().answer(now, ANSWER.to_vec())
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    say(&mut net, bob, ALICE, late.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(answers(&net, bob, "PRACK")[0].status, StatusCode::OK);
+    let again = prack(&net, bob, &request, "again", 9);
+    say(&mut net, bob, ALICE, again.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(answers(&net, bob, "PRACK")[1].status.code(), 481);
+}
