@@ -114,6 +114,12 @@ pub(crate) fn typical_likeness(original: &[f32], heard: &[f32]) -> f32 {
     parts.get(parts.len() / 2).map_or(0.0, |part| part.likeness)
 }
 
+/// The same of the first four seconds of a file of speech and of what was heard of it.
+pub(crate) fn begins_like(speech: &Path, heard: &Path) -> f32 {
+    let original = read(speech);
+    typical_likeness(&original[..32_000.min(original.len())], &read(heard))
+}
+
 fn loud_parts(original: &[f32], heard: &[f32]) -> Vec<Part> {
     let mut parts = parts(original, heard, 800);
     let loudest = parts.iter().map(|part| part.loudness).fold(0.0, f32::max);

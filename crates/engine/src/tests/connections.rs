@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::{CallState, Command};
+use model::{CallId, CallState, Command};
 use sip_message::{HeaderName, Method, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -28,12 +28,14 @@ async fn connect(to: SocketAddr) -> TcpStream {
     panic!("nobody listens at {to}");
 }
 
-/// Somebody who registers nowhere and calls by this proxy.
-async fn behind(proxy: SocketAddr) -> House {
+/// A proxy, where it is, and somebody who registers nowhere and calls by it.
+async fn behind_a_proxy() -> (TcpListener, SocketAddr, House) {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = proxy.local_addr().expect("it is bound");
     let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
     settings.register = false;
     settings.bind = Some(free_addr().to_string());
-    settings.proxy = Some(format!("sip:{proxy};transport=tcp;lr").into());
+    settings.proxy = Some(format!("sip:{at};transport=tcp;lr").into());
     settings.transport = Some(model::Transport::Tcp);
     let given = GivenAccount {
         logins: Vec::new(),
@@ -41,7 +43,20 @@ async fn behind(proxy: SocketAddr) -> House {
         password: None,
         relay_password: None,
     };
-    House::start(vec![tenant("Solo", vec![given])], tone()).await
+    let house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    (proxy, at, house)
+}
+
+/// Ends a call, and takes its BYE.
+async fn ends(house: &mut House, call: CallId, by: &mut TcpStream) {
+    house.end(call);
+    takes_bye(house, call, by).await;
+}
+
+async fn takes_bye(house: &mut House, call: CallId, by: &mut TcpStream) {
+    let bye = stream::request(by, Method::Bye).await;
+    stream::write(by, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(call, CallState::Ended).await;
 }
 
 /// That nobody has connected and nobody does.
@@ -52,9 +67,7 @@ async fn nobody_connects(listener: &TcpListener) {
 
 #[tokio::test]
 async fn case_29_all_of_a_dialog_goes_by_one_connection() {
-    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = proxy.local_addr().expect("it is bound");
-    let mut house = behind(at).await;
+    let (proxy, at, mut house) = behind_a_proxy().await;
     let out = house.dial("carol", "dan").await;
     let mut only = accept(&proxy).await;
     let invite = stream::request(&mut only, Method::Invite).await;
@@ -71,10 +84,7 @@ async fn case_29_all_of_a_dialog_goes_by_one_connection() {
     let held = SDP.to_owned() + "a=recvonly\r\n";
     stream::write(&mut only, &answer(&again, "200 OK", &more, &held)).await;
     stream::request(&mut only, Method::Ack).await;
-    house.end(out);
-    let bye = stream::request(&mut only, Method::Bye).await;
-    stream::write(&mut only, &answer(&bye, "200 OK", "", "")).await;
-    house.until_state(out, CallState::Ended).await;
+    ends(&mut house, out, &mut only).await;
     nobody_connects(&proxy).await;
     house.close().await;
 }
@@ -82,9 +92,7 @@ async fn case_29_all_of_a_dialog_goes_by_one_connection() {
 /// An ACK has no answer: that its connection ends is all that can be heard of it (RFC 3261 §18.4).
 #[tokio::test]
 async fn an_ack_is_said_again_when_its_connection_ends_behind_it() {
-    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = proxy.local_addr().expect("it is bound");
-    let mut house = behind(at).await;
+    let (proxy, at, mut house) = behind_a_proxy().await;
     let out = house.dial("carol", "dan").await;
     let mut first = accept(&proxy).await;
     let invite = stream::request(&mut first, Method::Invite).await;
@@ -102,18 +110,14 @@ async fn an_ack_is_said_again_when_its_connection_ends_behind_it() {
     house.until_state(out, CallState::Connected).await;
     house.end(out);
     let mut third = accept(&proxy).await;
-    let bye = stream::request(&mut third, Method::Bye).await;
-    stream::write(&mut third, &answer(&bye, "200 OK", "", "")).await;
-    house.until_state(out, CallState::Ended).await;
+    takes_bye(&mut house, out, &mut third).await;
     house.close().await;
 }
 
 /// RFC 3261 §17.1.1.2: with it that transaction is over.
 #[tokio::test]
 async fn an_ack_to_a_refusal_is_not_said_again_on_a_connection_of_its_own() {
-    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = proxy.local_addr().expect("it is bound");
-    let mut house = behind(at).await;
+    let (proxy, _, mut house) = behind_a_proxy().await;
     let out = house.dial("carol", "dan").await;
     let mut only = accept(&proxy).await;
     let invite = stream::request(&mut only, Method::Invite).await;
@@ -162,10 +166,7 @@ async fn case_29_an_answer_takes_the_connection_of_its_request_and_the_via_when_
     stream::write(&mut second, &says("ACK", 1, &tag, "")).await;
     house.until_state(call, CallState::Connected).await;
     // What carol says next goes by the connection that is there.
-    house.end(call);
-    let bye = stream::request(&mut second, Method::Bye).await;
-    stream::write(&mut second, &answer(&bye, "200 OK", "", "")).await;
-    house.until_state(call, CallState::Ended).await;
+    ends(&mut house, call, &mut second).await;
     nobody_connects(&listener).await;
     house.close().await;
 }

@@ -206,15 +206,19 @@ async fn a_peer_that_refuses_to_try_ways_anew_is_offered_the_media_without() {
     }
 }
 
+/// Our address is another one from now on: what the peer is told, and from where.
+async fn moved(house: &House, peer: &Peer) -> (Request, SocketAddr) {
+    let message = TenantMsg::MoveCalls(ELSEWHERE.parse().unwrap());
+    house.tell_phone(PhoneMsg::Tell(house.tenant_of("carol"), Box::new(message)));
+    peer.request(Method::Invite).await
+}
+
 /// RFC 8445 §9: while the restart is under way, and where it is refused, the old pair goes on.
 #[tokio::test]
 async fn a_peer_that_does_not_take_a_new_address_is_talked_to_from_the_old_one_while_we_have_it() {
     let (mut house, peer, mut ears, call) = talking().await;
     let before = ears.hear().await;
-    let local: IpAddr = ELSEWHERE.parse().unwrap();
-    let message = TenantMsg::MoveCalls(local);
-    house.tell_phone(PhoneMsg::Tell(house.tenant_of("carol"), Box::new(message)));
-    let (told, from) = peer.request(Method::Invite).await;
+    let (told, from) = moved(&house, &peer).await;
     assert!(text(&told).contains(&format!("c=IN IP4 {ELSEWHERE}")));
     let agreed = ufrag(&told);
     // It takes its time, and the sound does not.
@@ -244,10 +248,7 @@ async fn a_peer_that_does_not_take_a_new_address_is_talked_to_from_the_old_one_w
 async fn a_peer_that_takes_a_new_address_hears_us_from_there_and_not_before() {
     let (mut house, peer, mut ears, call) = talking().await;
     let before = ears.hear().await;
-    let local: IpAddr = ELSEWHERE.parse().unwrap();
-    let message = TenantMsg::MoveCalls(local);
-    house.tell_phone(PhoneMsg::Tell(house.tenant_of("carol"), Box::new(message)));
-    let (told, from) = peer.request(Method::Invite).await;
+    let (told, from) = moved(&house, &peer).await;
     assert_eq!(ears.hear().await, before);
     // It begins anew with the same names, which says little for it; a way is found all the same.
     ears.agree(&told.body);
@@ -261,6 +262,7 @@ async fn a_peer_that_takes_a_new_address_hears_us_from_there_and_not_before() {
     house
         .until_notes("the call goes on from the new address", 1)
         .await;
+    let local: IpAddr = ELSEWHERE.parse().unwrap();
     while ears.hear().await.ip() != local {}
     assert_eq!(house.call(call).state, CallState::Connected);
     assert!(ears.heard.load(Relaxed) > 0);
