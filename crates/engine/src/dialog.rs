@@ -22,7 +22,7 @@ mod ways;
 pub(crate) use self::details::is_from_server;
 use self::start::party;
 pub(crate) use self::start::{call_config, capabilities};
-pub(crate) use self::transfer::{Placement, Referral};
+pub(crate) use self::transfer::{Claim, Placement, Referral};
 
 use std::collections::VecDeque;
 #[cfg(test)]
@@ -118,8 +118,8 @@ pub(crate) enum DialogMsg {
     },
     /// A new call wants the place of this one, or to join it.
     MayReplace {
-        /// How it names this one, and what it wants.
-        place: Placement,
+        /// How it names this one, what it wants, and who it is.
+        claim: Claim,
         /// Who wants to know.
         asker: ActorRef<DialogMsg>,
     },
@@ -127,8 +127,12 @@ pub(crate) enum DialogMsg {
     Fits {
         /// The call that was asked.
         old: ActorRef<DialogMsg>,
+        /// With whom it is.
+        with: Private,
         /// What it says.
         fit: Fit,
+        /// Whether nobody has to be asked.
+        trusted: bool,
     },
     /// Another call has taken the place of this one.
     Replaced,
@@ -236,7 +240,7 @@ pub(crate) enum Start {
         /// When it came.
         at: Instant,
         /// How it names the call that it is about, and those that may be meant.
-        place: Option<(Placement, Vec<ActorRef<DialogMsg>>)>,
+        place: Option<(Claim, Vec<ActorRef<DialogMsg>>)>,
     },
 }
 
@@ -352,10 +356,15 @@ impl Actor for DialogActor {
             DialogMsg::Reported { refer, status } => {
                 state.on_reported(&myself, refer, status);
             }
-            DialogMsg::MayReplace { place, asker } => {
-                state.on_may_replace(&myself, &place, &asker);
+            DialogMsg::MayReplace { claim, asker } => {
+                state.on_may_replace(&myself, &claim, &asker);
             }
-            DialogMsg::Fits { old, fit } => state.on_fits(&myself, old, fit).await,
+            DialogMsg::Fits {
+                old,
+                with,
+                fit,
+                trusted,
+            } => state.on_fits(&myself, old, with, fit, trusted).await,
             DialogMsg::JoinedBy(call) => state.on_joined_by(call),
             DialogMsg::Replaced => state.on_replaced(),
             DialogMsg::Dismiss => state.on_dismiss(),

@@ -67,9 +67,9 @@ impl DialogState {
         self.view.state.is_up() || agreed
     }
 
-    fn ring(&mut self, myself: &ActorRef<DialogMsg>) {
+    pub(super) fn ring(&mut self, myself: &ActorRef<DialogMsg>) {
         // A call that takes the place of another is answered as soon as it may.
-        if self.takes_a_place() {
+        if self.rings_later() {
             return;
         }
         if let Phase::Calling(call) = &mut self.phase {

@@ -140,7 +140,8 @@ impl DialogState {
         let talking = |view: &CallView| {
             view.state.is_up() || (view.direction == Direction::Outgoing && view.state.is_live())
         };
-        wanted && self.others(talking) == 0
+        // Nobody ends a call of ours by a call that takes itself.
+        wanted && !self.needs_a_word() && self.others(talking) == 0
     }
 
     /// How many other calls are like this. The other end of this one, if that is ours, too, is no other call.

@@ -173,8 +173,8 @@ impl DialogState {
                 at,
                 place,
             } => {
-                if let Some((place, candidates)) = place {
-                    state.ask_for_place(myself, candidates, &place);
+                if let Some((claim, candidates)) = place {
+                    state.ask_for_place(myself, candidates, &claim);
                 }
                 state.start_incoming(config, *request, inbound, at);
             }

@@ -8,11 +8,16 @@
 //!   joined     INVITE with Join     ─► a new call ─► MayReplace (the old) ─► Fits (the new) ─► JoinedBy (the old)
 //!   replaced   INVITE with Replaces ─► a new call ─► MayReplace (the old) ─► Fits (the new) ─► Replaced (the old)
 //! ```
+//!
+//! Call-ID and tags are known to whoever has seen a message of a call, and so are no permission to take its place
+//! (RFC 3891 §3, §8). Our server has looked at who asks, and whoever speaks in the old call may end it anyhow: what comes
+//! from there is taken at once. From elsewhere it rings, and a person decides.
 
 use std::time::Duration;
 
-use model::{CallState, Transfer, TransferState};
+use model::{CallState, Private, Transfer, TransferState};
 use ractor::ActorRef;
+use sip_core::Path;
 use sip_core::call::{Fit, ReferId, ReferOutcome, ReferProgress, ReferRequest, WrongState};
 use sip_message::{NameAddr, Replaces, StatusCode};
 
@@ -43,6 +48,16 @@ pub(crate) struct Placement {
     pub(crate) joins: bool,
 }
 
+/// Another call that an INVITE is about.
+#[derive(Clone)]
+pub(crate) struct Claim {
+    pub(crate) place: Placement,
+    /// Where it came from.
+    pub(crate) from: Path,
+    /// Whether it is let without that a person says so, wherever the other call is spoken from.
+    pub(crate) trusted: bool,
+}
+
 /// What a dialog knows of its transfers.
 #[derive(Default)]
 pub(super) struct Transfers {
@@ -65,7 +80,11 @@ enum Place {
     Asked {
         candidates: Vec<ActorRef<DialogMsg>>,
         joins: bool,
+        /// Whether there was something to ring for meanwhile.
+        rings: bool,
     },
+    /// A person has to say whether it may: it rings.
+    Offered { old: ActorRef<DialogMsg> },
     /// It may; the old call ends when this one is up, or hears it from then on.
     Granted {
         old: ActorRef<DialogMsg>,
@@ -85,21 +104,40 @@ impl DialogState {
         &mut self,
         myself: &ActorRef<DialogMsg>,
         candidates: Vec<ActorRef<DialogMsg>>,
-        place: &Placement,
+        claim: &Claim,
     ) {
         for candidate in &candidates {
             let _ = candidate.cast(DialogMsg::MayReplace {
-                place: place.clone(),
+                claim: claim.clone(),
                 asker: myself.clone(),
             });
         }
-        let joins = place.joins;
-        self.transfers.place = Place::Asked { candidates, joins };
+        self.transfers.place = Place::Asked {
+            candidates,
+            joins: claim.place.joins,
+            rings: false,
+        };
     }
 
     /// Whether this call is to take the place of another one, so that nothing rings for it.
     pub(super) fn takes_a_place(&self) -> bool {
-        !matches!(self.transfers.place, Place::Own)
+        matches!(
+            self.transfers.place,
+            Place::Asked { .. } | Place::Granted { .. }
+        )
+    }
+
+    /// Whether a person has to say that this call may take the place of another one.
+    pub(super) fn needs_a_word(&self) -> bool {
+        matches!(self.transfers.place, Place::Offered { .. })
+    }
+
+    /// Whether it does not ring because it is to take a place; it may have to later.
+    pub(super) fn rings_later(&mut self) -> bool {
+        if let Place::Asked { rings, .. } = &mut self.transfers.place {
+            *rings = true;
+        }
+        self.takes_a_place()
     }
 
     /// The user asks the peer to call somebody else, or to speak with the peer of another call of ours.
@@ -301,16 +339,25 @@ impl DialogState {
     pub(super) fn on_may_replace(
         &self,
         myself: &ActorRef<DialogMsg>,
-        place: &Placement,
+        claim: &Claim,
         asker: &ActorRef<DialogMsg>,
     ) {
+        let place = &claim.place;
         let fit = match &self.phase {
             Phase::Calling(call) if place.joins => call.joined_by(&place.dialog),
             Phase::Calling(call) => call.replaced_by(&place.dialog),
             Phase::Finding(_) | Phase::Over => Fit::Other,
         };
-        let old = myself.clone();
-        let _ = asker.cast(DialogMsg::Fits { old, fit });
+        let speaks = match &self.phase {
+            Phase::Calling(call) => call.is_spoken_from(&claim.from),
+            Phase::Finding(_) | Phase::Over => false,
+        };
+        let _ = asker.cast(DialogMsg::Fits {
+            old: myself.clone(),
+            with: self.view.remote.title().to_owned().into(),
+            fit,
+            trusted: claim.trusted || speaks,
+        });
     }
 
     /// Whether this call may have the place it wants.
@@ -318,14 +365,38 @@ impl DialogState {
         &mut self,
         myself: &ActorRef<DialogMsg>,
         old: ActorRef<DialogMsg>,
+        with: Private,
         fit: Fit,
+        trusted: bool,
     ) {
-        let Place::Asked { candidates, joins } = &mut self.transfers.place else {
+        let Place::Asked {
+            candidates,
+            joins,
+            rings,
+        } = &mut self.transfers.place
+        else {
             return;
         };
-        let joins = *joins;
+        let (joins, rings) = (*joins, *rings);
         candidates.retain(|candidate| candidate.get_id() != old.get_id());
         let refusal = match fit {
+            Fit::Yes { .. } if !trusted => {
+                self.transfers.place = Place::Offered { old };
+                let text =
+                    "it wants the place of another call, and nobody here knows who asks: it rings";
+                self.note("call", text.to_owned());
+                let text = format!(
+                    "{} wants to take the place of {} in your call. If you answer, that call ends.",
+                    self.view.remote.title(),
+                    with.reveal()
+                );
+                self.shared
+                    .notice(model::NoticeLevel::Warning, Some(&self.view.tenant), text);
+                if rings && !self.is_turned_away() {
+                    self.ring(myself);
+                }
+                return;
+            }
             Fit::Yes { .. } => {
                 self.transfers.place = Place::Granted { old, joins };
                 // Nobody is asked: the user talks in the old call, or has tried to.
@@ -340,12 +411,15 @@ impl DialogState {
 
     /// This call is up: the one whose place it takes ends, the one that it joins hears it.
     pub(super) fn take_place(&mut self) {
-        if let Place::Granted { old, joins } = std::mem::take(&mut self.transfers.place) {
-            let _ = old.cast(match joins {
-                true => DialogMsg::JoinedBy(self.view.id),
-                false => DialogMsg::Replaced,
-            });
-        }
+        let (old, joins) = match std::mem::take(&mut self.transfers.place) {
+            Place::Granted { old, joins } => (old, joins),
+            Place::Offered { old } => (old, false),
+            Place::Own | Place::Asked { .. } => return,
+        };
+        let _ = old.cast(match joins {
+            true => DialogMsg::JoinedBy(self.view.id),
+            false => DialogMsg::Replaced,
+        });
     }
 
     /// Somebody has joined this call: all hear each other, and the person is told that they do.

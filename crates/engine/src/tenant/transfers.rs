@@ -8,7 +8,7 @@ use sip_core::Inbound;
 use sip_message::{NameAddr, Request, StatusCode, Uri};
 
 use super::{TenantMsg, TenantState};
-use crate::dialog::{DialogMsg, Placement, Referral, Start, is_from_server};
+use crate::dialog::{Claim, DialogMsg, Placement, Referral, Start, is_from_server};
 use crate::transport::TransportMsg;
 
 impl TenantState {
@@ -22,19 +22,21 @@ impl TenantState {
         at: Instant,
     ) {
         // What cannot be read is refused by the call itself.
+        let trusted = self.is_from_server(account, &inbound);
+        let asks = |dialog, joins| Claim {
+            place: Placement { dialog, joins },
+            from: inbound.path,
+            // Whoever may not join hears no, and nobody is asked.
+            trusted: trusted || joins,
+        };
         let wanted = match (request.headers.replaces(), request.headers.join()) {
-            (Ok(dialog), _) => Some(Placement {
-                dialog,
-                joins: false,
-            }),
-            (Err(_), Ok(dialog)) => Some(Placement {
-                dialog,
-                joins: true,
-            }),
+            (Ok(dialog), _) => Some(asks(dialog, false)),
+            (Err(_), Ok(dialog)) => Some(asks(dialog, true)),
             (Err(_), Err(_)) => None,
         };
         let place = match wanted {
-            Some(place) => {
+            Some(claim) => {
+                let place = &claim.place;
                 let legs = self.legs_of(&place.dialog.call_id);
                 let refusal = match legs.is_empty() {
                     // RFC 3891 §3, RFC 3911 §4: the dialog is unknown here.
@@ -45,9 +47,9 @@ impl TenantState {
                     false => None,
                 };
                 if let Some(status) = refusal {
-                    return self.refuse_place(&place, status, request, inbound);
+                    return self.refuse_place(place, status, request, inbound);
                 }
-                Some((place, legs))
+                Some((claim, legs))
             }
             None => None,
         };
@@ -61,17 +63,22 @@ impl TenantState {
         self.start_call(myself, call, account, start).await;
     }
 
+    /// Whether this came from the account's own server.
+    fn is_from_server(&self, account: &AccountId, inbound: &Inbound) -> bool {
+        self.accounts
+            .get(account)
+            .is_some_and(|account| is_from_server(inbound, &account.spec.identity, &account.facts))
+    }
+
     /// Whether the account lets whoever comes this way join its calls. The tags that they have to name are known to
     /// servers on the way as well, and so are no permission (RFC 3911 §8).
     fn lets_join(&self, account: &AccountId, inbound: &Inbound) -> bool {
-        self.accounts.get(account).is_some_and(|account| {
-            let spec = &account.spec;
-            match spec.settings.calls.joins {
-                JoinPolicy::Never => false,
-                JoinPolicy::FromServer => is_from_server(inbound, &spec.identity, &account.facts),
-                JoinPolicy::Always => true,
-            }
-        })
+        let entry = self.accounts.get(account);
+        match entry.map(|account| account.spec.settings.calls.joins) {
+            Some(JoinPolicy::FromServer) => self.is_from_server(account, inbound),
+            Some(JoinPolicy::Always) => true,
+            Some(JoinPolicy::Never) | None => false,
+        }
     }
 
     /// A call is about another one that is not there, or that it may not have. To let it ring as if it were a call of

@@ -9,7 +9,7 @@ use model::{CallState, Command, Snapshot, Traffic};
 use sip_message::{HeaderName, Message, Method, StatusCode};
 
 use super::house::{House, account, messages, notes, switchboard, tenant, tone};
-use super::peer::{Peer, SDP, carol, free_addr, to_tag};
+use super::peer::{Peer, SDP, answer, carol, free_addr, to_tag};
 
 /// Sends as fast as it can from an address of its own until it is dropped.
 struct Flood {
@@ -312,6 +312,12 @@ async fn connections_without_end_make_few_notes_and_are_counted() {
 async fn more_calls_than_can_be_remembered_are_refused_and_not_begun_twice() {
     let (mut house, at) = carol(tone()).await;
     let dan = Peer::bind().await;
+    // Whom we call is known, so that each of its calls has an answer.
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    dan.send(from, &answer(&invite, "486 Busy Here", "", ""))
+        .await;
+    house.until_state(call, CallState::Ended).await;
     // One source may have so many requests remembered.
     let remembered = 2_048;
     let mut refused = 0;

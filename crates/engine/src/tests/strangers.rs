@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{CallState, Command, Direction, Outcome};
 use sip_message::{Message, Method, StatusCode};
 
-use super::house::{House, tenant, tone};
+use super::house::{House, messages, tenant, tone};
 use super::peer::{Peer, SDP, answer, carol, free_addr, stream, to_tag};
 use crate::GivenAccount;
 
@@ -162,7 +162,9 @@ async fn an_offer_without_a_codec_of_ours_is_refused_with_488_and_nothing_rings(
         })
         .await;
     assert!(calls <= 1);
-    assert_eq!(house.count_messages(true, "180 Ringing"), 0);
+    let recorded = |s: &model::Snapshot| (messages(s, true, "SIP/2.0 488") > 0).then_some(());
+    house.until("the trace of it", recorded).await;
+    assert_eq!(house.count_messages(true, "SIP/2.0 180"), 0);
     house.close().await;
 }
 
@@ -227,6 +229,55 @@ async fn a_scanner_never_rings_and_gets_one_cheap_answer() {
         .await;
     let state = house.engine.snapshot();
     assert!(state.calls.is_empty() && state.history.is_empty());
+    house.close().await;
+}
+
+/// Whoever asks us something is no better known for the answer.
+#[tokio::test]
+async fn one_call_to_somebody_here_opens_no_way_for_guesses() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind_at("127.0.0.9").await;
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    let guess = |cseq: u32| {
+        let invite = dan.says("INVITE", cseq, None, SDP);
+        invite.replacen(
+            "sip:carol@127.0.0.1 SIP",
+            &format!("sip:{cseq}@127.0.0.1 SIP"),
+            1,
+        )
+    };
+    for cseq in 2..20 {
+        dan.send(at, &guess(cseq)).await;
+    }
+    let phone = dan.says("OPTIONS", 50, None, "");
+    dan.send(
+        at,
+        &phone.replacen("sip:carol@127.0.0.1", "sip:127.0.0.1", 1),
+    )
+    .await;
+    let mut not_here = 0;
+    loop {
+        let response = dan.final_response().await;
+        match response.headers.cseq().expect("a CSeq").number {
+            50 => break,
+            _ => not_here += u32::from(response.status == StatusCode::NOT_FOUND),
+        }
+    }
+    assert_eq!(not_here, 1);
+    // Who is talked with is known.
+    house.engine.send(Command::AnswerCall { call });
+    assert_eq!(dan.final_response().await.status, StatusCode::OK);
+    for cseq in 60..64 {
+        dan.send(at, &guess(cseq)).await;
+        let response = loop {
+            let response = dan.final_response().await;
+            if response.headers.cseq().expect("a CSeq").number == cseq {
+                break response;
+            }
+        };
+        assert_eq!(response.status, StatusCode::NOT_FOUND);
+    }
     house.close().await;
 }
 

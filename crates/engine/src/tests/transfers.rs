@@ -1,9 +1,12 @@
 //! Calls that become calls with somebody else.
 
-use model::{CallId, CallState, CallView, Command, Transfer, TransferState};
+use std::net::SocketAddr;
 
-use super::house::{House, tone};
-use super::peer::{Peer, SDP, carol};
+use model::{AutoAnswer, CallId, CallState, CallView, Command, Transfer, TransferState};
+use sip_message::{HeaderName, Message, Method};
+
+use super::house::{House, messages, tone};
+use super::peer::{Peer, SDP, answer, carol, carol_with, to_tag, with};
 
 /// Waits until a peer asks this call to go elsewhere; gives whom it is to call.
 async fn until_wanted(house: &mut House, call: CallId) -> String {
@@ -164,5 +167,108 @@ async fn an_invite_for_the_place_of_an_unknown_call_is_told_so_and_does_not_ring
     // RFC 3891 §3.
     assert_eq!(response.status.code(), 481);
     assert!(house.engine.snapshot().calls.is_empty());
+    house.close().await;
+}
+
+/// Dan's call, which Carol takes; the Replaces that names it as Carol does.
+async fn taken(house: &mut House, at: SocketAddr, dan: &Peer) -> (CallId, String) {
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&dan.final_response().await);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(call, CallState::Connected).await;
+    let replaces = format!("Replaces: c1@{};to-tag={tag};from-tag=dan-1\r\n", dan.local);
+    (call, replaces)
+}
+
+/// RFC 3891 §3: whoever wants the place of a call has to be authorised. Knowing its name is not enough.
+#[tokio::test]
+async fn whom_nobody_knows_gets_the_place_of_a_call_only_if_a_person_says_so() {
+    // Not even where calls are taken without a hand.
+    for auto_answer in [AutoAnswer::Never, AutoAnswer::Always] {
+        let (mut house, at) = carol_with(tone(), |settings| {
+            settings.calls.auto_answer = auto_answer;
+        })
+        .await;
+        let (dan, eve) = (Peer::bind().await, Peer::bind_at("127.0.0.9").await);
+        let (old, replaces) = taken(&mut house, at, &dan).await;
+        let invite = with(&eve.says("INVITE", 1, None, SDP), &replaces);
+        eve.send(at, &invite).await;
+        let new = house.until_ringing().await;
+        house.until_notice("wants to take the place of").await;
+        assert_eq!(house.call(old).state, CallState::Connected);
+        house.engine.send(Command::AnswerCall { call: new });
+        let tag = to_tag(&eve.final_response().await);
+        eve.send(at, &eve.says("ACK", 1, Some(&tag), "")).await;
+        house.until_state(new, CallState::Connected).await;
+        // RFC 3891 §3: the call that is replaced ends with a BYE.
+        let (bye, from) = dan.request(Method::Bye).await;
+        dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+        house.until_state(old, CallState::Ended).await;
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_can_keep_the_call_whose_place_somebody_wants() {
+    let (mut house, at) = carol(tone()).await;
+    let (dan, eve) = (Peer::bind().await, Peer::bind_at("127.0.0.9").await);
+    let (old, replaces) = taken(&mut house, at, &dan).await;
+    eve.send(at, &with(&eve.says("INVITE", 1, None, SDP), &replaces))
+        .await;
+    let new = house.until_ringing().await;
+    house.engine.send(Command::RejectCall {
+        call: new,
+        code: None,
+    });
+    assert_eq!(eve.final_response().await.status.code(), 486);
+    house.until_state(new, CallState::Ended).await;
+    assert_eq!(house.call(old).state, CallState::Connected);
+    house.close().await;
+}
+
+/// Whoever speaks in a call, or the server between, may end it anyhow.
+#[tokio::test]
+async fn what_comes_from_where_the_call_is_spoken_from_takes_its_place_at_once() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let (old, replaces) = taken(&mut house, at, &dan).await;
+    let invite = with(&dan.says("INVITE", 9, None, SDP), &replaces)
+        .replace("Call-ID: c1@", "Call-ID: c9@")
+        .replace(";tag=dan-1\r\nTo", ";tag=dan-9\r\nTo");
+    dan.send(at, &invite).await;
+    let (bye, from) = loop {
+        let (message, from) = dan.receive().await.expect("a message");
+        match message {
+            Message::Response(response) if response.status.is_final() => {
+                assert_eq!(response.status.code(), 200);
+                let cseq = response.headers.cseq().expect("a CSeq").number;
+                if cseq == 9 {
+                    let ack = dan
+                        .says("ACK", 9, Some(&to_tag(&response)), "")
+                        .replace("Call-ID: c1@", "Call-ID: c9@")
+                        .replace(";tag=dan-1\r\nTo", ";tag=dan-9\r\nTo");
+                    dan.send(at, &ack).await;
+                }
+            }
+            Message::Request(request) if request.method == Method::Bye => break (request, from),
+            _ => {}
+        }
+    };
+    assert!(
+        bye.headers
+            .get(HeaderName::CallId)
+            .is_some_and(|id| id.starts_with("c1@"))
+    );
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(old, CallState::Ended).await;
+    let recorded = |s: &model::Snapshot| (messages(s, true, "BYE sip:") > 0).then_some(());
+    house.until("the trace of it", recorded).await;
+    assert_eq!(
+        house.count_messages(true, "SIP/2.0 180"),
+        1,
+        "the first call alone rang"
+    );
     house.close().await;
 }

@@ -1,13 +1,26 @@
 //! What goes out, and what becomes known of it.
 
 use sip_core::{Destination, Transmit};
-use sip_message::{Message, Response};
+use sip_message::{Message, Method, Response};
 use wire::Towards;
 
 use super::unreachable::Undelivered;
 use super::{Delivery, Owner, TransportState, stream, unsent};
 use crate::recorder::RecorderMsg;
 use crate::wake::now;
+
+/// Whether somebody here has to do with whom this goes to: it is asked something, or a call or a
+/// registration of it was taken. Whoever asks us something is not known for the answer that it gets: one call
+/// that only rings would open the way for a thousand guesses.
+fn makes_known(bytes: &[u8]) -> bool {
+    if !bytes.starts_with(b"SIP/2.0 ") {
+        return true;
+    }
+    bytes.starts_with(b"SIP/2.0 2")
+        && response_in(bytes)
+            .and_then(|response| Some(response.headers.cseq().ok()?.method))
+            .is_some_and(|method| matches!(method, Method::Invite | Method::Register))
+}
 
 impl TransportState {
     pub(super) fn on_send(&mut self, from: &Owner, mut transmit: Transmit) {
@@ -39,7 +52,9 @@ impl TransportState {
             }
             Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes)),
         };
-        self.guard.know_peer(path.remote.ip(), now());
+        if makes_known(&transmit.bytes) {
+            self.guard.know_peer(path.remote.ip(), now());
+        }
         let account = Some(from.account.clone());
         if !path.transport.is_reliable() && result.is_ok() {
             if transmit.bytes.starts_with(b"INVITE ") {

@@ -4,6 +4,7 @@
 use sip_message::{HeaderName, Headers, Replaces, StatusCode, TargetDialog};
 
 use super::{Call, Phase, Role};
+use crate::Path;
 
 /// How a Replaces or Join fits a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,24 @@ impl Call {
             // An early dialog that we did not initiate cannot be replaced.
             (_, Role::Callee) => Fit::No(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
         }
+    }
+
+    /// Whether a request of this path comes from where this call came from, or where our INVITE went: its peer, or the
+    /// server between. Nothing that was said in the call since moves that. Of a connection the host alone counts, since
+    /// its port is another one each time.
+    #[must_use]
+    pub fn is_spoken_from(&self, path: &Path) -> bool {
+        let known = match &self.invitation {
+            Some(invite) => invite.headers.via_top().ok().and_then(|via| {
+                let ip = via.received().or_else(|| via.sent_by.ip())?;
+                Some((ip, via.rport().flatten()))
+            }),
+            None => self.last_tried.map(|to| (to.ip(), Some(to.port()))),
+        };
+        known.is_some_and(|(ip, port)| {
+            let any_port = path.transport.is_reliable() || port.is_none();
+            ip == path.remote.ip() && (any_port || port == Some(path.remote.port()))
+        })
     }
 
     /// Whether an INVITE with this Join may join this call (RFC 3911 §4).

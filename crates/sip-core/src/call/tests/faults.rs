@@ -362,7 +362,8 @@ fn a_call_whose_owner_died_is_ended_from_its_card() {
     act(&mut net, alice, |phone, now| {
         let config = phone.config.clone();
         phone.events.clear();
-        phone.call = Some(card.into_bye(now, config, &Seed::from_number(77)));
+        let bye = card.into_bye(now, config, &Seed::from_number(77));
+        phone.begin(bye, true);
     });
     wait(&mut net, 50);
     assert_eq!(phone(&net, alice).ended(), Some(&EndKind::WeHungUp));
@@ -382,7 +383,8 @@ fn die(net: &mut Net, node: NodeId) {
     act(net, node, |phone, now| {
         let config = phone.config.clone();
         phone.events.clear();
-        phone.call = Some(card.into_bye(now, config, &Seed::from_number(78)));
+        let bye = card.into_bye(now, config, &Seed::from_number(78));
+        phone.begin(bye, true);
     });
     wait(net, 50);
 }

@@ -99,7 +99,8 @@ fn a_callee_answers_with_its_own_half_and_a_card_keeps_both() {
     assert_eq!(info.session_id.unwrap().local, PEER);
     act(&mut net, alice, |phone, now| {
         let card = phone.call().bye_card().unwrap();
-        phone.call = Some(card.into_bye(now, phone.config.clone(), &Seed::from_number(7)));
+        let bye = card.into_bye(now, phone.config.clone(), &Seed::from_number(7));
+        phone.begin(bye, true);
         phone.events.clear();
     });
     wait(&mut net, 10);

@@ -4,6 +4,7 @@ mod auth;
 mod cancel;
 mod faults;
 mod flows;
+mod fork;
 mod forks;
 mod headers;
 mod info;
@@ -30,13 +31,14 @@ use std::time::{Duration, Instant};
 use sip_message::{HeaderName, Message, NameAddr, Request, Response, Uri};
 use testkit::{NodeId, Outbox, Packet, World};
 
-use super::{Call, CallConfig, CallEvent, EndKind, EndReason};
+use super::{Call, CallConfig, CallEvent, EndKind, EndReason, Phase, ReferId, ReferProgress};
 use crate::auth::{Credentials, Home};
 use crate::dispatch::response_owner;
 use crate::output::Output;
 use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, Transport, TransportError};
 use crate::tokens::Seed;
 
+pub(super) use self::fork::Proxy;
 pub(super) use self::peer::Script;
 
 pub(super) const ALICE: &str = "192.0.2.1:5060";
@@ -60,12 +62,25 @@ pub(super) struct Phone {
     pub(super) config: CallConfig,
     seed: u64,
     deadline: Option<Instant>,
+    /// What was seen of the call after the step before.
+    seen: Seen,
+}
+
+/// How far a call has come.
+#[derive(Default)]
+struct Seen {
+    stage: u8,
+    events: usize,
+    ended: bool,
+    is_card: bool,
+    transfers_done: Vec<ReferId>,
 }
 
 /// Whoever lives at an address.
 pub(super) enum Peer {
     Phone(Box<Phone>),
     Script(Script),
+    Proxy(Proxy),
 }
 
 pub(super) type Net = World<Vec<u8>, Peer>;
@@ -83,7 +98,18 @@ impl Phone {
             config: config(&format!("sip:{user}@{}", address.ip()), user),
             seed,
             deadline: None,
+            seen: Seen::default(),
         }
+    }
+
+    /// Has this call from now on, of which nothing was told yet; or the card of one, which only says goodbye.
+    pub(super) fn begin(&mut self, call: Call, is_card: bool) {
+        self.call = Some(call);
+        self.seen = Seen {
+            events: self.events.len(),
+            is_card,
+            ..Seen::default()
+        };
     }
 
     pub(super) fn call(&mut self) -> &mut Call {
@@ -157,7 +183,7 @@ impl Phone {
             (Message::Request(request), None) => {
                 let (config, seed) = (self.config.clone(), self.next_seed());
                 match Call::incoming(now, request, inbound, config, &seed) {
-                    Ok(call) => self.call = Some(call),
+                    Ok(call) => self.begin(call, false),
                     Err(rejection) => {
                         let to = rejection.destination.path().remote;
                         out.send(self.address, to, rejection.response.to_bytes());
@@ -196,7 +222,7 @@ impl Phone {
                 }
             }
             if answers.is_empty() && unsent.is_empty() {
-                return;
+                return self.check_step(now);
             }
             // Each input is drained before the next one.
             for (branch, error) in unsent {
@@ -208,6 +234,60 @@ impl Phone {
                 self.call().handle_resolved(now, id, result);
                 self.drain(now, out);
             }
+        }
+    }
+
+    /// What holds after every step of every test: nothing is kept beyond its limit, no timer is left in the past, a
+    /// call goes forward alone and ends once, and so does a transfer.
+    fn check_step(&mut self, now: Instant) {
+        let Some(call) = &self.call else { return };
+        let limits = [
+            Call::CLIENT_LIMIT + 2 * Call::FORK_LIMIT,
+            Call::SERVER_LIMIT,
+            Call::FORK_LIMIT + 1,
+            Call::SERVER_LIMIT,
+            2 * 8,
+        ];
+        for (count, limit) in call.counts().into_iter().zip(limits) {
+            assert!(count <= limit, "{:?} of {limits:?}", call.counts());
+        }
+        assert!(
+            self.deadline.is_none_or(|due| due >= now),
+            "a timer is late"
+        );
+        let seen = &mut self.seen;
+        for event in &self.events[seen.events.min(self.events.len())..] {
+            match event {
+                CallEvent::Ended(_) => {
+                    assert!(!seen.ended, "a call ends once");
+                    seen.ended = true;
+                }
+                CallEvent::Refer {
+                    id,
+                    progress: ReferProgress::Done(_),
+                } => {
+                    assert!(!seen.transfers_done.contains(id), "a transfer ends once");
+                    seen.transfers_done.push(*id);
+                }
+                CallEvent::Refer { .. } => {}
+                _ => assert!(!seen.ended, "{event:?} after the end"),
+            }
+        }
+        seen.events = self.events.len();
+        let stage = match call.phase() {
+            Phase::Calling | Phase::Ringing => 0,
+            Phase::Talking => 1,
+            Phase::Ended => 2,
+        };
+        assert!(stage >= seen.stage, "a call goes forward");
+        assert!(
+            seen.is_card || seen.ended == (stage == 2),
+            "whoever has ended says so"
+        );
+        seen.stage = stage;
+        if call.is_drained() {
+            assert_eq!(call.counts(), [0; 5]);
+            assert_eq!(self.deadline, None);
         }
     }
 
@@ -237,6 +317,7 @@ impl testkit::Node<Vec<u8>> for Peer {
         match self {
             Self::Phone(phone) => phone.receive(now, packet, out),
             Self::Script(script) => script.receive(packet),
+            Self::Proxy(proxy) => proxy.receive(packet, out),
         }
     }
 
@@ -250,7 +331,7 @@ impl testkit::Node<Vec<u8>> for Peer {
     fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Phone(phone) => phone.deadline,
-            Self::Script(_) => None,
+            Self::Script(_) | Self::Proxy(_) => None,
         }
     }
 }
@@ -308,7 +389,7 @@ pub(super) fn add_script(net: &mut Net, address: &str) -> NodeId {
 pub(super) fn phone(net: &Net, id: NodeId) -> &Phone {
     match net.node(id) {
         Peer::Phone(phone) => phone,
-        Peer::Script(_) => panic!("a script, not a phone"),
+        Peer::Script(_) | Peer::Proxy(_) => panic!("no phone"),
     }
 }
 
@@ -320,7 +401,7 @@ pub(super) fn act<R>(net: &mut Net, id: NodeId, verb: impl FnOnce(&mut Phone, In
             phone.drain(now, out);
             result
         }
-        Peer::Script(_) => panic!("a script, not a phone"),
+        Peer::Script(_) | Peer::Proxy(_) => panic!("no phone"),
     })
 }
 
@@ -330,12 +411,8 @@ pub(super) fn dial(net: &mut Net, id: NodeId, to: &str, offer: Option<&[u8]>) {
         let remote = NameAddr::new(Uri::parse(to).unwrap());
         let config = phone.config.clone().to(remote);
         let seed = phone.next_seed();
-        phone.call = Some(Call::outgoing(
-            now,
-            config,
-            offer.map(<[u8]>::to_vec),
-            &seed,
-        ));
+        let call = Call::outgoing(now, config, offer.map(<[u8]>::to_vec), &seed);
+        phone.begin(call, false);
     });
 }
 

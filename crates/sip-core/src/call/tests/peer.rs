@@ -31,7 +31,7 @@ impl Script {
 pub(super) fn script(net: &Net, id: NodeId) -> &Script {
     match net.node(id) {
         Peer::Script(script) => script,
-        Peer::Phone(_) => panic!("a phone, not a script"),
+        Peer::Phone(_) | Peer::Proxy(_) => panic!("no script"),
     }
 }
 

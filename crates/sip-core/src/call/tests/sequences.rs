@@ -31,7 +31,7 @@ enum Verb {
     Wait(u32),
 }
 
-fn verbs() -> impl Strategy<Value = Vec<(bool, Verb)>> {
+fn verbs() -> impl Strategy<Value = Vec<(u8, Verb)>> {
     let verb = prop_oneof![
         2 => Just(Verb::Ring),
         1 => Just(Verb::Progress),
@@ -54,7 +54,7 @@ fn verbs() -> impl Strategy<Value = Vec<(bool, Verb)>> {
         1 => (3000u32..40_000).prop_map(Verb::Wait),
         1 => (40_000u32..200_000).prop_map(Verb::Wait),
     ];
-    prop::collection::vec((any::<bool>(), verb), 0..40)
+    prop::collection::vec((0u8..6, verb), 0..40)
 }
 
 /// Tries a verb; whether it fitted is the call's affair.
@@ -99,16 +99,21 @@ fn attempt(phone: &mut Phone, now: Instant, verb: Verb) {
 
 /// Two phones that can do all there is, with session timers that run out within a test.
 fn able(net: &mut Net) -> (NodeId, NodeId) {
-    let ids = (add_phone(net, ALICE, "alice"), add_phone(net, BOB, "bob"));
-    for id in [ids.0, ids.1] {
-        act(net, id, |phone, _| {
-            phone.config = phone.config.clone().with_transfers();
-            phone.config.redirections = 2;
-            phone.config.session_timer.interval = Some(Duration::from_secs(90));
-        });
-    }
-    ids
+    (able_phone(net, ALICE, "alice"), able_phone(net, BOB, "bob"))
 }
+
+fn able_phone(net: &mut Net, address: &str, user: &str) -> NodeId {
+    let id = add_phone(net, address, user);
+    act(net, id, |phone, _| {
+        phone.config = phone.config.clone().with_transfers();
+        phone.config.redirections = 2;
+        phone.config.session_timer.interval = Some(Duration::from_secs(90));
+    });
+    id
+}
+
+/// Where the proxy is that forks.
+const PROXY: &str = "192.0.2.9:5060";
 
 /// After any life: nothing is left once the last subscription has run out, each 2xx that arrived was acknowledged,
 /// each transfer asked for came to one end.
@@ -140,13 +145,19 @@ fn assert_sound(net: &mut Net, ids: &[NodeId]) {
         };
         let cseq = ok.headers.cseq().unwrap();
         let arrived = matches!(traced.fate, Fate::Carried { copies } if copies > 0);
-        if !arrived || !ok.status.is_success() || cseq.method != Method::Invite {
+        let heard = ids
+            .iter()
+            .any(|id| phone(net, *id).address == traced.packet.to);
+        if !arrived || !heard || !ok.status.is_success() || cseq.method != Method::Invite {
             continue;
         }
         // RFC 3261 §17.1.1.2: after Timer B nobody is there to hear it; the callee ends that by itself.
+        let tag = ok.headers.to().unwrap().tag().map(str::to_owned);
         let request = |traced: &testkit::Traced<Vec<u8>>, method: Method| {
             matches!(Message::parse(&traced.packet.payload), Ok(Message::Request(request))
-                if request.method == method && request.headers.cseq().unwrap().number == cseq.number)
+                if request.method == method
+                    && request.headers.cseq().unwrap().number == cseq.number
+                    && (method != Method::Ack || request.headers.to().unwrap().tag().map(str::to_owned) == tag))
         };
         let invited = sent[..at]
             .iter()
@@ -171,31 +182,44 @@ fn assert_sound(net: &mut Net, ids: &[NodeId]) {
     }
 }
 
+/// Who there is in a run.
+#[derive(Clone, Copy, Debug)]
+enum Town {
+    /// Two phones that speak with each other.
+    Two,
+    /// The first one's call goes to two others.
+    Forked,
+}
+
 /// One run: everything sent, and what both users were told.
 fn run(
     seed: u64,
+    town: Town,
     late: bool,
     link: Link,
-    verbs: &[(bool, Verb)],
+    verbs: &[(u8, Verb)],
 ) -> (Vec<testkit::Traced<Vec<u8>>>, Vec<CallEvent>) {
     let mut net = Net::new(seed);
     net.set_link(link);
     let (alice, bob) = able(&mut net);
-    dial(
-        &mut net,
-        alice,
-        "sip:bob@192.0.2.2",
-        (!late).then_some(OFFER),
-    );
-    for (first, verb) in verbs {
+    let mut ids = vec![alice, bob];
+    let mut target = "sip:bob@192.0.2.2";
+    if let Town::Forked = town {
+        ids.push(able_phone(&mut net, CAROL, "carol"));
+        let proxy = Peer::Proxy(Proxy::new(PROXY, [BOB, CAROL]));
+        net.add(PROXY.parse().unwrap(), proxy);
+        target = "sip:bob@192.0.2.9";
+    }
+    dial(&mut net, alice, target, (!late).then_some(OFFER));
+    for (who, verb) in verbs {
         if let Verb::Wait(ms) = verb {
             wait(&mut net, u64::from(*ms));
             continue;
         }
-        let id = if *first { alice } else { bob };
+        let id = ids[usize::from(*who) % ids.len()];
         act(&mut net, id, |phone, now| attempt(phone, now, *verb));
     }
-    for id in [alice, bob] {
+    for id in ids.clone() {
         act(&mut net, id, |phone, now| attempt(phone, now, Verb::HangUp));
         let phone = phone(&net, id);
         assert!(
@@ -205,13 +229,15 @@ fn run(
     }
     // The INVITE may come through only now. Nobody takes it: hang up once more.
     wait(&mut net, 33_000);
-    act(&mut net, bob, |phone, now| {
-        attempt(phone, now, Verb::HangUp);
-    });
+    for id in &ids[1..] {
+        act(&mut net, *id, |phone, now| {
+            attempt(phone, now, Verb::HangUp);
+        });
+    }
     // A BYE held for its ACK, then its own 64·T1, then the peer's repeats.
-    assert_sound(&mut net, &[alice, bob]);
-    let mut told = phone(&net, alice).events.clone();
-    told.extend_from_slice(&phone(&net, bob).events);
+    assert_sound(&mut net, &ids);
+    let told = ids.iter().flat_map(|id| phone(&net, *id).events.clone());
+    let told = told.collect();
     (net.trace().to_vec(), told)
 }
 
@@ -228,13 +254,26 @@ proptest! {
         verbs in verbs(),
     ) {
         let link = Link { loss, duplicate, reorder, ..Link::BAD };
-        run(seed, late, link, &verbs);
+        run(seed, Town::Two, late, link, &verbs);
+    }
+
+    #[test]
+    fn case_45_every_call_that_forks_ends_once_and_leaves_nothing(
+        seed in any::<u64>(),
+        late in any::<bool>(),
+        loss in 0u32..300,
+        duplicate in 0u32..300,
+        reorder in 0u32..300,
+        verbs in verbs(),
+    ) {
+        let link = Link { loss, duplicate, reorder, ..Link::BAD };
+        run(seed, Town::Forked, late, link, &verbs);
     }
 
     #[test]
     fn the_same_seed_and_inputs_give_the_same_bytes(seed in any::<u64>(), verbs in verbs()) {
-        let first = run(seed, false, Link::BAD, &verbs);
-        let second = run(seed, false, Link::BAD, &verbs);
+        let first = run(seed, Town::Forked, false, Link::BAD, &verbs);
+        let second = run(seed, Town::Forked, false, Link::BAD, &verbs);
         prop_assert_eq!(first.0, second.0);
         prop_assert_eq!(first.1, second.1);
     }
@@ -245,8 +284,8 @@ proptest! {
         let (alice, bob) = able(&mut net);
         dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
         let mut chance = Chance::new(seed);
-        for (first, verb) in &verbs {
-            let id = if *first { alice } else { bob };
+        for (who, verb) in &verbs {
+            let id = [alice, bob][usize::from(*who % 2)];
             act(&mut net, id, |phone, now| attempt(phone, now, *verb));
             wait(&mut net, 20);
             // Something that was said before comes once more, changed in one place, to either end.
@@ -412,6 +451,21 @@ fn said() -> impl Strategy<Value = Vec<Said>> {
     prop::collection::vec(one, 0..40)
 }
 
+/// The dialog that a phone talks in, as its peer's tag and all that is known of it; none while it does not talk.
+/// And what its user was told, but for remarks.
+fn standing(net: &Net, id: NodeId) -> Option<(String, String, Vec<CallEvent>)> {
+    let phone = phone(net, id);
+    let call = phone.call.as_ref()?;
+    let dialog = call.dialog().filter(|_| call.phase() == Phase::Talking)?;
+    let told = phone.events.iter();
+    let told = told.filter(|event| !matches!(event, CallEvent::Notice(_)));
+    Some((
+        dialog.id().remote_tag.clone(),
+        format!("{dialog:?}"),
+        told.cloned().collect(),
+    ))
+}
+
 /// Begins as it should: the call is taken and acknowledged.
 fn establish(net: &mut Net, alice: NodeId, carol: NodeId, calls: bool) {
     if calls {
@@ -486,7 +540,13 @@ proptest! {
                     own.set(HeaderName::To, format!("<sip:alice@192.0.2.1>;tag={}", id.local_tag));
                     set_type(own, *body);
                     add_headers(own, headers);
+                    let before = standing(&net, alice);
                     say(&mut net, carol, ALICE, request.to_bytes());
+                    // RFC 3261 §12.2.2: both tags name a dialog. What names another one changes nothing in this one.
+                    if before.as_ref().is_some_and(|(dialog, ..)| dialog != from) {
+                        wait(&mut net, 1);
+                        prop_assert_eq!(standing(&net, alice), before);
+                    }
                 }
                 Said::Response { method, code, tag, body, headers } => {
                     let Some(request) = super::peer::heard(&net, carol, METHODS[*method]).pop() else { continue };
