@@ -122,6 +122,9 @@ fn ten_thousand_notifies_without_a_subscription_are_counted_and_nothing_else() {
 
 // ---- Every legal message at the wrong time ----
 
+/// How long an answer is waited for before a request is sent once more (RFC 3261 §17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
+
 /// Methods that a phone may hear, in no state in which they mean anything. BYE and CANCEL name another
 /// call; in this one they would be right.
 const METHODS: [&str; 13] = [
@@ -247,9 +250,14 @@ fn disturb(peer: &Peer, to: SocketAddr, number: &mut u32, user: &str, within: Op
         let cseq = format!("{number} {method}");
         let deadline = Instant::now() + seconds(3);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Some(heard) = peer.hear(left) else {
-                panic!("{method} is not answered:\n{text}");
+            // Whom nobody talks with yet gets ten answers a second, and says it again (RFC 3261 §17.1.2.2).
+            let Some(heard) = peer.hear(T1) else {
+                assert!(
+                    Instant::now() < deadline,
+                    "{method} is not answered:\n{text}"
+                );
+                peer.send(to, &text);
+                continue;
             };
             let is_final = !heard.text.starts_with("SIP/2.0 1");
             if heard.text.starts_with("SIP/2.0") && is_final && heard.header("CSeq") == cseq {

@@ -65,6 +65,16 @@ proptest! {
                 Event::Wait(seconds) => bench.wait(s(seconds)),
                 Event::Fail | Event::Answer(_) | Event::Grant(..) | Event::Challenge(..) => {}
             }
+            // No timer is left in the past, a binding is renewed by itself, and what is told last of it is true.
+            prop_assert!(bench.deadline.is_none_or(|due| due >= bench.now));
+            prop_assert!(!bench.registration.is_registered() || bench.deadline.is_some());
+            let told = bench.events.iter().rev().find_map(|event| match event {
+                RegistrationEvent::Registered(_) => Some(true),
+                event if is_unregistered(event) || is_refused(event) => Some(false),
+                _ => None,
+            });
+            prop_assert!(!bench.registration.is_registered() || told == Some(true));
+            prop_assert!(!bench.registration.is_drained() || bench.deadline.is_none());
             // No input makes more than a handful of messages, but for repeats while time passes.
             prop_assert!(bench.sent.len() - sent_bound < 600);
             sent_bound = bench.sent.len();
