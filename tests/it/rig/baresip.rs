@@ -242,6 +242,7 @@ fn account(setup: &Setup<'_>, far: Option<&Far<'_>>) -> String {
         Some(port) => format!(";outbound=\"sip:127.0.0.1:{port};transport=udp\";regint=120"),
         None => ";regint=0".to_owned(),
     };
+    let encryption = setup.encryption.map(|name| format!(";mediaenc={name}"));
     if let Some(far) = far {
         let Far {
             proxy, ways, relay, ..
@@ -249,11 +250,12 @@ fn account(setup: &Setup<'_>, far: Option<&Far<'_>>) -> String {
         return format!(
             "<sip:{};transport=tcp>;auth_pass=secret;answermode={answer};audio_codecs={};\
              outbound=\"sip:{proxy};transport=tcp\";regint=120;medianat={ways};stunserver=\"{relay}\";\
-             stunuser=bob;stunpass=secret\n",
-            setup.address, setup.codecs
+             stunuser=bob;stunpass=secret{}\n",
+            setup.address,
+            setup.codecs,
+            encryption.unwrap_or_default()
         );
     }
-    let encryption = setup.encryption.map(|name| format!(";mediaenc={name}"));
     let ways = setup.tries_ways_at.map(|_| ";medianat=ice");
     format!(
         "<sip:{};transport=udp>;auth_pass=secret;answermode={answer};audio_codecs={}{place}{}{}\n",

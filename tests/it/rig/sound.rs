@@ -120,6 +120,20 @@ pub(crate) fn begins_like(speech: &Path, heard: &Path) -> f32 {
     typical_likeness(&original[..32_000.min(original.len())], &read(heard))
 }
 
+/// The same of the four seconds after the first thirteen, wherever they were heard.
+pub(crate) fn goes_on_like(speech: &Path, heard: &Path) -> f32 {
+    let original = read(speech);
+    let some = original.get(104_000..136_000).unwrap_or_default();
+    typical_likeness(some, &read(heard))
+}
+
+/// The same speech twice in a file, nineteen seconds of it.
+pub(crate) fn twice(speech: &Path) -> PathBuf {
+    let path = speech.with_extension("twice.wav");
+    process::output(Command::new("sox").args([speech, speech]).arg(&path));
+    path
+}
+
 fn loud_parts(original: &[f32], heard: &[f32]) -> Vec<Part> {
     let mut parts = parts(original, heard, 800);
     let loudest = parts.iter().map(|part| part.loudness).fold(0.0, f32::max);
