@@ -603,7 +603,8 @@ fn call_word(state: CallState) -> Option<&'static str> {
         CallState::Early => Some("early"),
         CallState::Connected => Some("connected"),
         CallState::Held => Some("held"),
-        CallState::Ending => None,
+        // The next word is `connected`, or why it is not.
+        CallState::Answering | CallState::Ending => None,
         CallState::Ended => Some(ENDED),
     }
 }

@@ -24,6 +24,7 @@ pub(crate) use self::unbound::Unbound;
 pub(crate) use self::watch::Seen;
 use self::watch::Watch;
 use crate::drive::{self, Outlet, Questions};
+use crate::failures::Unreadable;
 use crate::identity::Identity;
 use crate::logins::LoginQuestion;
 use crate::network::{Drift, Mooring, Moved};
@@ -176,6 +177,8 @@ pub(crate) struct AccountState {
     unbound: Option<Failure>,
     /// The certificate that was not trusted last: whatever fails for TLS is because of it.
     untrusted: Option<Box<CertificateView>>,
+    /// The last answer, where it could not be read.
+    unreadable: Option<Unreadable>,
     /// When the registrar ended our binding last.
     unbound_at: Option<Instant>,
     /// Whether it waits to register anew since.
@@ -219,6 +222,7 @@ impl Actor for AccountActor {
             mooring: Mooring::default(),
             unbound: None,
             untrusted: None,
+            unreadable: None,
             unbound_at: None,
             registers_again: false,
             login: LoginQuestion::new(&args.shared.hub),
@@ -444,6 +448,7 @@ impl AccountState {
                 at,
             } => match *message {
                 Message::Response(response) => {
+                    self.unreadable = None;
                     self.registration.handle_response(at, &response, &inbound);
                 }
                 // Nobody has a dialog with a registration.
@@ -453,6 +458,7 @@ impl AccountState {
                 self.questions.on_answer(id);
                 self.registration.handle_resolved(now(), id, result);
             }
+            Delivery::Unreadable(unreadable) => self.unreadable = Some(unreadable),
             Delivery::Unsent { branch, error } => {
                 self.registration
                     .handle_transport_error(now(), &branch, error);

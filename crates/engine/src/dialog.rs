@@ -54,6 +54,7 @@ use self::ways::Wish;
 use crate::account::AccountFacts;
 use crate::cards::Cards;
 use crate::drive::Questions;
+use crate::failures::Unreadable;
 use crate::identity::Identity;
 use crate::logins::LoginQuestion;
 use crate::network::{Mooring, Moved as NetworkMoved};
@@ -288,6 +289,8 @@ pub(crate) struct DialogState {
     heard: bool,
     /// The certificate that was not trusted last.
     untrusted: Option<Box<CertificateView>>,
+    /// The last answer, where it could not be read.
+    unreadable: Option<Unreadable>,
     /// A change of our address that the peer is not told of yet.
     moving: Option<Moving>,
     /// How many there have been.

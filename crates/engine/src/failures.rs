@@ -5,16 +5,16 @@ use std::time::SystemTime;
 
 use model::{
     Cause, CertificateFault, CertificateView, EndedHow, Ending, Failure, FailureKind, NetworkStep,
-    Party, Timestamp, WayStep,
+    OwedDescription, Party, Timestamp, WayStep,
 };
 use sdp::SdpError;
 use sip_core::auth::AuthError;
-use sip_core::call::{EndKind, NetworkFault};
+use sip_core::call::{EndKind, NetworkFault, Owed};
 use sip_core::client::RequestFailure;
 use sip_core::events::Fault;
 use sip_core::registration::{Refusal, Trouble};
 use sip_core::{ResolveError, TransportError};
-use sip_message::{HeaderName, Headers};
+use sip_message::{HeaderName, Headers, ParseErrorKind};
 
 /// Names of a certificate that are shown.
 const NAMES: usize = 8;
@@ -54,18 +54,24 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
         EndKind::PasswordMissing { realm } => Failure::new(FailureKind::PasswordMissing {
             realm: realm.clone(),
         }),
+        EndKind::LoginStale { realm } => Failure::new(FailureKind::LoginStale {
+            realm: realm.clone(),
+        }),
         EndKind::LoginWeaker { realm } => Failure::new(FailureKind::LoginWeaker {
             realm: realm.clone(),
         }),
         EndKind::LoginTooWeak { realm } => Failure::new(FailureKind::LoginTooWeak {
             realm: realm.clone(),
         }),
-        EndKind::NotAcknowledged | EndKind::SessionExpired => {
-            Failure::new(FailureKind::NoAnswer { asked: None })
-        }
-        EndKind::NoSessionDescription => Failure::new(FailureKind::NoCommonMedia {
-            offered: "audio".to_owned(),
-            wanted: "nothing: no session description came".to_owned(),
+        EndKind::NotAcknowledged => Failure::new(FailureKind::NotAcknowledged),
+        EndKind::AckLost { repeats } => Failure::new(FailureKind::AckLost { repeats: *repeats }),
+        EndKind::SessionExpired => Failure::new(FailureKind::SessionExpired),
+        EndKind::NoSessionDescription { owed } => Failure::new(FailureKind::DescriptionMissing {
+            owed: match owed {
+                Owed::Answer => OwedDescription::Answer,
+                Owed::Offer => OwedDescription::Offer,
+                Owed::AnswerInAck => OwedDescription::AnswerInAck,
+            },
         }),
         EndKind::Unusable { detail } => Failure::new(FailureKind::NoCommonMedia {
             offered: "audio".to_owned(),
@@ -175,6 +181,13 @@ pub(crate) fn refusal(refusal: &Refusal) -> Failure {
             phrase: phrase.clone(),
         })
         .said_by(path.to_string()),
+        Refusal::IntervalTooBrief { asked, least, path } => {
+            Failure::new(FailureKind::IntervalTooBrief {
+                asked_s: asked.as_secs(),
+                least_s: least.map(|least| least.as_secs()),
+            })
+            .said_by(path.to_string())
+        }
         Refusal::Auth { error, path, .. } => auth(error).said_by(path.to_string()),
     }
     .registering()
@@ -252,11 +265,18 @@ fn auth(error: &AuthError) -> Failure {
         AuthError::NoCredentials { realm } => FailureKind::PasswordMissing {
             realm: realm.clone(),
         },
-        AuthError::Refused { realm } | AuthError::TooOften { realm } => {
-            FailureKind::PasswordRefused {
-                realm: realm.clone(),
-            }
-        }
+        AuthError::Refused { realm } => FailureKind::PasswordRefused {
+            realm: realm.clone(),
+        },
+        AuthError::Stale { realm } => FailureKind::LoginStale {
+            realm: realm.clone(),
+        },
+        AuthError::TooOften { realm } => FailureKind::BadAnswer {
+            detail: format!(
+                "it asks for one login after the other, the last one for \u{201c}{realm}\u{201d}"
+            )
+            .into(),
+        },
         AuthError::Weaker { realm } => FailureKind::LoginWeaker {
             realm: realm.clone(),
         },
@@ -355,6 +375,38 @@ pub(crate) fn blame(failure: &mut Failure, untrusted: &mut Option<Box<Certificat
     };
     if untrusted.as_deref().is_some_and(is_its) {
         failure.certificate = untrusted.take();
+    }
+}
+
+/// An answer that came and could not be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Unreadable {
+    /// Who sent it.
+    pub(crate) from: SocketAddr,
+    /// Why it cannot be read.
+    pub(crate) why: ParseErrorKind,
+}
+
+/// Whoever seemed silent, or not to pick up, has said something that could not be read.
+pub(crate) fn blame_answer(failure: &mut Failure, unreadable: &mut Option<Unreadable>) {
+    let Some(Unreadable { from, why }) = unreadable.take() else {
+        return;
+    };
+    let fits = match &failure.what {
+        FailureKind::NoAnswer { asked: Some(asked) } => {
+            let from = from.to_string();
+            // With the transport in front or without it.
+            let rest = asked.strip_suffix(&from);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(':'))
+        }
+        FailureKind::NotPickedUp => true,
+        _ => false,
+    };
+    if fits {
+        failure.what = FailureKind::BadAnswer {
+            detail: format!("it cannot be read: {why}").into(),
+        };
+        failure.said_by = Some(from.to_string().into());
     }
 }
 

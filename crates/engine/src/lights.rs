@@ -31,6 +31,9 @@ pub(crate) struct Lights {
     sent: Watched,
     received: Watched,
     played: Watched,
+    /// Packets with the wrong key, and packets dropped, when something was last received: those that came before say
+    /// nothing about why nothing comes now.
+    refused_before: (u64, u64),
     course: Course,
     seconds: u32,
 }
@@ -152,6 +155,10 @@ impl Lights {
             self.received.take(),
             self.played.take(),
         ];
+        let refused = (counters.not_genuine(), counters.dropped());
+        if received.on {
+            self.refused_before = refused;
+        }
         self.course.push(SoundMark {
             at,
             seconds: 1,
@@ -198,13 +205,12 @@ impl Lights {
             silences.push(Silence::NotArriving);
         }
         if self.received.dark >= PATIENCE {
-            silences.push(match (counters.not_genuine(), counters.dropped()) {
-                (1.., _) => Silence::WrongKey {
-                    packets: counters.not_genuine(),
-                },
-                (0, 1..) => Silence::Dropped {
-                    packets: counters.dropped(),
-                },
+            let (not_genuine, dropped) = self.refused_before;
+            let not_genuine = counters.not_genuine().saturating_sub(not_genuine);
+            let dropped = counters.dropped().saturating_sub(dropped);
+            silences.push(match (not_genuine, dropped) {
+                (packets @ 1.., _) => Silence::WrongKey { packets },
+                (0, packets @ 1..) => Silence::Dropped { packets },
                 (0, 0) if counters.received() == 0 => Silence::NeverReceived {
                     expected: counters.announced_peer().map(|a| a.to_string()),
                     private: counters

@@ -370,6 +370,7 @@ impl OneShotState {
             Delivery::FlowLost(_)
             | Delivery::Targets(_)
             | Delivery::BetterServer
+            | Delivery::Unreadable(_)
             | Delivery::OnTheWay { .. }
             | Delivery::Untrusted(_) => {}
         }

@@ -424,6 +424,7 @@ impl SubscriptionsState {
             Delivery::FlowLost(_)
             | Delivery::Targets(_)
             | Delivery::BetterServer
+            | Delivery::Unreadable(_)
             | Delivery::OnTheWay { .. }
             | Delivery::Untrusted(_) => {}
         }

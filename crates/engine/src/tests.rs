@@ -26,6 +26,7 @@ mod peer;
 mod plainly;
 mod policies;
 mod quality;
+mod reasons;
 mod registering;
 mod requests;
 mod restarts;

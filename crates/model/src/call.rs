@@ -85,6 +85,8 @@ pub enum CallState {
     Trying,
     /// Their phone rings; or ours does.
     Ringing,
+    /// Our user has taken the call, and the caller has not confirmed that yet: its ACK is still on the way.
+    Answering,
     /// Sound from before the answer is heard (early media).
     Early,
     /// Both talk.

@@ -43,6 +43,18 @@ pub enum WayStep {
     WebSocket,
 }
 
+/// A session description that the other side owed and did not send (RFC 3261 §13.2.1, RFC 3264 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwedDescription {
+    /// The answer to what we offered with our call, at the latest when the call is taken.
+    Answer,
+    /// An offer when the call is taken, since our call had none.
+    Offer,
+    /// The answer to what we offered when we took the call, with the caller's ACK.
+    AnswerInAck,
+}
+
 /// What kind of thing went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -90,6 +102,19 @@ pub enum FailureKind {
         /// The realm that asked.
         realm: String,
     },
+    /// The server called each login outdated, also one for the nonce that it had just given: the password has not
+    /// been judged.
+    LoginStale {
+        /// The realm that asked.
+        realm: String,
+    },
+    /// A registrar wants longer registrations (423), and names no time that can be followed.
+    IntervalTooBrief {
+        /// Seconds that were asked for.
+        asked_s: u64,
+        /// Seconds that it named as the least; `None` where it named none.
+        least_s: Option<u64>,
+    },
     /// The network failed before SIP could speak.
     Network {
         /// At which step.
@@ -104,6 +129,21 @@ pub enum FailureKind {
         /// What they want.
         wanted: String,
     },
+    /// The other side said yes and has not said where to send sound, which it owes.
+    DescriptionMissing {
+        /// What it owes.
+        owed: OwedDescription,
+    },
+    /// We took the call and the caller never acknowledged it (64·T1, RFC 3261 §13.3.1.4).
+    NotAcknowledged,
+    /// The other side said again and again that it takes the call, as if no ACK had come, and hung up (RFC 3261
+    /// §13.3.1.4).
+    AckLost {
+        /// How often it said so.
+        repeats: u32,
+    },
+    /// The session was not refreshed in the time that both sides had agreed on (RFC 4028 §10).
+    SessionExpired,
     /// Media stopped coming.
     MediaSilent,
     /// What the user typed is no address.
@@ -196,6 +236,7 @@ impl Failure {
     pub fn code(&self) -> Option<u16> {
         match self.what {
             FailureKind::Status { code, .. } => Some(code),
+            FailureKind::IntervalTooBrief { .. } => Some(423),
             _ => None,
         }
     }
@@ -319,6 +360,31 @@ fn words(failure: &Failure) -> Words {
             ),
             "If the server itself asks so, give the account a login for this realm.",
         ),
+        FailureKind::LoginStale { realm } => of(
+            "Logins count as outdated",
+            &format!(
+                "The server asked for a login for \u{201c}{realm}\u{201d} again and again, and called each one outdated (stale), also for the nonce that it had just given: its clock may be wrong, or several servers behind it do not know of each other. Of the password nothing was said."
+            ),
+            "Tell whoever runs the server. Another password does not help.",
+        ),
+        FailureKind::IntervalTooBrief { asked_s, least_s } => {
+            let but = match least_s {
+                None => "and does not say how long (it owes a Min-Expires with its 423)".to_owned(),
+                Some(least) if least <= asked_s => {
+                    format!("although it names {least} s as the least (423)")
+                }
+                Some(least) => format!(
+                    "and names {least} s as the least (423), which is too long, or more than it named before"
+                ),
+            };
+            of(
+                "Interval too short",
+                &format!(
+                    "The server wants longer registrations than the {asked_s} s that were asked for, {but}."
+                ),
+                "Enter a longer time with the account, or ask the provider.",
+            )
+        }
         FailureKind::Network { step, detail } => {
             let mut words = network_words(*step, detail.reveal());
             match failure.certificate.as_ref().map(|shown| shown.fault) {
@@ -337,6 +403,41 @@ fn words(failure: &Failure) -> Words {
             "No common audio format",
             &format!("We can use {offered}; they want {wanted}."),
             "Switch on a codec that both sides have.",
+        ),
+        FailureKind::DescriptionMissing { owed } => {
+            let cause = match owed {
+                OwedDescription::Answer => {
+                    "The other side took the call and has not said where to send sound: it owes an answer to our session description (SDP), and none came."
+                }
+                OwedDescription::Offer => {
+                    "The other side took the call and has not said where to send sound: it owes a session description (SDP), and none came."
+                }
+                OwedDescription::AnswerInAck => {
+                    "The caller has not said where to send sound: its ACK owes an answer to our session description (SDP), and has none."
+                }
+            };
+            of(
+                "Nowhere to send sound",
+                cause,
+                "Call again. If it stays like this, their phone or a server on the way is at fault.",
+            )
+        }
+        FailureKind::NotAcknowledged => of(
+            "Caller gone",
+            "The caller's phone never confirmed our answer to its call: it is gone, or the answer does not get there.",
+            "Call back. If it happens with every call, look at routers and firewalls on the way.",
+        ),
+        FailureKind::AckLost { repeats } => of(
+            "Our confirmation did not arrive",
+            &format!(
+                "The other side said {repeats} times more that it takes the call, as if what we confirm that with (ACK) had never come, and then hung up: a server or a router on the way loses it, or sends it elsewhere."
+            ),
+            "Tell whoever runs the server; another transport may help.",
+        ),
+        FailureKind::SessionExpired => of(
+            "Other side gone",
+            "Nobody refreshed the call in the time that both sides had agreed on (session timer): the other side is gone, or the way to it.",
+            "Call again.",
         ),
         FailureKind::MediaSilent => of(
             "Sound stopped",
@@ -525,10 +626,15 @@ fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
             "The server needs or refuses an extension of SIP",
             "",
         ),
+        422 => (
+            "Session too short",
+            "The other side wants calls to be refreshed less often, and refused also the interval that it had named itself",
+            "Ask whoever runs the server.",
+        ),
         423 => (
             "Interval too short",
-            "The server wants longer registrations, and refused also the time that it had named itself",
-            "Enter a longer time with the account, or ask the provider.",
+            "The server wants a longer time, and named none that helps",
+            "Ask the provider.",
         ),
         481 => (
             "Server lost this call",
@@ -594,6 +700,17 @@ mod tests {
                 step: NetworkStep::Refused,
                 detail: "connection refused".into(),
             },
+            FailureKind::DescriptionMissing {
+                owed: OwedDescription::Answer,
+            },
+            FailureKind::DescriptionMissing {
+                owed: OwedDescription::Offer,
+            },
+            FailureKind::DescriptionMissing {
+                owed: OwedDescription::AnswerInAck,
+            },
+            FailureKind::NotAcknowledged,
+            FailureKind::SessionExpired,
             FailureKind::MediaSilent,
             FailureKind::Internal {
                 detail: "dialog".into(),
@@ -674,12 +791,6 @@ mod tests {
                 "No registrar there",
                 "registrations",
             ),
-            (
-                423,
-                "Interval Too Brief",
-                "Interval too short",
-                "refused also",
-            ),
         ] {
             let failure = status(code, phrase).registering();
             assert_eq!(failure.title(), title);
@@ -691,6 +802,38 @@ mod tests {
                 assert!(!sentence.contains(wrong), "{wrong} in: {sentence}");
             }
         }
+    }
+
+    #[test]
+    fn a_registrar_that_wants_longer_registrations_is_told_by_what_it_named() {
+        for (least_s, words) in [
+            (None, "does not say how long"),
+            (Some(60), "although it names 60 s"),
+            (
+                Some(9_999_999),
+                "9999999 s as the least (423), which is too long",
+            ),
+        ] {
+            let asked_s = 300;
+            let kind = FailureKind::IntervalTooBrief { asked_s, least_s };
+            let failure = Failure::new(kind).registering();
+            assert_eq!(failure.code(), Some(423), "a peer sent it");
+            let sentence = failure.sentence().into_revealed();
+            assert!(sentence.contains(words), "{sentence}");
+            assert!(sentence.contains("the 300 s that were asked for"));
+            assert!(sentence.contains("Enter a longer time"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_login_that_is_called_stale_blames_no_password() {
+        let realm = "pbx".to_owned();
+        let failure = Failure::new(FailureKind::LoginStale { realm });
+        assert_eq!(failure.code(), None);
+        let sentence = failure.sentence().into_revealed();
+        assert!(sentence.contains("(stale)"), "{sentence}");
+        assert!(sentence.contains("Another password does not help"));
+        assert!(!failure.title().contains("assword"));
     }
 
     #[test]

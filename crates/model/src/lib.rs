@@ -49,7 +49,7 @@ pub use event::{
     Answer, Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot,
     ThemeChoice,
 };
-pub use failure::{Failure, FailureKind, NetworkStep, WayStep};
+pub use failure::{Failure, FailureKind, NetworkStep, OwedDescription, WayStep};
 pub use ids::{AccountId, CallId, DeviceId, QuestionId, TenantId};
 pub use login::{Login, LoginFault, LoginPurpose, LoginWanted};
 pub use message::{MessageState, MessageView};

@@ -1,6 +1,8 @@
 //! Answers made from the request alone, and what we truthfully say that we can do.
 
-use sip_message::{HeaderName, Headers, Method, Request, Response, Scheme, StatusCode};
+use sip_message::{
+    HeaderError, HeaderName, Headers, Method, Request, Response, Scheme, StatusCode, ValidateError,
+};
 
 use crate::call::SessionTimer;
 use crate::events::READABLE;
@@ -122,10 +124,63 @@ impl Capabilities {
     }
 }
 
+/// A status, and the words beside it where those of the table say too little.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusLine {
+    /// The status.
+    pub status: StatusCode,
+    /// The words; `None` for those that RFC 3261 §21 gives the status.
+    pub phrase: Option<String>,
+}
+
+impl StatusLine {
+    /// 400 with what is wrong: which header is missing or malformed (RFC 3261 §21.4.1).
+    pub fn bad_request(phrase: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            phrase: Some(phrase.into()),
+        }
+    }
+
+    /// Those of a response.
+    pub fn of(response: &Response) -> Self {
+        Self {
+            status: response.status,
+            phrase: (response.reason != response.status.phrase()).then(|| response.reason.clone()),
+        }
+    }
+}
+
+impl From<StatusCode> for StatusLine {
+    fn from(status: StatusCode) -> Self {
+        let phrase = None;
+        Self { status, phrase }
+    }
+}
+
+impl From<&ValidateError> for StatusLine {
+    fn from(error: &ValidateError) -> Self {
+        Self {
+            status: error.status,
+            phrase: Some(error.phrase()),
+        }
+    }
+}
+
+impl From<&HeaderError> for StatusLine {
+    fn from(error: &HeaderError) -> Self {
+        Self::bad_request(error.phrase())
+    }
+}
+
 /// The bare response to a request (RFC 3261 §8.2.6.2): its Vias, From, To, Call-ID and CSeq, the
 /// Timestamp in a 100, and the given To tag when the request has none. A 100 never gets a tag.
-pub fn response(request: &Request, status: StatusCode, to_tag: Option<&str>) -> Response {
+pub fn response(request: &Request, line: impl Into<StatusLine>, to_tag: Option<&str>) -> Response {
+    let StatusLine { status, phrase } = line.into();
     let mut response = Response::to_request(request, status);
+    if let Some(phrase) = phrase {
+        response.reason = phrase;
+    }
     // A To that cannot be read goes back as it came.
     if let (Some(tag), Ok(to)) = (to_tag, request.headers.to())
         && to.tag().is_none()
@@ -147,7 +202,7 @@ pub fn response(request: &Request, status: StatusCode, to_tag: Option<&str>) -> 
 /// The caller sends nothing for an ACK: there is no response to one.
 pub fn respond_statelessly(
     request: &Request,
-    status: StatusCode,
+    line: impl Into<StatusLine>,
     capabilities: &Capabilities,
     tokens: &Tokens,
 ) -> Response {
@@ -161,7 +216,8 @@ pub fn respond_statelessly(
         of(HeaderName::From),
         of(HeaderName::CSeq),
     ]);
-    let mut response = response(request, status, Some(&tag));
+    let mut response = response(request, line, Some(&tag));
+    let status = response.status;
     let headers = &mut response.headers;
     match status.code() {
         200 if request.method == Method::Options => capabilities.write_all(headers),

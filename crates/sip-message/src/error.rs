@@ -124,6 +124,14 @@ impl HeaderError {
         }
     }
 
+    /// A reason phrase that names the fault, as RFC 3261 §21.4.1 asks of a 400.
+    pub fn phrase(&self) -> String {
+        match self {
+            Self::Missing(name) => format!("Missing {name} Header"),
+            Self::Malformed { name, .. } => format!("Malformed {name} Header"),
+        }
+    }
+
     /// Whether the header is not there at all.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing(_))

@@ -49,12 +49,7 @@ impl ValidateError {
     /// A reason phrase that names the fault, as RFC 3261 §21.4.1 asks.
     pub fn phrase(&self) -> String {
         match &self.kind {
-            ValidateErrorKind::Header(HeaderError::Missing(name)) => {
-                format!("Missing {name} Header")
-            }
-            ValidateErrorKind::Header(HeaderError::Malformed { name, .. }) => {
-                format!("Malformed {name} Header")
-            }
+            ValidateErrorKind::Header(error) => error.phrase(),
             ValidateErrorKind::Repeated(name) => format!("Repeated {name} Header"),
             ValidateErrorKind::CSeqMethod => "CSeq Method Mismatch".to_owned(),
             ValidateErrorKind::RequestUriHeaders => "Headers in Request-URI".to_owned(),

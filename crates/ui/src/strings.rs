@@ -68,6 +68,7 @@ pub(crate) fn call_state(call: &CallView) -> &'static str {
         CallState::Trying | CallState::Ringing if is_ringing_here(call) => "Incoming call",
         CallState::Trying => "Calling",
         CallState::Ringing => "Ringing",
+        CallState::Answering => "Answering",
         CallState::Early => "Ringing, with sound",
         CallState::Connected if call.conference.is_some() => match call.muted {
             true => "In conference, muted",

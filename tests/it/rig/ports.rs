@@ -39,7 +39,7 @@ fn steps(count: u16) -> u32 {
 /// last port. Processes begin at different places. Nothing else may enter here: runs of different
 /// lengths must not come to lie on each other.
 fn place(process: u32, step: u32, count: u16) -> Option<u16> {
-    let seed = process % u32::from(SPAN) & !1;
+    let seed = (process % u32::from(SPAN)) & !1;
     let offset = u16::try_from((seed + step) % u32::from(SPAN)).ok()?;
     (offset + count <= SPAN).then(|| FIRST + offset)
 }

@@ -409,6 +409,7 @@ impl AccountState {
     ) {
         let mut failure = self.unbound.clone().unwrap_or(failure);
         failures::blame(&mut failure, &mut self.untrusted);
+        failures::blame_answer(&mut failure, &mut self.unreadable);
         self.note(failure.sentence());
         self.fallen(index);
         self.pass_on_facts();

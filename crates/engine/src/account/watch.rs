@@ -137,7 +137,7 @@ impl AccountState {
         let _ = self.args.transport.cast(TransportMsg::TurnAway {
             request,
             inbound,
-            status,
+            line: status.into(),
         });
     }
 

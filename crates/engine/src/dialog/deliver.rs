@@ -65,6 +65,7 @@ impl DialogState {
                     Message::Request(request) => call.handle_request(at, request, inbound),
                     Message::Response(response) => {
                         self.heard = true;
+                        self.unreadable = None;
                         let of_call = response
                             .headers
                             .cseq()
@@ -79,6 +80,7 @@ impl DialogState {
                 }
             }
             Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
+            Delivery::Unreadable(unreadable) => self.unreadable = Some(unreadable),
             Delivery::Unsent { branch, error } => {
                 call.handle_transport_error(now(), &branch, error);
             }

@@ -42,6 +42,7 @@ impl DialogState {
         };
         if let Some(failure) = &mut failure {
             failures::blame(failure, &mut self.untrusted);
+            failures::blame_answer(failure, &mut self.unreadable);
             if let (EndKind::Status { code: 300..400, .. }, Some(redirect)) =
                 (kind, &self.view.redirect)
             {

@@ -328,10 +328,16 @@ impl DialogState {
                     true => call.answer_unasked(now(), body),
                     false => call.answer(now(), body),
                 };
+                let taken = done.is_ok();
                 self.after_verb("answer", done);
+                // Nothing rings any more, and until the ACK comes nobody has said that they hear us.
+                if taken && self.view.state.is_live() {
+                    self.enter(CallState::Answering);
+                }
                 if self.media.as_ref().is_some_and(MediaLeg::is_agreed) {
                     self.apply_media(myself).await;
                 }
+                self.update_tones();
             }
             Err(error) => {
                 let done = call.reject(now(), StatusCode::NOT_ACCEPTABLE_HERE);

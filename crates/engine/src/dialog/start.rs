@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use sip_core::call::{CallConfig, CardStamp};
 use sip_core::dispatch::ServerKey;
 use sip_core::stateless::Capabilities;
+use sip_core::stateless::StatusLine;
 use sip_core::{Inbound, Path, ResolveError};
 use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 
@@ -127,6 +128,7 @@ impl DialogState {
             heard: false,
             login: LoginQuestion::new(&args.shared.hub),
             untrusted: None,
+            unreadable: None,
             transfers: Transfers::default(),
             moving: None,
             moves: 0,
@@ -239,7 +241,7 @@ impl DialogState {
                 let _ = self.transport.cast(TransportMsg::TurnAway {
                     request: Box::new(request),
                     inbound,
-                    status: rejection.response.status,
+                    line: StatusLine::of(&rejection.response),
                 });
                 self.finish(None, Outcome::Missed);
             }

@@ -303,7 +303,8 @@ impl DialogState {
         let heard = |media: &MediaLeg| media.is_running() && media.hears();
         let early_media = self.media.as_ref().is_some_and(heard);
         // Sound cards take their time to open: whoever calls somebody is about to talk.
-        let awaited = early_media || self.view.direction == Direction::Outgoing;
+        let calling = self.view.direction == Direction::Outgoing;
+        let awaited = early_media || calling || self.view.state == CallState::Answering;
         let ringing = match (self.view.direction, self.view.state) {
             (Direction::Incoming, CallState::Ringing) => Some(Ringing::Here),
             (Direction::Outgoing, CallState::Ringing) if !early_media => Some(Ringing::There),

@@ -221,7 +221,8 @@ fn need_of(call: &CallView, accounts: &[AccountView]) -> Option<DevicesMsg> {
         (Direction::Outgoing, CallState::Ringing) => Some(Ringing::There),
         _ => None,
     };
-    let talking = call.state.is_up() || call.state == CallState::Early;
+    let soon = matches!(call.state, CallState::Answering | CallState::Early);
+    let talking = call.state.is_up() || soon;
     let account = accounts.iter().find(|a| a.id == call.account);
     let voice = account.map(|a| a.settings.voice).unwrap_or_default();
     (ringing.is_some() || talking).then_some(DevicesMsg::Call {

@@ -212,7 +212,7 @@ impl TenantState {
                 let _ = self.transport.cast(TransportMsg::TurnAway {
                     request,
                     inbound,
-                    status,
+                    line: status.into(),
                 });
             }
         }

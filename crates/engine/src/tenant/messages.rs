@@ -9,6 +9,7 @@ use model::{
 use ractor::ActorRef;
 use sip_core::Inbound;
 use sip_core::events::{MessageRefusal, ReceivedMessage, read_message};
+use sip_core::stateless::StatusLine;
 use sip_message::{MediaType, Method, Request, StatusCode};
 
 use super::{TenantMsg, TenantState};
@@ -127,32 +128,37 @@ impl TenantState {
             let told = AccountMsg::Told { request, inbound };
             return self.tell_account(&account, told);
         }
-        let status = self.take_message(account, &request);
+        let line = self.take_message(account, &request);
         let _ = self.transport.cast(TransportMsg::TurnAway {
             request,
             inbound,
-            status,
+            line,
         });
     }
 
-    fn take_message(&self, account: AccountId, request: &Request) -> StatusCode {
+    fn take_message(&self, account: AccountId, request: &Request) -> StatusLine {
         // RFC 3994: that somebody types is no message, and nothing is shown for it.
         if is_composing(request) {
-            return StatusCode::OK;
+            return StatusCode::OK.into();
         }
         match read_message(request, LARGEST) {
             Ok(message) => {
                 self.show_message(account, message);
-                StatusCode::OK
+                StatusCode::OK.into()
             }
             Err(refusal) => {
+                let line = refusal.status();
                 let text = match refusal {
-                    MessageRefusal::Broken => "a message that cannot be read was refused",
+                    MessageRefusal::Broken(_) => "a message that cannot be read was refused",
                     MessageRefusal::TooLarge => "a message that is too large was refused",
                     MessageRefusal::UnknownKind => "a message that is no text was refused",
                 };
-                self.note("message", text.to_owned());
-                refusal.status()
+                let why = line
+                    .phrase
+                    .as_deref()
+                    .map_or_else(String::new, |why| format!(" ({why})"));
+                self.note("message", format!("{text}{why}"));
+                line
             }
         }
     }

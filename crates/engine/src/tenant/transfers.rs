@@ -5,7 +5,7 @@ use std::time::Instant;
 use model::{AccountId, CallId, CallView, JoinPolicy, MediaDirection};
 use ractor::ActorRef;
 use sip_core::Inbound;
-use sip_message::{NameAddr, Request, StatusCode, Uri};
+use sip_message::{HeaderName, NameAddr, Request, StatusCode, Uri};
 
 use super::{TenantMsg, TenantState};
 use crate::dialog::{Claim, DialogMsg, Placement, Referral, Start, is_from_server};
@@ -21,7 +21,6 @@ impl TenantState {
         inbound: Inbound,
         at: Instant,
     ) {
-        // What cannot be read is refused by the call itself.
         let trusted = self.is_from_server(account, &inbound);
         let asks = |dialog, joins| Claim {
             place: Placement { dialog, joins },
@@ -29,7 +28,12 @@ impl TenantState {
             // Whoever may not join hears no, and nobody is asked.
             trusted: trusted || joins,
         };
-        let wanted = match (request.headers.replaces(), request.headers.join()) {
+        // What cannot be read is refused by the call itself, and more than one of them, too (RFC 3891 §3, RFC 3911 §4).
+        let headers = &request.headers;
+        let named = |name| headers.get_all(name).count();
+        let several = named(HeaderName::Replaces) + named(HeaderName::Join) > 1;
+        let wanted = match (headers.replaces(), headers.join()) {
+            _ if several => None,
             (Ok(dialog), _) => Some(asks(dialog, false)),
             (Err(_), Ok(dialog)) => Some(asks(dialog, true)),
             (Err(_), Err(_)) => None,
@@ -102,7 +106,7 @@ impl TenantState {
         let _ = self.transport.cast(TransportMsg::TurnAway {
             request,
             inbound,
-            status,
+            line: status.into(),
         });
     }
 

@@ -3,6 +3,7 @@
 use model::{CallState, Command, Direction, FailureKind, Outcome, Transport};
 
 use super::house::{House, account, switchboard, tenant, tone};
+use super::peer::{Peer, SDP, carol, to_tag};
 use crate::CallMedia;
 
 #[tokio::test]
@@ -48,6 +49,26 @@ async fn a_call_over_tcp_goes_through_from_end_to_end() {
         matches!(&r.body, model::TraceBody::Sip { transport, .. } if *transport != Transport::Tcp)
     });
     assert!(!udp, "everything went over TCP");
+    house.close().await;
+}
+
+/// RFC 3261 §13.3.1.4: until the ACK is there the caller may not know of it.
+#[tokio::test]
+async fn a_call_that_is_taken_rings_no_more_and_is_connected_when_the_caller_has_confirmed() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let ok = dan.final_response().await;
+    let answering = house.until_state(call, CallState::Answering).await;
+    assert_eq!(answering.connected_at, None);
+    // To press it again changes nothing.
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&ok);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    let connected = house.until_state(call, CallState::Connected).await;
+    assert!(connected.connected_at.is_some());
     house.close().await;
 }
 

@@ -1,11 +1,11 @@
 //! Sound before the call is taken, from one phone and from several.
 
 use model::CallState;
-use sip_message::{Method, Request};
+use sip_message::{HeaderName, Message, Method, Request, Response};
 use tokio::net::UdpSocket;
 
 use super::house::{House, tone};
-use super::peer::{Peer, SDP, answer, carol, carol_with};
+use super::peer::{Peer, SDP, answer, carol, carol_with, to_tag, with};
 
 /// An answer of the fork with this tag, which wants media at this port.
 fn fork(request: &Request, peer: &Peer, line: &str, tag: &str, port: u16) -> String {
@@ -107,9 +107,8 @@ async fn who_wants_no_early_media_hears_the_phone_ring_and_talks_after_the_answe
     house.close().await;
 }
 
-/// RFC 3261 §13.3.1.4, RFC 3960 §3.1.
-#[tokio::test]
-async fn a_caller_hears_an_announcement_before_its_call_is_taken_and_the_same_answer_again() {
+/// Carol, whose callers hear an announcement before the call is taken.
+async fn announcing() -> (House, std::net::SocketAddr) {
     let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
     let at = super::peer::free_addr();
     settings.register = false;
@@ -125,6 +124,29 @@ async fn a_caller_hears_an_announcement_before_its_call_is_taken_and_the_same_an
     house
         .until("carol is there", |s| s.accounts.first().map(|_| ()))
         .await;
+    (house, at)
+}
+
+/// The next response to a request of this method that says more than 100.
+async fn response_to(peer: &Peer, method: Method) -> Response {
+    loop {
+        let (message, _) = peer.receive().await.expect("an answer comes");
+        if let Message::Response(response) = message
+            && response.status.code() > 100
+            && response
+                .headers
+                .cseq()
+                .is_ok_and(|cseq| cseq.method == method)
+        {
+            return response;
+        }
+    }
+}
+
+/// RFC 3261 §13.3.1.4, RFC 3960 §3.1.
+#[tokio::test]
+async fn a_caller_hears_an_announcement_before_its_call_is_taken_and_the_same_answer_again() {
+    let (mut house, at) = announcing().await;
     let peer = Peer::bind().await;
     let (caller, port) = ears().await;
     let sdp = SDP.replace("40000", &port.to_string());
@@ -147,5 +169,82 @@ async fn a_caller_hears_an_announcement_before_its_call_is_taken_and_the_same_an
     peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
     house.until_state(call, CallState::Connected).await;
     until_heard(&caller).await;
+    house.close().await;
+}
+
+/// RFC 3311 §5.2 and §5.1: the session of the reliable 183 was acknowledged with PRACK, so the caller may change it before
+/// anybody has picked up. It is answered at once: nobody is asked.
+#[tokio::test]
+async fn a_caller_changes_the_announced_session_before_its_call_is_taken() {
+    let (mut house, at) = announcing().await;
+    let peer = Peer::bind().await;
+    let (first, first_port) = ears().await;
+    let (second, second_port) = ears().await;
+    let sdp = |port: u16, version: u32| {
+        let sdp = SDP.replace("40000", &port.to_string());
+        sdp.replace("o=- 1 1 ", &format!("o=- 1 {version} "))
+    };
+    let extensions = "Supported: 100rel\r\nAllow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\r\n";
+    let invite = peer.says("INVITE", 1, None, &sdp(first_port, 1));
+    peer.send(at, &with(&invite, extensions)).await;
+    // RFC 3262 §4: each reliable answer is acknowledged, the ringing, too.
+    let mut cseq = 1;
+    let tag = loop {
+        let progress = response_to(&peer, Method::Invite).await;
+        let tag = to_tag(&progress);
+        let Some(rseq) = progress.headers.get(HeaderName::RSeq) else {
+            continue;
+        };
+        cseq += 1;
+        let prack = peer.says("PRACK", cseq, Some(&tag), "");
+        let rack = format!("RAck: {rseq} 1 INVITE\r\n");
+        peer.send(at, &with(&prack, &rack)).await;
+        let ok = response_to(&peer, Method::Prack).await;
+        assert_eq!(ok.status.code(), 200);
+        if progress.status.code() == 183 {
+            assert!(!progress.body.is_empty(), "it holds the answer");
+            break tag;
+        }
+    };
+    until_heard(&first).await;
+    // Without an offer it moves the target alone, and is answered without a description.
+    let silent = peer.says("UPDATE", cseq + 1, Some(&tag), "");
+    peer.send(at, &silent).await;
+    let ok = response_to(&peer, Method::Update).await;
+    assert_eq!((ok.status.code(), ok.body.len()), (200, 0));
+    assert!(
+        ok.headers.has(HeaderName::Contact),
+        "§5.2: a target refresh"
+    );
+    // With an offer it is the session that changes.
+    let update = peer.says("UPDATE", cseq + 2, Some(&tag), &sdp(second_port, 2));
+    peer.send(at, &update).await;
+    let ok = response_to(&peer, Method::Update).await;
+    assert_eq!(ok.status.code(), 200);
+    let answer = String::from_utf8(ok.body.clone()).expect("a description");
+    assert!(answer.contains("m=audio ") && !answer.contains("m=audio 0 "));
+    until_heard(&second).await;
+    let ringing = house.until_ringing().await;
+    assert!(
+        house.call(ringing).connected_at.is_none(),
+        "nobody has picked up"
+    );
+    // §5.2: one that cannot be used is refused, and the session stays as it was.
+    let strange = sdp(first_port, 3).replace("RTP/AVP 0", "RTP/AVP 99");
+    let strange = strange.replace("a=rtpmap:0 PCMU/8000", "a=rtpmap:99 nobody/8000");
+    let update = peer.says("UPDATE", cseq + 3, Some(&tag), &strange);
+    peer.send(at, &update).await;
+    assert_eq!(response_to(&peer, Method::Update).await.status.code(), 488);
+    until_heard(&second).await;
+    house
+        .engine
+        .send(model::Command::AnswerCall { call: ringing });
+    let taken = response_to(&peer, Method::Invite).await;
+    assert_eq!(taken.status.code(), 200);
+    // RFC 6337 §2.2: the answer was given, and is not given again.
+    assert!(taken.body.is_empty(), "the 2xx holds no description");
+    peer.send(at, &peer.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(ringing, CallState::Connected).await;
+    until_heard(&second).await;
     house.close().await;
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use model::AccountId;
-use sip_core::{FlowId, Inbound, Path, dispatch, stateless};
+use sip_core::stateless::{self, StatusLine};
+use sip_core::{FlowId, Inbound, Path, dispatch};
 use sip_message::{HeaderName, Method, Request, Response, StatusCode, validate_request};
 
 use super::TransportState;
@@ -17,8 +18,8 @@ impl TransportState {
     /// One cheap answer, from the request alone (RFC 3261 §8.2.7), and a count.
     pub(super) fn turn_away(&mut self, request: Request, inbound: Inbound) {
         self.count("requests that belong to nothing here", |c| &mut c.strangers);
-        let status = match validate_request(&request) {
-            Err(error) if request.method != Method::Ack => Some(error.status),
+        let line: Option<StatusLine> = match validate_request(&request) {
+            Err(error) if request.method != Method::Ack => Some((&error).into()),
             Err(_) => None,
             Ok(()) => match stateless::verdict_for_stray(&request, &self.capabilities) {
                 // RFC 3261 §11.2: what an INVITE would find, an OPTIONS finds.
@@ -26,13 +27,13 @@ impl TransportState {
                     if request.method == Method::Options
                         && self.called_account(&request, &inbound.path).is_some() =>
                 {
-                    Some(StatusCode::OK)
+                    Some(StatusCode::OK.into())
                 }
-                verdict => verdict,
+                verdict => verdict.map(StatusLine::from),
             },
         };
-        if let Some(status) = status {
-            self.refuse(request, inbound, status, None);
+        if let Some(line) = line {
+            self.refuse(request, inbound, line, None);
         }
     }
 
@@ -41,13 +42,13 @@ impl TransportState {
         &mut self,
         mut request: Request,
         inbound: Inbound,
-        status: StatusCode,
+        line: impl Into<StatusLine>,
         account: Option<AccountId>,
     ) {
         dispatch::mark_received(&mut request, &inbound);
         let mut response =
-            stateless::respond_statelessly(&request, status, &self.capabilities, &self.tokens);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+            stateless::respond_statelessly(&request, line, &self.capabilities, &self.tokens);
+        if response.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers.push(HeaderName::RetryAfter, RETRY_AFTER);
         }
         match account {

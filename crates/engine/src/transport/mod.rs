@@ -41,12 +41,12 @@ use model::{AccountId, CallId, CertificateView, TargetView, Timestamp, Traffic, 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::locate::{NextHop, RestTimes, Tried};
-use sip_core::stateless::Capabilities;
+use sip_core::stateless::{Capabilities, StatusLine};
 use sip_core::{
     FlowId, Inbound, Path, ResolveError, ResolveId, Seed, Tokens, Transmit, Transport,
     TransportError,
 };
-use sip_message::{Message, Request, StatusCode, Uri};
+use sip_message::{Message, Request, Uri};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::{ClientTls, Remembered, Towards};
 
@@ -62,6 +62,7 @@ pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;
 use self::stream::Connections;
 use self::unreachable::{Unanswered, Undelivered};
+use crate::failures::Unreadable;
 use crate::network::Moved;
 use crate::recorder::{RecorderMsg, UnderWay};
 use crate::rules::Rules;
@@ -164,7 +165,7 @@ pub(crate) enum TransportMsg {
     TurnAway {
         request: Box<Request>,
         inbound: Inbound,
-        status: StatusCode,
+        line: StatusLine,
     },
     /// An account can be called, or how it can be called changed.
     Reachable(Reachable),
@@ -283,6 +284,8 @@ pub(crate) enum Delivery {
         id: ResolveId,
         result: Result<Vec<Path>, ResolveError>,
     },
+    /// Somebody answered, and the answer cannot be read.
+    Unreadable(Unreadable),
     /// Something could not be sent.
     Unsent {
         /// Branch of its topmost Via.
@@ -464,13 +467,13 @@ impl Actor for TransportActor {
             TransportMsg::TurnAway {
                 request,
                 inbound,
-                status,
+                line,
             } => {
                 if let Some(key) = ServerKey::of(&request) {
-                    state.requests.refuse(&key, status);
+                    state.requests.refuse(&key, line.clone());
                 }
                 let account = state.called_account(&request, &inbound.path);
-                state.refuse(*request, inbound, status, account);
+                state.refuse(*request, inbound, line, account);
             }
             TransportMsg::Release(id) => state.release(id),
             TransportMsg::Disclaim(key) => state.disclaim(&key),

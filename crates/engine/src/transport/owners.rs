@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use model::AccountId;
 use ractor::ActorId;
 use sip_core::dispatch::{OwnerKey, ServerKey};
+use sip_core::stateless::StatusLine;
 use sip_message::{HeaderName, Method, Request, StatusCode};
 
 use super::guard::Standing;
@@ -33,7 +34,7 @@ pub(super) enum Handler {
     /// The owner is being started; what comes meanwhile is kept for it.
     Starting(Vec<Delivery>),
     /// Nobody takes it; its repeats hear the same.
-    Refused(StatusCode),
+    Refused(StatusLine),
 }
 
 /// Requests outside any dialog that began something, by the keys that their repeats, their CANCEL and
@@ -138,7 +139,7 @@ impl Requests {
         let of_one = self.of_source.get(&source).copied().unwrap_or(0);
         if self.known.len() < MOST && self.of_others < MOST_OF_OTHERS && of_one < MOST_OF_ONE {
             let is_server = standing == Standing::Server;
-            let handler = Handler::Refused(status);
+            let handler = Handler::Refused(status.into());
             self.insert(key, handler, (source, is_server), None, at);
         }
     }
@@ -161,12 +162,12 @@ impl Requests {
     }
 
     /// Nobody takes it after all.
-    pub(super) fn refuse(&mut self, key: &ServerKey, status: StatusCode) {
+    pub(super) fn refuse(&mut self, key: &ServerKey, line: impl Into<StatusLine>) {
         let Some(known) = self.known.get_mut(key) else {
             return;
         };
         if let Handler::Starting(_) =
-            std::mem::replace(&mut known.handler, Handler::Refused(status))
+            std::mem::replace(&mut known.handler, Handler::Refused(line.into()))
         {
             self.starting -= 1;
         }

@@ -6,10 +6,13 @@ use event_bodies::message_summary;
 use model::{AccountId, Timestamp};
 use sip_core::dispatch::{self, OwnerKey, ServerKey};
 use sip_core::{FlowId, Inbound, Path};
-use sip_message::{HeaderName, Message, Method, ParseError, Request, StatusCode, validate_request};
+use sip_message::{
+    HeaderName, Message, Method, ParseError, Request, Response, StatusCode, validate_request,
+};
 
 use super::owners::Handler;
 use super::{Delivery, Owner, Received, TransportState, branch_of};
+use crate::failures::Unreadable;
 use crate::recorder::RecorderMsg;
 use crate::tenant::TenantMsg;
 
@@ -106,10 +109,30 @@ impl TransportState {
             let what = format!("no SIP at all, or too broken to answer ({why})");
             self.count(&what, |c| &mut c.garbage);
         }
-        self.record(wall, false, path, bytes, None, None);
+        let owner = self.owner_of_broken(error);
+        let account = owner.as_ref().map(|owner| owner.account.clone());
+        let call = owner.as_ref().and_then(|owner| owner.call);
+        self.record(wall, false, path, bytes, account, call);
+        if let Some(owner) = owner {
+            let from = path.remote;
+            owner.deliver(Delivery::Unreadable(Unreadable { from, why }));
+        }
         if let Some(response) = error.answer() {
             self.answer_a_stranger(flow, path, &response);
         }
+    }
+
+    /// Who has asked what a broken response answers: found as that of any other, where the branch of a request of ours
+    /// stands in it. The owner is told why the answer cannot be read, and nothing else comes of it.
+    fn owner_of_broken(&self, error: &ParseError) -> Option<Owner> {
+        let salvage = error.salvage.as_ref().filter(|s| s.method.is_none())?;
+        let mut response = Response::new(StatusCode::OK);
+        response.headers = salvage.headers.clone();
+        let via = response.headers.via_top().ok()?;
+        // RFC 3261 §8.1.1.7.
+        via.branch()
+            .filter(|branch| branch.starts_with("z9hG4bK"))?;
+        self.owner_of(&Message::Response(response))
     }
 
     /// Who a message belongs to, by keys alone.
@@ -201,12 +224,12 @@ impl TransportState {
                 self.requests.keep(&key, delivery);
                 return;
             }
-            Some(Handler::Refused(status)) => Some(*status),
+            Some(Handler::Refused(line)) => Some(line.clone()),
             Some(Handler::Owner(_)) | None => None,
         };
         match (refused, &request.method) {
-            (Some(status), Method::Invite | Method::Message | Method::Notify) => {
-                return self.refuse(request, inbound, status, called);
+            (Some(line), Method::Invite | Method::Message | Method::Notify) => {
+                return self.refuse(request, inbound, line, called);
             }
             // It was waited for, and it ends there.
             (Some(_), Method::Ack) => return,

@@ -188,6 +188,7 @@ impl LoginWanted {
             AuthError::NoCredentials { realm } => (realm, false),
             AuthError::Refused { realm } => (realm, true),
             AuthError::NothingKnown { .. }
+            | AuthError::Stale { .. }
             | AuthError::TooOften { .. }
             | AuthError::TooWeak { .. }
             | AuthError::Weaker { .. } => return None,

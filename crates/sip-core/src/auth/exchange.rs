@@ -85,13 +85,16 @@ impl Exchange {
             return Ok(());
         };
         if attempt.nonce == challenge.nonce {
-            // The very nonce that we answered: whatever `stale` says, more of the same is a loop.
-            return Err(AuthError::Refused { realm });
+            // The very nonce that we answered: more of the same is a loop, whether it is called stale or not.
+            return Err(match challenge.stale {
+                true => AuthError::Stale { realm },
+                false => AuthError::Refused { realm },
+            });
         }
         if challenge.stale {
             attempt.stale += 1;
             if attempt.stale > MOST_STALE {
-                return Err(AuthError::TooOften { realm });
+                return Err(AuthError::Stale { realm });
             }
             return Ok(());
         }

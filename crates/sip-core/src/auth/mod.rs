@@ -66,6 +66,13 @@ pub enum AuthError {
         /// The realm that asks.
         realm: String,
     },
+    /// The server calls each nonce stale, also the one that it has just given: of the password nothing is said
+    /// (RFC 7616 §3.3).
+    #[error("realm {realm} calls each nonce stale")]
+    Stale {
+        /// The realm that asks.
+        realm: String,
+    },
     /// The server calls for new credentials again and again.
     #[error("realm {realm} asks without end")]
     TooOften {

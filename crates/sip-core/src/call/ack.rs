@@ -6,10 +6,13 @@ use sip_message::{HeaderName, Request, Response};
 
 use super::body::session_description;
 use super::task::{Machine, Purpose, TaskId, Way};
-use super::{Call, CallEvent, Due, EndKind, Phase};
+use super::{Call, CallEvent, Due, EndKind, Owed, Phase};
 use crate::dialog::Dialog;
 use crate::path::Transmit;
 use crate::timers::Timers;
+
+/// So many repeats of a 2xx take 15 s with the default timers: an ACK that was lost now and then has come by then.
+const MANY_REPEATS: u32 = 6;
 
 /// A 2xx of ours that waits for its ACK and is repeated until then (RFC 3261 §13.3.1.4).
 #[derive(Clone, Debug)]
@@ -129,6 +132,11 @@ impl Call {
             matches!(&task.purpose, Purpose::Ack { cseq: c, tag: t, .. } if *c == cseq && t == tag)
         });
         let Some(task) = known else { return false };
+        let before = match self.said_again {
+            Some((number, times, _)) if number == cseq => times,
+            _ => 0,
+        };
+        self.said_again = Some((cseq, before.saturating_add(1), now));
         let (id, unsent) = (task.id, task.attempt.is_none());
         let pending = matches!(task.way, Way::Asked(_));
         match (unsent, pending) {
@@ -137,6 +145,15 @@ impl Call {
             (true, false) => self.ask_again(now, id),
         }
         true
+    }
+
+    /// How often the peer has repeated its 2xx, where it does so until now and has for so long that its BYE means that
+    /// no ACK of ours came: a callee sends none before that, or before the 64·T1 are over (RFC 3261 §15).
+    pub(super) fn acks_missed(&self, now: Instant) -> Option<u32> {
+        let (_, times, last) = self.said_again?;
+        let timers = &self.config.timers;
+        let goes_on = now.saturating_duration_since(last) <= timers.t2 + timers.t1;
+        (goes_on && times >= MANY_REPEATS).then_some(times)
     }
 
     /// An ACK of the peer: to a refusal by its branch, or to a 2xx by its CSeq.
@@ -179,7 +196,8 @@ impl Call {
             // RFC 3261 §13.2.1: the answer is due in this ACK.
             (true, None) if unacked.first => {
                 self.leave(now);
-                return self.end(now, EndKind::NoSessionDescription);
+                let owed = Owed::AnswerInAck;
+                return self.end(now, EndKind::NoSessionDescription { owed });
             }
             // RFC 3261 §14.2: the session stays as it was, and our offer is as good as refused (RFC 3264 §8).
             (true, None) => {

@@ -8,7 +8,7 @@ use sip_message::{
 
 use super::ack::Unacked;
 use super::body::{is_beyond_us, session_description};
-use super::replace::is_contradictory;
+use super::replace::contradiction;
 use super::serve::without_body;
 use super::task::{ServerMachine, ServerTask, TaskId};
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use crate::dialog::Dialog;
 use crate::dispatch::{OwnerKey, mark_received};
 use crate::path::Inbound;
-use crate::stateless::{Capabilities, is_encoded, respond_statelessly, takes_scheme};
+use crate::stateless::{Capabilities, StatusLine, is_encoded, respond_statelessly, takes_scheme};
 use crate::tokens::{Seed, Tokens};
 use crate::transaction::{ServerInvite, ServerKey};
 
@@ -36,10 +36,10 @@ impl Call {
     ) -> Result<Self, Rejection> {
         mark_received(&mut request, &inbound);
         let mut tokens = Tokens::new(seed);
-        let refuse = |tokens: &Tokens, request: &Request, status, why: &str| Rejection {
+        let refuse = |tokens: &Tokens, request: &Request, line: StatusLine, why: &str| Rejection {
             response: Box::new(respond_statelessly(
                 request,
-                status,
+                line,
                 &config.capabilities,
                 tokens,
             )),
@@ -47,8 +47,8 @@ impl Call {
             why: why.to_owned(),
         };
         let secure = inbound.path.transport.is_secure();
-        if let Some((status, why)) = unfit(&request, secure, &config.capabilities) {
-            return Err(refuse(&tokens, &request, status, why));
+        if let Some((line, why)) = unfit(&request, secure, &config.capabilities) {
+            return Err(refuse(&tokens, &request, line, why));
         }
         let too_short = config
             .session_timer
@@ -56,7 +56,7 @@ impl Call {
         if let Some(minimum) = too_short {
             let status = StatusCode::SESSION_INTERVAL_TOO_SMALL;
             let why = "an INVITE with a session interval shorter than we take";
-            let mut rejection = refuse(&mut tokens, &request, status, why);
+            let mut rejection = refuse(&mut tokens, &request, status.into(), why);
             rejection.response.headers.push(HeaderName::MinSe, minimum);
             return Err(rejection);
         }
@@ -64,7 +64,8 @@ impl Call {
         let dialog = Dialog::from_request(&request, &tag, tokens.cseq());
         let (Some(dialog), Some(key)) = (dialog, ServerKey::of(&request)) else {
             let why = "an INVITE without the headers every request has";
-            return Err(refuse(&tokens, &request, StatusCode::BAD_REQUEST, why));
+            let line = StatusLine::bad_request("Malformed Dialog Headers");
+            return Err(refuse(&tokens, &request, line, why));
         };
         let owner = OwnerKey {
             call_id: dialog.id().call_id.clone(),
@@ -324,9 +325,12 @@ impl Call {
 }
 
 /// Whether it names one address of SIP to send requests to (RFC 3261 §8.1.1.8).
-fn has_contact(headers: &Headers) -> bool {
-    let contact = headers.contact();
-    contact.is_ok_and(|contact| contact.uri.scheme.is_sip())
+fn check_contact(headers: &Headers) -> Result<(), StatusLine> {
+    match headers.contact() {
+        Ok(contact) if contact.uri.scheme.is_sip() => Ok(()),
+        Ok(_) => Err(StatusLine::bad_request("No SIP URI in Contact Header")),
+        Err(error) => Err((&error).into()),
+    }
 }
 
 /// What stands against an INVITE outside of any dialog (RFC 3261 §8.2).
@@ -334,24 +338,25 @@ fn unfit(
     request: &Request,
     secure: bool,
     ours: &Capabilities,
-) -> Option<(StatusCode, &'static str)> {
+) -> Option<(StatusLine, &'static str)> {
     if let Err(error) = validate_request(request) {
-        return Some((error.status, "an INVITE that breaks a rule of its syntax"));
+        let line = StatusLine::from(&error);
+        return Some((line, "an INVITE that breaks a rule of its syntax"));
     }
     if request.method != Method::Invite {
-        return Some((StatusCode::METHOD_NOT_ALLOWED, "not an INVITE"));
+        return Some((StatusCode::METHOD_NOT_ALLOWED.into(), "not an INVITE"));
     }
     match request.uri.scheme {
         // RFC 3261 §26.2.2: each hop of it is to be protected, the last one, too.
         Scheme::Sips if !secure => {
             return Some((
-                StatusCode::FORBIDDEN,
+                StatusCode::FORBIDDEN.into(),
                 "an INVITE to a sips address on a way that is not protected",
             ));
         }
         _ if !takes_scheme(request) => {
             return Some((
-                StatusCode::UNSUPPORTED_URI_SCHEME,
+                StatusCode::UNSUPPORTED_URI_SCHEME.into(),
                 "an INVITE to an address that is none of SIP",
             ));
         }
@@ -359,39 +364,36 @@ fn unfit(
     }
     if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
         return Some((
-            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST.into(),
             "an INVITE within a dialog that does not exist",
         ));
     }
     // RFC 3261 §8.1.1.8: without it no request of ours would find the caller.
-    if !has_contact(&request.headers) {
-        return Some((
-            StatusCode::BAD_REQUEST,
-            "an INVITE without a Contact to send requests to",
-        ));
+    if let Err(line) = check_contact(&request.headers) {
+        return Some((line, "an INVITE without a Contact to send requests to"));
     }
-    if is_contradictory(&request.headers) {
+    if let Some(phrase) = contradiction(&request.headers) {
         return Some((
-            StatusCode::BAD_REQUEST,
+            StatusLine::bad_request(phrase),
             "an INVITE that is to replace or join more than one call",
         ));
     }
     if !ours.unsupported(request).is_empty() {
         return Some((
-            StatusCode::BAD_EXTENSION,
+            StatusCode::BAD_EXTENSION.into(),
             "an INVITE that requires an extension we do not have",
         ));
     }
     if is_encoded(request) {
         return Some((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE.into(),
             "an INVITE with an encoded body",
         ));
     }
     // RFC 3261 §8.2.3.
     if is_beyond_us(&request.headers, &request.body) {
         return Some((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE.into(),
             "an INVITE with a body we do not understand",
         ));
     }

@@ -129,7 +129,15 @@ impl Call {
         match self.phase {
             // RFC 3261 §15.1.2: what still waits is answered with 487, which end() does.
             Phase::Ringing => self.end(now, EndKind::Cancelled { reason }),
-            Phase::Calling | Phase::Talking => self.end(now, EndKind::PeerHungUp { reason }),
+            Phase::Calling | Phase::Talking => {
+                // Its own words say more, if it has any.
+                let missed = self.acks_missed(now).filter(|_| reason.is_none());
+                let kind = match missed {
+                    Some(repeats) => EndKind::AckLost { repeats },
+                    None => EndKind::PeerHungUp { reason },
+                };
+                self.end(now, kind);
+            }
             Phase::Ended => {}
         }
     }

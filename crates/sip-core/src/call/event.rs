@@ -136,6 +136,11 @@ pub enum EndKind {
         /// Its Reason header (RFC 3326) as sent.
         reason: Option<Private>,
     },
+    /// The peer took the call, repeated that as if no ACK of ours had come, and sent a BYE (RFC 3261 §13.3.1.4).
+    AckLost {
+        /// How often its 2xx came again.
+        repeats: u32,
+    },
     /// Our user hung up: CANCEL or BYE.
     WeHungUp,
     /// Our user did not take the call.
@@ -168,17 +173,36 @@ pub enum EndKind {
         /// Who asked.
         realm: String,
     },
+    /// The server calls each login outdated, also one for the nonce that it has just given (RFC 7616 §3.3).
+    LoginStale {
+        /// Who asked.
+        realm: String,
+    },
     /// We took the call and the caller never acknowledged it (RFC 3261 §13.3.1.4).
     NotAcknowledged,
     /// Nobody refreshed the session within its interval (RFC 4028 §10): the peer is gone, or the way to it.
     SessionExpired,
-    /// The peer took the call and gave no session description where one was due.
-    NoSessionDescription,
+    /// The peer gave no session description where one was due, and media has nowhere to go.
+    NoSessionDescription {
+        /// Which one was due.
+        owed: Owed,
+    },
     /// The peer's answer could not be used at all; a sentence says why.
     Unusable {
         /// The sentence.
         detail: Sentence,
     },
+}
+
+/// A session description that the peer owed us and did not send (RFC 3261 §13.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// The answer to the offer in our INVITE, in its 2xx at the latest.
+    Answer,
+    /// An offer in its 2xx, since our INVITE had none.
+    Offer,
+    /// The answer to the offer in our 2xx, in its ACK.
+    AnswerInAck,
 }
 
 /// What failed in the network.

@@ -10,7 +10,7 @@ use super::body::session_description;
 use super::reliable::OPTION;
 use super::send::is_challenge;
 use super::task::{Cancel, ClientTask, Purpose, TaskId};
-use super::{Call, CallConfig, CallEvent, CallTimer, Due, EndKind, Phase, Role};
+use super::{Call, CallConfig, CallEvent, CallTimer, Due, EndKind, Owed, Phase, Role};
 use crate::dialog::{Dialog, request_line};
 use crate::dispatch::OwnerKey;
 use crate::path::Inbound;
@@ -215,7 +215,8 @@ impl Call {
             (_, None, None) | (false, Some(_), None) => {
                 self.dialog = None;
                 self.drop_fork(now, dialog, cseq);
-                self.end(now, EndKind::NoSessionDescription);
+                let owed = if offered { Owed::Answer } else { Owed::Offer };
+                self.end(now, EndKind::NoSessionDescription { owed });
             }
         }
     }

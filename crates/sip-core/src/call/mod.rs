@@ -65,7 +65,7 @@ pub use caller::CallerInfo;
 pub use card::{ByeCard, CardStamp};
 pub use config::CallConfig;
 pub use digit::InfoDigit;
-pub use event::{CallEvent, EndKind, EndReason, NetworkFault};
+pub use event::{CallEvent, EndKind, EndReason, NetworkFault, Owed};
 pub use forward::ForwardReason;
 pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
 pub use replace::Fit;
@@ -145,6 +145,8 @@ pub struct Call {
     heard: bool,
     /// The address that our last attempt went to.
     last_tried: Option<SocketAddr>,
+    /// How often the peer has said again that it takes our INVITE with this CSeq number, and when it did last.
+    said_again: Option<(u32, u32, Instant)>,
     /// The peer's INVITE without its body, for a call that came in.
     invitation: Option<Request>,
     /// Our INVITEs that were given up on a path, by their branches: a 2xx may still come.
@@ -498,6 +500,7 @@ impl Call {
             heard: false,
             last_tried: None,
             invitation: None,
+            said_again: None,
             given_up: Vec::new(),
             unasked: false,
             provisional: None,

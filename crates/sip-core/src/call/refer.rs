@@ -26,6 +26,7 @@ use super::notify::Note;
 use super::send::is_challenge;
 use super::task::{Purpose, TaskId};
 use super::{Call, CallEvent, Phase, WrongState};
+use crate::stateless::StatusLine;
 
 /// The option tag of RFC 4488.
 pub(super) const NO_SUBSCRIPTION: &str = "norefersub";
@@ -412,10 +413,14 @@ impl Call {
     /// A REFER of the peer (RFC 3515 §2.4.2).
     pub(super) fn on_refer(&mut self, now: Instant, id: TaskId, request: &Request) {
         let headers = &request.headers;
-        let target = headers.refer_to();
-        let one = headers.get_all(HeaderName::ReferTo).count() == 1;
-        let (Ok(mut target), true) = (target, one) else {
-            return self.respond(now, id, StatusCode::BAD_REQUEST, None);
+        // RFC 3515 §2.4.2: exactly one.
+        if headers.get_all(HeaderName::ReferTo).count() > 1 {
+            let line = StatusLine::bad_request("Repeated Refer-To Header");
+            return self.respond(now, id, line, None);
+        }
+        let mut target = match headers.refer_to() {
+            Ok(target) => target,
+            Err(error) => return self.respond(now, id, &error, None),
         };
         if self.phase != Phase::Talking {
             return self.refuse_for_now(now, id);
@@ -432,7 +437,8 @@ impl Call {
             return self.respond(now, id, StatusCode::DECLINE, None);
         }
         let Ok(replaces) = replaces_in(&target) else {
-            return self.respond(now, id, StatusCode::BAD_REQUEST, None);
+            let line = StatusLine::bad_request("Malformed Replaces in Refer-To Header");
+            return self.respond(now, id, line, None);
         };
         target.uri.headers.clear();
         target.uri.params.remove("method");

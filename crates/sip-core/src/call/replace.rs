@@ -114,12 +114,17 @@ impl Call {
     }
 }
 
-/// What an INVITE outside of any dialog asks to replace or to join makes no sense (RFC 3891 §3, RFC 3911 §4): more
+/// Why what an INVITE outside of any dialog asks to replace or to join makes no sense (RFC 3891 §3, RFC 3911 §4): more
 /// than one of them, or one that cannot be read.
-pub(super) fn is_contradictory(headers: &Headers) -> bool {
+pub(super) fn contradiction(headers: &Headers) -> Option<String> {
     let replaces = headers.get_all(HeaderName::Replaces).count();
     let join = headers.get_all(HeaderName::Join).count();
-    let unreadable =
-        (replaces == 1 && headers.replaces().is_err()) || (join == 1 && headers.join().is_err());
-    replaces + join > 1 || unreadable
+    match (replaces, join) {
+        (0, 0) => None,
+        (1, 0) => headers.replaces().err().map(|error| error.phrase()),
+        (0, 1) => headers.join().err().map(|error| error.phrase()),
+        (_, 0) => Some("Repeated Replaces Header".to_owned()),
+        (0, _) => Some("Repeated Join Header".to_owned()),
+        _ => Some("Replaces and Join Header Together".to_owned()),
+    }
 }

@@ -495,12 +495,13 @@ impl Call {
     fn refusal_of_login(&self, error: AuthError, response: &Response) -> EndKind {
         match error {
             AuthError::NoCredentials { realm } => EndKind::PasswordMissing { realm },
-            AuthError::Refused { realm } | AuthError::TooOften { realm } => {
-                EndKind::PasswordRefused { realm }
-            }
+            AuthError::Refused { realm } => EndKind::PasswordRefused { realm },
+            AuthError::Stale { realm } => EndKind::LoginStale { realm },
             AuthError::TooWeak { realm, .. } => EndKind::LoginTooWeak { realm },
             AuthError::Weaker { realm } => EndKind::LoginWeaker { realm },
-            AuthError::NothingKnown { .. } => self.status_kind(response),
+            AuthError::TooOften { .. } | AuthError::NothingKnown { .. } => {
+                self.status_kind(response)
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use super::task::{ServerMachine, ServerTask, TaskId};
 use super::{Call, Phase};
 use crate::dispatch::mark_received;
 use crate::path::{Inbound, Transmit};
-use crate::stateless::{self, is_encoded};
+use crate::stateless::{self, StatusLine, is_encoded};
 use crate::transaction::{ServerInvite, ServerKey, ServerNonInvite, ServerOutput};
 
 /// Which dialog of ours a request means.
@@ -51,7 +51,7 @@ impl Call {
         // RFC 3261 §8.2: what cannot be understood is refused before anything is done.
         match validate_request(&request) {
             Ok(()) => self.serve_new(now, id, request, &meant),
-            Err(error) => self.respond(now, id, error.status, None),
+            Err(error) => self.respond(now, id, &error, None),
         }
     }
 
@@ -193,10 +193,10 @@ impl Call {
         &mut self,
         now: Instant,
         id: TaskId,
-        status: StatusCode,
+        line: impl Into<StatusLine>,
         body: Option<Vec<u8>>,
     ) {
-        if let Some(response) = self.answer_to(id, status, body) {
+        if let Some(response) = self.answer_to(id, line, body) {
             self.respond_with(now, id, response);
         }
     }
@@ -216,13 +216,14 @@ impl Call {
     pub(super) fn answer_to(
         &mut self,
         id: TaskId,
-        status: StatusCode,
+        line: impl Into<StatusLine>,
         body: Option<Vec<u8>>,
     ) -> Option<Response> {
         let tag = self.owner.local_tag.clone();
         let task = self.servers.iter().find(|task| task.id == id)?;
         let request = &task.request;
-        let mut response = stateless::response(request, status, Some(&tag));
+        let mut response = stateless::response(request, line, Some(&tag));
+        let status = response.status;
         let headers = &mut response.headers;
         let opens_dialog =
             request.method == Method::Invite && status.code() > 100 && status.code() < 300;

@@ -89,7 +89,7 @@ impl Fault {
         match self {
             Self::Status { status, .. } => is_for_good(*status),
             Self::Request(RequestFailure::Auth { error, .. }) => {
-                !matches!(error, AuthError::TooOften { .. })
+                !matches!(error, AuthError::Stale { .. } | AuthError::TooOften { .. })
             }
             Self::Terminated { .. }
             | Self::NoNotify

@@ -11,7 +11,7 @@ use privacy::Sentence;
 use sip_message::{HeaderName, Method, NameAddr, Response, StatusCode, Uri};
 
 pub(crate) use incoming::READABLE;
-pub use incoming::{MessageRefusal, ReceivedMessage, answer_message, read_message};
+pub use incoming::{Broken, MessageRefusal, ReceivedMessage, answer_message, read_message};
 
 use super::fault::answer_of;
 use super::{Fault, outside_dialogs};

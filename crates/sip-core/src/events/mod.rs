@@ -14,8 +14,8 @@ mod subscription;
 pub use fault::Fault;
 pub(crate) use instant::READABLE;
 pub use instant::{
-    InstantMessage, MessageConfig, MessageEvent, MessageRefusal, ReceivedMessage, answer_message,
-    read_message,
+    Broken, InstantMessage, MessageConfig, MessageEvent, MessageRefusal, ReceivedMessage,
+    answer_message, read_message,
 };
 pub use notifier::{Notifier, NotifierConfig, NotifierEnd, NotifierEvent};
 pub use publication::{Publication, PublicationConfig, PublicationEvent};

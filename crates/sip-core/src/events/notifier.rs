@@ -17,7 +17,9 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use privacy::{Identity, Sentence};
-use sip_message::{Event, HeaderName, MediaType, Method, Request, Response, StatusCode, Uri};
+use sip_message::{
+    Event, HeaderName, MediaType, Method, Request, Response, StatusCode, Uri, validate_request,
+};
 
 use super::answers::{Answers, answer};
 use super::fault::answer_of;
@@ -29,7 +31,7 @@ use crate::dispatch::OwnerKey;
 use crate::errand::{Errand, ErrandEnd, ErrandOutput};
 use crate::output::{Outbox, Output};
 use crate::path::{Destination, Inbound, Path, ResolveError, ResolveId, Transport, TransportError};
-use crate::stateless;
+use crate::stateless::{self, StatusLine};
 use crate::timers::Timers;
 use crate::tokens::{Seed, Tokens};
 
@@ -176,17 +178,24 @@ impl Notifier {
     ) -> Result<Self, Box<Response>> {
         let mut tokens = Tokens::new(seed);
         let tag = tokens.tag();
-        let refuse = |status| Box::new(stateless::response(request, status, Some(&tag)));
+        let refuse = |line: StatusLine| Box::new(stateless::response(request, line, Some(&tag)));
+        // RFC 3261 §8.2: what cannot be understood is refused before anything is done.
+        if let Err(error) = validate_request(request) {
+            return Err(refuse((&error).into()));
+        }
         if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
-            return Err(refuse(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST));
+            return Err(refuse(
+                StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST.into(),
+            ));
         }
         let (event, granted) = judge(request, &config, &refuse)?;
         accepts(request, &config, &refuse)?;
         let first_cseq = tokens.cseq();
-        let no_contact = request.headers.contact().is_err();
-        let dialog = Dialog::from_request(request, &tag, first_cseq).filter(|_| !no_contact);
-        let Some(mut dialog) = dialog else {
-            return Err(refuse(StatusCode::BAD_REQUEST));
+        if let Err(error) = request.headers.contact() {
+            return Err(refuse((&error).into()));
+        }
+        let Some(mut dialog) = Dialog::from_request(request, &tag, first_cseq) else {
+            return Err(refuse(StatusLine::bad_request("Malformed Dialog Headers")));
         };
         dialog.confirm();
         let mut notifier = Self {
@@ -347,27 +356,24 @@ impl Notifier {
 
     /// RFC 6665 §4.2.1.1 for a SUBSCRIBE within the dialog.
     fn judge_refresh(&mut self, request: &Request) -> Result<Duration, Box<Response>> {
-        let refuse = |status| {
-            Box::new(stateless::response(
-                request,
-                status,
-                Some(&self.key.local_tag),
-            ))
+        let refuse = |line: StatusLine| {
+            let tag = Some(self.key.local_tag.as_str());
+            Box::new(stateless::response(request, line, tag))
         };
         let gone = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
         let from = request.headers.from();
         let tag = from.as_ref().ok().and_then(|from| from.tag());
         let ended = self.over || self.ending.is_some();
         if ended || tag.unwrap_or_default() != self.dialog.id().remote_tag {
-            return Err(refuse(gone));
+            return Err(refuse(gone.into()));
         }
         let (event, granted) = judge(request, &self.config, &refuse)?;
         if event.id() != self.event.id() {
-            return Err(refuse(gone));
+            return Err(refuse(gone.into()));
         }
         let number = request.headers.cseq().map_or(0, |cseq| cseq.number);
         if !self.dialog.accept_cseq(number) {
-            return Err(refuse(StatusCode::SERVER_INTERNAL_ERROR));
+            return Err(refuse(StatusCode::SERVER_INTERNAL_ERROR.into()));
         }
         Ok(granted)
     }
@@ -597,17 +603,17 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 fn judge(
     request: &Request,
     config: &NotifierConfig,
-    refuse: &impl Fn(StatusCode) -> Box<Response>,
+    refuse: &impl Fn(StatusLine) -> Box<Response>,
 ) -> Result<(Event, Duration), Box<Response>> {
     if request.method != Method::Subscribe {
-        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED);
+        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED.into());
         response.headers.push(HeaderName::Allow, Method::Subscribe);
         return Err(response);
     }
     let event = match request.headers.event() {
         Ok(event) if event.package == config.package => event,
         _ => {
-            let mut response = refuse(StatusCode::BAD_EVENT);
+            let mut response = refuse(StatusCode::BAD_EVENT.into());
             response
                 .headers
                 .push(HeaderName::AllowEvents, config.package.as_str());
@@ -618,11 +624,11 @@ fn judge(
         None => config.usual,
         Some(_) => match request.headers.expires() {
             Ok(seconds) => Duration::from_secs(u64::from(seconds)),
-            Err(_) => return Err(refuse(StatusCode::BAD_REQUEST)),
+            Err(error) => return Err(refuse((&error).into())),
         },
     };
     if !wanted.is_zero() && wanted < config.shortest {
-        let mut response = refuse(StatusCode::INTERVAL_TOO_BRIEF);
+        let mut response = refuse(StatusCode::INTERVAL_TOO_BRIEF.into());
         response
             .headers
             .push(HeaderName::MinExpires, config.shortest.as_secs());
@@ -636,7 +642,7 @@ fn judge(
 fn accepts(
     request: &Request,
     config: &NotifierConfig,
-    refuse: &impl Fn(StatusCode) -> Box<Response>,
+    refuse: &impl Fn(StatusLine) -> Box<Response>,
 ) -> Result<(), Box<Response>> {
     let accept = request.headers.accept().unwrap_or_default();
     let Ok(ours) = MediaType::parse(&config.content_type) else {
@@ -648,6 +654,6 @@ fn accepts(
     if accept.is_empty() || accept.iter().any(fits) {
         Ok(())
     } else {
-        Err(refuse(StatusCode::NOT_ACCEPTABLE))
+        Err(refuse(StatusCode::NOT_ACCEPTABLE.into()))
     }
 }

@@ -123,6 +123,16 @@ pub enum Refusal {
         /// Who said it.
         path: Path,
     },
+    /// It wants a longer time and does not say how long, or nothing that can be followed (RFC 3261 §10.2.8).
+    #[error("no time that the registrar takes is known: {path}")]
+    IntervalTooBrief {
+        /// What we asked for.
+        asked: Duration,
+        /// Its Min-Expires, which a 423 has to have (RFC 3261 §21.4.17).
+        least: Option<Duration>,
+        /// Who said it.
+        path: Path,
+    },
     /// It wants a password and has none that it likes.
     #[error("{error}: {path}")]
     Auth {

@@ -87,7 +87,7 @@ impl Registration {
     pub(super) fn on_failure(&mut self, now: Instant, failure: RequestFailure) {
         match failure {
             RequestFailure::Auth {
-                error: AuthError::TooOften { .. },
+                error: AuthError::Stale { .. } | AuthError::TooOften { .. },
                 ..
             } => {
                 self.on_trouble(now, Trouble::Request(failure), None);
@@ -200,9 +200,9 @@ impl Registration {
         if !self.refresher.raise(&answered.response) {
             self.on_refused(
                 now,
-                Refusal::Status {
-                    status: answered.response.status,
-                    phrase: answered.response.reason.as_str().into(),
+                Refusal::IntervalTooBrief {
+                    asked: self.refresher.asked(),
+                    least: seconds(&answered.response, HeaderName::MinExpires),
                     path: answered.path,
                 },
             );

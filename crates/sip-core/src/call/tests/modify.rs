@@ -7,6 +7,7 @@ use super::peer::{
     response, say,
 };
 use super::*;
+use crate::call::Owed;
 
 const HOLD: &[u8] = b"v=0 hold";
 const HELD: &[u8] = b"v=0 held";
@@ -372,7 +373,9 @@ fn case_34_an_ack_that_owes_an_answer_and_has_none_ends_the_call_with_bye() {
     assert_eq!(heard(&net, bob, "BYE").len(), 1);
     assert_eq!(
         phone(&net, alice).ended(),
-        Some(&EndKind::NoSessionDescription)
+        Some(&EndKind::NoSessionDescription {
+            owed: Owed::AnswerInAck
+        })
     );
 }
 
@@ -398,7 +401,28 @@ fn a_2xx_without_the_answer_it_owes_is_acknowledged_and_ended() {
     );
     assert_eq!(
         phone(&net, alice).ended(),
-        Some(&EndKind::NoSessionDescription)
+        Some(&EndKind::NoSessionDescription { owed: Owed::Answer })
+    );
+}
+
+#[test]
+fn a_2xx_without_the_offer_it_owes_is_acknowledged_and_ended() {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    dial(&mut net, alice, "sip:bob@192.0.2.2", None);
+    wait(&mut net, 10);
+    let request = last(&net, bob, "INVITE");
+    let ok = answer(&request, 200, "b", "sip:bob@192.0.2.2", b"");
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    assert_wire(
+        &net,
+        &[".1>.2 INVITE", ".2>.1 200 INVITE", ".1>.2 ACK", ".1>.2 BYE"],
+    );
+    assert_eq!(
+        phone(&net, alice).ended(),
+        Some(&EndKind::NoSessionDescription { owed: Owed::Offer })
     );
 }
 

@@ -72,6 +72,57 @@ fn ack_is_resent_for_each_2xx() {
     assert_eq!(established.count(), 1);
 }
 
+/// Bob takes the call of a phone, says that again at these times, in ms, and hangs up after 64·T1 with these words.
+fn answered_again_at(times: &[u64], reason: Option<&str>) -> EndKind {
+    let mut net = Net::new(1);
+    let alice = add_phone(&mut net, ALICE, "alice");
+    let bob = add_script(&mut net, BOB);
+    dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+    wait(&mut net, 10);
+    let request = last(&net, bob, "INVITE");
+    let ok = answer(&request, 200, "b", "sip:bob@192.0.2.2", ANSWER);
+    let mut passed = 0;
+    for at in std::iter::once(&0).chain(times) {
+        wait(&mut net, at - passed);
+        passed = *at;
+        say(&mut net, bob, ALICE, ok.to_bytes());
+    }
+    wait(&mut net, 32_000 - passed);
+    let of = |name| ok.headers.get(name).unwrap();
+    let mut bye = follow(&request, of(HeaderName::From), "BYE", "bye", 1);
+    bye.headers.set(HeaderName::From, of(HeaderName::To));
+    if let Some(reason) = reason {
+        bye.headers.push(HeaderName::Reason, reason);
+    }
+    say(&mut net, bob, ALICE, bye.to_bytes());
+    wait(&mut net, 10);
+    phone(&net, alice).ended().unwrap().clone()
+}
+
+/// RFC 3261 §13.3.1.4 and §15: a callee without an ACK repeats its 2xx for 64·T1, and sends its BYE no sooner.
+#[test]
+fn a_peer_that_has_missed_each_ack_did_not_just_hang_up() {
+    let all = [
+        500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500,
+    ];
+    let lost = EndKind::AckLost { repeats: 10 };
+    assert_eq!(answered_again_at(&all, None), lost);
+    // Some of them may be lost as well.
+    let some = [1500, 3500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
+    let lost = EndKind::AckLost { repeats: 8 };
+    assert_eq!(answered_again_at(&some, None), lost);
+    // An ACK came in the end, and somebody hung up.
+    let hung_up = EndKind::PeerHungUp { reason: None };
+    assert_eq!(answered_again_at(&all[..6], None), hung_up);
+    assert_eq!(answered_again_at(&[], None), hung_up);
+    // Who says why is believed.
+    let words = "SIP;cause=200;text=\"done\"";
+    let said = EndKind::PeerHungUp {
+        reason: Some(words.into()),
+    };
+    assert_eq!(answered_again_at(&all, Some(words)), said);
+}
+
 #[test]
 fn case_2_a_repeated_2xx_gets_the_ack_of_its_own_invite_after_a_reoffer() {
     let mut net = Net::new(1);

@@ -2,7 +2,7 @@
 
 use sip_message::{HeaderName, MediaType, NameAddr, Request, Response, StatusCode};
 
-use crate::stateless::{self, Capabilities};
+use crate::stateless::{self, Capabilities, StatusLine};
 use crate::tokens::Tokens;
 
 /// What somebody said.
@@ -36,21 +36,39 @@ impl std::fmt::Debug for ReceivedMessage {
 /// Why a MESSAGE is not taken, as the status to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageRefusal {
-    /// It cannot be read: 400.
-    Broken,
+    /// It cannot be read: 400, with what is wrong.
+    Broken(Broken),
     /// Its body is larger than allowed: 413.
     TooLarge,
     /// Its body is of a kind that we do not show: 415 with what we do.
     UnknownKind,
 }
 
+/// What is wrong with a MESSAGE that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// From or To is missing or malformed.
+    Address,
+    /// It has a body and does not say of what kind (RFC 3261 §20.15).
+    NoKind,
+    /// Content-Type is malformed.
+    Kind,
+    /// The CPIM wrapper is (RFC 3862 §2).
+    Wrapper,
+}
+
 impl MessageRefusal {
-    /// The status to answer.
-    pub fn status(self) -> StatusCode {
+    /// The status to answer, and the words beside it.
+    pub fn status(self) -> StatusLine {
         match self {
-            Self::Broken => StatusCode::BAD_REQUEST,
-            Self::TooLarge => StatusCode::REQUEST_ENTITY_TOO_LARGE,
-            Self::UnknownKind => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Broken(what) => StatusLine::bad_request(match what {
+                Broken::Address => "Malformed From or To Header",
+                Broken::NoKind => "Missing Content-Type Header",
+                Broken::Kind => "Malformed Content-Type Header",
+                Broken::Wrapper => "Malformed CPIM Body",
+            }),
+            Self::TooLarge => StatusCode::REQUEST_ENTITY_TOO_LARGE.into(),
+            Self::UnknownKind => StatusCode::UNSUPPORTED_MEDIA_TYPE.into(),
         }
     }
 }
@@ -68,7 +86,7 @@ const MOST_CPIM_LINES: usize = 32;
 pub fn read_message(request: &Request, largest: usize) -> Result<ReceivedMessage, MessageRefusal> {
     let headers = &request.headers;
     let (Ok(from), Ok(to)) = (headers.from(), headers.to()) else {
-        return Err(MessageRefusal::Broken);
+        return Err(MessageRefusal::Broken(Broken::Address));
     };
     if request.body.len() > largest {
         return Err(MessageRefusal::TooLarge);
@@ -90,8 +108,8 @@ pub fn read_message(request: &Request, largest: usize) -> Result<ReceivedMessage
     let kind = match headers.get(HeaderName::ContentType) {
         None if request.body.is_empty() => return Ok(message),
         // RFC 3261 §20.15: a body has to say what it is.
-        None => return Err(MessageRefusal::Broken),
-        Some(kind) => MediaType::parse(kind).map_err(|_| MessageRefusal::Broken)?,
+        None => return Err(MessageRefusal::Broken(Broken::NoKind)),
+        Some(kind) => MediaType::parse(kind).map_err(|_| MessageRefusal::Broken(Broken::Kind))?,
     };
     if kind.is("message", "cpim") {
         message.unwrap_cpim(&request.body)?;
@@ -121,8 +139,9 @@ impl ReceivedMessage {
 
     /// RFC 3862 §2: message headers, an empty line, MIME headers, an empty line, the content.
     fn unwrap_cpim(&mut self, body: &[u8]) -> Result<(), MessageRefusal> {
-        let (head, rest) = split_at_empty_line(body).ok_or(MessageRefusal::Broken)?;
-        let (mime, content) = split_at_empty_line(rest).ok_or(MessageRefusal::Broken)?;
+        let broken = MessageRefusal::Broken(Broken::Wrapper);
+        let (head, rest) = split_at_empty_line(body).ok_or(broken)?;
+        let (mime, content) = split_at_empty_line(rest).ok_or(broken)?;
         for (name, value) in lines(head) {
             match name.to_ascii_lowercase().as_str() {
                 "from" => {
@@ -139,7 +158,7 @@ impl ReceivedMessage {
             .find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
             .map(|(_, value)| MediaType::parse(value))
             .transpose()
-            .map_err(|_| MessageRefusal::Broken)?
+            .map_err(|_| broken)?
             .unwrap_or_else(|| MediaType::new("text", "plain"));
         self.take_text(&kind, content)
     }
@@ -174,6 +193,6 @@ pub fn answer_message(
     capabilities: &Capabilities,
     tokens: &Tokens,
 ) -> Response {
-    let status = outcome.map_or_else(MessageRefusal::status, |()| StatusCode::OK);
+    let status = outcome.map_or_else(MessageRefusal::status, |()| StatusCode::OK.into());
     stateless::respond_statelessly(request, status, capabilities, tokens)
 }

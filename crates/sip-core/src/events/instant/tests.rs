@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sip_message::{HeaderName, Message, Method, NameAddr, Request, StatusCode};
 
+use super::incoming::Broken;
 use super::{
     InstantMessage, MessageConfig, MessageEvent, MessageRefusal, answer_message, read_message,
 };
@@ -13,7 +14,7 @@ use crate::client::RequestFailure;
 use crate::events::Fault;
 use crate::output::Output;
 use crate::path::{Destination, FlowId, Inbound, Path, ResolveError, ResolveId, Transport};
-use crate::stateless::{self, Capabilities};
+use crate::stateless::{self, Capabilities, StatusLine};
 use crate::tokens::{Seed, Tokens};
 
 struct Bench {
@@ -263,8 +264,14 @@ fn what_we_cannot_show_is_refused_with_what_we_can() {
             incoming("text/plain;charset=utf-16", b"x"),
             MessageRefusal::UnknownKind,
         ),
-        (incoming("nonsense", b"x"), MessageRefusal::Broken),
-        (incoming("message/cpim", b"From: x"), MessageRefusal::Broken),
+        (
+            incoming("nonsense", b"x"),
+            MessageRefusal::Broken(Broken::Kind),
+        ),
+        (
+            incoming("message/cpim", b"From: x"),
+            MessageRefusal::Broken(Broken::Wrapper),
+        ),
         (
             incoming(
                 "message/cpim",
@@ -281,7 +288,7 @@ fn what_we_cannot_show_is_refused_with_what_we_can() {
     for (request, refusal) in cases {
         assert_eq!(read_message(&request, 4096), Err(refusal));
         let response = answer_message(&request, Err(refusal), &Capabilities::default(), &tokens);
-        assert_eq!(response.status, refusal.status());
+        assert_eq!(StatusLine::of(&response), refusal.status());
         if refusal == MessageRefusal::UnknownKind {
             assert_eq!(
                 response.headers.get(HeaderName::Accept),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sip_message::{HeaderName, Method, Request, Response, StatusCode, Substate};
+use sip_message::{HeaderError, HeaderName, Method, Request, Response, StatusCode, Substate};
 
 use super::leg::Leg;
 use super::{
@@ -13,7 +13,7 @@ use crate::events::Fault;
 use crate::events::answers::answer;
 use crate::path::Inbound;
 use crate::refresh::{Backoff, Refresher};
-use crate::stateless;
+use crate::stateless::{self, StatusLine};
 
 /// Notifiers of one subscription at most.
 const MOST_LEGS: usize = 32;
@@ -50,48 +50,38 @@ impl Subscription {
 
     /// Whether a NOTIFY is one of ours: of which leg, `None` when it makes one.
     fn judge(&self, request: &Request) -> Result<(Option<LegId>, Said), Box<Response>> {
-        let refuse = |status| {
-            Box::new(stateless::response(
-                request,
-                status,
-                Some(&self.key.local_tag),
-            ))
+        let refuse = |line: StatusLine| {
+            let tag = Some(self.key.local_tag.as_str());
+            Box::new(stateless::response(request, line, tag))
         };
-        let gone = || refuse(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST);
+        let gone = || refuse(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST.into());
         if request.method != Method::Notify {
-            let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED);
+            let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED.into());
             response.headers.push(HeaderName::Allow, Method::Notify);
             return Err(response);
         }
         let headers = &request.headers;
-        let (Ok(from), Ok(to), Ok(call_id), Ok(cseq)) = (
-            headers.from(),
-            headers.to(),
-            headers.call_id(),
-            headers.cseq(),
-        ) else {
-            return Err(refuse(StatusCode::BAD_REQUEST));
-        };
+        let malformed = |error: HeaderError| refuse((&error).into());
+        let from = headers.from().map_err(malformed)?;
+        let to = headers.to().map_err(malformed)?;
+        let call_id = headers.call_id().map_err(malformed)?;
+        let cseq = headers.cseq().map_err(malformed)?;
         if call_id != self.key.call_id || to.tag() != Some(self.key.local_tag.as_str()) {
             return Err(gone());
         }
         // Packages and ids are compared byte by byte (RFC 6665 §8.2.1).
         match headers.event() {
             Ok(event) if event.package != self.config.event.package => {
-                return Err(refuse(StatusCode::BAD_EVENT));
+                return Err(refuse(StatusCode::BAD_EVENT.into()));
             }
             Ok(event) if event.id() != self.config.event.id() => return Err(gone()),
             Ok(_) => {}
-            Err(_) => return Err(refuse(StatusCode::BAD_EVENT)),
+            Err(_) => return Err(refuse(StatusCode::BAD_EVENT.into())),
         }
-        let Ok(said) = headers.subscription_state() else {
-            let mut response = refuse(StatusCode::BAD_REQUEST);
-            "Subscription-State Missing".clone_into(&mut response.reason);
-            return Err(response);
-        };
+        let said = headers.subscription_state().map_err(malformed)?;
         // RFC 3261 §8.1.1.3: without it there is no dialog to tell from another.
         let Some(tag) = from.tag() else {
-            return Err(refuse(StatusCode::BAD_REQUEST));
+            return Err(refuse(StatusLine::bad_request("Missing From Tag")));
         };
         let leg = self
             .legs
@@ -101,7 +91,7 @@ impl Subscription {
             None if !self.takes_another() => return Err(gone()),
             // RFC 3261 §12.2.2.
             Some(leg) if cseq.number < leg.last_notify => {
-                return Err(refuse(StatusCode::SERVER_INTERNAL_ERROR));
+                return Err(refuse(StatusCode::SERVER_INTERNAL_ERROR.into()));
             }
             None | Some(_) => {}
         }
@@ -125,13 +115,13 @@ impl Subscription {
     fn judge_body(
         &self,
         request: &Request,
-        refuse: &impl Fn(StatusCode) -> Box<Response>,
+        refuse: &impl Fn(StatusLine) -> Box<Response>,
     ) -> Result<(), Box<Response>> {
         if request.body.is_empty() {
             return Ok(());
         }
         if request.body.len() > self.config.largest_body {
-            return Err(refuse(StatusCode::REQUEST_ENTITY_TOO_LARGE));
+            return Err(refuse(StatusCode::REQUEST_ENTITY_TOO_LARGE.into()));
         }
         let accept = &self.config.accept;
         let known = request.headers.content_type().is_ok_and(|kind| {
@@ -144,7 +134,7 @@ impl Subscription {
         if known {
             return Ok(());
         }
-        let mut response = refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        let mut response = refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE.into());
         response.headers.push(HeaderName::Accept, accept.join(", "));
         Err(response)
     }
