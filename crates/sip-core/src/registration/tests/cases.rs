@@ -162,6 +162,52 @@ fn the_list_is_fetched_without_a_contact_and_changes_nothing() {
     assert!(off.registration.is_drained());
 }
 
+/// A PBX that is set up anew at night knows nobody for some seconds. Whom it never took is not asked again.
+#[test]
+fn a_refresh_that_is_refused_is_tried_again_and_a_first_registration_is_not() {
+    for code in [400, 403, 404, 405] {
+        let mut bench = Bench::registered(config(), 600);
+        bench.wait(s(600));
+        bench.answer(code, &[]);
+        let (_, retry_in) = bench.last_retry();
+        assert!(!bench.events.iter().any(is_refused), "{code}");
+        bench.wait(retry_in);
+        bench.grant(600);
+        assert!(bench.registration.is_registered());
+        let mut first = Bench::new(config());
+        first.register();
+        first.answer(code, &[]);
+        assert!(first.events.iter().any(is_refused), "{code}");
+        assert_eq!(first.deadline, None);
+    }
+}
+
+/// RFC 5626 §4.2: one phone, two flows, and by datagrams one URI. Instance and reg-id tell them apart.
+#[test]
+fn each_flow_reads_its_own_binding_and_knows_the_others_as_ours() {
+    let mut bench = Bench::new(RegistrationConfig {
+        instance_id: Some("urn:uuid:00000000-0000-1000-8000-000A95A0E128".to_owned()),
+        reg_id: Some(2),
+        ..config()
+    });
+    bench.register();
+    let uri = bench.contact().uri;
+    let flow = |reg_id: u32, expires: u32| {
+        format!(
+            "<{uri}>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000a95a0e128>\";reg-id={reg_id};expires={expires}"
+        )
+    };
+    let both = format!("{}, {}, {FOREIGN}", flow(1, 600), flow(2, 20));
+    bench.answer(200, &[(HeaderName::Contact, &both)]);
+    assert_eq!(bench.last_registered().granted, s(20));
+    assert_eq!(bench.last_registered().other_bindings, 1);
+    assert!(bench.registration.fetch_bindings(bench.now));
+    bench.settle();
+    bench.answer(200, &[(HeaderName::Contact, &both)]);
+    let own: Vec<bool> = listed(&bench).into_iter().map(|(_, own)| own).collect();
+    assert_eq!(own, [true, true, false]);
+}
+
 #[test]
 fn what_is_asked_of_the_list_while_something_is_on_its_way_is_no_input() {
     let mut bench = Bench::registered(config(), 600);
