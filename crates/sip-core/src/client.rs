@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use privacy::Sentence;
-use sip_message::{HeaderName, Request, Response, StatusCode};
+use sip_message::{HeaderName, Method, Request, Response, StatusCode};
 use thiserror::Error;
 
 use self::login::{Challenged, Waiting};
@@ -463,7 +463,10 @@ impl ClientRequest {
         context: &mut ClientContext<'_>,
     ) {
         let path = *attempt.destination.path();
-        if response.status == StatusCode::SERVICE_UNAVAILABLE {
+        // To anything else it may be a word about that request alone.
+        if response.status == StatusCode::SERVICE_UNAVAILABLE
+            && self.draft.request.method == Method::Register
+        {
             let retry_after = retry_after(&response);
             self.failed(&attempt, Fault::Unavailable { retry_after });
         }

@@ -1,10 +1,11 @@
 //! A peer that says exactly what a test wants, byte by byte.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use sip_message::{HeaderName, Message, Method, Request, Response};
-use tokio::net::UdpSocket;
+use tokio::net::{ToSocketAddrs, UdpSocket};
 
 use super::house::{House, tenant};
 use crate::{CallMedia, GivenAccount};
@@ -30,9 +31,14 @@ impl Peer {
 
     /// At another address of this machine, which is another source.
     pub(super) async fn bind_at(ip: &str) -> Self {
-        let socket = UdpSocket::bind((ip, 0)).await.expect("a port is free");
+        Self::bind_to((ip, 0)).await.expect("a port is free")
+    }
+
+    /// At this address, which may be taken.
+    pub(super) async fn bind_to(at: impl ToSocketAddrs) -> io::Result<Self> {
+        let socket = UdpSocket::bind(at).await?;
         let local = socket.local_addr().expect("it is bound");
-        Self { socket, local }
+        Ok(Self { socket, local })
     }
 
     pub(super) async fn send(&self, to: SocketAddr, text: &str) {

@@ -78,6 +78,18 @@ impl Places {
         }
     }
 
+    /// Whoever is there has answered a request of ours, and not with 503. Tells whether a server is back by that.
+    pub(super) fn on_answered(&mut self, now: Instant, path: &Path) -> bool {
+        let server = Server::from(path);
+        // A phone that was called by its address is no server of anybody's.
+        let is_named = self.accounts.values().any(|place| place.names(server));
+        let is_news = is_named && self.targets.answered(now, server);
+        if is_news {
+            self.publish_all_with(now, server);
+        }
+        is_news
+    }
+
     /// A server holds an account's registration, or none does any more.
     pub(super) fn on_home(&mut self, now: Instant, owner: &Owner, path: Option<Path>) {
         let home = path.as_ref().map(Server::from);
@@ -161,11 +173,10 @@ impl Places {
     }
 
     fn publish_all_with(&mut self, now: Instant, server: Server) {
-        let names = |place: &Place| place.found.iter().any(|target| target.server() == server);
         let accounts: Vec<AccountId> = self
             .accounts
             .iter()
-            .filter(|(_, place)| names(place))
+            .filter(|(_, place)| place.names(server))
             .map(|(account, _)| account.clone())
             .collect();
         for account in accounts {
@@ -185,6 +196,11 @@ impl Places {
 }
 
 impl Place {
+    /// Whether the account's domain leads to this server.
+    fn names(&self, server: Server) -> bool {
+        self.found.iter().any(|target| target.server() == server)
+    }
+
     /// When a better server than the present one is to be tried.
     fn back_at(&self, now: Instant, targets: &Targets) -> Option<Instant> {
         let better = targets.better_at(now, &self.found, self.home?)?;

@@ -17,6 +17,7 @@ use super::{Delivery, Owner, Reachable, Received, TransportState, branch_of};
 use crate::failures::Unreadable;
 use crate::recorder::RecorderMsg;
 use crate::tenant::TenantMsg;
+use crate::wake::now;
 
 impl TransportState {
     pub(super) fn on_received(&mut self, received: Received) {
@@ -76,6 +77,13 @@ impl TransportState {
         let inbound = Inbound { flow, path };
         match (message, owner) {
             (message, Some(owner)) => {
+                if let Message::Response(response) = &message
+                    && response.status != StatusCode::SERVICE_UNAVAILABLE
+                    && self.places.on_answered(now(), &path)
+                {
+                    let myself = self.myself.clone();
+                    self.arm(&myself);
+                }
                 owner.deliver(Delivery::Message {
                     message: Box::new(message),
                     inbound,

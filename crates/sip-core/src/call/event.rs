@@ -90,7 +90,7 @@ pub enum CallEvent {
     },
     /// The call is over. The object still has to live until it is drained.
     Ended(EndReason),
-    /// A server failed, whatever comes of the request elsewhere.
+    /// A server failed, by silence or because nothing could be carried there, whatever comes of the request elsewhere.
     Tried(Tried),
     /// A peer's fault was repaired or something was ignored; a sentence for the timeline.
     Notice(Sentence),

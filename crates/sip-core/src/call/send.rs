@@ -14,7 +14,6 @@ use crate::locate::{self, Tried};
 use crate::path::{
     Destination, Path, ResolveError, ResolveId, Transmit, Transport, TransportError,
 };
-use crate::refresh::retry_after;
 use crate::transaction::{ClientInvite, ClientNonInvite, ClientOutput};
 
 /// How many answered attempts of one request are kept for repeats of their answers.
@@ -159,12 +158,10 @@ impl Call {
             .too_large_for
             .filter(|udp| over_tcp(*udp) == destination)
             .unwrap_or(destination);
-        if response.status == StatusCode::SERVICE_UNAVAILABLE {
-            let fault = Fault::Unavailable(Box::new(response.clone()));
-            if self.has_other_path(id) {
-                return self.attempt_failed(now, id, fault);
-            }
-            self.tell_tried(destination, &fault);
+        // RFC 3263 §4.3: the next server is tried.
+        if response.status == StatusCode::SERVICE_UNAVAILABLE && self.has_other_path(id) {
+            let fault = Fault::Unavailable(Box::new(response));
+            return self.attempt_failed(now, id, fault);
         }
         self.prefer(&hop, preferred);
         let Some(task) = self.client(id) else { return };
@@ -554,15 +551,13 @@ impl Call {
         }
     }
 
-    /// Tells which server failed, to whoever keeps the list of them.
+    /// Tells which server failed, to whoever keeps the list of them. A 503 is no such failure: it may be the word of
+    /// whoever is behind the server, about the one number that was called, and the server itself is as good as before.
     fn tell_tried(&mut self, destination: Destination, fault: &Fault) {
         let fault = match fault {
             Fault::Silence => locate::Fault::Silence,
             Fault::Transport(error) => locate::Fault::Transport(error.clone()),
-            Fault::Unavailable(response) => locate::Fault::Unavailable {
-                retry_after: retry_after(response),
-            },
-            Fault::Unresolved(_) => return,
+            Fault::Unavailable(_) | Fault::Unresolved(_) => return,
         };
         let path = *destination.path();
         self.event(CallEvent::Tried(Tried { path, fault }));

@@ -51,7 +51,11 @@ macro_rules! context {
 
 impl Bench {
     fn new(destinations: Vec<Destination>, body: usize) -> Self {
-        let mut request = Request::new(Method::Message, Uri::parse("sip:bob@example.com").unwrap());
+        Self::asking(Method::Message, destinations, body)
+    }
+
+    fn asking(method: Method, destinations: Vec<Destination>, body: usize) -> Self {
+        let mut request = Request::new(method, Uri::parse("sip:bob@example.com").unwrap());
         for (name, value) in [
             (HeaderName::From, "<sip:alice@example.com>;tag=a"),
             (HeaderName::To, "<sip:bob@example.com>"),
@@ -103,6 +107,11 @@ impl Bench {
     fn udp(hosts: &[u8]) -> Self {
         let to = |host: &u8| Destination::Path(path(*host, Transport::Udp));
         Self::new(hosts.iter().map(to).collect(), 0)
+    }
+
+    fn registering(hosts: &[u8]) -> Self {
+        let to = |host: &u8| Destination::Path(path(*host, Transport::Udp));
+        Self::asking(Method::Register, hosts.iter().map(to).collect(), 0)
     }
 
     fn drain(&mut self) {
@@ -467,7 +476,7 @@ fn a_server_that_said_anything_may_take_its_time() {
 
 #[test]
 fn servers_that_failed_are_told_with_the_reason() {
-    let mut bench = Bench::udp(&[1, 2, 3]);
+    let mut bench = Bench::registering(&[1, 2, 3]);
     bench.answer_with(503, Some((HeaderName::RetryAfter, "120 (busy)")));
     bench.fail(TransportError::Refused);
     // The last one's 503 is the answer, and told too.
@@ -487,6 +496,32 @@ fn servers_that_failed_are_told_with_the_reason() {
             ("192.0.2.3".to_owned(), unavailable(None)),
         ]
     );
+}
+
+#[test]
+fn rfc3263_4_3_a_503_to_what_is_no_registration_leads_on_and_is_told_of_no_server() {
+    let methods = [
+        Method::Message,
+        Method::Subscribe,
+        Method::Publish,
+        Method::Options,
+    ];
+    for method in methods {
+        let to = |host| Destination::Path(path(host, Transport::Udp));
+        let mut bench = Bench::asking(method.clone(), vec![to(1), to(2), to(3)], 0);
+        bench.answer_with(503, Some((HeaderName::RetryAfter, "120")));
+        assert_eq!(bench.last().0, to(2), "{method}");
+        // What is wrong with a server is told as for any request.
+        bench.fail(TransportError::Refused);
+        bench.answer(503);
+        assert_eq!(bench.answered().response.status.code(), 503, "{method}");
+        let refused = Fault::Transport(TransportError::Refused);
+        assert_eq!(
+            tried(&mut bench),
+            [("192.0.2.2".to_owned(), refused)],
+            "{method}"
+        );
+    }
 }
 
 #[test]

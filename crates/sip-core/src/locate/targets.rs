@@ -7,6 +7,11 @@
 //!                 ▲              │       a row doubles the rest.
 //!                 └── failed ────┴─ rest is over ─► untried, with the reason kept
 //! ```
+//!
+//! Any answer but 503 ends a rest, since the server is there; the time that it asked for itself is
+//! kept. A 503 lets a server rest where it answers a REGISTER. To another request it may be a word
+//! about that request alone, as a gateway's that has no line to one number: then the next server is
+//! tried for that transaction (RFC 3263 §4.3) and nothing is told here.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,7 +52,8 @@ pub enum Fault {
     Silence,
     /// The request could not be carried there.
     Transport(TransportError),
-    /// It answered 503, and when it wants to be asked again if it said so (RFC 3261 §21.5.4).
+    /// It answered a REGISTER with 503, and when it wants to be asked again if it said so (RFC 3261
+    /// §21.5.4).
     Unavailable {
         /// Retry-After.
         retry_after: Option<Duration>,
@@ -192,12 +198,46 @@ impl Targets {
         }
     }
 
-    /// A server answered. Tells whether that is news.
+    /// A server answered a request with anything but 503: it is there, so a rest ends early and the
+    /// list says so. Not before the end of a Retry-After, which was its own wish (RFC 3261 §21.5.4),
+    /// and it is no end of its failures in a row when it has answered 503: who answers a REGISTER
+    /// with 401 and then with 503 takes no registration. Tells whether that is news.
+    pub fn answered(&mut self, now: Instant, server: Server) -> bool {
+        let failures = match self.known.get(&server) {
+            None => 0,
+            Some(known) => match &known.rest {
+                None => return false,
+                Some((_, Why::Unavailable { retry_after })) => {
+                    let asked = retry_after.unwrap_or_default().min(self.rests.longest);
+                    let until = known.since.checked_add(asked);
+                    if until.is_some_and(|until| until > now) {
+                        return false;
+                    }
+                    known.failures
+                }
+                Some(_) => 0,
+            },
+        };
+        self.learn(
+            server,
+            Known {
+                since: now,
+                failures,
+                rest: None,
+            },
+        );
+        true
+    }
+
+    /// A server did what it is there for: it took a registration. Tells whether that is news.
     pub fn worked(&mut self, now: Instant, server: Server) -> bool {
         let is_news = self
             .known
             .get(&server)
             .is_none_or(|known| known.rest.is_some());
+        if let Some(known) = self.known.get_mut(&server) {
+            known.failures = 0;
+        }
         if is_news {
             self.learn(
                 server,

@@ -245,12 +245,11 @@ fn the_invite_goes_to_the_next_path_on_a_closed_port_on_503_and_on_silence() {
         })
         .collect();
     let refused = locate::Fault::Transport(TransportError::Refused);
-    let unavailable = locate::Fault::Unavailable { retry_after: None };
+    // The 503 is the word on this call, and no reason to leave the server alone.
     assert_eq!(
         tried,
         [
             ("192.0.2.9:5060".to_owned(), refused),
-            (BOB.to_owned(), unavailable),
             (CAROL.to_owned(), locate::Fault::Silence),
         ]
     );
@@ -271,6 +270,12 @@ fn a_503_of_the_last_path_is_the_end() {
     assert!(
         matches!(end, EndKind::Status { code: 503, remark: Some(remark), .. } if remark.reveal().contains("120")),
         "{end:?}"
+    );
+    let events = &phone(&net, alice).events;
+    assert!(
+        !events
+            .iter()
+            .any(|event| matches!(event, CallEvent::Tried(_)))
     );
 }
 

@@ -104,6 +104,71 @@ fn rests_double_with_each_failure_in_a_row_up_to_the_longest() {
 }
 
 #[test]
+fn any_answer_ends_a_rest_and_shows_in_the_list() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    assert!(targets.answered(start, server(2)), "the first is news");
+    assert!(!targets.answered(start, server(2)), "the next is none");
+    let faults = [
+        Fault::Silence,
+        Fault::Transport(TransportError::Refused),
+        Fault::Unavailable { retry_after: None },
+    ];
+    for fault in faults {
+        targets.failed(start, server(1), &fault);
+        assert_eq!(order(&targets, start + S, None), [2, 3], "{fault:?}");
+        assert!(targets.answered(start + 2 * S, server(1)), "{fault:?}");
+        assert_eq!(order(&targets, start + 2 * S, None), [1, 2, 3], "{fault:?}");
+        let listing = targets.listing(start + 3 * S, &three(), None);
+        let line = (&listing[0].state, listing[0].since, &listing[0].why);
+        let since = Some(start + 2 * S);
+        assert_eq!(line, (&TargetState::Working, since, &None), "{fault:?}");
+        targets.worked(start + 3 * S, server(1));
+    }
+}
+
+#[test]
+fn rfc3261_21_5_4_an_answer_does_not_end_the_time_that_a_server_asked_for() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    let fault = |seconds| Fault::Unavailable {
+        retry_after: Some(seconds * S),
+    };
+    targets.failed(start, server(1), &fault(20));
+    assert!(!targets.answered(start + 19 * S, server(1)));
+    assert_eq!(order(&targets, start + 19 * S, None), [2, 3]);
+    // Its rest would be 30 s long; the time it asked for is over.
+    assert!(targets.answered(start + 20 * S, server(1)));
+    assert_eq!(order(&targets, start + 20 * S, None), [1, 2, 3]);
+    // A day is longer than any rest, and does not hold after it.
+    targets.failed(start, server(3), &fault(86_400));
+    assert!(!targets.answered(start + 599 * S, server(3)));
+    assert!(targets.answered(start + 600 * S, server(3)));
+}
+
+#[test]
+fn who_challenges_and_then_answers_503_rests_longer_each_time() {
+    let mut now = Instant::now();
+    let mut targets = Targets::default();
+    let mut rests = Vec::new();
+    for _ in 0..3 {
+        // The 401 before the 503.
+        targets.answered(now, server(1));
+        targets.failed(now, server(1), &Fault::Unavailable { retry_after: None });
+        let until = targets.next_awake(now, &three()).unwrap();
+        rests.push(until.duration_since(now).as_secs());
+        now = until;
+    }
+    assert_eq!(rests, [30, 60, 120]);
+    // A registration that it takes is the end of that.
+    targets.answered(now, server(1));
+    targets.answered(now, server(1));
+    assert!(!targets.worked(now, server(1)), "it was seen to be there");
+    targets.failed(now, server(1), &Fault::Unavailable { retry_after: None });
+    assert_eq!(targets.next_awake(now, &three()), Some(now + 30 * S));
+}
+
+#[test]
 fn requests_under_way_when_a_server_fails_do_not_push_it_further_away() {
     let start = Instant::now();
     let mut targets = Targets::default();
