@@ -302,7 +302,8 @@ impl TransportState {
     /// where that account's calls come from. Extension 100 is at many PBXes: of several accounts with that user the one
     /// is meant whose domain is named, then whose local address it came to, then whose server it came from.
     ///
-    /// A trunk's server calls numbers that are nobody's address. They are for the account there, if it is the only one.
+    /// A trunk's server calls numbers that are nobody's address. Such a call is for the account there, if it is the only
+    /// one.
     pub(super) fn called_account(&self, request: &Request, path: &Path) -> Option<AccountId> {
         let user = request.uri.user_decoded().unwrap_or_default();
         let by_contact = self
@@ -326,6 +327,9 @@ impl TransportState {
         let named = admitting().filter(|r| r.aor_user == user);
         let by_address = named.max_by_key(fitness);
         let alone = || {
+            if request.method != Method::Invite {
+                return None;
+            }
             let mut here = admitting().filter(|r| r.servers.is_some());
             here.next().filter(|_| here.next().is_none())
         };

@@ -63,8 +63,6 @@ pub struct Registration {
     mapping: Mapping,
     /// Set once the first hop has said that it cannot keep to flows (439).
     outbound_refused: bool,
-    /// Whether the registrar has taken the account since it signed in.
-    was_taken: bool,
     /// The URI of the Contact last registered, to be removed when another takes its place.
     bound_contact: Option<String>,
     /// Set when the present operation is to be followed by another REGISTER.
@@ -166,7 +164,6 @@ impl Registration {
             binding: None,
             mapping: Mapping::default(),
             outbound_refused: false,
-            was_taken: false,
             bound_contact: None,
             again: false,
             to_remove: None,
@@ -201,7 +198,6 @@ impl Registration {
     pub fn unregister(&mut self, now: Instant) {
         self.outbox.begin_input();
         self.wanted = false;
-        self.was_taken = false;
         self.again = false;
         self.refresher.begin();
         // Who asks about the list and leaves before the answer does without it.

@@ -63,8 +63,7 @@ impl Registration {
                     self.on_gone(now);
                 }
             }
-            // Whom it has taken before it refuses because it is being set up anew: it is asked again, ever more seldom.
-            Purpose::Register if is_for_good(status) && !self.was_taken => {
+            Purpose::Register if is_for_good(status) => {
                 self.on_refused(
                     now,
                     Refusal::Status {
@@ -159,7 +158,6 @@ impl Registration {
             self.on_trouble(now, what, None);
             return;
         }
-        self.was_taken = true;
         self.bound_contact = Some(contact.to_owned());
         self.binding = Some(Binding {
             flow: Some(answered.inbound.flow),

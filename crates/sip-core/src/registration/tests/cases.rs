@@ -162,26 +162,6 @@ fn the_list_is_fetched_without_a_contact_and_changes_nothing() {
     assert!(off.registration.is_drained());
 }
 
-/// A PBX that is set up anew at night knows nobody for some seconds. Whom it never took is not asked again.
-#[test]
-fn a_refresh_that_is_refused_is_tried_again_and_a_first_registration_is_not() {
-    for code in [400, 403, 404, 405] {
-        let mut bench = Bench::registered(config(), 600);
-        bench.wait(s(600));
-        bench.answer(code, &[]);
-        let (_, retry_in) = bench.last_retry();
-        assert!(!bench.events.iter().any(is_refused), "{code}");
-        bench.wait(retry_in);
-        bench.grant(600);
-        assert!(bench.registration.is_registered());
-        let mut first = Bench::new(config());
-        first.register();
-        first.answer(code, &[]);
-        assert!(first.events.iter().any(is_refused), "{code}");
-        assert_eq!(first.deadline, None);
-    }
-}
-
 /// RFC 5626 §4.2: one phone, two flows, and by datagrams one URI. Instance and reg-id tell them apart.
 #[test]
 fn each_flow_reads_its_own_binding_and_knows_the_others_as_ours() {
