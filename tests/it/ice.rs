@@ -109,7 +109,7 @@ fn it_calls(name: &str, reports_apart: bool) {
     };
     let mut bob = Baresip::start(&folder, "bob", &setup);
     until("the port to be taken", SOON, || {
-        UdpSocket::bind((here, port)).is_err().then_some(())
+        ports::is_taken(port).then_some(())
     });
     bob.command("dial", &format!("sip:alice@{here}:{port}"));
     alice.wait_call("connected");

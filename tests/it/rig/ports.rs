@@ -44,6 +44,20 @@ fn place(process: u32, step: u32, count: u16) -> Option<u16> {
     (offset + count <= SPAN).then(|| FIRST + offset)
 }
 
+/// Whether somebody listens on this UDP port, by what the system says: to try it would take it for a moment from whom
+/// it is waited for.
+pub(crate) fn is_taken(port: u16) -> bool {
+    let local = format!(":{port:04X}");
+    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|table| {
+        let table = std::fs::read_to_string(table).unwrap_or_default();
+        let mut lines = table.lines().skip(1);
+        lines.any(|line| {
+            let address = line.split_whitespace().nth(1);
+            address.is_some_and(|address| address.ends_with(&local))
+        })
+    })
+}
+
 fn is_free(port: u16) -> bool {
     let here = (Ipv4Addr::LOCALHOST, port);
     UdpSocket::bind(here).is_ok() && TcpListener::bind(here).is_ok()

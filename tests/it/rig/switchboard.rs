@@ -1,6 +1,5 @@
 //! Our own switchboard, as a process of its own.
 
-use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 
 use super::folder::Folder;
@@ -29,8 +28,6 @@ pub(crate) fn start_with(folder: &Folder, more: impl FnOnce(&mut Command)) -> (P
 pub(crate) fn wait_taken(port: u16, mut check: impl FnMut()) {
     until("the port to be taken", SOON, || {
         check();
-        UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
-            .is_err()
-            .then_some(())
+        ports::is_taken(port).then_some(())
     });
 }
