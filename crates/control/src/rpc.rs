@@ -519,6 +519,14 @@ mod tests {
         assert!(one(&line.to_string()).asked.is_ok());
     }
 
+    /// A registration for no time would be none.
+    #[test]
+    fn what_is_not_said_of_an_account_is_as_in_a_new_one() {
+        let said: AccountSettings =
+            serde_json::from_str(r#"{"aor": "sip:a@b.test"}"#).expect("it can be read");
+        assert_eq!(said, AccountSettings::new("sip:a@b.test"));
+    }
+
     #[test]
     fn an_error_never_repeats_a_password() {
         let line = r#"{"jsonrpc":"2.0","id":1,"method":"add_account","params":{"settings":{"aor":3},"password":"s3cret"}}"#;

@@ -434,6 +434,7 @@ impl AccountState {
             contact_user: identity.contact_user.clone(),
             bind: identity.bind,
             aor_user: identity.user().to_owned(),
+            aor_host: identity.from.uri.host.clone(),
             servers: self.args.settings.register.then(|| self.servers.clone()),
             ws_path: identity.ws_path.clone(),
         };

@@ -78,6 +78,8 @@ pub(crate) enum DialogMsg {
     Reject(Option<u16>),
     /// End it, whatever it is doing.
     End,
+    /// The same, and do not stay for repeats once the peer has answered.
+    Leave,
     /// Hold, or take off hold.
     Hold(bool),
     /// Agree on other keys for the media.
@@ -289,6 +291,8 @@ pub(crate) struct DialogState {
     heard: bool,
     /// The certificate that was not trusted last.
     untrusted: Option<Box<CertificateView>>,
+    /// Whether its tenant is on its way out.
+    leaving: bool,
     /// The last answer, where it could not be read.
     unreadable: Option<Unreadable>,
     /// A change of our address that the peer is not told of yet.
@@ -342,6 +346,10 @@ impl Actor for DialogActor {
             DialogMsg::Answer => state.on_answer(&myself).await,
             DialogMsg::Reject(code) => state.on_reject(code),
             DialogMsg::End => state.on_end(),
+            DialogMsg::Leave => {
+                state.leaving = true;
+                state.on_end();
+            }
             DialogMsg::Hold(hold) => state.on_hold(hold),
             DialogMsg::RenewKeys => state.on_renew_keys(),
             DialogMsg::Mute(muted) => state.on_mute(muted),
@@ -486,10 +494,15 @@ impl DialogState {
     fn is_drained(&self) -> bool {
         let protocol_done = match &self.phase {
             Phase::Finding(_) => false,
+            Phase::Calling(call) if self.leaving => return self.is_over() && call.is_settled(),
             Phase::Calling(call) => call.is_drained(),
             Phase::Over => true,
         };
-        protocol_done && self.focus.is_drained() && self.view.state == CallState::Ended
+        protocol_done && self.focus.is_drained() && self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.view.state == CallState::Ended
     }
 
     fn note(&self, topic: &'static str, text: impl Into<Sentence>) {

@@ -58,6 +58,8 @@ pub enum IdentityError {
     Forward(Private),
     /// A codec.
     Codec(String),
+    /// A registration for no time, by which the registrar would forget the phone (RFC 3261 §10.2.2).
+    Expires,
 }
 
 impl IdentityError {
@@ -121,6 +123,9 @@ impl IdentityError {
                 "calls cannot be sent on to “{}”; it looks like 602 or sip:bob@example.com",
                 typed.reveal()
             ),
+            Self::Expires => {
+                "a registration for 0 s would sign out; 600 s are usual, 30 s the least".to_owned()
+            }
             Self::Codec(typed) => {
                 format!("“{typed}” is not a codec; there are opus, g722, pcmu and pcma")
             }
@@ -289,6 +294,9 @@ impl Identity {
             .iter()
             .map(parse_proxy)
             .collect::<Result<_, _>>()?;
+        if settings.register && settings.expires_s == 0 {
+            return Err(IdentityError::Expires);
+        }
         let bind = settings.bind.as_deref().or(tenant_bind);
         let bind = bind.map(local_address).transpose()?;
         let public = match settings.public_address.as_deref() {
@@ -808,6 +816,7 @@ mod tests {
             );
         }
         assert!(with(|s| s.codecs = vec!["g729".to_owned()]).contains("opus"));
+        assert!(with(|s| s.expires_s = 0).contains("600 s"));
         let door = with(|s| s.calls.forward_busy = Some("sip:".into()));
         assert!(door.contains("bob@example.com"), "{door}");
     }

@@ -36,16 +36,7 @@ use crate::transport::{Delivery, Owner, TransportMsg};
 use crate::wake::{Wake, now};
 use crate::{DRAINED, wall};
 
-/// Event packages that accounts and their calls subscribe to; a REFER subscribes by itself.
-const PACKAGES: [&str; 6] = [
-    "refer",
-    message_summary::PACKAGE,
-    dialog_info::PACKAGE,
-    presence::PACKAGE,
-    conference::PACKAGE,
-    reg_info::PACKAGE,
-];
-/// The bodies of their notifications.
+/// The bodies of what accounts and their calls are notified of.
 const BODIES: [&str; 5] = [
     message_summary::CONTENT_TYPE,
     dialog_info::CONTENT_TYPE,
@@ -64,7 +55,7 @@ const MOST_LEAVING: usize = 64;
 
 /// What calls can do, and text messages and notifications beside them.
 pub(crate) fn told(calls: Capabilities) -> Capabilities {
-    calls.with_messages().with_events(&PACKAGES, &BODIES)
+    calls.with_messages().with_events(&BODIES)
 }
 
 /// What a [`SubscriptionsActor`] can be told.

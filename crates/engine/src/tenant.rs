@@ -555,12 +555,12 @@ impl TenantState {
     fn leave(&mut self, myself: &ActorRef<TenantMsg>) {
         self.leaving = true;
         for leg in self.calls.values() {
-            let _ = leg.cast(DialogMsg::End);
+            let _ = leg.cast(DialogMsg::Leave);
         }
         for actor in self.accounts.values().filter_map(|a| a.actor.as_ref()) {
             let _ = actor.cast(AccountMsg::Leave { shown: true });
         }
-        let somebody_listens = self.shared.hub.read(|s| {
+        let registered = self.shared.hub.read(|s| {
             let ours = |tenant: &model::TenantId| *tenant == self.view.id;
             let registered = |a: &AccountView| {
                 matches!(
@@ -569,9 +569,8 @@ impl TenantState {
                 )
             };
             s.accounts.iter().any(|a| ours(&a.tenant) && registered(a))
-                || s.calls.iter().any(|c| ours(&c.tenant) && c.state.is_live())
         });
-        let patience = if somebody_listens {
+        let patience = if registered || !self.calls.is_empty() {
             FAREWELL
         } else {
             FAREWELL_TO_NOBODY
@@ -579,20 +578,13 @@ impl TenantState {
         myself.send_after(patience, || TenantMsg::LeaveNow);
     }
 
-    /// When leaving: gone as soon as every account has signed out and every call has ended for its
-    /// user; what is left of a dialog only waits for repeats.
+    /// When leaving: gone as soon as every account has signed out and every peer has answered that its call has
+    /// ended. A BYE that is lost leaves it with nobody to talk to (RFC 3261 §17.1.2).
     fn stop_when_empty(&mut self, myself: &ActorRef<TenantMsg>) {
-        let silent = || {
-            self.shared.hub.read(|s| {
-                !s.calls
-                    .iter()
-                    .any(|c| c.tenant == self.view.id && c.state.is_live())
-            })
-        };
         if self.leaving
             && !self.lingering
             && self.accounts.values().all(|a| a.actor.is_none())
-            && silent()
+            && self.calls.is_empty()
         {
             self.lingering = true;
             myself.send_after(LINGER, || TenantMsg::LeaveNow);

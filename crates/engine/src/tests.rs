@@ -1,5 +1,6 @@
 //! The actors with real mailboxes and real sockets on the loopback interface.
 
+mod called;
 mod callers;
 mod calls;
 mod closed_ports;

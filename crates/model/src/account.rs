@@ -133,7 +133,7 @@ fn one_flow() -> u8 {
 
 /// What a person sets for an account. The password is not here: it lives in the secret store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default = "AccountSettings::blank", deny_unknown_fields)]
 pub struct AccountSettings {
     /// The account's name in lists; empty means: show the address of record.
     pub label: Private,
@@ -280,6 +280,11 @@ pub struct AccountSettings {
 }
 
 impl AccountSettings {
+    /// What stands for whatever is not said of an account.
+    fn blank() -> Self {
+        Self::new(Identity::default())
+    }
+
     /// Settings of a new account with everything but the address at its default.
     pub fn new(aor: impl Into<Identity>) -> Self {
         Self {

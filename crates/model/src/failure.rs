@@ -616,6 +616,11 @@ fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
             "A server on the way waited and gave up",
             "Try again later.",
         ),
+        410 | 480 | 484 | 486 | 487 | 600 | 603 | 607 | 608 if registering => (
+            "Server refuses",
+            "The server does not want this registration, and gives a reason that belongs to calls",
+            "Check the address of the account and the server, or ask the provider.",
+        ),
         410 | 480 => (
             "Not reachable now",
             "Nobody is signed in there, or do-not-disturb is on",
@@ -742,6 +747,15 @@ mod tests {
             let sentence = failure.sentence().into_revealed();
             assert!(sentence.contains(words), "{sentence}");
             assert!(sentence.contains("192.0.2.1:5061"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_registrar_that_answers_as_a_callee_does_is_not_told_as_one() {
+        for code in [410, 480, 486, 600, 603, 607] {
+            let failure = status(code, "No").registering();
+            let said = failure.sentence().into_revealed();
+            assert!(said.contains("does not want this registration"), "{said}");
         }
     }
 

@@ -18,7 +18,7 @@ pub struct Capabilities {
     pub supported: Vec<String>,
     /// Body types understood.
     pub accept: Vec<String>,
-    /// Event packages understood (RFC 6665 §8.2.2).
+    /// Event packages that others are notified of (RFC 6665 §4.4.4), and not those that we subscribe to.
     pub allow_events: Vec<String>,
     /// Value of Server and User-Agent; none is sent when empty.
     pub user_agent: String,
@@ -52,11 +52,12 @@ impl Capabilities {
         self
     }
 
-    /// The same for who subscribes to these packages (RFC 6665 §8.2.2) and reads these bodies.
+    /// The same for who subscribes to others, reads these bodies, and notifies of what comes of a REFER, to which nobody
+    /// subscribes in another way (RFC 3515 §2.4.4).
     #[must_use]
-    pub fn with_events(mut self, packages: &[&str], bodies: &[&str]) -> Self {
+    pub fn with_events(mut self, bodies: &[&str]) -> Self {
         self.add(&[Method::Notify], bodies);
-        add_words(&mut self.allow_events, packages);
+        add_words(&mut self.allow_events, &["refer"]);
         self
     }
 

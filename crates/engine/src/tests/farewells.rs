@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use model::{CallState, Command, Event};
+use sip_message::Method;
 
 use super::house::{House, account, switchboard, tenant, tone};
 use super::limits::two_pairs;
-use super::peer::free_addr;
+use super::peer::{Peer, SDP, answer, carol, free_addr, to_tag};
 
 #[tokio::test]
 async fn leaving_hangs_up_and_signs_out_and_does_not_take_long() {
@@ -71,6 +72,59 @@ async fn leaving_frees_the_ports_of_signalling_and_of_sound() {
         assert!(begun.elapsed() < Duration::from_secs(20), "a port is held");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// RFC 3261 §17.1.2.2: what is lost is said again, also by a program on its way out.
+#[tokio::test]
+async fn leaving_says_a_lost_bye_again_and_goes_once_it_is_answered() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&dan.final_response().await);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(call, CallState::Connected).await;
+    house.engine.send(Command::Shutdown);
+    let (lost, _) = dan.request(Method::Bye).await;
+    let (again, from) = dan.request(Method::Bye).await;
+    assert_eq!(lost.headers.cseq(), again.headers.cseq());
+    dan.send(from, &answer(&again, "200 OK", "", "")).await;
+    let answered = Instant::now();
+    until_stopped(&mut house).await;
+    // Not the five seconds for which the answer may be repeated.
+    assert!(answered.elapsed() < Duration::from_secs(2));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn leaving_says_a_lost_cancel_again_and_acknowledges_what_comes_of_it() {
+    let (mut house, _) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    dan.send(from, &answer(&invite, "180 Ringing", "", ""))
+        .await;
+    house.until_state(call, CallState::Ringing).await;
+    house.engine.send(Command::Shutdown);
+    dan.request(Method::Cancel).await;
+    let (cancel, _) = dan.request(Method::Cancel).await;
+    dan.send(from, &answer(&cancel, "200 OK", "", "")).await;
+    dan.send(from, &answer(&invite, "487 Request Terminated", "", ""))
+        .await;
+    dan.request(Method::Ack).await;
+    let answered = Instant::now();
+    until_stopped(&mut house).await;
+    assert!(answered.elapsed() < Duration::from_secs(2));
+    house.close().await;
+}
+
+async fn until_stopped(house: &mut House) {
+    house
+        .until_event("it has ended", |event| {
+            (*event == Event::Stopped).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -313,8 +313,9 @@ impl House {
         self.engine.hub.read(|s| messages(s, sent, part))
     }
 
+    /// Peers that say nothing more are not waited for.
     pub(super) async fn close(self) {
-        self.engine.shutdown(Duration::from_secs(5)).await;
+        self.engine.shutdown(Duration::from_millis(500)).await;
     }
 
     fn newest(&self) -> CallId {

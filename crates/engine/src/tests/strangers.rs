@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{CallState, Command, Direction, Outcome};
 use sip_message::{Message, Method, StatusCode};
 
+use super::called::listens_at;
 use super::house::{House, messages, tenant, tone};
 use super::peer::{Peer, SDP, answer, carol, free_addr, stream, to_tag};
 use crate::GivenAccount;
@@ -172,14 +173,7 @@ async fn an_offer_without_a_codec_of_ours_is_refused_with_488_and_nothing_rings(
 async fn a_scanner_never_rings_and_gets_one_cheap_answer() {
     let mut house = House::open().await;
     let port = house
-        .until("where we listen", |s| {
-            s.trace.iter().find_map(|r| match &r.body {
-                model::TraceBody::Sip {
-                    sent: true, local, ..
-                } => local.rsplit_once(':')?.1.parse::<u16>().ok(),
-                _ => None,
-            })
-        })
+        .until("where we listen", |s| listens_at(s, "alice"))
         .await;
     let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let dan = Peer::bind().await;

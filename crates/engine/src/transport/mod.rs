@@ -47,7 +47,7 @@ use sip_core::{
     FlowId, Inbound, Path, ResolveError, ResolveId, Seed, Tokens, Transmit, Transport,
     TransportError,
 };
-use sip_message::{Message, Request, Uri};
+use sip_message::{Host, Message, Request, Uri};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::{ClientTls, Remembered, Towards};
 
@@ -207,6 +207,8 @@ pub(crate) struct Reachable {
     pub(crate) bind: Option<SocketAddr>,
     /// The user part of the address of record.
     pub(crate) aor_user: String,
+    /// Its domain.
+    pub(crate) aor_host: Host,
     /// Hosts that may call the address of record itself: our registrar and proxies. `None` is
     /// anybody, for accounts that do not register and are called directly.
     pub(crate) servers: Option<HashSet<IpAddr>>,

@@ -1,5 +1,7 @@
 //! What comes in: read, recorded, and brought to its owner.
 
+use std::cmp::Reverse;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use event_bodies::message_summary;
@@ -11,7 +13,7 @@ use sip_message::{
 };
 
 use super::owners::Handler;
-use super::{Delivery, Owner, Received, TransportState, branch_of};
+use super::{Delivery, Owner, Reachable, Received, TransportState, branch_of};
 use crate::failures::Unreadable;
 use crate::recorder::RecorderMsg;
 use crate::tenant::TenantMsg;
@@ -312,22 +314,59 @@ impl TransportState {
         });
     }
 
-    /// The account a new request is for: the one whose Contact it names, or whose address it names
-    /// when it comes from where that account's calls come from.
+    /// The account a new request is for: the one whose Contact it names, or whose address it names when it comes from
+    /// where that account's calls come from. Extension 100 is at many PBXes: of several accounts with that user the one
+    /// is meant whose domain is named, then whose local address it came to, then whose server it came from.
+    ///
+    /// A trunk's server calls numbers that are nobody's address. Such a call is for the account there, if it is the only
+    /// one.
     pub(super) fn called_account(&self, request: &Request, path: &Path) -> Option<AccountId> {
         let user = request.uri.user_decoded().unwrap_or_default();
         let by_contact = self
             .reachable
             .values()
             .find(|r| !user.is_empty() && r.contact_user == user);
-        let by_address = || {
-            self.reachable.values().find(|r| {
-                r.aor_user == user
-                    && r.servers
-                        .as_ref()
-                        .is_none_or(|servers| servers.contains(&path.remote.ip()))
-            })
+        if let Some(found) = by_contact {
+            return Some(found.account.clone());
+        }
+        let from = path.remote.ip();
+        let fitness = |r: &&Reachable| {
+            (
+                r.aor_host.equivalent(&request.uri.host),
+                r.takes_calls_at(path.local),
+                r.servers.is_some(),
+                // Always the same one of those that fit as well.
+                Reverse(r.account.clone()),
+            )
         };
-        by_contact.or_else(by_address).map(|r| r.account.clone())
+        let admitting = || self.reachable.values().filter(|r| r.admits(from));
+        let named = admitting().filter(|r| r.aor_user == user);
+        let by_address = named.max_by_key(fitness);
+        let alone = || {
+            if request.method != Method::Invite {
+                return None;
+            }
+            let mut here = admitting().filter(|r| r.servers.is_some());
+            here.next().filter(|_| here.next().is_none())
+        };
+        by_address.or_else(alone).map(|r| r.account.clone())
+    }
+}
+
+impl Reachable {
+    /// Whether whoever speaks from there may call the address of record.
+    fn admits(&self, from: IpAddr) -> bool {
+        let servers = self.servers.as_ref();
+        servers.is_none_or(|servers| servers.contains(&from))
+    }
+
+    /// How well a local address fits: better than any is the one that the account asked for, worse another one.
+    fn takes_calls_at(&self, local: SocketAddr) -> u8 {
+        match self.bind.filter(|bind| bind.port() != 0) {
+            None => 1,
+            Some(bind) if bind.port() != local.port() => 0,
+            Some(bind) if bind.ip().is_unspecified() || bind.ip() == local.ip() => 2,
+            Some(_) => 0,
+        }
     }
 }

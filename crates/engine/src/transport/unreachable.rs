@@ -110,10 +110,11 @@ fn quoted_branch(quoted: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(quoted)
         .or_else(|error| std::str::from_utf8(quoted.get(..error.valid_up_to()).unwrap_or_default()))
         .ok()?;
+    // What is large is written with short names.
     let via = text
         .split("\r\n")
         .skip(1)
-        .find_map(|line| line.strip_prefix("Via:"))?;
+        .find_map(|line| line.strip_prefix("Via:").or(line.strip_prefix("v:")))?;
     let (_, rest) = via.split_once(";branch=")?;
     // What is cut off at the end is nothing that we know.
     let branch = rest.split([';', ',', ' ']).next()?;
@@ -296,6 +297,11 @@ mod tests {
         ] {
             assert_eq!(quoted_branch(useless.as_bytes()), None, "{useless}");
         }
+        let short = request.replace("\r\nVia: ", "\r\nv: ");
+        assert_eq!(
+            quoted_branch(short.as_bytes()).as_deref(),
+            Some("z9hG4bKtrue")
+        );
         let mut broken = request.as_bytes().to_vec();
         broken.extend([0xff, 0xfe]);
         assert_eq!(quoted_branch(&broken).as_deref(), Some("z9hG4bKtrue"));

@@ -112,8 +112,7 @@ impl Call {
 
     /// An INFO of ours was refused.
     pub(super) fn on_info_refused(&mut self, now: Instant, response: &Response) {
-        if is_gone(response.status) && self.phase == Phase::Talking {
-            // RFC 3261 §12.2.1.2: a 408 may be a proxy's, and the peer still hold the call.
+        if has_no_such_dialog(response.status) && self.phase == Phase::Talking {
             let kind = self.status_kind(response);
             self.leave(now);
             return self.end(now, kind);
@@ -130,6 +129,13 @@ impl Call {
             self.respond_with(now, id, response);
         }
     }
+}
+
+/// The same where the request was about something beside the session. A 408 to such a one comes from a proxy whose next
+/// hop does not know the method as often as from one whose next hop is gone, and nobody wants to lose the customer over
+/// a digit or a transfer: the call goes on, and the next change or refresh of the session finds out.
+pub(super) fn has_no_such_dialog(status: StatusCode) -> bool {
+    status == StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST
 }
 
 /// Whether an answer within a dialog says that the peer has no such dialog any more (RFC 3261 §12.2.1.2).

@@ -441,6 +441,18 @@ impl Call {
             && self.out.is_empty()
     }
 
+    /// Whether it has ended and each side has what it waited for: our requests are answered, what we refused or took is
+    /// acknowledged. What runs on absorbs repeats, and whoever is in a hurry may drop it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.phase == Phase::Ended
+            && !self.clients.iter().any(ClientTask::awaits_answer)
+            && !self.servers.iter().any(ServerTask::awaits_ack)
+            && self.unacked.is_empty()
+            && !self.bye_held
+            && self.out.is_empty()
+    }
+
     /// How many messages were dropped because they fitted nothing.
     #[must_use]
     pub fn ignored(&self) -> u32 {

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use privacy::Private;
 use sip_message::{HeaderName, Method, NameAddr, Replaces, Request, Response, StatusCode};
 
-use super::info::is_gone;
+use super::info::has_no_such_dialog;
 use super::notify::Note;
 use super::send::is_challenge;
 use super::task::{Purpose, TaskId};
@@ -381,8 +381,7 @@ impl Call {
         asked.answered = true;
         if !status.is_success() {
             self.refer_done(id, ReferOutcome::Refused { status });
-            if is_gone(status) && self.phase == Phase::Talking {
-                // RFC 3261 §12.2.1.2: a 408 may be a proxy's, and the peer still hold the call.
+            if has_no_such_dialog(status) && self.phase == Phase::Talking {
                 let kind = self.status_kind(response);
                 self.leave(now);
                 self.end(now, kind);

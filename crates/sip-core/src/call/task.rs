@@ -146,6 +146,12 @@ impl ClientTask {
         matches!(self.purpose, Purpose::Invite | Purpose::Reinvite { .. })
     }
 
+    /// Whether somebody owes an answer to it, which nobody does to an ACK.
+    pub(super) fn awaits_answer(&self) -> bool {
+        let machine = self.attempt.as_ref().map(|attempt| &attempt.machine);
+        self.is_open() && !matches!(machine, Some(Machine::Ack(_)))
+    }
+
     /// The offer that it carries, where it is a re-INVITE, and whether that only refreshes the session.
     pub(super) fn offer(&mut self) -> Option<(Vec<u8>, bool)> {
         match &mut self.purpose {
@@ -325,6 +331,14 @@ impl ServerTask {
     /// The path that its answer names us by.
     pub(super) fn path(&self) -> &Path {
         self.moved_to.as_ref().unwrap_or(&self.inbound.path)
+    }
+
+    /// Whether the peer has not acknowledged our refusal of its INVITE.
+    pub(super) fn awaits_ack(&self) -> bool {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.awaits_ack(),
+            ServerMachine::Other(_) => false,
+        }
     }
 
     pub(super) fn is_invite(&self) -> bool {

@@ -24,15 +24,22 @@ pub(super) struct OwnBinding {
     pub(super) notice: Option<String>,
 }
 
-/// Finds our binding (RFC 3261 §10.2.4): by the instance that it carries, else by its URI, else
-/// by our user part, which some registrars leave alone while they rewrite the rest. The granted
-/// time is its `expires`, else that of the Expires header.
-pub(super) fn own_binding(
-    response: &Response,
-    contact: &str,
-    instance: Option<&str>,
-    user: &str,
-) -> OwnBinding {
+/// By what a registrar can know a binding of ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ours<'a> {
+    /// The URI in the Contact that we sent.
+    pub(super) contact: &'a str,
+    pub(super) instance: Option<&'a str>,
+    /// Of the flow that asks, where there are flows (RFC 5626 §4.2).
+    pub(super) reg_id: Option<u32>,
+    /// The user part of the Contact.
+    pub(super) user: &'a str,
+}
+
+/// Finds our binding (RFC 3261 §10.2.4): by the flow that it is for, else by its URI, else by the instance
+/// that it carries, else by our user part, which some registrars leave alone while they rewrite the rest. The
+/// granted time is its `expires`, else that of the Expires header. Those of our other flows are ours as well.
+pub(super) fn own_binding(response: &Response, ours: Ours<'_>) -> OwnBinding {
     let general = seconds(response, HeaderName::Expires);
     let Ok(contacts) = response.headers.list::<NameAddr>(HeaderName::Contact) else {
         return OwnBinding {
@@ -41,7 +48,7 @@ pub(super) fn own_binding(
             ..OwnBinding::default()
         };
     };
-    let Some((own, how)) = find_own(&contacts, contact, instance, user) else {
+    let Some((own, how)) = find_own(&contacts, ours) else {
         let text = if contacts.is_empty() {
             "the registrar lists no bindings, trusting its 200"
         } else {
@@ -50,7 +57,7 @@ pub(super) fn own_binding(
         return OwnBinding {
             granted: general,
             others: contacts.len(),
-            bindings: listed(&contacts, None),
+            bindings: listed(&contacts, None, ours),
             notice: Some(text.to_owned()),
             ..OwnBinding::default()
         };
@@ -58,11 +65,12 @@ pub(super) fn own_binding(
 
     let notice =
         (how == How::User).then(|| format!("the registrar rewrote our binding to {}", own.uri));
+    let bindings = listed(&contacts, Some(own), ours);
     OwnBinding {
         granted: expires_of(own).or(general),
-        others: contacts.len().saturating_sub(1),
+        others: bindings.iter().filter(|binding| !binding.own).count(),
         gruus: ["pub-gruu", "temp-gruu"].map(|name| gruu(own, name)),
-        bindings: listed(&contacts, Some(own)),
+        bindings,
         notice,
     }
 }
@@ -87,47 +95,56 @@ fn expires_of(contact: &NameAddr) -> Option<Duration> {
     Some(Duration::from_secs(u64::from(seconds)))
 }
 
-fn listed(contacts: &[NameAddr], own: Option<&NameAddr>) -> Vec<BoundContact> {
+fn listed(contacts: &[NameAddr], own: Option<&NameAddr>, ours: Ours<'_>) -> Vec<BoundContact> {
     contacts
         .iter()
         .map(|contact| BoundContact {
             uri: contact.uri.to_string().into(),
             expires: expires_of(contact),
-            own: own.is_some_and(|own| std::ptr::eq(own, contact)),
+            own: own.is_some_and(|own| std::ptr::eq(own, contact) || ours.is_flow(contact, None)),
         })
         .collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
+    Flow,
     Instance,
     Uri,
     User,
 }
 
-fn find_own<'a>(
-    contacts: &'a [NameAddr],
-    contact: &str,
-    instance: Option<&str>,
-    user: &str,
-) -> Option<(&'a NameAddr, How)> {
-    let uri = Uri::parse(contact).ok();
-    let same_uri = |other: &NameAddr| uri.as_ref().is_some_and(|uri| uri.equivalent(&other.uri));
-    let same_instance = |other: &NameAddr| {
+impl Ours<'_> {
+    /// Whether a binding carries our instance, and the number of a flow: this one, or any.
+    fn is_flow(&self, other: &NameAddr, reg_id: Option<u32>) -> bool {
+        let number = other.params.get("reg-id").and_then(|id| id.parse().ok());
+        let fits = number.is_some_and(|number: u32| reg_id.is_none_or(|ours| ours == number));
+        fits && self.is_instance(other)
+    }
+
+    fn is_instance(&self, other: &NameAddr) -> bool {
         other.params.get("+sip.instance").is_some_and(|theirs| {
             let theirs = theirs.trim_matches(['"', '<', '>']);
-            instance.is_some_and(|ours| ours.eq_ignore_ascii_case(theirs))
+            self.instance
+                .is_some_and(|ours| ours.eq_ignore_ascii_case(theirs))
         })
-    };
-    // The URI decides first where the instance has several bindings, e.g. an outdated one.
+    }
+}
+
+fn find_own<'a>(contacts: &'a [NameAddr], ours: Ours<'_>) -> Option<(&'a NameAddr, How)> {
+    let uri = Uri::parse(ours.contact).ok();
+    let same_uri = |other: &NameAddr| uri.as_ref().is_some_and(|uri| uri.equivalent(&other.uri));
+    // Flows may have one URI. Without them the URI decides first where the instance has several bindings, e.g.
+    // an outdated one.
     let by = |how: How| {
         contacts.iter().find(|other| match how {
-            How::Instance => same_instance(other),
+            How::Flow => ours.reg_id.is_some() && ours.is_flow(other, ours.reg_id),
+            How::Instance => ours.is_instance(other),
             How::Uri => same_uri(other),
-            How::User => other.uri.user.as_deref() == Some(user),
+            How::User => other.uri.user.as_deref() == Some(ours.user),
         })
     };
-    [How::Uri, How::Instance, How::User]
+    [How::Flow, How::Uri, How::Instance, How::User]
         .into_iter()
         .find_map(|how| by(how).map(|own| (own, how)))
 }

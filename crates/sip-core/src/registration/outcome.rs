@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderName, StatusCode};
 
-use super::answer::{self, mapped_address};
+use super::answer::{self, Ours, mapped_address};
 use super::{
     Binding, BoundContact, Operation, Purpose, Refusal, Registered, Registration,
     RegistrationEvent, Trouble,
@@ -127,24 +127,24 @@ impl Registration {
     }
 
     fn listed(&self, answered: &Answered) -> Vec<BoundContact> {
-        answer::own_binding(
-            &answered.response,
-            self.bound_contact.as_deref().unwrap_or_default(),
-            self.config.instance_id.as_deref(),
-            &self.contact_user,
-        )
-        .bindings
+        let contact = self.bound_contact.as_deref().unwrap_or_default();
+        answer::own_binding(&answered.response, self.ours(contact)).bindings
+    }
+
+    /// By what the registrar can know our binding, which has this Contact.
+    fn ours<'a>(&'a self, contact: &'a str) -> Ours<'a> {
+        Ours {
+            contact,
+            instance: self.config.instance_id.as_deref(),
+            reg_id: self.reg_id(),
+            user: &self.contact_user,
+        }
     }
 
     pub(super) fn on_registered(&mut self, now: Instant, answered: &Answered) {
         let sent = answered.contact.as_deref().unwrap_or_default();
         let (contact, _) = answer::split_contact(sent);
-        let found = answer::own_binding(
-            &answered.response,
-            contact,
-            self.config.instance_id.as_deref(),
-            &self.contact_user,
-        );
+        let found = answer::own_binding(&answered.response, self.ours(contact));
         if let Some(text) = found.notice {
             self.notice(text);
         }

@@ -125,6 +125,11 @@ impl ServerInvite {
         self.deadlines.next()
     }
 
+    /// Whether a refusal went out that nobody has acknowledged: it is repeated (Timer G, RFC 3261 §17.2.1).
+    pub fn awaits_ack(&self) -> bool {
+        self.state == State::Completed
+    }
+
     /// Whether it is over.
     pub fn is_terminated(&self) -> bool {
         self.state == State::Terminated

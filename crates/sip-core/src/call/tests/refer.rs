@@ -699,3 +699,36 @@ fn a_challenged_refer_is_named_by_the_number_of_its_second_try() {
     );
     assert_eq!(told(&net, alice), ["accepted", "done 200"]);
 }
+
+/// RFC 5057 §5.1: what a proxy says of one request is not said of the call.
+#[test]
+fn a_refer_or_info_that_is_timed_out_on_its_way_leaves_the_call_and_a_481_ends_it() {
+    for (method, code, ends) in [
+        ("REFER", 408, false),
+        ("REFER", 481, true),
+        ("INFO", 408, false),
+        ("INFO", 481, true),
+    ] {
+        let (mut net, alice, bob) = calls_script();
+        if method == "REFER" {
+            refer(&mut net, alice, "<sip:carol@192.0.2.3>");
+        } else {
+            user(&mut net, alice, |call, now| {
+                call.info(now, "text/plain", b"x".to_vec())
+            });
+        }
+        wait(&mut net, 10);
+        let asked = last(&net, bob, method);
+        say(&mut net, bob, ALICE, response(&asked, code, "b").to_bytes());
+        wait(&mut net, 10);
+        assert_eq!(
+            phone(&net, alice).ended().is_some(),
+            ends,
+            "{method} {code}"
+        );
+        assert_eq!(heard(&net, bob, "BYE").len(), usize::from(ends));
+        if method == "REFER" {
+            assert_eq!(told(&net, alice), [format!("refused {code}")]);
+        }
+    }
+}

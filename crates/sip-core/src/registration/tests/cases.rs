@@ -162,6 +162,32 @@ fn the_list_is_fetched_without_a_contact_and_changes_nothing() {
     assert!(off.registration.is_drained());
 }
 
+/// RFC 5626 §4.2: one phone, two flows, and by datagrams one URI. Instance and reg-id tell them apart.
+#[test]
+fn each_flow_reads_its_own_binding_and_knows_the_others_as_ours() {
+    let mut bench = Bench::new(RegistrationConfig {
+        instance_id: Some("urn:uuid:00000000-0000-1000-8000-000A95A0E128".to_owned()),
+        reg_id: Some(2),
+        ..config()
+    });
+    bench.register();
+    let uri = bench.contact().uri;
+    let flow = |reg_id: u32, expires: u32| {
+        format!(
+            "<{uri}>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000a95a0e128>\";reg-id={reg_id};expires={expires}"
+        )
+    };
+    let both = format!("{}, {}, {FOREIGN}", flow(1, 600), flow(2, 20));
+    bench.answer(200, &[(HeaderName::Contact, &both)]);
+    assert_eq!(bench.last_registered().granted, s(20));
+    assert_eq!(bench.last_registered().other_bindings, 1);
+    assert!(bench.registration.fetch_bindings(bench.now));
+    bench.settle();
+    bench.answer(200, &[(HeaderName::Contact, &both)]);
+    let own: Vec<bool> = listed(&bench).into_iter().map(|(_, own)| own).collect();
+    assert_eq!(own, [true, true, false]);
+}
+
 #[test]
 fn what_is_asked_of_the_list_while_something_is_on_its_way_is_no_input() {
     let mut bench = Bench::registered(config(), 600);
