@@ -223,6 +223,13 @@ struct Attempt {
     heard: bool,
 }
 
+impl Attempt {
+    /// Whether it goes by TCP for its size alone.
+    fn is_for_size(&self) -> bool {
+        self.destination.transport() != self.way.destination.transport()
+    }
+}
+
 impl fmt::Debug for Attempt {
     /// Without our Contact, which names us, and the octets of the request.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -416,6 +423,7 @@ impl ClientRequest {
                             destination: attempt.destination,
                             bytes,
                             what: self.draft.request.method.to_string(),
+                            for_size: attempt.is_for_size(),
                         }));
                 }
                 ClientOutput::Deliver(response) if response.status.is_provisional() => {
@@ -537,7 +545,7 @@ impl ClientRequest {
         context: &mut ClientContext<'_>,
     ) {
         let path = *attempt.destination.path();
-        let for_size = path.transport != attempt.way.destination.transport();
+        let for_size = attempt.is_for_size();
         match (attempt.destination, &error) {
             // RFC 3261 §18.1.1: a peer without TCP gets the large request by UDP after all.
             (_, error) if for_size && error.is_no_listener() => {

@@ -170,6 +170,10 @@ pub struct Transmit {
     pub bytes: Vec<u8>,
     /// What it is, for logs: `REGISTER`, `200 OK to BYE`. Holds no identity.
     pub what: String,
+    /// It goes by TCP for its size alone, where UDP was asked for (RFC 3261 §18.1.1): when no connection
+    /// comes about soon it goes by UDP after all, and where it is known that none does it need not be
+    /// tried.
+    pub for_size: bool,
 }
 
 impl fmt::Debug for Transmit {
@@ -234,7 +238,7 @@ pub enum TransportError {
 
 impl TransportError {
     /// Whether no connection came about at all, so that nothing of the request can have arrived.
-    pub(crate) fn is_no_listener(&self) -> bool {
+    pub fn is_no_listener(&self) -> bool {
         matches!(self, Self::Refused | Self::Unreachable | Self::TimedOut)
     }
 }

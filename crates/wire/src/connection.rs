@@ -47,10 +47,12 @@ pub struct Towards {
     pub tls: Option<Arc<ClientTls>>,
     /// What to ask a WebSocket server for; `/` when there is nothing.
     pub resource: Option<String>,
+    /// How long TCP may take to come up, where that is less than [`Limits::connect`](crate::Limits).
+    pub connect: Option<Duration>,
 }
 
 impl Towards {
-    /// Whether a connection of this transport made for one will do for the other.
+    /// Whether a connection of this transport made for this one will do for the other.
     pub(crate) fn is_same(&self, other: &Self, transport: Transport) -> bool {
         let name = |towards: &Self| towards.domain.as_deref().map(str::to_ascii_lowercase);
         let tls = match (&self.tls, &other.tls) {
@@ -59,7 +61,9 @@ impl Towards {
             _ => false,
         };
         let is_websocket = matches!(transport, Transport::Ws | Transport::Wss);
-        name(self) == name(other)
+        // What may end any moment for the haste of others is nothing for whoever can wait.
+        (self.connect.is_none() || other.connect.is_some())
+            && name(self) == name(other)
             && (tls || !transport.is_secure())
             && (self.resource == other.resource || !is_websocket)
     }

@@ -202,6 +202,7 @@ fn towards(domain: &str, authorities: &[u8]) -> Towards {
         domain: Some(domain.to_owned()),
         tls: Some(Arc::new(tls)),
         resource: None,
+        connect: None,
     }
 }
 

@@ -1,11 +1,14 @@
 //! How large our requests are: past 1300 bytes they may not go by UDP (RFC 3261 §18.1.1).
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
 use model::{AccountSettings, Command, MessageState};
 use secrecy::SecretString;
 use sip_message::Method;
 use tokio::net::TcpListener;
 
-use super::house::{House, PASSWORD, tenant, tone};
+use super::house::{House, PASSWORD, notes, tenant, tone};
 use super::logins::carol;
 use super::peer::{Peer, answer, stream};
 use crate::GivenAccount;
@@ -72,5 +75,78 @@ async fn what_may_have_arrived_by_tcp_does_not_come_by_udp_too() {
         .await;
     house.until_message(true, "MESSAGE sip:").await;
     assert_eq!(house.count_messages(true, "MESSAGE sip:"), 1);
+    house.close().await;
+}
+
+/// A listener that takes no more connections: the system drops each SYN, as a firewall does.
+struct Deaf {
+    _listener: socket2::Socket,
+    _taken: Vec<std::net::TcpStream>,
+}
+
+impl Deaf {
+    fn at(addr: SocketAddr) -> Self {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket");
+        listener.bind(&addr.into()).expect("the port");
+        listener.listen(0).expect("it listens");
+        let mut taken = Vec::new();
+        while let Ok(stream) =
+            std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(200))
+        {
+            taken.push(stream);
+            assert!(taken.len() < 100, "its queue has an end");
+        }
+        Self {
+            _listener: listener,
+            _taken: taken,
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_tcp_is_filtered_what_is_large_goes_by_udp_soon_and_then_at_once() {
+    let mut house = carol(|_| {}).await;
+    let dan = Peer::bind().await;
+    let deaf = Deaf::at(dan.local);
+    let target = format!("sip:dan@{}", dan.local);
+    let say = |house: &House, text: &str| {
+        house.engine.send(Command::SendMessage {
+            account: house.id_of("carol"),
+            to: target.as_str().into(),
+            text: text.repeat(300).into(),
+        });
+    };
+    // RFC 3261 §18.1.1: TCP is tried, and UDP where it does not come up.
+    let started = Instant::now();
+    say(&house, "first ");
+    let (request, from) = dan.request(Method::Message).await;
+    let waited = started.elapsed();
+    println!("by UDP after {waited:.1?}");
+    assert!(waited >= Duration::from_secs(1), "{waited:?}");
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
+    house.until_message(true, "SIP/2.0/TCP").await;
+    dan.send(from, &answer(&request, "200 OK", "", "")).await;
+    house.until_notes("answers by UDP and not by TCP", 1).await;
+
+    for text in ["second ", "third "] {
+        say(&house, text);
+        let (request, from) = loop {
+            let (request, from) = dan.request(Method::Message).await;
+            if String::from_utf8_lossy(&request.body).starts_with(text) {
+                break (request, from);
+            }
+        };
+        dan.send(from, &answer(&request, "200 OK", "", "")).await;
+    }
+    house.until_message(true, "third ").await;
+    // TCP was tried for none of them, and that was told once.
+    assert_eq!(house.count_messages(true, "SIP/2.0/TCP"), 1);
+    let told = house
+        .engine
+        .hub
+        .read(|s| notes(s, "answers by UDP and not by TCP"));
+    assert_eq!(told, 1);
+    drop(deaf);
     house.close().await;
 }

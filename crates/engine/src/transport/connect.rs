@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::{AccountId, CertificateFault, WayStep};
-use sip_core::Transport;
+use sip_core::{Transport, TransportError};
 use sip_message::{Scheme, Uri};
 use wire::{ClientTls, Roots, Towards};
 
 use super::{Delivery, Held, Received, TransportState, WEBSOCKET_RESOURCE, stream, unsent};
 use crate::failures;
 use crate::tenant::TenantMsg;
+use crate::wake::now;
 
 /// What a step is called by those who wait for it.
 fn under_way(step: wire::Step) -> Option<WayStep> {
@@ -44,9 +45,12 @@ impl TransportState {
                 flow,
                 path,
                 secured,
-                ..
+                accepted,
             } => {
                 self.connections.on_step(flow, &path, None);
+                if !accepted {
+                    self.without_tcp.on_up(&path);
+                }
                 let Some(secured) = secured else { return };
                 let shown = secured.certificate.map(|shown| shown.to_string());
                 let shown = shown.unwrap_or_else(|| "nobody".to_owned());
@@ -71,6 +75,10 @@ impl TransportState {
         }
         if closed.error != wire::Error::Closed {
             self.note_connection(format!("{}: {}", closed.path, closed.error));
+        }
+        let absent = TransportError::from(&closed.error).is_no_listener();
+        if absent && !closed.was_up {
+            self.without_tcp.on_failed(now(), &closed.path);
         }
         for lost in self.connections.on_closed(&closed) {
             match lost {
@@ -118,6 +126,7 @@ impl TransportState {
             domain: uri.sip_host().map(ToString::to_string),
             tls: tls.or_else(|| self.system_tls(uri)),
             resource: Some(resource),
+            connect: None,
         }
     }
 

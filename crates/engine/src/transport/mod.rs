@@ -30,6 +30,7 @@ mod send;
 mod sockets;
 mod stream;
 mod unreachable;
+mod without_tcp;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -62,6 +63,7 @@ pub(crate) use self::sockets::KeptSockets;
 use self::sockets::Sockets;
 use self::stream::Connections;
 use self::unreachable::{Unanswered, Undelivered};
+use self::without_tcp::WithoutTcp;
 use crate::failures::Unreadable;
 use crate::network::Moved;
 use crate::recorder::{RecorderMsg, UnderWay};
@@ -339,6 +341,7 @@ pub(crate) struct TransportState {
     resolver: Resolver,
     unanswered: Unanswered<Owner>,
     places: Places,
+    without_tcp: WithoutTcp,
     wake: Wake,
     owners: HashMap<OwnerKey, Owner>,
     /// The local tags under each Call-ID of `owners`: one, or two when both ends are ours.
@@ -374,6 +377,7 @@ impl Actor for TransportActor {
             unanswered: Unanswered::default(),
             resolver: Resolver::new(&args.naming, &shared::seed()),
             places: Places::new(args.rests),
+            without_tcp: WithoutTcp::default(),
             wake: Wake::default(),
             owners: HashMap::new(),
             tags_of: HashMap::new(),

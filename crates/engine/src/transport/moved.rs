@@ -4,6 +4,7 @@ use sip_core::Path;
 
 use super::TransportState;
 use super::resolve::Resolver;
+use super::without_tcp::WithoutTcp;
 use crate::network::{Drift, Mooring, Moved};
 use crate::shared;
 
@@ -13,6 +14,7 @@ impl TransportState {
     /// network has other name servers, and other answers to the same questions.
     pub(super) fn on_moved(&mut self, moved: &Moved) {
         self.sockets.forget_ways();
+        self.without_tcp = WithoutTcp::default();
         self.resolver = Resolver::new(&self.args.naming, &shared::seed());
         let is_bad = |path: &Path| {
             let bind = Some(path.local.ip()).filter(|ip| !moved.gone.contains(ip));

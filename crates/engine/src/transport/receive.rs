@@ -77,6 +77,22 @@ impl TransportState {
         let inbound = Inbound { flow, path };
         match (message, owner) {
             (message, Some(owner)) => {
+                if matches!(message, Message::Response(_))
+                    && self.without_tcp.on_answer(now(), &path)
+                {
+                    self.args.recorder.cast(RecorderMsg::Note {
+                        time: wall,
+                        topic: "transport",
+                        text: format!(
+                            "{} answers by UDP and not by TCP: requests too large for UDP go there by UDP at once for ten minutes",
+                            path.remote
+                        )
+                        .into(),
+                        account: Some(owner.account.clone()),
+                        call: owner.call,
+                        sip_call_id: None,
+                    });
+                }
                 if let Message::Response(response) = &message
                     && response.status != StatusCode::SERVICE_UNAVAILABLE
                     && self.places.on_answered(now(), &path)

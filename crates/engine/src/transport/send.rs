@@ -1,11 +1,11 @@
 //! What goes out, and what becomes known of it.
 
-use sip_core::{Destination, Transmit};
+use sip_core::{Destination, Transmit, TransportError};
 use sip_message::{Message, Method, Response};
 use wire::Towards;
 
 use super::unreachable::Undelivered;
-use super::{Delivery, Owner, TransportState, stream, unsent};
+use super::{Delivery, Owner, TransportState, stream, unsent, without_tcp};
 use crate::recorder::RecorderMsg;
 use crate::wake::now;
 
@@ -27,6 +27,10 @@ impl TransportState {
         if let Some(changed) = from.rules.outgoing(&transmit.bytes) {
             transmit.bytes = changed;
         }
+        let remote = transmit.destination.path().remote;
+        if transmit.for_size && self.without_tcp.has(now(), remote) {
+            return unsent(from, &transmit.bytes, TransportError::TimedOut);
+        }
         // Taken before it leaves: a quick answer must not come before its request in the trace.
         let at = crate::wall();
         let (path, result) = match transmit.destination {
@@ -34,10 +38,13 @@ impl TransportState {
                 let path = *destination.path();
                 let known = self.names.get(&(from.id, path.remote)).cloned();
                 // A way that was not asked for: back to where a request came from.
-                let towards = known.unwrap_or_else(|| Towards {
+                let mut towards = known.unwrap_or_else(|| Towards {
                     tls: self.default_tls(path.transport),
                     ..Towards::default()
                 });
+                if transmit.for_size {
+                    towards.connect = Some(without_tcp::PATIENCE);
+                }
                 let sent = self
                     .connections
                     .send(&destination, &towards, &transmit.bytes, from);

@@ -279,6 +279,7 @@ impl Call {
                 destination: attempt.destination,
                 bytes: bytes.clone(),
                 what: "ACK".to_owned(),
+                for_size: task.is_for_size(attempt.destination),
             });
         }
     }

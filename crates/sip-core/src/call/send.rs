@@ -118,7 +118,9 @@ impl Call {
     ) {
         match output {
             ClientOutput::Send(bytes) => {
-                let what = self.client(id).map_or_else(String::new, |task| {
+                let task = self.clients.iter().find(|task| task.id == id);
+                let for_size = task.is_some_and(|task| task.is_for_size(destination));
+                let what = task.map_or_else(String::new, |task| {
                     // The ACK to a refusal comes from the INVITE's transaction.
                     if bytes.starts_with(b"ACK ") {
                         "ACK".to_owned()
@@ -130,6 +132,7 @@ impl Call {
                     destination,
                     bytes,
                     what,
+                    for_size,
                 });
             }
             ClientOutput::Deliver(response) if present => self.on_response(now, id, response),
@@ -156,7 +159,7 @@ impl Call {
         // TCP was taken for the size of this one request; the next may fit a datagram (RFC 3261 §18.1.1).
         let preferred = task
             .too_large_for
-            .filter(|udp| over_tcp(*udp) == destination)
+            .filter(|_| task.is_for_size(destination))
             .unwrap_or(destination);
         // RFC 3263 §4.3: the next server is tried.
         if response.status == StatusCode::SERVICE_UNAVAILABLE && self.has_other_path(id) {

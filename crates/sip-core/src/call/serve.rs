@@ -156,6 +156,7 @@ impl Call {
                 destination: inbound.destination(),
                 bytes: response.to_bytes(),
                 what: "503".to_owned(),
+                for_size: false,
             });
             return None;
         }
@@ -286,6 +287,7 @@ impl Call {
             destination,
             bytes,
             what,
+            for_size: false,
         });
     }
 

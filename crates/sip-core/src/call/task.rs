@@ -178,7 +178,10 @@ impl ClientTask {
         fault: &Fault,
     ) -> Option<Destination> {
         match fault {
-            Fault::Transport(TransportError::TooLarge) if failed.transport() == Transport::Udp => {
+            // Once: where TCP has failed before, one would follow the other for ever.
+            Fault::Transport(TransportError::TooLarge)
+                if failed.transport() == Transport::Udp && self.too_large_for != Some(failed) =>
+            {
                 self.too_large_for = Some(failed);
                 Some(over_tcp(failed))
             }
@@ -187,6 +190,12 @@ impl ClientTask {
             }
             _ => None,
         }
+    }
+
+    /// Whether it goes there by TCP for its size alone.
+    pub(super) fn is_for_size(&self, destination: Destination) -> bool {
+        self.too_large_for
+            .is_some_and(|udp| over_tcp(udp) == destination)
     }
 
     /// The attempt, present or past, that this response answers.

@@ -31,6 +31,8 @@ struct Bench {
     tokens: Tokens,
     cseq: u32,
     sent: Vec<(Destination, Request)>,
+    /// Whether each of these went over TCP for its size alone.
+    for_size: Vec<bool>,
     notices: Vec<String>,
     provisionals: Vec<u16>,
     result: Vec<RequestResult>,
@@ -95,6 +97,7 @@ impl Bench {
             tokens,
             cseq,
             sent: Vec::new(),
+            for_size: Vec::new(),
             notices: Vec::new(),
             provisionals: Vec::new(),
             result: Vec::new(),
@@ -122,6 +125,7 @@ impl Bench {
                         panic!("not a request");
                     };
                     self.sent.push((transmit.destination, request));
+                    self.for_size.push(transmit.for_size);
                 }
                 ClientRequestOutput::Provisional(response) => {
                     self.provisionals.push(response.status.code());
@@ -370,6 +374,10 @@ fn a_request_over_1300_bytes_goes_by_tcp_and_says_so() {
     let small = Bench::new(vec![Destination::Path(path(1, Transport::Udp))], 500);
     assert_eq!(small.last().0.transport(), Transport::Udp);
     assert_eq!(small.notices.len(), 0);
+    assert_eq!(small.for_size, [false]);
+    // Where TCP is what was asked for, its size is not the reason.
+    let by_tcp = Bench::new(vec![Destination::Path(path(1, Transport::Tcp))], 1300);
+    assert_eq!(by_tcp.for_size, [false]);
 }
 
 #[test]
@@ -379,6 +387,7 @@ fn a_large_request_goes_by_udp_after_all_only_when_there_is_no_tcp() {
     refused.fail(TransportError::Refused);
     assert_eq!(refused.last().0.transport(), Transport::Udp);
     assert_eq!(refused.notices.len(), 2);
+    assert_eq!(refused.for_size, [true, false]);
     refused.answer(200);
     assert_eq!(refused.result.len(), 1);
 

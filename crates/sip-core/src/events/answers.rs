@@ -90,5 +90,6 @@ pub(crate) fn answer(request: &Request, destination: Destination, response: &Res
             response.reason,
             request.method
         ),
+        for_size: false,
     }
 }

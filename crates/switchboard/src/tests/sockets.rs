@@ -81,6 +81,7 @@ impl Wire {
                 domain: Some("localhost".to_owned()),
                 tls: Some(Arc::new(tls.expect("a client"))),
                 resource: None,
+                connect: None,
             },
         })
     }

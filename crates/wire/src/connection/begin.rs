@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use sip_core::Path;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -37,7 +38,11 @@ pub(super) async fn begin(
 ) -> Result<Begun, Error> {
     match beginning {
         Beginning::Open(towards) => {
-            let stream = open(path, limits).await?;
+            let patience = towards
+                .connect
+                .unwrap_or(limits.connect)
+                .min(limits.connect);
+            let stream = open(path, patience).await?;
             if !path.transport.is_secure() {
                 return Ok(Begun {
                     stream: Box::new(stream),
@@ -82,9 +87,9 @@ pub(super) async fn begin(
     }
 }
 
-async fn open(path: &Path, limits: &Limits) -> Result<TcpStream, Error> {
+async fn open(path: &Path, patience: Duration) -> Result<TcpStream, Error> {
     let connecting = connect_from(path.local, path.remote);
-    let stream = tokio::time::timeout(limits.connect, connecting)
+    let stream = tokio::time::timeout(patience, connecting)
         .await
         .map_err(|_| ConnectError::TimedOut)?
         .map_err(|e| Error::of_connecting(&e))?;

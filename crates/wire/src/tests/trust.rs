@@ -89,6 +89,7 @@ async fn the_roots_of_the_system_do_not_vouch_for_a_lab() {
         domain: Some("pbx.example".to_owned()),
         tls: Some(Arc::new(tls)),
         resource: None,
+        connect: None,
     };
     let (fault, _) = fault(shake(&identity, &towards).await);
     assert_eq!(fault, CertificateFault::SelfSigned);
@@ -205,6 +206,7 @@ async fn a_person_is_asked_once_and_alarmed_by_a_change() {
         domain: Some("pbx.example".to_owned()),
         tls: Some(Arc::new(tls)),
         resource: None,
+        connect: None,
     };
     let (first, shown) = fault(shake(&identity, &towards).await);
     assert_eq!(first, CertificateFault::SelfSigned);
@@ -241,6 +243,7 @@ async fn servers_may_want_a_certificate_of_ours() {
             domain: Some("pbx.example".to_owned()),
             tls: Some(Arc::new(tls)),
             resource: None,
+            connect: None,
         }
     };
     let badge = staff.issue_for("alice.example");

@@ -117,6 +117,28 @@ async fn what_a_connection_waits_for_on_its_way_up_is_told() {
 }
 
 #[tokio::test]
+async fn who_can_wait_does_not_join_a_connection_made_in_haste() {
+    let server_side = Side::new(Limits::of_a_server());
+    let destination = to(Transport::Tcp, server_side.listen(Door::Tcp));
+    let patient = Towards::default();
+    let hasty = Towards {
+        connect: Some(std::time::Duration::from_secs(1)),
+        ..Towards::default()
+    };
+    let client = Side::new(Limits::default());
+    let send = |towards: &Towards| {
+        let sent = client.wire.send(&destination, towards, &request("x", 0));
+        sent.expect("sent")
+    };
+    let in_haste = send(&hasty);
+    assert_eq!(send(&hasty), in_haste);
+    let with_time = send(&patient);
+    assert_ne!(with_time, in_haste);
+    assert_eq!(send(&patient), with_time);
+    assert_eq!(client.wire.connections(), 2);
+}
+
+#[tokio::test]
 async fn connections_are_kept_apart_by_domain_and_settings() {
     let authority = Authority::new("Lab");
     let identity = authority

@@ -598,6 +598,24 @@ fn comes_back(error: &TransportError) {
     );
     assert_eq!(notices[1], format!("{error}, trying udp:192.0.2.2:5060"));
     assert_eq!(notices.len(), 2);
+    assert_eq!(phone(&net, alice).for_size, ["INVITE"]);
+}
+
+#[test]
+fn what_neither_tcp_nor_a_datagram_carries_is_tried_once_by_each() {
+    for largest in [1_000, 1_600] {
+        let mut net = Net::new(1);
+        let alice = add_phone(&mut net, ALICE, "alice");
+        act(&mut net, alice, |phone, _| {
+            phone.no_tcp = Some(TransportError::TimedOut);
+            phone.largest = Some(largest);
+        });
+        dial(&mut net, alice, "sip:bob@192.0.2.2", Some(&[b'x'; 1400]));
+        let fault = crate::call::NetworkFault::Transport(TransportError::TooLarge);
+        let end = EndKind::Network { fault };
+        assert_eq!(phone(&net, alice).ended(), Some(&end), "{largest}");
+        assert_eq!(phone(&net, alice).for_size, ["INVITE"], "{largest}");
+    }
 }
 
 #[test]
@@ -616,6 +634,7 @@ fn case_28_a_large_invite_goes_by_tcp_and_says_so_and_nothing_small_follows_it_t
     wait(&mut net, 10);
     assert_eq!(transport(&last(&net, bob, "ACK")), "UDP");
     assert_eq!(transport(&last(&net, bob, "INFO")), "UDP");
+    assert_eq!(phone(&net, alice).for_size, ["INVITE"]);
     let notices = phone(&net, alice).notices();
     assert_eq!(notices.len(), 1, "one fallback, one notice: {notices:?}");
 

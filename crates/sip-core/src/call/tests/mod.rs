@@ -58,6 +58,10 @@ pub(super) struct Phone {
     pub(super) closed: Vec<SocketAddr>,
     /// How TCP fails everywhere.
     pub(super) no_tcp: Option<TransportError>,
+    /// The network takes no datagram of more octets.
+    pub(super) largest: Option<usize>,
+    /// What went over TCP for its size alone.
+    pub(super) for_size: Vec<String>,
     /// Configuration for calls that come in.
     pub(super) config: CallConfig,
     seed: u64,
@@ -95,6 +99,8 @@ impl Phone {
             names: HashMap::new(),
             closed: Vec::new(),
             no_tcp: None,
+            largest: None,
+            for_size: Vec::new(),
             config: config(&format!("sip:{user}@{}", address.ip()), user),
             seed,
             deadline: None,
@@ -208,6 +214,14 @@ impl Phone {
                         let tcp = transmit.destination.transport() == Transport::Tcp;
                         let closed = self.closed.contains(&to);
                         let refused = closed.then_some(TransportError::Refused);
+                        if transmit.for_size {
+                            assert!(tcp, "{}", transmit.what);
+                            self.for_size.push(transmit.what.clone());
+                            assert!(self.for_size.len() < 100, "no end of tries");
+                        }
+                        let length = transmit.bytes.len();
+                        let large = self.largest.filter(|most| !tcp && length > *most);
+                        let refused = refused.or(large.map(|_| TransportError::TooLarge));
                         match refused.or(self.no_tcp.clone().filter(|_| tcp)) {
                             Some(error) => unsent.push((branch_of(&transmit.bytes), error)),
                             None => out.send(self.address, to, transmit.bytes),
