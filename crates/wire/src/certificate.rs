@@ -1,6 +1,6 @@
 //! What a certificate says, as far as people and RFC 5922 need it.
 //!
-//! Whether it is genuine is not decided here: [`crate::tls`] does that with `rustls-webpki`. This
+//! Whether it is genuine is not decided here: `tls` does that with `rustls-webpki`. This
 //! reads names and dates, so that they can be compared and shown.
 
 use std::fmt;

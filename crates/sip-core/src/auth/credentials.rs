@@ -59,7 +59,7 @@ impl Credentials {
         }
     }
 
-    /// Credentials for whatever realm asks, as far as the [`Home`] lets it.
+    /// Credentials for whatever realm asks, as far as the [`Home`](super::Home) lets it.
     pub fn new(username: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             realm: None,

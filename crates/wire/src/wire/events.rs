@@ -55,7 +55,7 @@ pub enum Event {
         /// Our address from there.
         mapped: SocketAddr,
     },
-    /// Something was counted that was not told otherwise. Told once until [`Wire::counts`] is asked.
+    /// Something was counted that was not told otherwise. Told once until [`Wire::counts`](crate::Wire::counts) is asked.
     Counted,
 }
 
