@@ -10,6 +10,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -40,6 +41,19 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Bytes of a random number (RFC 5246 §7.4.1.2).
 const RANDOM: usize = 32;
+
+/// Records of a remote side that are known again: a flight has a dozen, with a long chain of certificates some more.
+const MOST_RECORDS: usize = 128;
+
+/// Bytes before what a record carries (RFC 6347 §4.1).
+const HEAD: usize = 13;
+
+/// Records of this type carry messages of a handshake (RFC 5246 §6.2.1).
+const HANDSHAKE: u8 = 22;
+
+/// Messages of a handshake (RFC 6347 §4.3.2).
+const CLIENT_HELLO: u8 = 1;
+const HELLO_VERIFY_REQUEST: u8 = 3;
 
 /// A whole flight fits into what every path carries.
 const MTU: usize = 1_200;
@@ -119,6 +133,28 @@ enum Phase {
     Failed,
 }
 
+/// With whom a handshake is going on.
+struct Remote {
+    address: SocketAddr,
+    /// The random number with which it began, where it did.
+    hello: Option<[u8; RANDOM]>,
+    /// What it has said before there were keys, each record by its hash.
+    heard: Vec<u64>,
+    /// Our last word was the question whether it is there (HelloVerifyRequest), which only its repetition repeats.
+    asked: bool,
+}
+
+impl Remote {
+    fn new(address: SocketAddr, hello: Option<[u8; RANDOM]>) -> Self {
+        Self {
+            address,
+            hello,
+            heard: Vec::new(),
+            asked: false,
+        }
+    }
+}
+
 /// See the module.
 pub struct Handshake {
     role: Role,
@@ -129,9 +165,8 @@ pub struct Handshake {
     /// Where the peer is, as it says.
     announced: Option<SocketAddr>,
     /// With whom it is going on, the oldest first.
-    remotes: Vec<SocketAddr>,
-    /// As a server: the random number with which each of them began.
-    hellos: Vec<(SocketAddr, [u8; RANDOM])>,
+    remotes: Vec<Remote>,
+    hasher: RandomState,
     outputs: VecDeque<Output>,
     begun: Option<Instant>,
     again_at: Option<Instant>,
@@ -164,7 +199,7 @@ impl Handshake {
             client,
             announced: None,
             remotes: Vec::new(),
-            hellos: Vec::new(),
+            hasher: RandomState::new(),
             outputs: VecDeque::new(),
             begun: None,
             again_at: None,
@@ -194,7 +229,7 @@ impl Handshake {
             Phase::Secured { remote } if remote != from => return,
             Phase::Secured { .. } => {}
             Phase::Waiting => {
-                if !self.admit(now, from, datagram) {
+                if !self.admit(now, from, datagram) || self.is_repeated(from, datagram) {
                     return;
                 }
             }
@@ -223,7 +258,8 @@ impl Handshake {
         if self.phase == Phase::Waiting && self.begun.is_some_and(|begun| now >= begun + GIVE_UP) {
             return self.fail(self.fault);
         }
-        for remote in self.remotes.clone() {
+        let remotes: Vec<_> = self.remotes.iter().map(|remote| remote.address).collect();
+        for remote in remotes {
             let is_due = |at: Instant| now >= at;
             if !self.endpoint.poll_timeout(&remote).is_some_and(is_due) {
                 continue;
@@ -260,7 +296,7 @@ impl Handshake {
             Phase::Waiting => self.begun.map(|begun| begun + GIVE_UP),
         };
         let repeats = self.remotes.iter();
-        let repeats = repeats.filter_map(|remote| self.endpoint.poll_timeout(remote));
+        let repeats = repeats.filter_map(|remote| self.endpoint.poll_timeout(&remote.address));
         repeats.chain(give_up).chain(self.again_at).min()
     }
 
@@ -269,13 +305,13 @@ impl Handshake {
         let (Some(config), Some(remote)) = (self.client.clone(), self.announced) else {
             return;
         };
-        if self.remotes.contains(&remote) {
+        if self.knows(remote) {
             return;
         }
         match self.endpoint.connect(now, remote, config, None) {
             Ok(()) => {
                 self.make_room(now);
-                self.remotes.push(remote);
+                self.remotes.push(Remote::new(remote, None));
             }
             // Nowhere to send to, or no randomness.
             Err(_) => self.again_at = Some(now + AGAIN),
@@ -283,14 +319,18 @@ impl Handshake {
         self.collect();
     }
 
+    fn knows(&self, address: SocketAddr) -> bool {
+        self.remotes.iter().any(|remote| remote.address == address)
+    }
+
     /// Whether a datagram from there is looked at.
     fn admit(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
-        if self.remotes.contains(&from) {
+        if self.knows(from) {
             self.follow_anew(now, from, datagram);
             return true;
         }
         // A client talks first; a server is talked to by a handshake record of the first epoch (RFC 6347 §4.1).
-        let begins = datagram.first() == Some(&22) && datagram.get(3..5) == Some(&[0, 0]);
+        let begins = datagram.first() == Some(&HANDSHAKE) && datagram.get(3..5) == Some(&[0, 0]);
         if self.role == Role::Client || !begins {
             return false;
         }
@@ -302,11 +342,34 @@ impl Handshake {
             self.make_room(now);
         }
         self.begun.get_or_insert(now);
-        self.remotes.push(from);
-        self.hellos.retain(|(remote, _)| *remote != from);
-        self.hellos
-            .extend(hello(datagram).map(|random| (from, random)));
+        self.remotes.push(Remote::new(from, hello(datagram)));
         true
+    }
+
+    /// Whether a datagram brings only what was heard before, while our own flight is repeated in time anyway: it has
+    /// the peer say its own again, and that is all that RFC 6347 §4.2.4 wants of it. `rtc-dtls` would stop its timer for
+    /// it, so that a flight that was lost would never be said again.
+    fn is_repeated(&mut self, from: SocketAddr, datagram: &[u8]) -> bool {
+        let is_timed = self.endpoint.poll_timeout(&from).is_some();
+        let mut remotes = self.remotes.iter_mut();
+        let Some(remote) = remotes.find(|remote| remote.address == from) else {
+            return false;
+        };
+        let mut news = false;
+        for record in records(datagram) {
+            let Some(body) = record else {
+                news = true;
+                continue;
+            };
+            let known = self.hasher.hash_one(body);
+            if !remote.heard.contains(&known) {
+                news = true;
+                if remote.heard.len() < MOST_RECORDS {
+                    remote.heard.push(known);
+                }
+            }
+        }
+        !news && is_timed && !remote.asked
     }
 
     /// Who gave up and begins from the start is not repeating itself: its random number is another (RFC 6347 §4.2.8).
@@ -314,13 +377,16 @@ impl Handshake {
         let Some(random) = hello(datagram).filter(|_| self.role == Role::Server) else {
             return;
         };
-        match self.hellos.iter_mut().find(|(remote, _)| *remote == from) {
-            Some((_, known)) if *known == random => {}
-            Some((_, known)) => {
-                *known = random;
+        let mut remotes = self.remotes.iter_mut();
+        let Some(remote) = remotes.find(|remote| remote.address == from) else {
+            return;
+        };
+        match remote.hello.replace(random) {
+            Some(known) if known != random => {
+                *remote = Remote::new(from, Some(random));
                 self.forget(now, from);
             }
-            None => self.hellos.push((from, random)),
+            _ => {}
         }
     }
 
@@ -330,11 +396,10 @@ impl Handshake {
             return;
         }
         let announced = self.announced;
-        let stranger = self.remotes.iter().position(|r| Some(*r) != announced);
-        if let Some(stranger) = stranger {
+        let is_stranger = |remote: &Remote| Some(remote.address) != announced;
+        if let Some(stranger) = self.remotes.iter().position(is_stranger) {
             let remote = self.remotes.remove(stranger);
-            self.hellos.retain(|(known, _)| *known != remote);
-            self.forget(now, remote);
+            self.forget(now, remote.address);
         }
     }
 
@@ -346,11 +411,11 @@ impl Handshake {
             Ok(keys) => {
                 self.phase = Phase::Secured { remote };
                 for other in std::mem::take(&mut self.remotes) {
-                    if other != remote {
-                        self.forget(now, other);
+                    if other.address != remote {
+                        self.forget(now, other.address);
                     }
                 }
-                self.remotes.push(remote);
+                self.remotes.push(Remote::new(remote, None));
                 self.again_at = None;
                 self.outputs
                     .push_back(Output::Event(Event::Secured { keys, remote }));
@@ -410,8 +475,7 @@ impl Handshake {
     }
 
     fn drop_remote(&mut self, now: Instant, remote: SocketAddr) {
-        self.remotes.retain(|known| *known != remote);
-        self.hellos.retain(|(known, _)| *known != remote);
+        self.remotes.retain(|known| known.address != remote);
         self.forget(now, remote);
         if self.role == Role::Client && self.again_at.is_none() {
             self.again_at = Some(now + AGAIN);
@@ -426,9 +490,14 @@ impl Handshake {
 
     fn collect(&mut self) {
         while let Some(message) = self.endpoint.poll_transmit() {
+            let to = message.transport.peer_addr;
+            let mut remotes = self.remotes.iter_mut();
+            if let Some(remote) = remotes.find(|remote| remote.address == to) {
+                remote.asked = begins_with(&message.message, HELLO_VERIFY_REQUEST);
+            }
             self.outputs.push_back(Output::Transmit {
                 datagram: message.message.to_vec(),
-                to: message.transport.peer_addr,
+                to,
             });
         }
     }
@@ -451,9 +520,31 @@ impl std::fmt::Debug for Handshake {
     }
 }
 
+/// The records of a datagram (RFC 6347 §4.1): of messages that are not encrypted what is in them, of the others and of
+/// what cannot be read nothing.
+fn records(datagram: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let (head, after) = rest.split_at_checked(HEAD)?;
+        let length = usize::from(u16::from_be_bytes([head[11], head[12]]));
+        let Some((body, after)) = after.split_at_checked(length) else {
+            rest = &[];
+            return Some(None);
+        };
+        rest = after;
+        let is_open = head[0] == HANDSHAKE && head[3..5] == [0, 0];
+        Some(is_open.then_some(body))
+    })
+}
+
+/// Whether a datagram is a flight whose first message is of this type (RFC 6347 §4.3.2).
+fn begins_with(datagram: &[u8], message: u8) -> bool {
+    datagram.first() == Some(&HANDSHAKE) && datagram.get(HEAD) == Some(&message)
+}
+
 /// The random number of a first flight (RFC 6347 §4.2.1: record header, message header, version, and then it).
 fn hello(datagram: &[u8]) -> Option<[u8; RANDOM]> {
-    let is_hello = datagram.first() == Some(&22) && datagram.get(13) == Some(&1);
+    let is_hello = begins_with(datagram, CLIENT_HELLO);
     let random = datagram.get(27..27 + RANDOM).filter(|_| is_hello)?;
     random.try_into().ok()
 }

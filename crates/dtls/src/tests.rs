@@ -27,6 +27,12 @@ struct Path {
     /// How many of a hundred are lost, and what chooses them.
     loses: u32,
     chance: u32,
+    /// Which of the datagrams of each side are lost besides, counted from its first.
+    drops: [Vec<usize>; 2],
+    sent: [usize; 2],
+    /// How long a datagram takes, and what has not arrived yet: when, from which side, and what.
+    takes: Duration,
+    on_the_way: Vec<(Instant, usize, Vec<u8>)>,
     events: [Vec<Event>; 2],
 }
 
@@ -46,6 +52,10 @@ impl Path {
             server,
             loses: 0,
             chance: 1,
+            drops: [Vec::new(), Vec::new()],
+            sent: [0, 0],
+            takes: Duration::ZERO,
+            on_the_way: Vec::new(),
             events: [Vec::new(), Vec::new()],
         }
     }
@@ -67,21 +77,30 @@ impl Path {
         }
     }
 
-    /// Carries datagrams until nobody has one; answers the next deadline.
+    /// Carries datagrams until none is there to be carried; answers when there is more.
     fn exchange(&mut self) -> Option<Instant> {
         loop {
-            let to_server = self.drain(0);
-            let to_client = self.drain(1);
-            for datagram in &to_server.0 {
-                assert!(looks_like_dtls(datagram));
-                self.server.handle_datagram(self.now, datagram, place(1));
+            let mut next = None::<Instant>;
+            for side in [0, 1] {
+                let (datagrams, deadline) = self.drain(side);
+                let arrives = self.now + self.takes;
+                let new = datagrams.into_iter().map(|bytes| (arrives, side, bytes));
+                self.on_the_way.extend(new);
+                next = next.into_iter().chain(deadline).min();
             }
-            for datagram in &to_client.0 {
-                assert!(looks_like_dtls(datagram));
-                self.client.handle_datagram(self.now, datagram, place(2));
+            let now = self.now;
+            let there = self.on_the_way.extract_if(.., |(at, ..)| *at <= now);
+            let there: Vec<_> = there.collect();
+            if there.is_empty() {
+                let arrivals = self.on_the_way.iter().map(|(at, ..)| *at);
+                return next.into_iter().chain(arrivals).min();
             }
-            if to_server.0.is_empty() && to_client.0.is_empty() {
-                return to_server.1.into_iter().chain(to_client.1).min();
+            for (_, side, datagram) in &there {
+                assert!(looks_like_dtls(datagram));
+                match side {
+                    0 => self.server.handle_datagram(now, datagram, place(1)),
+                    _ => self.client.handle_datagram(now, datagram, place(2)),
+                }
             }
         }
     }
@@ -99,7 +118,9 @@ impl Path {
                         .chance
                         .wrapping_mul(1_664_525)
                         .wrapping_add(1_013_904_223);
-                    let lost = (self.chance >> 16) % 100 < self.loses;
+                    let lost = (self.chance >> 16) % 100 < self.loses
+                        || self.drops[side].contains(&self.sent[side]);
+                    self.sent[side] += 1;
                     if !lost && to == place(2 - side as u8) {
                         datagrams.push(datagram);
                     }
@@ -155,6 +176,44 @@ fn flights_are_repeated_until_they_arrive() {
     for seed in 1..20 {
         let mut path = Path::new();
         (path.loses, path.chance) = (30, seed);
+        let began = path.now;
+        path.run();
+        path.assert_secured();
+        let took = path.now - began;
+        assert!(took < Duration::from_secs(10), "{seed}: {took:?}");
+    }
+}
+
+/// RFC 6347 §4.2.4: a flight that was lost is said again in time, also when the repetition of what it answers comes
+/// before.
+#[test]
+fn a_lost_flight_is_repeated_also_when_the_peer_repeats_its_own_before() {
+    for takes in [0, 1, 30, 150, 390] {
+        for side in [0, 1] {
+            for lost in [
+                vec![0],
+                vec![1],
+                vec![2],
+                vec![1, 2],
+                vec![2, 3],
+                vec![0, 2, 4],
+            ] {
+                let mut path = Path::new();
+                path.takes = Duration::from_millis(takes);
+                path.drops[side].clone_from(&lost);
+                let began = path.now;
+                path.run();
+                path.assert_secured();
+                let took = path.now - began;
+                let most = Duration::from_millis(450) * lost.len() as u32 + 8 * path.takes;
+                assert!(took < most, "{takes} ms, side {side}, {lost:?}: {took:?}");
+            }
+        }
+    }
+    for seed in 1..40 {
+        let mut path = Path::new();
+        (path.loses, path.chance) = (30, seed);
+        path.takes = Duration::from_millis(40);
         let began = path.now;
         path.run();
         path.assert_secured();
