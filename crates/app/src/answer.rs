@@ -132,7 +132,9 @@ impl Run<'_> {
         }
         self.newest = self.newest.max(call.id.0);
         let now = Instant::now();
-        if call.state == CallState::Ringing && !self.seen.contains_key(&call.id) {
+        // A call that would end another one, and that nobody vouches for, is for a person to take.
+        let takes = call.details.replaces.is_none() || self.args.code.is_some();
+        if call.state == CallState::Ringing && takes && !self.seen.contains_key(&call.id) {
             self.seen.insert(call.id, false);
             let direction = MediaDirection::from(self.args.direction);
             let reactions = match self.args.code {

@@ -133,7 +133,8 @@ pub(crate) struct AccountFacts {
     pub(crate) realms: Vec<String>,
     /// The weakest way in which one of them asked for it.
     pub(crate) weakest_login: Option<Strength>,
-    /// Where the registrar, or the proxy before it, answered from.
+    /// Where the registrar, or the proxy before it, answered from, first that of the flow that stands for all; and the
+    /// other servers of the domain.
     pub(crate) servers: Vec<SocketAddr>,
     /// Our Contact in dialogs, where another than that of the path is better: the lasting address of
     /// this phone (RFC 5627 §4.4), or the flow that the registrar keeps to (RFC 5626 §4.3).
@@ -468,6 +469,7 @@ impl AccountState {
             Delivery::Targets(targets) => {
                 if self.view.targets != targets {
                     self.view.targets = targets;
+                    self.pass_on_facts();
                     self.publish();
                 }
             }

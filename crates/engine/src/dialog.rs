@@ -22,7 +22,7 @@ mod ways;
 pub(crate) use self::details::is_from_server;
 use self::start::party;
 pub(crate) use self::start::{call_config, capabilities};
-pub(crate) use self::transfer::{Claim, Placement, Referral};
+pub(crate) use self::transfer::{Candidate, Claim, Placement, Referral};
 
 use std::collections::VecDeque;
 #[cfg(test)]
@@ -123,6 +123,8 @@ pub(crate) enum DialogMsg {
     MayReplace {
         /// How it names this one, what it wants, and who it is.
         claim: Claim,
+        /// Whether the account of this call lets who asks without a person's word.
+        trusts: bool,
         /// Who wants to know.
         asker: ActorRef<DialogMsg>,
     },
@@ -130,6 +132,8 @@ pub(crate) enum DialogMsg {
     Fits {
         /// The call that was asked.
         old: ActorRef<DialogMsg>,
+        /// Which that is.
+        call: CallId,
         /// With whom it is.
         with: Private,
         /// What it says.
@@ -137,6 +141,8 @@ pub(crate) enum DialogMsg {
         /// Whether nobody has to be asked.
         trusted: bool,
     },
+    /// The calls that were asked for their place have had their time.
+    PlaceUnanswered,
     /// Another call has taken the place of this one.
     Replaced,
     /// Another call is up that joins this one.
@@ -243,7 +249,7 @@ pub(crate) enum Start {
         /// When it came.
         at: Instant,
         /// How it names the call that it is about, and those that may be meant.
-        place: Option<(Claim, Vec<ActorRef<DialogMsg>>)>,
+        place: Option<(Claim, Vec<Candidate>)>,
     },
 }
 
@@ -367,15 +373,22 @@ impl Actor for DialogActor {
             DialogMsg::Reported { refer, status } => {
                 state.on_reported(&myself, refer, status);
             }
-            DialogMsg::MayReplace { claim, asker } => {
-                state.on_may_replace(&myself, &claim, &asker);
-            }
+            DialogMsg::MayReplace {
+                claim,
+                trusts,
+                asker,
+            } => state.on_may_replace(&myself, &claim, trusts, &asker),
             DialogMsg::Fits {
                 old,
+                call,
                 with,
                 fit,
                 trusted,
-            } => state.on_fits(&myself, old, with, fit, trusted).await,
+            } => {
+                let old = (old, call);
+                state.on_fits(&myself, old, with, fit, trusted).await;
+            }
+            DialogMsg::PlaceUnanswered => state.on_place_unanswered(),
             DialogMsg::JoinedBy(call) => state.on_joined_by(call),
             DialogMsg::Replaced => state.on_replaced(),
             DialogMsg::Dismiss => state.on_dismiss(),

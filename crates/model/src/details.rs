@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MediaDirection, Outcome, Party, Private, Sentence};
+use crate::{CallId, MediaDirection, Outcome, Party, Private, Sentence};
 
 /// A call of ours that is sent elsewhere (3xx).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,10 @@ pub struct CallDetails {
     pub session_id: String,
     /// Call-ID of the dialog whose knowledge the caller shows (RFC 4538).
     pub target_dialog: Option<String>,
+    /// The call of ours whose place it wants (RFC 3891) without that anybody known vouches for it: that one ends when this
+    /// one is taken. It is never taken without a hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<CallId>,
     /// Headers of the peer that the program has no use for.
     pub headers: Vec<ExtraHeader>,
     /// Whether it was taken without a hand.

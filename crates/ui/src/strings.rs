@@ -305,6 +305,8 @@ pub(crate) fn transfer_progress(transfer: &Transfer) -> String {
 pub(crate) const VOUCHED: &str = "The server vouches for the caller";
 pub(crate) const SIGNED: &str = "Carries a signed identity; its signature is not checked";
 pub(crate) const ANONYMOUS: &str = "Wants to stay unknown to you";
+pub(crate) const REPLACES: &str =
+    "Wants the place of another call of yours: if you answer, that one ends";
 pub(crate) const AUTO_ANSWERED: &str = "Answered by itself";
 pub(crate) const CALL_NONE: &str = "Call none of them";
 

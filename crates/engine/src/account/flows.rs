@@ -296,11 +296,21 @@ impl AccountState {
         self.pass_on_facts();
     }
 
-    fn pass_on_facts(&mut self) {
+    pub(super) fn pass_on_facts(&mut self) {
         let Some(standing) = self.standing.iter().flatten().next() else {
             return;
         };
-        let facts = standing.facts.clone();
+        let mut facts = standing.facts.clone();
+        // Each of them may bring a call, and so may every other server that the domain names.
+        let others = self.standing.iter().flatten();
+        let mut servers: Vec<_> = others.map(|other| other.path.remote).collect();
+        let named = self.view.targets.iter();
+        servers.extend(named.filter_map(|target| target.place()));
+        for server in servers {
+            if !facts.servers.contains(&server) {
+                facts.servers.push(server);
+            }
+        }
         let returned = self.view.state != RegistrationState::Registered;
         self.watch.on_facts(&facts, returned);
         if self.told.as_ref() != Some(&facts) {

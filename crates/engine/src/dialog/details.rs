@@ -18,14 +18,19 @@ const FORWARDERS: usize = 8;
 const LONGEST_HEADER: usize = 512;
 
 /// Whether what came this way came from the account's own server, so that the identities that it asserts are to be
-/// believed (RFC 3325 §5): from where its registration is answered, or from the proxy that its settings name.
+/// believed (RFC 3325 §5): from where its registration is answered, from another server of its domain, or from the proxy
+/// that its settings name. Of a connection the host alone counts: which port it comes from is another each time.
 pub(crate) fn is_from_server(inbound: &Inbound, identity: &Identity, facts: &AccountFacts) -> bool {
     let from = inbound.path.remote;
     let proxy = identity.proxy.as_ref().and_then(|proxy| {
         let port = proxy.port.unwrap_or(inbound.path.transport.default_port());
         Some(SocketAddr::new(proxy.host.ip()?, port))
     });
-    facts.servers.contains(&from) || proxy == Some(from)
+    let is = |server: SocketAddr| match inbound.path.transport.is_reliable() {
+        true => server.ip() == from.ip(),
+        false => server == from,
+    };
+    facts.servers.iter().copied().chain(proxy).any(is)
 }
 
 impl DialogState {

@@ -77,6 +77,7 @@ impl DialogState {
             self.after_verb("ring", done);
         }
         self.enter(CallState::Ringing);
+        self.warn_of_place();
         self.update_tones();
         self.wait_for_a_hand(myself);
     }

@@ -138,7 +138,8 @@ impl DialogState {
             AutoAnswer::Always => !manual,
         };
         let talking = |view: &CallView| {
-            view.state.is_up() || (view.direction == Direction::Outgoing && view.state.is_live())
+            let soon = view.state == CallState::Answering || view.direction == Direction::Outgoing;
+            view.state.is_up() || (soon && view.state.is_live())
         };
         // Nobody ends a call of ours by a call that takes itself.
         wanted && !self.needs_a_word() && self.others(talking) == 0

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use model::{CallState, Private, Transfer, TransferState};
+use model::{CallId, CallState, Private, Transfer, TransferState};
 use ractor::ActorRef;
 use sip_core::Path;
 use sip_core::call::{Fit, ReferId, ReferOutcome, ReferProgress, ReferRequest, WrongState};
@@ -27,6 +27,9 @@ use crate::wake::now;
 
 /// How long a peer that transferred us has to hang up before it is put on hold.
 const COURTESY: Duration = Duration::from_secs(1);
+
+/// How long a call that is asked for its place has to say something: it may end while it is asked.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
 
 /// A call that is made because a peer asked for it.
 pub(crate) struct Referral {
@@ -54,8 +57,13 @@ pub(crate) struct Claim {
     pub(crate) place: Placement,
     /// Where it came from.
     pub(crate) from: Path,
-    /// Whether it is let without that a person says so, wherever the other call is spoken from.
-    pub(crate) trusted: bool,
+}
+
+/// A call that may be the one that is meant.
+pub(crate) struct Candidate {
+    pub(crate) dialog: ActorRef<DialogMsg>,
+    /// Whether its account lets who asks without that a person says so, wherever the call is spoken from.
+    pub(crate) trusts: bool,
 }
 
 /// What a dialog knows of its transfers.
@@ -84,7 +92,11 @@ enum Place {
         rings: bool,
     },
     /// A person has to say whether it may: it rings.
-    Offered { old: ActorRef<DialogMsg> },
+    Offered {
+        old: ActorRef<DialogMsg>,
+        /// With whom that is.
+        with: Private,
+    },
     /// It may; the old call ends when this one is up, or hears it from then on.
     Granted {
         old: ActorRef<DialogMsg>,
@@ -103,17 +115,21 @@ impl DialogState {
     pub(super) fn ask_for_place(
         &mut self,
         myself: &ActorRef<DialogMsg>,
-        candidates: Vec<ActorRef<DialogMsg>>,
+        candidates: Vec<Candidate>,
         claim: &Claim,
     ) {
         for candidate in &candidates {
-            let _ = candidate.cast(DialogMsg::MayReplace {
+            // One that has just ended says nothing.
+            let _ = candidate.dialog.cast(DialogMsg::MayReplace {
                 claim: claim.clone(),
+                trusts: candidate.trusts,
                 asker: myself.clone(),
             });
         }
+        myself.send_after(PLACE_WAIT, || DialogMsg::PlaceUnanswered);
+        let dialogs = candidates.into_iter().map(|candidate| candidate.dialog);
         self.transfers.place = Place::Asked {
-            candidates,
+            candidates: dialogs.collect(),
             joins: claim.place.joins,
             rings: false,
         };
@@ -340,6 +356,7 @@ impl DialogState {
         &self,
         myself: &ActorRef<DialogMsg>,
         claim: &Claim,
+        trusts: bool,
         asker: &ActorRef<DialogMsg>,
     ) {
         let place = &claim.place;
@@ -354,9 +371,10 @@ impl DialogState {
         };
         let _ = asker.cast(DialogMsg::Fits {
             old: myself.clone(),
+            call: self.view.id,
             with: self.view.remote.title().to_owned().into(),
             fit,
-            trusted: claim.trusted || speaks,
+            trusted: trusts || speaks,
         });
     }
 
@@ -364,7 +382,7 @@ impl DialogState {
     pub(super) async fn on_fits(
         &mut self,
         myself: &ActorRef<DialogMsg>,
-        old: ActorRef<DialogMsg>,
+        (old, call): (ActorRef<DialogMsg>, CallId),
         with: Private,
         fit: Fit,
         trusted: bool,
@@ -381,18 +399,13 @@ impl DialogState {
         candidates.retain(|candidate| candidate.get_id() != old.get_id());
         let refusal = match fit {
             Fit::Yes { .. } if !trusted => {
-                self.transfers.place = Place::Offered { old };
+                self.transfers.place = Place::Offered { old, with };
+                self.view.details.replaces = Some(call);
                 let text =
                     "it wants the place of another call, and nobody here knows who asks: it rings";
                 self.note("call", text.to_owned());
-                let text = format!(
-                    "{} wants to take the place of {} in your call. If you answer, that call ends.",
-                    self.view.remote.title(),
-                    with.reveal()
-                );
-                self.shared
-                    .notice(model::NoticeLevel::Warning, Some(&self.view.tenant), text);
-                if rings && !self.is_turned_away() {
+                let waits = rings && self.view.state == CallState::Trying;
+                if waits && !self.is_turned_away() {
                     self.ring(myself);
                 }
                 return;
@@ -409,11 +422,33 @@ impl DialogState {
         self.on_reject(Some(refusal.code()));
     }
 
+    /// Nobody has said anything about the place that this call wants: whoever had it is no more (RFC 3891 §3).
+    pub(super) fn on_place_unanswered(&mut self) {
+        if matches!(self.transfers.place, Place::Asked { .. }) {
+            let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+            self.on_reject(Some(status.code()));
+        }
+    }
+
+    /// It rings, and a person has to know what an answer does.
+    pub(super) fn warn_of_place(&self) {
+        if let Place::Offered { with, .. } = &self.transfers.place {
+            let text = format!(
+                "{} wants to take the place of {} in your call. If you answer, that call ends.",
+                self.view.remote.title(),
+                with.reveal()
+            );
+            let tenant = Some(&self.view.tenant);
+            self.shared
+                .notice(model::NoticeLevel::Warning, tenant, text);
+        }
+    }
+
     /// This call is up: the one whose place it takes ends, the one that it joins hears it.
     pub(super) fn take_place(&mut self) {
         let (old, joins) = match std::mem::take(&mut self.transfers.place) {
             Place::Granted { old, joins } => (old, joins),
-            Place::Offered { old } => (old, false),
+            Place::Offered { old, .. } => (old, false),
             Place::Own | Place::Asked { .. } => return,
         };
         let _ = old.cast(match joins {

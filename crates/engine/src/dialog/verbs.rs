@@ -100,7 +100,10 @@ impl DialogState {
                 // An answer that the peer has not acknowledged is no more to be declined: a BYE ends it
                 // (RFC 3261 §15).
                 if call.phase() == sip_core::call::Phase::Ringing {
-                    return self.on_reject(Some(603));
+                    // A program that ends declines nothing: 603 would have a proxy take the call from every other phone
+                    // that rings for it (RFC 3261 §16.7).
+                    self.unseen |= self.leaving;
+                    return self.on_reject(Some(if self.leaving { 480 } else { 603 }));
                 }
                 self.hang_up();
                 self.close_media();

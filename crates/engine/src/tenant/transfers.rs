@@ -8,7 +8,7 @@ use sip_core::Inbound;
 use sip_message::{HeaderName, NameAddr, Request, StatusCode, Uri};
 
 use super::{TenantMsg, TenantState};
-use crate::dialog::{Claim, DialogMsg, Placement, Referral, Start, is_from_server};
+use crate::dialog::{Candidate, Claim, DialogMsg, Placement, Referral, Start, is_from_server};
 use crate::transport::TransportMsg;
 
 impl TenantState {
@@ -21,12 +21,9 @@ impl TenantState {
         inbound: Inbound,
         at: Instant,
     ) {
-        let trusted = self.is_from_server(account, &inbound);
         let asks = |dialog, joins| Claim {
             place: Placement { dialog, joins },
             from: inbound.path,
-            // Whoever may not join hears no, and nobody is asked.
-            trusted: trusted || joins,
         };
         // What cannot be read is refused by the call itself, and more than one of them, too (RFC 3891 §3, RFC 3911 §4).
         let headers = &request.headers;
@@ -41,19 +38,18 @@ impl TenantState {
         let place = match wanted {
             Some(claim) => {
                 let place = &claim.place;
-                let legs = self.legs_of(&place.dialog.call_id);
-                let refusal = match legs.is_empty() {
-                    // RFC 3891 §3, RFC 3911 §4: the dialog is unknown here.
-                    true => Some(StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST),
-                    false if place.joins && !self.lets_join(account, &inbound) => {
-                        Some(StatusCode::DECLINE)
-                    }
-                    false => None,
-                };
-                if let Some(status) = refusal {
-                    return self.refuse_place(place, status, request, inbound);
+                let mut candidates = self.candidates(place, &inbound);
+                // RFC 3891 §3, RFC 3911 §4: the dialog is unknown here.
+                let mut refusal = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
+                if place.joins && !candidates.is_empty() {
+                    // Whoever may not join hears no, and nobody is asked.
+                    candidates.retain(|candidate| candidate.trusts);
+                    refusal = StatusCode::DECLINE;
                 }
-                Some((claim, legs))
+                if candidates.is_empty() {
+                    return self.refuse_place(place, refusal, request, inbound);
+                }
+                Some((claim, candidates))
             }
             None => None,
         };
@@ -110,18 +106,25 @@ impl TenantState {
         });
     }
 
-    /// The calls that are going on with this Call-ID: two of them where we are both ends.
-    fn legs_of(&self, sip_call_id: &str) -> Vec<ActorRef<DialogMsg>> {
-        let ids: Vec<CallId> = self.shared.hub.read(|state| {
+    /// The calls that are going on with this Call-ID: two of them where we are both ends. Whether who asks is let without
+    /// a person's word is for the account whose call it is to say, whichever of our accounts was called with it.
+    fn candidates(&self, place: &Placement, inbound: &Inbound) -> Vec<Candidate> {
+        let found: Vec<(CallId, AccountId)> = self.shared.hub.read(|state| {
             let ours = |c: &&CallView| c.tenant == self.view.id && c.state.is_live();
-            let fits = |c: &&CallView| ours(c) && c.sip_call_id == sip_call_id;
+            let fits = |c: &&CallView| ours(c) && c.sip_call_id == place.dialog.call_id;
             let calls = state.calls.iter().filter(fits);
-            calls.map(|call| call.id).collect()
+            calls.map(|call| (call.id, call.account.clone())).collect()
         });
-        ids.iter()
-            .filter_map(|id| self.calls.get(id))
-            .cloned()
-            .collect()
+        let candidate = |(id, account): &(CallId, AccountId)| {
+            Some(Candidate {
+                dialog: self.calls.get(id)?.clone(),
+                trusts: match place.joins {
+                    true => self.lets_join(account, inbound),
+                    false => self.is_from_server(account, inbound),
+                },
+            })
+        };
+        found.iter().filter_map(candidate).collect()
     }
 
     /// Calls whom a peer asked us to call.

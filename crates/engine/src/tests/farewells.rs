@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::{CallState, Command, Event};
+use model::{CallState, Command, Event, Outcome};
 use sip_message::Method;
 
 use super::house::{House, account, switchboard, tenant, tone};
@@ -72,6 +72,20 @@ async fn leaving_frees_the_ports_of_signalling_and_of_sound() {
         assert!(begun.elapsed() < Duration::from_secs(20), "a port is held");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// RFC 3261 §16.7, §21.6.2: a 6xx would end it on every phone that rings for it, and nobody has declined it.
+#[tokio::test]
+async fn leaving_lets_a_call_that_rings_go_on_ringing_elsewhere() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::Shutdown);
+    assert_eq!(dan.final_response().await.status.code(), 480);
+    let ended = house.until_state(call, CallState::Ended).await;
+    assert_eq!(ended.details.outcome, Some(Outcome::Missed));
+    house.close().await;
 }
 
 /// RFC 3261 §17.1.2.2: what is lost is said again, also by a program on its way out.

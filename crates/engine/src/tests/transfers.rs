@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 
-use model::{AutoAnswer, CallId, CallState, CallView, Command, Transfer, TransferState};
+use model::{
+    AutoAnswer, CallId, CallState, CallView, Command, DoNotDisturb, RegistrationState, Transfer,
+    TransferState,
+};
 use sip_message::{HeaderName, Message, Method};
 
-use super::house::{House, messages, tone};
+use super::house::{House, messages, tenant, tone};
 use super::peer::{Peer, SDP, answer, carol, carol_with, to_tag, with};
+use super::watching::{accept_registration, at_server};
 
 /// Waits until a peer asks this call to go elsewhere; gives whom it is to call.
 async fn until_wanted(house: &mut House, call: CallId) -> String {
@@ -270,5 +274,95 @@ async fn what_comes_from_where_the_call_is_spoken_from_takes_its_place_at_once()
         1,
         "the first call alone rang"
     );
+    house.close().await;
+}
+
+/// What a server says of its own account's calls counts, and of no other's (RFC 3891 §3).
+#[tokio::test]
+async fn the_server_of_one_account_does_not_speak_for_the_calls_of_another() {
+    let (ours, theirs) = (Peer::bind().await, Peer::bind_at("127.0.0.8").await);
+    let at =
+        |server: &Peer, aor: &'static str| at_server(server.local, move |s| s.aor = aor.into());
+    let given = vec![
+        at(&ours, "sip:carol@carol.test"),
+        at(&theirs, "sip:erin@erin.test"),
+    ];
+    let mut house = House::start(vec![tenant("Solo", given)], tone()).await;
+    let (_, carol) = accept_registration(&ours, "").await;
+    let (_, erin) = accept_registration(&theirs, "").await;
+    house.until_registered(2).await;
+    let (old, replaces) = taken(&mut house, carol, &ours).await;
+    let invite = with(&theirs.says("INVITE", 1, None, SDP), &replaces).replacen(
+        "sip:carol@127.0.0.1 SIP",
+        "sip:erin@erin.test SIP",
+        1,
+    );
+    theirs.send(erin, &invite).await;
+    let new = house.until_ringing().await;
+    assert_eq!(house.call(new).details.replaces, Some(old));
+    house.until_notice("wants to take the place of").await;
+    assert_eq!(house.call(old).state, CallState::Connected);
+    house.close().await;
+}
+
+/// RFC 5626 §4.2: each flow's server speaks for the account.
+#[tokio::test]
+async fn the_server_of_the_second_flow_takes_the_place_of_a_call_at_once() {
+    let (one, two) = (Peer::bind().await, Peer::bind().await);
+    let second = two.local;
+    let given = at_server(one.local, |s| {
+        s.more_proxies = vec![format!("sip:{second};lr").into()];
+    });
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    let outbound = "Require: outbound\r\n";
+    let (_, at) = accept_registration(&one, outbound).await;
+    accept_registration(&two, outbound).await;
+    house
+        .until("both flows stand", |s| {
+            let flows = &s.accounts.first()?.flows;
+            let stand = |f: &&model::FlowView| f.state == RegistrationState::Registered;
+            (flows.iter().filter(stand).count() == 2).then_some(())
+        })
+        .await;
+    // The call came from somebody else's server, so that only the account's own can speak for it.
+    let dan = Peer::bind_at("127.0.0.1").await;
+    let (old, replaces) = taken(&mut house, at, &dan).await;
+    two.send(at, &with(&two.says("INVITE", 1, None, SDP), &replaces))
+        .await;
+    let taken = two.final_response().await;
+    assert_eq!(taken.status.code(), 200);
+    two.send(at, &two.says("ACK", 1, Some(&to_tag(&taken)), ""))
+        .await;
+    house.until_state(old, CallState::Ending).await;
+    house.close().await;
+}
+
+/// RFC 3891 §3 lets no call wait for a place for ever; do not disturb holds for whoever nobody vouches for.
+#[tokio::test]
+async fn who_is_turned_away_wants_no_place() {
+    let (mut house, at) = carol(tone()).await;
+    let (dan, eve) = (Peer::bind().await, Peer::bind_at("127.0.0.9").await);
+    let (old, replaces) = taken(&mut house, at, &dan).await;
+    let account = house.call(old).account;
+    let mut settings = house.engine.snapshot().accounts[0].settings.clone();
+    settings.calls.do_not_disturb = DoNotDisturb::Busy;
+    house.engine.send(Command::UpdateAccount {
+        account,
+        settings: Box::new(settings),
+        password: None,
+    });
+    house
+        .until("nobody disturbs", |s| {
+            let calls = &s.accounts.first()?.settings.calls;
+            (calls.do_not_disturb == DoNotDisturb::Busy).then_some(())
+        })
+        .await;
+    eve.send(at, &with(&eve.says("INVITE", 1, None, SDP), &replaces))
+        .await;
+    assert_eq!(eve.final_response().await.status.code(), 486);
+    assert_eq!(house.call(old).state, CallState::Connected);
+    let notices = house.engine.snapshot().notices;
+    let warned = |n: &model::Notice| n.text.reveal().contains("wants to take the place of");
+    assert!(!notices.iter().any(warned));
     house.close().await;
 }

@@ -145,6 +145,8 @@ pub struct Call {
     heard: bool,
     /// The address that our last attempt went to.
     last_tried: Option<SocketAddr>,
+    /// The address that our INVITE for the call went to last.
+    invited_at: Option<SocketAddr>,
     /// How often the peer has said again that it takes our INVITE with this CSeq number, and when it did last.
     said_again: Option<(u32, u32, Instant)>,
     /// The peer's INVITE without its body, for a call that came in.
@@ -511,6 +513,7 @@ impl Call {
             told: None,
             heard: false,
             last_tried: None,
+            invited_at: None,
             invitation: None,
             said_again: None,
             given_up: Vec::new(),

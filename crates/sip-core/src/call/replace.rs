@@ -72,7 +72,7 @@ impl Call {
                 let ip = via.received().or_else(|| via.sent_by.ip())?;
                 Some((ip, via.rport().flatten()))
             }),
-            None => self.last_tried.map(|to| (to.ip(), Some(to.port()))),
+            None => self.invited_at.map(|to| (to.ip(), Some(to.port()))),
         };
         known.is_some_and(|(ip, port)| {
             let any_port = path.transport.is_reliable() || port.is_none();

@@ -374,6 +374,9 @@ impl Call {
             stamp(&self.config, &mut request, destination.path(), &branch);
         }
         self.last_tried = Some(destination.path().remote);
+        if matches!(task.purpose, Purpose::Invite) {
+            self.invited_at = self.last_tried;
+        }
         let (timers, reliable) = (self.config.timers, destination.transport().is_reliable());
         let machine = match (&task.purpose, request.method == Method::Invite) {
             (Purpose::Ack { .. }, _) => Machine::Ack(request.to_bytes()),

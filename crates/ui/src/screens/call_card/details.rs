@@ -7,6 +7,7 @@ use super::super::{Bar, Kit};
 use super::announce;
 use super::transfer::inset;
 use crate::theme::Theme;
+use crate::view_state::is_ringing_here;
 use crate::widgets::{Button, Kind, icon_in, paragraph, text_in};
 use crate::{icons, strings};
 
@@ -64,6 +65,10 @@ pub(super) fn lines(ui: &mut Ui, kit: &Kit<'_>, call: &CallView) {
             words,
             Some(tip).filter(|tip| !tip.is_empty()),
         ));
+    }
+    if d.replaces.is_some() && is_ringing_here(call) {
+        let words = strings::REPLACES.to_owned();
+        all.push((icons::WARNING, t.warn, words, None));
     }
     if d.auto_answered {
         let words = strings::AUTO_ANSWERED.to_owned();
