@@ -15,14 +15,15 @@
 
 use std::time::Duration;
 
-use model::{CallId, CallState, Private, Transfer, TransferState};
+use model::{CallId, CallState, Direction, Private, Transfer, TransferState};
 use ractor::ActorRef;
 use sip_core::Path;
 use sip_core::call::{Fit, ReferId, ReferOutcome, ReferProgress, ReferRequest, WrongState};
-use sip_message::{NameAddr, Replaces, StatusCode};
+use sip_message::{NameAddr, Reason, Replaces, StatusCode};
 
 use super::{DialogMsg, DialogState, Phase, party};
 use crate::tenant::TenantMsg;
+use crate::transport::TransportMsg;
 use crate::wake::now;
 
 /// How long a peer that transferred us has to hang up before it is put on hold.
@@ -251,6 +252,14 @@ impl DialogState {
 
     /// The peer asks us to call somebody: the user decides.
     pub(super) fn on_refer_requested(&mut self, request: Box<ReferRequest>) {
+        // What answers our reports comes to this call, too.
+        if let Some(key) = request.dialog.clone() {
+            let _ = self.transport.cast(TransportMsg::Claim {
+                key,
+                server_key: None,
+                owner: self.owner.clone(),
+            });
+        }
         let scheme = request.target.uri.scheme.as_str().to_ascii_lowercase();
         let refusal = if !matches!(scheme.as_str(), "sip" | "sips" | "tel") {
             Some(StatusCode::UNSUPPORTED_URI_SCHEME)
@@ -473,7 +482,10 @@ impl DialogState {
 
     pub(super) fn on_replaced(&mut self) {
         self.note("call", "another call took the place of this one".to_owned());
-        self.on_end();
+        // Where it still rings, somebody else has picked it up (RFC 3326 §2), and nobody has missed anything there.
+        let picked_up = !self.view.state.is_up() && self.view.direction == Direction::Outgoing;
+        let reason = picked_up.then(|| Reason::new("SIP", 200, "Call completed elsewhere"));
+        self.end_because(reason);
     }
 
     fn show(&mut self, transfer: Transfer) {

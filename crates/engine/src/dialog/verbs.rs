@@ -9,7 +9,7 @@ use model::{
 };
 use ractor::ActorRef;
 use sip_core::call::{InfoDigit, WrongState};
-use sip_message::{Method, StatusCode};
+use sip_message::{Method, Reason, StatusCode};
 
 use super::media_leg::MediaLeg;
 use super::{DialogMsg, DialogState, Phase};
@@ -91,6 +91,11 @@ impl DialogState {
     }
 
     pub(super) fn on_end(&mut self) {
+        self.end_because(None);
+    }
+
+    /// Ends the call; whoever is on the way hears why, where there is a reason to tell (RFC 3326).
+    pub(super) fn end_because(&mut self, reason: Option<Reason>) {
         match &self.phase {
             Phase::Finding(_) => {
                 self.phase = Phase::Over;
@@ -105,7 +110,7 @@ impl DialogState {
                     self.unseen |= self.leaving;
                     return self.on_reject(Some(if self.leaving { 480 } else { 603 }));
                 }
-                self.hang_up();
+                self.hang_up_because(reason);
                 self.close_media();
                 self.enter(CallState::Ending);
                 self.update_tones();
@@ -115,8 +120,15 @@ impl DialogState {
     }
 
     pub(super) fn hang_up(&mut self) {
+        self.hang_up_because(None);
+    }
+
+    fn hang_up_because(&mut self, reason: Option<Reason>) {
         if let Phase::Calling(call) = &mut self.phase {
-            let done = call.hang_up(now());
+            let done = match reason {
+                Some(reason) => call.hang_up_because(now(), reason),
+                None => call.hang_up(now()),
+            };
             self.after_verb("hang up", done);
         }
     }

@@ -333,7 +333,9 @@ async fn the_server_of_the_second_flow_takes_the_place_of_a_call_at_once() {
     assert_eq!(taken.status.code(), 200);
     two.send(at, &two.says("ACK", 1, Some(&to_tag(&taken)), ""))
         .await;
-    house.until_state(old, CallState::Ending).await;
+    let (bye, from) = dan.request(Method::Bye).await;
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(old, CallState::Ended).await;
     house.close().await;
 }
 
@@ -364,5 +366,79 @@ async fn who_is_turned_away_wants_no_place() {
     let notices = house.engine.snapshot().notices;
     let warned = |n: &model::Notice| n.text.reveal().contains("wants to take the place of");
     assert!(!notices.iter().any(warned));
+    house.close().await;
+}
+
+/// Our tag, out of the Replaces that names the call as its peer does not.
+fn our_tag(replaces: &str) -> &str {
+    let behind = replaces.split("to-tag=").nth(1);
+    let tag = behind.and_then(|rest| rest.split(';').next());
+    tag.expect("there is one")
+}
+
+/// RFC 4538: who names the call may ask for its transfer from outside of it; a person decides, as inside.
+#[tokio::test]
+async fn who_knows_a_call_may_ask_for_its_transfer_from_outside() {
+    let (mut house, at) = carol(tone()).await;
+    let (dan, desk) = (Peer::bind().await, Peer::bind_at("127.0.0.9").await);
+    let (call, replaces) = taken(&mut house, at, &dan).await;
+    let tag = our_tag(&replaces);
+    let refer = |number: u32, tag: &str| {
+        let headers = format!(
+            "Refer-To: <sip:{}>\r\nRequire: tdialog\r\nTarget-Dialog: c1@{};local-tag=dan-1;remote-tag={tag}\r\n",
+            dan.local, dan.local
+        );
+        with(&desk.says("REFER", number, None, ""), &headers)
+    };
+    desk.send(at, &refer(1, "guessed")).await;
+    let refused = desk.final_response().await;
+    assert!(refused.status.code() >= 400, "{}", refused.status);
+    desk.send(at, &refer(2, tag)).await;
+    until_wanted(&mut house, call).await;
+    house
+        .engine
+        .send(Command::AnswerTransfer { call, accept: true });
+    let accepted = loop {
+        let response = desk.final_response().await;
+        if response.headers.cseq().expect("a CSeq").number == 2 {
+            break response;
+        }
+    };
+    assert_eq!(accepted.status.code(), 202);
+    let (notify, from) = desk.request(Method::Notify).await;
+    assert!(String::from_utf8_lossy(&notify.body).starts_with("SIP/2.0 100"));
+    desk.send(from, &answer(&notify, "200 OK", "", "")).await;
+    // The new call is made, and how it goes is told outside, too.
+    let (invite, from) = dan.request(Method::Invite).await;
+    dan.send(from, &answer(&invite, "486 Busy Here", "", ""))
+        .await;
+    let (notify, from) = desk.request(Method::Notify).await;
+    assert!(String::from_utf8_lossy(&notify.body).starts_with("SIP/2.0 486"));
+    desk.send(from, &answer(&notify, "200 OK", "", "")).await;
+    assert_eq!(house.call(call).state, CallState::Connected);
+    house.close().await;
+}
+
+/// RFC 3261 §19.1.6: a number is called where the account's numbers are.
+#[tokio::test]
+async fn a_transfer_to_a_number_calls_it_at_home() {
+    let server = Peer::bind().await;
+    let given = at_server(server.local, |_| {});
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    let (_, at) = accept_registration(&server, "").await;
+    house.until_registered(1).await;
+    let (call, replaces) = taken(&mut house, at, &server).await;
+    let ours = our_tag(&replaces);
+    let refer = with(
+        &server.says("REFER", 2, Some(ours), ""),
+        "Refer-To: <tel:+49-30-123>\r\n",
+    );
+    server.send(at, &refer).await;
+    until_wanted(&mut house, call).await;
+    house
+        .engine
+        .send(Command::AnswerTransfer { call, accept: true });
+    let (invite, _) = server.request(Method::Invite).await;
+    assert_eq!(invite.uri.to_string(), "sip:+4930123@carol.test");
     house.close().await;
 }

@@ -178,9 +178,26 @@ impl TransportState {
             return Some(owner.clone());
         }
         match message {
-            Message::Request(request) => self.owner_by_call_id(request),
+            Message::Request(request) => self
+                .owner_by_target_dialog(request)
+                .or_else(|| self.owner_by_call_id(request)),
             Message::Response(_) => None,
         }
+    }
+
+    /// Whose dialog a request outside of any knows (RFC 4538): a REFER is about that call.
+    fn owner_by_target_dialog(&self, request: &Request) -> Option<Owner> {
+        let headers = &request.headers;
+        let outside = headers.to().is_ok_and(|to| to.tag().is_none());
+        if request.method != Method::Refer || !outside {
+            return None;
+        }
+        let target = headers.target_dialog().ok()?;
+        let key = OwnerKey {
+            call_id: target.call_id,
+            local_tag: target.remote_tag,
+        };
+        self.owners.get(&key).cloned()
     }
 
     /// A peer forgot our tag, or invented one for its ACK: the call it names can tell whether the

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sip_message::{Method, NameAddr, Replaces, Uri};
 
-use super::refer::NO_SUBSCRIPTION;
+use super::refer::{NO_SUBSCRIPTION, TARGET_DIALOG};
 use super::timer::SessionTimer;
 use super::{reliable, timer};
 use crate::auth::{Credentials, Home};
@@ -116,8 +116,8 @@ impl CallConfig {
         }
     }
 
-    /// The same for an owner that carries out transfers: REFER and NOTIFY are allowed, Replaces and Refer-Sub are
-    /// understood. Without it a REFER is answered 405, and an INVITE that requires Replaces 420.
+    /// The same for an owner that carries out transfers: REFER and NOTIFY are allowed, Replaces, Refer-Sub and
+    /// Target-Dialog are understood. Without it a REFER is answered 405, and an INVITE that requires Replaces 420.
     #[must_use]
     pub fn with_transfers(mut self) -> Self {
         for method in [Method::Refer, Method::Notify] {
@@ -125,7 +125,7 @@ impl CallConfig {
                 self.capabilities.allow.push(method);
             }
         }
-        for option in ["replaces", NO_SUBSCRIPTION] {
+        for option in ["replaces", NO_SUBSCRIPTION, TARGET_DIALOG] {
             let tags = &mut self.capabilities.supported;
             if !tags.iter().any(|tag| tag == option) {
                 tags.push(option.to_owned());

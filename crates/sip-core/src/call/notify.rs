@@ -78,7 +78,9 @@ impl Call {
         let Some(note) = taken.notes.pop_front() else {
             return;
         };
-        let Some(dialog) = &mut self.dialog else {
+        let of_its_own = self.transfers.taken.iter_mut().find(|taken| taken.id == id);
+        let of_its_own = of_its_own.and_then(|taken| taken.dialog.as_deref_mut());
+        let Some(dialog) = of_its_own.or(self.dialog.as_mut()) else {
             return;
         };
         let mut request = dialog.request(Method::Notify);
@@ -121,7 +123,12 @@ impl Call {
         if !response.status.is_final() {
             return;
         }
-        if is_challenge(response) && self.authorise_and_retry(now, task, response).is_ok() {
+        // A login is counted in the call's dialog; whoever asks outside of it and wants one is told no more.
+        let outside = self.taken_with(id).is_some_and(|t| t.dialog.is_some());
+        if !outside
+            && is_challenge(response)
+            && self.authorise_and_retry(now, task, response).is_ok()
+        {
             return;
         }
         self.finish(task);

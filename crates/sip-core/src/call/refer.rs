@@ -14,6 +14,9 @@
 //! The REFER makes a subscription, which is a usage of the dialog of its own (RFC 5057): it goes on when the session
 //! ends, so a transfer is reported to its end although the call is over, and the call is drained after that only.
 //! What is said of it is in [`super::notify`].
+//!
+//! A REFER outside of any dialog that names the call as its Target-Dialog (RFC 4538) is one about this call, too. It makes
+//! a dialog of its own (RFC 6665 §4.4.1), in which it is reported.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,10 +29,14 @@ use super::notify::Note;
 use super::send::is_challenge;
 use super::task::{Purpose, TaskId};
 use super::{Call, CallEvent, Phase, WrongState};
+use crate::dialog::Dialog;
+use crate::dispatch::OwnerKey;
 use crate::stateless::StatusLine;
 
 /// The option tag of RFC 4488.
 pub(super) const NO_SUBSCRIPTION: &str = "norefersub";
+/// The option tag of RFC 4538.
+pub(super) const TARGET_DIALOG: &str = "tdialog";
 /// How many transfers are kept in each direction.
 const LIMIT: usize = 8;
 /// How long a transfer is reported at most, either way.
@@ -110,6 +117,8 @@ pub struct ReferRequest {
     pub referred_by: Option<NameAddr>,
     /// Whether it wants to be told how it goes, with [`Call::report_refer`].
     pub wants_reports: bool,
+    /// The dialog that it made, where it was asked outside of the call: what answers our reports belongs to that.
+    pub dialog: Option<OwnerKey>,
 }
 
 /// A REFER of ours, from its sending to the end of its subscription.
@@ -134,6 +143,8 @@ pub(super) struct Asked {
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
     pub(super) id: ReferId,
+    /// The dialog that it made, where it came outside of the call.
+    pub(super) dialog: Option<Box<Dialog>>,
     /// Its CSeq number, which names the subscription (RFC 3515 §2.4.6).
     pub(super) number: u32,
     /// The REFER, while it has no answer.
@@ -411,6 +422,38 @@ impl Call {
 
     /// A REFER of the peer (RFC 3515 §2.4.2).
     pub(super) fn on_refer(&mut self, now: Instant, id: TaskId, request: &Request) {
+        self.on_refer_in(now, id, request, None);
+    }
+
+    /// A REFER outside of the call by who knows its dialog (RFC 4538 §5).
+    pub(super) fn on_refer_outside(&mut self, now: Instant, id: TaskId, request: &Request) {
+        let tag = self.owner.local_tag.clone();
+        match Dialog::from_request(request, &tag, 1) {
+            Some(mut dialog) => {
+                dialog.confirm();
+                self.on_refer_in(now, id, request, Some(Box::new(dialog)));
+            }
+            None => self.respond(now, id, StatusCode::BAD_REQUEST, None),
+        }
+    }
+
+    /// Whether a request asks about this call from outside of it.
+    pub(super) fn is_asked_outside(&self, request: &Request) -> bool {
+        let headers = &request.headers;
+        request.method == Method::Refer
+            && headers.to().is_ok_and(|to| to.tag().is_none())
+            && headers
+                .target_dialog()
+                .is_ok_and(|target| self.is_target_of(&target))
+    }
+
+    fn on_refer_in(
+        &mut self,
+        now: Instant,
+        id: TaskId,
+        request: &Request,
+        outside: Option<Box<Dialog>>,
+    ) {
         let headers = &request.headers;
         // RFC 3515 §2.4.2: exactly one.
         if headers.get_all(HeaderName::ReferTo).count() > 1 {
@@ -449,12 +492,17 @@ impl Call {
             .iter()
             .any(|tag| tag.eq_ignore_ascii_case(NO_SUBSCRIPTION));
         let subscribed = !(unwanted && known);
-        if let Some(dialog) = &mut self.dialog {
+        if let (None, Some(dialog)) = (&outside, &mut self.dialog) {
             dialog.refresh_target(headers);
         }
+        let key = outside.as_ref().map(|dialog| OwnerKey {
+            call_id: dialog.id().call_id.clone(),
+            local_tag: dialog.id().local_tag.clone(),
+        });
         let name = self.transfers.next_id();
         self.transfers.taken.push(Taken {
             id: name,
+            dialog: outside,
             number: headers.cseq().map_or(0, |cseq| cseq.number),
             task: Some(id),
             subscribed,
@@ -471,6 +519,7 @@ impl Call {
             replaces,
             referred_by: headers.referred_by().ok(),
             wants_reports: subscribed,
+            dialog: key,
         })));
     }
 

@@ -56,6 +56,9 @@ impl Call {
     }
 
     fn serve_new(&mut self, now: Instant, id: TaskId, request: Request, meant: &Meant) {
+        if *meant == Meant::None && self.is_asked_outside(&request) {
+            return self.serve_outside(now, id, &request);
+        }
         if *meant == Meant::None {
             let status = self.verdict_for_stranger(&request);
             return self.respond(now, id, status, None);
@@ -135,6 +138,21 @@ impl Call {
             Method::Options => self.on_options(now, id),
             _ => self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None),
         }
+    }
+
+    /// A request outside of the call that may be asked by who knows it (RFC 4538).
+    fn serve_outside(&mut self, now: Instant, id: TaskId, request: &Request) {
+        let unsupported = self.config.capabilities.unsupported(request);
+        if !unsupported.is_empty() {
+            return self.refuse_extensions(now, id, &unsupported);
+        }
+        if is_encoded(request) {
+            return self.refuse_encoding(now, id);
+        }
+        if !self.config.capabilities.allows(&request.method) {
+            return self.respond(now, id, StatusCode::METHOD_NOT_ALLOWED, None);
+        }
+        self.on_refer_outside(now, id, request);
     }
 
     /// Starts the transaction of a new request. `None` where too many of the peer wait for an answer: then this one was
@@ -232,7 +250,8 @@ impl Call {
             request.method,
             Method::Update | Method::Refer | Method::Notify
         ) && status.is_success();
-        if opens_dialog {
+        let outside = request.headers.to().is_ok_and(|to| to.tag().is_none());
+        if opens_dialog || (refreshes && outside) {
             // RFC 3261 §12.1.1.
             for route in request.headers.get_all(HeaderName::RecordRoute) {
                 headers.push(HeaderName::RecordRoute, route);

@@ -197,7 +197,8 @@ pub struct NextHop {
 }
 
 impl NextHop {
-    /// Reads it from a URI. `transport` is asked for besides, and wins over the URI's own.
+    /// Reads it from a URI. `transport` is what is used where the URI names none (RFC 3263 §4.1). One that is protected,
+    /// or a WebSocket, is used whatever the URI names: no peer leads away from it by what it writes.
     ///
     /// # Errors
     ///
@@ -223,8 +224,9 @@ impl NextHop {
             None => None,
         };
         let secure = uri.scheme == Scheme::Sips;
+        let kept = transport.filter(|own| !matches!(own, Transport::Udp | Transport::Tcp));
         let transport =
-            match transport.or(written) {
+            match kept.or(written).or(transport) {
                 Some(transport) if secure => Some(secured(transport).ok_or_else(|| {
                     unusable(format!("transport {transport} for a secure address"))
                 })?),

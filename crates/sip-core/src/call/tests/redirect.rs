@@ -101,6 +101,39 @@ fn a_redirection_goes_neither_round_nor_on_for_ever_nor_to_where_it_is_not_prote
     ));
 }
 
+/// RFC 3261 §19.1.6: a number is called where our own numbers are.
+#[test]
+fn a_number_in_place_of_an_address_can_be_followed() {
+    let (mut net, alice, bob) = calling("sip:bob@192.0.2.2", 5);
+    act(&mut net, alice, |phone, _| {
+        let local = &mut phone.call().config.local;
+        *local = NameAddr::parse("<sip:alice@192.0.2.2>;tag=kept").unwrap();
+    });
+    redirect(
+        &mut net,
+        bob,
+        "<tel:+49-30.123(456)>, <tel:7042;phone-context=+49-30>",
+    );
+    let told = phone(&net, alice)
+        .events
+        .iter()
+        .find_map(|event| match event {
+            CallEvent::Redirected { contacts } => Some(contacts.clone()),
+            _ => None,
+        });
+    let told: Vec<_> = told.unwrap().iter().map(|c| c.uri.to_string()).collect();
+    assert_eq!(
+        told,
+        [
+            "sip:+4930123456@192.0.2.2;user=phone",
+            "sip:+49307042@192.0.2.2;user=phone"
+        ]
+    );
+    user(&mut net, alice, |call, now| call.follow(now, 1));
+    wait(&mut net, 10);
+    assert_eq!(last(&net, bob, "INVITE").uri.to_string(), told[1]);
+}
+
 #[test]
 fn a_choice_that_nobody_makes_ends_the_call_with_the_3xx() {
     let (mut net, alice, bob) = calling("sip:bob@192.0.2.2", 5);

@@ -1,6 +1,6 @@
 //! Transfers (RFC 3515): blind and attended, both roles, their reports, and subscriptions that outlive the session.
 
-use sip_message::{Replaces, StatusCode};
+use sip_message::{Method, Replaces, StatusCode};
 use testkit::Verdict;
 
 use super::peer::{
@@ -731,4 +731,94 @@ fn a_refer_or_info_that_is_timed_out_on_its_way_leaves_the_call_and_a_481_ends_i
             assert_eq!(told(&net, alice), [format!("refused {code}")]);
         }
     }
+}
+
+/// RFC 4538 §4, §5: who knows the dialog of a call may ask for its transfer from outside of it. That makes a dialog of
+/// its own (RFC 6665 §4.4.1), in which it is reported, and is no part of the call's.
+#[test]
+fn who_names_the_call_may_ask_for_its_transfer_from_outside() {
+    let (mut net, alice, bob, first, _) = transferring();
+    let target = phone(&net, alice).call.as_ref().unwrap();
+    let target = target.as_target_dialog().unwrap();
+    // As the other end sees it.
+    let named = format!(
+        "{};local-tag={};remote-tag={}",
+        target.call_id, target.remote_tag, target.local_tag
+    );
+    let outside = |number: u32, named: &str| {
+        let mut refer = first.clone();
+        refer.method = Method::Refer;
+        refer.body.clear();
+        let headers = &mut refer.headers;
+        headers.remove(HeaderName::ContentType);
+        headers.set(HeaderName::CallId, "another@call");
+        headers.set(HeaderName::CSeq, format!("{number} REFER"));
+        headers.set(HeaderName::From, "<sip:desk@192.0.2.2>;tag=desk");
+        headers.set(
+            HeaderName::Via,
+            format!("SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKout{number}"),
+        );
+        headers.set(HeaderName::Contact, "<sip:desk@192.0.2.2>");
+        headers.push(HeaderName::RecordRoute, "<sip:192.0.2.2;lr>");
+        headers.push(HeaderName::ReferTo, "<sip:carol@192.0.2.2>");
+        headers.push(HeaderName::Require, "tdialog");
+        headers.push(HeaderName::TargetDialog, named);
+        refer
+    };
+    // The wrong way round it is somebody who has only read it.
+    let swapped = format!(
+        "{};local-tag={};remote-tag={}",
+        target.call_id, target.local_tag, target.remote_tag
+    );
+    say(&mut net, bob, ALICE, outside(1, &swapped).to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(
+        answers(&net, bob, "REFER").last().unwrap().status.code(),
+        481
+    );
+    assert!(asked(&net, alice).is_empty());
+
+    say(&mut net, bob, ALICE, outside(2, &named).to_bytes());
+    wait(&mut net, 10);
+    let request = asked(&net, alice)[0].clone();
+    let key = request.dialog.clone().expect("a dialog of its own");
+    assert_eq!(key.call_id, "another@call");
+    act(&mut net, alice, |phone, now| {
+        phone.call().accept_refer(now, request.id)
+    })
+    .unwrap();
+    wait(&mut net, 10);
+    let accepted = answers(&net, bob, "REFER").last().unwrap().clone();
+    assert_eq!(accepted.status.code(), 202);
+    // RFC 3261 §12.1.1.
+    let routes = accepted.headers.get_all(HeaderName::RecordRoute).count();
+    assert_eq!(routes, 1);
+    assert!(accepted.headers.has(HeaderName::Contact));
+    for (number, status) in [(1, None), (2, Some(180)), (3, Some(200))] {
+        if let Some(code) = status {
+            let id = request.id;
+            act(&mut net, alice, |phone, now| {
+                phone.call().report_refer(now, id, self::status(code))
+            })
+            .unwrap();
+            wait(&mut net, 10);
+        }
+        let note = last(&net, bob, "NOTIFY");
+        assert_eq!(note.headers.get(HeaderName::CallId), Some("another@call"));
+        assert_eq!(note.headers.cseq().unwrap().number, number);
+        assert_eq!(note.headers.to().unwrap().tag(), Some("desk"));
+        assert_eq!(
+            note.headers.from().unwrap().tag(),
+            accepted.headers.to().unwrap().tag()
+        );
+        assert!(note.headers.has(HeaderName::Route));
+        say(&mut net, bob, ALICE, response(&note, 200, "").to_bytes());
+        wait(&mut net, 10);
+    }
+    assert!(phone(&net, alice).ended().is_none(), "the call goes on");
+    user(&mut net, alice, Call::hang_up);
+    wait(&mut net, 10);
+    let bytes = response(&last(&net, bob, "BYE"), 200, "").to_bytes();
+    say(&mut net, bob, ALICE, bytes);
+    assert_all_gone(&mut net, &[alice]);
 }
