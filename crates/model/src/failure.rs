@@ -296,6 +296,14 @@ fn words(failure: &Failure) -> Words {
         FailureKind::Status { code, phrase } => {
             status_words(*code, phrase.reveal(), failure.registering)
         }
+        // A connection carries it once, and says it again by itself.
+        FailureKind::NoAnswer { asked: Some(asked) } if !asked.starts_with("udp:") => of(
+            "Server silent",
+            &format!(
+                "The request went out on the connection to {asked}, and no answer came. A server that hangs or does not speak SIP there, or a router that has forgotten the connection and says nothing."
+            ),
+            "Check the address and the port; a new connection is tried next.",
+        ),
         FailureKind::NoAnswer { asked } => of(
             "Server silent",
             &format!(

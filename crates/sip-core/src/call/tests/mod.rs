@@ -176,13 +176,16 @@ impl Phone {
         };
         match (message, &mut self.call) {
             (Message::Response(response), Some(call)) => {
-                if response_owner(&response).as_ref() == Some(call.owner_key()) {
+                // The dialogs of requests about the call from outside of it carry our tag as well.
+                let owner = response_owner(&response);
+                if owner.is_some_and(|owner| owner.local_tag == call.owner_key().local_tag) {
                     call.handle_response(now, response, inbound);
                 }
             }
             (Message::Request(request), Some(call)) => {
                 let call_id = request.headers.get(HeaderName::CallId);
-                if call_id == Some(call.owner_key().call_id.as_str()) {
+                let knows = request.headers.has(HeaderName::TargetDialog);
+                if knows || call_id == Some(call.owner_key().call_id.as_str()) {
                     call.handle_request(now, request, inbound);
                 }
             }
