@@ -34,6 +34,7 @@ impl TransportState {
             Err(error) => return self.on_broken(flow, path, &bytes, wall, &error),
         };
         self.requests.forget_old(at);
+        let mut without_tcp = None;
         if matches!(message, Message::Response(_))
             && let Some(branch) = branch_of(&message)
         {
@@ -41,6 +42,7 @@ impl TransportState {
                 self.connections.on_response(&branch);
             } else {
                 self.unanswered.on_answered(&branch);
+                without_tcp = self.without_tcp.on_answer(now(), &branch);
             }
         }
         let owner = self.owner_of(&message);
@@ -77,15 +79,12 @@ impl TransportState {
         let inbound = Inbound { flow, path };
         match (message, owner) {
             (message, Some(owner)) => {
-                if matches!(message, Message::Response(_))
-                    && self.without_tcp.on_answer(now(), &path)
-                {
+                if let Some(remote) = without_tcp {
                     self.args.recorder.cast(RecorderMsg::Note {
                         time: wall,
                         topic: "transport",
                         text: format!(
-                            "{} answers by UDP and not by TCP: requests too large for UDP go there by UDP at once for ten minutes",
-                            path.remote
+                            "{remote} answers by UDP and not by TCP: requests too large for UDP go there by UDP at once for ten minutes"
                         )
                         .into(),
                         account: Some(owner.account.clone()),

@@ -69,6 +69,8 @@ impl TransportState {
             }
             self.unanswered
                 .on_sent(now(), path.remote, &transmit.bytes, from);
+            self.without_tcp
+                .on_sent(now(), path.remote, &transmit.bytes);
         }
         self.record(at, true, path, &transmit.bytes, account, from.call);
         if let Err(error) = result {
