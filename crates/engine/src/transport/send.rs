@@ -10,8 +10,8 @@ use crate::recorder::RecorderMsg;
 use crate::wake::now;
 
 /// Whether somebody here has to do with whom this goes to: it is asked something, or a call or a
-/// registration of it was taken. Whoever asks us something is not known for the answer that it gets: one call
-/// that only rings would open the way for a thousand guesses.
+/// registration of it was taken. Whoever asks us something is not known for the answer that it gets, and only stays
+/// it where it was: one call that only rings would open the way for a thousand guesses.
 fn makes_known(bytes: &[u8]) -> bool {
     if !bytes.starts_with(b"SIP/2.0 ") {
         return true;
@@ -61,6 +61,8 @@ impl TransportState {
         };
         if makes_known(&transmit.bytes) {
             self.guard.know_peer(path.remote.ip(), now());
+        } else {
+            self.guard.renew_peer(path.remote.ip(), now());
         }
         let account = Some(from.account.clone());
         if !path.transport.is_reliable() && result.is_ok() {
