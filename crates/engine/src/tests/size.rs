@@ -219,6 +219,14 @@ async fn where_tcp_is_filtered_what_is_large_goes_by_udp_soon_and_then_at_once()
         .hub
         .read(|s| notes(s, "answers by UDP and not by TCP"));
     assert_eq!(told, 1);
+    // Nor is it told as tried where it was not.
+    for (words, count) in [
+        ("has no TCP (connection timed out)", 1),
+        ("TCP is known not to lead there", 2),
+    ] {
+        let told = house.engine.hub.read(|s| notes(s, words));
+        assert_eq!(told, count, "{words}");
+    }
     drop(deaf);
     house.close().await;
 }

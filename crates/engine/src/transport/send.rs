@@ -29,7 +29,7 @@ impl TransportState {
         }
         let remote = transmit.destination.path().remote;
         if transmit.for_size && self.without_tcp.has(now(), remote) {
-            return unsent(from, &transmit.bytes, TransportError::TimedOut);
+            return unsent(from, &transmit.bytes, TransportError::NoTcp);
         }
         // Taken before it leaves: a quick answer must not come before its request in the trace.
         let at = crate::wall();
