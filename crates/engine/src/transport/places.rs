@@ -11,6 +11,7 @@ use model::{AccountId, TargetState, TargetView, Timestamp};
 use ractor::ActorId;
 use sip_core::Path;
 use sip_core::locate::{self, RestTimes, Server, Target, TargetStatus, Targets, Tried};
+use sip_message::StatusCode;
 
 use super::{Delivery, Owner};
 
@@ -79,11 +80,11 @@ impl Places {
     }
 
     /// Whoever is there has answered a request of ours, and not with 503. Tells whether a server is back by that.
-    pub(super) fn on_answered(&mut self, now: Instant, path: &Path) -> bool {
+    pub(super) fn on_answered(&mut self, now: Instant, path: &Path, status: StatusCode) -> bool {
         let server = Server::from(path);
         // A phone that was called by its address is no server of anybody's.
         let is_named = self.accounts.values().any(|place| place.names(server));
-        let is_news = is_named && self.targets.answered(now, server);
+        let is_news = is_named && self.targets.answered(now, server, status);
         if is_news {
             self.publish_all_with(now, server);
         }

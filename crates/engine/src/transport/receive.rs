@@ -94,7 +94,7 @@ impl TransportState {
                 }
                 if let Message::Response(response) = &message
                     && response.status != StatusCode::SERVICE_UNAVAILABLE
-                    && self.places.on_answered(now(), &path)
+                    && self.places.on_answered(now(), &path, response.status)
                 {
                     let myself = self.myself.clone();
                     self.arm(&myself);

@@ -18,6 +18,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sip_message::StatusCode;
+
 use super::Target;
 use crate::path::{Path, Transport, TransportError};
 
@@ -199,25 +201,27 @@ impl Targets {
     }
 
     /// A server answered a request with anything but 503: it is there, so a rest ends early and the
-    /// list says so. Not before the end of a Retry-After, which was its own wish (RFC 3261 §21.5.4),
-    /// and it is no end of its failures in a row when it has answered 503: who answers a REGISTER
-    /// with 401 and then with 503 takes no registration. Tells whether that is news.
-    pub fn answered(&mut self, now: Instant, server: Server) -> bool {
-        let failures = match self.known.get(&server) {
-            None => 0,
-            Some(known) => match &known.rest {
-                None => return false,
-                Some((_, Why::Unavailable { retry_after })) => {
-                    let asked = retry_after.unwrap_or_default().min(self.rests.longest);
-                    let until = known.since.checked_add(asked);
-                    if until.is_some_and(|until| until > now) {
-                        return false;
-                    }
-                    known.failures
+    /// list says so. Not before the end of a Retry-After, which was its own wish (RFC 3261 §21.5.4).
+    /// Only a 2xx is the end of its failures in a row: who answers a REGISTER with 401, and the one
+    /// with the login with 503 or not at all, takes no registration. Tells whether that is news.
+    pub fn answered(&mut self, now: Instant, server: Server, status: StatusCode) -> bool {
+        let mut failures = 0;
+        if let Some(known) = self.known.get_mut(&server) {
+            if let Some((_, Why::Unavailable { retry_after })) = &known.rest {
+                let asked = retry_after.unwrap_or_default().min(self.rests.longest);
+                let until = known.since.checked_add(asked);
+                if until.is_some_and(|until| until > now) {
+                    return false;
                 }
-                Some(_) => 0,
-            },
-        };
+            }
+            if status.is_success() {
+                known.failures = 0;
+            }
+            if known.rest.is_none() {
+                return false;
+            }
+            failures = known.failures;
+        }
         self.learn(
             server,
             Known {
