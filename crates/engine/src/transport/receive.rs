@@ -7,6 +7,7 @@ use std::time::Instant;
 use event_bodies::message_summary;
 use model::{AccountId, Timestamp};
 use sip_core::dispatch::{self, OwnerKey, ServerKey};
+use sip_core::refresh::retry_after;
 use sip_core::{FlowId, Inbound, Path};
 use sip_message::{
     HeaderName, Message, Method, ParseError, Request, Response, StatusCode, validate_request,
@@ -93,8 +94,7 @@ impl TransportState {
                     });
                 }
                 if let Message::Response(response) = &message
-                    && response.status != StatusCode::SERVICE_UNAVAILABLE
-                    && self.places.on_answered(now(), &path, response.status)
+                    && self.on_answer_of_a_server(response, &path)
                 {
                     let myself = self.myself.clone();
                     self.arm(&myself);
@@ -112,6 +112,18 @@ impl TransportState {
             }
             (Message::Request(request), None) => self.on_new_request(request, inbound, at, called),
         }
+    }
+
+    /// What an answer to a request of ours says about whoever gave it. Tells whether a server is back or rests by that.
+    fn on_answer_of_a_server(&mut self, response: &Response, path: &Path) -> bool {
+        if response.status != StatusCode::SERVICE_UNAVAILABLE {
+            return self.places.on_answered(now(), path, response.status);
+        }
+        // The registration tells of its own.
+        let cseq = response.headers.cseq();
+        let is_told = cseq.is_ok_and(|cseq| cseq.method == Method::Register);
+        let pause = retry_after(response).filter(|_| !is_told);
+        pause.is_some_and(|pause| self.places.on_paused(now(), path, pause))
     }
 
     /// What cannot be read as a whole, but perhaps enough of it for an answer.

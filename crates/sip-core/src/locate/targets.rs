@@ -11,7 +11,8 @@
 //! Any answer but 503 ends a rest, since the server is there; the time that it asked for itself is
 //! kept. A 503 lets a server rest where it answers a REGISTER. To another request it may be a word
 //! about that request alone, as a gateway's that has no line to one number: then the next server is
-//! tried for that transaction (RFC 3263 §4.3) and nothing is told here.
+//! tried for that transaction (RFC 3263 §4.3) and nothing is told here, unless it comes with a
+//! Retry-After: that is a word about the server, and it rests so long (RFC 3261 §21.5.4).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -283,6 +284,30 @@ impl Targets {
                 since: now,
                 failures,
                 rest: now.checked_add(rest).map(|until| (until, fault.why())),
+            },
+        );
+        true
+    }
+
+    /// A server has answered with 503 and a Retry-After what was no REGISTER: nothing else is to go
+    /// there for that time (RFC 3261 §21.5.4), up to the longest rest. It is no failure of its own, and
+    /// cuts no rest short. Tells whether anything changed.
+    pub fn paused(&mut self, now: Instant, server: Server, retry_after: Duration) -> bool {
+        let pause = retry_after.min(self.rests.longest);
+        let Some(until) = now.checked_add(pause).filter(|until| *until > now) else {
+            return false;
+        };
+        if self.rest_of(server).is_some_and(|rest| rest >= until) {
+            return false;
+        }
+        let failures = self.known.get(&server).map_or(0, |known| known.failures);
+        let retry_after = Some(retry_after);
+        self.learn(
+            server,
+            Known {
+                since: now,
+                failures,
+                rest: Some((until, Why::Unavailable { retry_after })),
             },
         );
         true

@@ -160,6 +160,39 @@ fn rfc3261_21_5_4_an_answer_does_not_end_the_time_that_a_server_asked_for() {
 }
 
 #[test]
+fn rfc3261_21_5_4_a_server_that_asks_for_a_pause_has_it_and_has_not_failed() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    assert!(!targets.paused(start, server(1), 0 * S), "no time at all");
+    assert_eq!(order(&targets, start, None), [1, 2, 3]);
+    assert!(targets.paused(start, server(1), 5 * S));
+    assert_eq!(order(&targets, start, Some(1)), [2, 3], "not even at home");
+    let listing = targets.listing(start, &three(), Some(server(1)));
+    let until = start + 5 * S;
+    assert_eq!(listing[0].state, TargetState::Resting { until });
+    let why = Why::Unavailable {
+        retry_after: Some(5 * S),
+    };
+    assert_eq!(listing[0].why, Some(why));
+    // What it answers meanwhile is no end of it, and what it asks for later counts from then.
+    assert!(!targets.answered(start + 4 * S, server(1), StatusCode::OK));
+    assert!(!targets.paused(start + S, server(1), 4 * S));
+    assert!(targets.paused(start + S, server(1), 5 * S));
+    assert_eq!(order(&targets, start + 5 * S, None), [2, 3]);
+    assert_eq!(order(&targets, start + 6 * S, None), [1, 2, 3]);
+    // A day is longer than any rest.
+    let later = start + 60 * S;
+    assert!(targets.paused(later, server(1), 86_400 * S));
+    assert_eq!(targets.next_awake(later, &three()), Some(later + 600 * S));
+    // The next failure is the first one in a row.
+    let end = later + 600 * S;
+    targets.failed(end, server(1), &Fault::Silence);
+    assert_eq!(targets.next_awake(end, &three()), Some(end + 30 * S));
+    // It cuts no rest short.
+    assert!(!targets.paused(end, server(1), 29 * S));
+}
+
+#[test]
 fn who_challenges_and_then_answers_503_rests_longer_each_time() {
     let mut now = Instant::now();
     let mut targets = Targets::default();
