@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use model::{CallState, RegistrationState, TargetState, TraceBody};
+use model::{CallState, RegistrationState, Sentence, TargetState, TraceBody};
 
 use sip_message::{HeaderName, Method, Request};
 
@@ -136,7 +136,7 @@ async fn rfc3263_4_3_a_503_to_one_number_leads_on_and_with_a_retry_after_for_all
             })
             .await;
         assert_eq!(seen[0].address, format!("udp:{}", one.local));
-        let reason = seen[0].reason.as_ref().map(|reason| reason.reveal());
+        let reason = seen[0].reason.as_ref().map(Sentence::reveal);
         let wanted = "503, asks again in 3600 s";
         assert_eq!(reason, (!more.is_empty()).then_some(wanted));
         let until = seen[0].until.zip(seen[0].since);

@@ -163,7 +163,10 @@ fn rfc3261_21_5_4_an_answer_does_not_end_the_time_that_a_server_asked_for() {
 fn rfc3261_21_5_4_a_server_that_asks_for_a_pause_has_it_and_has_not_failed() {
     let start = Instant::now();
     let mut targets = Targets::default();
-    assert!(!targets.paused(start, server(1), 0 * S), "no time at all");
+    assert!(
+        !targets.paused(start, server(1), Duration::ZERO),
+        "no time at all"
+    );
     assert_eq!(order(&targets, start, None), [1, 2, 3]);
     assert!(targets.paused(start, server(1), 5 * S));
     assert_eq!(order(&targets, start, Some(1)), [2, 3], "not even at home");
