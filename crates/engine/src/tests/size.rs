@@ -107,7 +107,11 @@ impl Deaf {
         self.listener.set_nonblocking(true).expect("a socket");
         let listener = TcpListener::from_std(self.listener.into()).expect("a socket");
         loop {
-            let (stream, from) = listener.accept().await.expect("somebody comes");
+            let accepting = tokio::time::timeout(Duration::from_secs(5), listener.accept());
+            let (stream, from) = accepting
+                .await
+                .expect("somebody comes")
+                .expect("a connection");
             if !ours.contains(&from) {
                 return stream;
             }
