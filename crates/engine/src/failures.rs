@@ -316,7 +316,7 @@ pub(crate) fn transport(error: &TransportError) -> Failure {
     let step = match error {
         TransportError::Refused => NetworkStep::Refused,
         TransportError::Unreachable => NetworkStep::Unreachable,
-        TransportError::TimedOut => NetworkStep::ConnectTimeout,
+        TransportError::TimedOut | TransportError::NoTcp => NetworkStep::ConnectTimeout,
         TransportError::Tls(_) => NetworkStep::Tls,
         TransportError::WebSocket(_) => NetworkStep::WebSocket,
         TransportError::Closed | TransportError::TooLarge | TransportError::Other(_) => {

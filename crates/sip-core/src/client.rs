@@ -549,9 +549,10 @@ impl ClientRequest {
         match (attempt.destination, &error) {
             // RFC 3261 §18.1.1: a peer without TCP gets the large request by UDP after all.
             (_, error) if for_size && error.is_no_listener() => {
-                self.notice(format!(
-                    "{path} has no TCP ({error}), the large request goes by UDP"
-                ));
+                self.notice(match error {
+                    TransportError::NoTcp => format!("{error}, the large request goes by UDP"),
+                    _ => format!("{path} has no TCP ({error}), the large request goes by UDP"),
+                });
                 let way = Way {
                     udp_in_spite_of_size: true,
                     ..attempt.way
@@ -613,7 +614,7 @@ impl ClientRequest {
         {
             let path = destination.path().over(Transport::Tcp);
             self.notice(format!(
-                "the request has {size} bytes, too many for UDP: trying TCP to {}",
+                "the request has {size} bytes, too many for UDP: TCP to {} comes first",
                 path.remote
             ));
             destination = Destination::Path(path);

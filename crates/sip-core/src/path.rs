@@ -172,7 +172,7 @@ pub struct Transmit {
     pub what: String,
     /// It goes by TCP for its size alone, where UDP was asked for (RFC 3261 §18.1.1): when no connection
     /// comes about soon it goes by UDP after all, and where it is known that none does it need not be
-    /// tried.
+    /// tried ([`TransportError::NoTcp`]).
     pub for_size: bool,
 }
 
@@ -218,6 +218,10 @@ pub enum TransportError {
     /// The connection could not be made in time.
     #[error("connection timed out")]
     TimedOut,
+    /// It was not tried: TCP was asked for the size of the request alone (see [`Transmit::for_size`]), and is known
+    /// not to lead there.
+    #[error("TCP is known not to lead there")]
+    NoTcp,
     /// The connection closed before or while sending.
     #[error("connection closed")]
     Closed,
@@ -239,7 +243,10 @@ pub enum TransportError {
 impl TransportError {
     /// Whether no connection came about at all, so that nothing of the request can have arrived.
     pub fn is_no_listener(&self) -> bool {
-        matches!(self, Self::Refused | Self::Unreachable | Self::TimedOut)
+        matches!(
+            self,
+            Self::Refused | Self::Unreachable | Self::TimedOut | Self::NoTcp
+        )
     }
 }
 

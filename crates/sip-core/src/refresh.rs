@@ -257,7 +257,7 @@ pub(crate) fn seconds(response: &Response, name: HeaderName) -> Option<Duration>
     Some(Duration::from_secs(u64::from(number)))
 }
 
-/// Retry-After (RFC 3261 §20.33).
-pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
+/// Retry-After (RFC 3261 §20.33): the time from the answer on.
+pub fn retry_after(response: &Response) -> Option<Duration> {
     seconds(response, HeaderName::RetryAfter)
 }

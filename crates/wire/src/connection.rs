@@ -61,9 +61,7 @@ impl Towards {
             _ => false,
         };
         let is_websocket = matches!(transport, Transport::Ws | Transport::Wss);
-        // What may end any moment for the haste of others is nothing for whoever can wait.
-        (self.connect.is_none() || other.connect.is_some())
-            && name(self) == name(other)
+        name(self) == name(other)
             && (tls || !transport.is_secure())
             && (self.resource == other.resource || !is_websocket)
     }
@@ -115,6 +113,8 @@ pub(crate) struct Handle {
 /// What both sides know of a connection.
 #[derive(Default)]
 pub(crate) struct Life {
+    /// Whether it has come up.
+    pub(crate) up: AtomicBool,
     /// Whether it has brought a message.
     pub(crate) proven: AtomicBool,
     /// When it last brought something, in milliseconds of the wire's time.
@@ -126,6 +126,19 @@ pub(crate) struct Life {
 impl Handle {
     pub(crate) fn is_accepted(&self) -> bool {
         self.towards.is_none()
+    }
+
+    /// Whether it will do for this one.
+    pub(crate) fn is_for(&self, towards: &Towards) -> bool {
+        let transport = self.path.transport;
+        let Some(opened_for) = &self.towards else {
+            return !transport.is_secure() || towards.domain.is_none();
+        };
+        // What may end any moment for the haste of others is nothing for whoever can wait. Once it is up nobody waits.
+        let lasts = opened_for.connect.is_none()
+            || towards.connect.is_some()
+            || self.life.up.load(Ordering::Acquire);
+        lasts && opened_for.is_same(towards, transport)
     }
 
     /// Hands a message over; `None` when the connection has ended.
@@ -310,6 +323,7 @@ impl Connection {
 
     fn on_up(&self, secured: Option<Secured>, course: &mut Course) {
         course.was_up = true;
+        self.life.up.store(true, Ordering::Release);
         self.on_heard();
         self.shared.tell(Event::Up {
             flow: self.flow,

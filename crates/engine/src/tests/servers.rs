@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use model::{CallState, RegistrationState, TargetState};
+use model::{CallState, RegistrationState, Sentence, TargetState, TraceBody};
 
 use sip_message::{HeaderName, Method, Request};
 
@@ -88,7 +88,7 @@ async fn invite(server: &Peer, number: &str) -> Request {
 }
 
 #[tokio::test]
-async fn rfc3263_4_3_a_503_to_one_number_leads_on_for_that_call_alone() {
+async fn rfc3263_4_3_a_503_to_one_number_leads_on_and_with_a_retry_after_for_all_that_follow() {
     let (one, two) = two_servers().await;
     let port = one.local.port();
     let given = account("sip:alice@office.test", one.local, |settings| {
@@ -110,7 +110,8 @@ async fn rfc3263_4_3_a_503_to_one_number_leads_on_for_that_call_alone() {
         .await;
     house.until_registered(1).await;
 
-    // RFC 3261 §21.5.4, without Retry-After and with it.
+    // RFC 3261 §21.5.4: nothing else is to go there for the time that it names, and where it names none the next call
+    // begins there again.
     for (number, more) in [("8001", ""), ("8002", "Retry-After: 3600\r\n")] {
         let call = house.dial("alice", number).await;
         let first = invite(&one, number).await;
@@ -122,24 +123,50 @@ async fn rfc3263_4_3_a_503_to_one_number_leads_on_for_that_call_alone() {
         let ended = house.until_state(call, CallState::Ended).await;
         let reason = format!("{:?}", ended.failure);
         assert!(reason.contains("486"), "{reason}");
-        // Whoever answered is no more untried, and nobody rests.
+        // Whoever answered is no more untried, and only who asked for it rests.
+        let states = match more {
+            "" => [TargetState::InUse, TargetState::Working],
+            _ => [TargetState::Resting, TargetState::Working],
+        };
         let seen = house
             .until("both servers are told as they are", |s| {
                 let targets = &s.accounts.first()?.targets;
-                let seen: Vec<_> = targets.iter().map(|t| (t.state, &t.reason)).collect();
-                let wanted = [(TargetState::InUse, &None), (TargetState::Working, &None)];
-                (seen == wanted).then(|| targets.clone())
+                let seen: Vec<_> = targets.iter().map(|target| target.state).collect();
+                (seen == states).then(|| targets.clone())
             })
             .await;
         assert_eq!(seen[0].address, format!("udp:{}", one.local));
+        let reason = seen[0].reason.as_ref().map(Sentence::reveal);
+        let wanted = "503, asks again in 3600 s";
+        assert_eq!(reason, (!more.is_empty()).then_some(wanted));
+        let until = seen[0].until.zip(seen[0].since);
+        let rest_ms = until.map(|(until, since)| until.since(since).as_millis());
+        let longest = 600_000;
+        assert!(
+            rest_ms.is_none_or(|ms| ms.abs_diff(longest) <= 10),
+            "{rest_ms:?}"
+        );
+        assert_eq!(rest_ms.is_some(), !more.is_empty());
     }
 
-    // The next call begins where the registration is.
+    // The next call does not begin where the registration is, which stays there.
     let call = house.dial("alice", "8003").await;
-    let first = invite(&one, "8003").await;
-    one.send(from, &answer(&first, "486 Busy Here", "", ""))
+    let first = invite(&two, "8003").await;
+    two.send(from, &answer(&first, "486 Busy Here", "", ""))
         .await;
     house.until_state(call, CallState::Ended).await;
+    let to = |body: &TraceBody| match body {
+        TraceBody::Sip { peer, bytes, .. } if bytes.starts_with(b"INVITE sip:8003") => {
+            Some(peer.clone())
+        }
+        _ => None,
+    };
+    let asked = house
+        .until("the call is in the trace", |s| {
+            s.trace.iter().find_map(|record| to(&record.body))
+        })
+        .await;
+    assert_eq!(asked, two.local.to_string(), "asked first");
     assert_eq!(house.account("alice").state, RegistrationState::Registered);
     house.close().await;
 }

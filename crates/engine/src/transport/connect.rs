@@ -76,9 +76,9 @@ impl TransportState {
         if closed.error != wire::Error::Closed {
             self.note_connection(format!("{}: {}", closed.path, closed.error));
         }
-        let absent = TransportError::from(&closed.error).is_no_listener();
-        if absent && !closed.was_up {
-            self.without_tcp.on_failed(now(), &closed.path);
+        if !closed.was_up {
+            let error = TransportError::from(&closed.error);
+            self.without_tcp.on_failed(now(), &closed.path, &error);
         }
         for lost in self.connections.on_closed(&closed) {
             match lost {

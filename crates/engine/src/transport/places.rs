@@ -4,13 +4,14 @@
 //! server that took an account's registration takes its calls first, because a proxy that never saw
 //! the registration may not know where to send what comes back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use model::{AccountId, TargetState, TargetView, Timestamp};
 use ractor::ActorId;
 use sip_core::Path;
 use sip_core::locate::{self, RestTimes, Server, Target, TargetStatus, Targets, Tried};
+use sip_message::StatusCode;
 
 use super::{Delivery, Owner};
 
@@ -79,13 +80,34 @@ impl Places {
     }
 
     /// Whoever is there has answered a request of ours, and not with 503. Tells whether a server is back by that.
-    pub(super) fn on_answered(&mut self, now: Instant, path: &Path) -> bool {
+    pub(super) fn on_answered(&mut self, now: Instant, path: &Path, status: StatusCode) -> bool {
         let server = Server::from(path);
         // A phone that was called by its address is no server of anybody's.
         let is_named = self.accounts.values().any(|place| place.names(server));
-        let is_news = is_named && self.targets.answered(now, server);
+        let is_news = is_named && self.targets.answered(now, server, status);
         if is_news {
             self.publish_all_with(now, server);
+        }
+        is_news
+    }
+
+    /// Whoever is there has answered a request of ours, and no REGISTER, with 503 and a Retry-After: it rests where
+    /// another server can be asked instead (RFC 3261 §21.5.4). Tells whether that is news.
+    pub(super) fn on_paused(&mut self, now: Instant, path: &Path, retry_after: Duration) -> bool {
+        // By TCP for the size of one request it is the same server.
+        let is_it = |target: &&Target| target.addr == path.remote;
+        let replaceable = self.accounts.values().filter(|place| {
+            let mut others = place.found.iter().filter(|target| !is_it(target));
+            others.next().is_some()
+        });
+        let found = replaceable.flat_map(|place| place.found.iter().filter(is_it));
+        let servers: HashSet<Server> = found.map(Target::server).collect();
+        let mut is_news = false;
+        for server in servers {
+            if self.targets.paused(now, server, retry_after) {
+                self.publish_all_with(now, server);
+                is_news = true;
+            }
         }
         is_news
     }

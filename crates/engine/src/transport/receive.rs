@@ -7,6 +7,7 @@ use std::time::Instant;
 use event_bodies::message_summary;
 use model::{AccountId, Timestamp};
 use sip_core::dispatch::{self, OwnerKey, ServerKey};
+use sip_core::refresh::retry_after;
 use sip_core::{FlowId, Inbound, Path};
 use sip_message::{
     HeaderName, Message, Method, ParseError, Request, Response, StatusCode, validate_request,
@@ -34,6 +35,7 @@ impl TransportState {
             Err(error) => return self.on_broken(flow, path, &bytes, wall, &error),
         };
         self.requests.forget_old(at);
+        let mut without_tcp = None;
         if matches!(message, Message::Response(_))
             && let Some(branch) = branch_of(&message)
         {
@@ -41,6 +43,7 @@ impl TransportState {
                 self.connections.on_response(&branch);
             } else {
                 self.unanswered.on_answered(&branch);
+                without_tcp = self.without_tcp.on_answer(now(), &branch);
             }
         }
         let owner = self.owner_of(&message);
@@ -77,15 +80,12 @@ impl TransportState {
         let inbound = Inbound { flow, path };
         match (message, owner) {
             (message, Some(owner)) => {
-                if matches!(message, Message::Response(_))
-                    && self.without_tcp.on_answer(now(), &path)
-                {
+                if let Some(remote) = without_tcp {
                     self.args.recorder.cast(RecorderMsg::Note {
                         time: wall,
                         topic: "transport",
                         text: format!(
-                            "{} answers by UDP and not by TCP: requests too large for UDP go there by UDP at once for ten minutes",
-                            path.remote
+                            "{remote} answers by UDP and not by TCP: requests too large for UDP go there by UDP at once for ten minutes"
                         )
                         .into(),
                         account: Some(owner.account.clone()),
@@ -94,8 +94,7 @@ impl TransportState {
                     });
                 }
                 if let Message::Response(response) = &message
-                    && response.status != StatusCode::SERVICE_UNAVAILABLE
-                    && self.places.on_answered(now(), &path)
+                    && self.on_answer_of_a_server(response, &path)
                 {
                     let myself = self.myself.clone();
                     self.arm(&myself);
@@ -113,6 +112,18 @@ impl TransportState {
             }
             (Message::Request(request), None) => self.on_new_request(request, inbound, at, called),
         }
+    }
+
+    /// What an answer to a request of ours says about whoever gave it. Tells whether a server is back or rests by that.
+    fn on_answer_of_a_server(&mut self, response: &Response, path: &Path) -> bool {
+        if response.status != StatusCode::SERVICE_UNAVAILABLE {
+            return self.places.on_answered(now(), path, response.status);
+        }
+        // The registration tells of its own.
+        let cseq = response.headers.cseq();
+        let is_told = cseq.is_ok_and(|cseq| cseq.method == Method::Register);
+        let pause = retry_after(response).filter(|_| !is_told);
+        pause.is_some_and(|pause| self.places.on_paused(now(), path, pause))
     }
 
     /// What cannot be read as a whole, but perhaps enough of it for an answer.

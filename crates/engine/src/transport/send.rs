@@ -10,8 +10,8 @@ use crate::recorder::RecorderMsg;
 use crate::wake::now;
 
 /// Whether somebody here has to do with whom this goes to: it is asked something, or a call or a
-/// registration of it was taken. Whoever asks us something is not known for the answer that it gets: one call
-/// that only rings would open the way for a thousand guesses.
+/// registration of it was taken. Whoever asks us something is not known for the answer that it gets, and only stays
+/// it where it was: one call that only rings would open the way for a thousand guesses.
 fn makes_known(bytes: &[u8]) -> bool {
     if !bytes.starts_with(b"SIP/2.0 ") {
         return true;
@@ -29,7 +29,7 @@ impl TransportState {
         }
         let remote = transmit.destination.path().remote;
         if transmit.for_size && self.without_tcp.has(now(), remote) {
-            return unsent(from, &transmit.bytes, TransportError::TimedOut);
+            return unsent(from, &transmit.bytes, TransportError::NoTcp);
         }
         // Taken before it leaves: a quick answer must not come before its request in the trace.
         let at = crate::wall();
@@ -61,6 +61,8 @@ impl TransportState {
         };
         if makes_known(&transmit.bytes) {
             self.guard.know_peer(path.remote.ip(), now());
+        } else {
+            self.guard.renew_peer(path.remote.ip(), now());
         }
         let account = Some(from.account.clone());
         if !path.transport.is_reliable() && result.is_ok() {
@@ -69,6 +71,8 @@ impl TransportState {
             }
             self.unanswered
                 .on_sent(now(), path.remote, &transmit.bytes, from);
+            self.without_tcp
+                .on_sent(now(), path.remote, &transmit.bytes);
         }
         self.record(at, true, path, &transmit.bytes, account, from.call);
         if let Err(error) = result {

@@ -401,7 +401,7 @@ impl Call {
         if bent {
             let next = destination.path().remote;
             self.notice(&format!(
-                "a request has {size} bytes, too many for UDP: trying TCP to {next}"
+                "a request has {size} bytes, too many for UDP: TCP to {next} comes first"
             ));
         }
         if is_ack {

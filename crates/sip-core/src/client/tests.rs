@@ -391,6 +391,20 @@ fn a_large_request_goes_by_udp_after_all_only_when_there_is_no_tcp() {
     refused.answer(200);
     assert_eq!(refused.result.len(), 1);
 
+    // Nothing is told as tried that was not.
+    let mut known = large();
+    known.fail(TransportError::NoTcp);
+    assert_eq!(known.last().0.transport(), Transport::Udp);
+    assert_eq!(known.for_size, [true, false]);
+    let [first, second] = known.notices.as_slice() else {
+        panic!("{:?}", known.notices)
+    };
+    assert!(!first.to_string().contains("trying"), "{first}");
+    assert_eq!(
+        second.to_string(),
+        "TCP is known not to lead there, the large request goes by UDP"
+    );
+
     // On a connection that was there it may have arrived, however that ended.
     let timed_out = TransportError::Other("connection timed out".to_owned());
     for error in [TransportError::Closed, timed_out] {

@@ -11,12 +11,15 @@
 //! Any answer but 503 ends a rest, since the server is there; the time that it asked for itself is
 //! kept. A 503 lets a server rest where it answers a REGISTER. To another request it may be a word
 //! about that request alone, as a gateway's that has no line to one number: then the next server is
-//! tried for that transaction (RFC 3263 §4.3) and nothing is told here.
+//! tried for that transaction (RFC 3263 §4.3) and nothing is told here, unless it comes with a
+//! Retry-After: that is a word about the server, and it rests so long (RFC 3261 §21.5.4).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use sip_message::StatusCode;
 
 use super::Target;
 use crate::path::{Path, Transport, TransportError};
@@ -199,25 +202,27 @@ impl Targets {
     }
 
     /// A server answered a request with anything but 503: it is there, so a rest ends early and the
-    /// list says so. Not before the end of a Retry-After, which was its own wish (RFC 3261 §21.5.4),
-    /// and it is no end of its failures in a row when it has answered 503: who answers a REGISTER
-    /// with 401 and then with 503 takes no registration. Tells whether that is news.
-    pub fn answered(&mut self, now: Instant, server: Server) -> bool {
-        let failures = match self.known.get(&server) {
-            None => 0,
-            Some(known) => match &known.rest {
-                None => return false,
-                Some((_, Why::Unavailable { retry_after })) => {
-                    let asked = retry_after.unwrap_or_default().min(self.rests.longest);
-                    let until = known.since.checked_add(asked);
-                    if until.is_some_and(|until| until > now) {
-                        return false;
-                    }
-                    known.failures
+    /// list says so. Not before the end of a Retry-After, which was its own wish (RFC 3261 §21.5.4).
+    /// Only a 2xx is the end of its failures in a row: who answers a REGISTER with 401, and the one
+    /// with the login with 503 or not at all, takes no registration. Tells whether that is news.
+    pub fn answered(&mut self, now: Instant, server: Server, status: StatusCode) -> bool {
+        let mut failures = 0;
+        if let Some(known) = self.known.get_mut(&server) {
+            if let Some((_, Why::Unavailable { retry_after })) = &known.rest {
+                let asked = retry_after.unwrap_or_default().min(self.rests.longest);
+                let until = known.since.checked_add(asked);
+                if until.is_some_and(|until| until > now) {
+                    return false;
                 }
-                Some(_) => 0,
-            },
-        };
+            }
+            if status.is_success() {
+                known.failures = 0;
+            }
+            if known.rest.is_none() {
+                return false;
+            }
+            failures = known.failures;
+        }
         self.learn(
             server,
             Known {
@@ -279,6 +284,30 @@ impl Targets {
                 since: now,
                 failures,
                 rest: now.checked_add(rest).map(|until| (until, fault.why())),
+            },
+        );
+        true
+    }
+
+    /// A server has answered with 503 and a Retry-After what was no REGISTER: nothing else is to go
+    /// there for that time (RFC 3261 §21.5.4), up to the longest rest. It is no failure of its own, and
+    /// cuts no rest short. Tells whether anything changed.
+    pub fn paused(&mut self, now: Instant, server: Server, retry_after: Duration) -> bool {
+        let pause = retry_after.min(self.rests.longest);
+        let Some(until) = now.checked_add(pause).filter(|until| *until > now) else {
+            return false;
+        };
+        if self.rest_of(server).is_some_and(|rest| rest >= until) {
+            return false;
+        }
+        let failures = self.known.get(&server).map_or(0, |known| known.failures);
+        let retry_after = Some(retry_after);
+        self.learn(
+            server,
+            Known {
+                since: now,
+                failures,
+                rest: Some((until, Why::Unavailable { retry_after })),
             },
         );
         true

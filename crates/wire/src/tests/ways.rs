@@ -139,6 +139,25 @@ async fn who_can_wait_does_not_join_a_connection_made_in_haste() {
 }
 
 #[tokio::test]
+async fn rfc3261_18_a_connection_made_in_haste_is_used_by_everybody_once_it_is_up() {
+    let server_side = Side::new(Limits::of_a_server());
+    let destination = to(Transport::Tcp, server_side.listen(Door::Tcp));
+    let hasty = Towards {
+        connect: Some(Duration::from_secs(1)),
+        ..Towards::default()
+    };
+    let mut client = Side::new(Limits::default());
+    let sent = client.wire.send(&destination, &hasty, &request("x", 0));
+    let in_haste = sent.expect("sent");
+    let (up, _) = client.up().await;
+    assert_eq!(up, in_haste);
+    let patient = Towards::default();
+    let sent = client.wire.send(&destination, &patient, &request("y", 0));
+    assert_eq!(sent.expect("sent"), in_haste);
+    assert_eq!(client.wire.connections(), 1);
+}
+
+#[tokio::test]
 async fn connections_are_kept_apart_by_domain_and_settings() {
     let authority = Authority::new("Lab");
     let identity = authority

@@ -173,11 +173,7 @@ impl Table {
         let fits = |handle: &Handle| {
             let same_way = handle.path.transport == path.transport
                 && same_addr(handle.path.remote, path.remote);
-            same_way
-                && match &handle.towards {
-                    Some(opened_for) => opened_for.is_same(towards, path.transport),
-                    None => !path.transport.is_secure() || towards.domain.is_none(),
-                }
+            same_way && handle.is_for(towards)
         };
         self.connections
             .iter()

@@ -171,6 +171,11 @@ impl Guard {
         self.table().know_peer(wire::source_of(peer), now);
     }
 
+    /// An answer of somebody here goes there: who is known stays known by it, and nobody becomes it.
+    pub(crate) fn renew_peer(&self, peer: IpAddr, now: Instant) {
+        self.table().renew_peer(wire::source_of(peer), now);
+    }
+
     /// Whether somebody whom nobody here knows gets an answer; `guess` when it tells them only who is
     /// not here.
     pub(crate) fn may_answer(&self, source: IpAddr, guess: bool, now: Instant) -> bool {
@@ -210,10 +215,9 @@ impl Guard {
 
 impl Table {
     fn standing(&self, source: IpAddr, now: Instant) -> Standing {
-        let lives = |peer: &Peer| now.saturating_duration_since(peer.sent_at) < PEER_LIFE;
         if self.servers.contains_key(&source) {
             Standing::Server
-        } else if self.peers.get(&source).is_some_and(lives) {
+        } else if self.peers.get(&source).is_some_and(|p| p.lives(now)) {
             Standing::Peer
         } else {
             Standing::Stranger
@@ -245,11 +249,7 @@ impl Table {
 
     fn know_peer(&mut self, source: IpAddr, now: Instant) {
         if let Some(peer) = self.peers.get_mut(&source) {
-            if now.saturating_duration_since(peer.sent_at) >= PEER_NEWS {
-                peer.sent_at = now;
-                peer.is_lasting = true;
-            }
-            return;
+            return peer.on_sent(now);
         }
         if self.peers.len() >= PEERS {
             let worth = |peer: &Peer| (peer.is_lasting, peer.sent_at);
@@ -264,6 +264,13 @@ impl Table {
             is_lasting: false,
         };
         self.peers.insert(source, peer);
+    }
+
+    fn renew_peer(&mut self, source: IpAddr, now: Instant) {
+        // Of one whose time is over nobody has wanted anything for long; it is still in the table by chance.
+        if let Some(peer) = self.peers.get_mut(&source).filter(|p| p.lives(now)) {
+            peer.on_sent(now);
+        }
     }
 
     /// Keeps the worst, and of the others the newest.
@@ -292,6 +299,20 @@ impl Table {
                     last: now,
                 });
             }
+        }
+    }
+}
+
+impl Peer {
+    fn lives(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.sent_at) < PEER_LIFE
+    }
+
+    /// Something was sent there once more.
+    fn on_sent(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.sent_at) >= PEER_NEWS {
+            self.sent_at = now;
+            self.is_lasting = true;
         }
     }
 }

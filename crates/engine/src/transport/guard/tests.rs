@@ -62,6 +62,26 @@ fn a_peer_may_send_more_and_is_forgotten_when_nothing_goes_there_any_more() {
 }
 
 #[test]
+fn who_is_known_stays_known_by_answers_and_nobody_becomes_known_by_them() {
+    let start = Instant::now();
+    let guard = Guard::new(start);
+    guard.renew_peer(FLOOD, start);
+    assert_eq!(guard.standing(FLOOD, start), Standing::Stranger);
+    // A call by a peer that asks something of us every five minutes, as a session that it refreshes (RFC 4028 §10).
+    guard.know_peer(QUIET, start);
+    let mut now = start;
+    for _ in 0..10 {
+        now += Duration::from_secs(300);
+        guard.renew_peer(QUIET, now);
+        assert_eq!(guard.standing(QUIET, now), Standing::Peer);
+    }
+    let end = now + PEER_LIFE;
+    assert_eq!(guard.standing(QUIET, end), Standing::Stranger);
+    guard.renew_peer(QUIET, end);
+    assert_eq!(guard.standing(QUIET, end), Standing::Stranger, "too late");
+}
+
+#[test]
 fn a_flood_from_everywhere_is_cut_too_and_takes_nothing_from_servers() {
     let start = Instant::now();
     let guard = Guard::new(start);

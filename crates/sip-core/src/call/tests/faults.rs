@@ -571,6 +571,7 @@ fn a_request_too_large_for_udp_tries_tcp_and_comes_back_where_there_is_none() {
         TransportError::Refused,
         TransportError::TimedOut,
         TransportError::Unreachable,
+        TransportError::NoTcp,
     ] {
         comes_back(&error);
     }
@@ -593,7 +594,7 @@ fn comes_back(error: &TransportError) {
     assert!(via.starts_with("SIP/2.0/UDP"), "{via}");
     let notices = phone(&net, alice).notices();
     assert!(
-        notices[0].contains("too many for UDP: trying TCP to 192.0.2.2:5060"),
+        notices[0].contains("too many for UDP: TCP to 192.0.2.2:5060 comes first"),
         "{notices:?}"
     );
     assert_eq!(notices[1], format!("{error}, trying udp:192.0.2.2:5060"));

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use sip_message::StatusCode;
+
 use crate::locate::{Fault, RestTimes, Server, Target, TargetState, Targets, Why};
 use crate::path::{Transport, TransportError};
 
 const S: Duration = Duration::from_secs(1);
+/// The answer that shows no more than that somebody is there.
+const CHALLENGE: StatusCode = StatusCode::UNAUTHORIZED;
 
 fn target(n: u16, priority: u16) -> Target {
     Target {
@@ -107,8 +111,14 @@ fn rests_double_with_each_failure_in_a_row_up_to_the_longest() {
 fn any_answer_ends_a_rest_and_shows_in_the_list() {
     let start = Instant::now();
     let mut targets = Targets::default();
-    assert!(targets.answered(start, server(2)), "the first is news");
-    assert!(!targets.answered(start, server(2)), "the next is none");
+    assert!(
+        targets.answered(start, server(2), CHALLENGE),
+        "the first is news"
+    );
+    assert!(
+        !targets.answered(start, server(2), CHALLENGE),
+        "the next is none"
+    );
     let faults = [
         Fault::Silence,
         Fault::Transport(TransportError::Refused),
@@ -117,7 +127,10 @@ fn any_answer_ends_a_rest_and_shows_in_the_list() {
     for fault in faults {
         targets.failed(start, server(1), &fault);
         assert_eq!(order(&targets, start + S, None), [2, 3], "{fault:?}");
-        assert!(targets.answered(start + 2 * S, server(1)), "{fault:?}");
+        assert!(
+            targets.answered(start + 2 * S, server(1), CHALLENGE),
+            "{fault:?}"
+        );
         assert_eq!(order(&targets, start + 2 * S, None), [1, 2, 3], "{fault:?}");
         let listing = targets.listing(start + 3 * S, &three(), None);
         let line = (&listing[0].state, listing[0].since, &listing[0].why);
@@ -135,15 +148,51 @@ fn rfc3261_21_5_4_an_answer_does_not_end_the_time_that_a_server_asked_for() {
         retry_after: Some(seconds * S),
     };
     targets.failed(start, server(1), &fault(20));
-    assert!(!targets.answered(start + 19 * S, server(1)));
+    assert!(!targets.answered(start + 19 * S, server(1), CHALLENGE));
     assert_eq!(order(&targets, start + 19 * S, None), [2, 3]);
     // Its rest would be 30 s long; the time it asked for is over.
-    assert!(targets.answered(start + 20 * S, server(1)));
+    assert!(targets.answered(start + 20 * S, server(1), CHALLENGE));
     assert_eq!(order(&targets, start + 20 * S, None), [1, 2, 3]);
     // A day is longer than any rest, and does not hold after it.
     targets.failed(start, server(3), &fault(86_400));
-    assert!(!targets.answered(start + 599 * S, server(3)));
-    assert!(targets.answered(start + 600 * S, server(3)));
+    assert!(!targets.answered(start + 599 * S, server(3), CHALLENGE));
+    assert!(targets.answered(start + 600 * S, server(3), CHALLENGE));
+}
+
+#[test]
+fn rfc3261_21_5_4_a_server_that_asks_for_a_pause_has_it_and_has_not_failed() {
+    let start = Instant::now();
+    let mut targets = Targets::default();
+    assert!(
+        !targets.paused(start, server(1), Duration::ZERO),
+        "no time at all"
+    );
+    assert_eq!(order(&targets, start, None), [1, 2, 3]);
+    assert!(targets.paused(start, server(1), 5 * S));
+    assert_eq!(order(&targets, start, Some(1)), [2, 3], "not even at home");
+    let listing = targets.listing(start, &three(), Some(server(1)));
+    let until = start + 5 * S;
+    assert_eq!(listing[0].state, TargetState::Resting { until });
+    let why = Why::Unavailable {
+        retry_after: Some(5 * S),
+    };
+    assert_eq!(listing[0].why, Some(why));
+    // What it answers meanwhile is no end of it, and what it asks for later counts from then.
+    assert!(!targets.answered(start + 4 * S, server(1), StatusCode::OK));
+    assert!(!targets.paused(start + S, server(1), 4 * S));
+    assert!(targets.paused(start + S, server(1), 5 * S));
+    assert_eq!(order(&targets, start + 5 * S, None), [2, 3]);
+    assert_eq!(order(&targets, start + 6 * S, None), [1, 2, 3]);
+    // A day is longer than any rest.
+    let later = start + 60 * S;
+    assert!(targets.paused(later, server(1), 86_400 * S));
+    assert_eq!(targets.next_awake(later, &three()), Some(later + 600 * S));
+    // The next failure is the first one in a row.
+    let end = later + 600 * S;
+    targets.failed(end, server(1), &Fault::Silence);
+    assert_eq!(targets.next_awake(end, &three()), Some(end + 30 * S));
+    // It cuts no rest short.
+    assert!(!targets.paused(end, server(1), 29 * S));
 }
 
 #[test]
@@ -153,7 +202,7 @@ fn who_challenges_and_then_answers_503_rests_longer_each_time() {
     let mut rests = Vec::new();
     for _ in 0..3 {
         // The 401 before the 503.
-        targets.answered(now, server(1));
+        targets.answered(now, server(1), CHALLENGE);
         targets.failed(now, server(1), &Fault::Unavailable { retry_after: None });
         let until = targets.next_awake(now, &three()).unwrap();
         rests.push(until.duration_since(now).as_secs());
@@ -161,11 +210,41 @@ fn who_challenges_and_then_answers_503_rests_longer_each_time() {
     }
     assert_eq!(rests, [30, 60, 120]);
     // A registration that it takes is the end of that.
-    targets.answered(now, server(1));
-    targets.answered(now, server(1));
+    targets.answered(now, server(1), CHALLENGE);
+    targets.answered(now, server(1), CHALLENGE);
     assert!(!targets.worked(now, server(1)), "it was seen to be there");
     targets.failed(now, server(1), &Fault::Unavailable { retry_after: None });
     assert_eq!(targets.next_awake(now, &three()), Some(now + 30 * S));
+}
+
+#[test]
+fn who_challenges_and_then_is_silent_rests_longer_each_time() {
+    for fault in [Fault::Silence, Fault::Transport(TransportError::Refused)] {
+        let mut now = Instant::now();
+        let mut targets = Targets::default();
+        let mut rests = Vec::new();
+        for _ in 0..3 {
+            // The 401, and nothing to the request with the login.
+            targets.answered(now, server(1), CHALLENGE);
+            targets.failed(now, server(1), &fault);
+            let until = targets.next_awake(now, &three()).unwrap();
+            rests.push(until.duration_since(now).as_secs());
+            // A challenge ends the rest, and is no end of its failures in a row.
+            assert!(targets.answered(now + S, server(1), CHALLENGE), "{fault:?}");
+            now = until;
+        }
+        assert_eq!(rests, [30, 60, 120], "{fault:?}");
+        // What it does well is: any request, a call or a question, also long after its rest.
+        targets.answered(now, server(1), StatusCode::OK);
+        targets.failed(now, server(1), &fault);
+        assert_eq!(targets.next_awake(now, &three()), Some(now + 30 * S));
+        assert!(targets.answered(now + S, server(1), StatusCode::OK));
+        targets.failed(now + 2 * S, server(1), &fault);
+        assert_eq!(
+            targets.next_awake(now + 2 * S, &three()),
+            Some(now + 32 * S)
+        );
+    }
 }
 
 #[test]
