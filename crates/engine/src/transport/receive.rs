@@ -15,6 +15,7 @@ use sip_message::{
 use super::owners::Handler;
 use super::{Delivery, Owner, Reachable, Received, TransportState, branch_of};
 use crate::failures::Unreadable;
+use crate::identity;
 use crate::recorder::RecorderMsg;
 use crate::tenant::TenantMsg;
 use crate::wake::now;
@@ -319,7 +320,8 @@ impl TransportState {
     /// is meant whose domain is named, then whose local address it came to, then whose server it came from.
     ///
     /// A trunk's server calls numbers that are nobody's address. Such a call is for the account there, if it is the only
-    /// one.
+    /// one, and so is the question whether a call would be taken (RFC 3261 §11.2). The Contact of an earlier start is no
+    /// such number: its binding is outdated, and whoever calls it calls the present one as well.
     pub(super) fn called_account(&self, request: &Request, path: &Path) -> Option<AccountId> {
         let user = request.uri.user_decoded().unwrap_or_default();
         let by_contact = self
@@ -343,11 +345,12 @@ impl TransportState {
         let named = admitting().filter(|r| r.aor_user == user);
         let by_address = named.max_by_key(fitness);
         let alone = || {
-            if request.method != Method::Invite {
+            if !matches!(request.method, Method::Invite | Method::Options) {
                 return None;
             }
             let mut here = admitting().filter(|r| r.servers.is_some());
-            here.next().filter(|_| here.next().is_none())
+            let only = here.next().filter(|_| here.next().is_none())?;
+            (!identity::is_contact_user(&user, &only.aor_user)).then_some(only)
         };
         by_address.or_else(alone).map(|r| r.account.clone())
     }
