@@ -34,10 +34,19 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
             server,
             address,
             remark,
+            interval,
         } => {
-            let mut failure = Failure::new(FailureKind::Status {
-                code: *code,
-                phrase: phrase.clone(),
+            let mut failure = Failure::new(match interval {
+                Some(refused) => FailureKind::SessionTooShort {
+                    phrase: phrase.clone(),
+                    asked_s: refused.asked_s,
+                    least_s: refused.least_s,
+                    lengthened: refused.lengthened,
+                },
+                None => FailureKind::Status {
+                    code: *code,
+                    phrase: phrase.clone(),
+                },
             });
             failure.said_by = said_by(address.as_ref(), server.as_deref());
             failure.remark = remark.clone();

@@ -322,6 +322,51 @@ async fn a_registrar_that_wants_longer_and_does_not_say_how_long_is_told_as_such
     }
 }
 
+/// RFC 4028 §6 and §7.3: a 422 names the least interval, and who is told one that is longer asks for that.
+#[tokio::test]
+async fn a_callee_that_wants_rarer_refreshes_is_told_by_what_it_refused() {
+    let (mut house, _) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    for (min_se, asked_s, least_s, lengthened, words) in [
+        ("", 1800, None, false, "does not say how often"),
+        (
+            "Min-SE: 90\r\n",
+            1800,
+            Some(90),
+            false,
+            "names 90 s as the least",
+        ),
+        (
+            "Min-SE: 3600\r\n",
+            3600,
+            Some(3600),
+            true,
+            "refused also the 3600 s that it had named itself",
+        ),
+    ] {
+        let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+        for _ in 0..=usize::from(lengthened) {
+            let (invite, from) = dan.request(Method::Invite).await;
+            let short = answer(&invite, "422 Session Interval Too Small", min_se, "");
+            dan.send(from, &short).await;
+            dan.request(Method::Ack).await;
+        }
+        let (failure, sentence) = told(&mut house, call).await;
+        assert_eq!(
+            failure.what,
+            FailureKind::SessionTooShort {
+                phrase: "Session Interval Too Small".into(),
+                asked_s: Some(asked_s),
+                least_s,
+                lengthened,
+            }
+        );
+        assert!(sentence.contains(words), "{sentence}");
+        assert!(sentence.contains(&dan.local.to_string()), "{sentence}");
+    }
+    house.close().await;
+}
+
 /// An answer with far more Contacts than are read.
 fn crowded(request: &Request, line: &str) -> String {
     let contacts: String = (0..CROWD)

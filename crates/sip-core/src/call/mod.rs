@@ -69,7 +69,7 @@ pub use event::{CallEvent, EndKind, EndReason, NetworkFault, Owed};
 pub use forward::ForwardReason;
 pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
 pub use replace::Fit;
-pub use timer::{SessionInterval, SessionTimer};
+pub use timer::{IntervalRefused, SessionInterval, SessionTimer};
 
 use self::ack::Unacked;
 use self::login::Waiting;

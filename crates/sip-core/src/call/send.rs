@@ -489,6 +489,7 @@ impl Call {
             server: first(HeaderName::Server).or_else(|| first(HeaderName::UserAgent)),
             address: self.source.map(|inbound| inbound.path.remote),
             remark: (!remarks.is_empty()).then(|| remarks.join("; ").into()),
+            interval: None,
         }
     }
 
