@@ -453,6 +453,14 @@ impl Call {
             && self.out.is_empty()
     }
 
+    /// Whether our INVITE with this branch has no final answer yet.
+    #[must_use]
+    pub fn awaits_answer_to(&self, branch: &str) -> bool {
+        self.clients
+            .iter()
+            .any(|task| task.is_open() && task.is_invite_with(branch))
+    }
+
     /// How many messages were dropped because they fitted nothing.
     #[must_use]
     pub fn ignored(&self) -> u32 {

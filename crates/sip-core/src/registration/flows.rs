@@ -222,6 +222,11 @@ impl FlowSet {
         Output::Deadline(self.deadline)
     }
 
+    /// Whether a request with this branch has no answer yet; see [`Registration::awaits_answer_to`].
+    pub fn awaits_answer_to(&self, branch: &str) -> bool {
+        self.flows.iter().any(|flow| flow.awaits_answer_to(branch))
+    }
+
     /// Under which responses find its flows.
     pub fn owner_keys(&self) -> Vec<OwnerKey> {
         self.flows.iter().map(Registration::owner_key).collect()

@@ -429,6 +429,17 @@ impl Registration {
         self.outbox.poll(deadline)
     }
 
+    /// Whether the request with this branch has no answer yet.
+    pub fn awaits_answer_to(&self, branch: &str) -> bool {
+        match &self.operation {
+            Some(Operation {
+                step: Step::Requesting(request),
+                ..
+            }) => request.branch() == Some(branch),
+            _ => false,
+        }
+    }
+
     /// Under which responses find this registration.
     pub fn owner_key(&self) -> OwnerKey {
         self.key.clone()
