@@ -436,7 +436,7 @@ async fn a_call_that_is_taken_by_an_answer_that_cannot_be_read_says_so() {
 }
 
 /// A call that our own time to ring ends: each answer comes from the callee or from somebody else. What is said of it.
-async fn rung_out(answers: &[(bool, fn(&Request) -> String)]) -> Failure {
+async fn rung_out(answers: impl Fn(&Request) -> Vec<(bool, String)>) -> Failure {
     let carol = account("sip:carol@127.0.0.1", free_addr(), |settings| {
         settings.register = false;
         settings.proxy = None;
@@ -450,10 +450,10 @@ async fn rung_out(answers: &[(bool, fn(&Request) -> String)]) -> Failure {
     let (dan, eve) = (Peer::bind().await, Peer::bind().await);
     let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
     let (invite, from) = dan.request(Method::Invite).await;
-    for (number, (by_callee, answer)) in answers.iter().enumerate() {
-        let peer = if *by_callee { &dan } else { &eve };
+    for (number, (by_callee, answer)) in answers(&invite).into_iter().enumerate() {
+        let peer = if by_callee { &dan } else { &eve };
         let mark = format!("Subject: answer {number}");
-        let text = answer(&invite).replacen("Via:", &format!("{mark}\r\nVia:"), 1);
+        let text = answer.replacen("Via:", &format!("{mark}\r\nVia:"), 1);
         peer.send(from, &text).await;
         house.until_message(false, &mark).await;
     }
@@ -474,13 +474,13 @@ async fn a_call_that_rings_out_is_put_down_to_a_broken_answer_only_where_that_wa
     // It rang, and what another phone said besides changes nothing.
     let besides = |invite: &Request| crowded(invite, "183 Session Progress");
     for by_callee in [true, false] {
-        let failure = rung_out(&[(true, rings), (by_callee, besides)]).await;
+        let failure = rung_out(|i| vec![(true, rings(i)), (by_callee, besides(i))]).await;
         assert_eq!(failure.what, FailureKind::NotPickedUp, "{by_callee}");
     }
     // Nothing else was heard of it, or it was taken.
-    let failure = rung_out(&[(true, besides)]).await;
+    let failure = rung_out(|i| vec![(true, besides(i))]).await;
     assert!(is_broken(&failure), "{failure:?}");
-    let failure = rung_out(&[(true, rings), (true, |i| crowded(i, "200 OK"))]).await;
+    let failure = rung_out(|i| vec![(true, rings(i)), (true, crowded(i, "200 OK"))]).await;
     assert!(is_broken(&failure), "{failure:?}");
     // It answers nothing that was asked, whatever its branch begins with.
     let guessed = |invite: &Request| {
@@ -488,8 +488,8 @@ async fn a_call_that_rings_out_is_put_down_to_a_broken_answer_only_where_that_wa
         let branch = via.branch().expect("it has one");
         crowded(invite, "200 OK").replace(branch, "z9hG4bKguessed")
     };
-    let failure = rung_out(&[(true, guessed)]).await;
+    let failure = rung_out(|i| vec![(true, guessed(i))]).await;
     assert!(!is_broken(&failure), "{failure:?}");
-    let failure = rung_out(&[(true, rings), (false, guessed)]).await;
+    let failure = rung_out(|i| vec![(true, rings(i)), (false, guessed(i))]).await;
     assert_eq!(failure.what, FailureKind::NotPickedUp);
 }

@@ -446,7 +446,7 @@ fn whoever_hangs_up_is_settled_once_its_bye_is_answered_or_given_up() {
     for answered in [true, false] {
         let (mut net, alice, bob) = calls_script();
         assert!(!settled(&net, alice), "it has not ended");
-        user(&mut net, alice, |call, now| call.hang_up(now));
+        user(&mut net, alice, Call::hang_up);
         wait(&mut net, 10);
         assert!(!settled(&net, alice), "the BYE may be lost");
         if answered {
@@ -485,7 +485,7 @@ fn whoever_gives_up_is_settled_once_invite_and_cancel_are_answered() {
     let ringing = response(&request, 180, "b");
     say(&mut net, bob, ALICE, ringing.to_bytes());
     wait(&mut net, 10);
-    user(&mut net, alice, |call, now| call.hang_up(now));
+    user(&mut net, alice, Call::hang_up);
     wait(&mut net, 10);
     assert!(phone(&net, alice).ended().is_some());
     let cancel = last(&net, bob, "CANCEL");
@@ -526,7 +526,7 @@ fn whoever_refuses_a_call_is_settled_once_that_is_acknowledged() {
 #[test]
 fn whoever_hangs_up_before_the_ack_is_settled_once_its_bye_was_said_and_answered() {
     let (mut net, alice, bob, request, to) = answered(OFFER);
-    user(&mut net, alice, |call, now| call.hang_up(now));
+    user(&mut net, alice, Call::hang_up);
     wait(&mut net, 10);
     assert!(!settled(&net, alice), "nothing is acknowledged");
     let ack = follow(&request, &to, "ACK", "ack", 7);
