@@ -460,7 +460,11 @@ impl AccountState {
                 self.questions.on_answer(id);
                 self.registration.handle_resolved(now(), id, result);
             }
-            Delivery::Unreadable(unreadable) => self.unreadable = Some(unreadable),
+            Delivery::Unreadable(unreadable) => {
+                if self.registration.awaits_answer_to(&unreadable.branch) {
+                    self.unreadable = Some(unreadable);
+                }
+            }
             Delivery::Unsent { branch, error } => {
                 self.registration
                     .handle_transport_error(now(), &branch, error);

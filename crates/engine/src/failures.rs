@@ -14,7 +14,7 @@ use sip_core::client::RequestFailure;
 use sip_core::events::Fault;
 use sip_core::registration::{Refusal, Trouble};
 use sip_core::{ResolveError, TransportError};
-use sip_message::{HeaderName, Headers, ParseErrorKind};
+use sip_message::{HeaderName, Headers, ParseErrorKind, StatusCode};
 
 /// Names of a certificate that are shown.
 const NAMES: usize = 8;
@@ -34,10 +34,19 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
             server,
             address,
             remark,
+            interval,
         } => {
-            let mut failure = Failure::new(FailureKind::Status {
-                code: *code,
-                phrase: phrase.clone(),
+            let mut failure = Failure::new(match interval {
+                Some(refused) => FailureKind::SessionTooShort {
+                    phrase: phrase.clone(),
+                    asked_s: refused.asked_s,
+                    least_s: refused.least_s,
+                    lengthened: refused.lengthened,
+                },
+                None => FailureKind::Status {
+                    code: *code,
+                    phrase: phrase.clone(),
+                },
             });
             failure.said_by = said_by(address.as_ref(), server.as_deref());
             failure.remark = remark.clone();
@@ -385,11 +394,15 @@ pub(crate) struct Unreadable {
     pub(crate) from: SocketAddr,
     /// Why it cannot be read.
     pub(crate) why: ParseErrorKind,
+    /// The branch of the request that it answers.
+    pub(crate) branch: String,
+    /// Its status, where that can be read.
+    pub(crate) status: Option<StatusCode>,
 }
 
 /// Whoever seemed silent, or not to pick up, has said something that could not be read.
 pub(crate) fn blame_answer(failure: &mut Failure, unreadable: &mut Option<Unreadable>) {
-    let Some(Unreadable { from, why }) = unreadable.take() else {
+    let Some(Unreadable { from, why, .. }) = unreadable.take() else {
         return;
     };
     let fits = match &failure.what {

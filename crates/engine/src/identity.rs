@@ -349,7 +349,7 @@ impl Identity {
             login_wait: login_wait(settings),
             transport: settings.transport.map(names::core_transport),
             bind,
-            contact_user: format!("{user}-{secret:08x}"),
+            contact_user: contact_user(&user, secret),
             headers,
             rules: Arc::new(Rules::parse(&settings.header_rules)?),
             codecs,
@@ -487,6 +487,21 @@ impl Identity {
 pub fn check_target(typed: &str) -> Result<(), Sentence> {
     let anywhere = Uri::parse("sip:nobody@example.invalid").map_err(|e| e.to_string())?;
     target_at(&anywhere, typed).map(drop)
+}
+
+/// The user part of our Contacts: new at each start, so that nobody else guesses it.
+fn contact_user(user: &str, secret: u32) -> String {
+    format!("{user}-{secret:08x}")
+}
+
+/// Whether a user part is made as [`contact_user`] makes it for this user, in this start or an earlier one.
+pub(crate) fn is_contact_user(text: &str, user: &str) -> bool {
+    let secret = text
+        .strip_prefix(user)
+        .and_then(|rest| rest.strip_prefix('-'));
+    secret.is_some_and(|secret| {
+        secret.len() == 8 && secret.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
 }
 
 fn target_at(account: &Uri, typed: &str) -> Result<Uri, Sentence> {
@@ -712,6 +727,27 @@ mod tests {
 
     fn identity(aor: &str) -> Identity {
         Identity::new(&AccountSettings::new(aor), 0xBEEF).expect("the settings are good")
+    }
+
+    #[test]
+    fn a_contact_is_told_from_a_number_by_its_user_and_its_secret() {
+        for secret in [0, 0xbad_cafe, u32::MAX] {
+            assert!(is_contact_user(&contact_user("bob", secret), "bob"));
+            assert!(is_contact_user(&contact_user("a-b", secret), "a-b"));
+        }
+        for number in [
+            "bob",
+            "bob-",
+            "bob-0badcaf",
+            "bob-0badcafe1",
+            "bob-0badcafg",
+            "bobby-0badcafe",
+            "030-12345678",
+            "0badcafe",
+            "",
+        ] {
+            assert!(!is_contact_user(number, "bob"), "{number}");
+        }
     }
 
     #[test]

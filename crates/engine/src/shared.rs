@@ -374,6 +374,7 @@ impl Shared {
 fn status_of(failure: &Failure) -> Option<(u16, Private)> {
     match &failure.what {
         FailureKind::Status { code, phrase } => Some((*code, phrase.clone())),
+        FailureKind::SessionTooShort { phrase, .. } => Some((422, phrase.clone())),
         _ => None,
     }
 }

@@ -115,6 +115,17 @@ pub enum FailureKind {
         /// Seconds that it named as the least; `None` where it named none.
         least_s: Option<u64>,
     },
+    /// The other side wants calls that are refreshed less often (422), and what followed did not help (RFC 4028 §7.3).
+    SessionTooShort {
+        /// Its phrase, as sent.
+        phrase: Private,
+        /// Seconds between refreshes that were asked for; `None` where none were.
+        asked_s: Option<u32>,
+        /// Seconds that it named as the least; `None` where it named none that can be read.
+        least_s: Option<u32>,
+        /// Whether what was asked for is what it had named before.
+        lengthened: bool,
+    },
     /// The network failed before SIP could speak.
     Network {
         /// At which step.
@@ -237,6 +248,7 @@ impl Failure {
         match self.what {
             FailureKind::Status { code, .. } => Some(code),
             FailureKind::IntervalTooBrief { .. } => Some(423),
+            FailureKind::SessionTooShort { .. } => Some(422),
             _ => None,
         }
     }
@@ -393,6 +405,20 @@ fn words(failure: &Failure) -> Words {
                 "Enter a longer time with the account, or ask the provider.",
             )
         }
+        FailureKind::SessionTooShort {
+            phrase,
+            asked_s,
+            least_s,
+            lengthened,
+        } => of(
+            "Session too short",
+            &format!(
+                "The other side wants calls to be refreshed less often, {} (422 {}).",
+                too_short(*asked_s, *least_s, *lengthened),
+                phrase.reveal()
+            ),
+            "Ask whoever runs the server.",
+        ),
         FailureKind::Network { step, detail } => {
             let mut words = network_words(*step, detail.reveal());
             match failure.certificate.as_ref().map(|shown| shown.fault) {
@@ -567,6 +593,25 @@ fn network_words(step: NetworkStep, detail: &str) -> Words {
     }
 }
 
+/// Why a 422 was the end, as the second half of a sentence.
+fn too_short(asked_s: Option<u32>, least_s: Option<u32>, lengthened: bool) -> String {
+    let Some(asked) = asked_s else {
+        return "although we asked for no refreshing".to_owned();
+    };
+    match least_s {
+        Some(least) if lengthened && least > asked => {
+            format!("and wants {least} s now that it was asked for the {asked} s it had named")
+        }
+        _ if lengthened => format!("and refused also the {asked} s that it had named itself"),
+        None => format!(
+            "than each {asked} s, and does not say how often (it owes a Min-SE with its refusal)"
+        ),
+        Some(least) => {
+            format!("but names {least} s as the least, and was asked for {asked} s")
+        }
+    }
+}
+
 fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
     let (title, cause, next) = match code {
         300..=399 if registering => (
@@ -641,7 +686,7 @@ fn status_words(code: u16, phrase: &str, registering: bool) -> Words {
         ),
         422 => (
             "Session too short",
-            "The other side wants calls to be refreshed less often, and refused also the interval that it had named itself",
+            "The other side wants calls to be refreshed less often",
             "Ask whoever runs the server.",
         ),
         423 => (
@@ -845,6 +890,64 @@ mod tests {
             assert!(sentence.contains("the 300 s that were asked for"));
             assert!(sentence.contains("Enter a longer time"), "{sentence}");
         }
+    }
+
+    /// RFC 4028 §6: a 422 has a Min-SE; §7.3: who gets one may ask again, for no less than that.
+    #[test]
+    fn who_wants_rarer_refreshes_is_said_to_refuse_only_what_was_asked_for() {
+        let refused_itself = "that it had named itself";
+        for (asked_s, least_s, lengthened, words) in [
+            (
+                Some(3600),
+                Some(3600),
+                true,
+                "also the 3600 s that it had named itself",
+            ),
+            (
+                Some(3600),
+                None,
+                true,
+                "also the 3600 s that it had named itself",
+            ),
+            (
+                Some(3600),
+                Some(7200),
+                true,
+                "wants 7200 s now that it was asked for the 3600 s it had named",
+            ),
+            (
+                Some(1800),
+                None,
+                false,
+                "than each 1800 s, and does not say how often",
+            ),
+            (
+                Some(1800),
+                Some(90),
+                false,
+                "names 90 s as the least, and was asked for 1800 s",
+            ),
+            (None, Some(3600), false, "we asked for no refreshing"),
+            (None, None, false, "we asked for no refreshing"),
+        ] {
+            let failure = Failure::new(FailureKind::SessionTooShort {
+                phrase: "Session Interval Too Small".into(),
+                asked_s,
+                least_s,
+                lengthened,
+            });
+            assert_eq!(failure.code(), Some(422), "a peer sent it");
+            assert_eq!(failure.title(), "Session too short");
+            let sentence = failure.sentence().into_revealed();
+            assert!(sentence.contains(words), "{sentence}");
+            assert!(
+                lengthened || !sentence.contains(refused_itself),
+                "{sentence}"
+            );
+        }
+        // Of a 422 to something else nothing more is known.
+        let sentence = status(422, "Session Interval Too Small").sentence();
+        assert!(!sentence.reveal().contains(refused_itself));
     }
 
     #[test]

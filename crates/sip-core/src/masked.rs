@@ -212,6 +212,7 @@ mod tests {
             server: None,
             address: None,
             remark: text(),
+            interval: None,
         });
         check(&EndKind::PeerHungUp { reason: text() });
         check(&EndKind::Cancelled { reason: text() });

@@ -257,6 +257,8 @@ impl ParseErrorKind {
 pub struct Salvage {
     /// The method, where the message looked like a request.
     pub method: Option<Method>,
+    /// The status, where the message looked like a response.
+    pub status: Option<StatusCode>,
     /// The header lines that could be found.
     pub headers: Headers,
 }

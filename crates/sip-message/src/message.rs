@@ -133,6 +133,7 @@ impl Message {
                 Err(error) => {
                     let salvage = Salvage {
                         method: Some(method.into()),
+                        status: None,
                         headers,
                     };
                     return Err(ParseError {

@@ -479,13 +479,7 @@ impl<'a, 'l> Parser<'a, 'l> {
         let (version, rest) = line.split_at_checked(gap).unwrap_or((line, &[]));
         check_version(version)?;
         let mut scan = Scan::new(rest.get(1..).unwrap_or_default());
-        let digits = scan.take_while(|byte| byte.is_ascii_digit());
-        let code = ascii(digits)
-            .parse()
-            .ok()
-            .filter(|_| digits.len() == 3)
-            .and_then(StatusCode::new);
-        let status = code.ok_or(ParseErrorKind::StatusCode)?;
+        let status = status_code(&mut scan).ok_or(ParseErrorKind::StatusCode)?;
         match scan.bump() {
             Some(b' ') => {}
             None => self.repairs.add(Repair::MissingReasonSpace),
@@ -604,10 +598,26 @@ impl<'a, 'l> Parser<'a, 'l> {
             kind,
             salvage: Some(Box::new(Salvage {
                 method: method.filter(|_| request),
+                status: status_of(start_line),
                 headers,
             })),
         }
     }
+}
+
+/// The status of what begins as a response does, whatever is wrong behind that (RFC 3261 §7.2).
+fn status_of(start_line: &[u8]) -> Option<StatusCode> {
+    let (version, rest) =
+        start_line.split_at_checked(start_line.iter().position(|b| *b == b' ')?)?;
+    check_version(version).ok()?;
+    status_code(&mut Scan::new(rest.get(1..)?))
+}
+
+/// Three digits that are a status.
+fn status_code(scan: &mut Scan<'_>) -> Option<StatusCode> {
+    let digits = scan.take_while(|byte| byte.is_ascii_digit());
+    let code = ascii(digits).parse().ok();
+    code.filter(|_| digits.len() == 3).and_then(StatusCode::new)
 }
 
 /// The length of the body that a complete head announces, for a stream.

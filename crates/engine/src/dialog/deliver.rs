@@ -80,7 +80,14 @@ impl DialogState {
                 }
             }
             Delivery::Resolved { id, result } => call.handle_resolved(now(), id, result),
-            Delivery::Unreadable(unreadable) => self.unreadable = Some(unreadable),
+            Delivery::Unreadable(unreadable) => {
+                // Where it rings, only what would have ended that is missed.
+                let rings = matches!(self.view.last_status, Some((101..200, _)));
+                let ends = unreadable.status.is_some_and(StatusCode::is_final);
+                if call.awaits_answer_to(&unreadable.branch) && (ends || !rings) {
+                    self.unreadable = Some(unreadable);
+                }
+            }
             Delivery::Unsent { branch, error } => {
                 call.handle_transport_error(now(), &branch, error);
             }

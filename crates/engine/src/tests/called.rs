@@ -98,26 +98,41 @@ async fn a_number_that_is_nobodys_address_is_for_the_only_account_at_the_server_
         let rang = rings(&mut house, &peer, at, uri, cseq).await;
         assert_eq!(rang, "sip:bob@beta.test");
     }
-    // Alice and Amy share a server: nobody can tell whose number that is.
+    // RFC 3261 §11.2: whoever asks by OPTIONS is told what an INVITE would find.
+    let mut asked = 10;
+    let mut ask = async |method: &str, at: SocketAddr, user: &str| {
+        asked += 1;
+        let request = peer
+            .says(method, asked, None, "")
+            .replacen(
+                "sip:carol@127.0.0.1 SIP",
+                &format!("sip:{user}@192.0.2.7 SIP"),
+                1,
+            )
+            .replace("Call-ID: c1@", &format!("Call-ID: c{asked}@"));
+        peer.send(at, &request).await;
+        loop {
+            let response = peer.final_response().await;
+            if response.headers.cseq().expect("a CSeq").number == asked {
+                return response.status;
+            }
+        }
+    };
+    assert_eq!(ask("OPTIONS", at, "+4930123456").await, StatusCode::OK);
+    // What looks like a number is one, and the Contact of an earlier start is none: the present one is called, too.
+    assert_eq!(ask("OPTIONS", at, "030-12345678").await, StatusCode::OK);
+    for method in ["OPTIONS", "INVITE"] {
+        let outdated = ask(method, at, "bob-0badcafe").await;
+        assert_eq!(outdated, StatusCode::NOT_FOUND, "{method}");
+    }
     let alice = house
         .until("Alice's port", |s| listens_at(s, "alice"))
         .await;
-    let invite = peer
-        .says("INVITE", 7, None, SDP)
-        .replacen(
-            "sip:carol@127.0.0.1 SIP",
-            "sip:+4930123456@192.0.2.7 SIP",
-            1,
-        )
-        .replace("Call-ID: c1@", "Call-ID: c7@");
-    peer.send(SocketAddr::from(([127, 0, 0, 1], alice)), &invite)
-        .await;
-    let response = loop {
-        let response = peer.final_response().await;
-        if response.headers.cseq().expect("a CSeq").number == 7 {
-            break response;
-        }
-    };
-    assert_eq!(response.status, StatusCode::NOT_FOUND);
+    let shared = SocketAddr::from(([127, 0, 0, 1], alice));
+    // Alice and Amy share a server: nobody can tell whose number that is.
+    for method in ["OPTIONS", "INVITE"] {
+        let status = ask(method, shared, "+4930123456").await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{method}");
+    }
     house.close().await;
 }

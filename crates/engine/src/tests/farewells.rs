@@ -61,6 +61,12 @@ async fn leaving_frees_the_ports_of_signalling_and_of_sound() {
     house.until_state(echo, CallState::Connected).await;
     let bind = |port: u16| std::net::UdpSocket::bind(("127.0.0.1", port));
     assert!(bind(at.port()).is_err(), "it is in use");
+    // Who is told to leave does so by itself, well before anybody's patience is at its end.
+    let begun = Instant::now();
+    house.engine.send(Command::Shutdown);
+    until_stopped(&mut house).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
     house.close().await;
     // The tasks that held them end a moment later.
     let begun = Instant::now();

@@ -8,9 +8,9 @@ use model::{
 };
 use sip_message::{Method, Request, StatusCode};
 
-use super::house::{House, tenant, tone};
+use super::house::{House, account, tenant, tone};
 use super::logins;
-use super::peer::{Peer, SDP, answer, carol, to_tag, with};
+use super::peer::{Peer, SDP, answer, carol, free_addr, to_tag, with};
 use super::watching::at_server;
 
 /// More Contacts than a message may have header lines.
@@ -322,6 +322,51 @@ async fn a_registrar_that_wants_longer_and_does_not_say_how_long_is_told_as_such
     }
 }
 
+/// RFC 4028 §6 and §7.3: a 422 names the least interval, and who is told one that is longer asks for that.
+#[tokio::test]
+async fn a_callee_that_wants_rarer_refreshes_is_told_by_what_it_refused() {
+    let (mut house, _) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    for (min_se, asked_s, least_s, lengthened, words) in [
+        ("", 1800, None, false, "does not say how often"),
+        (
+            "Min-SE: 90\r\n",
+            1800,
+            Some(90),
+            false,
+            "names 90 s as the least",
+        ),
+        (
+            "Min-SE: 3600\r\n",
+            3600,
+            Some(3600),
+            true,
+            "refused also the 3600 s that it had named itself",
+        ),
+    ] {
+        let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+        for _ in 0..=usize::from(lengthened) {
+            let (invite, from) = dan.request(Method::Invite).await;
+            let short = answer(&invite, "422 Session Interval Too Small", min_se, "");
+            dan.send(from, &short).await;
+            dan.request(Method::Ack).await;
+        }
+        let (failure, sentence) = told(&mut house, call).await;
+        assert_eq!(
+            failure.what,
+            FailureKind::SessionTooShort {
+                phrase: "Session Interval Too Small".into(),
+                asked_s: Some(asked_s),
+                least_s,
+                lengthened,
+            }
+        );
+        assert!(sentence.contains(words), "{sentence}");
+        assert!(sentence.contains(&dan.local.to_string()), "{sentence}");
+    }
+    house.close().await;
+}
+
 /// An answer with far more Contacts than are read.
 fn crowded(request: &Request, line: &str) -> String {
     let contacts: String = (0..CROWD)
@@ -388,4 +433,63 @@ async fn a_call_that_is_taken_by_an_answer_that_cannot_be_read_says_so() {
     assert!(matches!(failure.what, FailureKind::BadAnswer { .. }));
     assert!(sentence.contains("too many headers"), "{sentence}");
     house.close().await;
+}
+
+/// A call that our own time to ring ends: each answer comes from the callee or from somebody else. What is said of it.
+async fn rung_out(answers: impl Fn(&Request) -> Vec<(bool, String)>) -> Failure {
+    let carol = account("sip:carol@127.0.0.1", free_addr(), |settings| {
+        settings.register = false;
+        settings.proxy = None;
+    });
+    let given = vec![tenant("Solo", vec![carol])];
+    let limit = Duration::from_secs(20);
+    let mut house = House::start_with(given, tone(), |c| c.ring_limit = Some(limit)).await;
+    house
+        .until("carol is there", |s| s.accounts.first().map(|_| ()))
+        .await;
+    let (dan, eve) = (Peer::bind().await, Peer::bind().await);
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    for (number, (by_callee, answer)) in answers(&invite).into_iter().enumerate() {
+        let peer = if by_callee { &dan } else { &eve };
+        let mark = format!("Subject: answer {number}");
+        let text = answer.replacen("Via:", &format!("{mark}\r\nVia:"), 1);
+        peer.send(from, &text).await;
+        house.until_message(false, &mark).await;
+    }
+    pass(21).await;
+    let (failure, _) = told(&mut house, call).await;
+    house.close().await;
+    failure
+}
+
+fn rings(invite: &Request) -> String {
+    answer(invite, "180 Ringing", "", "")
+}
+
+/// RFC 3261 §8.1.1.7 and §17.1.3: an answer belongs to the request with its branch.
+#[tokio::test]
+async fn a_call_that_rings_out_is_put_down_to_a_broken_answer_only_where_that_was_to_end_it() {
+    let is_broken = |failure: &Failure| matches!(failure.what, FailureKind::BadAnswer { .. });
+    // It rang, and what another phone said besides changes nothing.
+    let besides = |invite: &Request| crowded(invite, "183 Session Progress");
+    for by_callee in [true, false] {
+        let failure = rung_out(|i| vec![(true, rings(i)), (by_callee, besides(i))]).await;
+        assert_eq!(failure.what, FailureKind::NotPickedUp, "{by_callee}");
+    }
+    // Nothing else was heard of it, or it was taken.
+    let failure = rung_out(|i| vec![(true, besides(i))]).await;
+    assert!(is_broken(&failure), "{failure:?}");
+    let failure = rung_out(|i| vec![(true, rings(i)), (true, crowded(i, "200 OK"))]).await;
+    assert!(is_broken(&failure), "{failure:?}");
+    // It answers nothing that was asked, whatever its branch begins with.
+    let guessed = |invite: &Request| {
+        let via = invite.headers.via_top().expect("it has one");
+        let branch = via.branch().expect("it has one");
+        crowded(invite, "200 OK").replace(branch, "z9hG4bKguessed")
+    };
+    let failure = rung_out(|i| vec![(true, guessed(i))]).await;
+    assert!(!is_broken(&failure), "{failure:?}");
+    let failure = rung_out(|i| vec![(true, rings(i)), (false, guessed(i))]).await;
+    assert_eq!(failure.what, FailureKind::NotPickedUp);
 }

@@ -16,6 +16,7 @@ use sip_message::{
 use super::owners::Handler;
 use super::{Delivery, Owner, Reachable, Received, TransportState, branch_of};
 use crate::failures::Unreadable;
+use crate::identity;
 use crate::recorder::RecorderMsg;
 use crate::tenant::TenantMsg;
 use crate::wake::now;
@@ -146,30 +147,35 @@ impl TransportState {
             let what = format!("no SIP at all, or too broken to answer ({why})");
             self.count(&what, |c| &mut c.garbage);
         }
-        let owner = self.owner_of_broken(error);
-        let account = owner.as_ref().map(|owner| owner.account.clone());
-        let call = owner.as_ref().and_then(|owner| owner.call);
+        let asked = self.owner_of_broken(error);
+        let owner = asked.as_ref().map(|(owner, _)| owner);
+        let account = owner.map(|owner| owner.account.clone());
+        let call = owner.and_then(|owner| owner.call);
         self.record(wall, false, path, bytes, account, call);
-        if let Some(owner) = owner {
-            let from = path.remote;
-            owner.deliver(Delivery::Unreadable(Unreadable { from, why }));
+        if let Some((owner, branch)) = asked {
+            owner.deliver(Delivery::Unreadable(Unreadable {
+                from: path.remote,
+                why,
+                branch,
+                status: error.salvage.as_ref().and_then(|salvage| salvage.status),
+            }));
         }
         if let Some(response) = error.answer() {
             self.answer_a_stranger(flow, path, &response);
         }
     }
 
-    /// Who has asked what a broken response answers: found as that of any other, where the branch of a request of ours
-    /// stands in it. The owner is told why the answer cannot be read, and nothing else comes of it.
-    fn owner_of_broken(&self, error: &ParseError) -> Option<Owner> {
+    /// Who has asked what a broken response answers, found as that of any other, and the branch in it. The owner, who
+    /// knows whether a request of its own with that branch is open, is told why the answer cannot be read, and nothing
+    /// else comes of it.
+    fn owner_of_broken(&self, error: &ParseError) -> Option<(Owner, String)> {
         let salvage = error.salvage.as_ref().filter(|s| s.method.is_none())?;
         let mut response = Response::new(StatusCode::OK);
         response.headers = salvage.headers.clone();
         let via = response.headers.via_top().ok()?;
-        // RFC 3261 §8.1.1.7.
-        via.branch()
-            .filter(|branch| branch.starts_with("z9hG4bK"))?;
-        self.owner_of(&Message::Response(response))
+        let branch = via.branch()?.to_owned();
+        let owner = self.owner_of(&Message::Response(response))?;
+        Some((owner, branch))
     }
 
     /// Who a message belongs to, by keys alone.
@@ -347,7 +353,8 @@ impl TransportState {
     /// is meant whose domain is named, then whose local address it came to, then whose server it came from.
     ///
     /// A trunk's server calls numbers that are nobody's address. Such a call is for the account there, if it is the only
-    /// one.
+    /// one, and so is the question whether a call would be taken (RFC 3261 §11.2). The Contact of an earlier start is no
+    /// such number: its binding is outdated, and whoever calls it calls the present one as well.
     pub(super) fn called_account(&self, request: &Request, path: &Path) -> Option<AccountId> {
         let user = request.uri.user_decoded().unwrap_or_default();
         let by_contact = self
@@ -371,11 +378,12 @@ impl TransportState {
         let named = admitting().filter(|r| r.aor_user == user);
         let by_address = named.max_by_key(fitness);
         let alone = || {
-            if request.method != Method::Invite {
+            if !matches!(request.method, Method::Invite | Method::Options) {
                 return None;
             }
             let mut here = admitting().filter(|r| r.servers.is_some());
-            here.next().filter(|_| here.next().is_none())
+            let only = here.next().filter(|_| here.next().is_none())?;
+            (!identity::is_contact_user(&user, &only.aor_user)).then_some(only)
         };
         by_address.or_else(alone).map(|r| r.account.clone())
     }

@@ -1,5 +1,6 @@
 //! What a call tells its owner, and why it ended.
 
+use super::IntervalRefused;
 use super::refer::{ReferId, ReferProgress, ReferRequest};
 use crate::auth::LoginWanted;
 use crate::dialog::DialogId;
@@ -118,6 +119,8 @@ pub enum EndKind {
         address: Option<SocketAddr>,
         /// Reason and Warning headers and Retry-After, as sent.
         remark: Option<Private>,
+        /// What a 422 to the INVITE was about; `None` with any other code.
+        interval: Option<IntervalRefused>,
     },
     /// It rang and nobody took the call within our own limit ([`super::CallConfig::ring_limit`]).
     NoAnswer,

@@ -324,7 +324,7 @@ impl Call {
         if self.offer_again(now, id, response.status) {
             return;
         }
-        let kind = if is_challenge(&response) {
+        let mut kind = if is_challenge(&response) {
             match self.authorise_and_retry(now, id, &response) {
                 Ok(()) => return,
                 Err(kind) => kind,
@@ -332,6 +332,11 @@ impl Call {
         } else {
             self.status_kind(&response)
         };
+        if response.status == StatusCode::SESSION_INTERVAL_TOO_SMALL
+            && let EndKind::Status { interval, .. } = &mut kind
+        {
+            *interval = Some(self.interval_refused(id, &response));
+        }
         let request = self.client(id).map(|task| task.request.clone());
         self.finish(id);
         if let (true, Some(request)) = (response.status.is_redirect(), request) {

@@ -69,7 +69,7 @@ pub use event::{CallEvent, EndKind, EndReason, NetworkFault, Owed};
 pub use forward::ForwardReason;
 pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
 pub use replace::Fit;
-pub use timer::{SessionInterval, SessionTimer};
+pub use timer::{IntervalRefused, SessionInterval, SessionTimer};
 
 use self::ack::Unacked;
 use self::login::Waiting;
@@ -453,6 +453,14 @@ impl Call {
             && self.unacked.is_empty()
             && !self.bye_held
             && self.out.is_empty()
+    }
+
+    /// Whether our INVITE with this branch has no final answer yet.
+    #[must_use]
+    pub fn awaits_answer_to(&self, branch: &str) -> bool {
+        self.clients
+            .iter()
+            .any(|task| task.is_open() && task.is_invite_with(branch))
     }
 
     /// How many messages were dropped because they fitted nothing.

@@ -492,6 +492,7 @@ impl Call {
             server: first(HeaderName::Server).or_else(|| first(HeaderName::UserAgent)),
             address: self.source.map(|inbound| inbound.path.remote),
             remark: (!remarks.is_empty()).then(|| remarks.join("; ").into()),
+            interval: None,
         }
     }
 

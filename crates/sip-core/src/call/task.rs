@@ -207,6 +207,12 @@ impl ClientTask {
             .find(|attempt| response_matches(response, &attempt.branch, &method))
     }
 
+    /// Whether it is an INVITE that was sent with this branch, by the present path or one that was given up.
+    pub(super) fn is_invite_with(&self, branch: &str) -> bool {
+        let mut attempts = self.attempt.iter().chain(&self.past);
+        self.request.method == Method::Invite && attempts.any(|attempt| attempt.branch == branch)
+    }
+
     pub(super) fn attempt_with(&mut self, branch: &str) -> Option<&mut Attempt> {
         self.attempt
             .iter_mut()

@@ -76,6 +76,17 @@ pub struct SessionInterval {
     pub we_refresh: bool,
 }
 
+/// A 422 to our INVITE that ends the call (RFC 4028 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntervalRefused {
+    /// The Session-Expires of the refused INVITE, in seconds; `None` where it had none.
+    pub asked_s: Option<u32>,
+    /// Its Min-SE, in seconds, which a 422 has to have; `None` where there is none that can be read.
+    pub least_s: Option<u32>,
+    /// Whether what was asked for is what an earlier 422 had named (RFC 4028 §7.3).
+    pub lengthened: bool,
+}
+
 /// What a call knows of its session timer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Session {
@@ -226,6 +237,19 @@ impl Call {
         }
         self.send_again(now, id);
         true
+    }
+
+    /// What a 422 that was not followed refused.
+    pub(super) fn interval_refused(&mut self, id: TaskId, response: &Response) -> IntervalRefused {
+        let task = self.client(id);
+        let asked = task
+            .as_ref()
+            .and_then(|task| task.request.headers.session_expires().ok());
+        IntervalRefused {
+            asked_s: asked.map(|asked| asked.interval_s),
+            least_s: response.headers.min_se().ok(),
+            lengthened: task.is_some_and(|task| task.lengthened),
+        }
     }
 
     /// Half the interval is over (RFC 4028 §10).

@@ -20,6 +20,8 @@ pub(super) struct OwnBinding {
     pub(super) gruus: [Option<Identity>; 2],
     /// All of them, ours included.
     pub(super) bindings: Vec<BoundContact>,
+    /// Its URI as the registrar lists it.
+    pub(super) uri: Option<Uri>,
     /// What was odd.
     pub(super) notice: Option<String>,
 }
@@ -34,10 +36,16 @@ pub(super) struct Ours<'a> {
     pub(super) reg_id: Option<u32>,
     /// The user part of the Contact.
     pub(super) user: &'a str,
+    /// How many flows there are now; their numbers count from 1.
+    pub(super) flows: u32,
+    /// Whether the registrar keeps to flows. One that does has at most one binding for a flow of an instance (RFC
+    /// 5626 §6); to any other the flow is a parameter that it may give back, for outdated bindings too.
+    pub(super) outbound: bool,
+    /// Further URIs that are bound for us: those of our other flows, and how the registrar lists them.
+    pub(super) bound: &'a [Uri],
 }
 
-/// Finds our binding (RFC 3261 §10.2.4): by the flow that it is for, else by its URI, else by the instance
-/// that it carries, else by our user part, which some registrars leave alone while they rewrite the rest. The
+/// Finds our binding in the answer to the REGISTER that made it (RFC 3261 §10.2.4), as [`Ours::find`] has it. The
 /// granted time is its `expires`, else that of the Expires header. Those of our other flows are ours as well.
 pub(super) fn own_binding(response: &Response, ours: Ours<'_>) -> OwnBinding {
     let general = seconds(response, HeaderName::Expires);
@@ -48,31 +56,43 @@ pub(super) fn own_binding(response: &Response, ours: Ours<'_>) -> OwnBinding {
             ..OwnBinding::default()
         };
     };
-    let Some((own, how)) = find_own(&contacts, ours) else {
+    let Some(own) = ours.find(&contacts) else {
         let text = if contacts.is_empty() {
             "the registrar lists no bindings, trusting its 200"
         } else {
             "the registrar lists other bindings and not ours, trusting its 200"
         };
+        let bindings = listed(&contacts, None, ours);
         return OwnBinding {
             granted: general,
-            others: contacts.len(),
-            bindings: listed(&contacts, None, ours),
+            others: others(&bindings),
+            bindings,
             notice: Some(text.to_owned()),
             ..OwnBinding::default()
         };
     };
 
-    let notice =
-        (how == How::User).then(|| format!("the registrar rewrote our binding to {}", own.uri));
+    let only_by_user = !ours.is_uri(own) && !ours.is_instance(own);
+    let notice = only_by_user.then(|| format!("the registrar rewrote our binding to {}", own.uri));
     let bindings = listed(&contacts, Some(own), ours);
     OwnBinding {
         granted: expires_of(own).or(general),
-        others: bindings.iter().filter(|binding| !binding.own).count(),
+        others: others(&bindings),
         gruus: ["pub-gruu", "temp-gruu"].map(|name| gruu(own, name)),
         bindings,
+        uri: Some(own.uri.clone()),
         notice,
     }
+}
+
+/// All bindings that an answer lists, when it is not about one of ours (RFC 3261 §10.2.3).
+pub(super) fn bindings(response: &Response, ours: Ours<'_>) -> Vec<BoundContact> {
+    let contacts = response.headers.list::<NameAddr>(HeaderName::Contact);
+    listed(&contacts.unwrap_or_default(), None, ours)
+}
+
+fn others(bindings: &[BoundContact]) -> usize {
+    bindings.iter().filter(|binding| !binding.own).count()
 }
 
 /// A GRUU that is a URI; anything else is worth nothing.
@@ -95,31 +115,51 @@ fn expires_of(contact: &NameAddr) -> Option<Duration> {
     Some(Duration::from_secs(u64::from(seconds)))
 }
 
+/// `own` is the one just bound. Of the others those are ours that signing out removes; what an earlier start of
+/// ours has left behind is not among them, though it carries our instance.
 fn listed(contacts: &[NameAddr], own: Option<&NameAddr>, ours: Ours<'_>) -> Vec<BoundContact> {
     contacts
         .iter()
         .map(|contact| BoundContact {
             uri: contact.uri.to_string().into(),
             expires: expires_of(contact),
-            own: own.is_some_and(|own| std::ptr::eq(own, contact) || ours.is_flow(contact, None)),
+            own: own.is_some_and(|own| std::ptr::eq(own, contact)) || ours.stands_for_us(contact),
         })
         .collect()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    Flow,
-    Instance,
-    Uri,
-    User,
-}
-
 impl Ours<'_> {
-    /// Whether a binding carries our instance, and the number of a flow: this one, or any.
-    fn is_flow(&self, other: &NameAddr, reg_id: Option<u32>) -> bool {
-        let number = other.params.get("reg-id").and_then(|id| id.parse().ok());
-        let fits = number.is_some_and(|number: u32| reg_id.is_none_or(|ours| ours == number));
-        fits && self.is_instance(other)
+    /// The binding that was just made. Flows may have one URI, so flow and URI together say most. A registrar that
+    /// keeps to flows has no second one for ours, and may have rewritten its URI. Any other may list an outdated
+    /// binding with our instance and flow, which its URI tells from ours; where all are rewritten, our user part
+    /// does, which some leave alone.
+    fn find<'a>(&self, contacts: &'a [NameAddr]) -> Option<&'a NameAddr> {
+        let first = |is: &dyn Fn(&NameAddr) -> bool| contacts.iter().find(|other| is(other));
+        first(&|other| self.is_our_flow(other) && self.is_uri(other))
+            .or_else(|| first(&|other| self.outbound && self.is_our_flow(other)))
+            .or_else(|| first(&|other| self.is_uri(other)))
+            .or_else(|| first(&|other| self.is_our_flow(other) && self.is_user(other)))
+            .or_else(|| first(&|other| self.is_instance(other) && self.is_user(other)))
+            .or_else(|| first(&|other| self.is_our_flow(other)))
+            .or_else(|| first(&|other| self.is_instance(other)))
+            .or_else(|| first(&|other| self.is_user(other)))
+    }
+
+    /// Whether a binding is known to stand for us: for one of our present flows, or with a URI that we bound.
+    fn stands_for_us(&self, other: &NameAddr) -> bool {
+        let flows = 1..=self.flows;
+        let for_flow = || flow_of(other).is_some_and(|flow| flows.contains(&flow));
+        self.is_uri(other)
+            || self.bound.iter().any(|uri| uri.equivalent(&other.uri))
+            || self.outbound && for_flow() && self.is_instance(other)
+    }
+
+    fn is_our_flow(&self, other: &NameAddr) -> bool {
+        self.reg_id.is_some() && self.reg_id == flow_of(other) && self.is_instance(other)
+    }
+
+    fn is_uri(&self, other: &NameAddr) -> bool {
+        Uri::parse(self.contact).is_ok_and(|uri| uri.equivalent(&other.uri))
     }
 
     fn is_instance(&self, other: &NameAddr) -> bool {
@@ -129,24 +169,15 @@ impl Ours<'_> {
                 .is_some_and(|ours| ours.eq_ignore_ascii_case(theirs))
         })
     }
+
+    fn is_user(&self, other: &NameAddr) -> bool {
+        other.uri.user.as_deref() == Some(self.user)
+    }
 }
 
-fn find_own<'a>(contacts: &'a [NameAddr], ours: Ours<'_>) -> Option<(&'a NameAddr, How)> {
-    let uri = Uri::parse(ours.contact).ok();
-    let same_uri = |other: &NameAddr| uri.as_ref().is_some_and(|uri| uri.equivalent(&other.uri));
-    // Flows may have one URI. Without them the URI decides first where the instance has several bindings, e.g.
-    // an outdated one.
-    let by = |how: How| {
-        contacts.iter().find(|other| match how {
-            How::Flow => ours.reg_id.is_some() && ours.is_flow(other, ours.reg_id),
-            How::Instance => ours.is_instance(other),
-            How::Uri => same_uri(other),
-            How::User => other.uri.user.as_deref() == Some(ours.user),
-        })
-    };
-    [How::Flow, How::Uri, How::Instance, How::User]
-        .into_iter()
-        .find_map(|how| by(how).map(|own| (own, how)))
+/// The number of the flow that a binding is for (RFC 5626 §4.2).
+fn flow_of(contact: &NameAddr) -> Option<u32> {
+    contact.params.get("reg-id")?.parse().ok()
 }
 
 /// How the server sees us: `received` and `rport` of our Via as it came back (RFC 3581 §4). What

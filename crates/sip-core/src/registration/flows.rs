@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sip_message::{Response, Uri};
 
-use super::{Registration, RegistrationConfig, RegistrationEvent};
+use super::{Kin, Registration, RegistrationConfig, RegistrationEvent};
 use crate::dispatch::{OwnerKey, response_owner};
 use crate::output::Output;
 use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, TransportError};
@@ -170,12 +170,16 @@ impl FlowSet {
     /// Takes a response; one that belongs to nothing on its way is dropped.
     pub fn handle_response(&mut self, now: Instant, response: &Response, inbound: &Inbound) {
         let owner = response_owner(response);
-        let flow = self
+        let index = self
             .flows
-            .iter_mut()
-            .find(|flow| Some(flow.owner_key()) == owner);
-        if let Some(flow) = flow {
-            flow.handle_response(now, response, inbound);
+            .iter()
+            .position(|flow| Some(flow.owner_key()) == owner);
+        if let Some(index) = index {
+            let kin = self.kin(index);
+            if let Some(flow) = self.flows.get_mut(index) {
+                flow.set_kin(kin);
+                flow.handle_response(now, response, inbound);
+            }
         }
         self.polled = 0;
     }
@@ -218,6 +222,11 @@ impl FlowSet {
         Output::Deadline(self.deadline)
     }
 
+    /// Whether a request with this branch has no answer yet; see [`Registration::awaits_answer_to`].
+    pub fn awaits_answer_to(&self, branch: &str) -> bool {
+        self.flows.iter().any(|flow| flow.awaits_answer_to(branch))
+    }
+
     /// Under which responses find its flows.
     pub fn owner_keys(&self) -> Vec<OwnerKey> {
         self.flows.iter().map(Registration::owner_key).collect()
@@ -241,6 +250,16 @@ impl FlowSet {
     /// Whether all flows are off and nothing runs any more.
     pub fn is_drained(&self) -> bool {
         self.flows.iter().all(Registration::is_drained)
+    }
+
+    /// What one flow has to know of the others.
+    fn kin(&self, index: usize) -> Kin {
+        let others = self.flows.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != index);
+        Kin {
+            flows: u32::try_from(self.flows.len()).unwrap_or_default(),
+            bound: others.flat_map(|(_, flow)| flow.bound_uris()).collect(),
+        }
     }
 
     fn each(&mut self, act: impl FnMut(&mut Registration)) {

@@ -29,7 +29,7 @@ mod tests;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use sip_message::Response;
+use sip_message::{Response, Uri};
 
 use crate::auth::Authenticator;
 use crate::client::ClientRequest;
@@ -65,6 +65,11 @@ pub struct Registration {
     outbound_refused: bool,
     /// The URI of the Contact last registered, to be removed when another takes its place.
     bound_contact: Option<String>,
+    /// The URI under which the registrar listed it then.
+    listed_as: Option<Uri>,
+    /// Whether the registrar kept to the flow then (RFC 5626 §6).
+    outbound: bool,
+    kin: Kin,
     /// Set when the present operation is to be followed by another REGISTER.
     again: bool,
     /// The binding of somebody else that [`Purpose::Remove`] removes.
@@ -88,6 +93,15 @@ impl fmt::Debug for Registration {
             .field("bound", &self.binding.is_some())
             .finish_non_exhaustive()
     }
+}
+
+/// The flows of the account, as far as one of them has to know.
+#[derive(Debug, Default)]
+struct Kin {
+    /// How many there are, this one included; their numbers count from 1.
+    flows: u32,
+    /// The URIs that the others have bound, and under which the registrar lists them.
+    bound: Vec<Uri>,
 }
 
 /// The one thing that is going on.
@@ -156,6 +170,10 @@ impl Registration {
             authenticator: Authenticator::new(config.credentials.clone()),
             cseq: tokens.cseq(),
             refresher: Refresher::new(config.expires, Backoff::default()),
+            kin: Kin {
+                flows: config.reg_id.unwrap_or_default(),
+                bound: Vec::new(),
+            },
             key,
             tokens,
             config,
@@ -165,6 +183,8 @@ impl Registration {
             mapping: Mapping::default(),
             outbound_refused: false,
             bound_contact: None,
+            listed_as: None,
+            outbound: false,
             again: false,
             to_remove: None,
             in_order: false,
@@ -259,7 +279,7 @@ impl Registration {
     /// false.
     pub fn remove_binding(&mut self, now: Instant, uri: &str) -> bool {
         let own = self.bound_contact.as_deref() == Some(uri);
-        if self.operation.is_some() || own || sip_message::Uri::parse(uri).is_err() {
+        if self.operation.is_some() || own || Uri::parse(uri).is_err() {
             return false;
         }
         self.outbox.begin_input();
@@ -271,6 +291,18 @@ impl Registration {
     /// Sets how long to wait after failures, e.g. as RFC 5626 §4.5 has it for one flow of several.
     pub fn set_backoff(&mut self, backoff: Backoff) {
         self.refresher.set_backoff(backoff);
+    }
+
+    /// Tells of the flows of the account, so that their bindings are known as ours.
+    fn set_kin(&mut self, kin: Kin) {
+        self.kin = kin;
+    }
+
+    /// The URIs that are bound here: as we said it, and as the registrar lists it.
+    fn bound_uris(&self) -> impl Iterator<Item = Uri> {
+        let said = self.bound_contact.as_deref();
+        let said = said.and_then(|uri| Uri::parse(uri).ok());
+        said.into_iter().chain(self.listed_as.clone())
     }
 
     /// The path of the binding that stands.
@@ -395,6 +427,17 @@ impl Registration {
             .flatten()
             .min();
         self.outbox.poll(deadline)
+    }
+
+    /// Whether the request with this branch has no answer yet.
+    pub fn awaits_answer_to(&self, branch: &str) -> bool {
+        match &self.operation {
+            Some(Operation {
+                step: Step::Requesting(request),
+                ..
+            }) => request.branch() == Some(branch),
+            _ => false,
+        }
     }
 
     /// Under which responses find this registration.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sip_message::{HeaderName, StatusCode};
+use sip_message::{HeaderName, StatusCode, Uri};
 
 use super::answer::{self, Ours, mapped_address};
 use super::{
@@ -128,23 +128,38 @@ impl Registration {
 
     fn listed(&self, answered: &Answered) -> Vec<BoundContact> {
         let contact = self.bound_contact.as_deref().unwrap_or_default();
-        answer::own_binding(&answered.response, self.ours(contact)).bindings
+        let bound: Vec<Uri> = self
+            .kin
+            .bound
+            .iter()
+            .chain(&self.listed_as)
+            .cloned()
+            .collect();
+        answer::bindings(
+            &answered.response,
+            self.ours(contact, self.outbound, &bound),
+        )
     }
 
     /// By what the registrar can know our binding, which has this Contact.
-    fn ours<'a>(&'a self, contact: &'a str) -> Ours<'a> {
+    fn ours<'a>(&'a self, contact: &'a str, outbound: bool, bound: &'a [Uri]) -> Ours<'a> {
         Ours {
             contact,
             instance: self.config.instance_id.as_deref(),
             reg_id: self.reg_id(),
             user: &self.contact_user,
+            flows: self.kin.flows,
+            outbound,
+            bound,
         }
     }
 
     pub(super) fn on_registered(&mut self, now: Instant, answered: &Answered) {
         let sent = answered.contact.as_deref().unwrap_or_default();
         let (contact, _) = answer::split_contact(sent);
-        let found = answer::own_binding(&answered.response, self.ours(contact));
+        let outbound = self.reg_id().is_some() && answer::requires_outbound(&answered.response);
+        let ours = self.ours(contact, outbound, &self.kin.bound);
+        let found = answer::own_binding(&answered.response, ours);
         if let Some(text) = found.notice {
             self.notice(text);
         }
@@ -159,6 +174,8 @@ impl Registration {
             return;
         }
         self.bound_contact = Some(contact.to_owned());
+        self.listed_as = found.uri;
+        self.outbound = outbound;
         self.binding = Some(Binding {
             flow: Some(answered.inbound.flow),
             path: answered.path,
@@ -180,7 +197,7 @@ impl Registration {
                 realms: self.authenticator.realms().map(str::to_owned).collect(),
                 weakest_login: self.authenticator.weakest(),
                 associated: answer::values(&answered.response, HeaderName::PAssociatedUri),
-                outbound: self.reg_id().is_some() && answer::requires_outbound(&answered.response),
+                outbound,
                 flow_timer: seconds(&answered.response, HeaderName::FlowTimer),
                 public_gruu,
                 temporary_gruu,
@@ -226,7 +243,7 @@ impl Registration {
     pub(super) fn on_refused(&mut self, now: Instant, refusal: Refusal) {
         self.operation = None;
         self.binding = None;
-        self.bound_contact = None;
+        self.forget_contact();
         self.refresher.stop();
         if !self.wanted {
             self.on_gone(now);
@@ -272,13 +289,20 @@ impl Registration {
     pub(super) fn on_gone(&mut self, now: Instant) {
         self.operation = None;
         self.binding = None;
-        self.bound_contact = None;
+        self.forget_contact();
         self.refresher.stop();
         self.outbox.event(RegistrationEvent::Unregistered);
         if self.wanted || self.again {
             self.again = false;
             self.register_soon(now);
         }
+    }
+
+    /// Nothing is bound for us any more.
+    fn forget_contact(&mut self) {
+        self.bound_contact = None;
+        self.listed_as = None;
+        self.outbound = false;
     }
 
     pub(super) fn notice(&mut self, text: String) {

@@ -70,3 +70,44 @@ fn a_changed_message_keeps_the_lines_that_were_not_changed() {
     assert!(written.contains("X-Unknown:\tkept  as it is\r\n"));
     assert!(written.ends_with("Content-Length: 0\r\n\r\n"));
 }
+
+/// RFC 3261 §7.2: the status stands in the first line, so whatever else is broken does not touch it.
+#[test]
+fn the_status_of_a_response_that_cannot_be_read_is_known() {
+    let salvaged = |line: &str| {
+        let text = format!("{line}\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd");
+        let error = Message::parse(text.as_bytes()).expect_err("two lengths");
+        let salvage = error.salvage.expect("there are headers");
+        assert_eq!(
+            salvage.headers.get_all(HeaderName::ContentLength).count(),
+            2
+        );
+        (salvage.method, salvage.status.map(StatusCode::code))
+    };
+    assert_eq!(salvaged("SIP/2.0 200 OK"), (None, Some(200)));
+    assert_eq!(salvaged("SIP/2.0 183"), (None, Some(183)));
+    let request = "OPTIONS sip:200@example.com SIP/2.0";
+    assert_eq!(salvaged(request), (Some(Method::Options), None));
+}
+
+#[test]
+fn what_is_no_status_is_not_taken_for_one() {
+    for line in [
+        "SIP/2.0 20 OK",
+        "SIP/2.0 2000 OK",
+        "SIP/2.0 999 OK",
+        "SIP/2.0 99 OK",
+        "SIP/2.0 x00 OK",
+        "SIP/2.0 ",
+        "SIP/2.0",
+        "SIP/3.0 200 OK",
+        "",
+    ] {
+        let text = format!("{line}\r\nCSeq: 1 INVITE\r\n\r\n");
+        let status = match Message::parse(text.as_bytes()) {
+            Ok(message) => panic!("{line}: {message:?}"),
+            Err(error) => error.salvage.and_then(|salvage| salvage.status),
+        };
+        assert_eq!(status, None, "{line}");
+    }
+}

@@ -1,7 +1,11 @@
 //! The basic call flows of RFC 3665, between two phones or a phone and a scripted server.
 
-use super::peer::{answer, last, response, say};
+use super::peer::{
+    answer, answered, called_by_script, called_with, calling, calls_script, follow, last, response,
+    say,
+};
 use super::*;
+use sip_message::StatusCode;
 
 #[test]
 fn a_call_is_made_answered_and_ended_by_the_caller() {
@@ -425,4 +429,112 @@ fn headers_stand_in_the_usual_order() {
         allow,
         Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE")
     );
+}
+
+// ---- What a call waits for once it has ended ----
+
+fn settled(net: &Net, id: NodeId) -> bool {
+    phone(net, id).call.as_ref().unwrap().is_settled()
+}
+
+fn drained(net: &Net, id: NodeId) -> bool {
+    phone(net, id).call.as_ref().unwrap().is_drained()
+}
+
+#[test]
+fn whoever_hangs_up_is_settled_once_its_bye_is_answered_or_given_up() {
+    for answered in [true, false] {
+        let (mut net, alice, bob) = calls_script();
+        assert!(!settled(&net, alice), "it has not ended");
+        user(&mut net, alice, Call::hang_up);
+        wait(&mut net, 10);
+        assert!(!settled(&net, alice), "the BYE may be lost");
+        if answered {
+            let ok = response(&last(&net, bob, "BYE"), 200, "");
+            say(&mut net, bob, ALICE, ok.to_bytes());
+            wait(&mut net, 10);
+        } else {
+            // RFC 3261 §17.1.2.2: Timer F.
+            wait(&mut net, 31_900);
+            assert!(!settled(&net, alice));
+            wait(&mut net, 200);
+        }
+        assert!(settled(&net, alice));
+    }
+}
+
+#[test]
+fn whoever_is_hung_up_on_is_settled_and_still_answers_a_repeated_bye() {
+    let (mut net, alice, bob, request, to) = called_by_script();
+    let bye = follow(&request, &to, "BYE", "bye", 8);
+    say(&mut net, bob, ALICE, bye.to_bytes());
+    wait(&mut net, 10);
+    assert!(settled(&net, alice));
+    // RFC 3261 §17.2.2: until Timer J.
+    assert!(!drained(&net, alice), "what runs on absorbs repeats");
+    let from = net.elapsed();
+    say(&mut net, bob, ALICE, bye.to_bytes());
+    wait(&mut net, 10);
+    assert_eq!(wire_since(&net, from), [".2>.1 BYE", ".1>.2 200 BYE"]);
+    assert!(settled(&net, alice));
+}
+
+#[test]
+fn whoever_gives_up_is_settled_once_invite_and_cancel_are_answered() {
+    let (mut net, alice, bob, request) = calling(Some(OFFER));
+    let ringing = response(&request, 180, "b");
+    say(&mut net, bob, ALICE, ringing.to_bytes());
+    wait(&mut net, 10);
+    user(&mut net, alice, Call::hang_up);
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).ended().is_some());
+    let cancel = last(&net, bob, "CANCEL");
+    for (request, code) in [(&cancel, 200), (&request, 487)] {
+        assert!(!settled(&net, alice), "{code} is still to come");
+        let answer = response(request, code, "b");
+        say(&mut net, bob, ALICE, answer.to_bytes());
+        wait(&mut net, 10);
+    }
+    last(&net, bob, "ACK");
+    assert!(settled(&net, alice));
+}
+
+#[test]
+fn whoever_refuses_a_call_is_settled_once_that_is_acknowledged() {
+    let (mut net, alice, bob, request) = called_with(OFFER, |_| {});
+    user(&mut net, alice, |call, now| {
+        call.reject(now, StatusCode::BUSY_HERE)
+    });
+    wait(&mut net, 10);
+    assert!(phone(&net, alice).ended().is_some());
+    assert!(!settled(&net, alice), "the refusal may be lost");
+    let refusal = super::peer::answers(&net, bob, "INVITE").pop().unwrap();
+    let mut ack = follow(
+        &request,
+        refusal.headers.get(HeaderName::To).unwrap(),
+        "ACK",
+        "first",
+        7,
+    );
+    ack.headers.remove(HeaderName::Contact);
+    say(&mut net, bob, ALICE, ack.to_bytes());
+    wait(&mut net, 10);
+    assert!(settled(&net, alice));
+}
+
+/// RFC 3261 §15: the callee's BYE waits for the ACK to its 2xx.
+#[test]
+fn whoever_hangs_up_before_the_ack_is_settled_once_its_bye_was_said_and_answered() {
+    let (mut net, alice, bob, request, to) = answered(OFFER);
+    user(&mut net, alice, Call::hang_up);
+    wait(&mut net, 10);
+    assert!(!settled(&net, alice), "nothing is acknowledged");
+    let ack = follow(&request, &to, "ACK", "ack", 7);
+    say(&mut net, bob, ALICE, ack.to_bytes());
+    wait(&mut net, 10);
+    assert!(!settled(&net, alice), "the BYE follows");
+    let ok = response(&last(&net, bob, "BYE"), 200, "");
+    say(&mut net, bob, ALICE, ok.to_bytes());
+    wait(&mut net, 10);
+    assert!(settled(&net, alice));
 }

@@ -24,11 +24,11 @@ mod success;
 mod timer;
 mod update;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use sip_message::{HeaderName, Message, NameAddr, Request, Response, Uri};
+use sip_message::{HeaderName, Message, Method, NameAddr, Request, Response, Uri};
 use testkit::{NodeId, Outbox, Packet, World};
 
 use super::{Call, CallConfig, CallEvent, EndKind, EndReason, Phase, ReferId, ReferProgress};
@@ -77,6 +77,11 @@ struct Seen {
     events: usize,
     ended: bool,
     is_card: bool,
+    /// Whether each side had what it waited for.
+    settled: bool,
+    cause: Cause,
+    /// What the call has said so far.
+    said: HashSet<Vec<u8>>,
     transfers_done: Vec<ReferId>,
 }
 
@@ -88,6 +93,60 @@ pub(super) enum Peer {
 }
 
 pub(super) type Net = World<Vec<u8>, Peer>;
+
+/// What a call acts upon.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Cause {
+    /// A wish of the user's.
+    #[default]
+    Wish,
+    Time,
+    Request,
+    Response,
+    /// A 2xx to an INVITE, also one that another fork says late.
+    Taken,
+}
+
+impl Cause {
+    fn of(message: &Message) -> Self {
+        match message {
+            Message::Request(_) => Self::Request,
+            Message::Response(response) => {
+                let cseq = response.headers.cseq();
+                let of_invite = cseq.is_ok_and(|cseq| cseq.method == Method::Invite);
+                match of_invite && response.status.is_success() {
+                    true => Self::Taken,
+                    false => Self::Response,
+                }
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// Whoever is settled has nothing more to say by itself, and asks nothing: it answers what it is asked, says an ACK
+    /// again, and ends a fork that takes the call after all (RFC 3261 §13.2.2.4). A transfer outlives the session: of
+    /// that it tells more (RFC 3515 §2.4.4).
+    fn check_said(&mut self, bytes: &[u8]) {
+        let is_new = self.said.insert(bytes.to_vec());
+        let message = Message::parse(bytes);
+        let answers = matches!(message, Ok(Message::Response(_)));
+        let reports = matches!(message, Ok(Message::Request(r)) if r.method == Method::Notify);
+        let fits = match self.cause {
+            _ if reports => true,
+            Cause::Wish | Cause::Taken => true,
+            Cause::Time => false,
+            Cause::Request => answers,
+            Cause::Response => !answers && !is_new,
+        };
+        assert!(
+            !self.settled || fits,
+            "settled, and says because of {:?}: {}",
+            self.cause,
+            String::from_utf8_lossy(bytes)
+        );
+    }
+}
 
 impl Phone {
     pub(super) fn new(address: &str, user: &str, seed: u64) -> Self {
@@ -174,6 +233,7 @@ impl Phone {
         let Ok(message) = Message::parse(&packet.payload) else {
             return;
         };
+        self.seen.cause = Cause::of(&message);
         match (message, &mut self.call) {
             (Message::Response(response), Some(call)) => {
                 // The dialogs of requests about the call from outside of it carry our tag as well.
@@ -225,6 +285,7 @@ impl Phone {
                         let length = transmit.bytes.len();
                         let large = self.largest.filter(|most| !tcp && length > *most);
                         let refused = refused.or(large.map(|_| TransportError::TooLarge));
+                        self.seen.check_said(&transmit.bytes);
                         match refused.or(self.no_tcp.clone().filter(|_| tcp)) {
                             Some(error) => unsent.push((branch_of(&transmit.bytes), error)),
                             None => out.send(self.address, to, transmit.bytes),
@@ -302,7 +363,9 @@ impl Phone {
             "whoever has ended says so"
         );
         seen.stage = stage;
+        seen.settled = call.is_settled();
         if call.is_drained() {
+            assert!(seen.is_card || seen.settled, "nothing is left to wait for");
             assert_eq!(call.counts(), [0; 5]);
             assert_eq!(self.deadline, None);
         }
@@ -340,6 +403,7 @@ impl testkit::Node<Vec<u8>> for Peer {
 
     fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<Vec<u8>>) {
         if let Self::Phone(phone) = self {
+            phone.seen.cause = Cause::Time;
             phone.call().handle_timeout(now);
             phone.drain(now, out);
         }
@@ -415,6 +479,7 @@ pub(super) fn act<R>(net: &mut Net, id: NodeId, verb: impl FnOnce(&mut Phone, In
     net.with(id, |peer, now, out| match peer {
         Peer::Phone(phone) => {
             let result = verb(phone, now);
+            phone.seen.cause = Cause::Wish;
             phone.drain(now, out);
             result
         }

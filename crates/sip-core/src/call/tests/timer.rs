@@ -7,6 +7,7 @@ use super::peer::{
     heard, last, offer_from, response, say, within,
 };
 use super::*;
+use crate::call::IntervalRefused;
 
 const MINUTE: u64 = 60_000;
 
@@ -182,11 +183,62 @@ fn case_35_a_422_is_followed_once_with_its_min_se() {
     say(&mut net, bob, ALICE, short.to_bytes());
     wait(&mut net, 10);
     assert_eq!(heard(&net, bob, "INVITE").len(), 2, "once is enough");
-    assert!(matches!(
-        phone(&net, alice).ended(),
-        Some(EndKind::Status { code: 422, .. })
-    ));
+    let refused = IntervalRefused {
+        asked_s: Some(3600),
+        least_s: Some(7200),
+        lengthened: true,
+    };
+    assert_eq!(interval_refused(&net, alice), Some(refused));
     assert_all_gone(&mut net, &[alice]);
+}
+
+/// What the 422 was about that ended the call.
+fn interval_refused(net: &Net, id: NodeId) -> Option<IntervalRefused> {
+    match phone(net, id).ended() {
+        Some(EndKind::Status {
+            code: 422,
+            interval,
+            ..
+        }) => *interval,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// RFC 4028 §6 and §7.3: a 422 owes a Min-SE, and asks for more than there was.
+#[test]
+fn a_422_that_names_nothing_longer_ends_the_call_and_says_what_was_asked_for() {
+    let least = |name: &str| (!name.is_empty()).then(|| name.parse().unwrap());
+    for (wish, min_se) in [
+        (Some(1800), ""),
+        (Some(1800), "90"),
+        (Some(1800), "1800"),
+        (None, ""),
+        (None, "3600"),
+    ] {
+        let mut net = Net::new(1);
+        let alice = add_phone(&mut net, ALICE, "alice");
+        let bob = add_script(&mut net, BOB);
+        act(&mut net, alice, |phone, _| {
+            phone.config.session_timer.interval = wish.map(Duration::from_secs);
+        });
+        dial(&mut net, alice, "sip:bob@192.0.2.2", Some(OFFER));
+        wait(&mut net, 10);
+        let request = last(&net, bob, "INVITE");
+        let mut short = response(&request, 422, "proxy");
+        if !min_se.is_empty() {
+            short.headers.push(HeaderName::MinSe, min_se);
+        }
+        say(&mut net, bob, ALICE, short.to_bytes());
+        wait(&mut net, 10);
+        assert_eq!(heard(&net, bob, "INVITE").len(), 1, "{wish:?} {min_se}");
+        let refused = IntervalRefused {
+            asked_s: wish.map(|wish| u32::try_from(wish).unwrap()),
+            least_s: least(min_se),
+            lengthened: false,
+        };
+        assert_eq!(interval_refused(&net, alice), Some(refused));
+        assert_all_gone(&mut net, &[alice]);
+    }
 }
 
 #[test]

@@ -317,14 +317,19 @@ struct Flows {
 
 impl Flows {
     fn registering() -> Self {
+        Self::with_paths(
+            ["192.0.2.1:5060", "192.0.2.2:5060"]
+                .map(|remote| path(remote, "10.0.0.5:40000", Transport::Tcp)),
+        )
+    }
+
+    fn with_paths(paths: [Path; 2]) -> Self {
         let proxies = ["sip:edge.example.com", "sip:edge.example.com"];
         let proxies = proxies.map(|proxy| Uri::parse(proxy).unwrap());
         let mut flows = Self {
             now: Instant::now(),
             set: FlowSet::new(&config(), &proxies, &Seed::from_number(1)),
-            paths: ["192.0.2.1:5060", "192.0.2.2:5060"]
-                .map(|remote| path(remote, "10.0.0.5:40000", Transport::Tcp))
-                .to_vec(),
+            paths: paths.to_vec(),
             sent: Vec::new(),
             events: Vec::new(),
             deadline: None,
@@ -378,12 +383,23 @@ impl Flows {
     }
 
     fn answer(&mut self, index: usize, code: u16) {
+        let contact = self.contact_of(index);
+        self.answer_listing(index, code, &contact, true);
+    }
+
+    fn contact_of(&self, index: usize) -> String {
+        let contact = self.sent[index].1.headers.get(HeaderName::Contact);
+        contact.unwrap_or_default().to_owned()
+    }
+
+    fn answer_listing(&mut self, index: usize, code: u16, list: &str, outbound: bool) {
         let (destination, request) = self.sent[index].clone();
         let mut response =
             stateless::response(&request, StatusCode::new(code).unwrap(), Some("reg"));
         if code == 200 {
-            let contact = request.headers.get(HeaderName::Contact).unwrap();
-            response.headers.push(HeaderName::Contact, contact);
+            response.headers.push(HeaderName::Contact, list);
+        }
+        if code == 200 && outbound {
             response.headers.push(HeaderName::Require, "outbound");
         }
         let flow = u64::from(destination.path().remote.port()) + index as u64;
@@ -483,6 +499,57 @@ fn a_way_without_a_proxy_leads_to_the_registrar_itself() {
             "sip:edge.example.com".to_owned()
         ]
     );
+}
+
+/// Each flow has a URI of its own here, so that a registrar which knows no flows lists two bindings. Beside them is what
+/// an earlier start has left.
+#[test]
+fn the_bindings_of_all_present_flows_are_ours_and_no_more() {
+    for outbound in [true, false] {
+        let mut flows = Flows::with_paths([
+            path("192.0.2.1:5060", "10.0.0.5:40000", Transport::Tcp),
+            path("192.0.2.2:5060", "10.0.0.5:40001", Transport::Tcp),
+        ]);
+        let [one, two] = [0, 1].map(|index| flows.contact_of(index));
+        let left = format!(
+            "<sip:alice-0@10.0.0.5:39000;transport=tcp>;expires=3500;+sip.instance=\"<{INSTANCE}>\";reg-id={}",
+            // Where flows are kept ours have taken the place of those with their numbers.
+            if outbound { 3 } else { 1 },
+        );
+        flows.answer_listing(0, 200, &format!("{left}, {one}"), outbound);
+        let both = format!("{left}, {one}, {two}");
+        flows.answer_listing(1, 200, &both, outbound);
+        let owned = flows
+            .events
+            .iter()
+            .rev()
+            .find_map(|(_, event)| match event {
+                RegistrationEvent::Registered(registered) => Some(
+                    registered
+                        .bindings
+                        .iter()
+                        .map(|bound| bound.own)
+                        .collect::<Vec<_>>(),
+                ),
+                _ => None,
+            });
+        assert_eq!(owned, Some(vec![false, true, true]), "{outbound}");
+        assert!(flows.set.fetch_bindings(flows.now));
+        flows.settle();
+        let asked = flows.sent.len() - 1;
+        flows.answer_listing(asked, 200, &both, false);
+        let listed = flows
+            .events
+            .iter()
+            .rev()
+            .find_map(|(_, event)| match event {
+                RegistrationEvent::Bindings(bindings) => {
+                    Some(bindings.iter().map(|bound| bound.own).collect::<Vec<_>>())
+                }
+                _ => None,
+            });
+        assert_eq!(listed, Some(vec![false, true, true]), "{outbound}");
+    }
 }
 
 #[test]

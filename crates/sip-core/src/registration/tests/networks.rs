@@ -1,6 +1,7 @@
 //! Lost flows, mappings, and the list of bindings.
 
 use super::*;
+use crate::registration::BoundContact;
 use privacy::Identity;
 
 #[test]
@@ -323,6 +324,108 @@ fn outbound_and_gruu_are_asked_for_and_told() {
         registered.temporary_gruu.as_ref().map(Identity::reveal),
         Some("sip:t1@example.com;gr")
     );
+}
+
+// ---- What an earlier start of ours has left at the registrar (RFC 5626 §4.2.1: the instance stays) ----
+
+/// An entry of a registrar that gives back the parameters of a Contact.
+fn entry(uri: &str, flow: u32, expires: u32) -> String {
+    format!("<{uri}>;expires={expires};+sip.instance=\"<{INSTANCE}>\";reg-id={flow}")
+}
+
+const PRESENT: &str = "sip:alice-1@10.0.0.5:40000";
+const DEAD: &str = "sip:alice-0@10.0.0.5:39000";
+
+/// A REGISTER that is answered with these entries.
+fn listing(config: RegistrationConfig, entries: &[String], require: Option<&str>) -> Bench {
+    let mut bench = Bench::new(config);
+    bench.register();
+    let list = entries.join(", ");
+    let mut headers = vec![(HeaderName::Contact, list.as_str())];
+    headers.extend(require.map(|tag| (HeaderName::Require, tag)));
+    bench.answer(200, &headers);
+    bench
+}
+
+fn owned(bindings: &[BoundContact]) -> Vec<bool> {
+    bindings.iter().map(|bound| bound.own).collect()
+}
+
+fn fetched(bench: &mut Bench, entries: &[String]) -> Vec<bool> {
+    assert!(bench.registration.fetch_bindings(bench.now));
+    bench.settle();
+    bench.answer(200, &[(HeaderName::Contact, &entries.join(", "))]);
+    match bench.events.last() {
+        Some(RegistrationEvent::Bindings(bindings)) => owned(bindings),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// RFC 5626 §6: without `Require: outbound` the registrar has not taken the flow for one, and RFC 3261 §10.2.4 counts:
+/// the binding is the one with our URI.
+#[test]
+fn an_outdated_binding_of_our_instance_and_flow_is_not_the_present_one() {
+    let plain = RegistrationConfig {
+        reg_id: None,
+        ..outbound()
+    };
+    let (dead, live) = (entry(DEAD, 1, 3500), entry(PRESENT, 1, 120));
+    for config in [outbound(), plain] {
+        for entries in [[dead.clone(), live.clone()], [live.clone(), dead.clone()]] {
+            let mut bench = listing(config.clone(), &entries, None);
+            let registered = bench.last_registered();
+            assert_eq!(registered.granted, s(120), "{entries:?}");
+            assert!(registered.refresh_in < s(120), "{entries:?}");
+            assert_eq!(registered.other_bindings, 1, "{entries:?}");
+            let ours: Vec<bool> = entries.iter().map(|entry| *entry == live).collect();
+            assert_eq!(owned(&registered.bindings), ours, "{entries:?}");
+            assert_eq!(fetched(&mut bench, &entries), ours, "{entries:?}");
+            // So it can be removed, and ours stays.
+            assert!(bench.registration.remove_binding(bench.now, DEAD));
+            bench.settle();
+            assert_eq!(
+                bench.last().headers.get(HeaderName::Contact),
+                Some("<sip:alice-0@10.0.0.5:39000>;expires=0")
+            );
+        }
+    }
+}
+
+/// The same where the registrar puts its own address into every Contact: the user part of each start is another.
+#[test]
+fn an_outdated_binding_is_told_by_its_user_where_all_addresses_are_rewritten() {
+    let entries = [
+        entry("sip:alice-0@198.51.100.1:9", 1, 3500),
+        entry("sip:alice-1@198.51.100.1:9", 1, 120),
+    ];
+    let mut bench = listing(outbound(), &entries, None);
+    assert_eq!(bench.last_registered().granted, s(120));
+    assert_eq!(owned(&bench.last_registered().bindings), [false, true]);
+    assert_eq!(fetched(&mut bench, &entries), [false, true]);
+    // Once ours is gone from the list, the outdated one does not take its place.
+    assert_eq!(fetched(&mut bench, &entries[..1]), [false]);
+}
+
+/// RFC 5626 §6: a registrar that keeps to flows has one binding for a flow of an instance, whatever its URI.
+#[test]
+fn where_flows_are_kept_the_flow_says_which_binding_is_ours() {
+    let rewritten = "sip:edge-7@198.51.100.1:9";
+    let entries = [entry(DEAD, 2, 3500), entry(rewritten, 1, 120)];
+    let mut bench = listing(outbound(), &entries, Some("outbound"));
+    assert_eq!(bench.last_registered().granted, s(120));
+    // There were two flows once, and there is one now: signing out does not remove the second.
+    assert_eq!(owned(&bench.last_registered().bindings), [false, true]);
+    assert_eq!(fetched(&mut bench, &entries), [false, true]);
+}
+
+#[test]
+fn what_an_earlier_start_left_is_not_ours_while_signed_out() {
+    let mut bench = Bench::new(outbound());
+    assert_eq!(fetched(&mut bench, &[entry(DEAD, 1, 3500)]), [false]);
+    let mut bench = listing(outbound(), &[entry(PRESENT, 1, 60)], Some("outbound"));
+    bench.unregister();
+    bench.answer(200, &[]);
+    assert_eq!(fetched(&mut bench, &[entry(DEAD, 1, 3500)]), [false]);
 }
 
 #[test]
