@@ -52,8 +52,9 @@ const ROOM: [usize; 3] = [8 << 20, 4 << 20, 1 << 20];
 const PEERS: usize = 1_024;
 /// Servers remembered at a time.
 const SERVERS: usize = 256;
-/// How long somebody stays a peer after we last sent something there.
-const PEER_LIFE: Duration = Duration::from_secs(600);
+/// How long somebody stays a peer after we last sent something there: longer than a call is silent whose session timer is
+/// the usual half hour (RFC 4028 §4, §7.2).
+const PEER_LIFE: Duration = Duration::from_secs(1_200);
 /// How often it is written down that we did.
 const PEER_NEWS: Duration = Duration::from_secs(10);
 /// Limited sources that are told of.
