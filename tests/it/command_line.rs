@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::rig::desktop::Screen;
 use crate::rig::folder::Folder;
 use crate::rig::kamailio::Kamailio;
+use crate::rig::peer::{Heard, Peer, description};
 use crate::rig::process::{self, Process};
-use crate::rig::program::{self, Program, SOON, is};
+use crate::rig::program::{self, Account, Program, SOON, is};
 use crate::rig::{ports, seconds, switchboard, until};
 
 #[test]
@@ -133,6 +134,9 @@ const FAULTS: &[(&str, i32, &str)] = &[
     ),
     ("call 600 @A --account alice", 2, "cannot be used with"),
     ("call 600 --account nobody", 2, "nobody"),
+    ("call mailto:bob@b.test @A", 2, "cannot be called"),
+    ("call https://b.test/x @A", 2, "not with https:"),
+    ("call urn:service:sos @A", 2, "not with urn:"),
     ("call 600 @A --host pbx", 2, "pbx.test=192.0.2.1"),
     ("call 600 @A --host pbx=here", 2, "here"),
     ("call 600 @A --header X-Room", 2, "X-Room: 42"),
@@ -285,6 +289,211 @@ fn limits_hold_with_a_server_that_says_nothing() {
         // The limit, a start, and a farewell to a server that does not take leave; the protocol alone would
         // have waited 32 s and longer.
         assert!(took < seconds(20), "{line}: {took:?}");
+    }
+}
+
+/// A request inside the call that `theirs`, an INVITE or a 200 to ours, belongs to.
+fn inside(
+    peer: &Peer,
+    method: &str,
+    number: u32,
+    ours: &str,
+    theirs: &str,
+    theirs_at: &str,
+    more: &str,
+) -> String {
+    format!(
+        "{method} {theirs_at} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{method}{number}\r\n\
+         Max-Forwards: 70\r\nFrom: {ours}\r\nTo: {theirs}\r\nCSeq: {number} {method}\r\n\
+         Contact: <sip:peer@127.0.0.1:{port}>\r\n{more}Content-Length: 0\r\n\r\n",
+        port = peer.port,
+    )
+}
+
+/// Takes a call from the program, whose media comes to nobody.
+fn take(peer: &Peer, invite: &Heard, tag: &str) {
+    let more = format!(
+        "Contact: <sip:peer@127.0.0.1:{}>\r\nContent-Type: application/sdp\r\n\r\n{}",
+        peer.port,
+        description(ports::free())
+    );
+    peer.answer(invite, "200 OK", tag, &more);
+    peer.wait("ACK ");
+}
+
+/// The peer asks for a transfer (RFC 3515): nobody is there to decide, so the command line does, and says so.
+#[test]
+fn a_transfer_that_the_peer_asks_for_is_told_and_declined_or_followed() {
+    let folder = Folder::new("asked_to_transfer");
+    for (name, more) in [("declines", ""), ("follows", " --follow-transfers")] {
+        let follows = !more.is_empty();
+        let (peer, third) = (Peer::new(), Peer::new());
+        let account = Account::new("sip:alice@127.0.0.1", "--no-register --transport udp");
+        let args = format!("sip:bob@127.0.0.1:{} --for 20s{more}", peer.port);
+        let mut alice = Program::start(&folder, name, "call", &account, &args);
+        let invite = peer.wait("INVITE ");
+        take(&peer, &invite, "bob");
+        alice.wait_call("connected");
+        let call_id = format!("Call-ID: {}\r\n", invite.header("Call-ID"));
+        let (ours, theirs) = (
+            format!("{};tag=bob", invite.header("To")),
+            invite.header("From"),
+        );
+        let target = format!("sip:carol@127.0.0.1:{}", third.port);
+        let refer_to =
+            format!("{call_id}Refer-To: <{target}>\r\nReferred-By: <sip:bob@127.0.0.1>\r\n");
+        let say = |method, number, more: &str| {
+            let text = inside(
+                &peer,
+                method,
+                number,
+                &ours,
+                theirs,
+                invite.uri("Contact"),
+                more,
+            );
+            peer.send(invite.from, &text);
+        };
+        say("REFER", 301, &refer_to);
+        let told = alice.wait_for("the transfer", SOON, |event| is(event, "transfer"));
+        assert_eq!(told["state"], "wanted", "{told}");
+        assert_eq!(told["target"], target, "{told}");
+        assert_eq!(told["by"], "sip:bob@127.0.0.1", "{told}");
+        assert_eq!(
+            told["answer"],
+            if follows { "accepted" } else { "declined" }
+        );
+        if !follows {
+            peer.wait("SIP/2.0 603");
+            say("BYE", 302, &call_id);
+            peer.wait("SIP/2.0 200");
+            let outcome = alice.finish(seconds(15));
+            outcome.assert_code(0);
+            let called = third.hear(std::time::Duration::from_millis(100));
+            assert!(called.is_none(), "nobody else is called: {called:?}");
+            continue;
+        }
+        peer.wait("SIP/2.0 202");
+        let second = third.wait("INVITE ");
+        assert!(
+            second.header("Referred-By").contains("sip:bob@127.0.0.1"),
+            "{}",
+            second.text
+        );
+        take(&third, &second, "carol");
+        // The one who asked hears how it went, and goes (RFC 5589 §6.1).
+        let mut last = String::new();
+        while !last.contains("SIP/2.0 200") {
+            let notify = peer.wait("NOTIFY ");
+            peer.answer(&notify, "200 OK", "", "");
+            last.clone_from(&notify.text);
+        }
+        say("BYE", 302, &call_id);
+        let following = alice.wait_for("the other call", SOON, |event| {
+            is(event, "transfer") && event["state"] == "following"
+        });
+        let other = following["other"].clone();
+        alice.wait_for("the end of the first", SOON, |event| {
+            is(event, "call") && event["state"] == "ended" && event["id"] != other
+        });
+        // The run goes on with the call that came of it.
+        let (ours, theirs) = (
+            format!("{};tag=carol", second.header("To")),
+            second.header("From"),
+        );
+        let call_id = format!("Call-ID: {}\r\n", second.header("Call-ID"));
+        let bye = inside(
+            &third,
+            "BYE",
+            401,
+            &ours,
+            theirs,
+            second.uri("Contact"),
+            &call_id,
+        );
+        third.send(second.from, &bye);
+        third.wait("SIP/2.0 200");
+        alice.finish(seconds(15)).assert_code(0);
+    }
+}
+
+#[test]
+fn one_who_waits_for_calls_declines_a_transfer_or_follows_it() {
+    let folder = Folder::new("answers_transfer");
+    for (name, more) in [("declines", ""), ("follows", " --follow-transfers")] {
+        let follows = !more.is_empty();
+        let (peer, third) = (Peer::new(), Peer::new());
+        let port = ports::free();
+        let account = Account::new(
+            "sip:bob@127.0.0.1",
+            &format!("--no-register --transport udp --bind 127.0.0.1:{port}"),
+        );
+        let args = format!("--count 1{more}");
+        let mut bob = Program::start(&folder, name, "answer", &account, &args);
+        bob.wait_for("its calls", SOON, |event| is(event, "waiting"));
+        let at = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let (ours, to) = ("<sip:peer@127.0.0.1>;tag=peer", "<sip:bob@127.0.0.1>");
+        let uri = format!("sip:bob@127.0.0.1:{port}");
+        let call_id = format!("Call-ID: {name}-{port}\r\n");
+        let offer = description(ports::free());
+        let invite = inside(&peer, "INVITE", 1, ours, to, &uri, &call_id).replace(
+            "Content-Length: 0\r\n\r\n",
+            &format!(
+                "Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{offer}",
+                offer.len()
+            ),
+        );
+        peer.send(at, &invite);
+        let ok = peer.wait("SIP/2.0 200");
+        let theirs = ok.header("To");
+        let say = |method, number, more: &str| {
+            peer.send(
+                at,
+                &inside(&peer, method, number, ours, theirs, ok.uri("Contact"), more),
+            );
+        };
+        say("ACK", 1, &call_id);
+        bob.wait_call("connected");
+        let target = format!("sip:carol@127.0.0.1:{}", third.port);
+        say("REFER", 2, &format!("{call_id}Refer-To: <{target}>\r\n"));
+        let told = bob.wait_for("the transfer", SOON, |event| is(event, "transfer"));
+        assert_eq!(told["target"], target, "{told}");
+        if !follows {
+            assert_eq!(told["answer"], "declined");
+            peer.wait("SIP/2.0 603");
+            say("BYE", 3, &call_id);
+            bob.finish(seconds(15)).assert_code(0);
+            continue;
+        }
+        peer.wait("SIP/2.0 202");
+        let second = third.wait("INVITE ");
+        take(&third, &second, "carol");
+        let is_over = |text: &str| text.contains("SIP/2.0 200");
+        let mut last = String::new();
+        while !is_over(&last) {
+            let notify = peer.wait("NOTIFY ");
+            peer.answer(&notify, "200 OK", "", "");
+            last.clone_from(&notify.text);
+        }
+        say("BYE", 3, &call_id);
+        bob.wait_call("ended");
+        let (ours, theirs) = (
+            format!("{};tag=carol", second.header("To")),
+            second.header("From"),
+        );
+        let call_id = format!("Call-ID: {}\r\n", second.header("Call-ID"));
+        let bye = inside(
+            &third,
+            "BYE",
+            401,
+            &ours,
+            theirs,
+            second.uri("Contact"),
+            &call_id,
+        );
+        third.send(second.from, &bye);
+        third.wait("SIP/2.0 200");
+        bob.finish(seconds(15)).assert_code(0);
     }
 }
 

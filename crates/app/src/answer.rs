@@ -15,7 +15,7 @@ use crate::Outcome;
 use crate::call::digits_due;
 use crate::cli::{AnswerArgs, Common};
 use crate::menu::Menu;
-use crate::session::{Session, call_media, interrupted, runtime, sound_ports};
+use crate::session::{Session, Transfers, call_media, interrupted, runtime, sound_ports};
 
 /// What is on its way when an announcement is over.
 const AFTERWARDS: Duration = Duration::from_millis(300);
@@ -42,10 +42,12 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
             session.give_up().await;
             return Ok(Outcome::Failed);
         }
+        session.report.follow_transfers(args.follow_transfers);
         session.report.own(json!({"event": "waiting", "account": session.account}), || "waiting for calls".to_owned());
-        let mut run = Run { args, talk, menu, seen: HashMap::new(), due: Vec::new(), ending: HashSet::new(), newest: 0, ended: 0 };
+        let transfers = Transfers::new(args.follow_transfers);
+        let mut run = Run { args, talk, menu, seen: HashMap::new(), transfers, followed: HashMap::new(), due: Vec::new(), ending: HashSet::new(), newest: 0, ended: 0 };
         loop {
-            if args.count.is_some_and(|count| run.ended >= count) {
+            if args.count.is_some_and(|count| run.ended >= count) && !run.is_following() {
                 break;
             }
             let next_due = run.due.iter().map(|(at, _)| *at).min();
@@ -63,6 +65,7 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
                     }
                     Event::CallRemoved { call } => {
                         run.seen.remove(&call);
+                        run.followed.remove(&call);
                         run.ending.remove(&call);
                     }
                     _ => {}
@@ -97,6 +100,9 @@ struct Run<'a> {
     talk: Option<Duration>,
     menu: Option<Menu>,
     seen: HashMap<CallId, bool>,
+    transfers: Transfers,
+    /// Calls that callers wanted us to make instead of theirs, and whether they were taken.
+    followed: HashMap<CallId, bool>,
     due: Vec<(Instant, Command)>,
     /// Calls that have ended and are being put away.
     ending: HashSet<CallId>,
@@ -126,9 +132,36 @@ impl Run<'_> {
         u32::try_from(unheard + known - self.seen.len()).unwrap_or(u32::MAX)
     }
 
-    fn on_call(&mut self, session: &Session, call: &CallView) {
-        if call.direction != Direction::Incoming {
+    /// Whether a call goes on that a caller wanted us to make, or is still to come.
+    fn is_following(&self) -> bool {
+        !self.followed.is_empty() || self.transfers.pending() > 0
+    }
+
+    /// A call that a caller wanted us to make: it lasts as long as one that came in.
+    fn on_followed(&mut self, session: &Session, call: &CallView) {
+        if call.state == CallState::Ended {
+            self.followed.remove(&call.id);
+            if self.ending.insert(call.id) {
+                session.engine.send(Command::DismissCall { call: call.id });
+            }
             return;
+        }
+        let was_up = self.followed.insert(call.id, call.state.is_up());
+        if call.state.is_up()
+            && was_up != Some(true)
+            && let Some(talk) = self.talk
+        {
+            let end = Command::EndCall { call: call.id };
+            self.due.push((Instant::now() + talk, end));
+        }
+    }
+
+    fn on_call(&mut self, session: &Session, call: &CallView) {
+        if let Some(answer) = self.transfers.on_call(call) {
+            session.engine.send(answer);
+        }
+        if call.direction != Direction::Incoming {
+            return self.on_followed(session, call);
         }
         self.newest = self.newest.max(call.id.0);
         let now = Instant::now();

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use engine::EngineConfig;
-use model::{AccountId, CallId, CallState, CallView, Command, Direction, Event};
+use model::{AccountId, CallId, CallState, CallView, Command, Direction, Event, Transfer};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::Outcome;
 use crate::cli::{CallArgs, Common};
-use crate::session::{Session, call_media, interrupted, runtime, sound_ports};
+use crate::session::{Session, Transfers, call_media, interrupted, runtime, sound_ports};
 
 /// How long after the answer the first digit is sent: the peer has to be listening.
 const BEFORE_DIGITS: Duration = Duration::from_millis(500);
@@ -27,6 +27,7 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
         if args.count == 1 {
             session.report.keep_reason();
         }
+        session.report.follow_transfers(args.follow_transfers);
         if !session.registered(args.ring_for).await {
             session.give_up().await;
             return Ok(Outcome::Failed);
@@ -35,7 +36,7 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
         let mut stopped = false;
         let mut pace = interval(Duration::from_secs_f64(1.0 / args.rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        while run.ended < args.count {
+        while run.ended < run.expected() {
             let next_due = run.due.iter().map(|(at, _)| *at).min();
             let commands = tokio::select! {
                 _ = pace.tick(), if run.started < args.count => vec![run.place(&session.account)],
@@ -59,7 +60,7 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
         }
         let outcome = match stopped {
             true => run.outcome_when_stopped(),
-            false => run.good == args.count,
+            false => run.good == run.expected(),
         };
         if stopped && !outcome {
             let text = "Interrupted before every call was answered.";
@@ -75,6 +76,9 @@ pub(crate) fn run(common: &Common, args: &CallArgs) -> anyhow::Result<Outcome> {
 struct Run<'a> {
     args: &'a CallArgs,
     calls: BTreeMap<CallId, Progress>,
+    transfers: Transfers,
+    /// Calls that peers wanted instead of theirs.
+    followed: BTreeSet<CallId>,
     /// What is to be done, and when.
     due: Vec<(Instant, Command)>,
     started: u32,
@@ -97,6 +101,8 @@ impl<'a> Run<'a> {
         Self {
             args,
             calls: BTreeMap::new(),
+            transfers: Transfers::new(args.follow_transfers),
+            followed: BTreeSet::new(),
             due: Vec::new(),
             started: 0,
             ended: 0,
@@ -150,12 +156,26 @@ impl<'a> Run<'a> {
 
     /// How many of the calls that were started have a name by now.
     fn placed(&self) -> u32 {
-        u32::try_from(self.calls.len()).unwrap_or(u32::MAX)
+        let placed = self.calls.len().saturating_sub(self.followed.len());
+        u32::try_from(placed).unwrap_or(u32::MAX)
+    }
+
+    /// How many calls there are to be: those that were asked for, and those that peers wanted instead.
+    fn expected(&self) -> u32 {
+        let more = self.followed.len() + self.transfers.pending();
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        self.args.count.saturating_add(more)
     }
 
     fn on_call(&mut self, now: Instant, call: &CallView) -> Option<Command> {
         if call.direction != Direction::Outgoing {
             return None;
+        }
+        if let Some(answer) = self.transfers.on_call(call) {
+            self.due.push((now, answer));
+        }
+        if let Some(Transfer::Following { call, .. }) = &call.transfer {
+            self.followed.insert(*call);
         }
         let progress = self.calls.entry(call.id).or_default();
         // It was only late.
@@ -198,7 +218,8 @@ impl<'a> Run<'a> {
         let up = |progress: &&Progress| progress.connected && !progress.ended;
         let up = self.calls.values().filter(up).count();
         self.started > 0
-            && usize::try_from(self.good).is_ok_and(|good| good + up == self.started as usize)
+            && usize::try_from(self.good)
+                .is_ok_and(|good| good + up == self.started as usize + self.followed.len())
     }
 
     /// How many calls ended while the events about them were lost.

@@ -427,6 +427,9 @@ pub(crate) struct CallArgs {
     /// When told that it moved (3xx), call the first address that was given
     #[arg(long)]
     pub(crate) follow: bool,
+    /// When the peer wants us to call somebody else instead (a transfer), do so (default: decline)
+    #[arg(long)]
+    pub(crate) follow_transfers: bool,
     /// Make so many calls
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
@@ -468,6 +471,9 @@ pub(crate) struct AnswerArgs {
     /// What the keys of callers do, a line each: `1 call 601`, `2 call bob@example.com`, `9 hang-up`
     #[arg(long, value_name = "FILE")]
     pub(crate) menu: Option<PathBuf>,
+    /// When the peer wants us to call somebody else instead (a transfer), do so (default: decline)
+    #[arg(long)]
+    pub(crate) follow_transfers: bool,
     /// Digits to send once connected: 0-9, *, #, A-D; `,` or `p` waits half a second
     #[arg(long, value_name = "DIGITS", value_parser = digits)]
     pub(crate) dtmf_send: Option<String>,

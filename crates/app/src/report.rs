@@ -8,7 +8,7 @@ use std::io::Write;
 use model::{
     AccountView, CallId, CallState, CallView, Direction, Ending, Event, Failure, LampState,
     LampView, MessageState, MessageView, Notice, RegistrationState, Sentence, Timestamp, TraceBody,
-    TraceRecord, WaitingView,
+    TraceRecord, Transfer, TransferState, WaitingView,
 };
 use serde_json::{Value, json};
 
@@ -43,6 +43,8 @@ pub(crate) struct Report {
     learned: HashMap<model::AccountId, (Option<WaitingView>, Vec<LampView>)>,
     /// What was last said of the sound.
     sound: Option<String>,
+    /// What is answered to peers that want us to call somebody else; nothing where a person decides.
+    follows: Option<bool>,
     /// Whether only calls are told from now on.
     leaving: bool,
     /// Whether the reason of a failed call waits until [`Report::conclude`].
@@ -57,6 +59,7 @@ struct Told {
     status: Option<u16>,
     stats_sent: u64,
     codec: Option<String>,
+    transfer: Option<Transfer>,
 }
 
 impl Report {
@@ -78,6 +81,7 @@ impl Report {
             messages: VecDeque::new(),
             learned: HashMap::new(),
             sound: None,
+            follows: None,
             leaving: false,
             reason_last: false,
             reason: None,
@@ -101,6 +105,11 @@ impl Report {
     /// There is one call, and why it failed is to be the last line, after messages that are told late.
     pub(crate) fn keep_reason(&mut self) {
         self.reason_last = self.sip;
+    }
+
+    /// Peers that want us to call somebody else are followed, or told no.
+    pub(crate) fn follow_transfers(&mut self, follows: bool) {
+        self.follows = Some(follows);
     }
 
     /// Somebody sits at the terminal and is asked for logins.
@@ -377,6 +386,10 @@ impl Report {
         let media_is_new = call.stats.is_some()
             && old.is_none_or(|old| old.stats_sent != stats_sent || state_is_new)
             || call.codec.is_some() && old.is_none_or(|old| old.codec != call.codec);
+        let transfer = call
+            .transfer
+            .as_ref()
+            .filter(|transfer| old.is_none_or(|old| old.transfer.as_ref() != Some(*transfer)));
         self.calls.insert(
             call.id,
             Told {
@@ -384,8 +397,12 @@ impl Report {
                 status,
                 stats_sent,
                 codec: call.codec.clone(),
+                transfer: call.transfer.clone(),
             },
         );
+        if let Some(transfer) = transfer {
+            self.transfer(call, transfer);
+        }
         // Of an ended call nothing is told after the reason.
         if media_is_new && state == ENDED {
             self.media(call);
@@ -447,6 +464,56 @@ impl Report {
         } else {
             self.print(object, line);
         }
+    }
+
+    /// The call becomes one with somebody else, or is to.
+    fn transfer(&self, call: &CallView, transfer: &Transfer) {
+        let target = transfer.target();
+        let (state, by, code, other) = match transfer {
+            Transfer::Wanted { by, .. } => ("wanted", by.as_ref(), None, None),
+            Transfer::Following { call, .. } => ("following", None, None, Some(call.0)),
+            Transfer::Ours { state, status, .. } => {
+                let word = match state {
+                    TransferState::Asked => "asked",
+                    TransferState::Trying => "trying",
+                    TransferState::Done => "done",
+                    TransferState::Failed => "failed",
+                };
+                (word, None, status.as_ref().map(|(code, _)| *code), None)
+            }
+        };
+        let answer = match (transfer, self.follows) {
+            (Transfer::Wanted { .. }, Some(true)) => Some("accepted"),
+            (Transfer::Wanted { .. }, Some(false)) => Some("declined"),
+            _ => None,
+        };
+        let object = json!({
+            "event": "transfer",
+            "call": call.id,
+            "state": state,
+            "target": target.uri,
+            "target_display": target.display,
+            "by": by.map(|by| &by.uri),
+            "answer": answer,
+            "other": other,
+            "code": code,
+        });
+        let (id, whom) = (call.id, target.title());
+        self.print(object, || match (transfer, answer) {
+            (Transfer::Wanted { .. }, Some("accepted")) => {
+                format!("call {id}: the peer wants {whom} to be called instead: accepted")
+            }
+            (Transfer::Wanted { .. }, Some(_)) => format!(
+                "call {id}: the peer wants {whom} to be called instead: declined (--follow-transfers accepts)"
+            ),
+            (Transfer::Wanted { .. }, None) => {
+                format!("call {id}: the peer wants {whom} to be called instead")
+            }
+            (Transfer::Following { call, .. }, _) => {
+                format!("call {id}: {whom} is called instead, by call {call}")
+            }
+            (Transfer::Ours { .. }, _) => format!("call {id}: transfer to {whom}: {state}"),
+        });
     }
 
     fn media(&self, call: &CallView) {

@@ -1,5 +1,6 @@
 //! An engine with a listener, for subcommands that run until something has happened.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use anyhow::{Context, bail};
 use engine::{
     CallMedia, Engine, EngineConfig, EngineHandle, GivenTenant, Sink, Source, Subscription,
 };
-use model::{AccountId, AccountView, Command, DeviceId, Event, RegistrationState};
+use model::{
+    AccountId, AccountView, CallId, CallView, Command, DeviceId, Event, RegistrationState, Transfer,
+};
 use serde_json::json;
 use settings::{DeviceChoices, Folders};
 use tokio::runtime::Runtime;
@@ -343,6 +346,49 @@ impl Session {
         let _ = tokio::time::timeout(patience, farewell).await;
         self.report.conclude();
         self.engine.shutdown(SHORT_FAREWELL).await;
+    }
+}
+
+/// Answers peers that want us to call somebody else, each once.
+pub(crate) struct Transfers {
+    follow: bool,
+    answered: HashSet<CallId>,
+    /// Calls that were followed from, until the call that comes of it is there.
+    pending: HashSet<CallId>,
+}
+
+impl Transfers {
+    pub(crate) fn new(follow: bool) -> Self {
+        Self {
+            follow,
+            answered: HashSet::new(),
+            pending: HashSet::new(),
+        }
+    }
+
+    /// What is to be said about the transfer of a call; nothing where none is wanted, or it was said.
+    pub(crate) fn on_call(&mut self, call: &CallView) -> Option<Command> {
+        let wanted = matches!(call.transfer, Some(Transfer::Wanted { .. }));
+        if !wanted || !call.state.is_live() {
+            self.answered.remove(&call.id);
+            self.pending.remove(&call.id);
+            return None;
+        }
+        if !self.answered.insert(call.id) {
+            return None;
+        }
+        if self.follow {
+            self.pending.insert(call.id);
+        }
+        Some(Command::AnswerTransfer {
+            call: call.id,
+            accept: self.follow,
+        })
+    }
+
+    /// How many calls are still to come of them.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
     }
 }
 

@@ -519,12 +519,43 @@ fn target_at(account: &Uri, typed: &str) -> Result<Uri, Sentence> {
         })?;
         return at_domain(account, &number, typed);
     }
+    if let Some(rest) = lower.strip_prefix("callto:") {
+        // As long as in capitals, too.
+        let rest = typed.get(typed.len() - rest.len()..).unwrap_or_default();
+        return target_at(account, rest.trim_start_matches('/'));
+    }
+    if let Some(scheme) = other_scheme(&lower) {
+        return Err(format!(
+            "“{typed}” cannot be called: what is called begins with sip:, sips: or tel:, and not with {scheme}:."
+        )
+        .into());
+    }
     if typed.contains('@') {
         let scheme = account.scheme.as_str();
         return Uri::parse(&format!("{scheme}:{typed}")).map_err(|e| no_address(typed, &e));
     }
     let user = number(typed).unwrap_or_else(|| typed.to_owned());
     at_domain(account, &user, typed)
+}
+
+/// Schemes of addresses that are no telephone's. Without a list `mailto:x@y` could not be told from a name with a
+/// password before a host.
+const OTHER_SCHEMES: [&str; 24] = [
+    "acct", "data", "facetime", "file", "ftp", "geo", "h323", "http", "https", "iax", "iax2", "im",
+    "ldap", "mailto", "msteams", "news", "pres", "sms", "smsto", "skype", "urn", "ws", "wss",
+    "xmpp",
+];
+
+/// The scheme of an address that is not for telephones. A host with a port is none, nor is a name with a password.
+fn other_scheme(lower: &str) -> Option<&str> {
+    let (scheme, rest) = lower.split_once(':')?;
+    let mut letters = scheme.chars();
+    // RFC 3986 §3.1.
+    let is_one = letters.next().is_some_and(|c| c.is_ascii_lowercase())
+        && letters.all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let is_port = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
+    let is_other = rest.starts_with("//") || (OTHER_SCHEMES.contains(&scheme) && !is_port);
+    (is_one && is_other).then_some(scheme)
 }
 
 fn at_domain(domain: &Uri, user: &str, typed: &str) -> Result<Uri, Sentence> {
@@ -795,6 +826,43 @@ mod tests {
             "", "   ", "tel:", "tel:+", "tel:bob", "()", "sip:", "sip:bob@",
         ] {
             assert!(alice.target(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_called_by_its_name() {
+        let alice = identity("sip:alice@example.com");
+        for (typed, scheme) in [
+            ("mailto:bob@example.org", "mailto"),
+            ("MailTo:bob@example.org", "mailto"),
+            ("http://example.org/x", "http"),
+            ("https://bob@example.org", "https"),
+            ("urn:service:sos", "urn"),
+            ("xmpp:bob@example.org", "xmpp"),
+            ("gopher://example.org", "gopher"),
+            ("callto:mailto:bob@example.org", "mailto"),
+        ] {
+            let why = alice.target(typed).expect_err(typed);
+            let words = format!("and not with {scheme}:.");
+            assert!(why.reveal().ends_with(&words), "{typed}: {why:?}");
+            assert!(why.reveal().contains("cannot be called"), "{why:?}");
+        }
+        // What only looks like one.
+        for (typed, uri) in [
+            ("bob:secret@example.org", "sip:bob:secret@example.org"),
+            ("bob:5@example.org", "sip:bob:5@example.org"),
+            ("bob@example.org:5070", "sip:bob@example.org:5070"),
+            ("bob@[2001:db8::1]:5070", "sip:bob@[2001:db8::1]:5070"),
+            ("pbx:5070", "sip:pbx%3A5070@example.com"),
+            ("sms:5070", "sip:sms%3A5070@example.com"),
+            ("callto:+49-30-123456", "sip:+4930123456@example.com"),
+            ("callto://Bob@example.org", "sip:Bob@example.org"),
+            ("CALLTO:sips:bob@example.org", "sips:bob@example.org"),
+            ("1:2", "sip:1%3A2@example.com"),
+            ("sip:urn:x@example.org", "sip:urn:x@example.org"),
+        ] {
+            let target = alice.target(typed).map(|target| target.to_string());
+            assert_eq!(target, Ok(uri.to_owned()), "{typed}");
         }
     }
 

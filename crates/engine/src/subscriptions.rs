@@ -23,7 +23,7 @@ use model::{CallView, NoticeLevel, OwnPresence, PresenceState, Private, Sentence
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use sip_core::dispatch;
 use sip_core::stateless::Capabilities;
-use sip_core::{OwnerKey, ResolveId};
+use sip_core::{OwnerKey, ResolveId, Spacing};
 use sip_message::Message;
 
 use self::bindings::Others;
@@ -56,6 +56,12 @@ const MOST_LEAVING: usize = 64;
 /// What calls can do, and text messages and notifications beside them.
 pub(crate) fn told(calls: Capabilities) -> Capabilities {
     calls.with_messages().with_events(&BODIES)
+}
+
+/// What is said of a notifier whose states do not fit together.
+pub(crate) fn with_gaps(wait: Duration) -> String {
+    let seconds = wait.as_millis().div_ceil(1000);
+    format!("Its states come with gaps: asked again in {seconds} s.")
 }
 
 /// What a [`SubscriptionsActor`] can be told.
@@ -124,6 +130,8 @@ pub(crate) struct SubscriptionsState {
     told: Option<Seen>,
     /// Other phones under our address.
     others: Others,
+    /// Asking for the list of them.
+    list: Spacing,
     wake: Wake,
     leaving: bool,
 }
@@ -173,6 +181,7 @@ impl Actor for SubscriptionsActor {
             turn: 0,
             told: None,
             others: Others::default(),
+            list: Spacing::default(),
             wake: Wake::default(),
             leaving: false,
         };
@@ -208,6 +217,9 @@ impl Actor for SubscriptionsActor {
                 if state.wake.is_current(generation) {
                     let at = now();
                     state.each(|item| item.object.handle_timeout(at));
+                    if state.list.pop_due(at) {
+                        state.ask_for_list();
+                    }
                 }
             }
             SubscriptionsMsg::TransportReplaced(transport) => {
@@ -425,6 +437,7 @@ impl SubscriptionsState {
         let at = now();
         self.leaving = true;
         self.waiting.clear();
+        self.list.stop();
         for mut item in std::mem::take(&mut self.items) {
             item.object.end(at);
             self.left.push(item);
@@ -463,6 +476,7 @@ impl SubscriptionsState {
             myself.send_after(wait, move || SubscriptionsMsg::Next(turn));
         }
         self.tell();
+        let deadline = [deadline, self.list.deadline()].into_iter().flatten().min();
         self.wake.arm(deadline, myself, SubscriptionsMsg::Wake);
     }
 

@@ -504,6 +504,9 @@ impl ClientRequest {
                 self.try_next(now, RequestFailure::NoPath, context);
             }
             _ => {
+                context
+                    .authenticator
+                    .handle_success(&response, &self.exchange);
                 let round_trip =
                     (attempt.sendings <= 1).then(|| now.saturating_duration_since(attempt.started));
                 self.finish(RequestResult::Answered(Box::new(Answered {

@@ -42,6 +42,7 @@ pub mod output;
 pub mod path;
 pub mod refresh;
 pub mod registration;
+pub mod spacing;
 pub mod stateless;
 pub mod timers;
 pub mod tokens;
@@ -53,5 +54,6 @@ pub use path::{
     Destination, FlowId, Inbound, Path, ResolveError, ResolveId, Transmit, Transport,
     TransportError,
 };
+pub use spacing::Spacing;
 pub use timers::{Deadlines, Timer, Timers};
 pub use tokens::{Seed, Tokens};

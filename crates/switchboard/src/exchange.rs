@@ -426,7 +426,7 @@ impl Exchange {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             return self.refuse(&request, &answer_to, status);
         };
-        context.handle_cancel(now);
+        context.handle_cancel(now, &request);
         let response = stateless::response(&request, StatusCode::OK, Some(context.tag()));
         self.send_response(&answer_to, &response);
     }

@@ -21,6 +21,13 @@ use sip_message::{HeaderName, Method, Request, Response, StatusCode};
 
 use crate::sources::Charge;
 
+/// What branches are told that lose to another one (RFC 3326 §2).
+const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+/// The same, where one has said that nobody is to be had.
+const EVERYWHERE: &str = "SIP;cause=600;text=\"Busy Everywhere\"";
+/// A Reason beyond this many bytes is not passed on.
+const LONGEST_REASON: usize = 512;
+
 /// Timer C (§16.6 step 11): how long a branch may ring without a word.
 const TIMER_C: Duration = Duration::from_secs(181);
 /// Challenges of other branches that are handed on at most.
@@ -51,7 +58,7 @@ pub(crate) struct Context {
     /// Whether it was a 2xx.
     accepted: bool,
     /// What a CANCEL says, when it is not the caller who gave up (RFC 3326).
-    cancel_reason: Option<&'static str>,
+    cancel_reason: Option<String>,
 }
 
 enum Server {
@@ -221,9 +228,13 @@ impl Context {
         }
     }
 
-    /// The caller has given up: so do all branches, and their answers tell the caller.
-    pub(crate) fn handle_cancel(&mut self, now: Instant) {
-        self.cancel_branches(now, None);
+    /// The caller has given up: so do all branches, and their answers tell the caller. Why it gave up, or that
+    /// somebody else took the call, is passed on (RFC 3326 §1).
+    pub(crate) fn handle_cancel(&mut self, now: Instant, cancel: &Request) {
+        let reasons: Vec<&str> = cancel.headers.get_all(HeaderName::Reason).collect();
+        let reason = reasons.join(", ");
+        let fits = !reason.is_empty() && reason.len() <= LONGEST_REASON;
+        self.cancel_branches(now, fits.then_some(reason));
     }
 
     /// Where the copy with this branch went.
@@ -487,13 +498,13 @@ impl Context {
             200..=299 => {
                 self.respond(now, response);
                 // RFC 3326 §3.1: the other phones are not to show a missed call.
-                self.cancel_branches(now, Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+                self.cancel_branches(now, Some(ELSEWHERE.to_owned()));
             }
             430 if self.goes_another_way(now, index) => {}
             code => {
                 self.offer_best(response);
                 if code >= 600 {
-                    self.cancel_branches(now, Some("SIP;cause=600;text=\"Busy Everywhere\""));
+                    self.cancel_branches(now, Some(EVERYWHERE.to_owned()));
                 }
             }
         }
@@ -551,8 +562,9 @@ impl Context {
         stateless::response(&self.request, status, Some(&self.tag))
     }
 
-    fn cancel_branches(&mut self, now: Instant, reason: Option<&'static str>) {
-        self.cancel_reason = reason;
+    /// The first reason there is counts: what came later did not end the branches.
+    fn cancel_branches(&mut self, now: Instant, reason: Option<String>) {
+        self.cancel_reason = self.cancel_reason.take().or(reason);
         for branch in &mut self.branches {
             branch.cancel_due |= !branch.finished && branch.cancel.is_none();
         }
@@ -569,8 +581,8 @@ impl Context {
                 branch.patience = Some(now + Timers::default().patience());
                 let reliable = branch.destination.transport().is_reliable();
                 let mut request = client.cancel_request();
-                if let Some(reason) = self.cancel_reason {
-                    request.headers.push(HeaderName::Reason, reason);
+                if let Some(reason) = &self.cancel_reason {
+                    request.headers.push(HeaderName::Reason, reason.as_str());
                 }
                 let cancel = ClientNonInvite::new(
                     now,

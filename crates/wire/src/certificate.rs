@@ -166,6 +166,20 @@ impl Certificate {
         self.common_name.as_deref().is_some_and(same)
     }
 
+    /// The SIP domain that it is for instead, where only that keeps its DNS names from counting: where there is a SIP URI
+    /// they do not (RFC 5922 §7.1).
+    pub fn sip_domain_instead(&self, asked: &str) -> Option<&str> {
+        let asked = asked.trim_end_matches('.');
+        let same = |name: &str| name.trim_end_matches('.').eq_ignore_ascii_case(asked);
+        let mut names = self.names.iter();
+        let named = names.any(|name| matches!(name, AltName::Dns(host) if same(host)));
+        let domain = self.names.iter().find_map(|name| match name {
+            AltName::Sip(domain) => Some(domain.as_str()),
+            AltName::Dns(_) | AltName::Ip(_) => None,
+        });
+        domain.filter(|_| named && !self.is_for(asked))
+    }
+
     /// Whether `now` lies in its time.
     pub fn is_timely(&self, now: SystemTime) -> bool {
         self.not_before <= now && now <= self.not_after
@@ -505,6 +519,14 @@ mod tests {
         assert!(certificate.is_for("example.ORG"));
         assert!(certificate.is_for("example.org."));
         assert!(!certificate.is_for("pbx.example"));
+        assert_eq!(
+            certificate.sip_domain_instead("PBX.example."),
+            Some("Example.org")
+        );
+        assert_eq!(certificate.sip_domain_instead("example.org"), None);
+        assert_eq!(certificate.sip_domain_instead("other.example"), None);
+        let plain = read(|p| p.subject_alt_names = vec![dns("pbx.example")]);
+        assert_eq!(plain.sip_domain_instead("pbx.example"), None);
     }
 
     #[test]

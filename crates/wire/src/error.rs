@@ -124,10 +124,13 @@ pub enum CertificateFault {
     #[error("the certificate is not valid yet")]
     NotYetValid,
     /// It is for other names than the domain that was asked for (RFC 5922 §7).
-    #[error("the certificate is not for {asked}")]
+    #[error("the certificate is not for {asked}{}", beside(.instead.as_deref()))]
     OtherName {
         /// The domain.
         asked: String,
+        /// The SIP domain that it is for, where it names the one that was asked for as a host and so would be for it
+        /// if it named no SIP domain (RFC 5922 §7.1).
+        instead: Option<String>,
     },
     /// Nobody whom we trust vouches for it.
     #[error("the certificate was issued by nobody we trust")]
@@ -148,6 +151,15 @@ pub enum CertificateFault {
     /// It breaks the rules for certificates.
     #[error("the certificate is not valid ({0})")]
     Invalid(String),
+}
+
+/// Why a name that stands in a certificate does not count.
+fn beside(instead: Option<&str>) -> String {
+    instead.map_or_else(String::new, |domain| {
+        format!(
+            " but for the SIP domain {domain}: beside a SIP URI the names of hosts in it do not count"
+        )
+    })
 }
 
 /// Why there is no WebSocket.

@@ -535,6 +535,7 @@ impl Verifier {
                 .or_else(|| {
                     (!shown.is_for(asked)).then(|| CertificateFault::OtherName {
                         asked: asked.to_owned(),
+                        instead: shown.sip_domain_instead(asked).map(str::to_owned),
                     })
                 }),
         };
@@ -576,7 +577,7 @@ impl Verifier {
                     &self.trusted.anchors,
                     intermediates,
                     now,
-                    webpki::KeyUsage::server_auth(),
+                    ForServers,
                     revocation,
                     None,
                 )
@@ -595,7 +596,104 @@ fn fault(error: &webpki::Error, shown: &Certificate) -> CertificateFault {
             CertificateFault::SelfSigned
         }
         webpki::Error::UnknownIssuer => CertificateFault::UnknownIssuer,
-        other => CertificateFault::Invalid(other.to_string()),
+        other => CertificateFault::Invalid(flaw(other)),
+    }
+}
+
+/// What is wrong with it, in words: the library has none but its own names.
+fn flaw(error: &webpki::Error) -> String {
+    use webpki::Error as Of;
+    match error {
+        Of::RequiredEkuNotFoundContext(context) => {
+            let purposes = context.present.iter().take(4);
+            let purposes: Vec<String> = purposes.map(|oid| purpose(oid)).collect();
+            let not_for = "it is not meant for servers";
+            match purposes.is_empty() {
+                true => not_for.to_owned(),
+                false => format!("{not_for}, but for {}", purposes.join(", ")),
+            }
+        }
+        Of::CaUsedAsEndEntity => "it is an authority's, and no server's".to_owned(),
+        Of::EndEntityUsedAsCa => "it was issued by one that may not issue any".to_owned(),
+        Of::PathLenConstraintViolated => {
+            "an authority between may not let others issue any".to_owned()
+        }
+        Of::NameConstraintViolation => "its issuer may not issue any for such a name".to_owned(),
+        Of::InvalidSignatureForPublicKey | Of::SignatureAlgorithmMismatch => {
+            "its signature is not its issuer's".to_owned()
+        }
+        Of::UnsupportedSignatureAlgorithmContext(_)
+        | Of::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            "it is signed in a way that is weak or not known here".to_owned()
+        }
+        Of::UnsupportedCriticalExtension => {
+            "it has a critical extension that is not known here".to_owned()
+        }
+        Of::UnsupportedCertVersion => "it is of an old version".to_owned(),
+        Of::InvalidCertValidity => "it ends before it begins".to_owned(),
+        Of::EmptyEkuExtension => "it is meant for nothing".to_owned(),
+        Of::MaximumPathBuildCallsExceeded
+        | Of::MaximumPathDepthExceeded
+        | Of::MaximumSignatureChecksExceeded
+        | Of::MaximumNameConstraintComparisonsExceeded => {
+            "there are too many certificates between it and an authority".to_owned()
+        }
+        other => {
+            // The name alone, without what stands in it.
+            let name = format!("{other:?}");
+            let end = name.find(|c: char| !c.is_ascii_alphanumeric());
+            let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
+            format!("it breaks the rules for certificates: {name}")
+        }
+    }
+}
+
+/// What a certificate is meant for (RFC 5280 §4.2.1.12), for a person.
+fn purpose(oid: &[usize]) -> String {
+    let known = match oid.strip_prefix(PURPOSES) {
+        Some([2]) => Some("clients"),
+        Some([3]) => Some("signing programs"),
+        Some([4]) => Some("mail"),
+        Some([8]) => Some("time stamps"),
+        Some([9]) => Some("telling of revocations"),
+        _ => None,
+    };
+    known.map_or_else(
+        || {
+            let numbers: Vec<String> = oid.iter().take(16).map(usize::to_string).collect();
+            format!("purpose {}", numbers.join("."))
+        },
+        str::to_owned,
+    )
+}
+
+/// The arc of all purposes that RFCs define: id-kp.
+const PURPOSES: &[usize] = &[1, 3, 6, 1, 5, 5, 7, 3];
+/// id-kp-serverAuth.
+const SERVERS: usize = 1;
+/// id-kp-sipDomain (RFC 5924 §4).
+const SIP_DOMAINS: usize = 20;
+
+/// A certificate that names its purposes has to name servers of TLS or SIP domains among them (RFC 5924 §5).
+struct ForServers;
+
+impl webpki::ExtendedKeyUsageValidator for ForServers {
+    fn validate(&self, purposes: webpki::KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let mut present = Vec::new();
+        for purpose in purposes {
+            let oid = purpose?.to_decoded_oid();
+            if let Some([SERVERS | SIP_DOMAINS]) = oid.strip_prefix(PURPOSES) {
+                return Ok(());
+            }
+            present.push(oid);
+        }
+        if present.is_empty() {
+            return Ok(());
+        }
+        let required = webpki::KeyUsage::server_auth();
+        Err(webpki::Error::RequiredEkuNotFoundContext(
+            webpki::RequiredEkuNotFoundContext { required, present },
+        ))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who else is in it: a peer that is the middle of a conference says so (`isfocus`, RFC 4579 §4.1), and is asked for
 //! the roster as long as the call lasts (RFC 4575).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use event_bodies::conference::{CONTENT_TYPE, ConferenceInfo, PACKAGE, Roster as Table, User};
 use event_bodies::{Applied, BodyError};
@@ -12,6 +12,7 @@ use sip_message::{Event, Message, Method, Uri};
 
 use super::{DialogState, Phase};
 use crate::drive::Outlet;
+use crate::subscriptions::with_gaps;
 use crate::transport::{Delivery, TransportMsg};
 use crate::wake::now;
 
@@ -133,15 +134,18 @@ impl Focus {
         self.asks.as_ref().is_none_or(|asks| asks.is_drained())
     }
 
-    fn read(&mut self, body: &[u8]) -> Result<(), BodyError> {
-        if !body.is_empty() {
-            let info = ConferenceInfo::parse(body)?;
-            // RFC 4575 §4.3: a document is missing, so all of it is asked for again.
-            if let (Applied::Gap, Some(asks)) = (self.roster.apply(&info), &mut self.asks) {
-                asks.refresh(now());
-            }
+    /// Takes a document, and answers in how long all of it is asked for again, where one before it is missing and that
+    /// does not happen at once (RFC 4575 §4.3).
+    fn read(&mut self, body: &[u8]) -> Result<Option<Duration>, BodyError> {
+        if body.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        let info = ConferenceInfo::parse(body)?;
+        let wait = match (self.roster.apply(&info), &mut self.asks) {
+            (Applied::Gap, Some(asks)) => asks.ask_anew(now()),
+            _ => Duration::ZERO,
+        };
+        Ok((!wait.is_zero()).then_some(wait))
     }
 
     fn view(&self) -> model::Roster {
@@ -239,7 +243,7 @@ impl DialogState {
             // It counts its documents anew.
             SubscriptionEvent::Trying => self.focus.roster = Table::default(),
             SubscriptionEvent::Notified(notified) => match self.focus.read(&notified.body) {
-                Ok(()) => self.show_roster(None),
+                Ok(wait) => self.show_roster(wait.map(with_gaps)),
                 Err(error) => self.note("conference", format!("its roster: {error}")),
             },
             SubscriptionEvent::Failed { what, .. }

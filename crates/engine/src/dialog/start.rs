@@ -371,13 +371,18 @@ fn hide_ourselves(config: &mut CallConfig, target: &Uri, facts: &AccountFacts) {
     config.preferred_identity = to_our_own.then(|| config.local.clone());
 }
 
+/// Callers say how they want to be taken, by Answer-Mode and Priv-Answer-Mode (RFC 5373 §5).
+const ANSWER_MODE: &str = "answermode";
+
 /// What every call of ours can do, for Allow, Supported and Accept wherever they are said.
 pub(crate) fn capabilities() -> Capabilities {
     let nobody = Uri::parse("sip:anonymous.invalid").expect("the address is written well");
-    Capabilities {
+    let mut capabilities = Capabilities {
         user_agent: concat!("Tipring/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..CallConfig::new(NameAddr::new(nobody), "")
             .with_transfers()
             .capabilities
-    }
+    };
+    capabilities.supported.push(ANSWER_MODE.to_owned());
+    capabilities
 }

@@ -9,6 +9,7 @@ use sip_message::Uri;
 
 use super::SubscriptionsState;
 use crate::account::{AccountMsg, Unbound, Wish};
+use crate::wake::now;
 
 /// Changes of others that are remarked on in one document.
 const MOST_REMARKS: usize = 8;
@@ -94,6 +95,19 @@ impl SubscriptionsState {
             return;
         }
         remarks.into_iter().for_each(|text| self.note(text));
+        let due = self.list.deadline().is_some();
+        let wait = self.list.want(now());
+        if wait.is_zero() {
+            self.ask_for_list();
+        } else if !due {
+            let seconds = wait.as_millis().div_ceil(1000);
+            self.note(format!(
+                "other phones come and go: their list is asked for again in {seconds} s"
+            ));
+        }
+    }
+
+    pub(super) fn ask_for_list(&self) {
         let _ = self.account.cast(AccountMsg::Bindings(Wish::List));
     }
 }

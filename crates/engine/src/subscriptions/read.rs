@@ -12,7 +12,7 @@ use sip_core::events::{
     Fault, LegState, Notified, PublicationEvent, SubscriptionEnd, SubscriptionEvent,
 };
 
-use super::SubscriptionsState;
+use super::{SubscriptionsState, with_gaps};
 use sip_message::StatusCode;
 
 use super::items::{Notable, Object, What};
@@ -134,7 +134,10 @@ impl SubscriptionsState {
         if gap {
             // RFC 4235 §3.10: a document is missing, so all of it is asked for again.
             if let Object::Asks(subscription) = &mut item.object {
-                subscription.refresh(now());
+                let wait = subscription.ask_anew(now());
+                if !wait.is_zero() {
+                    self.say(What::Calls(place), Some(with_gaps(wait)));
+                }
             }
             return;
         }

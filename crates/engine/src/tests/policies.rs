@@ -165,6 +165,33 @@ async fn calls_that_ask_for_it_are_taken_without_a_hand_where_that_is_set() {
     house.close().await;
 }
 
+/// RFC 5373 §5: who requires that we understand how it wants to be taken is not told that we do not.
+#[tokio::test]
+async fn rfc5373_answermode_may_be_required_and_is_told_of() {
+    let when_asked = |calls: &mut CallPolicies| calls.auto_answer = AutoAnswer::WhenAsked;
+    let required = "Require: answermode\r\nAnswer-Mode: Auto;require\r\n";
+    let (house, response) = heard(when_asked, required).await;
+    assert_eq!(response.status.code(), 200);
+    assert_eq!(header(&response, HeaderName::AnswerMode), "Auto");
+    assert!(header(&response, HeaderName::Supported).contains("answermode"));
+    house.close().await;
+    // Understood, and not done: nobody has allowed it.
+    let (house, response) = heard(|_| {}, required).await;
+    assert_eq!(response.status.code(), 403);
+    house.close().await;
+    // Whoever requires the extension and a hand gets both.
+    let (mut house, at) = carol(when_asked).await;
+    let dan = Peer::bind().await;
+    let manual = "Require: answermode\r\nAnswer-Mode: Manual;require\r\n";
+    calls(&dan, at, manual).await;
+    house.until_ringing().await;
+    let asks = Peer::bind().await;
+    asks.send(at, &asks.says("OPTIONS", 1, None, "")).await;
+    let told = asks.final_response().await;
+    assert!(header(&told, HeaderName::Supported).contains("answermode"));
+    house.close().await;
+}
+
 #[tokio::test]
 async fn a_call_that_is_up_is_never_put_aside_for_one_that_takes_itself() {
     let (mut house, at) = carol(|calls| calls.auto_answer = AutoAnswer::Always).await;

@@ -106,6 +106,37 @@ async fn who_is_in_a_conference_is_shown_as_long_as_the_call_lasts() {
     house.until_notes("its roster:", 1).await;
     assert_eq!(house.call(call).state, CallState::Connected);
 
+    // A document is missing (RFC 4575 §4.3): all of it is asked for, at once only the first time.
+    let grant = |again: &Request| answer(again, "200 OK", &granted, "");
+    let gap = document(7, "partial", left);
+    dan.send(from, &notify(&dan, &subscribe, 4, "active", &gap))
+        .await;
+    let (again, from) = dan.request(Method::Subscribe).await;
+    dan.send(from, &grant(&again)).await;
+    let gap = document(9, "partial", left);
+    dan.send(from, &notify(&dan, &subscribe, 5, "active", &gap))
+        .await;
+    let sentence = house
+        .until("it is said", |s| {
+            let roster = s.calls.first()?.details.roster.as_ref()?;
+            roster.sentence.clone()
+        })
+        .await;
+    let words = "Its states come with gaps: asked again in 1 s.";
+    assert_eq!(sentence.reveal(), words);
+    let (again, from) = dan.request(Method::Subscribe).await;
+    dan.send(from, &grant(&again)).await;
+    let both = user("Bob", "connected") + &user("Mia", "connected");
+    let full = document(10, "full", &both);
+    dan.send(from, &notify(&dan, &subscribe, 6, "active", &full))
+        .await;
+    house
+        .until("the roster is whole", |s| {
+            let roster = s.calls.first()?.details.roster.as_ref()?;
+            roster.sentence.is_none().then_some(())
+        })
+        .await;
+
     house.end(call);
     let (goodbye, _) = dan.request(Method::Subscribe).await;
     assert_eq!(goodbye.headers.expires(), Ok(0), "nobody asks for ever");

@@ -261,6 +261,57 @@ async fn a_lamp_rings_talks_and_goes_out_and_tells_what_a_pickup_needs() {
     house.close().await;
 }
 
+/// Waits until the record has as many of these, and sees that it has no more.
+async fn until_asked(house: &mut House, what: &str, times: usize) {
+    house
+        .until("it is in the record", |s| {
+            (super::house::messages(s, true, what) >= times).then_some(())
+        })
+        .await;
+    assert_eq!(house.count_messages(true, what), times);
+}
+
+/// RFC 4235 §3.10: a state that is missing is asked for. A notifier whose states never fit is not asked as fast as it
+/// answers, and the lamp says so.
+#[tokio::test]
+async fn a_lamp_whose_states_come_with_gaps_is_asked_at_once_and_then_later() {
+    let (mut house, server) = signed_in(|s| s.watched = vec!["bob".into()]).await;
+    let (subscribe, from) = accept_subscription(&server).await;
+    let kind = "application/dialog-info+xml";
+    let partial = |version| dialog_info(version, "").replace("\"full\"", "\"partial\"");
+    let text = notify(&server, &subscribe, 1, "active", (kind, &partial(5)));
+    server.send(from, &text).await;
+    accept_subscription(&server).await;
+    assert_eq!(house.account("carol").lamps[0].sentence, None);
+    let text = notify(&server, &subscribe, 2, "active", (kind, &partial(9)));
+    server.send(from, &text).await;
+    let view = until_view(&mut house, "it is said", |a| a.lamps[0].sentence.is_some()).await;
+    let sentence = view.lamps[0].sentence.as_ref().map(model::Sentence::reveal);
+    let words = "Its states come with gaps: asked again in 1 s.";
+    assert_eq!(sentence, Some(words));
+    // Nothing more for what is said meanwhile.
+    for number in 3..30 {
+        let text = notify(
+            &server,
+            &subscribe,
+            number,
+            "active",
+            (kind, &partial(number * 9)),
+        );
+        server.send(from, &text).await;
+    }
+    accept_subscription(&server).await;
+    until_asked(&mut house, "SUBSCRIBE sip:", 3).await;
+    let full = dialog_info(1_000, "");
+    let text = notify(&server, &subscribe, 30, "active", (kind, &full));
+    server.send(from, &text).await;
+    until_view(&mut house, "it is known", |a| {
+        a.lamps[0].sentence.is_none() && a.lamps[0].lamp == LampState::Idle
+    })
+    .await;
+    house.close().await;
+}
+
 /// RFC 3856, RFC 3863, RFC 4480.
 #[tokio::test]
 async fn presence_of_others_is_shown() {
@@ -577,5 +628,53 @@ async fn what_a_registrar_says_again_of_other_phones_is_no_news() {
         notes(&state, "another phone at 192.0.2.77 is registered"),
         1
     );
+    house.close().await;
+}
+
+/// RFC 3680: a phone that comes and goes with each question does not make us ask for ever.
+#[tokio::test]
+async fn phones_that_come_and_go_are_listed_at_once_and_then_later() {
+    let (mut house, server) = signed_in(|s| {
+        s.reg_event = true;
+        s.flows = 0;
+    })
+    .await;
+    let (subscribe, from) = accept_subscription(&server).await;
+    let other = |number: u32| {
+        let state = if number % 2 == 1 {
+            "active"
+        } else {
+            "terminated"
+        };
+        format!(
+            "<?xml version=\"1.0\"?><reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"{number}\" \
+             state=\"partial\"><registration aor=\"sip:carol@carol.test\" id=\"r\" state=\"active\">\
+             <contact id=\"1\" state=\"{state}\" event=\"registered\"><uri>sip:carol@192.0.2.77</uri></contact>\
+             </registration></reginfo>"
+        )
+    };
+    for number in 1..20 {
+        let body = other(number);
+        let kind = ("application/reginfo+xml", body.as_str());
+        let text = notify(&server, &subscribe, number, "active;expires=3600", kind);
+        server.send(from, &text).await;
+        if number == 1 {
+            let (list, _) = accept_registration(&server, "").await;
+            assert!(
+                !list.headers.has(HeaderName::Contact),
+                "it asks for the list"
+            );
+        }
+    }
+    house
+        .until_notes("come and go: their list is asked for again in 1 s", 1)
+        .await;
+    let (list, _) = accept_registration(&server, "").await;
+    assert!(
+        !list.headers.has(HeaderName::Contact),
+        "it asks for the list"
+    );
+    // The one that signs in, and two lists for nineteen changes.
+    until_asked(&mut house, "REGISTER sip:", 3).await;
     house.close().await;
 }

@@ -104,6 +104,15 @@ impl Exchange {
         Ok(())
     }
 
+    /// Realm and nonce of what was shown to a proxy, or to the server at the end, where that was one realm's alone: an
+    /// Authentication-Info names no realm.
+    pub(super) fn only_one_shown(&self, proxy: bool) -> Option<(&str, &str)> {
+        let mut shown = self.attempts.iter().filter(|shown| shown.proxy == proxy);
+        let one = shown.next()?;
+        let others = shown.next().is_some();
+        (!others).then_some((one.realm.as_str(), one.nonce.as_str()))
+    }
+
     fn attempt(&mut self, challenge: &Challenge) -> Option<&mut Attempt> {
         self.attempts
             .iter_mut()

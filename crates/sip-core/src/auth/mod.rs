@@ -86,6 +86,8 @@ pub enum AuthError {
 const MOST_ROUNDS: u8 = 8;
 /// Realms remembered.
 const MOST_REALMS: usize = 16;
+/// A `nextnonce` beyond this many bytes is not taken: it would be in each request that follows.
+const LONGEST_NONCE: usize = 1024;
 /// Addresses remembered of the hosts that have a login of their own.
 const MOST_FOUND: usize = 64;
 
@@ -267,6 +269,35 @@ impl Authenticator {
             }
         }
         Ok(())
+    }
+
+    /// Takes the answer to a request that was let in: the nonce that the server wants next (RFC 7616 §3.5), which saves
+    /// the question with a server that takes each nonce once. Only where all requests go to the account's own servers:
+    /// in the answer to any other a stranger could choose what is proved to our server next.
+    pub fn handle_success(&mut self, response: &Response, exchange: &Exchange) {
+        if self.home.is_some() || !response.status.is_success() {
+            return;
+        }
+        for (name, proxy) in [
+            (HeaderName::AuthenticationInfo, false),
+            (HeaderName::ProxyAuthenticationInfo, true),
+        ] {
+            let Some(next) = response.headers.get(name).and_then(next_nonce) else {
+                continue;
+            };
+            let Some((realm, nonce)) = exchange.only_one_shown(proxy) else {
+                continue;
+            };
+            let session = self.sessions.iter_mut().find(|session| {
+                let challenge = &session.challenge;
+                challenge.proxy == proxy && challenge.realm == realm && challenge.nonce == nonce
+            });
+            if let Some(session) = session.filter(|session| session.challenge.nonce != next) {
+                session.challenge.nonce = next;
+                session.challenge.stale = false;
+                session.nonce_count = 0;
+            }
+        }
     }
 
     /// Who gets a token. Whoever does is asked for no password; whoever has seen it in vain is
@@ -517,6 +548,14 @@ fn strongest_per_realm(response: &Response) -> (Vec<Challenge>, String) {
     }
     offered.truncate(MOST_REALMS);
     (best, offered.join(", "))
+}
+
+/// The `nextnonce` of an Authentication-Info, which has no scheme and else the same form as a challenge.
+fn next_nonce(value: &str) -> Option<String> {
+    let schemes = parse_schemes(&format!("Digest {value}"));
+    let next = schemes.first()?.value("nextnonce")?;
+    let fits = !next.is_empty() && next.len() <= LONGEST_NONCE;
+    fits.then(|| next.to_owned())
 }
 
 /// Puts a backslash before what would end a quoted string.

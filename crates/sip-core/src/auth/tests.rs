@@ -840,3 +840,113 @@ fn a_server_is_known_by_host_and_port_in_any_writing() {
         assert!(!home.is_server(&uri(strange)), "{strange}");
     }
 }
+
+// ---- RFC 7616 §3.5 and RFC 7615: Authentication-Info ----
+
+impl Client {
+    /// The server lets the request in and says this.
+    fn let_in(&mut self, code: u16, name: HeaderName, value: &str) {
+        let mut response = Response::new(StatusCode::new(code).unwrap());
+        response.headers.push(&name, value);
+        self.authenticator.handle_success(&response, &self.exchange);
+    }
+
+    /// The one value of the request that comes next.
+    fn next_value(&mut self) -> String {
+        self.exchange = Exchange::default();
+        let values = self.values();
+        assert_eq!(values.len(), 1, "{values:?}");
+        values.into_iter().next().unwrap()
+    }
+}
+
+#[test]
+fn rfc7616_3_5_the_next_nonce_is_that_of_the_next_request() {
+    for (code, name) in [
+        (401, HeaderName::AuthenticationInfo),
+        (407, HeaderName::ProxyAuthenticationInfo),
+    ] {
+        let mut client = Client::alice();
+        client.take(code, &[MD5]).unwrap();
+        assert!(client.values()[0].contains("nonce=\"n1\""));
+        client.let_in(200, name.clone(), "nextnonce=\"n9\", qop=auth, nc=00000001");
+        let value = client.next_value();
+        assert!(value.contains("nonce=\"n9\""), "{value}");
+        assert!(value.contains("nc=00000001"), "{value}");
+        // The one after it goes on counting, and the server may change it whenever it likes.
+        assert!(client.next_value().contains("nc=00000002"));
+        client.let_in(200, name, "NextNonce = \"n10\"");
+        assert!(client.next_value().contains("nonce=\"n10\""));
+    }
+}
+
+/// What the digest is computed over is the new nonce, so that the server that gave it out accepts the answer.
+#[test]
+fn the_next_nonce_goes_into_the_answer() {
+    let mut client = Client::alice();
+    client.take(401, &[SHA256]).unwrap();
+    let first = client.values().remove(0);
+    client.let_in(200, HeaderName::AuthenticationInfo, "nextnonce=\"n2\"");
+    assert!(
+        client.next_value().contains("nc=00000002"),
+        "the same nonce counts on"
+    );
+    client.let_in(200, HeaderName::AuthenticationInfo, "nextnonce=\"n3\"");
+    let next = client.next_value();
+    let response = |value: &str| {
+        let (_, rest) = value.split_once("response=\"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    assert_ne!(response(&first), response(&next));
+    // A refusal of it is one of the nonce: it was not handed out for this request.
+    let stale = SHA256.replace("n2", "n4");
+    assert_eq!(client.take(401, &[&stale]), Ok(()));
+}
+
+#[test]
+fn a_next_nonce_is_not_taken_from_just_anybody() {
+    let taken = |client: &mut Client| client.next_value().contains("nonce=\"n9\"");
+    let next = "nextnonce=\"n9\"";
+    let answered = |mut client: Client| {
+        client.take(401, &[MD5]).unwrap();
+        client.values();
+        client
+    };
+    // What lets nobody in.
+    let mut client = answered(Client::alice());
+    client.let_in(403, HeaderName::AuthenticationInfo, next);
+    assert!(!taken(&mut client));
+    // A proxy has nothing to say for the server at the end.
+    let mut client = answered(Client::alice());
+    client.let_in(200, HeaderName::ProxyAuthenticationInfo, next);
+    assert!(!taken(&mut client));
+    // Which of two realms?
+    let mut client = Client::new(vec![
+        Credentials::new("alice", "wonder"),
+        Credentials::new("alice", "land").for_realm("other"),
+    ]);
+    let other = MD5.replace("\"r\"", "\"other\"");
+    client.take(401, &[MD5, &other]).unwrap();
+    assert_eq!(client.values().len(), 2);
+    client.let_in(200, HeaderName::AuthenticationInfo, next);
+    assert!(
+        client
+            .values()
+            .iter()
+            .all(|value| value.contains("nonce=\"n1\""))
+    );
+    // A request that may end anywhere: whoever answers it could be a stranger.
+    let mut client = Client::alice();
+    client.authenticator =
+        Authenticator::at_home(vec![Credentials::new("alice", "wonder")], Home::default());
+    client.take(401, &[MD5]).unwrap_err();
+    client.let_in(200, HeaderName::AuthenticationInfo, next);
+    assert_eq!(client.values(), [""; 0]);
+    // Nothing at all, or without end.
+    let long = format!("nextnonce=\"{}\"", "9".repeat(2_000));
+    for value in ["nextnonce=\"\"", "nextnonce", "", "rspauth=\"n9\"", &long] {
+        let mut client = answered(Client::alice());
+        client.let_in(200, HeaderName::AuthenticationInfo, value);
+        assert!(client.next_value().contains("nonce=\"n1\""), "{value}");
+    }
+}

@@ -767,3 +767,30 @@ fn a_proxy_and_a_registrar_of_different_realms_both_get_their_answer() {
     bench.grant(60);
     assert!(bench.registration.is_registered());
 }
+
+/// RFC 7616 §3.5: a registrar that takes each nonce once, and says the next one, is asked once for each refresh.
+#[test]
+fn a_registrar_with_nonces_for_one_request_costs_no_question_each() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    bench.answer(
+        401,
+        &[(HeaderName::WwwAuthenticate, &challenge("n0", false))],
+    );
+    for round in 1..=5 {
+        let own = format!("<{}>;expires=60", bench.contact().uri);
+        let next = format!("nextnonce=\"n{round}\", qop=auth");
+        bench.answer(
+            200,
+            &[
+                (HeaderName::Contact, &own),
+                (HeaderName::AuthenticationInfo, &next),
+            ],
+        );
+        bench.wait(s(55));
+        let value = bench.last().headers.get(HeaderName::Authorization);
+        let value = value.unwrap();
+        assert!(value.contains(&format!("nonce=\"n{round}\"")), "{value}");
+        assert!(value.contains("nc=00000001"), "{value}");
+    }
+}

@@ -263,6 +263,52 @@ fn a_caller_who_gives_up_hears_487_from_the_far_end() {
     bench.assert_forgets();
 }
 
+/// RFC 3326 §1: why a call was given up is for the phones that ring.
+#[test]
+fn the_reason_of_a_cancel_is_passed_on_and_losers_hear_of_the_winner() {
+    let reasons =
+        "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\nReason: Q.850;cause=26\r\n";
+    let long = format!("Reason: SIP;cause=200;text=\"{}\"\r\n", "x".repeat(600));
+    for (given, passed) in [
+        (
+            reasons,
+            Some("SIP;cause=200;text=\"Call completed elsewhere\", Q.850;cause=26"),
+        ),
+        ("", None),
+        (long.as_str(), None),
+    ] {
+        let mut bench = one();
+        bench.say(ALICE, &Ask::default().text());
+        let copy = bench.request_to(BOB, "INVITE");
+        // Before the phone has said anything (RFC 3261 §9.1), so that the CANCEL waits.
+        let given = Ask {
+            method: "CANCEL",
+            headers: given,
+            ..Ask::default()
+        };
+        bench.say(ALICE, &given.text());
+        bench.say(BOB, &reply(&copy, 180, "b", BOB));
+        let there = bench.request_to(BOB, "CANCEL");
+        assert_eq!(there.headers.get(HeaderName::Reason), passed);
+        assert_eq!(
+            there.headers.get_all(HeaderName::Reason).count(),
+            usize::from(passed.is_some())
+        );
+    }
+    let (mut bench, copies) = three();
+    for copy in &copies {
+        bench.say(BOB, &reply(copy, 180, &copy.uri.to_string()[4..6], BOB));
+    }
+    bench.say(BOB, &reply(&copies[1], 200, "b2", BOB));
+    for _ in 0..2 {
+        let cancel = bench.request_to(BOB, "CANCEL");
+        assert_eq!(
+            cancel.headers.get(HeaderName::Reason),
+            Some("SIP;cause=200;text=\"Call completed elsewhere\"")
+        );
+    }
+}
+
 #[test]
 fn a_cancel_of_nothing_is_told_so() {
     let mut bench = one();

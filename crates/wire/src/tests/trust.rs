@@ -119,6 +119,7 @@ async fn the_domain_that_was_asked_for_counts() {
     let pem = authority.pem();
     let other = |asked: &str| CertificateFault::OtherName {
         asked: asked.to_owned(),
+        instead: None,
     };
     let identity = authority.issue_for("pbx.example");
     let (found, _) = fault(shake(&identity, &towards("sip.example", &pem)).await);
@@ -138,7 +139,12 @@ async fn the_domain_that_was_asked_for_counts() {
         .await
         .expect("the domain is named");
     let (found, _) = fault(shake(&domain, &towards("edge7.example", &pem)).await);
-    assert_eq!(found, other("edge7.example"));
+    // RFC 5922 §7.1: it names that host, which counts for nothing beside a SIP URI, and that is said.
+    assert_eq!(
+        found.to_string(),
+        "the certificate is not for edge7.example but for the SIP domain example.org: beside a SIP URI the names of \
+         hosts in it do not count"
+    );
     // An address, when an address was asked for.
     let addressed = authority.issue(|params| {
         params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into())];
@@ -162,6 +168,44 @@ async fn a_certificate_can_be_trusted_by_file() {
         .expect("it is in the file itself");
     let (found, _) = fault(shake(&identity, &towards("sip.example", &pem)).await);
     assert!(matches!(found, CertificateFault::OtherName { .. }));
+}
+
+/// RFC 5280 §4.2.1.12: who names purposes is for nothing else. RFC 5924 §4 has one for SIP domains.
+#[tokio::test]
+async fn what_a_certificate_is_meant_for_counts_and_is_said_in_words() {
+    use rcgen::ExtendedKeyUsagePurpose as Purpose;
+    let authority = Authority::new("Lab");
+    let towards = towards("pbx.example", &authority.pem());
+    let meant_for = |purposes: &[Purpose]| {
+        authority.issue(|params| {
+            params.subject_alt_names = vec![dns("pbx.example")];
+            params.extended_key_usages = purposes.to_vec();
+        })
+    };
+    let kp = |number: u64| Purpose::Other(vec![1, 3, 6, 1, 5, 5, 7, 3, number]);
+    for good in [
+        vec![],
+        vec![Purpose::ServerAuth],
+        vec![kp(20)],
+        vec![Purpose::ClientAuth, kp(20)],
+        vec![Purpose::ClientAuth, Purpose::ServerAuth],
+    ] {
+        let shaken = shake(&meant_for(&good), &towards).await;
+        assert!(shaken.is_ok(), "{good:?}: {shaken:?}");
+    }
+    for (purposes, words) in [
+        (vec![Purpose::ClientAuth], "clients"),
+        (
+            vec![Purpose::CodeSigning, Purpose::EmailProtection],
+            "signing programs, mail",
+        ),
+        (vec![kp(99)], "purpose 1.3.6.1.5.5.7.3.99"),
+    ] {
+        let (found, _) = fault(shake(&meant_for(&purposes), &towards).await);
+        let sentence =
+            format!("the certificate is not valid (it is not meant for servers, but for {words})");
+        assert_eq!(found.to_string(), sentence);
+    }
 }
 
 #[tokio::test]
@@ -354,6 +398,7 @@ async fn case_32_the_domain_asked_for_is_told_and_checked_and_not_the_host_that_
     let (found, shown) = fault(shake(&host, &asked).await);
     let other = CertificateFault::OtherName {
         asked: "example.org".to_owned(),
+        instead: None,
     };
     assert_eq!(found, other);
     assert_eq!(shown.fingerprint, host.fingerprint());

@@ -40,6 +40,7 @@ use crate::errand::{Errand, ErrandOutput};
 use crate::output::{Outbox, Output};
 use crate::path::{Inbound, Path, ResolveError, ResolveId, TransportError};
 use crate::refresh::{Backoff, Due, Refresher};
+use crate::spacing::Spacing;
 use crate::tokens::{Seed, Tokens};
 
 /// One subscription. See the module's text for its states.
@@ -69,6 +70,8 @@ pub struct Subscription {
     refresher: Refresher,
     /// Subscriptions in a row that ended soon after they began.
     quick_ends: u32,
+    /// Refreshes for the sake of a state that is missing.
+    missing: Spacing,
     legs: Vec<Leg>,
     leg_counter: u32,
     answers: Answers,
@@ -113,6 +116,7 @@ impl Subscription {
             last_over: None,
             refresher: Refresher::new(config.expires, Backoff::default()),
             quick_ends: 0,
+            missing: Spacing::default(),
             legs: Vec::new(),
             leg_counter: 0,
             answers: Answers::default(),
@@ -143,6 +147,7 @@ impl Subscription {
         self.outbox.begin_input();
         self.wanted = false;
         self.refresher.stop();
+        self.missing.stop();
         if self.initial.as_ref().is_some_and(Errand::is_unsent) {
             self.initial = None;
         }
@@ -160,6 +165,25 @@ impl Subscription {
             self.begin(now);
             return;
         }
+        self.refresh_legs(now);
+    }
+
+    /// A state does not fit the one before, so all of it is asked for again, as the packages want it (RFC 4235 §3.10,
+    /// RFC 4575 §4.3): at once, or further and further apart with a notifier whose states never fit. In how long it
+    /// is asked for; nothing at all for at once.
+    pub fn ask_anew(&mut self, now: Instant) -> Duration {
+        self.outbox.begin_input();
+        if !self.wanted || self.is_poll() {
+            return Duration::ZERO;
+        }
+        let wait = self.missing.want(now);
+        if wait.is_zero() {
+            self.refresh_legs(now);
+        }
+        wait
+    }
+
+    fn refresh_legs(&mut self, now: Instant) {
         let legs: Vec<LegId> = self.legs.iter().map(|leg| leg.id).collect();
         for leg in legs {
             self.refresh_leg(now, leg);
@@ -219,6 +243,9 @@ impl Subscription {
             }
         }
         self.legs_due(now);
+        if self.missing.pop_due(now) && self.wanted {
+            self.refresh_legs(now);
+        }
     }
 
     /// The next thing to do; see [`crate`] for the contract.
@@ -230,6 +257,7 @@ impl Subscription {
             .chain(self.initial.as_ref().and_then(Errand::deadline))
             .chain(self.first_notify_until)
             .chain(self.refresher.deadline())
+            .chain(self.missing.deadline())
             .chain(self.answers.deadline())
             .min();
         self.outbox.poll(deadline)
@@ -381,6 +409,7 @@ impl Subscription {
         self.first_notify_until = None;
         self.forget_legs(|_| true);
         self.refresher.stop();
+        self.missing.stop();
         if std::mem::take(&mut self.open) {
             self.outbox.event(SubscriptionEvent::Ended(end));
         }

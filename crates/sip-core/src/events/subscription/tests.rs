@@ -812,3 +812,95 @@ fn a_notifier_that_is_heard_of_again_gets_higher_numbers() {
     let second = bench.last().headers.cseq().unwrap().number;
     assert!(first < second, "{first} and then {second}");
 }
+
+// ---- States that do not fit together (RFC 4235 §3.10, RFC 4575 §4.3) ----
+
+impl Bench {
+    /// Says that a state is missing, and answers in how long it is asked for.
+    fn missing(&mut self) -> Duration {
+        let wait = self.subscription.ask_anew(self.now);
+        self.settle();
+        wait
+    }
+
+    /// Answers what was asked, with as many states as the notifier has to tell.
+    fn answered(&mut self, states: u32) {
+        self.grant(3600);
+        for _ in 0..states {
+            assert_eq!(self.notify("n1", "active;expires=3600"), 200);
+        }
+    }
+}
+
+#[test]
+fn a_state_that_is_missing_once_is_asked_for_at_once() {
+    let mut bench = Bench::standing(3600);
+    assert_eq!(bench.missing(), s(0));
+    assert_eq!(bench.requests(), 2);
+    assert_eq!(bench.last().headers.get(HeaderName::Expires), Some("3600"));
+    assert!(
+        bench.last().headers.to().unwrap().tag().is_some(),
+        "in the dialog"
+    );
+    bench.answered(1);
+    // And again when one is missing an hour later.
+    bench.wait(s(1800));
+    assert_eq!(bench.missing(), s(0));
+    assert_eq!(bench.requests(), 3);
+}
+
+#[test]
+fn a_notifier_whose_states_never_fit_is_asked_ten_times_in_ten_minutes() {
+    let mut bench = Bench::standing(3600);
+    let end = bench.now + s(600);
+    let mut asked = Vec::new();
+    while bench.now < end {
+        let before = bench.requests();
+        // Many of them, and each with a gap before it.
+        let waits: Vec<Duration> = (0..5).map(|_| bench.missing()).collect();
+        assert!(waits[1..].iter().all(|wait| *wait == waits[1]), "{waits:?}");
+        if bench.requests() == before {
+            bench.wait(waits[1]);
+        }
+        assert_eq!(bench.requests(), before + 1, "one is due, not five");
+        asked.push(end.saturating_duration_since(bench.now));
+        bench.answered(1);
+    }
+    let times: Vec<u64> = asked.iter().map(|left| 600 - left.as_secs()).collect();
+    assert_eq!(times, [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 600]);
+    assert!(bench.subscription.is_standing());
+}
+
+#[test]
+fn ending_the_subscription_makes_it_grow_no_faster() {
+    // It ends and begins anew, and its first state has a gap again.
+    let mut bench = Bench::standing(3600);
+    let end = bench.now + s(600);
+    while bench.now < end {
+        bench.wait(s(31));
+        bench.notify("n1", "terminated;reason=deactivated");
+        bench.answered(1);
+        bench.missing();
+        if bench.last().headers.to().unwrap().tag().is_some() {
+            bench.answered(0);
+        }
+    }
+    // One that begins every 31 s, and not one refresh more for each.
+    assert!(bench.requests() <= 1 + 20 + 9, "{}", bench.requests());
+}
+
+#[test]
+fn nothing_is_asked_of_what_was_left() {
+    let mut bench = Bench::standing(3600);
+    bench.missing();
+    bench.answered(1);
+    assert_eq!(bench.missing(), s(1));
+    bench.unsubscribe();
+    bench.answer(200, &[]);
+    bench.notify("n1", "terminated");
+    let sent = bench.requests();
+    assert_eq!(bench.missing(), s(0));
+    bench.wait(s(600));
+    assert_eq!(bench.requests(), sent);
+    assert!(bench.subscription.is_drained());
+}
