@@ -305,7 +305,7 @@ impl AccountState {
         let others = self.standing.iter().flatten();
         let mut servers: Vec<_> = others.map(|other| other.path.remote).collect();
         let named = self.view.targets.iter();
-        servers.extend(named.filter_map(|target| target.place()));
+        servers.extend(named.filter_map(model::TargetView::place));
         for server in servers {
             if !facts.servers.contains(&server) {
                 facts.servers.push(server);
