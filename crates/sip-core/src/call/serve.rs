@@ -157,6 +157,7 @@ impl Call {
                 bytes: response.to_bytes(),
                 what: "503".to_owned(),
                 for_size: false,
+                lane: None,
             });
             return None;
         }
@@ -288,6 +289,7 @@ impl Call {
             bytes,
             what,
             for_size: false,
+            lane: None,
         });
     }
 

@@ -77,6 +77,15 @@ impl Beat {
         }
     }
 
+    /// Whether a ping is to be sent at once, out of turn: not while one is waited for.
+    pub(super) fn hurry(&mut self) -> bool {
+        let is_free = self.pong_by.is_none();
+        if is_free {
+            self.pong_by = Some(Instant::now() + self.patience);
+        }
+        is_free
+    }
+
     /// Waits for what is due next. Can be dropped and asked again at any time.
     pub(super) async fn due(&mut self, pulse: &Pulse) -> Due {
         loop {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::keepalive::{Beat, Due, Pulse, until};
-use super::{Connection, Course, FAREWELL};
+use super::{Connection, Course, FAREWELL, Silence};
 use crate::error::Error;
 
 /// What is read at a time.
@@ -118,6 +118,14 @@ impl Connection {
                         (PING.to_vec(), false)
                     }
                     Due::Failed => return Error::FlowFailed,
+                },
+                silence = self.silence() => match silence {
+                    Silence::Probe if beat.hurry() => {
+                        pulse.expect();
+                        (PING.to_vec(), false)
+                    }
+                    Silence::Probe => continue,
+                    Silence::Failed => return Error::Silent,
                 },
                 () = pulse.reply.notified() => (PONG.to_vec(), false),
                 message = queue.recv() => match message {

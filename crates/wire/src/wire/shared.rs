@@ -176,7 +176,10 @@ impl Table {
             same_way
                 && match &handle.towards {
                     Some(opened_for) => opened_for.is_same(towards, path.transport),
-                    None => !path.transport.is_secure() || towards.domain.is_none(),
+                    None => {
+                        towards.lane.is_none()
+                            && (!path.transport.is_secure() || towards.domain.is_none())
+                    }
                 }
         };
         self.connections
