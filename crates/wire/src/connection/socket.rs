@@ -111,13 +111,6 @@ impl Connection {
         loop {
             let message = tokio::select! {
                 biased;
-                due = beat.due(pulse) => match due {
-                    Due::Ping => {
-                        pulse.expect();
-                        Message::Ping(Bytes::new())
-                    }
-                    Due::Failed => return Error::FlowFailed,
-                },
                 silence = self.silence() => match silence {
                     Silence::Probe if beat.hurry() => {
                         pulse.expect();
@@ -125,6 +118,13 @@ impl Connection {
                     }
                     Silence::Probe => continue,
                     Silence::Failed => return Error::Silent,
+                },
+                due = beat.due(pulse) => match due {
+                    Due::Ping => {
+                        pulse.expect();
+                        Message::Ping(Bytes::new())
+                    }
+                    Due::Failed => return Error::FlowFailed,
                 },
                 message = queue.recv() => match message {
                     Some(bytes) => framed(Bytes::from(course.unwritten.insert(bytes).clone())),

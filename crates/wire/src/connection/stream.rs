@@ -112,13 +112,6 @@ impl Connection {
         loop {
             let (bytes, is_message) = tokio::select! {
                 biased;
-                due = beat.due(pulse) => match due {
-                    Due::Ping => {
-                        pulse.expect();
-                        (PING.to_vec(), false)
-                    }
-                    Due::Failed => return Error::FlowFailed,
-                },
                 silence = self.silence() => match silence {
                     Silence::Probe if beat.hurry() => {
                         pulse.expect();
@@ -126,6 +119,13 @@ impl Connection {
                     }
                     Silence::Probe => continue,
                     Silence::Failed => return Error::Silent,
+                },
+                due = beat.due(pulse) => match due {
+                    Due::Ping => {
+                        pulse.expect();
+                        (PING.to_vec(), false)
+                    }
+                    Due::Failed => return Error::FlowFailed,
                 },
                 () = pulse.reply.notified() => (PONG.to_vec(), false),
                 message = queue.recv() => match message {

@@ -391,6 +391,22 @@ async fn a_pong_is_a_sign_of_life_and_so_is_any_message() {
 }
 
 #[tokio::test]
+async fn who_answers_late_and_knows_no_pings_is_left_in_peace() {
+    let (listener, addr) = listener().await;
+    let mut here = Side::new(waiting_for_answers());
+    send(&here, &to(Transport::Tcp, addr), "a");
+    let mut peer = accept(&listener).await;
+    reads(&mut peer, &request("a", 0)).await;
+    reads(&mut peer, b"\r\n\r\n").await;
+    let response = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+    peer.write_all(response).await.expect("written");
+    tokio::time::sleep(waiting_for_answers().pong * 5 / 4).await;
+    here.up().await;
+    assert_eq!(here.arrived().await.bytes, response);
+    assert!(here.events.try_recv().is_err(), "it lives");
+}
+
+#[tokio::test]
 async fn a_websocket_on_which_nothing_comes_after_a_request_has_failed() {
     let (listener, addr) = listener().await;
     let mut here = Side::new(waiting_for_answers());
