@@ -17,6 +17,10 @@ use crate::rig::{seconds, until};
 /// back-off would need half a minute.
 const AT_ONCE: Duration = seconds(2);
 
+/// What may pass between a request on a connection that leads nowhere and the registration on another one: ten
+/// seconds until the system gives up what is not acknowledged, and what it takes to connect.
+const FORGOTTEN: Duration = seconds(13);
+
 /// They take long and have networks of their own, so that they run side by side.
 #[test]
 fn a_call_behind_a_router_goes_on_in_another_network_after_a_gap_and_after_a_sleep() {
@@ -70,6 +74,56 @@ fn a_call_behind_a_router_goes_on_in_another_network_after_a_gap_and_after_a_sle
             seen.heard.as_millis()
         );
     }
+}
+
+/// A connection whose other end is gone for us says nothing. RFC 5626 §4.5: another one is made, and what was asked on
+/// the first is asked there.
+#[test]
+fn a_connection_that_a_router_has_forgotten_is_replaced_in_the_middle_of_a_call() {
+    let mut house = House::open("moving_forgotten", "tcp");
+    let saved = |log: &str| {
+        let ours = log.lines().filter_map(|line| {
+            let (_, rest) =
+                line.split_once(&format!("SAVED sip:alice@north.test at {OUTSIDE}:"))?;
+            let (port, _) = rest.split_once("/tcp")?;
+            port.parse::<u16>().ok()
+        });
+        ours.collect::<Vec<_>>()
+    };
+    let before = saved(&house.kamailio.log());
+    let port = *before.last().expect("alice is registered by TCP");
+    house.network.forget_connection(port);
+    let started = Instant::now();
+    let call = house.alice.snapshot()["calls"][0]["id"].clone();
+    house.alice.call("hold_call", &json!({"call": call}));
+    let ports = until("a registration on another connection", FORGOTTEN, || {
+        let ports = saved(&house.kamailio.log());
+        (ports.len() > before.len()).then_some(ports)
+    });
+    let registered = started.elapsed();
+    assert!(ports.last() != Some(&port), "{ports:?}");
+    let state = |wanted: &'static str| {
+        move |state: &Value| {
+            let call = state["calls"].as_array()?.first()?;
+            let registered = state["accounts"][0]["state"] == "registered";
+            (registered && call["state"] == wanted).then_some(())
+        }
+    };
+    house
+        .alice
+        .wait_for("the call on hold", SOON, state("held"));
+    let held = started.elapsed();
+    house.alice.call("resume_call", &json!({"call": call}));
+    house
+        .alice
+        .wait_for("the call resumed", SOON, state("connected"));
+    let heard = house.heard();
+    house.wait_heard(heard.map(|count| count + 100));
+    println!(
+        "a connection is forgotten: registered by another one after {} ms, the call held after {} ms",
+        registered.as_millis(),
+        held.as_millis()
+    );
 }
 
 /// How long after the network was back.

@@ -2,6 +2,7 @@
 //! kamailio at the other end. Three phones sign in with two flows, write, call, watch, hold, transfer and sign
 //! out by each; the table of it stays as `table.txt`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -103,6 +104,12 @@ fn go(folder: &Folder, kamailio: &Kamailio, way: &str, host: IpAddr) -> Vec<Dura
             let stand = flows.iter().all(|flow| flow["state"] == "registered");
             (flows.len() == 2 && stand).then_some(())
         });
+    }
+    // RFC 5626 §2: each is a connection of its own, and by UDP a socket.
+    let log = kamailio.log();
+    for user in ["alice@north.test", "bob@south.test", "dave@south.test"] {
+        let places = saved_from(&log, user, way);
+        assert_eq!(places.len(), 2, "{user} by {way}: {places:?}\n{log}");
     }
     done();
 
@@ -220,6 +227,17 @@ fn publish_waiting(kamailio: &Kamailio, count: u32) {
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, kamailio.port));
     mailbox.send(to, &request);
     mailbox.wait("SIP/2.0 200");
+}
+
+/// The addresses and ports that registrations of a user came from by this way.
+fn saved_from<'a>(log: &'a str, user: &str, way: &str) -> BTreeSet<&'a str> {
+    let begin = format!("SAVED sip:{user} at ");
+    let end = format!("/{way}");
+    let places = log.lines().filter_map(|line| {
+        let (_, place) = line.split_once(begin.as_str())?;
+        place.trim_end().strip_suffix(end.as_str())
+    });
+    places.collect()
 }
 
 /// Everything went by this way, and each signed out.

@@ -49,6 +49,7 @@ impl<'a> Outlet<'a> {
             uri: question.uri.clone(),
             transport: question.transport,
             bind: self.bind,
+            lane: question.lane,
             tls: self.tls.cloned(),
         });
     }
@@ -62,6 +63,7 @@ struct Question {
     id: ResolveId,
     uri: Uri,
     transport: Option<Transport>,
+    lane: Option<u32>,
 }
 
 impl Questions {
@@ -73,7 +75,24 @@ impl Questions {
         uri: Uri,
         transport: Option<Transport>,
     ) {
-        let question = Question { id, uri, transport };
+        self.ask_for(outlet, id, uri, transport, None);
+    }
+
+    /// The same for one of several flows.
+    fn ask_for(
+        &mut self,
+        outlet: &Outlet<'_>,
+        id: ResolveId,
+        uri: Uri,
+        transport: Option<Transport>,
+        lane: Option<u32>,
+    ) {
+        let question = Question {
+            id,
+            uri,
+            transport,
+            lane,
+        };
         outlet.ask(&question);
         self.0.push(question);
     }
@@ -122,8 +141,13 @@ pub(crate) fn drain<E>(
                     transmit,
                 });
             }
-            Output::Resolve { id, uri, transport } => {
-                questions.ask(outlet, id, *uri, transport);
+            Output::Resolve {
+                id,
+                uri,
+                transport,
+                lane,
+            } => {
+                questions.ask_for(outlet, id, *uri, transport, lane);
             }
             Output::Event(event) => events.push_back(event),
             Output::Deadline(deadline) => return deadline,

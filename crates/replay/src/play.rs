@@ -198,7 +198,9 @@ fn drained<E>(mut poll: impl FnMut() -> Output<E>) -> Vec<Out> {
                 to: Way::of_destination(&transmit.destination),
                 bytes: Text::new(&mask::message(&transmit.bytes)),
             }),
-            Output::Resolve { id, uri, transport } => out.push(Out::Resolve {
+            Output::Resolve {
+                id, uri, transport, ..
+            } => out.push(Out::Resolve {
                 id: id.0,
                 uri: uri.to_string(),
                 transport: transport.map(|transport| transport.as_str().to_owned()),

@@ -90,7 +90,9 @@ impl<T> Taped<T> {
                 to: Way::of_destination(&transmit.destination),
                 bytes: Text::new(&mask::message(&transmit.bytes)),
             },
-            Output::Resolve { id, uri, transport } => Out::Resolve {
+            Output::Resolve {
+                id, uri, transport, ..
+            } => Out::Resolve {
                 id: id.0,
                 uri: uri.to_string(),
                 transport: transport.map(|transport| transport.as_str().to_owned()),

@@ -424,6 +424,7 @@ impl ClientRequest {
                             bytes,
                             what: self.draft.request.method.to_string(),
                             for_size: attempt.is_for_size(),
+                            lane: None,
                         }));
                 }
                 ClientOutput::Deliver(response) if response.status.is_provisional() => {

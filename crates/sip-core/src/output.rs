@@ -20,6 +20,8 @@ pub enum Output<E> {
         uri: Box<Uri>,
         /// The only transport wanted, or whatever RFC 3263 gives.
         transport: Option<Transport>,
+        /// Which of several flows the path is for, as in [`Transmit::lane`].
+        lane: Option<u32>,
     },
     /// Something the owner should know.
     Event(E),
@@ -70,6 +72,7 @@ impl<E> Outbox<E> {
             id,
             uri: Box::new(uri),
             transport,
+            lane: None,
         });
     }
 

@@ -174,6 +174,9 @@ pub struct Transmit {
     /// comes about soon it goes by UDP after all, and where it is known that none does it need not be
     /// tried ([`TransportError::NoTcp`]).
     pub for_size: bool,
+    /// Which of several flows of one account it makes or keeps; `None` goes by whatever leads there. Two flows are never
+    /// one connection, and by UDP never one socket, also where they lead to one server (RFC 5626 §2 and §4.2).
+    pub lane: Option<u32>,
 }
 
 impl fmt::Debug for Transmit {

@@ -49,6 +49,9 @@ pub struct Towards {
     pub resource: Option<String>,
     /// How long TCP may take to come up, where that is less than [`Limits::connect`](crate::Limits).
     pub connect: Option<Duration>,
+    /// Which of several connections to the same peer, none of which does for another; `None` where any will do, one of
+    /// these included.
+    pub lane: Option<u32>,
 }
 
 impl Towards {
@@ -61,7 +64,8 @@ impl Towards {
             _ => false,
         };
         let is_websocket = matches!(transport, Transport::Ws | Transport::Wss);
-        name(self) == name(other)
+        (other.lane.is_none() || other.lane == self.lane)
+            && name(self) == name(other)
             && (tls || !transport.is_secure())
             && (self.resource == other.resource || !is_websocket)
     }
@@ -132,7 +136,7 @@ impl Handle {
     pub(crate) fn is_for(&self, towards: &Towards) -> bool {
         let transport = self.path.transport;
         let Some(opened_for) = &self.towards else {
-            return !transport.is_secure() || towards.domain.is_none();
+            return towards.lane.is_none() && (!transport.is_secure() || towards.domain.is_none());
         };
         // What may end any moment for the haste of others is nothing for whoever can wait. Once it is up nobody waits.
         let lasts = opened_for.connect.is_none()
@@ -183,8 +187,25 @@ pub(crate) struct Connection {
     life: Arc<Life>,
     arrived: Arc<Semaphore>,
     keepalive: watch::Receiver<Option<Pace>>,
-    /// What was written since the peer was last heard.
-    unheard: Mutex<VecDeque<Vec<u8>>>,
+    unheard: Mutex<Unheard>,
+}
+
+/// What has had no sign of life since.
+#[derive(Default)]
+struct Unheard {
+    /// Requests that were written since the peer was last heard.
+    requests: VecDeque<Vec<u8>>,
+    /// When the first of them was.
+    since: Option<Instant>,
+    /// Whether the peer was asked for a sign of life meanwhile.
+    is_probed: bool,
+}
+
+/// What the silence of a peer leads to.
+enum Silence {
+    /// It is asked once, with a ping, which most peers answer.
+    Probe,
+    Failed,
 }
 
 /// What a connection is told, apart from it so that both can be used at once.
@@ -264,7 +285,7 @@ impl Connection {
             was_up: course.was_up,
             error,
             unsent,
-            unheard: self.unheard().drain(..).collect(),
+            unheard: self.unheard().requests.drain(..).collect(),
         }));
     }
 
@@ -336,11 +357,38 @@ impl Connection {
     fn on_heard(&self) {
         let now = self.shared.clock_ms();
         self.life.last_ms.store(now, Ordering::Relaxed);
-        self.unheard().clear();
+        *self.unheard() = Unheard::default();
     }
 
-    fn unheard(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
+    fn unheard(&self) -> MutexGuard<'_, Unheard> {
         self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the peer has been silent for too long after a request (RFC 3261 §17.1.1.2 and §17.1.2.2: it owes
+    /// an answer). Can be dropped and asked again at any time; after each write it has to be.
+    async fn silence(&self) -> Silence {
+        let limits = &self.shared.limits;
+        loop {
+            let (since, is_probed) = {
+                let unheard = self.unheard();
+                (unheard.since, unheard.is_probed)
+            };
+            let Some(since) = since else {
+                std::future::pending::<()>().await;
+                continue;
+            };
+            let probe = since + limits.answer.saturating_sub(limits.pong);
+            let end = since + limits.answer;
+            let now = Instant::now();
+            if now >= end {
+                return Silence::Failed;
+            }
+            if now >= probe && !is_probed {
+                self.unheard().is_probed = true;
+                return Silence::Probe;
+            }
+            until(Some(if is_probed { end } else { probe })).await;
+        }
     }
 
     /// How long the peer may bring nothing from now on; `None` is for ever.
@@ -387,10 +435,11 @@ impl Connection {
         // Whoever misses a response asks again, and an ACK is not waited for.
         if !bytes.starts_with(b"SIP/2.0 ") && !bytes.starts_with(b"ACK ") {
             let mut unheard = self.unheard();
-            if unheard.len() >= UNHEARD {
-                unheard.pop_front();
+            if unheard.requests.len() >= UNHEARD {
+                unheard.requests.pop_front();
             }
-            unheard.push_back(bytes);
+            unheard.requests.push_back(bytes);
+            unheard.since.get_or_insert_with(Instant::now);
         }
     }
 

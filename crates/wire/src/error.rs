@@ -27,6 +27,9 @@ pub enum Error {
     /// A keepalive had no answer in time: the flow has failed (RFC 5626 §4.4).
     #[error("no answer to a keepalive")]
     FlowFailed,
+    /// Nothing at all came after a request: the flow has failed.
+    #[error("nothing came after a request for too long")]
+    Silent,
     /// The peer lets what is sent to it pile up.
     #[error("the peer does not read")]
     SlowReader,

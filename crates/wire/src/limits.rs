@@ -42,6 +42,12 @@ pub struct Limits {
     pub idle: Duration,
     /// How long the answer to a keepalive may take (RFC 5626 §4.4.1: ten seconds).
     pub pong: Duration,
+    /// How long a peer may bring nothing at all after a request was written to it; then its connection has failed.
+    /// A little less than the 64·T1 of a request, which can then be answered on another connection.
+    pub answer: Duration,
+    /// How long the peer's system may leave unacknowledged what was written, where the system here can tell (Linux's
+    /// `TCP_USER_TIMEOUT`, RFC 5482); then the connection has failed.
+    pub unacknowledged: Duration,
     /// First wait for the answer to a STUN request; it doubles with each of the seven requests
     /// (RFC 8489 §6.2.1).
     pub stun_first: Duration,
@@ -71,6 +77,8 @@ impl Default for Limits {
             unproven: Duration::from_secs(32),
             idle: Duration::from_secs(2 * 3_600),
             pong: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            unacknowledged: Duration::from_secs(10),
             stun_first: Duration::from_millis(500),
             answers_stun: false,
             pages: Vec::new(),

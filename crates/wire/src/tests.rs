@@ -203,6 +203,7 @@ fn towards(domain: &str, authorities: &[u8]) -> Towards {
         tls: Some(Arc::new(tls)),
         resource: None,
         connect: None,
+        lane: None,
     }
 }
 

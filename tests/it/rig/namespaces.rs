@@ -218,6 +218,19 @@ impl Network {
         self.route_back();
     }
 
+    /// What belongs to the connection that the servers see come from this port is dropped without a word, both ways. Others
+    /// pass.
+    pub(crate) fn forget_connection(&self, port: u16) {
+        let rules = format!(
+            "add table inet forgotten; \
+             add chain inet forgotten in {{ type filter hook input priority 0; }}; \
+             add rule inet forgotten in tcp sport {port} drop; \
+             add chain inet forgotten out {{ type filter hook output priority 0; }}; \
+             add rule inet forgotten out tcp dport {port} drop"
+        );
+        self.run("far", "nft", &[&rules]);
+    }
+
     /// No way leads out of the phone any more.
     pub(crate) fn route_away(&self) {
         self.ip("phone", "route del default");

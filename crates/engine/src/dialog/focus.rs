@@ -221,10 +221,17 @@ impl DialogState {
         let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         let mut queue = std::collections::VecDeque::new();
         let poll = || match asks.poll_output() {
-            Output::Resolve { id, uri, transport } => {
-                let id = ResolveId(id.0.wrapping_add(LOOK_UPS));
-                Output::Resolve { id, uri, transport }
-            }
+            Output::Resolve {
+                id,
+                uri,
+                transport,
+                lane,
+            } => Output::Resolve {
+                id: ResolveId(id.0.wrapping_add(LOOK_UPS)),
+                uri,
+                transport,
+                lane,
+            },
             output => output,
         };
         let deadline = crate::drive::drain(poll, &outlet, &mut self.questions, &mut queue);

@@ -193,7 +193,17 @@ impl Object {
 fn wrap<E>(output: Output<E>, wrap: impl FnOnce(E) -> Notable) -> Output<Notable> {
     match output {
         Output::Transmit(transmit) => Output::Transmit(transmit),
-        Output::Resolve { id, uri, transport } => Output::Resolve { id, uri, transport },
+        Output::Resolve {
+            id,
+            uri,
+            transport,
+            lane,
+        } => Output::Resolve {
+            id,
+            uri,
+            transport,
+            lane,
+        },
         Output::Event(event) => Output::Event(wrap(event)),
         Output::Deadline(deadline) => Output::Deadline(deadline),
     }
@@ -322,7 +332,9 @@ impl SubscriptionsState {
                             transmit,
                         });
                     }
-                    Output::Resolve { id, uri, transport } => {
+                    Output::Resolve {
+                        id, uri, transport, ..
+                    } => {
                         *numbers += 1;
                         asked.insert(*numbers, (item.number, id));
                         questions.ask(&outlet, ResolveId(*numbers), *uri, transport);

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::{CallId, CallState, Command};
-use sip_message::{HeaderName, Method, StatusCode};
-use tokio::io::AsyncWriteExt;
+use model::{CallId, CallState, Command, RegistrationState};
+use sip_message::{HeaderName, Method, Request, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::house::{House, tenant, tone};
@@ -171,30 +171,47 @@ async fn case_29_an_answer_takes_the_connection_of_its_request_and_the_via_when_
     house.close().await;
 }
 
-#[tokio::test]
-async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
-    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = registrar.local_addr().expect("it is bound");
+/// Carol, who signs in at this registrar by TCP.
+fn registering(at: SocketAddr, flows: u8) -> GivenAccount {
     let mut settings = model::AccountSettings::new("sip:carol@carol.test");
     settings.registrar = Some(format!("sip:{at};transport=tcp").into());
     settings.transport = Some(model::Transport::Tcp);
     settings.mwi = false;
-    let given = GivenAccount {
+    settings.flows = flows;
+    GivenAccount {
         logins: Vec::new(),
         settings,
         password: None,
         relay_password: None,
-    };
-    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
-    let grant = async |stream: &mut TcpStream| {
-        let register = stream::request(stream, Method::Register).await;
-        let contact = register
-            .headers
-            .get(HeaderName::Contact)
-            .expect("a Contact");
-        let granted = format!("Contact: {contact}\r\n");
-        stream::write(stream, &answer(&register, "200 OK", &granted, "")).await;
-    };
+    }
+}
+
+async fn grant(stream: &mut TcpStream) -> Request {
+    let register = stream::request(stream, Method::Register).await;
+    let contact = register
+        .headers
+        .get(HeaderName::Contact)
+        .expect("a Contact");
+    let granted = format!("Contact: {contact}\r\nRequire: outbound\r\n");
+    stream::write(stream, &answer(&register, "200 OK", &granted, "")).await;
+    register
+}
+
+/// Waits until so many REGISTERs have been answered: while one is on its way no other one is sent.
+async fn until_granted(house: &mut House, count: usize) {
+    house
+        .until("another answer to a REGISTER", |s| {
+            let account = s.accounts.first()?;
+            (account.round_trips_ms.len() == count).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
+    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = registrar.local_addr().expect("it is bound");
+    let mut house = House::start(vec![tenant("Solo", vec![registering(at, 1)])], tone()).await;
     let mut first = accept(&registrar).await;
     grant(&mut first).await;
     house.until_registered(1).await;
@@ -219,5 +236,142 @@ async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
     let mut third = accept(&registrar).await;
     grant(&mut third).await;
     house.until_registered(1).await;
+    house.close().await;
+}
+
+/// Lets as much time go by as a connection may be silent after a request.
+async fn silence() {
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    tokio::time::resume();
+}
+
+/// That the phone has given it up.
+async fn is_over(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    let reading = stream.read_to_end(&mut rest);
+    let read = tokio::time::timeout(Duration::from_secs(5), reading);
+    read.await.expect("it ends").expect("without a reset");
+    // A ping, when nothing came, was the last word.
+    assert!(rest.ends_with(b"\r\n\r\n"), "{rest:?}");
+}
+
+/// RFC 5626 §4.5: a flow that has failed is replaced by another. The server there takes what is sent and says nothing.
+#[tokio::test]
+async fn a_registration_does_not_die_on_a_connection_that_has_fallen_silent() {
+    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = registrar.local_addr().expect("it is bound");
+    let mut house = House::start(vec![tenant("Solo", vec![registering(at, 1)])], tone()).await;
+    let mut first = accept(&registrar).await;
+    grant(&mut first).await;
+    house.until_registered(1).await;
+    let account = house.id_of("carol");
+    house.engine.send(Command::Register {
+        account: account.clone(),
+    });
+    let refresh = stream::request(&mut first, Method::Register).await;
+    silence().await;
+    let mut second = accept(&registrar).await;
+    let again = grant(&mut second).await;
+    // The very request, which the server may have had: it was not answered yet.
+    let of = |request: &Request, name| request.headers.get(name).map(str::to_owned);
+    for name in [HeaderName::Via, HeaderName::CallId, HeaderName::CSeq] {
+        assert_eq!(of(&again, name.clone()), of(&refresh, name));
+    }
+    until_granted(&mut house, 2).await;
+    let was_lost = house.seen.iter().any(|event| match event {
+        model::Event::Account { account } => account.state == RegistrationState::Silent,
+        _ => false,
+    });
+    assert!(!was_lost, "it was never given up");
+    is_over(first).await;
+    // What is said next goes by the new one.
+    house.engine.send(Command::Register { account });
+    grant(&mut second).await;
+    until_granted(&mut house, 3).await;
+    nobody_connects(&registrar).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_does_not_die_on_a_connection_that_has_fallen_silent() {
+    let (proxy, at, mut house) = behind_a_proxy().await;
+    let more = format!(
+        "Record-Route: <sip:{at};transport=tcp;lr>\r\nContact: <sip:dan@192.0.2.9>\r\n\
+         Content-Type: application/sdp\r\n"
+    );
+    // A call that begins.
+    let out = house.dial("carol", "dan").await;
+    let mut first = accept(&proxy).await;
+    let invite = stream::request(&mut first, Method::Invite).await;
+    silence().await;
+    let mut second = accept(&proxy).await;
+    let again = stream::request(&mut second, Method::Invite).await;
+    assert_eq!(again, invite);
+    stream::write(&mut second, &answer(&again, "200 OK", &more, SDP)).await;
+    stream::request(&mut second, Method::Ack).await;
+    house.until_state(out, CallState::Connected).await;
+    is_over(first).await;
+    // And one that goes on.
+    house.engine.send(Command::HoldCall { call: out });
+    let hold = stream::request(&mut second, Method::Invite).await;
+    silence().await;
+    let mut third = accept(&proxy).await;
+    let again = stream::request(&mut third, Method::Invite).await;
+    assert_eq!(again, hold);
+    let held = SDP.replace("o=- 1 1", "o=- 1 2") + "a=recvonly\r\n";
+    stream::write(&mut third, &answer(&again, "200 OK", &more, &held)).await;
+    stream::request(&mut third, Method::Ack).await;
+    house.until_state(out, CallState::Held).await;
+    is_over(second).await;
+    ends(&mut house, out, &mut third).await;
+    nobody_connects(&proxy).await;
+    house.close().await;
+}
+
+/// RFC 5626 §2: a flow is a connection, and §4.2: two are wanted so that one may fail.
+#[tokio::test]
+async fn two_flows_to_one_server_are_two_connections() {
+    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = registrar.local_addr().expect("it is bound");
+    let mut house = House::start(vec![tenant("Solo", vec![registering(at, 2)])], tone()).await;
+    let reg_id = |register: &Request| {
+        let contact = register.headers.contact().expect("a Contact");
+        contact.params.get("reg-id").map(str::to_owned)
+    };
+    let mut flows = [accept(&registrar).await, accept(&registrar).await];
+    let mut ids = [None, None];
+    for (flow, id) in flows.iter_mut().zip(&mut ids) {
+        *id = reg_id(&grant(flow).await);
+    }
+    let mut both = ids.clone();
+    both.sort();
+    assert_eq!(both, ["1", "2"].map(|id| Some(id.to_owned())));
+    let both_stand = |s: &model::Snapshot| {
+        let flows = &s.accounts.first()?.flows;
+        let stand = flows
+            .iter()
+            .all(|f| f.state == RegistrationState::Registered);
+        (flows.len() == 2 && stand).then_some(())
+    };
+    house.until("both stand", both_stand).await;
+    // Each is refreshed where it is.
+    let account = house.id_of("carol");
+    house.engine.send(Command::Register { account });
+    for (flow, id) in flows.iter_mut().zip(&ids) {
+        assert_eq!(reg_id(&grant(flow).await), *id);
+    }
+    until_granted(&mut house, 4).await;
+    // One breaks: it is made anew on a connection of its own, and the other one stays as it is.
+    let [broken, mut other] = flows;
+    drop(broken);
+    let mut third = accept(&registrar).await;
+    assert_eq!(reg_id(&grant(&mut third).await), ids[0]);
+    until_granted(&mut house, 5).await;
+    let account = house.id_of("carol");
+    house.engine.send(Command::Register { account });
+    assert_eq!(reg_id(&grant(&mut other).await), ids[1]);
+    assert_eq!(reg_id(&grant(&mut third).await), ids[0]);
+    nobody_connects(&registrar).await;
     house.close().await;
 }

@@ -73,6 +73,63 @@ async fn two_proxies_hold_a_flow_each_and_one_of_them_is_enough() {
     house.close().await;
 }
 
+/// RFC 5626 §2: by UDP a flow is a pair of addresses and ports.
+#[tokio::test]
+async fn two_flows_to_one_server_have_a_socket_each() {
+    let registrar = Peer::bind().await;
+    let given = at_server(registrar.local, |s| s.flows = 2);
+    let bound = given.settings.bind.clone();
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    let mut flows = std::collections::BTreeMap::new();
+    for _ in 0..2 {
+        let (register, from) =
+            accept_registration(&registrar, "Require: outbound\r\nFlow-Timer: 120\r\n").await;
+        let via = register.headers.via_top().expect("a Via");
+        let said = via.port.expect("a port");
+        assert_eq!(said, from.port(), "answers find it without rport too");
+        let contact = register.headers.contact().expect("a Contact");
+        assert_eq!(contact.uri.port, Some(said), "and so do calls");
+        flows.insert(reg_id(&register).expect("a number"), (from, contact.uri));
+    }
+    let [(first, _), (second, contact)] = ["1", "2"].map(|id| flows[id].clone());
+    assert_eq!(
+        bound,
+        Some(first.to_string()),
+        "where the account wants to be"
+    );
+    assert!(second.ip() == first.ip() && second.port() != first.port());
+    let stands = |a: &AccountView| {
+        let mut flows = a.flows.iter();
+        flows.all(|f| f.state == RegistrationState::Registered)
+    };
+    let view = until_view(&mut house, "both stand", stands).await;
+    house.engine.send(Command::Register { account: view.id });
+    for _ in 0..2 {
+        let (register, from) = accept_registration(&registrar, "").await;
+        assert_eq!(flows[&reg_id(&register).expect("a number")].0, from);
+    }
+    // A call that comes by the second flow is answered there, by UDP, to its end.
+    let dan = Peer::bind().await;
+    let to_contact = |text: String| text.replacen("sip:carol@127.0.0.1", &contact.to_string(), 1);
+    dan.send(second, &to_contact(dan.says("INVITE", 1, None, SDP)))
+        .await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let response = dan.final_response().await;
+    // RFC 5626 §4.3: requests of the peer come on the flow that the call came on.
+    let told = response.headers.contact().expect("a Contact").uri;
+    assert!(told.params.has("ob"), "{told}");
+    let ack = dan.says("ACK", 1, Some(&to_tag(&response)), "");
+    dan.send(second, &to_contact(ack)).await;
+    house.until_state(call, CallState::Connected).await;
+    house.end(call);
+    let (bye, from) = dan.request(Method::Bye).await;
+    assert_eq!(from, second);
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    house.until_state(call, CallState::Ended).await;
+    house.close().await;
+}
+
 /// RFC 3261 §10.2.3 and §10.2.2.
 #[tokio::test]
 async fn bindings_of_others_are_listed_removed_and_cleared() {

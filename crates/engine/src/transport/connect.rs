@@ -127,6 +127,7 @@ impl TransportState {
             tls: tls.or_else(|| self.system_tls(uri)),
             resource: Some(resource),
             connect: None,
+            lane: None,
         }
     }
 

@@ -1,12 +1,11 @@
 //! From a next hop to the ways that lead there.
 
-use std::net::SocketAddr;
-
 use ractor::ActorRef;
 use sip_core::locate::Target;
 use sip_core::{Path, ResolveError, ResolveId};
 use wire::Towards;
 
+use super::sockets::Place;
 use super::{Delivery, Owner, TransportMsg, TransportState, resolve, transport_error};
 use crate::recorder::RecorderMsg;
 use crate::wake::now;
@@ -16,7 +15,7 @@ impl TransportState {
         &mut self,
         owner: &Owner,
         id: ResolveId,
-        bind: Option<SocketAddr>,
+        from: Place,
         towards: Towards,
         search: resolve::Search,
     ) {
@@ -37,7 +36,7 @@ impl TransportState {
                     let servers = targets.iter().map(|target| target.addr.ip());
                     servers.for_each(|server| self.guard.know_server(server, now()));
                 }
-                self.paths(targets, bind)
+                self.paths(targets, from)
             }
             Err(error) => Err(error),
         };
@@ -53,15 +52,12 @@ impl TransportState {
     pub(super) fn paths(
         &mut self,
         targets: Vec<Target>,
-        bind: Option<SocketAddr>,
+        from: Place,
     ) -> Result<Vec<Path>, ResolveError> {
         let mut paths = Vec::new();
         let mut trouble = None;
-        for target in targets {
-            match self
-                .sockets
-                .local_for(target.addr, bind, &mut self.connections)
-            {
+        for target in &targets {
+            match self.sockets.local_for(target, from, &mut self.connections) {
                 Ok(local) => paths.push(Path {
                     transport: target.transport,
                     remote: target.addr,

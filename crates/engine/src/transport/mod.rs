@@ -60,7 +60,7 @@ use self::report::Notes;
 pub(crate) use self::resolve::Resolver;
 pub use self::resolve::{HostTable, Naming};
 pub(crate) use self::sockets::KeptSockets;
-use self::sockets::Sockets;
+use self::sockets::{Place, Sockets};
 use self::stream::Connections;
 use self::unreachable::{Unanswered, Undelivered};
 use self::without_tcp::WithoutTcp;
@@ -110,6 +110,8 @@ pub(crate) enum TransportMsg {
         transport: Option<Transport>,
         /// The local address its account is bound to.
         bind: Option<SocketAddr>,
+        /// Which of several flows of its account the way is for.
+        lane: Option<u32>,
         /// How its account is a client of TLS, where it has settings for that.
         tls: Option<Arc<ClientTls>>,
     },
@@ -121,6 +123,8 @@ pub(crate) enum TransportMsg {
         id: ResolveId,
         /// The local address its account is bound to.
         bind: Option<SocketAddr>,
+        /// Which of several flows of its account the way is for.
+        lane: Option<u32>,
         /// For which domain, and how.
         towards: Towards,
         /// What was found.
@@ -413,6 +417,7 @@ impl Actor for TransportActor {
                 uri,
                 transport,
                 bind,
+                lane,
                 tls,
             } => {
                 let resolver = state.resolver.clone();
@@ -430,6 +435,7 @@ impl Actor for TransportActor {
                         owner,
                         id,
                         bind,
+                        lane,
                         towards,
                         search,
                     });
@@ -439,10 +445,12 @@ impl Actor for TransportActor {
                 owner,
                 id,
                 bind,
+                lane,
                 towards,
                 search,
             } => {
-                state.on_resolved(&owner, id, bind, towards, search);
+                let from = Place { asked: bind, lane };
+                state.on_resolved(&owner, id, from, towards, search);
                 state.arm(&myself);
             }
             TransportMsg::Tried(tried) => {

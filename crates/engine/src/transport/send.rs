@@ -42,6 +42,7 @@ impl TransportState {
                     tls: self.default_tls(path.transport),
                     ..Towards::default()
                 });
+                towards.lane = transmit.lane;
                 if transmit.for_size {
                     towards.connect = Some(without_tcp::PATIENCE);
                 }

@@ -1,4 +1,5 @@
-//! Datagram sockets: one per local address that an account asks for, one per family otherwise.
+//! Datagram sockets: one per local address that an account asks for, one per family otherwise, and one more for each
+//! further flow to a server.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
+use sip_core::locate::Target;
 use sip_core::{FlowId, Path, Transport, TransportError};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
@@ -35,14 +37,44 @@ const PORT_TRIES: usize = 16;
 
 /// The local address a socket is bound to: what was asked for, or any address of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Bind(SocketAddr);
+pub(crate) struct Bind {
+    addr: SocketAddr,
+    /// Which one there, where several flows lead to one server: each but the first has a port of the system's choice.
+    lane: u32,
+}
+
+/// What somebody wants to send from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// The local address that its account is bound to.
+    pub(super) asked: Option<SocketAddr>,
+    /// Which of several flows of its account it is for.
+    pub(super) lane: Option<u32>,
+}
 
 impl Bind {
-    fn for_target(asked: Option<SocketAddr>, target: SocketAddr) -> Self {
-        match asked {
-            Some(asked) if asked.is_ipv4() == target.is_ipv4() => Self(asked),
-            _ if target.is_ipv4() => Self((Ipv4Addr::UNSPECIFIED, 0).into()),
-            _ => Self((Ipv6Addr::UNSPECIFIED, 0).into()),
+    fn first(addr: SocketAddr) -> Self {
+        Self { addr, lane: 0 }
+    }
+
+    fn for_target(from: Place, target: &Target) -> Self {
+        let addr = match from.asked {
+            Some(asked) if asked.is_ipv4() == target.addr.is_ipv4() => asked,
+            _ if target.addr.is_ipv4() => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            _ => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        // Connections have ports of their own anyway.
+        match from.lane.filter(|_| target.transport == Transport::Udp) {
+            Some(lane) if lane > 0 => Self { addr, lane },
+            _ => Self::first(addr),
+        }
+    }
+
+    /// Where its socket is opened.
+    fn wanted(self) -> SocketAddr {
+        match self.lane {
+            0 => self.addr,
+            _ => SocketAddr::new(self.addr.ip(), 0),
         }
     }
 }
@@ -65,13 +97,13 @@ impl KeptSockets {
         if let Some(pair) = kept.get(&bind) {
             return Ok(pair.clone());
         }
-        let pair = open_pair(bind.0)?;
+        let pair = open_pair(bind.wanted())?;
         kept.insert(bind, pair.clone());
         Ok(pair)
     }
 
     fn pair_elsewhere(&self, bind: Bind) -> io::Result<()> {
-        let pair = open_pair(SocketAddr::new(bind.0.ip(), 0))?;
+        let pair = open_pair(SocketAddr::new(bind.addr.ip(), 0))?;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(bind, pair);
         Ok(())
@@ -115,19 +147,15 @@ impl Sockets {
     /// into Via and Contact. Opens the socket, and the listener on the same port, if need be.
     pub(super) fn local_for(
         &mut self,
-        target: SocketAddr,
-        asked: Option<SocketAddr>,
+        target: &Target,
+        from: Place,
         connections: &mut Connections,
     ) -> io::Result<SocketAddr> {
-        let port = self
-            .open(Bind::for_target(asked, target), connections)?
-            .local
-            .port();
-        let ip = match asked {
-            Some(asked) if asked.is_ipv4() == target.is_ipv4() && !asked.ip().is_unspecified() => {
-                asked.ip()
-            }
-            _ => self.locals.toward(target, now())?,
+        let bind = Bind::for_target(from, target);
+        let port = self.open(bind, connections)?.local.port();
+        let ip = match bind.addr.ip() {
+            asked if !asked.is_unspecified() => asked,
+            _ => self.locals.toward(target.addr, now())?,
         };
         Ok(SocketAddr::new(ip, port))
     }
@@ -143,7 +171,7 @@ impl Sockets {
         asked: SocketAddr,
         connections: &mut Connections,
     ) -> io::Result<SocketAddr> {
-        Ok(self.open(Bind(asked), connections)?.local)
+        Ok(self.open(Bind::first(asked), connections)?.local)
     }
 
     /// The same where another program holds the port: on one of the system's choice, which stands for
@@ -153,7 +181,7 @@ impl Sockets {
         asked: SocketAddr,
         connections: &mut Connections,
     ) -> io::Result<SocketAddr> {
-        self.kept.pair_elsewhere(Bind(asked))?;
+        self.kept.pair_elsewhere(Bind::first(asked))?;
         self.listen(asked, connections)
     }
 

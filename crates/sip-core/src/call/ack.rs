@@ -280,6 +280,7 @@ impl Call {
                 bytes: bytes.clone(),
                 what: "ACK".to_owned(),
                 for_size: task.is_for_size(attempt.destination),
+                lane: None,
             });
         }
     }

@@ -133,6 +133,7 @@ impl Call {
                     bytes,
                     what,
                     for_size,
+                    lane: None,
                 });
             }
             ClientOutput::Deliver(response) if present => self.on_response(now, id, response),

@@ -175,6 +175,7 @@ impl Call {
                 bytes: response.to_bytes(),
                 what: "503".to_owned(),
                 for_size: false,
+                lane: None,
             });
             return None;
         }
@@ -307,6 +308,7 @@ impl Call {
             bytes,
             what,
             for_size: false,
+            lane: None,
         });
     }
 

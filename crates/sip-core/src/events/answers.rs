@@ -91,5 +91,6 @@ pub(crate) fn answer(request: &Request, destination: Destination, response: &Res
             request.method
         ),
         for_size: false,
+        lane: None,
     }
 }

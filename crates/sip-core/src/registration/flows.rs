@@ -1,6 +1,6 @@
 //! Several flows of one instance to one registrar (RFC 5626): each a registration of its own with
 //! its `reg-id`, kept apart so that one server or network path may fail without the account being
-//! gone.
+//! gone. Each has a connection of its own, or a socket, whose number goes with what is sent ([`Transmit::lane`]).
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use sip_message::{Response, Uri};
 use super::{Kin, Registration, RegistrationConfig, RegistrationEvent};
 use crate::dispatch::{OwnerKey, response_owner};
 use crate::output::Output;
-use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, TransportError};
+use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, Transmit, TransportError};
 use crate::refresh::Backoff;
 use crate::tokens::{Seed, Tokens};
 
@@ -202,11 +202,21 @@ impl FlowSet {
         let count = u64::try_from(self.flows.len()).unwrap_or(1);
         while let Some(flow) = self.flows.get_mut(self.polled) {
             let index = u64::try_from(self.polled).unwrap_or(0);
+            let lane = u32::try_from(self.polled).ok().filter(|_| count > 1);
             match flow.poll_output() {
-                Output::Transmit(transmit) => return Output::Transmit(transmit),
-                Output::Resolve { id, uri, transport } => {
+                Output::Transmit(transmit) => {
+                    return Output::Transmit(Transmit { lane, ..transmit });
+                }
+                Output::Resolve {
+                    id, uri, transport, ..
+                } => {
                     let id = ResolveId(id.0.saturating_mul(count).saturating_add(index));
-                    return Output::Resolve { id, uri, transport };
+                    return Output::Resolve {
+                        id,
+                        uri,
+                        transport,
+                        lane,
+                    };
                 }
                 Output::Event(event) => {
                     self.learn();

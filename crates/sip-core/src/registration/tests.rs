@@ -93,7 +93,9 @@ impl Bench {
                     };
                     self.sent.push((transmit.destination, request));
                 }
-                Output::Resolve { id, uri, transport } => {
+                Output::Resolve {
+                    id, uri, transport, ..
+                } => {
                     self.resolved.push((id, *uri, transport));
                 }
                 Output::Event(event) => self.events.push(event),

@@ -552,6 +552,7 @@ impl Exchange {
                     id: question,
                     uri,
                     transport,
+                    ..
                 } => {
                     let path = path_to_caller(&line.inbound, &uri, transport);
                     inputs.push_back(LineInput::Resolved(question, path));

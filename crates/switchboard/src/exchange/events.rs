@@ -577,6 +577,7 @@ impl Exchange {
                     id: question,
                     uri,
                     transport,
+                    ..
                 } => {
                     let path = path_to_caller(&subscription.inbound, &uri, transport);
                     inputs.push_back(Input::Resolved(question, path));

@@ -82,6 +82,7 @@ impl Wire {
                 tls: Some(Arc::new(tls.expect("a client"))),
                 resource: None,
                 connect: None,
+                lane: None,
             },
         })
     }

@@ -42,7 +42,7 @@ pub(super) async fn begin(
                 .connect
                 .unwrap_or(limits.connect)
                 .min(limits.connect);
-            let stream = open(path, patience).await?;
+            let stream = open(path, patience, limits.unacknowledged).await?;
             if !path.transport.is_secure() {
                 return Ok(Begun {
                     stream: Box::new(stream),
@@ -68,6 +68,7 @@ pub(super) async fn begin(
         Beginning::Accepted(stream, door) => {
             // SIP messages are whole thoughts: waiting to fill a segment only delays them.
             let _ = stream.set_nodelay(true);
+            give_up_after(&stream, limits.unacknowledged);
             match door {
                 Door::Tcp | Door::Ws => Ok(Begun {
                     stream: Box::new(stream),
@@ -87,15 +88,31 @@ pub(super) async fn begin(
     }
 }
 
-async fn open(path: &Path, patience: Duration) -> Result<TcpStream, Error> {
+async fn open(
+    path: &Path,
+    patience: Duration,
+    unacknowledged: Duration,
+) -> Result<TcpStream, Error> {
     let connecting = connect_from(path.local, path.remote);
     let stream = tokio::time::timeout(patience, connecting)
         .await
         .map_err(|_| ConnectError::TimedOut)?
         .map_err(|e| Error::of_connecting(&e))?;
     let _ = stream.set_nodelay(true);
+    give_up_after(&stream, unacknowledged);
     Ok(stream)
 }
+
+/// A router that has lost its state, or a server that has gone, says nothing: what is written goes nowhere, and without
+/// this the system goes on trying for a quarter of an hour.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn give_up_after(stream: &TcpStream, unacknowledged: Duration) {
+    // Without it the silence after a request tells.
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unacknowledged));
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn give_up_after(_: &TcpStream, _: Duration) {}
 
 /// Connects from the address that our Via names; where that is none of this machine, from whichever
 /// the system takes.
@@ -149,5 +166,28 @@ impl AsyncWrite for Metered {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(all(test, any(target_os = "android", target_os = "linux")))]
+mod tests {
+    use super::*;
+
+    /// RFC 5482 §3.3: it is the side that sends which is to give up.
+    #[tokio::test]
+    async fn the_system_is_told_when_to_give_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a listener");
+        let remote = listener.local_addr().expect("bound");
+        let path = Path {
+            transport: sip_core::Transport::Tcp,
+            remote,
+            local: remote,
+        };
+        let limits = Limits::default();
+        let opened = open(&path, limits.connect, limits.unacknowledged);
+        let opened = opened.await.expect("a connection");
+        let after = socket2::SockRef::from(&opened).tcp_user_timeout();
+        assert_eq!(after.expect("it tells"), Some(Duration::from_secs(10)));
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Beat {
     is_set: bool,
     /// Whether the peer has answered a ping.
     has_answered: bool,
+    /// Whether the ping that is waited for was out of turn. Who was never told to answer any need not.
+    is_out_of_turn: bool,
     next: Option<Instant>,
     pong_by: Option<Instant>,
 }
@@ -72,9 +74,20 @@ impl Beat {
             patience,
             is_set: true,
             has_answered: false,
+            is_out_of_turn: false,
             next: None,
             pong_by: None,
         }
+    }
+
+    /// Whether a ping is to be sent at once, out of turn: not while one is waited for.
+    pub(super) fn hurry(&mut self) -> bool {
+        let is_free = self.pong_by.is_none();
+        if is_free {
+            self.is_out_of_turn = true;
+            self.pong_by = Some(Instant::now() + self.patience);
+        }
+        is_free
     }
 
     /// Waits for what is due next. Can be dropped and asked again at any time.
@@ -87,7 +100,8 @@ impl Beat {
                     self.pong_by = None;
                 }
                 () = until(self.pong_by) => {
-                    let is_strict = self.pace.borrow().is_none_or(|pace| pace.strict);
+                    let pace = *self.pace.borrow();
+                    let is_strict = pace.map_or(!self.is_out_of_turn, |pace| pace.strict);
                     if is_strict || self.has_answered {
                         return Due::Failed;
                     }
@@ -102,6 +116,7 @@ impl Beat {
                     let pace = *self.pace.borrow();
                     self.next = spread(pace.map(|pace| pace.every));
                     if self.pong_by.is_none() {
+                        self.is_out_of_turn = false;
                         self.pong_by = Some(Instant::now() + self.patience);
                         return Due::Ping;
                     }

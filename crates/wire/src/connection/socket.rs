@@ -11,7 +11,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use super::keepalive::{Beat, Due, Pulse, until};
-use super::{Connection, Course, FAREWELL};
+use super::{Connection, Course, FAREWELL, Silence};
 use crate::error::Error;
 use crate::websocket;
 
@@ -83,8 +83,11 @@ impl Connection {
                     pulse.on_pong();
                     continue;
                 }
-                // The library answers pings, and it goes on being read until the peer hangs up.
-                Message::Ping(_) | Message::Close(_) | Message::Frame(_) => continue,
+                // RFC 6455 §5.5.1: nothing comes after it and nothing may go there. The library answers it with the
+                // farewell.
+                Message::Close(_) => return Error::Closed,
+                // The library answers pings.
+                Message::Ping(_) | Message::Frame(_) => continue,
             };
             // Keepalives of streams have no meaning here and do no harm.
             if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -108,6 +111,14 @@ impl Connection {
         loop {
             let message = tokio::select! {
                 biased;
+                silence = self.silence() => match silence {
+                    Silence::Probe if beat.hurry() => {
+                        pulse.expect();
+                        Message::Ping(Bytes::new())
+                    }
+                    Silence::Probe => continue,
+                    Silence::Failed => return Error::Silent,
+                },
                 due = beat.due(pulse) => match due {
                     Due::Ping => {
                         pulse.expect();

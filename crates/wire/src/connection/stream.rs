@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::keepalive::{Beat, Due, Pulse, until};
-use super::{Connection, Course, FAREWELL};
+use super::{Connection, Course, FAREWELL, Silence};
 use crate::error::Error;
 
 /// What is read at a time.
@@ -112,6 +112,14 @@ impl Connection {
         loop {
             let (bytes, is_message) = tokio::select! {
                 biased;
+                silence = self.silence() => match silence {
+                    Silence::Probe if beat.hurry() => {
+                        pulse.expect();
+                        (PING.to_vec(), false)
+                    }
+                    Silence::Probe => continue,
+                    Silence::Failed => return Error::Silent,
+                },
                 due = beat.due(pulse) => match due {
                     Due::Ping => {
                         pulse.expect();

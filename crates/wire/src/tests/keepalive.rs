@@ -2,8 +2,15 @@
 
 use super::*;
 use crate::stun::{Binding, TransactionId};
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 const OFTEN: Duration = Duration::from_millis(50);
 
@@ -282,4 +289,172 @@ async fn who_speaks_no_stun_gets_line_ends_and_who_does_is_supervised() {
         Event::FlowFailed { remote: failed, .. } => assert_eq!(failed, remote),
         other => panic!("{other:?}"),
     }
+}
+
+/// A client that waits for a sign of life for 1.6 seconds, and asks for one after half of it.
+fn waiting_for_answers() -> Limits {
+    Limits {
+        answer: Duration::from_millis(1_600),
+        pong: Duration::from_millis(800),
+        ..Limits::default()
+    }
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let addr = listener.local_addr().expect("bound");
+    (listener, addr)
+}
+
+fn send(side: &Side, way: &Destination, word: &str) -> FlowId {
+    let sent = side.wire.send(way, &Towards::default(), &request(word, 0));
+    sent.expect("sent")
+}
+
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    let accepting = tokio::time::timeout(SOON, listener.accept());
+    accepting.await.expect("in time").expect("a connection").0
+}
+
+async fn reads(peer: &mut TcpStream, bytes: &[u8]) {
+    let mut read = vec![0; bytes.len()];
+    peer.read_exact(&mut read).await.expect("it comes");
+    assert_eq!(read, bytes, "{}", String::from_utf8_lossy(&read));
+}
+
+/// The server of a WebSocket, by hand, so that it can fall silent.
+async fn accept_websocket(listener: &TcpListener) -> WebSocketStream<TcpStream> {
+    // The type is the library's own.
+    #[allow(clippy::result_large_err)]
+    let choose = |_: &Request, mut response: Response| {
+        let chosen = HeaderValue::from_static("sip");
+        let headers = response.headers_mut();
+        headers.insert("Sec-WebSocket-Protocol", chosen);
+        Ok(response)
+    };
+    let stream = accept(listener).await;
+    let shaken = tokio_tungstenite::accept_hdr_async(stream, choose).await;
+    shaken.expect("a WebSocket")
+}
+
+/// RFC 3261 §17.1.2.2: a server owes an answer within 64·T1, and whoever knows keepalives answers a ping.
+#[tokio::test]
+async fn a_connection_on_which_nothing_comes_after_a_request_has_failed() {
+    let (listener, addr) = listener().await;
+    let mut here = Side::new(waiting_for_answers());
+    let way = to(Transport::Tcp, addr);
+    let first = send(&here, &way, "a");
+    let started = std::time::Instant::now();
+    let mut peer = accept(&listener).await;
+    reads(&mut peer, &request("a", 0)).await;
+    reads(&mut peer, b"\r\n\r\n").await;
+    here.up().await;
+    let closed = here.closed().await;
+    let took = started.elapsed();
+    assert_eq!((closed.flow, closed.error), (first, Error::Silent));
+    assert_eq!(closed.unheard, [request("a", 0)]);
+    assert!(took >= Duration::from_millis(1_500), "{took:?}");
+    // What comes next has a connection of its own.
+    assert_ne!(send(&here, &way, "b"), first);
+    let mut peer = accept(&listener).await;
+    reads(&mut peer, &request("b", 0)).await;
+}
+
+/// A proxy has nothing to say while the one it asks is silent (RFC 4320 §4.2), and lives.
+#[tokio::test]
+async fn a_pong_is_a_sign_of_life_and_so_is_any_message() {
+    let (listener, addr) = listener().await;
+    let mut here = Side::new(waiting_for_answers());
+    let way = to(Transport::Tcp, addr);
+    let flow = send(&here, &way, "a");
+    let mut peer = accept(&listener).await;
+    reads(&mut peer, &request("a", 0)).await;
+    reads(&mut peer, b"\r\n\r\n").await;
+    peer.write_all(b"\r\n").await.expect("a pong");
+    tokio::time::sleep(waiting_for_answers().answer * 5 / 4).await;
+    // Another request, and something of the peer's own after it.
+    assert_eq!(send(&here, &way, "b"), flow);
+    reads(&mut peer, &request("b", 0)).await;
+    peer.write_all(&request("c", 0)).await.expect("written");
+    tokio::time::sleep(waiting_for_answers().answer * 5 / 4).await;
+    here.up().await;
+    assert_eq!(here.arrived().await.bytes, request("c", 0));
+    assert!(here.events.try_recv().is_err(), "it lives");
+    // A response is no question: nothing is owed.
+    let response = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let path = path(Transport::Tcp, addr);
+    here.wire.answer(flow, &path, response).expect("answered");
+    reads(&mut peer, response).await;
+    tokio::time::sleep(waiting_for_answers().answer * 5 / 4).await;
+    assert!(here.events.try_recv().is_err(), "it lives");
+}
+
+#[tokio::test]
+async fn who_answers_late_and_knows_no_pings_is_left_in_peace() {
+    let (listener, addr) = listener().await;
+    let mut here = Side::new(waiting_for_answers());
+    send(&here, &to(Transport::Tcp, addr), "a");
+    let mut peer = accept(&listener).await;
+    reads(&mut peer, &request("a", 0)).await;
+    reads(&mut peer, b"\r\n\r\n").await;
+    let response = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+    peer.write_all(response).await.expect("written");
+    tokio::time::sleep(waiting_for_answers().pong * 5 / 4).await;
+    here.up().await;
+    assert_eq!(here.arrived().await.bytes, response);
+    assert!(here.events.try_recv().is_err(), "it lives");
+}
+
+#[tokio::test]
+async fn a_websocket_on_which_nothing_comes_after_a_request_has_failed() {
+    let (listener, addr) = listener().await;
+    let mut here = Side::new(waiting_for_answers());
+    let way = to(Transport::Ws, addr);
+    // One that answers pings lives, whatever it thinks of requests.
+    let flow = send(&here, &way, "a");
+    let mut peer = accept_websocket(&listener).await;
+    assert!(peer.next().await.expect("open").expect("a frame").is_text());
+    assert!(peer.next().await.expect("open").expect("a frame").is_ping());
+    // The library answers with what it does next.
+    peer.flush().await.expect("a pong");
+    tokio::time::sleep(waiting_for_answers().answer * 5 / 4).await;
+    here.up().await;
+    assert!(here.events.try_recv().is_err(), "it lives");
+    // One that is not heard any more does not.
+    assert_eq!(send(&here, &way, "b"), flow);
+    assert_eq!(here.closed().await.error, Error::Silent);
+}
+
+/// RFC 6455 §5.5.1: after a Close nothing is sent any more and nothing comes, however long TCP lasts.
+#[tokio::test]
+async fn a_websocket_that_is_closed_is_lost_at_once() {
+    let (listener, addr) = listener().await;
+    let mut here = Side::new(Limits::default());
+    let way = to(Transport::Ws, addr);
+    let flow = send(&here, &way, "a");
+    let mut peer = accept_websocket(&listener).await;
+    here.up().await;
+    assert!(peer.next().await.expect("open").expect("a frame").is_text());
+    let going_away = CloseFrame {
+        code: CloseCode::Away,
+        reason: "bye".into(),
+    };
+    let close = Message::Close(Some(going_away));
+    peer.send(close).await.expect("written");
+    let closing = tokio::time::timeout(Duration::from_secs(2), here.closed());
+    let closed = closing.await.expect("at once");
+    assert_eq!((closed.flow, closed.error), (flow, Error::Closed));
+    assert!(closed.was_up);
+    // It is answered, and then it ends.
+    let answer = peer.next().await.expect("an answer").expect("a frame");
+    assert!(matches!(&answer, Message::Close(Some(f)) if f.code == CloseCode::Away));
+    let end = peer.next().await;
+    let ended = matches!(end, None | Some(Err(WsError::ConnectionClosed)));
+    assert!(ended, "{end:?}");
+    // What comes next has a connection of its own.
+    assert_ne!(send(&here, &way, "b"), flow);
+    let mut again = accept_websocket(&listener).await;
+    let frame = again.next().await.expect("open").expect("a frame");
+    assert!(frame.is_text());
 }

@@ -90,6 +90,7 @@ async fn the_roots_of_the_system_do_not_vouch_for_a_lab() {
         tls: Some(Arc::new(tls)),
         resource: None,
         connect: None,
+        lane: None,
     };
     let (fault, _) = fault(shake(&identity, &towards).await);
     assert_eq!(fault, CertificateFault::SelfSigned);
@@ -251,6 +252,7 @@ async fn a_person_is_asked_once_and_alarmed_by_a_change() {
         tls: Some(Arc::new(tls)),
         resource: None,
         connect: None,
+        lane: None,
     };
     let (first, shown) = fault(shake(&identity, &towards).await);
     assert_eq!(first, CertificateFault::SelfSigned);
@@ -288,6 +290,7 @@ async fn servers_may_want_a_certificate_of_ours() {
             tls: Some(Arc::new(tls)),
             resource: None,
             connect: None,
+            lane: None,
         }
     };
     let badge = staff.issue_for("alice.example");

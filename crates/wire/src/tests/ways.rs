@@ -189,6 +189,57 @@ async fn connections_are_kept_apart_by_domain_and_settings() {
     assert_eq!(client.wire.connections(), 3);
 }
 
+/// RFC 5626 §2: two flows are two connections, also where they lead to one server.
+#[tokio::test]
+async fn lanes_are_connections_of_their_own() {
+    let mut there = Side::new(Limits::of_a_server());
+    let here = Side::new(Limits::default());
+    let addr = there.listen(Door::Tcp);
+    let sent = |lane| {
+        let towards = Towards {
+            lane,
+            ..Towards::default()
+        };
+        let sent = here
+            .wire
+            .send(&to(Transport::Tcp, addr), &towards, &request("a", 0));
+        sent.expect("sent")
+    };
+    let any = sent(None);
+    let [first, second] = [0, 1].map(|lane| sent(Some(lane)));
+    assert!(any != first && any != second && first != second);
+    assert_eq!([0, 1].map(|lane| sent(Some(lane))), [first, second]);
+    let mut ports = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        ports.insert(there.arrived().await.path.remote.port());
+    }
+    assert_eq!(ports.len(), 3);
+    // Whoever has none takes any of them.
+    assert!([any, first, second].contains(&sent(None)));
+    assert!(ports.contains(&there.arrived().await.path.remote.port()));
+    // One that is gone is made anew, and the other one is left alone.
+    here.wire.close(first);
+    let again = sent(Some(0));
+    assert!(again != first && again != second);
+    // A peer's own connection is none of them.
+    let inbound = loop {
+        if let Event::Arrived(arrived) = there.event().await {
+            break arrived;
+        }
+    };
+    let back = |lane| {
+        let towards = Towards {
+            lane,
+            ..Towards::default()
+        };
+        let way = Destination::Path(inbound.path);
+        let sent = there.wire.send(&way, &towards, &request("b", 0));
+        sent.expect("queued")
+    };
+    assert_eq!(back(None), inbound.flow);
+    assert_ne!(back(Some(0)), inbound.flow);
+}
+
 #[tokio::test]
 async fn requests_of_ours_go_back_on_a_peers_connection() {
     let mut server_side = Side::new(Limits::of_a_server());

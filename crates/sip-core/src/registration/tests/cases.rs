@@ -452,6 +452,42 @@ fn two_flows_have_numbers_of_their_own_and_one_instance() {
     assert_eq!(flows.deadline, None);
 }
 
+/// RFC 5626 §2: no two flows are one connection.
+#[test]
+fn what_several_flows_send_says_which_connection_it_is_for() {
+    let lanes = |ways: usize| {
+        let ways = vec![None; ways];
+        let mut set = FlowSet::along(&config(), &ways, &Seed::from_number(1));
+        let now = Instant::now();
+        set.register(now);
+        let [mut asked, mut sent] = [Vec::new(), Vec::new()];
+        let mut questions = Vec::new();
+        loop {
+            match set.poll_output() {
+                Output::Resolve { id, lane, .. } => {
+                    questions.push(id);
+                    asked.push(lane);
+                }
+                Output::Transmit(transmit) => sent.push(transmit.lane),
+                Output::Event(_) => {}
+                Output::Deadline(_) => match questions.pop() {
+                    Some(id) => {
+                        let to = path("192.0.2.1:5060", "10.0.0.5:40000", Transport::Tcp);
+                        set.handle_resolved(now, id, Ok(vec![to]));
+                    }
+                    None => break,
+                },
+            }
+        }
+        sent.sort();
+        (asked, sent)
+    };
+    // One alone may share with whatever goes there.
+    assert_eq!(lanes(1), (vec![None], vec![None]));
+    let three: Vec<_> = (0..3).map(Some).collect();
+    assert_eq!(lanes(3), (three.clone(), three));
+}
+
 #[test]
 fn a_flow_made_anew_avoids_the_server_of_the_other() {
     let mut flows = Flows::registering();
