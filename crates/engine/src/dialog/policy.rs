@@ -43,6 +43,10 @@ pub(super) fn configure(config: &mut CallConfig, policies: &model::CallPolicies,
     if !policies.session_timers {
         supported.retain(|tag| tag != "timer");
     }
+    if outgoing {
+        // It says how calls are taken; a call of ours is to fit into a datagram.
+        supported.retain(|tag| tag != super::start::ANSWER_MODE);
+    }
     if !outgoing && policies.joins != JoinPolicy::Never {
         supported.push("join".to_owned());
     }

@@ -372,7 +372,7 @@ fn hide_ourselves(config: &mut CallConfig, target: &Uri, facts: &AccountFacts) {
 }
 
 /// Callers say how they want to be taken, by Answer-Mode and Priv-Answer-Mode (RFC 5373 §5).
-const ANSWER_MODE: &str = "answermode";
+pub(super) const ANSWER_MODE: &str = "answermode";
 
 /// What every call of ours can do, for Allow, Supported and Accept wherever they are said.
 pub(crate) fn capabilities() -> Capabilities {
