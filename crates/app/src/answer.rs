@@ -66,6 +66,7 @@ pub(crate) fn run(common: &Common, args: &AnswerArgs) -> anyhow::Result<Outcome>
                     Event::CallRemoved { call } => {
                         run.seen.remove(&call);
                         run.followed.remove(&call);
+                        run.transfers.forget(call);
                         run.ending.remove(&call);
                     }
                     _ => {}
@@ -125,6 +126,7 @@ impl Run<'_> {
         let is_shown = |id: CallId| shown.iter().any(|call| call.id == id);
         let unheard = (heard + 1..=self.newest).filter(|id| !is_shown(CallId(*id)));
         let unheard = unheard.count();
+        self.transfers.keep(is_shown);
         let known = self.seen.len();
         let ending = &self.ending;
         self.seen

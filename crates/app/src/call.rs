@@ -125,6 +125,10 @@ impl<'a> Run<'a> {
         match event {
             Event::Resync { snapshot } => self.on_resync(now, &snapshot.calls),
             Event::Call { call } => self.on_call(now, call).into_iter().collect(),
+            Event::CallRemoved { call } => {
+                self.transfers.forget(*call);
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }
@@ -138,6 +142,7 @@ impl<'a> Run<'a> {
             commands.extend(self.on_call(now, call));
         }
         let shown: BTreeSet<CallId> = shown.iter().map(|call| call.id).collect();
+        self.transfers.keep(|call| shown.contains(&call));
         let newest = shown.last().max(self.calls.keys().last()).copied();
         let newest = newest.map_or(0, |CallId(id)| id);
         for id in (1..=newest).map(CallId).filter(|id| !shown.contains(id)) {

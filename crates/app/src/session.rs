@@ -369,9 +369,12 @@ impl Transfers {
     /// What is to be said about the transfer of a call; nothing where none is wanted, or it was said.
     pub(crate) fn on_call(&mut self, call: &CallView) -> Option<Command> {
         let wanted = matches!(call.transfer, Some(Transfer::Wanted { .. }));
-        if !wanted || !call.state.is_live() {
+        if !wanted {
             self.answered.remove(&call.id);
             self.pending.remove(&call.id);
+        }
+        // Whoever is followed may hang up before the new call is there.
+        if !wanted || !call.state.is_live() {
             return None;
         }
         if !self.answered.insert(call.id) {
@@ -384,6 +387,18 @@ impl Transfers {
             call: call.id,
             accept: self.follow,
         })
+    }
+
+    /// A call is shown no more: nothing comes of it.
+    pub(crate) fn forget(&mut self, call: CallId) {
+        self.answered.remove(&call);
+        self.pending.remove(&call);
+    }
+
+    /// Events were lost: of calls that are shown no more nothing comes.
+    pub(crate) fn keep(&mut self, is_shown: impl Fn(CallId) -> bool) {
+        self.answered.retain(|call| is_shown(*call));
+        self.pending.retain(|call| is_shown(*call));
     }
 
     /// How many calls are still to come of them.

@@ -667,6 +667,14 @@ fn purpose(oid: &[usize]) -> String {
     )
 }
 
+/// An arc of an object identifier as it is: `webpki` puts its groups of seven bits (X.690 §8.19.2) eight bits apart.
+fn arc(apart: usize) -> usize {
+    let groups = apart.to_be_bytes();
+    groups
+        .iter()
+        .fold(0, |arc, group| (arc << 7) | usize::from(group & 0x7F))
+}
+
 /// The arc of all purposes that RFCs define: id-kp.
 const PURPOSES: &[usize] = &[1, 3, 6, 1, 5, 5, 7, 3];
 /// id-kp-serverAuth.
@@ -681,7 +689,8 @@ impl webpki::ExtendedKeyUsageValidator for ForServers {
     fn validate(&self, purposes: webpki::KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
         let mut present = Vec::new();
         for purpose in purposes {
-            let oid = purpose?.to_decoded_oid();
+            let oid = purpose?.to_decoded_oid().into_iter().map(arc);
+            let oid: Vec<usize> = oid.collect();
             if let Some([SERVERS | SIP_DOMAINS]) = oid.strip_prefix(PURPOSES) {
                 return Ok(());
             }

@@ -13,12 +13,14 @@
 //! (RFC 3891 §3, §8). Our server has looked at who asks, and whoever speaks in the old call may end it anyhow: what comes
 //! from there is taken at once. From elsewhere it rings, and a person decides.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use model::{CallId, CallState, Direction, Private, Transfer, TransferState};
 use ractor::ActorRef;
 use sip_core::Path;
 use sip_core::call::{Fit, ReferId, ReferOutcome, ReferProgress, ReferRequest, WrongState};
+use sip_core::dispatch::OwnerKey;
 use sip_message::{NameAddr, Reason, Replaces, StatusCode};
 
 use super::{DialogMsg, DialogState, Phase, party};
@@ -29,8 +31,12 @@ use crate::wake::now;
 /// How long a peer that transferred us has to hang up before it is put on hold.
 const COURTESY: Duration = Duration::from_secs(1);
 
-/// How long a call that is asked for its place has to say something: it may end while it is asked.
-const PLACE_WAIT: Duration = Duration::from_secs(2);
+/// How long a call that is asked for its place has to say something: it may end while it is asked, or be busy with
+/// opening a sound device.
+const PLACE_WAIT: Duration = Duration::from_secs(10);
+
+/// Dialogs of transfers from outside that are known at a time.
+const OUTSIDE: usize = 8;
 
 /// A call that is made because a peer asked for it.
 pub(crate) struct Referral {
@@ -78,6 +84,8 @@ pub(super) struct Transfers {
     reports_to: Option<(ActorRef<DialogMsg>, ReferId)>,
     /// The call that this one takes the place of.
     place: Place,
+    /// The dialogs of transfers that were asked for from outside, the oldest first.
+    outside: VecDeque<OwnerKey>,
 }
 
 #[derive(Default)]
@@ -252,14 +260,6 @@ impl DialogState {
 
     /// The peer asks us to call somebody: the user decides.
     pub(super) fn on_refer_requested(&mut self, request: Box<ReferRequest>) {
-        // What answers our reports comes to this call, too.
-        if let Some(key) = request.dialog.clone() {
-            let _ = self.transport.cast(TransportMsg::Claim {
-                key,
-                server_key: None,
-                owner: self.owner.clone(),
-            });
-        }
         let scheme = request.target.uri.scheme.as_str().to_ascii_lowercase();
         let refusal = if !matches!(scheme.as_str(), "sip" | "sips" | "tel") {
             Some(StatusCode::UNSUPPORTED_URI_SCHEME)
@@ -271,11 +271,29 @@ impl DialogState {
         if let Some(status) = refusal {
             return self.refuse_refer(request.id, status);
         }
+        if let Some(key) = request.dialog.clone() {
+            self.claim_outside(key);
+        }
         self.show(Transfer::Wanted {
             target: party(&request.target),
             by: request.referred_by.as_ref().map(party),
         });
         self.transfers.wanted = Some(request);
+    }
+
+    /// What answers our reports of a transfer that was asked for outside of the call comes to this call, too.
+    fn claim_outside(&mut self, key: OwnerKey) {
+        let claimed = &mut self.transfers.outside;
+        claimed.push_back(key.clone());
+        let oldest = (claimed.len() > OUTSIDE).then(|| claimed.pop_front());
+        let _ = self.transport.cast(TransportMsg::Claim {
+            key,
+            server_key: None,
+            owner: self.owner.clone(),
+        });
+        if let Some(oldest) = oldest.flatten() {
+            let _ = self.transport.cast(TransportMsg::Disclaim(oldest));
+        }
     }
 
     /// The user decided about it.

@@ -105,7 +105,7 @@ async fn two_flows_to_one_server_have_a_socket_each() {
     let view = until_view(&mut house, "both stand", stands).await;
     house.engine.send(Command::Register { account: view.id });
     for _ in 0..2 {
-        let (register, from) = accept_registration(&registrar, "").await;
+        let (register, from) = accept_registration(&registrar, "Require: outbound\r\n").await;
         assert_eq!(flows[&reg_id(&register).expect("a number")].0, from);
     }
     // A call that comes by the second flow is answered there, by UDP, to its end.
@@ -127,6 +127,29 @@ async fn two_flows_to_one_server_have_a_socket_each() {
     assert_eq!(from, second);
     dan.send(from, &answer(&bye, "200 OK", "", "")).await;
     house.until_state(call, CallState::Ended).await;
+    house.close().await;
+}
+
+/// A registrar that keeps to no flows would ring one phone at two addresses.
+#[tokio::test]
+async fn a_second_socket_is_given_up_where_the_registrar_keeps_to_no_flows() {
+    let registrar = Peer::bind().await;
+    let given = at_server(registrar.local, |s| s.flows = 2);
+    let bound = given.settings.bind.clone();
+    let mut house = House::start(vec![tenant("Solo", vec![given])], tone()).await;
+    for _ in 0..2 {
+        accept_registration(&registrar, "").await;
+    }
+    let (bye, from) = registrar.request(Method::Register).await;
+    assert_eq!(bye.headers.get(HeaderName::Expires), Some("0"));
+    assert_eq!(reg_id(&bye).as_deref(), Some("2"));
+    assert_ne!(bound, Some(from.to_string()));
+    registrar.send(from, &answer(&bye, "200 OK", "", "")).await;
+    let view = until_view(&mut house, "the second is off", |a| {
+        a.flows[1].state == RegistrationState::Off
+    })
+    .await;
+    assert_eq!(view.state, RegistrationState::Registered);
     house.close().await;
 }
 

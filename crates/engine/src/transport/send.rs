@@ -22,6 +22,14 @@ fn makes_known(bytes: &[u8]) -> bool {
             .is_some_and(|method| matches!(method, Method::Invite | Method::Register))
 }
 
+/// Whether this goes on with a call: an answer that only who is in one gets.
+fn keeps_known(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"SIP/2.0 2")
+        && response_in(bytes)
+            .and_then(|response| Some(response.headers.cseq().ok()?.method))
+            .is_some_and(|method| matches!(method, Method::Update | Method::Prack | Method::Info))
+}
+
 impl TransportState {
     pub(super) fn on_send(&mut self, from: &Owner, mut transmit: Transmit) {
         if let Some(changed) = from.rules.outgoing(&transmit.bytes) {
@@ -62,7 +70,7 @@ impl TransportState {
         };
         if makes_known(&transmit.bytes) {
             self.guard.know_peer(path.remote.ip(), now());
-        } else {
+        } else if keeps_known(&transmit.bytes) {
             self.guard.renew_peer(path.remote.ip(), now());
         }
         let account = Some(from.account.clone());

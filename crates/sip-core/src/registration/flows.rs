@@ -1,6 +1,7 @@
 //! Several flows of one instance to one registrar (RFC 5626): each a registration of its own with
 //! its `reg-id`, kept apart so that one server or network path may fail without the account being
-//! gone. Each has a connection of its own, or a socket, whose number goes with what is sent ([`Transmit::lane`]).
+//! gone. Where several lead to one server, each has a connection of its own, or a socket, whose number goes with what is
+//! sent ([`Transmit::lane`]).
 
 use std::time::Instant;
 
@@ -9,7 +10,9 @@ use sip_message::{Response, Uri};
 use super::{Kin, Registration, RegistrationConfig, RegistrationEvent};
 use crate::dispatch::{OwnerKey, response_owner};
 use crate::output::Output;
-use crate::path::{FlowId, Inbound, Path, ResolveError, ResolveId, Transmit, TransportError};
+use crate::path::{
+    FlowId, Inbound, Path, ResolveError, ResolveId, Transmit, Transport, TransportError,
+};
 use crate::refresh::Backoff;
 use crate::tokens::{Seed, Tokens};
 
@@ -17,6 +20,8 @@ use crate::tokens::{Seed, Tokens};
 #[derive(Debug)]
 pub struct FlowSet {
     flows: Vec<Registration>,
+    /// The number of each that shares its way with another: only these need to be told from one another.
+    lanes: Vec<Option<u32>>,
     /// Where the next poll goes on.
     polled: usize,
     deadline: Option<Instant>,
@@ -47,7 +52,12 @@ impl FlowSet {
     pub fn along(config: &RegistrationConfig, ways: &[Option<Uri>], seed: &Seed) -> Self {
         let mut tokens = Tokens::new(seed);
         let several = ways.len() > 1;
-        let flows = (1..).zip(ways.iter().take(MOST_FLOWS));
+        let ways = ways.get(..MOST_FLOWS).unwrap_or(ways);
+        let is_shared = |way: &Option<Uri>| ways.iter().filter(|other| *other == way).count() > 1;
+        let lanes = (0..).zip(ways);
+        let lanes = lanes.map(|(lane, way)| is_shared(way).then_some(lane));
+        let lanes = lanes.collect();
+        let flows = (1..).zip(ways);
         let flows = flows
             .map(|(reg_id, way)| {
                 let config = RegistrationConfig {
@@ -62,7 +72,7 @@ impl FlowSet {
                 flow
             })
             .collect();
-        Self::of(flows)
+        Self::of(flows, lanes)
     }
 
     /// One registration that asks for no flow (RFC 3261 §10.2), used as a set of them is.
@@ -71,12 +81,13 @@ impl FlowSet {
             reg_id: None,
             ..config.clone()
         };
-        Self::of(vec![Registration::new(config, seed)])
+        Self::of(vec![Registration::new(config, seed)], vec![None])
     }
 
-    fn of(flows: Vec<Registration>) -> Self {
+    fn of(flows: Vec<Registration>, lanes: Vec<Option<u32>>) -> Self {
         Self {
             flows,
+            lanes,
             polled: 0,
             deadline: None,
         }
@@ -180,6 +191,7 @@ impl FlowSet {
                 flow.set_kin(kin);
                 flow.handle_response(now, response, inbound);
             }
+            self.give_up_if_plain(now, index);
         }
         self.polled = 0;
     }
@@ -202,7 +214,7 @@ impl FlowSet {
         let count = u64::try_from(self.flows.len()).unwrap_or(1);
         while let Some(flow) = self.flows.get_mut(self.polled) {
             let index = u64::try_from(self.polled).unwrap_or(0);
-            let lane = u32::try_from(self.polled).ok().filter(|_| count > 1);
+            let lane = self.lanes.get(self.polled).copied().flatten();
             match flow.poll_output() {
                 Output::Transmit(transmit) => {
                     return Output::Transmit(Transmit { lane, ..transmit });
@@ -275,6 +287,21 @@ impl FlowSet {
     fn each(&mut self, act: impl FnMut(&mut Registration)) {
         self.flows.iter_mut().for_each(act);
         self.polled = 0;
+    }
+
+    /// By UDP a further flow to one server has a port, and with it a Contact, of its own. A registrar that keeps to no
+    /// flows takes that for a second phone, which would ring twice for one call: it is signed out again.
+    fn give_up_if_plain(&mut self, now: Instant, index: usize) {
+        let is_further = self.lanes.get(index).copied().flatten() > Some(0);
+        if let Some(flow) = self.flows.get_mut(index).filter(|_| is_further)
+            && flow.is_registered()
+            && !flow.is_outbound()
+            && flow
+                .bound_path()
+                .is_some_and(|path| path.transport == Transport::Udp)
+        {
+            flow.unregister(now);
+        }
     }
 
     /// RFC 5626 §4.5: who still has a flow takes more time to make another one.

@@ -305,6 +305,11 @@ impl Registration {
         said.into_iter().chain(self.listed_as.clone())
     }
 
+    /// Whether the registrar keeps to the flow of the binding that stands (RFC 5626 §6).
+    pub fn is_outbound(&self) -> bool {
+        self.outbound
+    }
+
     /// The path of the binding that stands.
     pub fn bound_path(&self) -> Option<Path> {
         self.binding.as_ref().map(|binding| binding.path)

@@ -201,6 +201,10 @@ async fn what_a_certificate_is_meant_for_counts_and_is_said_in_words() {
             "signing programs, mail",
         ),
         (vec![kp(99)], "purpose 1.3.6.1.5.5.7.3.99"),
+        (
+            vec![Purpose::Other(vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 2])],
+            "purpose 1.3.6.1.4.1.311.20.2.2",
+        ),
     ] {
         let (found, _) = fault(shake(&meant_for(&purposes), &towards).await);
         let sentence =

@@ -488,6 +488,28 @@ fn what_several_flows_send_says_which_connection_it_is_for() {
     assert_eq!(lanes(3), (three.clone(), three));
 }
 
+/// RFC 5626 §4.2: two servers are two flows anyway, from wherever the account is bound.
+#[test]
+fn flows_to_several_servers_need_no_connections_apart() {
+    let way = |text: &str| Some(Uri::parse(text).unwrap());
+    let ways = [
+        way("sip:a.test;lr"),
+        way("sip:b.test;lr"),
+        way("sip:a.test;lr"),
+    ];
+    let mut set = FlowSet::along(&config(), &ways, &Seed::from_number(1));
+    set.register(Instant::now());
+    let mut asked = Vec::new();
+    loop {
+        match set.poll_output() {
+            Output::Resolve { lane, .. } => asked.push(lane),
+            Output::Deadline(_) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(asked, [Some(0), None, Some(2)]);
+}
+
 #[test]
 fn a_flow_made_anew_avoids_the_server_of_the_other() {
     let mut flows = Flows::registering();
