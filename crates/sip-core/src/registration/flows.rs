@@ -22,6 +22,8 @@ pub struct FlowSet {
     flows: Vec<Registration>,
     /// The number of each that shares its way with another: only these need to be told from one another.
     lanes: Vec<Option<u32>>,
+    /// The flow that is given up once all that its last answer brought is taken out, and the time of that answer.
+    given_up: Option<(usize, Instant)>,
     /// Where the next poll goes on.
     polled: usize,
     deadline: Option<Instant>,
@@ -88,6 +90,7 @@ impl FlowSet {
         Self {
             flows,
             lanes,
+            given_up: None,
             polled: 0,
             deadline: None,
         }
@@ -191,7 +194,9 @@ impl FlowSet {
                 flow.set_kin(kin);
                 flow.handle_response(now, response, inbound);
             }
-            self.give_up_if_plain(now, index);
+            if self.is_plain(index) {
+                self.given_up = Some((index, now));
+            }
         }
         self.polled = 0;
     }
@@ -234,6 +239,12 @@ impl FlowSet {
                     self.learn();
                     let reg_id = u32::try_from(index).unwrap_or(0).saturating_add(1);
                     return Output::Event(FlowEvent { reg_id, event });
+                }
+                Output::Deadline(_)
+                    if let Some((_, at)) =
+                        self.given_up.take_if(|(index, _)| *index == self.polled) =>
+                {
+                    flow.unregister(at);
                 }
                 Output::Deadline(deadline) => {
                     self.deadline = [self.deadline, deadline].into_iter().flatten().min();
@@ -290,18 +301,14 @@ impl FlowSet {
     }
 
     /// By UDP a further flow to one server has a port, and with it a Contact, of its own. A registrar that keeps to no
-    /// flows takes that for a second phone, which would ring twice for one call: it is signed out again.
-    fn give_up_if_plain(&mut self, now: Instant, index: usize) {
+    /// flows takes that for a second phone, which would ring twice for one call: it is to be signed out again.
+    fn is_plain(&self, index: usize) -> bool {
         let is_further = self.lanes.get(index).copied().flatten() > Some(0);
-        if let Some(flow) = self.flows.get_mut(index).filter(|_| is_further)
-            && flow.is_registered()
-            && !flow.is_outbound()
-            && flow
-                .bound_path()
-                .is_some_and(|path| path.transport == Transport::Udp)
-        {
-            flow.unregister(now);
-        }
+        let flow = self.flows.get(index).filter(|_| is_further);
+        let by_udp = |path: Path| path.transport == Transport::Udp;
+        flow.is_some_and(|flow| {
+            flow.is_registered() && !flow.is_outbound() && flow.bound_path().is_some_and(by_udp)
+        })
     }
 
     /// RFC 5626 §4.5: who still has a flow takes more time to make another one.
