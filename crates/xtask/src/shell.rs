@@ -127,11 +127,13 @@ pub(crate) fn watch(
     mut line: impl FnMut(&str),
 ) -> Result<(), Fault> {
     let shown = show(command);
-    let (reader, writer) = std::io::pipe()?;
+    // A pipe each: the test harness writes a line in pieces, and what a library says in between would break it.
+    let (printed, stdout) = std::io::pipe()?;
+    let (complained, stderr) = std::io::pipe()?;
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
+        .stdout(stdout)
+        .stderr(stderr)
         .spawn()
         .map_err(|error| failed(&format!("{shown}: {error}")))?;
     // The command keeps the pipe's writing ends until it is told to forget them: without this the
@@ -144,15 +146,19 @@ pub(crate) fn watch(
     let mut file = File::options().create(true).append(true).open(log)?;
     writeln!(file, "$ {shown}")?;
     let (sender, lines) = mpsc::channel();
-    // The reader is not joined: a grandchild that outlives its parent may hold the pipe open.
-    std::thread::spawn(move || {
-        for text in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-            let text = String::from_utf8_lossy(&text).into_owned();
-            if sender.send(text).is_err() {
-                break;
+    // The readers are not joined: a grandchild that outlives its parent may hold a pipe open.
+    for reader in [printed, complained] {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for text in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                if sender.send(text).is_err() {
+                    break;
+                }
             }
-        }
-    });
+        });
+    }
+    drop(sender);
 
     let deadline = Instant::now() + limit;
     let mut ended: Option<ExitStatus> = None;
@@ -212,4 +218,27 @@ pub(crate) fn files_below(dir: &Path, extension: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_printed_in_pieces_stays_whole() {
+        let mut command = Command::new("sh");
+        let words = "printf 'test a ... '; echo noise >&2; sleep 0.1; echo ok; printf end";
+        command.args(["-c", words]);
+        let log = std::env::temp_dir().join(format!("xtask-watch-{}.log", std::process::id()));
+        let mut lines = Vec::new();
+        let outcome = watch(&mut command, &log, Duration::from_secs(10), |line| {
+            lines.push(line.to_owned());
+        });
+        let kept = fs::read_to_string(&log);
+        let _ = fs::remove_file(&log);
+        outcome.expect("it ends well");
+        lines.sort();
+        assert_eq!(lines, ["end", "noise", "test a ... ok"]);
+        assert!(kept.expect("it is logged").contains("\ntest a ... ok\n"));
+    }
 }
