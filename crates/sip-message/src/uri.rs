@@ -148,6 +148,26 @@ impl Uri {
         aor
     }
 
+    /// A number (`tel:`) as an address where the numbers of `home` are (RFC 3261 §19.1.6): without visual separators, with
+    /// the prefix that its `phone-context` has, and `user=phone`. `None` for any other URI.
+    #[must_use]
+    pub fn number_at(&self, home: &Self) -> Option<Self> {
+        if self.scheme != Scheme::Tel {
+            return None;
+        }
+        let number = visual_digits(self.user.as_deref());
+        let context = visual_digits(self.params.get("phone-context"));
+        let is_local = context.starts_with('+') && !number.starts_with('+');
+        let mut uri = Self {
+            user: Some(if is_local { context + &number } else { number }),
+            password: None,
+            headers: Vec::new(),
+            ..home.clone()
+        };
+        uri.params.set("user", "phone");
+        Some(uri)
+    }
+
     /// Whether two URIs mean the same by RFC 3261 §19.1.4 (sip, sips) or RFC 3966 §4 (tel).
     pub fn equivalent(&self, other: &Self) -> bool {
         if self.scheme != other.scheme {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use model::{AccountId, CallId, CallView, JoinPolicy, MediaDirection};
 use ractor::ActorRef;
 use sip_core::Inbound;
-use sip_message::{HeaderName, NameAddr, Request, Scheme, StatusCode, Uri};
+use sip_message::{HeaderName, NameAddr, Request, StatusCode, Uri};
 
 use super::{TenantMsg, TenantState};
 use crate::dialog::{Candidate, Claim, DialogMsg, Placement, Referral, Start, is_from_server};
@@ -137,16 +137,6 @@ impl TenantState {
     ) {
         let call = self.shared.next_call();
         let (asked_in, refer) = (referral.asked_in.clone(), referral.refer);
-        let entry = self.accounts.get(account);
-        let target = match entry.filter(|_| target.scheme == Scheme::Tel) {
-            // A number is called where the account's numbers are (RFC 3261 §19.1.6).
-            Some(entry) => entry
-                .spec
-                .identity
-                .target(&target.to_string())
-                .unwrap_or(target),
-            None => target,
-        };
         let start = Start::Outgoing {
             target,
             headers: Vec::new(),

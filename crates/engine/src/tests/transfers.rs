@@ -439,6 +439,6 @@ async fn a_transfer_to_a_number_calls_it_at_home() {
         .engine
         .send(Command::AnswerTransfer { call, accept: true });
     let (invite, _) = server.request(Method::Invite).await;
-    assert_eq!(invite.uri.to_string(), "sip:+4930123@carol.test");
+    assert_eq!(invite.uri.to_string(), "sip:+4930123@carol.test;user=phone");
     house.close().await;
 }

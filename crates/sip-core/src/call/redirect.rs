@@ -77,10 +77,12 @@ impl Call {
         &mut self,
         now: Instant,
         request: Request,
-        contacts: Vec<NameAddr>,
+        mut contacts: Vec<NameAddr>,
         end: EndKind,
     ) {
-        let contacts: Vec<_> = contacts.into_iter().map(|c| self.at_home(c)).collect();
+        for contact in &mut contacts {
+            self.call_at_home(contact);
+        }
         let bound = usize::from(self.config.redirections);
         let any = contacts
             .iter()
@@ -124,24 +126,11 @@ impl Call {
         }
     }
 
-    /// A number is called where our own numbers are (RFC 3261 §19.1.6); everything else as it is.
-    fn at_home(&self, contact: NameAddr) -> NameAddr {
-        let number = contact.uri.user.as_deref();
-        let Some(number) = number.filter(|_| contact.uri.scheme == Scheme::Tel) else {
-            return contact;
-        };
-        let digits = |text: &str| text.replace(['-', '.', '(', ')'], "");
-        let number = digits(number);
-        let context = contact.uri.params.get("phone-context").map(digits);
-        let prefix = context.filter(|context| context.starts_with('+') && !number.starts_with('+'));
-        let mut uri = Uri {
-            user: Some(prefix.unwrap_or_default() + &number),
-            password: None,
-            headers: Vec::new(),
-            ..self.config.local.uri.clone()
-        };
-        uri.params.set("user", "phone");
-        NameAddr { uri, ..contact }
+    /// A number is called where our own numbers are; everything else as it is.
+    pub(super) fn call_at_home(&self, target: &mut NameAddr) {
+        if let Some(uri) = target.uri.number_at(&self.config.local.uri) {
+            target.uri = uri;
+        }
     }
 
     fn may_follow(&self, from: &Uri, to: &Uri) -> bool {

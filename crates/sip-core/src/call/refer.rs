@@ -484,6 +484,7 @@ impl Call {
         };
         target.uri.headers.clear();
         target.uri.params.remove("method");
+        self.call_at_home(&mut target);
         let unwanted = headers
             .refer_sub()
             .is_ok_and(|wish| wish.mode.eq_ignore_ascii_case("false"));

@@ -141,3 +141,27 @@ fn parameters_are_read_freely_and_written_strictly() {
     );
     assert_eq!(uri.to_string(), "sip:lab.example:5060;a=b%40c;d=%7Be%7D");
 }
+
+/// RFC 3261 §19.1.6: a number is the user of an address at whom the numbers are known, without visual separators and with
+/// `user=phone`; RFC 3966 §5.1.5: a local number means something only together with its context.
+#[test]
+fn a_number_is_an_address_where_the_numbers_of_home_are() {
+    let home = uri("sip:ada:secret@lab.example:5070;transport=tcp?Subject=x");
+    for (number, at_home) in [
+        ("tel:+49-(30).123", "+4930123"),
+        ("tel:123;phone-context=+49-30", "+4930123"),
+        ("tel:123;phone-context=lab.example", "123"),
+        ("tel:+4930123;phone-context=+1", "+4930123"),
+    ] {
+        assert_eq!(
+            uri(number).number_at(&home).map(|uri| uri.to_string()),
+            Some(format!(
+                "sip:{at_home}@lab.example:5070;transport=tcp;user=phone"
+            )),
+            "{number}"
+        );
+    }
+    for other in ["sip:+4930123@lab.example", "mailto:ada@lab.example"] {
+        assert_eq!(uri(other).number_at(&home), None, "{other}");
+    }
+}
