@@ -55,12 +55,17 @@ impl Backoff {
         longest: Duration::from_secs(1800),
     };
 
-    /// The wait after so many failures before this one. The formula of RFC 5626 §4.5: an upper
-    /// bound of base-time · 2^failures, and a wait of 50 to 100 percent of it.
-    pub fn wait(&self, failures_before: u32, tokens: &mut Tokens) -> Duration {
+    /// The upper bound of the wait after so many failures before this one.
+    pub fn most(&self, failures_before: u32) -> Duration {
         self.first
             .saturating_mul(1 << failures_before.min(16))
             .min(self.longest)
+    }
+
+    /// The wait after so many failures before this one. The formula of RFC 5626 §4.5: an upper
+    /// bound of base-time · 2^failures, and a wait of 50 to 100 percent of it.
+    pub fn wait(&self, failures_before: u32, tokens: &mut Tokens) -> Duration {
+        self.most(failures_before)
             .mul_f64(0.5 + 0.5 * tokens.fraction())
     }
 }

@@ -11,12 +11,18 @@
 //! the wire carries it. A [`Spacing`] asks the first time at once and then further and further apart; what is wanted
 //! while one question is due makes no other.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
-/// Between the first question and the second.
-const FIRST: Duration = Duration::from_secs(1);
-/// Between two questions at most.
-const LONGEST: Duration = Duration::from_secs(300);
+use crate::refresh::Backoff;
+
+/// Between the first question and the second, and between any two at most.
+const PACE: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(300),
+};
 /// When nothing was wanted for so long, the next is asked at once again.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -41,7 +47,7 @@ impl Spacing {
         }
         let wait = match self.asked.checked_sub(1) {
             None => Duration::ZERO,
-            Some(before) => FIRST.saturating_mul(1 << before.min(16)).min(LONGEST),
+            Some(before) => PACE.most(before),
         };
         let due = self
             .due
@@ -83,78 +89,5 @@ impl Spacing {
         self.asked_at = Some(now);
         self.busy_at = Some(now);
         self.due = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    /// Who wants it after every question, and how often that is asked in ten minutes.
-    #[test]
-    fn what_is_wanted_after_every_question_is_asked_further_and_further_apart() {
-        let start = Instant::now();
-        let (mut now, mut spacing, mut asked) = (start, Spacing::default(), Vec::new());
-        while now < start + s(1500) {
-            let wait = spacing.want(now);
-            now += wait;
-            assert_eq!(spacing.pop_due(now), !wait.is_zero());
-            asked.push((now - start).as_secs());
-            // Its answer takes no time.
-        }
-        assert_eq!(
-            asked,
-            [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 811, 1111, 1411, 1711]
-        );
-    }
-
-    #[test]
-    fn one_question_is_due_however_often_it_is_wanted() {
-        let now = Instant::now();
-        let mut spacing = Spacing::default();
-        assert_eq!(spacing.want(now), s(0));
-        assert_eq!(spacing.want(now), s(1));
-        for ms in (0..1000).step_by(100) {
-            let at = now + Duration::from_millis(ms);
-            assert_eq!(spacing.want(at), Duration::from_millis(1000 - ms));
-            assert!(!spacing.pop_due(at));
-        }
-        assert!(spacing.pop_due(now + s(1)));
-        assert!(!spacing.pop_due(now + s(100)));
-        assert_eq!(spacing.deadline(), None);
-    }
-
-    #[test]
-    fn what_was_quiet_for_a_while_is_asked_at_once() {
-        let mut now = Instant::now();
-        let mut spacing = Spacing::default();
-        for _ in 0..5 {
-            now += spacing.want(now);
-            spacing.pop_due(now);
-        }
-        // Longer ago than the wait, but not quiet.
-        assert_eq!(spacing.want(now + s(59)), s(0));
-        assert_eq!(spacing.want(now + s(60)), s(31));
-        assert!(spacing.pop_due(now + s(91)));
-        assert_eq!(spacing.want(now + s(151)), s(0));
-        assert_eq!(spacing.want(now + s(151)), s(1));
-    }
-
-    /// A timer that comes late, e.g. because the machine slept, asks once.
-    #[test]
-    fn what_is_overdue_is_asked_once() {
-        let now = Instant::now();
-        let mut spacing = Spacing::default();
-        spacing.want(now);
-        spacing.want(now);
-        assert_eq!(spacing.want(now + s(5)), s(0));
-        assert!(!spacing.pop_due(now + s(5)));
-        spacing.want(now + s(5));
-        spacing.stop();
-        assert!(!spacing.pop_due(now + s(50)));
     }
 }
