@@ -30,7 +30,7 @@ pub(super) struct OwnBinding {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ours<'a> {
     /// The URI in the Contact that we sent.
-    pub(super) contact: &'a str,
+    pub(super) contact: Option<&'a Uri>,
     pub(super) instance: Option<&'a str>,
     /// Of the flow that asks, where there are flows (RFC 5626 §4.2).
     pub(super) reg_id: Option<u32>,
@@ -159,7 +159,7 @@ impl Ours<'_> {
     }
 
     fn is_uri(&self, other: &NameAddr) -> bool {
-        Uri::parse(self.contact).is_ok_and(|uri| uri.equivalent(&other.uri))
+        self.contact.is_some_and(|uri| uri.equivalent(&other.uri))
     }
 
     fn is_instance(&self, other: &NameAddr) -> bool {

@@ -127,7 +127,8 @@ impl Registration {
     }
 
     fn listed(&self, answered: &Answered) -> Vec<BoundContact> {
-        let contact = self.bound_contact.as_deref().unwrap_or_default();
+        let contact = self.bound_contact.as_deref();
+        let contact = contact.and_then(|contact| Uri::parse(contact).ok());
         let bound: Vec<Uri> = self
             .kin
             .bound
@@ -137,12 +138,12 @@ impl Registration {
             .collect();
         answer::bindings(
             &answered.response,
-            self.ours(contact, self.outbound, &bound),
+            self.ours(contact.as_ref(), self.outbound, &bound),
         )
     }
 
     /// By what the registrar can know our binding, which has this Contact.
-    fn ours<'a>(&'a self, contact: &'a str, outbound: bool, bound: &'a [Uri]) -> Ours<'a> {
+    fn ours<'a>(&'a self, contact: Option<&'a Uri>, outbound: bool, bound: &'a [Uri]) -> Ours<'a> {
         Ours {
             contact,
             instance: self.config.instance_id.as_deref(),
@@ -158,7 +159,8 @@ impl Registration {
         let sent = answered.contact.as_deref().unwrap_or_default();
         let (contact, _) = answer::split_contact(sent);
         let outbound = self.reg_id().is_some() && answer::requires_outbound(&answered.response);
-        let ours = self.ours(contact, outbound, &self.kin.bound);
+        let uri = Uri::parse(contact).ok();
+        let ours = self.ours(uri.as_ref(), outbound, &self.kin.bound);
         let found = answer::own_binding(&answered.response, ours);
         if let Some(text) = found.notice {
             self.notice(text);
