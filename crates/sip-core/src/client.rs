@@ -418,13 +418,11 @@ impl ClientRequest {
             match output {
                 ClientOutput::Send(bytes) => {
                     attempt.sendings = attempt.sendings.saturating_add(1);
+                    let what = self.draft.request.method.to_string();
                     self.outputs
                         .push_back(ClientRequestOutput::Transmit(Transmit {
-                            destination: attempt.destination,
-                            bytes,
-                            what: self.draft.request.method.to_string(),
                             for_size: attempt.is_for_size(),
-                            lane: None,
+                            ..Transmit::new(attempt.destination, bytes, what)
                         }));
                 }
                 ClientOutput::Deliver(response) if response.status.is_provisional() => {

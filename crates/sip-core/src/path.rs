@@ -179,6 +179,19 @@ pub struct Transmit {
     pub lane: Option<u32>,
 }
 
+impl Transmit {
+    /// A message that goes as it is said, by whatever leads there.
+    pub fn new(destination: Destination, bytes: Vec<u8>, what: String) -> Self {
+        Self {
+            destination,
+            bytes,
+            what,
+            for_size: false,
+            lane: None,
+        }
+    }
+}
+
 impl fmt::Debug for Transmit {
     /// Without the bytes: they hold identities and digests.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

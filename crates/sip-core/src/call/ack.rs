@@ -276,11 +276,8 @@ impl Call {
             && let Machine::Ack(bytes) = &attempt.machine
         {
             self.out.transmit(Transmit {
-                destination: attempt.destination,
-                bytes: bytes.clone(),
-                what: "ACK".to_owned(),
                 for_size: task.is_for_size(attempt.destination),
-                lane: None,
+                ..Transmit::new(attempt.destination, bytes.clone(), "ACK".to_owned())
             });
         }
     }

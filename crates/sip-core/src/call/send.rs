@@ -129,11 +129,8 @@ impl Call {
                     }
                 });
                 self.out.transmit(Transmit {
-                    destination,
-                    bytes,
-                    what,
                     for_size,
-                    lane: None,
+                    ..Transmit::new(destination, bytes, what)
                 });
             }
             ClientOutput::Deliver(response) if present => self.on_response(now, id, response),

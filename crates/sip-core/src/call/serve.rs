@@ -170,13 +170,11 @@ impl Call {
             let tag = self.owner.local_tag.clone();
             let response =
                 stateless::response(request, StatusCode::SERVICE_UNAVAILABLE, Some(&tag));
-            self.out.transmit(Transmit {
-                destination: inbound.destination(),
-                bytes: response.to_bytes(),
-                what: "503".to_owned(),
-                for_size: false,
-                lane: None,
-            });
+            self.out.transmit(Transmit::new(
+                inbound.destination(),
+                response.to_bytes(),
+                "503".to_owned(),
+            ));
             return None;
         }
         let timers = self.config.timers;
@@ -303,13 +301,7 @@ impl Call {
             .unwrap_or("?");
         let what = format!("{code} to {}", task.request.method);
         let destination = task.inbound.destination();
-        self.out.transmit(Transmit {
-            destination,
-            bytes,
-            what,
-            for_size: false,
-            lane: None,
-        });
+        self.out.transmit(Transmit::new(destination, bytes, what));
     }
 
     fn refuse_extensions(&mut self, now: Instant, id: TaskId, unsupported: &[String]) {

@@ -81,16 +81,11 @@ impl Answers {
 
 /// An answer on its way back, with nothing kept of it.
 pub(crate) fn answer(request: &Request, destination: Destination, response: &Response) -> Transmit {
-    Transmit {
-        destination,
-        bytes: response.to_bytes(),
-        what: format!(
-            "{} {} to {}",
-            response.status.code(),
-            response.reason,
-            request.method
-        ),
-        for_size: false,
-        lane: None,
-    }
+    let what = format!(
+        "{} {} to {}",
+        response.status.code(),
+        response.reason,
+        request.method
+    );
+    Transmit::new(destination, response.to_bytes(), what)
 }
