@@ -18,7 +18,8 @@ pub enum Output<E> {
         id: ResolveId,
         /// The next hop: outbound proxy, first route or request URI (RFC 3261 §8.1.2).
         uri: Box<Uri>,
-        /// The only transport wanted, or whatever RFC 3263 gives.
+        /// The transport of the account, as [`NextHop::new`](crate::locate::NextHop::new) takes it; without any RFC 3263
+        /// alone decides.
         transport: Option<Transport>,
         /// Which of several flows the path is for, as in [`Transmit::lane`].
         lane: Option<u32>,
@@ -27,6 +28,28 @@ pub enum Output<E> {
     Event(E),
     /// Everything is out. Call `handle_timeout` at this instant, or never if there is none.
     Deadline(Option<Instant>),
+}
+
+impl<E> Output<E> {
+    /// The same with another kind of event.
+    pub fn map<F>(self, map: impl FnOnce(E) -> F) -> Output<F> {
+        match self {
+            Self::Transmit(transmit) => Output::Transmit(transmit),
+            Self::Resolve {
+                id,
+                uri,
+                transport,
+                lane,
+            } => Output::Resolve {
+                id,
+                uri,
+                transport,
+                lane,
+            },
+            Self::Event(event) => Output::Event(map(event)),
+            Self::Deadline(deadline) => Output::Deadline(deadline),
+        }
+    }
 }
 
 /// The outputs that wait to be polled, with the check that they are. Every top-level object

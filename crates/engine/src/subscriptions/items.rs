@@ -170,8 +170,8 @@ impl Object {
 
     fn poll_output(&mut self) -> Output<Notable> {
         match self {
-            Self::Asks(subscription) => wrap(subscription.poll_output(), Notable::Asked),
-            Self::Tells(publication) => wrap(publication.poll_output(), Notable::Told),
+            Self::Asks(subscription) => subscription.poll_output().map(Notable::Asked),
+            Self::Tells(publication) => publication.poll_output().map(Notable::Told),
         }
     }
 
@@ -187,25 +187,6 @@ impl Object {
             Self::Asks(subscription) => subscription.is_drained(),
             Self::Tells(publication) => publication.is_drained(),
         }
-    }
-}
-
-fn wrap<E>(output: Output<E>, wrap: impl FnOnce(E) -> Notable) -> Output<Notable> {
-    match output {
-        Output::Transmit(transmit) => Output::Transmit(transmit),
-        Output::Resolve {
-            id,
-            uri,
-            transport,
-            lane,
-        } => Output::Resolve {
-            id,
-            uri,
-            transport,
-            lane,
-        },
-        Output::Event(event) => Output::Event(wrap(event)),
-        Output::Deadline(deadline) => Output::Deadline(deadline),
     }
 }
 
