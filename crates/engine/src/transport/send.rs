@@ -12,22 +12,25 @@ use crate::wake::now;
 /// Whether somebody here has to do with whom this goes to: it is asked something, or a call or a
 /// registration of it was taken. Whoever asks us something is not known for the answer that it gets, and only stays
 /// it where it was: one call that only rings would open the way for a thousand guesses.
-fn makes_known(bytes: &[u8]) -> bool {
+/// Whoever is known stays it by an answer that only who is in a call gets.
+fn acquaintance(bytes: &[u8]) -> Acquaintance {
     if !bytes.starts_with(b"SIP/2.0 ") {
-        return true;
+        return Acquaintance::Made;
     }
-    bytes.starts_with(b"SIP/2.0 2")
-        && response_in(bytes)
-            .and_then(|response| Some(response.headers.cseq().ok()?.method))
-            .is_some_and(|method| matches!(method, Method::Invite | Method::Register))
+    let taken = bytes.starts_with(b"SIP/2.0 2");
+    let taken = taken.then(|| response_in(bytes)).flatten();
+    match taken.and_then(|response| Some(response.headers.cseq().ok()?.method)) {
+        Some(Method::Invite | Method::Register) => Acquaintance::Made,
+        Some(Method::Update | Method::Prack | Method::Info) => Acquaintance::Renewed,
+        _ => Acquaintance::Unchanged,
+    }
 }
 
-/// Whether this goes on with a call: an answer that only who is in one gets.
-fn keeps_known(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"SIP/2.0 2")
-        && response_in(bytes)
-            .and_then(|response| Some(response.headers.cseq().ok()?.method))
-            .is_some_and(|method| matches!(method, Method::Update | Method::Prack | Method::Info))
+/// What something that is sent says of whom it goes to.
+enum Acquaintance {
+    Made,
+    Renewed,
+    Unchanged,
 }
 
 impl TransportState {
@@ -68,10 +71,10 @@ impl TransportState {
             }
             Destination::Path(path) => (path, self.sockets.send(None, path, &transmit.bytes)),
         };
-        if makes_known(&transmit.bytes) {
-            self.guard.know_peer(path.remote.ip(), now());
-        } else if keeps_known(&transmit.bytes) {
-            self.guard.renew_peer(path.remote.ip(), now());
+        match acquaintance(&transmit.bytes) {
+            Acquaintance::Made => self.guard.know_peer(path.remote.ip(), now()),
+            Acquaintance::Renewed => self.guard.renew_peer(path.remote.ip(), now()),
+            Acquaintance::Unchanged => {}
         }
         let account = Some(from.account.clone());
         if !path.transport.is_reliable() && result.is_ok() {
