@@ -170,6 +170,8 @@ pub(crate) struct AccountState {
     wake: Wake,
     /// Hosts our registrar answered from.
     servers: HashSet<IpAddr>,
+    /// The servers that its domain names.
+    named: Vec<SocketAddr>,
     questions: Questions,
     /// Where the registrar answered last, and how that path fares through changes of the network.
     path: Option<Path>,
@@ -218,6 +220,7 @@ impl Actor for AccountActor {
             view,
             wake: Wake::default(),
             servers: HashSet::new(),
+            named: Vec::new(),
             questions: Questions::default(),
             path: None,
             mooring: Mooring::default(),
@@ -470,11 +473,14 @@ impl AccountState {
                     .handle_transport_error(now(), &branch, error);
             }
             Delivery::FlowLost(flow) => self.registration.flow_lost(now(), flow),
-            Delivery::Targets(targets) => {
-                if self.view.targets != targets {
-                    self.view.targets = targets;
-                    self.pass_on_facts();
+            Delivery::Targets { views, servers } => {
+                if self.view.targets != views {
+                    self.view.targets = views;
                     self.publish();
+                }
+                if self.named != servers {
+                    self.named = servers;
+                    self.pass_on_facts(false);
                 }
             }
             Delivery::BetterServer => self.registration.fail_back(now()),

@@ -368,7 +368,7 @@ impl OneShotState {
                 Running::Farewell(call, _) => call.handle_transport_error(now(), &branch, error),
             },
             Delivery::FlowLost(_)
-            | Delivery::Targets(_)
+            | Delivery::Targets { .. }
             | Delivery::BetterServer
             | Delivery::Unreadable(_)
             | Delivery::OnTheWay { .. }

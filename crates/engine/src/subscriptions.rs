@@ -425,7 +425,7 @@ impl SubscriptionsState {
             }
             // The registration finds another way and says so.
             Delivery::FlowLost(_)
-            | Delivery::Targets(_)
+            | Delivery::Targets { .. }
             | Delivery::BetterServer
             | Delivery::Unreadable(_)
             | Delivery::OnTheWay { .. }

@@ -483,14 +483,6 @@ pub struct TargetView {
     pub reason: Option<Sentence>,
 }
 
-impl TargetView {
-    /// Its address and port.
-    #[must_use]
-    pub fn place(&self) -> Option<std::net::SocketAddr> {
-        self.address.split_once(':')?.1.parse().ok()
-    }
-}
-
 /// What is known of a server now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

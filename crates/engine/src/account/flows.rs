@@ -293,25 +293,23 @@ impl AccountState {
             let owner = self.owner.clone();
             let _ = self.args.transport.cast(TransportMsg::Home { owner, path });
         }
-        self.pass_on_facts();
+        self.pass_on_facts(self.view.state != RegistrationState::Registered);
     }
 
-    pub(super) fn pass_on_facts(&mut self) {
+    /// `returned`: the account was not reachable until now.
+    pub(super) fn pass_on_facts(&mut self, returned: bool) {
         let Some(standing) = self.standing.iter().flatten().next() else {
             return;
         };
         let mut facts = standing.facts.clone();
         // Each of them may bring a call, and so may every other server that the domain names.
         let others = self.standing.iter().flatten();
-        let mut servers: Vec<_> = others.map(|other| other.path.remote).collect();
-        let named = self.view.targets.iter();
-        servers.extend(named.filter_map(model::TargetView::place));
-        for server in servers {
+        let others = others.map(|other| other.path.remote);
+        for server in others.chain(self.named.iter().copied()) {
             if !facts.servers.contains(&server) {
                 facts.servers.push(server);
             }
         }
-        let returned = self.view.state != RegistrationState::Registered;
         self.watch.on_facts(&facts, returned);
         if self.told.as_ref() != Some(&facts) {
             let _ = self.args.tenant.cast(TenantMsg::AccountFacts {
@@ -422,7 +420,7 @@ impl AccountState {
         failures::blame_answer(&mut failure, &mut self.unreadable);
         self.note(failure.sentence());
         self.fallen(index);
-        self.pass_on_facts();
+        self.pass_on_facts(self.view.state != RegistrationState::Registered);
         self.flow(index, |flow| {
             flow.state = state;
             flow.expires_at = None;

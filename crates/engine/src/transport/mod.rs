@@ -303,7 +303,11 @@ pub(crate) enum Delivery {
     /// A connection is gone.
     FlowLost(FlowId),
     /// What is known of the account's servers has changed.
-    Targets(Vec<TargetView>),
+    Targets {
+        views: Vec<TargetView>,
+        /// The same ones' addresses.
+        servers: Vec<SocketAddr>,
+    },
     /// A server that the domain likes better can be tried again.
     BetterServer,
     /// How far the way is that a request of this call takes.

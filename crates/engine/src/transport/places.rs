@@ -212,8 +212,10 @@ impl Places {
             return;
         };
         let listing = self.targets.listing(now, &place.found, place.home);
-        let views = listing.iter().map(|line| view(line, now, wall)).collect();
-        place.owner.deliver(Delivery::Targets(views));
+        place.owner.deliver(Delivery::Targets {
+            views: listing.iter().map(|line| view(line, now, wall)).collect(),
+            servers: listing.iter().map(|line| line.target.addr).collect(),
+        });
     }
 }
 
