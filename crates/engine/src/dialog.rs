@@ -41,7 +41,7 @@ use nat::turn::Login;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use replay::Taped;
 use sip_core::call::{Call, CallConfig, CallEvent, CardStamp, Fit, ReferId};
-use sip_core::dispatch::ServerKey;
+use sip_core::dispatch::{OwnerKey, ServerKey};
 use sip_core::{Inbound, ResolveId};
 use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
@@ -497,6 +497,10 @@ impl DialogState {
             self.view.sip_call_id.clone_from(&key.call_id);
             self.publish();
         }
+        self.claim_key(key, server_key);
+    }
+
+    fn claim_key(&self, key: OwnerKey, server_key: Option<ServerKey>) {
         let _ = self.transport.cast(TransportMsg::Claim {
             key,
             server_key,

@@ -19,6 +19,7 @@ impl DialogState {
     pub(super) fn on_transport_replaced(&mut self) {
         self.claim(None);
         self.claim_focus();
+        self.claim_all_outside();
         let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         self.questions.ask_again(&outlet);
     }
@@ -92,7 +93,7 @@ impl DialogState {
                 call.handle_transport_error(now(), &branch, error);
             }
             // Requests find another connection by themselves.
-            Delivery::FlowLost(_) | Delivery::Targets(_) | Delivery::BetterServer => {}
+            Delivery::FlowLost(_) | Delivery::Targets { .. } | Delivery::BetterServer => {}
             Delivery::Untrusted(certificate) => self.untrusted = Some(certificate),
             Delivery::OnTheWay { to, step } => self.on_the_way = Some((to, step)),
         }

@@ -205,11 +205,7 @@ impl DialogState {
 
     pub(super) fn claim_focus(&self) {
         if let Some(key) = self.focus.key.clone() {
-            let _ = self.transport.cast(TransportMsg::Claim {
-                key,
-                server_key: None,
-                owner: self.owner.clone(),
-            });
+            self.claim_key(key, None);
         }
     }
 
@@ -220,19 +216,12 @@ impl DialogState {
         };
         let outlet = Outlet::of(&self.owner, &self.transport, &self.identity);
         let mut queue = std::collections::VecDeque::new();
-        let poll = || match asks.poll_output() {
-            Output::Resolve {
-                id,
-                uri,
-                transport,
-                lane,
-            } => Output::Resolve {
-                id: ResolveId(id.0.wrapping_add(LOOK_UPS)),
-                uri,
-                transport,
-                lane,
-            },
-            output => output,
+        let poll = || {
+            let mut output = asks.poll_output();
+            if let Output::Resolve { id, .. } = &mut output {
+                *id = ResolveId(id.0.wrapping_add(LOOK_UPS));
+            }
+            output
         };
         let deadline = crate::drive::drain(poll, &outlet, &mut self.questions, &mut queue);
         events.extend(queue);

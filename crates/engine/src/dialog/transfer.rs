@@ -283,17 +283,19 @@ impl DialogState {
 
     /// What answers our reports of a transfer that was asked for outside of the call comes to this call, too.
     fn claim_outside(&mut self, key: OwnerKey) {
-        let claimed = &mut self.transfers.outside;
-        claimed.push_back(key.clone());
-        let oldest = (claimed.len() > OUTSIDE).then(|| claimed.pop_front());
-        let _ = self.transport.cast(TransportMsg::Claim {
-            key,
-            server_key: None,
-            owner: self.owner.clone(),
-        });
-        if let Some(oldest) = oldest.flatten() {
+        if self.transfers.outside.len() >= OUTSIDE
+            && let Some(oldest) = self.transfers.outside.pop_front()
+        {
             let _ = self.transport.cast(TransportMsg::Disclaim(oldest));
         }
+        self.transfers.outside.push_back(key.clone());
+        self.claim_key(key, None);
+    }
+
+    /// On another transport, all of them once more.
+    pub(super) fn claim_all_outside(&self) {
+        let keys = self.transfers.outside.iter();
+        keys.for_each(|key| self.claim_key(key.clone(), None));
     }
 
     /// The user decided about it.
