@@ -321,6 +321,17 @@ fn take(peer: &Peer, invite: &Heard, tag: &str) {
     peer.wait("ACK ");
 }
 
+/// Ends a call that `peer` took as `tag`.
+fn hang_up(peer: &Peer, invite: &Heard, tag: &str) {
+    let ours = format!("{};tag={tag}", invite.header("To"));
+    let theirs = invite.header("From");
+    let call_id = format!("Call-ID: {}\r\n", invite.header("Call-ID"));
+    let target = invite.uri("Contact");
+    let bye = inside(peer, "BYE", 401, &ours, theirs, target, &call_id);
+    peer.send(invite.from, &bye);
+    peer.wait("SIP/2.0 200");
+}
+
 /// The peer asks for a transfer (RFC 3515): nobody is there to decide, so the command line does, and says so.
 #[test]
 fn a_transfer_that_the_peer_asks_for_is_told_and_declined_or_followed() {
@@ -397,22 +408,7 @@ fn a_transfer_that_the_peer_asks_for_is_told_and_declined_or_followed() {
             is(event, "call") && event["state"] == "ended" && event["id"] != other
         });
         // The run goes on with the call that came of it.
-        let (ours, theirs) = (
-            format!("{};tag=carol", second.header("To")),
-            second.header("From"),
-        );
-        let call_id = format!("Call-ID: {}\r\n", second.header("Call-ID"));
-        let bye = inside(
-            &third,
-            "BYE",
-            401,
-            &ours,
-            theirs,
-            second.uri("Contact"),
-            &call_id,
-        );
-        third.send(second.from, &bye);
-        third.wait("SIP/2.0 200");
+        hang_up(&third, &second, "carol");
         alice.finish(seconds(15)).assert_code(0);
     }
 }
@@ -477,22 +473,7 @@ fn one_who_waits_for_calls_declines_a_transfer_or_follows_it() {
         }
         say("BYE", 3, &call_id);
         bob.wait_call("ended");
-        let (ours, theirs) = (
-            format!("{};tag=carol", second.header("To")),
-            second.header("From"),
-        );
-        let call_id = format!("Call-ID: {}\r\n", second.header("Call-ID"));
-        let bye = inside(
-            &third,
-            "BYE",
-            401,
-            &ours,
-            theirs,
-            second.uri("Contact"),
-            &call_id,
-        );
-        third.send(second.from, &bye);
-        third.wait("SIP/2.0 200");
+        hang_up(&third, &second, "carol");
         bob.finish(seconds(15)).assert_code(0);
     }
 }

@@ -197,6 +197,17 @@ async fn grant(stream: &mut TcpStream) -> Request {
     register
 }
 
+/// A phone that has registered, its registrar and the connection between them.
+async fn registered() -> (House, TcpListener, TcpStream) {
+    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = registrar.local_addr().expect("it is bound");
+    let mut house = House::start(vec![tenant("Solo", vec![registering(at, 1)])], tone()).await;
+    let mut first = accept(&registrar).await;
+    grant(&mut first).await;
+    house.until_registered(1).await;
+    (house, registrar, first)
+}
+
 /// Waits until so many REGISTERs have been answered: while one is on its way no other one is sent.
 async fn until_granted(house: &mut House, count: usize) {
     house
@@ -209,18 +220,14 @@ async fn until_granted(house: &mut House, count: usize) {
 
 #[tokio::test]
 async fn a_lost_connection_to_the_registrar_is_told_and_made_again() {
-    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = registrar.local_addr().expect("it is bound");
-    let mut house = House::start(vec![tenant("Solo", vec![registering(at, 1)])], tone()).await;
-    let mut first = accept(&registrar).await;
-    grant(&mut first).await;
-    house.until_registered(1).await;
+    let (mut house, registrar, first) = registered().await;
     // It breaks, and another one is made at once.
     drop(first);
     let mut second = accept(&registrar).await;
     grant(&mut second).await;
     house.until_registered(1).await;
     // Nobody is there any more: that is said, and when it is tried again.
+    let at = registrar.local_addr().expect("it is bound");
     drop(registrar);
     drop(second);
     house
@@ -259,12 +266,7 @@ async fn is_over(mut stream: TcpStream) {
 /// RFC 5626 §4.5: a flow that has failed is replaced by another. The server there takes what is sent and says nothing.
 #[tokio::test]
 async fn a_registration_does_not_die_on_a_connection_that_has_fallen_silent() {
-    let registrar = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = registrar.local_addr().expect("it is bound");
-    let mut house = House::start(vec![tenant("Solo", vec![registering(at, 1)])], tone()).await;
-    let mut first = accept(&registrar).await;
-    grant(&mut first).await;
-    house.until_registered(1).await;
+    let (mut house, registrar, mut first) = registered().await;
     let account = house.id_of("carol");
     house.engine.send(Command::Register {
         account: account.clone(),
