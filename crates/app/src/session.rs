@@ -428,7 +428,8 @@ pub(crate) fn spoken(time: Duration) -> String {
 fn settled(view: &AccountView) -> Option<bool> {
     match view.state {
         RegistrationState::Registered => Some(true),
-        RegistrationState::Off if !view.settings.register => Some(true),
+        // Who signs in nowhere is there once somebody can call.
+        RegistrationState::Off if !view.settings.register => view.listening.then_some(true),
         RegistrationState::Refused | RegistrationState::Silent | RegistrationState::Degraded => {
             Some(false)
         }

@@ -305,6 +305,7 @@ impl Actor for AccountActor {
             AccountMsg::Listens(result) => state.on_listens(&myself, result),
             AccountMsg::ListenAgain => state.tell_reachable(),
             AccountMsg::TransportLost => {
+                state.view.listening = false;
                 let lost = failures::transport(&sip_core::TransportError::Closed).registering();
                 state.fail_all(lost);
             }
@@ -379,9 +380,13 @@ impl AccountState {
         myself: &ActorRef<AccountMsg>,
         result: Result<(), sip_core::TransportError>,
     ) {
+        let before = std::mem::replace(&mut self.view.listening, result.is_ok());
         match result {
             Ok(()) => {
                 if self.unbound.take().is_none() {
+                    if !before {
+                        self.publish();
+                    }
                     return;
                 }
                 if self.args.settings.register {

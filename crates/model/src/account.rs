@@ -376,6 +376,9 @@ pub struct AccountView {
     /// How long the registrar granted last, in seconds.
     #[serde(default)]
     pub granted_s: Option<u32>,
+    /// Whether its socket is open, so that it can be called where it is known.
+    #[serde(default)]
+    pub listening: bool,
     /// When it came to be watched: since then `up_ms` is counted.
     #[serde(default)]
     pub watched_since: Timestamp,
@@ -515,6 +518,7 @@ impl AccountView {
             failure: None,
             targets: Vec::new(),
             granted_s: None,
+            listening: false,
             watched_since: now,
             up_ms: 0,
             round_trips_ms: Vec::new(),

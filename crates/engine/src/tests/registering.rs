@@ -213,9 +213,10 @@ async fn a_local_address_that_is_taken_is_named_and_taken_when_it_is_free() {
         s.register = false;
     });
     let mut house = House::start(vec![tenant("Alpha", vec![given])], tone()).await;
-    house
+    let listening = house
         .until("the address is named", |s| {
-            let failure = s.accounts.first()?.failure.clone()?;
+            let account = s.accounts.first()?;
+            let failure = account.failure.clone()?;
             matches!(
                 failure.what,
                 FailureKind::Network {
@@ -223,9 +224,10 @@ async fn a_local_address_that_is_taken_is_named_and_taken_when_it_is_free() {
                     ..
                 }
             )
-            .then_some(())
+            .then_some(account.listening)
         })
         .await;
+    assert!(!listening);
     drop(taken);
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -233,9 +235,14 @@ async fn a_local_address_that_is_taken_is_named_and_taken_when_it_is_free() {
     house
         .until("the address is ours", |s| {
             let account = s.accounts.first()?;
-            account.failure.is_none().then_some(())
+            (account.failure.is_none() && account.listening).then_some(())
         })
         .await;
+    // Said once, and heard.
+    let caller = Peer::bind().await;
+    let at = bind.parse().expect("an address");
+    caller.send(at, &caller.says("OPTIONS", 1, None, "")).await;
+    caller.final_response().await;
     house.close().await;
 }
 
