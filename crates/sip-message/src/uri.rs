@@ -149,13 +149,18 @@ impl Uri {
     }
 
     /// A number (`tel:`) as an address where the numbers of `home` are (RFC 3261 §19.1.6): without visual separators, with
-    /// the prefix that its `phone-context` has, and `user=phone`. `None` for any other URI.
+    /// the prefix that its `phone-context` has, and `user=phone`. `None` for any other URI, and for what holds no number
+    /// (RFC 3966 §3).
     #[must_use]
     pub fn number_at(&self, home: &Self) -> Option<Self> {
         if self.scheme != Scheme::Tel {
             return None;
         }
         let number = visual_digits(self.user.as_deref());
+        // What is read is made of digits, but there may be none among the separators.
+        if number.trim_start_matches('+').is_empty() {
+            return None;
+        }
         let context = visual_digits(self.params.get("phone-context"));
         let is_local = context.starts_with('+') && !number.starts_with('+');
         let mut uri = Self {

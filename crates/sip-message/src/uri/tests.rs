@@ -152,6 +152,7 @@ fn a_number_is_an_address_where_the_numbers_of_home_are() {
         ("tel:123;phone-context=+49-30", "+4930123"),
         ("tel:123;phone-context=lab.example", "123"),
         ("tel:+4930123;phone-context=+1", "+4930123"),
+        ("tel:*21;phone-context=lab.example", "*21"),
     ] {
         assert_eq!(
             uri(number).number_at(&home).map(|uri| uri.to_string()),
@@ -161,7 +162,12 @@ fn a_number_is_an_address_where_the_numbers_of_home_are() {
             "{number}"
         );
     }
-    for other in ["sip:+4930123@lab.example", "mailto:ada@lab.example"] {
+    for other in [
+        "sip:+4930123@lab.example",
+        "mailto:ada@lab.example",
+        "tel:-",
+        "tel:+.-",
+    ] {
         assert_eq!(uri(other).number_at(&home), None, "{other}");
     }
 }
