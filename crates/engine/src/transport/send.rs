@@ -9,10 +9,9 @@ use super::{Delivery, Owner, TransportState, stream, unsent, without_tcp};
 use crate::recorder::RecorderMsg;
 use crate::wake::now;
 
-/// Whether somebody here has to do with whom this goes to: it is asked something, or a call or a
-/// registration of it was taken. Whoever asks us something is not known for the answer that it gets, and only stays
-/// it where it was: one call that only rings would open the way for a thousand guesses.
-/// Whoever is known stays it by an answer that only who is in a call gets.
+/// What something that is sent says of whom it goes to. Whoever is asked something, or whose call or registration was taken,
+/// has to do with somebody here. Whoever asks us something is not known for the answer that it gets, and only stays it where it
+/// was, by an answer that only who is in a call gets: one call that only rings would open the way for a thousand guesses.
 fn acquaintance(bytes: &[u8]) -> Acquaintance {
     if !bytes.starts_with(b"SIP/2.0 ") {
         return Acquaintance::Made;
@@ -26,7 +25,6 @@ fn acquaintance(bytes: &[u8]) -> Acquaintance {
     }
 }
 
-/// What something that is sent says of whom it goes to.
 enum Acquaintance {
     Made,
     Renewed,
