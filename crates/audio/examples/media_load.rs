@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use audio::callback::{Capture, Counters, Playout};
 use codecs::CodecKind;
 use media::{
-    Codec, ExtendedReports, MasterKey, PumpHandle, Security, Sink, Source, StreamConfig,
+    Codec, ExtendedReports, MasterKey, Pace, PumpHandle, Security, Sink, Source, StreamConfig,
     StreamHandle, StreamParameters, Suite,
 };
 use rtrb::RingBuffer;
@@ -178,11 +178,12 @@ fn device(
     const RATE_HZ: u32 = 44_100;
     let counters = Arc::new(Counters::default());
     let (captured, ring) = RingBuffer::new(4_800);
-    pump.attach_capture(ring)?;
+    let (hears, plays) = (Arc::<Pace>::default(), Arc::<Pace>::default());
+    pump.attach_capture(ring, Arc::clone(&hears))?;
     let (ring, played) = RingBuffer::new(4_800);
-    pump.attach_playout(ring)?;
-    let mut capture = Capture::new(captured, 2, RATE_HZ, Arc::clone(&counters));
-    let mut playout = Playout::new(played, 2, RATE_HZ, counters);
+    pump.attach_playout(ring, Arc::clone(&plays))?;
+    let mut capture = Capture::new(captured, 2, RATE_HZ, hears, Arc::clone(&counters));
+    let mut playout = Playout::new(played, 2, RATE_HZ, plays, counters);
     let stop = Arc::clone(stop);
     let thread = std::thread::Builder::new().name("callback".to_owned());
     Ok(thread.spawn(move || {

@@ -1,14 +1,15 @@
 //! What runs on the sound system's real-time threads, and nothing else does.
 //!
 //! Here samples are copied, channels and rate converted, and counts taken. Nothing waits, locks, allocates,
-//! frees, logs or calls the system: all memory is there before the first callback. A test counts
+//! frees, logs or calls the system but for its clock: all memory is there before the first callback. A test counts
 //! allocations to keep it so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
-use media::SAMPLE_RATE_HZ;
 use media::resample::Converter;
+use media::{Pace, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer};
 
 /// Samples that are handed to the ring at once.
@@ -112,14 +113,22 @@ pub struct Capture {
     ring: Producer<f32>,
     channels: usize,
     converter: Option<Converter>,
+    pace: Arc<Pace>,
     counters: Arc<Counters>,
 }
 
 impl Capture {
     /// For a device of so many interleaved channels at some rate.
     #[must_use]
-    pub fn new(ring: Producer<f32>, channels: u16, rate_hz: u32, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        ring: Producer<f32>,
+        channels: u16,
+        rate_hz: u32,
+        pace: Arc<Pace>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
+            pace,
             ring,
             channels: usize::from(channels.max(1)),
             converter: (rate_hz != SAMPLE_RATE_HZ).then(|| Converter::new(rate_hz, SAMPLE_RATE_HZ)),
@@ -132,6 +141,7 @@ impl Capture {
         let mut block = Block {
             samples: [0.0; BLOCK],
             length: 0,
+            pushed: 0,
             dropped: 0,
             ring: &mut self.ring,
         };
@@ -144,7 +154,8 @@ impl Capture {
             }
         }
         block.flush();
-        let dropped = block.dropped as u64;
+        let (pushed, dropped) = (block.pushed, block.dropped as u64);
+        self.pace.tell(pushed, pushed, Instant::now());
         self.counters.dropped.fetch_add(dropped, Relaxed);
         self.counters.count(data.len() / self.channels);
     }
@@ -154,6 +165,7 @@ impl Capture {
 struct Block<'a> {
     samples: [f32; BLOCK],
     length: usize,
+    pushed: usize,
     dropped: usize,
     ring: &'a mut Producer<f32>,
 }
@@ -171,7 +183,8 @@ impl Block<'_> {
 
     fn flush(&mut self) {
         let samples = self.samples.get(..self.length).unwrap_or_default();
-        let (_, rest) = self.ring.push_partial_slice(samples);
+        let (taken, rest) = self.ring.push_partial_slice(samples);
+        self.pushed += taken.len();
         self.dropped += rest.len();
         self.length = 0;
     }
@@ -182,25 +195,39 @@ impl Block<'_> {
 pub struct Playout {
     ring: Consumer<f32>,
     channels: usize,
+    /// The device's rate; samples of the ring are at ours.
+    rate_hz: u32,
     converter: Option<Converter>,
     /// Converted and not yet played.
     pending: [f32; PENDING],
     waiting: usize,
+    /// Taken from the ring in this callback.
+    fetched: usize,
     /// Something has come; before that nothing is missing.
     started: bool,
+    pace: Arc<Pace>,
     counters: Arc<Counters>,
 }
 
 impl Playout {
     /// For a device of so many interleaved channels at some rate.
     #[must_use]
-    pub fn new(ring: Consumer<f32>, channels: u16, rate_hz: u32, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        ring: Consumer<f32>,
+        channels: u16,
+        rate_hz: u32,
+        pace: Arc<Pace>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
+            pace,
+            rate_hz,
             ring,
             channels: usize::from(channels.max(1)),
             converter: (rate_hz != SAMPLE_RATE_HZ).then(|| Converter::new(SAMPLE_RATE_HZ, rate_hz)),
             pending: [0.0; PENDING],
             waiting: 0,
+            fetched: 0,
             started: false,
             counters,
         }
@@ -211,6 +238,7 @@ impl Playout {
         let mut missing = 0;
         let frames = data.len() / self.channels;
         let mut left = frames;
+        self.fetched = 0;
         let mut block = [0.0; BLOCK];
         for part in data.chunks_mut(self.channels * BLOCK) {
             let wanted = left.min(BLOCK);
@@ -228,6 +256,9 @@ impl Playout {
             self.counters.missing.fetch_add(missing as u64, Relaxed);
         }
         self.counters.count(frames);
+        let wanted = frames as u64 * u64::from(SAMPLE_RATE_HZ) / u64::from(self.rate_hz.max(1));
+        self.pace
+            .tell(self.fetched, wanted as usize, Instant::now());
     }
 
     /// As many samples at the device's rate as there are.
@@ -235,6 +266,7 @@ impl Playout {
         let Some(converter) = &mut self.converter else {
             let (got, _) = self.ring.pop_partial_slice(out);
             self.started |= !got.is_empty();
+            self.fetched += got.len();
             return got.len();
         };
         let mut got = 0;
@@ -253,6 +285,7 @@ impl Playout {
                 break;
             };
             self.started = true;
+            self.fetched += 1;
             let (pending, waiting) = (&mut self.pending, &mut self.waiting);
             converter.push(sample, |value| {
                 if let Some(slot) = pending.get_mut(*waiting) {
@@ -284,7 +317,7 @@ mod tests {
     fn stereo_is_averaged_and_counted() {
         let (producer, mut consumer) = RingBuffer::new(1_000);
         let counters = Arc::new(Counters::default());
-        let mut capture = Capture::new(producer, 2, 48_000, Arc::clone(&counters));
+        let mut capture = Capture::new(producer, 2, 48_000, Arc::default(), Arc::clone(&counters));
         let data: Vec<i16> = (0..700).flat_map(|_| [16_384i16, 0]).collect();
         capture.take(&data);
         let mut heard = vec![0.0; 700];
@@ -301,7 +334,7 @@ mod tests {
     fn mono_goes_to_all_channels_and_what_is_missing_is_silence() {
         let (mut producer, consumer) = RingBuffer::new(1_000);
         let counters = Arc::new(Counters::default());
-        let mut playout = Playout::new(consumer, 2, 48_000, Arc::clone(&counters));
+        let mut playout = Playout::new(consumer, 2, 48_000, Arc::default(), Arc::clone(&counters));
         let mut data = [7i16; 20];
         playout.fill(&mut data);
         assert_eq!((data, counters.missing()), ([0; 20], 0));
@@ -319,7 +352,7 @@ mod tests {
     fn another_rate_is_converted_both_ways() {
         for rate in [44_100u32, 16_000, 96_000] {
             let (producer, mut consumer) = RingBuffer::new(60_000);
-            let mut capture = Capture::new(producer, 1, rate, Arc::default());
+            let mut capture = Capture::new(producer, 1, rate, Arc::default(), Arc::default());
             for block in sine(1_000.0, rate as f32, rate as usize).chunks(441) {
                 capture.take(block);
             }
@@ -334,7 +367,8 @@ mod tests {
                 .push_entire_slice(&sine(1_000.0, 48_000.0, 48_000))
                 .unwrap();
             let counters = Arc::new(Counters::default());
-            let mut playout = Playout::new(consumer, 1, rate, Arc::clone(&counters));
+            let mut playout =
+                Playout::new(consumer, 1, rate, Arc::default(), Arc::clone(&counters));
             let mut played = vec![0.0f32; rate as usize - 4];
             for block in played.chunks_mut(441) {
                 playout.fill(block);
@@ -347,10 +381,10 @@ mod tests {
     #[test]
     fn odd_lengths_do_no_harm() {
         let (producer, consumer) = RingBuffer::new(100);
-        let mut capture = Capture::new(producer, 2, 48_000, Arc::default());
+        let mut capture = Capture::new(producer, 2, 48_000, Arc::default(), Arc::default());
         capture.take::<f32>(&[]);
         capture.take(&[0.5f32; 3]);
-        let mut playout = Playout::new(consumer, 3, 48_000, Arc::default());
+        let mut playout = Playout::new(consumer, 3, 48_000, Arc::default(), Arc::default());
         playout.fill::<f32>(&mut []);
         let mut data = [9.0f32; 5];
         playout.fill(&mut data);

@@ -10,6 +10,9 @@
 //! around: faults are polled ([`OpenDevices::poll_fault`]), it is asked again what is there ([`list`], [`is_there`]), and who holds
 //! the devices opens others.
 //!
+//! Devices are opened on a thread that comes before ordinary ones, where the system lets it, and are served 5 ms at a time then;
+//! else 10 ms.
+//!
 //! # Which back-end
 //!
 //! On Linux it is ALSA, which every system has and which reaches PulseAudio and PipeWire through their
@@ -25,6 +28,7 @@ mod device;
 mod fault;
 mod open;
 mod pipe;
+mod priority;
 mod timed;
 
 pub use device::{Device, Devices, is_there, list};

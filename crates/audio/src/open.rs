@@ -8,20 +8,22 @@ use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, SampleFormat, StreamConfig, SupportedBufferSize, SupportedStreamConfig};
-use media::{PumpHandle, SAMPLE_RATE_HZ};
+use media::{Pace, PumpHandle, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::callback::{Capture, Counters, Playout};
 use crate::complaints::to_the_log;
 use crate::device::find;
 use crate::fault::{AudioError, Fault, FaultCell, FaultKind, Role};
-use crate::timed::{Heard, Played, Timed, create};
+use crate::priority;
+use crate::timed::{Heard, Played, Timed, TimedEnd, create};
 
 /// Between callback and pump: a second, of which a few hundredths are ever used.
 const RING: usize = SAMPLE_RATE_HZ as usize;
 
-/// What is asked of a device: 10 ms at a time. Left to themselves, some back-ends buffer seconds.
-const BLOCK_MS: u32 = 10;
+/// What is asked of a device: 5 ms at a time, of which back-ends keep two or three, and 10 ms where sound has no priority over
+/// other work. Left to themselves, some buffer seconds.
+const BLOCK_MS: [u32; 2] = [10, 5];
 
 /// What is asked if that is refused.
 const OTHER_BLOCKS: [u32; 3] = [512, 1_024, 2_048];
@@ -120,7 +122,9 @@ pub fn open(
     playout: &PlayoutChoice,
     pump: &PumpHandle,
 ) -> Result<OpenDevices, AudioError> {
-    to_the_log(|| open_both(capture, playout, pump))
+    priority::first(pump, |raised| {
+        to_the_log(|| open_both(capture, playout, pump, raised))
+    })?
 }
 
 /// Opens a device that rings in place of the speaker, the one of that id or the system's default, and attaches it to the
@@ -129,27 +133,29 @@ pub fn open(
 /// # Errors
 /// It cannot be opened.
 pub fn open_ringer(id: Option<&str>, pump: &PumpHandle) -> Result<OpenDevices, AudioError> {
-    to_the_log(|| {
+    let open = |raised| {
         let mut cards = Vec::new();
-        let end = keep(open_playout(Role::Ringer, id)?, &mut cards);
-        pump.attach_ringer(end)?;
+        let end = keep(open_playout(Role::Ringer, id, raised)?, &mut cards);
+        pump.attach_ringer(end.ring, end.pace)?;
         Ok(OpenDevices {
             cards,
             _timed: None,
         })
-    })
+    };
+    priority::first(pump, |raised| to_the_log(|| open(raised)))?
 }
 
 fn open_both(
     capture: &CaptureChoice,
     playout: &PlayoutChoice,
     pump: &PumpHandle,
+    raised: bool,
 ) -> Result<OpenDevices, AudioError> {
     let mut cards = Vec::new();
     let (mut heard, mut played) = (None, None);
     let capture_end = match capture {
-        CaptureChoice::Default => Some(keep(open_capture(None)?, &mut cards)),
-        CaptureChoice::Id(id) => Some(keep(open_capture(Some(id))?, &mut cards)),
+        CaptureChoice::Default => Some(keep(open_capture(None, raised)?, &mut cards)),
+        CaptureChoice::Id(id) => Some(keep(open_capture(Some(id), raised)?, &mut cards)),
         CaptureChoice::Null => Some(timed_capture(Heard::Silence, &mut heard)),
         CaptureChoice::Wav { path, looped } => {
             let samples = media::wav::load(path)?;
@@ -159,17 +165,22 @@ fn open_both(
         CaptureChoice::Off => None,
     };
     let playout_end = match playout {
-        PlayoutChoice::Default => Some(keep(open_playout(Role::Playout, None)?, &mut cards)),
-        PlayoutChoice::Id(id) => Some(keep(open_playout(Role::Playout, Some(id))?, &mut cards)),
+        PlayoutChoice::Default => {
+            Some(keep(open_playout(Role::Playout, None, raised)?, &mut cards))
+        }
+        PlayoutChoice::Id(id) => Some(keep(
+            open_playout(Role::Playout, Some(id), raised)?,
+            &mut cards,
+        )),
         PlayoutChoice::Null => Some(timed_playout(Played::Nothing, &mut played)),
         PlayoutChoice::Wav(path) => Some(timed_playout(create(path)?, &mut played)),
         PlayoutChoice::Off => None,
     };
     if let Some(end) = playout_end {
-        pump.attach_playout(end)?;
+        pump.attach_playout(end.ring, end.pace)?;
     }
     if let Some(end) = capture_end {
-        pump.attach_capture(end)?;
+        pump.attach_capture(end.ring, end.pace)?;
     }
     let timed = if heard.is_some() || played.is_some() {
         Some(Timed::start(heard, played)?)
@@ -187,16 +198,45 @@ fn keep<End>((card, end): (Card, End), cards: &mut Vec<Card>) -> End {
     end
 }
 
-fn timed_capture(what: Heard, kept: &mut Option<(Producer<f32>, Heard)>) -> Consumer<f32> {
-    let (ring, pump_end) = RingBuffer::new(RING);
-    *kept = Some((ring, what));
-    pump_end
+/// The pump's end of a ring, with the pace of the device at the other.
+struct End<Ring> {
+    ring: Ring,
+    pace: Arc<Pace>,
 }
 
-fn timed_playout(what: Played, kept: &mut Option<(Consumer<f32>, Played)>) -> Producer<f32> {
+impl<Ring> End<Ring> {
+    fn new(ring: Ring) -> Self {
+        let pace = Arc::default();
+        Self { ring, pace }
+    }
+}
+
+fn timed_capture(
+    what: Heard,
+    kept: &mut Option<TimedEnd<Producer<f32>, Heard>>,
+) -> End<Consumer<f32>> {
+    let (ring, pump_end) = RingBuffer::new(RING);
+    let end = End::new(pump_end);
+    *kept = Some(TimedEnd {
+        ring,
+        pace: Arc::clone(&end.pace),
+        what,
+    });
+    end
+}
+
+fn timed_playout(
+    what: Played,
+    kept: &mut Option<TimedEnd<Consumer<f32>, Played>>,
+) -> End<Producer<f32>> {
     let (pump_end, ring) = RingBuffer::new(RING);
-    *kept = Some((ring, what));
-    pump_end
+    let end = End::new(pump_end);
+    *kept = Some(TimedEnd {
+        ring,
+        pace: Arc::clone(&end.pace),
+        what,
+    });
+    end
 }
 
 impl OpenDevices {
@@ -278,7 +318,7 @@ impl Watch {
     }
 }
 
-fn open_capture(id: Option<&str>) -> Result<(Card, Consumer<f32>), AudioError> {
+fn open_capture(id: Option<&str>, raised: bool) -> Result<(Card, End<Consumer<f32>>), AudioError> {
     let role = Role::Capture;
     let device = find(role, id)?;
     let ranges = device.supported_input_configs();
@@ -286,9 +326,11 @@ fn open_capture(id: Option<&str>) -> Result<(Card, Consumer<f32>), AudioError> {
     let format = choose(ranges)
         .or_else(|| device.default_input_config().ok())
         .ok_or(AudioError::Unsupported(role))?;
-    open_card(role, &device, &format, |config, counters, watch| {
+    open_card(role, &device, &format, raised, |config, counters, watch| {
         let (ring, pump_end) = RingBuffer::new(RING);
-        let mut end = Capture::new(ring, config.channels, config.sample_rate, counters);
+        let pump_end = End::new(pump_end);
+        let pace = Arc::clone(&pump_end.pace);
+        let mut end = Capture::new(ring, config.channels, config.sample_rate, pace, counters);
         let (error, patience) = (watch.on_error(), Some(PATIENCE));
         let stream = match format.sample_format() {
             SampleFormat::F32 => device.build_input_stream(
@@ -315,16 +357,22 @@ fn open_capture(id: Option<&str>) -> Result<(Card, Consumer<f32>), AudioError> {
     })
 }
 
-fn open_playout(role: Role, id: Option<&str>) -> Result<(Card, Producer<f32>), AudioError> {
+fn open_playout(
+    role: Role,
+    id: Option<&str>,
+    raised: bool,
+) -> Result<(Card, End<Producer<f32>>), AudioError> {
     let device = find(role, id)?;
     let ranges = device.supported_output_configs();
     let ranges = ranges.map_err(|error| AudioError::from_cpal(role, &error))?;
     let format = choose(ranges)
         .or_else(|| device.default_output_config().ok())
         .ok_or(AudioError::Unsupported(role))?;
-    open_card(role, &device, &format, |config, counters, watch| {
+    open_card(role, &device, &format, raised, |config, counters, watch| {
         let (pump_end, ring) = RingBuffer::new(RING);
-        let mut end = Playout::new(ring, config.channels, config.sample_rate, counters);
+        let pump_end = End::new(pump_end);
+        let pace = Arc::clone(&pump_end.pace);
+        let mut end = Playout::new(ring, config.channels, config.sample_rate, pace, counters);
         let (error, patience) = (watch.on_error(), Some(PATIENCE));
         let stream = match format.sample_format() {
             SampleFormat::F32 => device.build_output_stream(
@@ -356,6 +404,7 @@ fn open_card<End>(
     role: Role,
     device: &cpal::Device,
     format: &SupportedStreamConfig,
+    raised: bool,
     build: impl Fn(StreamConfig, Arc<Counters>, &Watch) -> Result<(cpal::Stream, End), cpal::Error>,
 ) -> Result<(Card, End), AudioError> {
     let watch = Watch {
@@ -363,7 +412,7 @@ fn open_card<End>(
         faults: Arc::new(FaultCell::default()),
     };
     let counters = Arc::new(Counters::default());
-    let wanted = format.sample_rate() * BLOCK_MS / 1_000;
+    let wanted = format.sample_rate() * BLOCK_MS[usize::from(raised)] / 1_000;
     let mut refusal = cpal::ErrorKind::UnsupportedConfig.into();
     for block in std::iter::once(wanted).chain(OTHER_BLOCKS) {
         let config = StreamConfig {

@@ -10,13 +10,14 @@
 //! waits, and a program that reads too slowly loses what it does not take within a second.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
-use media::{PumpHandle, SAMPLE_RATE_HZ};
+use media::{Pace, PumpHandle, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::fault::AudioError;
-use crate::timed::{Heard, Played, Timed};
+use crate::timed::{Heard, Played, Timed, TimedEnd};
 
 /// Between the clock and the pump, as with devices.
 const RING: usize = SAMPLE_RATE_HZ as usize;
@@ -46,9 +47,11 @@ pub fn pipe(
 ) -> Result<Pipe, AudioError> {
     let (to_pump, capture) = RingBuffer::new(RING);
     let (playout, from_pump) = RingBuffer::new(RING);
-    let timed = connect(input, output, to_pump, from_pump)?;
-    pump.attach_capture(capture)?;
-    pump.attach_playout(playout)?;
+    let (hears, plays) = (Arc::<Pace>::default(), Arc::<Pace>::default());
+    let paces = (Arc::clone(&hears), Arc::clone(&plays));
+    let timed = connect(input, output, to_pump, from_pump, paces)?;
+    pump.attach_capture(capture, hears)?;
+    pump.attach_playout(playout, plays)?;
     Ok(Pipe { _timed: timed })
 }
 
@@ -57,14 +60,23 @@ fn connect(
     output: impl Write + Send + 'static,
     to_pump: Producer<f32>,
     from_pump: Consumer<f32>,
+    paces: (Arc<Pace>, Arc<Pace>),
 ) -> Result<Timed, AudioError> {
     let (said, heard) = RingBuffer::new(AHEAD);
     let (played, told) = RingBuffer::new(RING);
     spawn("audio-read", move || read(input, said))?;
     spawn("audio-write", move || write(output, told))?;
     Timed::start(
-        Some((to_pump, Heard::Pipe(heard))),
-        Some((from_pump, Played::Pipe(played))),
+        Some(TimedEnd {
+            ring: to_pump,
+            pace: paces.0,
+            what: Heard::Pipe(heard),
+        }),
+        Some(TimedEnd {
+            ring: from_pump,
+            pace: paces.1,
+            what: Played::Pipe(played),
+        }),
     )
 }
 
@@ -142,7 +154,7 @@ fn write(mut output: impl Write, mut told: Consumer<f32>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Mutex, PoisonError};
     use std::time::Instant;
 
     use super::*;
@@ -199,7 +211,8 @@ mod tests {
         let kept = Kept::default();
         let input = Crumbs(bytes(&speech), 0);
         let started = Instant::now();
-        let timed = connect(input, kept.clone(), to_pump, from_pump).expect("it starts");
+        let timed = connect(input, kept.clone(), to_pump, from_pump, Default::default())
+            .expect("it starts");
         // What is heard is played, as by an echo; between samples that come late there is silence.
         let spoken: Vec<i16> = speech.into_iter().filter(|sample| *sample != 0).collect();
         while kept.spoken().len() < spoken.len() {

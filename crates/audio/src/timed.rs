@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hound::{SampleFormat, WavSpec, WavWriter};
-use media::SAMPLE_RATE_HZ;
+use media::{Pace, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer};
 
 use crate::fault::AudioError;
@@ -40,6 +40,13 @@ pub(crate) enum Played {
     Pipe(Producer<f32>),
 }
 
+/// The device's end of a ring, with the pace that it tells.
+pub(crate) struct TimedEnd<Ring, What> {
+    pub(crate) ring: Ring,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) what: What,
+}
+
 /// One device without hardware, or two in step.
 pub(crate) struct Timed {
     stop: Arc<AtomicBool>,
@@ -48,8 +55,8 @@ pub(crate) struct Timed {
 
 impl Timed {
     pub(crate) fn start(
-        capture: Option<(Producer<f32>, Heard)>,
-        playout: Option<(Consumer<f32>, Played)>,
+        capture: Option<TimedEnd<Producer<f32>, Heard>>,
+        playout: Option<TimedEnd<Consumer<f32>, Played>>,
     ) -> Result<Self, AudioError> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -91,20 +98,22 @@ pub(crate) fn create(path: &Path) -> Result<Played, AudioError> {
 }
 
 fn run(
-    mut capture: Option<(Producer<f32>, Heard)>,
-    mut playout: Option<(Consumer<f32>, Played)>,
+    mut capture: Option<TimedEnd<Producer<f32>, Heard>>,
+    mut playout: Option<TimedEnd<Consumer<f32>, Played>>,
     stop: &AtomicBool,
 ) {
     let mut deadline = Instant::now();
     let mut position = 0;
     while !stop.load(Relaxed) {
-        if let Some((ring, heard)) = &mut capture {
+        if let Some(end) = &mut capture {
             let mut block = [0.0; BLOCK];
-            hear(heard, &mut position, &mut block);
-            let _ = ring.push_partial_slice(&block);
+            hear(&mut end.what, &mut position, &mut block);
+            let (pushed, _) = end.ring.push_partial_slice(&block);
+            end.pace.tell(pushed.len(), BLOCK, Instant::now());
         }
-        if let Some((ring, played)) = &mut playout {
-            play(ring, played);
+        if let Some(end) = &mut playout {
+            let played = play(&mut end.ring, &mut end.what);
+            end.pace.tell(played, BLOCK, Instant::now());
         }
         deadline += PERIOD;
         let now = Instant::now();
@@ -119,7 +128,7 @@ fn run(
             std::thread::park_timeout(left);
         }
     }
-    if let Some((_, Played::File(writer, path))) = playout
+    if let Some(Played::File(writer, path)) = playout.map(|end| end.what)
         && let Err(error) = writer.finalize()
     {
         tracing::error!(%error, path = %path.display(), "the sound file cannot be completed");
@@ -144,17 +153,18 @@ fn hear(heard: &mut Heard, position: &mut usize, block: &mut [f32; BLOCK]) {
     }
 }
 
-fn play(ring: &mut Consumer<f32>, played: &mut Played) {
+/// Plays a block; answers how much of it was there.
+fn play(ring: &mut Consumer<f32>, played: &mut Played) -> usize {
     let mut block = [0.0; BLOCK];
     // What is not there is silence, as with a sound card.
-    let _ = ring.pop_partial_slice(&mut block);
+    let count = ring.pop_partial_slice(&mut block).0.len();
     let (writer, path) = match played {
-        Played::Nothing => return,
+        Played::Nothing => return count,
         Played::File(writer, path) => (writer, path),
         Played::Pipe(ring) => {
             // Whoever does not listen for a second loses what comes then.
             let _ = ring.push_partial_slice(&block);
-            return;
+            return count;
         }
     };
     for sample in block {
@@ -162,7 +172,8 @@ fn play(ring: &mut Consumer<f32>, played: &mut Played) {
         if let Err(error) = writer.write_sample((sample * 32_768.0) as i16) {
             tracing::error!(%error, path = %path.display(), "the sound file cannot be written");
             *played = Played::Nothing;
-            return;
+            return count;
         }
     }
+    count
 }

@@ -38,10 +38,10 @@ fn the_guard_notices_an_allocation() {
 fn check<T: Sample>(rate_hz: u32) {
     let counters = Arc::new(Counters::default());
     let (producer, _consumer) = RingBuffer::new(1_000);
-    let mut capture = Capture::new(producer, 2, rate_hz, Arc::clone(&counters));
+    let mut capture = Capture::new(producer, 2, rate_hz, Arc::default(), Arc::clone(&counters));
     let (mut feed, ring) = RingBuffer::new(48_000);
     feed.push_entire_slice(&vec![0.1; 2_000]).unwrap();
-    let mut playout = Playout::new(ring, 2, rate_hz, Arc::clone(&counters));
+    let mut playout = Playout::new(ring, 2, rate_hz, Arc::default(), Arc::clone(&counters));
     // Longer than the ring, and longer than what waits: the full and the empty ring are covered too.
     let mut data = vec![T::SILENCE; 4_096];
     let count = allocations(|| {

@@ -19,6 +19,7 @@ use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
 use crate::keeper::{Keeper, LETTERS, Order, Post};
+use crate::pace::Pace;
 use crate::pump::{Command, Common, Pump};
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Recorder, Trouble, Writing, record};
@@ -265,6 +266,7 @@ impl PumpHandle {
         let pump = std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
+                pump.tell_thread();
                 pump.run();
                 // Only now is the trash ring abandoned: the helper may look and leave.
                 waker.unpark();
@@ -468,13 +470,13 @@ impl PumpHandle {
         })
     }
 
-    /// Gives the pump a microphone: a ring of 48 kHz mono that a device fills. Replaces the one before; it is
-    /// detached when the device drops its end.
+    /// Gives the pump a microphone: a ring of 48 kHz mono that a device fills, telling its pace from the ring's first
+    /// sample on. Replaces the one before; it is detached when the device drops its end.
     ///
     /// # Errors
     /// [`MediaError::Busy`].
-    pub fn attach_capture(&self, ring: Consumer<f32>) -> Result<(), MediaError> {
-        let capture = Some(Capture::new(ring));
+    pub fn attach_capture(&self, ring: Consumer<f32>, pace: Arc<Pace>) -> Result<(), MediaError> {
+        let capture = Some(Capture::new(ring, pace));
         self.shared.command(Command::Capture(capture))
     }
 
@@ -486,13 +488,13 @@ impl PumpHandle {
         self.shared.command(Command::Capture(None))
     }
 
-    /// Gives the pump a speaker: a ring of 48 kHz mono, with room for 300 ms or more, that a device empties.
-    /// Replaces the one before; it is detached when the device drops its end.
+    /// Gives the pump a speaker: a ring of 48 kHz mono, with room for 300 ms or more, that a device empties,
+    /// telling its pace from the ring's first sample on. Replaces the one before; it is detached when the device drops its end.
     ///
     /// # Errors
     /// [`MediaError::Busy`].
-    pub fn attach_playout(&self, ring: Producer<f32>) -> Result<(), MediaError> {
-        let playout = Some(Playout::new(ring));
+    pub fn attach_playout(&self, ring: Producer<f32>, pace: Arc<Pace>) -> Result<(), MediaError> {
+        let playout = Some(Playout::new(ring, pace));
         self.shared.command(Command::Playout(playout))
     }
 
@@ -509,8 +511,8 @@ impl PumpHandle {
     ///
     /// # Errors
     /// [`MediaError::Busy`].
-    pub fn attach_ringer(&self, ring: Producer<f32>) -> Result<(), MediaError> {
-        let ringer = Some(Playout::new(ring));
+    pub fn attach_ringer(&self, ring: Producer<f32>, pace: Arc<Pace>) -> Result<(), MediaError> {
+        let ringer = Some(Playout::new(ring, pace));
         self.shared.command(Command::Ringer(ringer))
     }
 
@@ -564,6 +566,13 @@ impl PumpHandle {
     #[must_use]
     pub fn counters(&self) -> &PumpCounters {
         &self.shared.common.counters
+    }
+
+    /// The number of the pump's thread, as of [`thread_number`](crate::thread_number); `None` before it runs and where it has
+    /// none.
+    #[must_use]
+    pub fn thread_number(&self) -> Option<u32> {
+        Some(self.shared.common.thread.load(Relaxed)).filter(|number| *number > 0)
     }
 }
 

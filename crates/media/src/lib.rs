@@ -71,6 +71,7 @@ mod voice;
 
 pub mod country;
 mod device;
+mod pace;
 pub mod resample;
 mod tone;
 mod trial;
@@ -81,6 +82,7 @@ pub use config::{
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};
+pub use pace::Pace;
 pub use pump::Pump;
 pub use record::Aside;
 pub use rtp::rtcp::xr::VoipMetrics;
@@ -102,3 +104,10 @@ pub const FRAME_SAMPLES: usize = 480;
 
 /// Streams that one pump carries at most.
 pub const MOST_STREAMS: usize = 512;
+
+/// The number that the system knows the calling thread by, where threads have one: on Linux.
+#[must_use]
+pub fn thread_number() -> Option<u32> {
+    let link = std::fs::read_link("/proc/thread-self").ok()?;
+    link.file_name()?.to_str()?.parse().ok()
+}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,8 @@ pub(crate) struct Common {
     pub(crate) shutdown: AtomicBool,
     pub(crate) capture_gain: Fraction,
     pub(crate) playout_volume: Fraction,
+    /// The number that the system knows the pump's thread by; nothing before it runs.
+    pub(crate) thread: AtomicU32,
 }
 
 impl Common {
@@ -98,6 +100,7 @@ impl Common {
             shutdown: AtomicBool::new(false),
             capture_gain: Fraction::default(),
             playout_volume: Fraction::default(),
+            thread: AtomicU32::new(0),
         };
         common.capture_gain.set(1.0);
         common.playout_volume.set(1.0);
@@ -126,6 +129,8 @@ pub struct Pump {
     keeper: Option<Keeper>,
     littered: bool,
     playout_volume: f32,
+    /// How late this step is.
+    late: Duration,
 }
 
 impl Pump {
@@ -155,6 +160,7 @@ impl Pump {
             keeper,
             littered: false,
             playout_volume: 1.0,
+            late: Duration::ZERO,
         }
     }
 
@@ -163,7 +169,7 @@ impl Pump {
     pub fn step(&mut self, now: Instant, ntp: u64) {
         self.take_commands(now);
         self.remove_unwanted(now, ntp);
-        self.begin_frame();
+        self.begin_frame(now);
         let Self {
             streams,
             microphone,
@@ -177,7 +183,7 @@ impl Pump {
         for stream in streams.iter_mut() {
             guarded(stream, |stream| stream.speak(now, microphone, scratch));
         }
-        self.end_frame();
+        self.end_frame(now);
         self.tidy();
         self.scratch.post.send_off();
         if let Some(keeper) = &mut self.keeper {
@@ -364,7 +370,7 @@ impl Pump {
         }
     }
 
-    fn begin_frame(&mut self) {
+    fn begin_frame(&mut self, now: Instant) {
         self.let_go_of_closed_devices();
         let counters = &self.common.counters;
         let gain = self.common.capture_gain.get();
@@ -372,7 +378,7 @@ impl Pump {
         let waiting = counters.capture_waiting_ms() + counters.playout_waiting_ms();
         if !self
             .microphone
-            .begin(self.capture.as_mut(), voice, waiting, gain)
+            .begin(now, self.capture.as_mut(), voice, waiting, gain)
         {
             counters.capture_underruns.add(1);
         }
@@ -384,7 +390,7 @@ impl Pump {
         self.scratch.rooms.begin();
     }
 
-    fn end_frame(&mut self) {
+    fn end_frame(&mut self, now: Instant) {
         let mix = &mut self.scratch.mix;
         if let Some(trial) = &mut self.trial {
             trial.add(self.microphone.frame(), mix);
@@ -399,7 +405,7 @@ impl Pump {
             }
         }
         if let Some(ringer) = &mut self.ringer {
-            ringer.write(&ring);
+            ringer.write(now, self.late, &ring);
         }
         let Some(playout) = &mut self.playout else {
             listen(
@@ -416,7 +422,7 @@ impl Pump {
             *sample = limit(*sample * self.playout_volume);
         }
         self.playout_volume = wanted;
-        playout.write(mix);
+        playout.write(now, self.late, mix);
         listen(self.voice.as_deref_mut(), &self.capture, mix);
         if self.voice.as_ref().is_some_and(|voice| voice.has_failed()) {
             self.common.counters.voice_failed.store(true, Relaxed);
@@ -446,6 +452,12 @@ impl Pump {
         {
             aside.unpark();
         }
+    }
+
+    /// For the thread that is going to [`run`](Self::run) it.
+    pub(crate) fn tell_thread(&self) {
+        let number = crate::thread_number().unwrap_or_default();
+        self.common.thread.store(number, Relaxed);
     }
 
     /// The thread's loop; ends when the handles want it to.
@@ -489,6 +501,7 @@ impl Pump {
                 continue;
             }
             counters.late_ticks.add(u64::from(lag >= LATE));
+            self.late = lag;
             // By the deadline and not by the clock, so that a late step does not look like jitter.
             self.step(deadline, ntp(now));
             let counters = &self.common.counters;
@@ -496,6 +509,8 @@ impl Pump {
             if took > counters.longest_step_us() {
                 counters.longest_step_us.set(took);
             }
+            let lead = self.capture.as_mut().map_or(0.0, Capture::lead);
+            origin = shifted(origin, lead);
             ticks += 1;
             if ticks == u32::MAX {
                 (origin, ticks) = (deadline + TICK, 0);
@@ -538,6 +553,13 @@ fn listen(voice: Option<&mut Voice>, capture: &Option<Capture>, played: &[f32; F
     if let (Some(voice), Some(_)) = (voice, capture) {
         voice.far_end(played);
     }
+}
+
+/// So many seconds later, or earlier below nothing.
+fn shifted(at: Instant, by: f64) -> Instant {
+    let far = Duration::from_secs_f64(by.abs());
+    let earlier = || at.checked_sub(far).unwrap_or(at);
+    if by < 0.0 { earlier() } else { at + far }
 }
 
 /// A fault in one stream is its own.

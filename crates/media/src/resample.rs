@@ -385,6 +385,22 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_any_length_make_the_same_sound() {
+        let said = sine(700.0, 8_000.0, 800);
+        let whole = up(&said);
+        for length in [1, 7, 8, 9, 33] {
+            let mut resampler = Upsampler::<6>::new();
+            let mut out = vec![0.0; whole.len()];
+            for (piece, out) in said.chunks(length).zip(out.chunks_mut(length * 6)) {
+                resampler.process(piece, out);
+            }
+            for (n, (one, other)) in whole.iter().zip(&out).enumerate() {
+                assert!((one - other).abs() < 1e-5, "{length}, {n}: {one} {other}");
+            }
+        }
+    }
+
+    #[test]
     fn speech_band_passes_and_what_lies_above_is_stopped() {
         let level = |hz| rms(&down(&sine(hz, 48_000.0, 48_000))[400..]) / 0.353_55;
         for hz in [100.0, 1_000.0, 3_000.0, 3_300.0] {

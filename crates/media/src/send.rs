@@ -58,6 +58,7 @@ impl Microphone {
     /// Begins a step; false when the device had nothing. `waiting_ms` is what waits between here and the devices.
     pub(crate) fn begin(
         &mut self,
+        now: Instant,
         capture: Option<&mut Capture>,
         voice: Option<&mut Voice>,
         waiting_ms: u64,
@@ -68,7 +69,7 @@ impl Microphone {
             self.frame.fill(0.0);
             return true;
         };
-        let heard = capture.read(&mut self.frame);
+        let heard = capture.read(now, &mut self.frame);
         if let Some(voice) = voice {
             voice.near_end(&mut self.frame, waiting_ms);
         }

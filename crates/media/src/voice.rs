@@ -13,6 +13,9 @@
 //! 40 dB down after two seconds (51 to 59 dB with all of it), for 0.3 ms of a core in each 10 ms, all of it for 0.4. Of somebody
 //! who speaks at the same time, about as loud, the words are kept 1 to 4 dB quieter and audibly changed (PESQ 1.3).
 //!
+//! It takes its time, for it works in windows: speech is 15 ms later for all of it, 9 ms for the echo alone and 7 ms for the
+//! noise alone, and the crate has no smaller ones.
+//!
 //! It runs on the pump. The crate allocates there in each 10 ms and frees it at once, which the rest of the
 //! pump never does, and it may panic over sound that nobody has tried it with: then it is off from there on, sound goes
 //! on as it comes, and [`PumpCounters::voice_failed`](crate::PumpCounters::voice_failed) tells it.
@@ -209,6 +212,55 @@ mod tests {
             assert_eq!(frame, said);
             assert!(voice.has_failed());
         }
+    }
+
+    /// How much later than it went in, in ms, what was said comes out of it.
+    fn delay(processing: Processing) -> f64 {
+        let mut voice = Voice::new(processing).expect("there is something to do");
+        let mut random = 1u32;
+        // Speech has its strength at 100 Hz to 3 kHz and pauses; this is noise with both.
+        let mut low = 0.0;
+        let said: Vec<f32> = (0..48_000 * 4)
+            .map(|n| {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                low += 0.2 * ((random >> 8) as f32 / (1 << 24) as f32 - 0.5 - low);
+                if n / 9_600 % 3 == 0 { 0.0 } else { low }
+            })
+            .collect();
+        let mut heard = Vec::new();
+        for frame in said.chunks_exact(FRAME_SAMPLES) {
+            let mut frame: [f32; FRAME_SAMPLES] = std::array::from_fn(|n| frame[n]);
+            voice.far_end(&[0.0; FRAME_SAMPLES]);
+            voice.near_end(&mut frame, 0);
+            heard.extend(frame);
+        }
+        let likeness = |lag: usize| -> f32 {
+            let pairs = said.iter().zip(&heard[lag..]).skip(96_000);
+            pairs.map(|(said, heard)| said * heard).sum()
+        };
+        let best = (0..1_200).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b)));
+        best.unwrap_or(0) as f64 / 48.0
+    }
+
+    /// The delay of a call from here to the wire has this in it, so it is known of each part.
+    #[test]
+    fn no_part_takes_longer_than_its_blocks_and_windows_do() {
+        let part = |change: fn(&mut Processing)| {
+            let mut processing = Processing::NONE;
+            change(&mut processing);
+            delay(processing)
+        };
+        let echo = part(|p| p.echo = true);
+        let noise = part(|p| p.noise = true);
+        let gain = part(|p| p.gain = true);
+        let high_pass = part(|p| p.high_pass = true);
+        let all = delay(Processing::ALL);
+        println!(
+            "echo {echo:.1}, noise {noise:.1}, gain {gain:.1}, high-pass {high_pass:.1}, all {all:.1} ms"
+        );
+        // The echo's: bands, blocks of 4 ms, and windows of two of them. The noise's: bands, and windows of 16 ms every 10.
+        assert!(gain < 0.5 && high_pass < 1.5);
+        assert!(echo < 9.5 && noise < 7.5 && all < 15.5);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{
-    Aside, Pump, PumpHandle, Sink, Source, StreamConfig, StreamCounters, StreamHandle,
+    Aside, Pace, Pump, PumpHandle, Sink, Source, StreamConfig, StreamCounters, StreamHandle,
     StreamParameters,
 };
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -146,8 +146,13 @@ impl End {
         self.ticks as f64 * self.tick_ns
     }
 
+    /// The same by its own clock.
+    fn now(&self, origin: Instant) -> Instant {
+        origin + Duration::from_millis(10 * self.ticks)
+    }
+
     fn step(&mut self, origin: Instant) {
-        let now = origin + Duration::from_millis(10 * self.ticks);
+        let now = self.now(origin);
         // Any wall clock will do as long as it runs with the other.
         let ntp = (1_000_000u64 << 32) + (self.ticks << 32) / 100;
         self.pump.step(now, ntp);
@@ -173,6 +178,8 @@ pub(crate) struct Line {
     carried: u64,
     microphone: Option<(Producer<f32>, Vec<f32>, usize)>,
     speaker: (Consumer<f32>, Vec<f32>),
+    /// What the microphone tells, and the speaker.
+    paces: [Arc<Pace>; 2],
 }
 
 impl Line {
@@ -187,7 +194,7 @@ impl Line {
         let (producer, consumer) = RingBuffer::new(48_000);
         line.from
             .handle
-            .attach_capture(consumer)
+            .attach_capture(consumer, Arc::clone(&line.paces[0]))
             .expect("the pump is idle");
         line.microphone = Some((producer, said, 0));
         line
@@ -247,11 +254,14 @@ impl Line {
         let talker = from.handle.add_stream(talker).expect("there is room");
         let listener = to.handle.add_stream(listener).expect("there is room");
         let (producer, consumer) = RingBuffer::new(48_000);
+        let origin = Instant::now();
+        let paces = [(); 2].map(|()| Arc::new(Pace::new(origin)));
         to.handle
-            .attach_playout(producer)
+            .attach_playout(producer, Arc::clone(&paces[1]))
             .expect("the pump is idle");
         Self {
-            origin: Instant::now(),
+            origin,
+            paces,
             from,
             to,
             talker,
@@ -289,6 +299,7 @@ impl Line {
                 .collect();
             *position += 480;
             let _ = ring.push_entire_slice(&frame);
+            self.paces[0].tell(480, 480, self.from.now(self.origin));
         }
         self.from.step(self.origin);
         let mut buffer = [0; 2_048];
@@ -313,10 +324,12 @@ impl Line {
                 .send_to(&packet, self.target)
                 .expect("loopback carries it");
         }
+        let at = self.to.now(self.origin);
         self.to.step(self.origin);
         let (ring, heard) = &mut self.speaker;
         let mut frame = [0.0; 480];
-        let _ = ring.pop_partial_slice(&mut frame);
+        let played = ring.pop_partial_slice(&mut frame).0.len();
+        self.paces[1].tell(played, 480, at);
         heard.extend_from_slice(&frame);
     }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use codecs::CodecKind;
 use media::{
-    Aside, Codec, MasterKey, Pump, PumpHandle, Security, Sink, Source, StreamConfig, StreamHandle,
-    StreamParameters, Suite, TelephoneEvent,
+    Aside, Codec, MasterKey, Pace, Pump, PumpHandle, Security, Sink, Source, StreamConfig,
+    StreamHandle, StreamParameters, Suite, TelephoneEvent,
 };
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -104,17 +104,21 @@ pub(crate) struct Bench {
     pub(crate) ticks: u64,
     pub(crate) microphone: Option<(Producer<f32>, Vec<f32>, usize)>,
     pub(crate) speaker: Option<(Consumer<f32>, Vec<f32>)>,
+    /// What the microphone tells, and the speaker.
+    paces: [Arc<Pace>; 2],
     pub(crate) wires: Vec<Wire>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
         let (handle, pump, aside) = PumpHandle::manual();
+        let now = Instant::now();
         Self {
             handle,
             pump,
             aside,
-            now: Instant::now(),
+            now,
+            paces: [(); 2].map(|()| Arc::new(Pace::new(now))),
             ticks: 0,
             microphone: None,
             speaker: None,
@@ -124,13 +128,15 @@ impl Bench {
 
     pub(crate) fn attach_microphone(&mut self, samples: Vec<f32>) {
         let (producer, consumer) = RingBuffer::new(48_000);
-        self.handle.attach_capture(consumer).unwrap();
+        let pace = Arc::clone(&self.paces[0]);
+        self.handle.attach_capture(consumer, pace).unwrap();
         self.microphone = Some((producer, samples, 0));
     }
 
     pub(crate) fn attach_speaker(&mut self) {
         let (producer, consumer) = RingBuffer::new(48_000);
-        self.handle.attach_playout(producer).unwrap();
+        let pace = Arc::clone(&self.paces[1]);
+        self.handle.attach_playout(producer, pace).unwrap();
         self.speaker = Some((consumer, Vec::new()));
     }
 
@@ -152,6 +158,7 @@ impl Bench {
                 .collect();
             *position += 480;
             ring.push_entire_slice(&frame).unwrap();
+            self.paces[0].tell(480, 480, self.now);
         }
         for wire in &mut self.wires {
             wire.step(self.now);
@@ -162,7 +169,8 @@ impl Bench {
         self.aside.run_once();
         if let Some((ring, heard)) = &mut self.speaker {
             let mut frame = [0.0; 480];
-            let _ = ring.pop_partial_slice(&mut frame);
+            let played = ring.pop_partial_slice(&mut frame).0.len();
+            self.paces[1].tell(played, 480, self.now);
             heard.extend_from_slice(&frame);
         }
         self.now += TICK;
