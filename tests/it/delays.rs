@@ -6,7 +6,7 @@
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::hold::Call;
 use crate::rig::capture::{Capture, Sound};
@@ -34,16 +34,32 @@ fn sound_reaches_the_wire_and_the_speaker_through_pipewire() {
     measure(Server::PipeWire);
 }
 
-/// `TIPRING_DELAYS` asks for what a quiet machine should reach.
-fn limits() -> (f64, f64) {
+/// What echo control and noise suppression take for themselves, for they work in windows.
+const PROCESSING: f64 = 0.015;
+
+/// `TIPRING_DELAYS` asks for what a quiet machine should reach: 25 ms to the wire and 20 ms to the speaker.
+///
+/// A tap hands over what it hears some milliseconds later. That is missing on the way to the wire and is too much on the
+/// way to the speaker, so both are judged by their sum, in which there is none of it.
+fn limit(processed: bool) -> f64 {
     match std::env::var_os("TIPRING_DELAYS") {
-        Some(_) => (0.025, 0.020),
-        None => (PATIENT, PATIENT),
+        Some(_) if processed => 0.025 + PROCESSING + 0.020,
+        Some(_) => 0.025 + 0.020,
+        None => PATIENT,
     }
 }
 
+/// Measures speech as it comes and, where a quiet machine is asked for, also as accounts have it unless they say otherwise.
 fn measure(server: Server) {
-    let folder = Folder::new(&format!("delays_{server:?}"));
+    measure_as(server, false);
+    if std::env::var_os("TIPRING_DELAYS").is_some() {
+        measure_as(server, true);
+    }
+}
+
+fn measure_as(server: Server, processed: bool) {
+    let folder = Folder::new(&format!("delays_{server:?}_{processed}"));
+    like_a_desktop(&folder);
     let card = SoundCard::start_by(&folder, server);
     // No module between the tap and us.
     card.pactl(&["set-default-source", "feed.monitor"]);
@@ -59,18 +75,32 @@ fn measure(server: Server) {
     let bob = Program::start(&folder, "bob", "answer", &bob, "--count 1 --echo");
     switchboard::wait_taken(port, || {});
 
-    let mut call = Call::place_with(&folder, port, |command| {
+    let parts = [
+        "echo_cancellation",
+        "noise_suppression",
+        "gain_control",
+        "high_pass",
+    ];
+    let voice = parts.map(|part| (part.to_owned(), processed.into()));
+    let voice = serde_json::Value::Object(voice.into_iter().collect());
+    let mut call = Call::place_with(&folder, port, &voice, |command| {
         command.args(["--audio", "devices"]);
         card.serve(command);
     });
 
     let microphone = Tap::start(&card, "feed.monitor");
     let speaker = Tap::start(&card, "speaker.monitor");
-    card.say(&tones(&folder));
-    let buffer = call.control.snapshot()["calls"][0]["stats"]["buffer_ms"]
-        .as_f64()
-        .expect("a buffer")
-        / 1e3;
+    let tones = tones(&folder);
+    let buffer = std::thread::scope(|scope| {
+        let saying = scope.spawn(|| card.say(&tones));
+        let mut waited = Vec::new();
+        while !saying.is_finished() {
+            std::thread::sleep(Duration::from_millis(500));
+            let buffer = &call.control.snapshot()["calls"][0]["stats"]["buffer_ms"];
+            waited.extend(buffer.as_f64().map(|ms| ms / 1e3));
+        }
+        median(waited.split_off(SETTLING * 2))
+    });
     call.end();
     bob.finish(SOON).assert_code(0);
     let seen = capture.stop(&format!("udp.port=={port},sip"));
@@ -96,14 +126,39 @@ fn measure(server: Server) {
     });
     let (out, back) = (median(out), median(back));
     println!(
-        "\n{server:?}: microphone to wire {:.1} ms beyond the packet, wire to speaker {:.1} ms beyond the buffer of {:.1} ms",
+        "\n{server:?}, {}: microphone to wire {:.1} ms beyond the packet, wire to speaker {:.1} ms beyond the buffer of {:.1} ms, {:.1} ms in all",
+        if processed {
+            "without echo and noise"
+        } else {
+            "as it comes"
+        },
         out * 1e3,
         back * 1e3,
-        buffer * 1e3
+        buffer * 1e3,
+        (out + back) * 1e3
     );
-    let (most_out, most_back) = limits();
-    assert!(out < most_out, "{out} s to the wire");
-    assert!(back < most_back, "{back} s to the speaker");
+    let both = out + back;
+    assert!(both < limit(processed), "{both} s in all");
+}
+
+/// PipeWire works in blocks of 21 ms in virtual machines, and of 5 ms where somebody asks for that on a desktop: it is to be
+/// like a desktop here, too.
+fn like_a_desktop(folder: &Folder) {
+    let home = folder.inner("sound").join(".config/pipewire");
+    for (file, properties) in [
+        (
+            "pipewire.conf",
+            "context.properties = { vm.overrides = { default.clock.min-quantum = 256 } }",
+        ),
+        (
+            "pipewire-pulse.conf",
+            "pulse.properties = { vm.overrides = { pulse.min.quantum = 256/48000 } }",
+        ),
+    ] {
+        let folder = home.join(format!("{file}.d"));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        std::fs::write(folder.join("desktop.conf"), properties).expect("settings can be written");
+    }
 }
 
 /// A tone each second, begun at full strength.
@@ -249,7 +304,7 @@ impl Tap {
             .args([
                 "--format=s16le",
                 "--channels=1",
-                "--latency-msec=10",
+                "--latency-msec=2",
                 "-d",
                 source,
             ])

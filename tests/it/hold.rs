@@ -75,15 +75,20 @@ pub(crate) struct Call {
 impl Call {
     /// Calls a port of this machine, playing speech without end.
     pub(crate) fn place(folder: &Folder, speech: &Path, port: u16) -> Self {
-        Self::place_with(folder, port, |command| {
+        Self::place_with(folder, port, &json!({}), |command| {
             command
                 .args(["--audio", "null", "--loop", "--play"])
                 .arg(speech);
         })
     }
 
-    /// The same with sound as it is asked for.
-    pub(crate) fn place_with(folder: &Folder, port: u16, sound: impl FnOnce(&mut Command)) -> Self {
+    /// The same with sound, and what is done to it, as it is asked for.
+    pub(crate) fn place_with(
+        folder: &Folder,
+        port: u16,
+        voice: &Value,
+        sound: impl FnOnce(&mut Command),
+    ) -> Self {
         let home = folder.inner("alice");
         let socket = home.join("control");
         let mut command = program::command(&home);
@@ -97,7 +102,7 @@ impl Call {
         control.call(
             "add_account",
             &json!({"settings": {"aor": "sip:alice@127.0.0.1", "register": false, "bind": "127.0.0.1:0",
-                "transport": "udp", "codecs": ["pcmu"]}}),
+                "transport": "udp", "codecs": ["pcmu"], "voice": voice}}),
         );
         let account = control.wait_for("account", SOON, |state| {
             state["accounts"][0]["id"].as_str().map(str::to_owned)
