@@ -1,4 +1,6 @@
-//! What calls cost: `media_load CALLS pcmu|opus plain|srtp SECONDS`, in real time.
+//! What calls cost: `media_load CALLS pcmu|opus plain|srtp SECONDS`, in real time. `media_load 0 nothing plain SECONDS` tells what
+//! the machine itself takes for one of PCMU: a thread that wakes as often, looks at as many sockets and sends as much, and
+//! does nothing.
 //!
 //! All calls are in one pump, as in the program. Each sends to itself over loopback, so that what is measured is
 //! one end of each and nothing else: what it says comes back, is buffered, decoded and mixed. The first speaks
@@ -63,9 +65,12 @@ static ALLOCATOR: Counting = Counting(count);
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [calls, codec, protection, seconds] = &arguments[..] else {
-        return Err("media_load CALLS pcmu|opus plain|srtp SECONDS".into());
+        return Err("media_load CALLS pcmu|opus|nothing plain|srtp SECONDS".into());
     };
     let calls: u32 = calls.parse()?;
+    if codec == "nothing" {
+        return nothing(Duration::from_secs(seconds.parse()?));
+    }
     let kind = match codec.as_str() {
         "pcmu" => CodecKind::Pcmu,
         "opus" => CodecKind::Opus,
@@ -120,6 +125,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     pump.shutdown();
     device.join().map_err(|_| "the callbacks have failed")?;
     Ok(())
+}
+
+/// Wakes every 10 ms, and sends a packet every 20 ms to itself.
+fn nothing(time: Duration) -> Result<(), Box<dyn Error>> {
+    const STEP: Duration = Duration::from_millis(10);
+    let (socket, rtcp_socket) = media::socket::bind_pair(IpAddr::V4(Ipv4Addr::LOCALHOST), 0..=0)?;
+    let sockets = [socket, rtcp_socket];
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+    }
+    let [socket, _] = &sockets;
+    let to = socket.local_addr()?;
+    let packet = [0x80; 172];
+    let mut buffer = [0; 2_048];
+    let (began, before) = (Instant::now(), used_by_this_thread()?);
+    let mut steps = 0u32;
+    while began.elapsed() < time {
+        steps += 1;
+        let next = began + STEP * steps;
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        for socket in &sockets {
+            while socket.recv_from(&mut buffer).is_ok() {}
+        }
+        if steps.is_multiple_of(2) {
+            socket.send_to(&packet, to)?;
+        }
+    }
+    let used = used_by_this_thread()? - before;
+    println!(
+        "processor-percent {:.3}",
+        100.0 * used / began.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Seconds of processor.
+fn used_by_this_thread() -> Result<f64, Box<dyn Error>> {
+    seconds_in(&fs::read_to_string("/proc/thread-self/schedstat")?)
+}
+
+fn seconds_in(schedstat: &str) -> Result<f64, Box<dyn Error>> {
+    let ns: u64 = schedstat.split_whitespace().next().unwrap_or("0").parse()?;
+    Ok(ns as f64 / 1e9)
 }
 
 /// Keys that are the same both ways, for a call that talks to itself.
@@ -215,13 +263,12 @@ impl Moment {
         for task in fs::read_dir("/proc/self/task")? {
             let path = task?.path();
             let name = fs::read_to_string(path.join("comm"))?;
-            let times = fs::read_to_string(path.join("schedstat"))?;
-            let ns: u64 = times.split_whitespace().next().unwrap_or("0").parse()?;
+            let seconds = seconds_in(&fs::read_to_string(path.join("schedstat"))?)?;
             let number = path
                 .file_name()
                 .and_then(|name| name.to_str()?.parse().ok());
             let (cpu, allocations) = used.entry(name.trim().to_owned()).or_default();
-            *cpu += ns as f64 / 1e9;
+            *cpu += seconds;
             for (at, count) in NUMBERS.iter().zip(&COUNTS) {
                 if Some(at.load(Relaxed)) == number {
                     *allocations += count.load(Relaxed);

@@ -17,23 +17,32 @@ const MOST_FOR_A_CALL: f64 = 0.3;
 /// One to five hundred calls, with each codec, in the clear and encrypted.
 pub(crate) fn carry(figures: &mut Figures) -> Result<(), Fault> {
     let program = build()?;
+    eprintln!("measuring nothing …");
+    let mut command = Command::new(&program);
+    let said = shell::output(command.args(["0", "nothing", "plain", SECONDS]))?;
+    let nothing = value(&said, "processor-percent")?;
+    figures.add(
+        "nothing",
+        "an empty thread that wakes and sends as often as a call",
+        format!("{nothing:.3} % of one"),
+    );
     for codec in ["pcmu", "opus"] {
         for protection in ["plain", "srtp"] {
             for calls in CALLS {
                 eprintln!("measuring {calls} of {codec}, {protection} …");
-                measure(figures, &program, calls, codec, protection)?;
+                measure(figures, &program, nothing, (calls, codec, protection))?;
             }
         }
     }
     Ok(())
 }
 
+/// `nothing` is what one call takes of a processor before anything is done for it.
 fn measure(
     figures: &mut Figures,
     program: &Path,
-    calls: u32,
-    codec: &str,
-    protection: &str,
+    nothing: f64,
+    (calls, codec, protection): (u32, &str, &str),
 ) -> Result<(), Fault> {
     let count = calls.to_string();
     let mut command = Command::new(program);
@@ -44,6 +53,12 @@ fn measure(
     if calls == 1 && codec == "pcmu" {
         let what = "processor for a call";
         figures.add_with_goal(&group, what, (a_call, MOST_FOR_A_CALL), "% of one");
+        let own = a_call - nothing;
+        figures.add(
+            &group,
+            "of these our own work",
+            format!("{own:.3} % of one"),
+        );
     } else {
         figures.add(
             &group,
