@@ -21,9 +21,9 @@ use crate::timed::{Heard, Played, Timed, TimedEnd, create};
 /// Between callback and pump: a second, of which a few hundredths are ever used.
 const RING: usize = SAMPLE_RATE_HZ as usize;
 
-/// What is asked of a device: 5 ms at a time, of which back-ends keep two or three, and 10 ms where sound has no priority over
-/// other work. Left to themselves, some buffer seconds.
-const BLOCK_MS: [u32; 2] = [10, 5];
+/// What is asked of a device: 5 ms at a time, of which back-ends keep two or three, and 10 ms if that is refused or sound has
+/// no priority over other work. Left to themselves, some buffer seconds.
+const BLOCKS_MS: [u32; 2] = [5, 10];
 
 /// What is asked if that is refused.
 const OTHER_BLOCKS: [u32; 3] = [512, 1_024, 2_048];
@@ -412,9 +412,10 @@ fn open_card<End>(
         faults: Arc::new(FaultCell::default()),
     };
     let counters = Arc::new(Counters::default());
-    let wanted = format.sample_rate() * BLOCK_MS[usize::from(raised)] / 1_000;
+    let wanted = BLOCKS_MS.into_iter().skip(usize::from(!raised));
+    let wanted = wanted.map(|ms| format.sample_rate() * ms / 1_000);
     let mut refusal = cpal::ErrorKind::UnsupportedConfig.into();
-    for block in std::iter::once(wanted).chain(OTHER_BLOCKS) {
+    for block in wanted.chain(OTHER_BLOCKS) {
         let config = StreamConfig {
             channels: format.channels(),
             sample_rate: format.sample_rate(),

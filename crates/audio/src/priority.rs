@@ -4,8 +4,8 @@
 //! niceness decides who comes first, and threads that it starts have the same: so devices are opened on a thread that
 //! was raised ([`first`]), and whatever back-end and plug-in start for them comes first, too. Few people may do that
 //! themselves; for others RealtimeKit does it, which PulseAudio and PipeWire use as well. What it has raised does not hand it
-//! on, so it is asked for each of the new threads. It also gives real-time priority, which is not asked for: a fault of ours
-//! would take a processor away from everybody.
+//! on, so it is asked for the threads of the callbacks by their names. It also gives real-time priority, which is not asked
+//! for: a fault of ours would take a processor away from everybody.
 //!
 //! macOS and Windows raise the threads of the callbacks themselves.
 
@@ -40,73 +40,114 @@ mod system {
 
 #[cfg(target_os = "linux")]
 mod system {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use media::PumpHandle;
-    use rustix::process::{Pid, setpriority_process};
+    use rustix::process::{Pid, getpriority_process, setpriority_process};
     use zbus::blocking::{Connection, connection};
 
     /// What PulseAudio and PipeWire give their own threads.
     pub(super) const NICENESS: i32 = -11;
 
-    /// How long RealtimeKit may take to answer.
+    /// How long RealtimeKit may take in all. Who did not answer is not asked again.
     const PATIENCE: Duration = Duration::from_millis(500);
+    static SILENT: AtomicBool = AtomicBool::new(false);
+
+    /// How the threads are called that cpal and the plug-in for PulseAudio start. Those of PipeWire see to themselves.
+    const WORKERS: [&str; 3] = ["cpal_alsa_in", "cpal_alsa_out", "threaded-ml"];
 
     pub(super) fn first<T>(pump: &PumpHandle, work: impl FnOnce(bool) -> T) -> T {
         let threads = [media::thread_number(), pump.thread_number()];
-        let threads = threads.into_iter().flatten();
-        if threads.clone().all(|thread| raise(thread).is_ok()) {
+        let threads: Vec<u32> = threads.into_iter().flatten().collect();
+        if threads.iter().all(|thread| raise(*thread)) {
             return work(true);
         }
-        let kit = connection::Builder::system().and_then(connect);
-        let raised = kit.and_then(|kit| {
-            threads.clone().try_for_each(|thread| ask(&kit, thread))?;
-            Ok(kit)
-        });
-        if let Err(error) = &raised {
-            tracing::debug!(%error, "sound has no priority");
-        }
-        let before = all_threads();
-        let outcome = work(raised.is_ok());
-        if let Ok(kit) = raised {
-            let started = all_threads().into_iter().filter(|t| !before.contains(t));
-            if let Err(error) = started.into_iter().try_for_each(|thread| ask(&kit, thread)) {
-                tracing::debug!(%error, "a thread of a sound device has no priority");
-            }
+        let by_kit = !SILENT.load(Relaxed) && ask_in_time(threads);
+        let outcome = work(by_kit);
+        if by_kit {
+            ask_in_time(threads_called(&WORKERS));
         }
         outcome
     }
 
-    fn raise(thread: u32) -> rustix::io::Result<()> {
-        // The kernel takes the number of a thread for that of a process here.
-        let number = i32::try_from(thread).ok().and_then(Pid::from_raw);
-        setpriority_process(number, NICENESS)
+    /// A number of the system's; it takes that of a thread for that of a process here.
+    fn number(thread: u32) -> Option<Pid> {
+        Pid::from_raw(i32::try_from(thread).ok()?)
     }
 
-    /// The numbers of all threads of this program.
-    pub(super) fn all_threads() -> Vec<u32> {
+    fn is_raised(thread: u32) -> bool {
+        number(thread)
+            .and_then(|thread| getpriority_process(Some(thread)).ok())
+            .is_some_and(|niceness| niceness <= NICENESS)
+    }
+
+    fn raise(thread: u32) -> bool {
+        is_raised(thread)
+            || number(thread)
+                .is_some_and(|thread| setpriority_process(Some(thread), NICENESS).is_ok())
+    }
+
+    /// The threads of this program that are called like that.
+    pub(super) fn threads_called(names: &[&str]) -> Vec<u32> {
         let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-        let number = |thread: std::io::Result<std::fs::DirEntry>| {
-            thread.ok()?.file_name().to_str()?.parse().ok()
+        let fits = |thread: std::io::Result<std::fs::DirEntry>| {
+            let path = thread.ok()?.path();
+            let name = std::fs::read_to_string(path.join("comm")).ok()?;
+            let number = path.file_name()?.to_str()?.parse().ok()?;
+            names.contains(&name.trim_end()).then_some(number)
         };
-        threads.filter_map(number).collect()
+        threads.filter_map(fits).collect()
+    }
+
+    /// Whether RealtimeKit has raised all of them.
+    fn ask_in_time(threads: Vec<u32>) -> bool {
+        // A bus that takes us and says nothing holds up this thread and nobody else.
+        let (answer, answers) = mpsc::channel();
+        let asker = std::thread::Builder::new().name("audio-priority".to_owned());
+        let asks = asker.spawn(move || {
+            let bus = connection::Builder::system().and_then(|bus| connect(bus));
+            let _ = answer.send(bus.map(|bus| ask_all(&bus, &threads)));
+        });
+        match asks.map(|_| answers.recv_timeout(PATIENCE)) {
+            Ok(Ok(Ok(raised))) => raised,
+            Ok(Ok(Err(error))) => {
+                tracing::debug!(%error, "sound has no priority: there is no system bus");
+                false
+            }
+            _ => {
+                SILENT.store(true, Relaxed);
+                tracing::debug!("sound has no priority: RealtimeKit is silent");
+                false
+            }
+        }
     }
 
     pub(super) fn connect(bus: connection::Builder<'_>) -> zbus::Result<Connection> {
         bus.method_timeout(PATIENCE).build()
     }
 
-    /// Asks RealtimeKit to raise a thread.
-    pub(super) fn ask(bus: &Connection, thread: u32) -> zbus::Result<()> {
+    /// Asks for each, whatever became of the others.
+    pub(super) fn ask_all(bus: &Connection, threads: &[u32]) -> bool {
         let name = "org.freedesktop.RealtimeKit1";
-        bus.call_method(
-            Some(name),
-            "/org/freedesktop/RealtimeKit1",
-            Some(name),
-            "MakeThreadHighPriority",
-            &(u64::from(thread), NICENESS),
-        )?;
-        Ok(())
+        let mut all = true;
+        for thread in threads.iter().filter(|thread| !is_raised(**thread)) {
+            let wish = (u64::from(*thread), NICENESS);
+            let place = "/org/freedesktop/RealtimeKit1";
+            let answer = bus.call_method(
+                Some(name),
+                place,
+                Some(name),
+                "MakeThreadHighPriority",
+                &wish,
+            );
+            if let Err(error) = answer {
+                tracing::debug!(%error, thread, "a thread for sound has no priority");
+                all = false;
+            }
+        }
+        all
     }
 }
 
@@ -140,11 +181,12 @@ mod tests {
         });
         let (raised, opener, started) = seen.expect("there is a thread for it");
         let pumps = pump.thread_number().expect("it has a thread");
-        assert_eq!(started, opener);
         if raised {
             assert_eq!((opener, niceness(pumps)), (-11, -11));
+            // What RealtimeKit has raised does not hand it on.
+            assert!([-11, 0].contains(&started), "{started}");
         } else {
-            assert_eq!(opener, before);
+            assert_eq!((opener, started), (before, before));
         }
         assert_eq!(niceness(here()), before, "who asks stays as it was");
         pump.shutdown();
@@ -188,12 +230,15 @@ mod tests {
         }
     }
 
+    /// Numbers of threads that there are none of: the system counts to 4 194 304.
+    const REFUSED: u32 = 4_000_000;
+
     struct Kit(mpsc::Sender<(u64, i32)>);
 
     #[zbus::interface(name = "org.freedesktop.RealtimeKit1")]
     impl Kit {
         fn make_thread_high_priority(&self, thread: u64, priority: i32) -> zbus::fdo::Result<()> {
-            if thread == 1 {
+            if thread == u64::from(REFUSED) {
                 return Err(zbus::fdo::Error::AccessDenied("not this one".to_owned()));
             }
             self.0
@@ -206,7 +251,7 @@ mod tests {
     fn who_may_not_do_it_asks_realtimekit() {
         let bus = Bus::start();
         let ours = system::connect(bus.client()).expect("the bus answers");
-        assert!(system::ask(&ours, 7).is_err(), "nobody is there yet");
+        assert!(!system::ask_all(&ours, &[4_000_001]), "nobody is there yet");
         let (asked, heard) = mpsc::channel();
         let kit = bus
             .client()
@@ -214,25 +259,30 @@ mod tests {
             .and_then(|kit| kit.name("org.freedesktop.RealtimeKit1"))
             .and_then(Builder::build)
             .expect("it is there");
-        system::ask(&ours, 4_711).expect("it does so");
-        assert_eq!(heard.try_recv(), Ok((4_711, -11)));
-        assert!(system::ask(&ours, 1).is_err(), "it refuses");
+        // One that ended meanwhile does not keep the others from it.
+        assert!(!system::ask_all(&ours, &[4_000_001, REFUSED, 4_000_002]));
+        let asked: Vec<_> = heard.try_iter().collect();
+        assert_eq!(asked, [(4_000_001, -11), (4_000_002, -11)]);
+        assert!(system::ask_all(&ours, &[4_000_003]));
         drop(kit);
     }
 
     #[test]
-    fn threads_that_were_started_are_known() {
-        let before = system::all_threads();
-        assert!(before.contains(&here()));
+    fn threads_are_known_by_their_names() {
         let (number, numbers) = mpsc::channel();
         let (end, over) = mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
+        let worker = std::thread::Builder::new().name("sound-worker".to_owned());
+        let worker = worker.spawn(move || {
             number.send(here()).expect("somebody waits");
             let _ = over.recv();
         });
         let started = numbers.recv().expect("it runs");
-        assert!(!before.contains(&started) && system::all_threads().contains(&started));
+        assert_eq!(
+            system::threads_called(&["nobody", "sound-worker"]),
+            [started]
+        );
         drop(end);
-        thread.join().expect("it ends");
+        worker.expect("it started").join().expect("it ends");
+        assert!(system::threads_called(&["sound-worker"]).is_empty());
     }
 }

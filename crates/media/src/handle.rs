@@ -263,15 +263,19 @@ impl PumpHandle {
             None,
         );
         let waker = aside_thread.clone();
+        let (running, runs) = std::sync::mpsc::channel();
         let pump = std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
                 pump.tell_thread();
+                let _ = running.send(());
                 pump.run();
                 // Only now is the trash ring abandoned: the helper may look and leave.
                 waker.unpark();
             })
             .map_err(MediaError::Thread)?;
+        // Its number is known from here on.
+        let _ = runs.recv();
         // It waits for this, so it is there.
         let _ = for_keeper.send(pump.thread().clone());
         Ok(Self {

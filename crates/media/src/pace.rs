@@ -116,6 +116,10 @@ const PART: u32 = 500;
 
 /// The longest block is forgotten by so much each 10 ms: to a third in ten seconds.
 const FORGET: f64 = 0.999;
+/// How fast the mean block follows, each 10 ms.
+const MEAN: f64 = 0.02;
+/// By how much of it a block may miss the steps: what comes of 44.1 kHz has another length every other time.
+const FITS: f64 = 0.000_5;
 
 /// Samples of a step, and the most parts of it that are told apart.
 const STEP: f64 = crate::FRAME_SAMPLES as f64;
@@ -134,7 +138,9 @@ pub(crate) struct Line {
     /// Looks at this line, and at this device.
     looks: u32,
     age: u32,
+    /// The longest block of late, and what they are in the mean.
     block: f64,
+    mean: f64,
     /// How long the callback that comes next has been waited for.
     overdue: f64,
     /// The most that callbacks were late in each of the latest parts of time, the present one first.
@@ -152,6 +158,7 @@ impl Line {
             looks: 0,
             age: 0,
             block: 0.0,
+            mean: 0.0,
             overdue: 0.0,
             late: [0.0; PARTS],
         }
@@ -170,9 +177,14 @@ impl Line {
         self.count = mark.count;
         self.total += f64::from(moved);
         self.block = mark.block.max(self.block * FORGET);
+        if self.mean == 0.0 {
+            self.mean = mark.block;
+        }
+        self.mean += (mark.block - self.mean) * MEAN;
         let since_us = mark.since_us as f64;
         if since_us > STILL_US + self.block / PER_US {
             self.at = None;
+            self.overdue = 0.0;
             return None;
         }
         let told = self.total + since_us * PER_US;
@@ -211,8 +223,8 @@ impl Line {
     /// step in `m` parts. Nothing where they have nothing in common.
     pub(crate) fn grain(&self) -> f64 {
         let parts = (1..=MOST_PARTS).map(f64::from).find(|parts| {
-            let steps = self.block * parts / STEP;
-            steps > 0.5 && (steps - steps.round()).abs() < 0.01 * steps
+            let steps = self.mean * parts / STEP;
+            steps > 0.5 && (steps - steps.round()).abs() < FITS * steps
         });
         parts.map_or(0.0, |parts| STEP / parts)
     }
@@ -285,11 +297,17 @@ mod tests {
         assert_eq!(line.look(&pace, base), None);
         let told = follow(&mut line, &pace, base, 100);
         assert!(told.iter().all(Option::is_some));
+        for waited in 1..=10 {
+            line.look(&pace, base + STEP * (99 + waited));
+        }
         let still = base + STEP * 99 + Duration::from_millis(115);
         assert_eq!(line.look(&pace, still), None);
         // It goes on where it is then, without a mark that was forged by the pause.
         let told = follow(&mut line, &pace, base + STEP * 300, 1);
         assert_eq!(told, [Some(101.0 * 480.0 + 144.0)]);
+        // It stood still and was not late.
+        follow(&mut line, &pace, base + STEP * 301, 10);
+        assert_eq!(line.late(), LEAST_LATE);
     }
 
     #[test]
