@@ -43,8 +43,8 @@ const MUCH: f64 = BAND + 480.0;
 const TOO_MUCH: f64 = 2_400.0;
 const WINDOW: u32 = 50;
 
-/// The longest silence that is written in place of a frame of it: two frames.
-const MOST_SILENCE: f64 = 960.0;
+/// The most that is written in place of a frame: two frames.
+const MOST_AT_ONCE: f64 = 960.0;
 
 /// More than this is dropped without looking twice: 120 ms.
 const FAR_TOO_MUCH: usize = 5_760;
@@ -66,6 +66,9 @@ const LESS_EVERY: u32 = 500;
 /// can follow.
 const LEAD: f64 = 1.0 / 16.0;
 const MOST_LEAD: f64 = 25e-6;
+
+/// So many steps are looked at before they are brought to the device.
+const ALIGNING: u32 = 8;
 
 /// Steps in which a device shows all the places that a step can have between two of its callbacks.
 const PATTERN: u32 = 16;
@@ -95,6 +98,14 @@ impl Span {
         if self.steps == PATTERN {
             self.before = std::mem::replace(&mut self.now, Self::NONE);
             self.steps = 0;
+        }
+    }
+
+    /// All that was seen, had it been so much more.
+    fn shift(&mut self, by: f64) {
+        for (least, most) in [&mut self.before, &mut self.now] {
+            *least += by;
+            *most += by;
         }
     }
 
@@ -183,6 +194,15 @@ impl Watch {
     }
 }
 
+/// How a microphone leads the steps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lead {
+    /// How much later than 10 ms the next step should come, in seconds; earlier, below nothing.
+    pub(crate) later_s: f64,
+    /// It is more than a bit, and all who follow the steps should follow at once.
+    pub(crate) is_leap: bool,
+}
+
 /// From the microphone.
 pub(crate) struct Capture {
     ring: Consumer<f32>,
@@ -190,6 +210,8 @@ pub(crate) struct Capture {
     primed: bool,
     /// It ran dry before it was known.
     uneven: bool,
+    /// The steps have been brought to where they follow it.
+    aligned: bool,
     /// How long before the steps the latest block came, in samples; none where they do not follow the device.
     led: Option<Span>,
 }
@@ -201,6 +223,7 @@ impl Capture {
             watch: Watch::new(pace),
             primed: false,
             uneven: false,
+            aligned: false,
             led: None,
         }
     }
@@ -265,16 +288,28 @@ impl Capture {
         true
     }
 
-    /// How much later than 10 ms the next step should come, in seconds; earlier, below nothing. Who asks in every step
-    /// follows the answers.
-    pub(crate) fn lead(&mut self) -> f64 {
+    /// When the next step should come. Who asks in every step follows the answers.
+    pub(crate) fn lead(&mut self) -> Lead {
         let leads = self.leads();
         let span = self.led.get_or_insert_with(Span::new);
         if !self.primed || !leads || span.least() == f64::MAX {
-            return 0.0;
+            return Lead::default();
         }
-        let off = (self.watch.line.late() + SPARE - span.least()) / f64::from(SAMPLE_RATE_HZ);
-        (off * LEAD).clamp(-MOST_LEAD, MOST_LEAD)
+        let off = self.watch.line.late() + SPARE - span.least();
+        let rate = f64::from(SAMPLE_RATE_HZ);
+        if !self.aligned && span.steps == ALIGNING {
+            // At once, while hardly anything has been heard: what is brought there bit by bit changes the pitch of what is played.
+            self.aligned = true;
+            span.shift(off);
+            return Lead {
+                later_s: off / rate,
+                is_leap: true,
+            };
+        }
+        Lead {
+            later_s: (off / rate * LEAD).clamp(-MOST_LEAD, MOST_LEAD),
+            is_leap: false,
+        }
     }
 
     /// Whether steps can come as long after each block as blocks are late, and before the next.
@@ -306,6 +341,8 @@ pub(crate) struct Playout {
     started: bool,
     /// Frames that are not written, because too much is waiting.
     skip: usize,
+    /// The steps come at another place: what waits is put right with the next frame.
+    leapt: bool,
 }
 
 impl Playout {
@@ -315,6 +352,7 @@ impl Playout {
             watch: Watch::new(pace),
             started: false,
             skip: 0,
+            leapt: false,
         }
     }
 
@@ -344,17 +382,32 @@ impl Playout {
             self.fill_up(above);
         } else {
             let drop = self.watch.see(above);
-            if let Some(above) = above
-                && frame.iter().all(|sample| *sample == 0.0)
-            {
+            let leapt = std::mem::take(&mut self.leapt);
+            if let Some(above) = above {
                 // Silence may have any length.
-                let count = (FRAME_SAMPLES as f64 + MIDDLE - above).clamp(0.0, MOST_SILENCE);
-                return self.silence(count as usize);
+                let is_silent = frame.iter().all(|sample| *sample == 0.0);
+                let count = (FRAME_SAMPLES as f64 + MIDDLE - above).clamp(0.0, MOST_AT_ONCE);
+                if is_silent {
+                    return self.silence(count as usize);
+                }
+                if leapt {
+                    return self.put(frame, count as usize);
+                }
             }
             self.skip = drop / FRAME_SAMPLES;
         }
         let count = FRAME_SAMPLES.saturating_sub_signed(self.watch.correction);
-        let mut samples = [0.0; LONGEST_FRAME];
+        self.put(frame, count);
+    }
+
+    /// The steps come at another place from now on.
+    pub(crate) fn leap(&mut self) {
+        self.leapt = true;
+    }
+
+    /// Writes a frame in so many samples.
+    fn put(&mut self, frame: &[f32; FRAME_SAMPLES], count: usize) {
+        let mut samples = [0.0; MOST_AT_ONCE as usize];
         let samples = samples.get_mut(..count).unwrap_or_default();
         stretch(frame, samples);
         if self.ring.push_entire_slice(samples).is_ok() {
@@ -550,11 +603,37 @@ mod tests {
                 missed += usize::from(!heard && step > 0.5);
                 let taken = card.moved - capture.waiting();
                 delays.push((step - taken as f64 / card.rate()) * 1e3);
-                step += 0.01 + capture.lead();
+                step += 0.01 + capture.lead().later_s;
             }
             // All but what blocks and steps have in common, and the steps wait as long as blocks are late.
             let own = kind.1 - common(kind.1, FRAME_SAMPLES) + 48 + (kind.2 * 24.0) as usize;
             check("led", kind, own, missed, delays);
+        }
+    }
+
+    /// What is moved later changes the pitch of all that is heard then.
+    #[test]
+    fn a_microphone_is_followed_from_the_start_and_not_bit_by_bit() {
+        for place in [0.000_5, 0.004, 0.009_9] {
+            let start = Instant::now();
+            let pace = Arc::new(Pace::new(start));
+            let (mut producer, consumer) = RingBuffer::new(48_000);
+            let mut capture = Capture::new(consumer, Arc::clone(&pace));
+            let mut card = Card::new((0.0, 480, 0.0));
+            let (mut step, mut later) = (place, 0.0);
+            for n in 0..500 {
+                while let Some(at) = card.callback(step) {
+                    producer.push_entire_slice(&[0.1; 480]).unwrap();
+                    pace.tell(480, 480, moment(start, at));
+                }
+                capture.read(moment(start, step), &mut [0.0; FRAME_SAMPLES]);
+                let lead = capture.lead().later_s;
+                if n > 20 {
+                    later += f64::abs(lead);
+                }
+                step += 0.01 + lead;
+            }
+            assert!(later < 0.000_5, "{place}: {later}");
         }
     }
 
@@ -575,7 +654,7 @@ mod tests {
                     pace.tell(card.block, card.block, moment(start, at));
                 }
                 let heard = capture.read(moment(start, step), &mut [0.0; FRAME_SAMPLES]);
-                let lead = capture.lead();
+                let lead = capture.lead().later_s;
                 if n > 1_000 {
                     missed += usize::from(!heard);
                     led += lead;
@@ -614,7 +693,7 @@ mod tests {
                 );
             }
             capture.read(moment(start, step), &mut [0.0; FRAME_SAMPLES]);
-            let lead = capture.lead();
+            let lead = capture.lead().later_s;
             if n > 1_000 {
                 led += lead;
             }
@@ -834,6 +913,37 @@ mod tests {
         let played = run(&mut playout, 100, 0.5, true);
         assert_eq!(playout.watch.correction, 0);
         assert!(played[960..].iter().all(|sample| *sample == 0.5));
+    }
+
+    /// What is put right in one frame is not heard as another pitch for seconds.
+    #[test]
+    fn a_speaker_follows_steps_that_leap_with_the_next_frame() {
+        for earlier in [false, true] {
+            let (start, pace) = (Instant::now(), Arc::<Pace>::default());
+            let (producer, mut consumer) = RingBuffer::new(48_000);
+            let mut playout = Playout::new(producer, Arc::clone(&pace));
+            let leap = Duration::from_millis(4);
+            let mut corrected = 0;
+            for step in 0..300 {
+                // The device goes on as ever: its callbacks come 5 ms after the steps at first.
+                let at = start + STEP * step + leap;
+                let now = match step {
+                    ..100 => at,
+                    _ if earlier => at - leap,
+                    _ => at + leap,
+                };
+                if step == 100 {
+                    playout.leap();
+                }
+                playout.write(now, Duration::ZERO, &[0.5; FRAME_SAMPLES]);
+                if step > 101 {
+                    corrected += usize::from(playout.watch.correction != 0);
+                }
+                let got = consumer.pop_partial_slice(&mut [0.0; 480]).0.len();
+                pace.tell(got, 480, start + STEP * step + leap + STEP / 2);
+            }
+            assert_eq!(corrected, 0, "earlier: {earlier}");
+        }
     }
 
     #[test]

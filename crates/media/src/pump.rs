@@ -509,8 +509,12 @@ impl Pump {
             if took > counters.longest_step_us() {
                 counters.longest_step_us.set(took);
             }
-            let lead = self.capture.as_mut().map_or(0.0, Capture::lead);
-            origin = shifted(origin, lead);
+            let lead = self.capture.as_mut().map(Capture::lead).unwrap_or_default();
+            origin = shifted(origin, lead.later_s);
+            if lead.is_leap {
+                let speakers = [&mut self.playout, &mut self.ringer];
+                speakers.into_iter().flatten().for_each(Playout::leap);
+            }
             ticks += 1;
             if ticks == u32::MAX {
                 (origin, ticks) = (deadline + TICK, 0);
