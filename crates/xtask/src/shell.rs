@@ -64,6 +64,11 @@ pub(crate) fn artifacts_dir() -> PathBuf {
     target_dir().join("artifacts")
 }
 
+/// What the tests' peers need and cannot be installed: the root of a system of its own.
+pub(crate) fn peers_dir() -> PathBuf {
+    target_dir().join("peers")
+}
+
 /// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

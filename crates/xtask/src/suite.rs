@@ -298,8 +298,10 @@ fn end_to_end(
         .ok_or_else(|| failed("the end-to-end tests were not built"))?;
     let artifacts = shell::artifacts_dir();
     let quick = if options.quick { "1" } else { "0" };
+    let peers = shell::peers_dir();
     let env = [
         ("TIPRING_BIN", built.tipring.as_os_str()),
+        ("TIPRING_PEERS", peers.as_os_str()),
         ("TIPRING_ARTIFACTS", artifacts.as_os_str()),
         ("TIPRING_QUICK", quick.as_ref()),
     ];

@@ -142,8 +142,8 @@ impl Drop for Screen {
     }
 }
 
-/// Whose sound server it is. Both are reached by PulseAudio's protocol: Debian has
-/// the plugin by which ALSA reaches PipeWire directly not beside PulseAudio.
+/// Whose sound server it is. PipeWire is reached by its plug-in for ALSA, as on desktops that have it; where that plug-in is
+/// missing, by PulseAudio's protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Server {
     PulseAudio,
@@ -156,6 +156,7 @@ pub(crate) struct SoundCard {
     _servers: Vec<Process>,
     run: PathBuf,
     socket: PathBuf,
+    has_plugin: bool,
 }
 
 impl SoundCard {
@@ -170,11 +171,19 @@ impl SoundCard {
             Server::PipeWire => (run.join("pulse/native"), pipewire(folder, &run)),
         };
         // Programs of ALSA are to find the server under their default name.
-        fs::write(run.join("asoundrc"), ASOUNDRC).expect("settings can be written");
+        let plugin = match server {
+            Server::PulseAudio => None,
+            Server::PipeWire => plugin(),
+        };
+        let settings = plugin
+            .as_deref()
+            .map_or_else(|| BY_PULSE.to_owned(), by_plugin);
+        fs::write(run.join("asoundrc"), settings).expect("settings can be written");
         let mut card = Self {
             _servers: servers,
             run,
             socket,
+            has_plugin: plugin.is_some(),
         };
         card.wait_for_answer();
         let modules = [
@@ -206,6 +215,11 @@ impl SoundCard {
         });
     }
 
+    /// Whether ALSA reaches the server by a plug-in of the server's own.
+    pub(crate) fn has_plugin(&self) -> bool {
+        self.has_plugin
+    }
+
     /// Lets `command` find this sound card.
     pub(crate) fn serve(&self, command: &mut Command) {
         command
@@ -217,6 +231,7 @@ impl SoundCard {
                     self.run.join("asoundrc").display()
                 ),
             )
+            .env("PIPEWIRE_RUNTIME_DIR", &self.run)
             .env("PULSE_COOKIE", self.run.join("cookie"));
     }
 
@@ -278,11 +293,40 @@ impl SoundCard {
     }
 }
 
-const ASOUNDRC: &str = "\
+const BY_PULSE: &str = "\
 pcm.!default { type pulse }
 ctl.!default { type pulse }
 pcm.ringer { type pulse device ringer hint { show on description Ringer } }
 ";
+
+/// What the plug-in of PipeWire is set up with where it is installed.
+fn by_plugin(plugin: &Path) -> String {
+    let node =
+        |name: &str| format!("type pipewire playback_node \"{name}\" capture_node \"{name}\"");
+    let [default, ringer] = ["-1", "ringer"].map(node);
+    format!(
+        "pcm_type.pipewire {{ lib \"{}\" }}\n\
+         pcm.!default {{ {default} }}\n\
+         pcm.ringer {{ {ringer} hint {{ show on description Ringer }} }}\n",
+        plugin.display()
+    )
+}
+
+/// PipeWire's plug-in for ALSA: installed, or laid aside by `cargo xtask setup` where it cannot be beside PulseAudio.
+fn plugin() -> Option<PathBuf> {
+    const NAME: &str = "alsa-lib/libasound_module_pcm_pipewire.so";
+    let aside = std::env::var_os("TIPRING_PEERS").map(PathBuf::from);
+    let roots = [Some(PathBuf::from("/")), aside];
+    roots.into_iter().flatten().find_map(|root| {
+        let one_for_each_kind = fs::read_dir(root.join("usr/lib")).into_iter().flatten();
+        let mut folders: Vec<PathBuf> = one_for_each_kind
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        folders.push(root.join("usr/lib64"));
+        let places = folders.into_iter().map(|folder| folder.join(NAME));
+        places.into_iter().find(|place| place.is_file())
+    })
+}
 
 /// A part of a sound server with a home of its own.
 fn part(folder: &Folder, run: &Path, name: &str, args: &[&str]) -> Process {
