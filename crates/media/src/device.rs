@@ -3,10 +3,10 @@
 //! The device has its own clock and takes its samples in blocks of its own choice; the pump takes 480 every
 //! 10 ms by the system's clock. Both ends follow the device by its [`Pace`] and know what would be left at the worst of all
 //! moments: a microphone's block that has just not come yet, a speaker's that has just been fetched. That much is
-//! kept to spare as the callbacks are late at times. What is more is delay for nothing and is worked off by squeezing two
-//! samples out of a frame, too little is built up by stretching a frame by two. That is 0.4 %, far more than clocks differ and
-//! too little to be heard. What a device leaves behind when it starts, or catches up with, is worked off four times as fast
-//! while it is much: 40 ms in two and a half seconds.
+//! kept to spare as the callbacks are late at times. What is more is delay for nothing and is worked off by squeezing a sample
+//! out of each frame, too little is built up by stretching each by one. That is 0.2 %, far more than clocks differ and too
+//! little to be heard; more than 5 ms are worth 0.4 %. What a device leaves behind when it starts, or catches up with, is worked
+//! off four times as fast as that while it is much: 40 ms in two and a half seconds.
 //!
 //! The pump's thread has its steps come just after the microphone's callbacks ([`Capture::lead`]). It follows that clock
 //! then, and what was said last is not kept waiting for the next step.
@@ -22,7 +22,9 @@ use rtrb::{Consumer, Producer};
 use crate::pace::{Line, Pace};
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
-/// By how many samples a frame is squeezed or stretched, and squeezed where there is [`MUCH`] to work off.
+/// By how many samples a frame is squeezed or stretched where little is wrong, where more than [`LITTLE`] is, and by how many it
+/// is squeezed where there is [`MUCH`] to work off.
+const GENTLE: isize = 1;
 const ORDINARY: isize = 2;
 const STRONG: isize = 8;
 /// Room for the longest frame.
@@ -34,6 +36,9 @@ const SPARE: f64 = 48.0;
 /// What may be more than that before something is done about it, 2 ms, and how far it is brought back.
 const BAND: f64 = 96.0;
 const MIDDLE: f64 = BAND / 2.0;
+
+/// How far from the band is little: 5 ms.
+const LITTLE: f64 = 240.0;
 
 /// What is more than this is worked off fast: 10 ms too much.
 const MUCH: f64 = BAND + 480.0;
@@ -185,9 +190,11 @@ impl Watch {
         // What is begun goes on until the middle is reached.
         let (working, building) = (self.correction > 0, self.correction < 0);
         self.correction = match above {
-            above if above < 0.0 || building && above < MIDDLE => -ORDINARY,
+            above if above < -LITTLE => -ORDINARY,
+            above if above < 0.0 || building && above < MIDDLE => -GENTLE,
             above if above > MUCH => STRONG,
-            above if above > BAND || working && above > MIDDLE => ORDINARY,
+            above if above > BAND + LITTLE => ORDINARY,
+            above if above > BAND || working && above > MIDDLE => GENTLE,
             _ => 0,
         };
         0
