@@ -18,6 +18,8 @@ const LARGEST: usize = 64 * 1024;
 pub struct SessionReport {
     /// Its Call-ID.
     pub call_id: String,
+    /// The tag of the one who reports and that of the other side, where the dialog is known.
+    pub tags: Option<[String; 2]>,
     /// Who reports, as a URI.
     pub local: String,
     /// The other side, as a URI.
@@ -129,8 +131,9 @@ impl SessionReport {
     fn write(&self, out: &mut String) -> fmt::Result {
         let [local, remote] = [&self.local, &self.remote].map(|uri| token(uri));
         let origin = if self.incoming { &remote } else { &local };
+        let call_id = token(&self.call_id);
         line(out, "VQSessionReport", "CallTerm")?;
-        line(out, "CallID", &token(&self.call_id))?;
+        line(out, "CallID", &call_id)?;
         line(out, "LocalID", &format!("<{local}>"))?;
         line(out, "RemoteID", &format!("<{remote}>"))?;
         line(out, "OrigID", &format!("<{origin}>"))?;
@@ -149,7 +152,20 @@ impl SessionReport {
                 metrics.write(out)?;
             }
         }
-        Ok(())
+        let Some([ours, theirs]) = &self.tags else {
+            return Ok(());
+        };
+        // As in the INVITE: who called is named by its From.
+        let (from, to) = if self.incoming {
+            (theirs, ours)
+        } else {
+            (ours, theirs)
+        };
+        let tags = [("to-tag", to), ("from-tag", from)].map(|(name, tag)| match &*token(tag) {
+            "" => String::new(),
+            tag => format!(";{name}={tag}"),
+        });
+        line(out, "DialogID", &format!("{call_id}{}", tags.concat()))
     }
 }
 
@@ -264,6 +280,7 @@ mod tests {
     fn report() -> SessionReport {
         SessionReport {
             call_id: "6dg37f1890463".to_owned(),
+            tags: Some(["9123dh311".to_owned(), "8472761".to_owned()]),
             local: "sip:alice@example.org".to_owned(),
             remote: "sip:bill@example.net".to_owned(),
             incoming: false,
@@ -340,6 +357,7 @@ mod tests {
             "PacketLoss:NLR=0.0 JDR=0.0",
             "BurstGapLoss:BLD=0.0 BD=0 GLD=0.0 GD=0 GMIN=16",
             "Delay:ESD=90",
+            "DialogID:6dg37f1890463;to-tag=8472761;from-tag=9123dh311",
             "",
         ];
         assert_eq!(text, lines.join("\r\n"));
@@ -356,6 +374,8 @@ mod tests {
         let text = String::from_utf8(incoming.to_bytes()).unwrap();
         assert!(text.contains("OrigID:<sip:bill@example.net>\r\n"), "{text}");
         assert!(!text.contains("RemoteMetrics"), "{text}");
+        let dialog = "DialogID:6dg37f1890463;to-tag=9123dh311;from-tag=8472761\r\n";
+        assert!(text.ends_with(dialog), "{text}");
     }
 
     #[test]
@@ -363,10 +383,13 @@ mod tests {
         let forged = SessionReport {
             call_id: "a\r\nLocalID:<sip:mallory@example.com>".to_owned(),
             remote: "sip:b@example.net>\r\nRemoteGroup:x".to_owned(),
+            // RFC 3261 §12.1.1: a peer of RFC 2543 has no tag.
+            tags: Some(["a\r\nb".to_owned(), String::new()]),
             ..report()
         };
         let text = String::from_utf8(forged.to_bytes()).unwrap();
-        assert_eq!(text.lines().count(), 23);
+        assert_eq!(text.lines().count(), 24);
+        assert!(text.ends_with(".com;from-tag=ab\r\n"), "{text}");
         assert!(
             text.contains("CallID:aLocalID:sip:mallory@example.com\r\n"),
             "{text}"

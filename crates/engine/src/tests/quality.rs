@@ -65,6 +65,7 @@ async fn a_collector_is_told_at_the_end_how_a_call_sounded() {
         "Content-Type: application/vq-rtcpxr",
         "VQSessionReport:CallTerm\r\n",
         &format!("CallID:{call_id}\r\n"),
+        &format!("DialogID:{call_id};to-tag="),
         "LocalID:<sip:alice@alpha.test>\r\n",
         "RemoteGroup:beta.test\r\n",
         "LocalMetrics:\r\nTimestamps:START=",
