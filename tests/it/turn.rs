@@ -97,12 +97,14 @@ fn a_stun_server_of_others_tells_where_our_media_is_seen() {
 }
 
 /// What a name server of the test's own says about these relays, in dnsmasq's words.
-fn relays(by_udp: [u16; 2], by_tcp: u16) -> Vec<String> {
+fn relays(by_udp: [u16; 2], by_tcp: u16, by_tls: u16) -> Vec<String> {
     let [first, second] = by_udp;
     vec![
         format!("srv-host=_turn._udp.relay.test,one.relay.test,{first},10,1"),
         format!("srv-host=_turn._udp.relay.test,two.relay.test,{second},20,1"),
         format!("srv-host=_turn._tcp.relay.test,two.relay.test,{by_tcp},10,1"),
+        format!("srv-host=_turns._tcp.relay.test,two.relay.test,{by_tls},10,1"),
+        format!("srv-host=_turns._tcp.wrong.test,two.relay.test,{by_tls},10,1"),
         format!("srv-host=_stun._udp.relay.test,one.relay.test,{first},10,1"),
         format!("srv-host=_stun._udp.relay.test,two.relay.test,{second},20,1"),
         "naptr-record=other.test,10,10,s,RELAY:turn.tcp,,_turn._tcp.relay.test".to_owned(),
@@ -120,8 +122,14 @@ fn a_relay_is_found_by_its_domain_and_the_next_one_where_the_first_is_silent() {
     // It takes datagrams and says nothing.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     let silent_port = silent.local_addr().expect("it is bound").port();
-    let names = NameServer::start(&folder, &relays([silent_port, coturn.port], coturn.port));
-    let none = NameServer::start(&folder, &relays([silent_port, silent_port], silent_port));
+    let records = relays([silent_port, coturn.port], coturn.port, coturn.tls_port);
+    let names = NameServer::start(&folder, &records);
+    let none = NameServer::start(&folder, &relays([silent_port; 2], silent_port, silent_port));
+    // RFC 5928 §5: the certificate has to be for what the settings name, and not for what DNS made of it.
+    let [tls, wrong] = ["relay", "wrong"].map(|name| {
+        let ca = coturn.ca.display();
+        format!("--tls-ca {ca} --turn turns:{name}.test")
+    });
     let cases = [
         ("srv_udp", names.port, "--turn turn:relay.test", true),
         (
@@ -130,6 +138,8 @@ fn a_relay_is_found_by_its_domain_and_the_next_one_where_the_first_is_silent() {
             "--turn turn:relay.test?transport=tcp",
             true,
         ),
+        ("srv_tls", names.port, &tls, true),
+        ("srv_wrong", names.port, &wrong, false),
         ("naptr", names.port, "--turn turn:other.test", true),
         ("srv_stun", names.port, "--stun stun:relay.test", false),
         ("srv_none", none.port, "--turn turn:relay.test", false),
@@ -147,7 +157,8 @@ fn a_relay_is_found_by_its_domain_and_the_next_one_where_the_first_is_silent() {
     });
     println!("\nfound by   setting                                where the peer sees our media");
     for (name, more, relayed, outcome, from) in calls {
-        println!("{name:<9}  {more:<37}  {from}");
+        let setting = more.rsplit("--").next().unwrap_or(more);
+        println!("{name:<9}  --{setting:<35}  {from}");
         assert_eq!(
             coturn.gives(&from),
             relayed,
@@ -160,6 +171,9 @@ fn a_relay_is_found_by_its_domain_and_the_next_one_where_the_first_is_silent() {
             "srv_none" => {
                 let step = format!("it does not answer, at 127.0.0.1:{silent_port} by udp");
                 assert!(is_told(&step), "{}", outcome.story);
+            }
+            "srv_wrong" => {
+                assert!(is_told("certificate"), "{}", outcome.story);
             }
             "srv_stun" => assert!(is_told("the STUN server sees our media at"), "{name}"),
             _ => assert!(is_told("the relay gives our media"), "{name}"),

@@ -345,7 +345,7 @@ async fn connect(
         let tls = asking.tls.as_ref().ok_or("TLS cannot be used")?;
         // The name that the settings have, and not one that DNS says (RFC 5928 §5).
         let host = asking.server.place.host.to_string();
-        let secured = tls.connect(&host, stream, PATIENCE).await;
+        let secured = tls.connect_to_host(&host, stream, PATIENCE).await;
         let (stream, _) = secured.map_err(|error| error.to_string())?;
         tokio::spawn(carry(stream, beside, gone));
     } else {

@@ -68,7 +68,7 @@ impl FromStr for Fingerprint {
 pub enum AltName {
     /// The URI `sip:domain`.
     Sip(String),
-    /// A name of the DNS. A wildcard is kept as it is written and matches nothing.
+    /// A name of the DNS. A wildcard is kept as it is written and matches no SIP domain.
     Dns(String),
     /// An address.
     Ip(IpAddr),
@@ -164,6 +164,33 @@ impl Certificate {
             });
         }
         self.common_name.as_deref().is_some_and(same)
+    }
+
+    /// Whether it is for this host or address as servers are named that are none of SIP (RFC 9525 §6.3): names of the DNS
+    /// count whatever stands beside them, a wildcard is any first label, and the common name counts where there is nothing
+    /// else.
+    pub fn is_for_host(&self, asked: &str) -> bool {
+        let asked = asked.trim_end_matches('.');
+        let bare = asked.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return self
+                .names
+                .iter()
+                .any(|name| matches!(name, AltName::Ip(listed) if *listed == ip));
+        }
+        let same = |name: &str| name.trim_end_matches('.').eq_ignore_ascii_case(asked);
+        if !self.has_alt_names {
+            return self.common_name.as_deref().is_some_and(same);
+        }
+        let parent = asked.split_once('.').map(|(_, parent)| parent);
+        let covers = |name: &str| match (name.trim_end_matches('.').strip_prefix("*."), parent) {
+            (Some(all), Some(parent)) => all.eq_ignore_ascii_case(parent),
+            (Some(_), None) => false,
+            (None, _) => same(name),
+        };
+        self.names
+            .iter()
+            .any(|name| matches!(name, AltName::Dns(name) if covers(name)))
     }
 
     /// The SIP domain that it is for instead, where only that keeps its DNS names from counting: where there is a SIP URI
@@ -537,6 +564,41 @@ mod tests {
         for other in ["sip.example", "a.pbx.example", "example", ""] {
             assert!(!certificate.is_for(other), "{other}");
         }
+    }
+
+    /// RFC 9525 §6.3: what is no server of SIP.
+    #[test]
+    fn a_host_is_named_by_its_dns_name_and_a_wildcard_is_one_label() {
+        let certificate = read(|p| {
+            p.subject_alt_names = vec![
+                uri("sip:example.org"),
+                dns("relay.example"),
+                dns("*.edge.example."),
+                dns("*.2.0.192"),
+            ]
+        });
+        for named in ["relay.example", "RELAY.example.", "a.Edge.example"] {
+            assert!(certificate.is_for_host(named), "{named}");
+        }
+        for other in [
+            "example.org",
+            "edge.example",
+            "a.b.edge.example",
+            "x.relay.example",
+            "1.2.0.192",
+            "relay",
+            "",
+        ] {
+            assert!(!certificate.is_for_host(other), "{other}");
+        }
+        let address =
+            read(|p| p.subject_alt_names = vec![SanType::IpAddress([192, 0, 2, 1].into())]);
+        assert!(address.is_for_host("192.0.2.1") && !address.is_for_host("192.0.2.2"));
+        let old = read(|p| {
+            p.distinguished_name
+                .push(DnType::CommonName, "relay.example")
+        });
+        assert!(old.is_for_host("relay.example") && !old.is_for_host("other.example"));
     }
 
     #[test]

@@ -172,6 +172,7 @@ fn bare_name(name: &str) -> &str {
 /// How to be a client of TLS.
 pub struct ClientTls {
     config: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
     has_identity: bool,
     remembered: Remembered,
 }
@@ -196,19 +197,20 @@ impl ClientTls {
         identity: Option<&Identity>,
     ) -> Result<Self, TlsError> {
         let provider = provider();
-        let verifier = Verifier {
+        let verifier = Arc::new(Verifier {
+            named: Named::SipDomain,
             trusted: match roots {
                 Roots::Platform => platform_roots(),
                 Roots::Pem(pem) => Arc::new(Trusted::from_pem(pem)?),
             },
             remembered: remembered.clone(),
             provider: Arc::clone(&provider),
-        };
+        });
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| setup(&e))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
         let mut config = match identity {
             Some(identity) => builder
                 .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
@@ -218,6 +220,7 @@ impl ClientTls {
         config.resumption = Resumption::disabled();
         Ok(Self {
             config: Arc::new(config),
+            verifier,
             has_identity: identity.is_some(),
             remembered,
         })
@@ -228,12 +231,50 @@ impl ClientTls {
         &self.remembered
     }
 
-    /// Shakes hands with the server of this domain, or of this address when there was no domain.
+    /// Shakes hands with the server of this SIP domain, or of this address when there was no domain.
     ///
     /// # Errors
     /// The server is not the one of this domain, or the handshake comes to nothing in time.
     pub async fn connect<S>(
         &self,
+        domain: &str,
+        stream: S,
+        patience: Duration,
+    ) -> Result<(client::TlsStream<S>, Secured), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = ClientConfig::clone(&self.config);
+        self.shake(config, domain, stream, patience).await
+    }
+
+    /// The same with a server that is none of SIP, as a relay is: its certificate is for a host.
+    ///
+    /// # Errors
+    /// The server is not this host, or the handshake comes to nothing in time.
+    pub async fn connect_to_host<S>(
+        &self,
+        host: &str,
+        stream: S,
+        patience: Duration,
+    ) -> Result<(client::TlsStream<S>, Secured), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut config = ClientConfig::clone(&self.config);
+        let verifier = Verifier {
+            named: Named::Host,
+            ..Verifier::clone(&self.verifier)
+        };
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::new(verifier));
+        self.shake(config, host, stream, patience).await
+    }
+
+    async fn shake<S>(
+        &self,
+        mut config: ClientConfig,
         domain: &str,
         stream: S,
         patience: Duration,
@@ -248,7 +289,6 @@ impl ClientTls {
             inner: Arc::clone(&self.config.client_auth_cert_resolver),
             was_asked: AtomicBool::new(false),
         });
-        let mut config = ClientConfig::clone(&self.config);
         config.client_auth_cert_resolver = Arc::clone(&asked) as Arc<dyn ResolvesClientCert>;
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
         let stream = match tokio::time::timeout(patience, connecting).await {
@@ -502,9 +542,19 @@ fn platform_roots() -> Arc<Trusted> {
     }))
 }
 
+/// Which names of a certificate count.
+#[derive(Clone, Copy, Debug)]
+enum Named {
+    /// [`Certificate::is_for`]
+    SipDomain,
+    /// [`Certificate::is_for_host`]
+    Host,
+}
+
 /// Decides about the certificates of servers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Verifier {
+    named: Named,
     trusted: Arc<Trusted>,
     remembered: Remembered,
     provider: Arc<CryptoProvider>,
@@ -533,9 +583,13 @@ impl Verifier {
             None => self
                 .fault_of_chain(leaf, intermediates, &shown, now)
                 .or_else(|| {
-                    (!shown.is_for(asked)).then(|| CertificateFault::OtherName {
+                    let (is_for, instead) = match self.named {
+                        Named::SipDomain => (shown.is_for(asked), shown.sip_domain_instead(asked)),
+                        Named::Host => (shown.is_for_host(asked), None),
+                    };
+                    (!is_for).then(|| CertificateFault::OtherName {
                         asked: asked.to_owned(),
-                        instead: shown.sip_domain_instead(asked).map(str::to_owned),
+                        instead: instead.map(str::to_owned),
                     })
                 }),
         };

@@ -19,7 +19,8 @@ pub(crate) struct Coturn {
     process: Process,
     host: Ipv4Addr,
     pub(crate) port: u16,
-    tls_port: u16,
+    /// For TLS, with a certificate for `relay.test` and both loopback addresses.
+    pub(crate) tls_port: u16,
     first_peer: u16,
     /// Who vouches for its certificate.
     pub(crate) ca: PathBuf,

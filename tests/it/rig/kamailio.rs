@@ -195,7 +195,7 @@ pub(super) fn certificates(run: &Path) -> PathBuf {
     openssl(&format!(
         "req -x509 {key} -keyout server.key -out server.pem -subj /CN=north.test -CA ca.pem -CAkey ca.key \
          -addext basicConstraints=critical,CA:FALSE \
-         -addext subjectAltName=URI:sip:north.test,DNS:north.test,DNS:south.test,IP:127.0.0.1,IP:::1"
+         -addext subjectAltName=URI:sip:north.test,DNS:north.test,DNS:south.test,DNS:relay.test,IP:127.0.0.1,IP:::1"
     ));
     run.join("ca.pem")
 }
