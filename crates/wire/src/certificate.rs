@@ -167,8 +167,8 @@ impl Certificate {
     }
 
     /// Whether it is for this host or address as servers are named that are none of SIP (RFC 9525 §6.3): names of the DNS
-    /// count whatever stands beside them, a wildcard is any first label, and the common name counts where there is nothing
-    /// else.
+    /// count whatever stands beside them, and a wildcard is any first label. RFC 9525 lets the common name count for nothing;
+    /// private relays have certificates with nothing else, so it counts there as RFC 6125 §6.4.4 had it.
     pub fn is_for_host(&self, asked: &str) -> bool {
         let asked = asked.trim_end_matches('.');
         let bare = asked.trim_start_matches('[').trim_end_matches(']');
@@ -182,9 +182,11 @@ impl Certificate {
         if !self.has_alt_names {
             return self.common_name.as_deref().is_some_and(same);
         }
-        let parent = asked.split_once('.').map(|(_, parent)| parent);
-        let covers = |name: &str| match (name.trim_end_matches('.').strip_prefix("*."), parent) {
-            (Some(all), Some(parent)) => all.eq_ignore_ascii_case(parent),
+        let parts = asked.split_once('.');
+        let covers = |name: &str| match (name.trim_end_matches('.').strip_prefix("*."), parts) {
+            (Some(all), Some((label, parent))) => {
+                !label.is_empty() && all.eq_ignore_ascii_case(parent)
+            }
             (Some(_), None) => false,
             (None, _) => same(name),
         };
@@ -575,7 +577,7 @@ mod tests {
                 dns("relay.example"),
                 dns("*.edge.example."),
                 dns("*.2.0.192"),
-            ]
+            ];
         });
         for named in ["relay.example", "RELAY.example.", "a.Edge.example"] {
             assert!(certificate.is_for_host(named), "{named}");
@@ -586,6 +588,7 @@ mod tests {
             "a.b.edge.example",
             "x.relay.example",
             "1.2.0.192",
+            ".edge.example",
             "relay",
             "",
         ] {
@@ -596,7 +599,7 @@ mod tests {
         assert!(address.is_for_host("192.0.2.1") && !address.is_for_host("192.0.2.2"));
         let old = read(|p| {
             p.distinguished_name
-                .push(DnType::CommonName, "relay.example")
+                .push(DnType::CommonName, "relay.example");
         });
         assert!(old.is_for_host("relay.example") && !old.is_for_host("other.example"));
     }

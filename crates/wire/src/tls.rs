@@ -576,11 +576,12 @@ impl Verifier {
         if self.remembered.accepts(&shown.fingerprint) {
             return Ok(());
         }
-        let fault = match self.remembered.find(asked) {
+        let fault = match (self.remembered.find(asked), self.named) {
             // A person said yes to this very certificate, with all that is wrong with it.
-            Some(remembered) if remembered == shown.fingerprint => return Ok(()),
-            Some(remembered) => Some(CertificateFault::Changed { remembered }),
-            None => self
+            (Some(remembered), _) if remembered == shown.fingerprint => return Ok(()),
+            (Some(remembered), Named::SipDomain) => Some(CertificateFault::Changed { remembered }),
+            // What is remembered is that of a SIP server; another one of the same name may have its own.
+            (Some(_), Named::Host) | (None, _) => self
                 .fault_of_chain(leaf, intermediates, &shown, now)
                 .or_else(|| {
                     let (is_for, instead) = match self.named {
