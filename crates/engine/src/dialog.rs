@@ -268,6 +268,8 @@ pub(crate) struct DialogState {
     /// Who we are for the relay.
     relay_login: Option<Login>,
     view: CallView,
+    /// Our tag and the peer's, once there is a call. The protocol's call forgets its dialog when it is over.
+    tags: Option<[String; 2]>,
     wake: Wake,
     questions: Questions,
     cards: Cards,

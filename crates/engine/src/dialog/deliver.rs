@@ -194,6 +194,12 @@ impl DialogState {
         if self.view.connected_at.is_none() {
             self.view.connected_at = Some(wall());
         }
+        if let Phase::Calling(call) = &self.phase
+            && let Some(dialog) = call.dialog()
+        {
+            let id = dialog.id();
+            self.tags = Some([id.local_tag.clone(), id.remote_tag.clone()]);
+        }
         self.enter(self.talking_state());
         self.update_tones();
         self.move_on_when_taken();

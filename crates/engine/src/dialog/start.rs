@@ -128,6 +128,7 @@ impl DialogState {
             heard: false,
             login: LoginQuestion::new(&args.shared.hub),
             untrusted: None,
+            tags: None,
             leaving: false,
             unreadable: None,
             transfers: Transfers::default(),

@@ -4,7 +4,7 @@ use event_bodies::voice_quality::{Codec, Metrics, SessionReport, Source};
 use media::VoipMetrics;
 use model::{Direction, Timestamp};
 
-use super::super::{DialogState, Phase};
+use super::super::DialogState;
 use super::{MediaLeg, codec_kind};
 use crate::stream::quality;
 use crate::tenant::TenantMsg;
@@ -31,16 +31,9 @@ impl DialogState {
             self.identity.from.uri.to_string(),
             self.view.remote.uri.reveal(),
         );
-        let dialog = match &self.phase {
-            Phase::Calling(call) => call.dialog(),
-            Phase::Finding(_) | Phase::Over => None,
-        };
         let report = SessionReport {
             call_id: self.view.sip_call_id.clone(),
-            tags: dialog.map(|dialog| {
-                let id = dialog.id();
-                [id.local_tag.clone(), id.remote_tag.clone()]
-            }),
+            tags: self.tags.clone(),
             incoming: self.view.direction == Direction::Incoming,
             local_group: group(&local),
             remote_group: group(remote),
