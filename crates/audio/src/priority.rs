@@ -55,21 +55,39 @@ mod system {
     const PATIENCE: Duration = Duration::from_millis(500);
     static SILENT: AtomicBool = AtomicBool::new(false);
 
+    /// How often they are looked for, 10 ms apart.
+    const LOOKS: u32 = 10;
+
     /// How the threads are called that cpal and the plug-in for PulseAudio start. Those of PipeWire see to themselves.
     const WORKERS: [&str; 3] = ["cpal_alsa_in", "cpal_alsa_out", "threaded-ml"];
 
     pub(super) fn first<T>(pump: &PumpHandle, work: impl FnOnce(bool) -> T) -> T {
-        let threads = [media::thread_number(), pump.thread_number()];
-        let threads: Vec<u32> = threads.into_iter().flatten().collect();
+        let (Some(opener), Some(pumps)) = (media::thread_number(), pump.thread_number()) else {
+            return work(false);
+        };
+        let threads = vec![opener, pumps];
         if threads.iter().all(|thread| raise(*thread)) {
             return work(true);
         }
         let by_kit = !SILENT.load(Relaxed) && ask_in_time(threads);
         let outcome = work(by_kit);
         if by_kit {
-            ask_in_time(threads_called(&WORKERS));
+            ask_in_time(workers());
         }
         outcome
+    }
+
+    /// The threads of the callbacks, once there are no more of them than a moment before: each gives itself its name.
+    fn workers() -> Vec<u32> {
+        let mut workers = Vec::new();
+        for _ in 0..LOOKS {
+            let before = std::mem::replace(&mut workers, threads_called(&WORKERS));
+            if !workers.is_empty() && workers == before {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        workers
     }
 
     /// A number of the system's; it takes that of a thread for that of a process here.
@@ -231,7 +249,7 @@ mod tests {
     }
 
     /// Numbers of threads that there are none of: the system counts to 4 194 304.
-    const REFUSED: u32 = 4_000_000;
+    const REFUSED: u32 = 5_000_000;
 
     struct Kit(mpsc::Sender<(u64, i32)>);
 
@@ -251,7 +269,7 @@ mod tests {
     fn who_may_not_do_it_asks_realtimekit() {
         let bus = Bus::start();
         let ours = system::connect(bus.client()).expect("the bus answers");
-        assert!(!system::ask_all(&ours, &[4_000_001]), "nobody is there yet");
+        assert!(!system::ask_all(&ours, &[5_000_001]), "nobody is there yet");
         let (asked, heard) = mpsc::channel();
         let kit = bus
             .client()
@@ -260,10 +278,10 @@ mod tests {
             .and_then(Builder::build)
             .expect("it is there");
         // One that ended meanwhile does not keep the others from it.
-        assert!(!system::ask_all(&ours, &[4_000_001, REFUSED, 4_000_002]));
+        assert!(!system::ask_all(&ours, &[5_000_001, REFUSED, 5_000_002]));
         let asked: Vec<_> = heard.try_iter().collect();
-        assert_eq!(asked, [(4_000_001, -11), (4_000_002, -11)]);
-        assert!(system::ask_all(&ours, &[4_000_003]));
+        assert_eq!(asked, [(5_000_001, -11), (5_000_002, -11)]);
+        assert!(system::ask_all(&ours, &[5_000_003]));
         drop(kit);
     }
 
