@@ -145,6 +145,10 @@ fn measure_as(server: Server, processed: bool) {
         (out + back) * 1e3
     );
     let both = out + back;
+    if std::env::var_os("TIPRING_DELAYS").is_some() {
+        // The nearest tone is taken for the right one, and there is one each second.
+        assert!(both > 0.0, "{both} s in all");
+    }
     assert!(both < limit(processed), "{both} s in all");
 }
 
