@@ -21,7 +21,7 @@ use std::path::Path;
 use self::figures::Figures;
 use crate::shell::{self, Fault, misuse};
 
-/// `cargo xtask bench [parse|signalling|register|calls|idle|talk|media|echo|impair|devices|load [MINUTES]]`.
+/// `cargo xtask bench [parse|signalling|register|calls|idle|talk|media|echo|impair|devices|load [MINUTES]|hours [HOURS]]`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
     let mut figures = Figures::default();
     match args.first().map(String::as_str) {
@@ -29,6 +29,7 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
         Some("echo") => return echo::echo(),
         Some("impair") => return impair::impair(),
         Some("load") => return load(args.get(1)),
+        Some("hours") => return hours(args.get(1)),
         Some("devices") => return live("devices", &mut figures),
         Some("signalling") => signalling::signalling(&mut figures)?,
         None => {
@@ -47,8 +48,7 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Fault> {
         Some(_) => {
             return Err(misuse(
                 "bench takes parse, signalling, register, calls, idle, talk, media, echo, impair, \
-                 devices, load \
-                 with a number of minutes, or nothing",
+                 devices, load with a number of minutes, hours with their number, or nothing",
             ));
         }
     }
@@ -92,6 +92,23 @@ fn load(minutes: Option<&String>) -> Result<(), Fault> {
         "fifty_calls_a_second",
         &program,
         ("TIPRING_LOAD_SECONDS", &lasts),
+    )
+}
+
+/// One call of eight hours, or as many as are asked for, in virtual time, in which everything happens that can happen to one:
+/// memory is flat, and nothing is left at the end.
+fn hours(hours: Option<&String>) -> Result<(), Fault> {
+    let hours: f64 = match hours {
+        Some(text) => text
+            .parse()
+            .map_err(|_| misuse("bench hours takes a number of hours"))?,
+        None => 8.0,
+    };
+    shell::run(
+        shell::cargo()
+            .args(["test", "--profile", "bench", "--locked", "-p", "media"])
+            .args(["--test", "hours", "--", "--nocapture"])
+            .env("TIPRING_HOURS", hours.to_string()),
     )
 }
 
