@@ -54,6 +54,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
     }
     settings.recording_tone_s = args.recording_tone;
     settings.recording_opus = args.recording_opus;
+    settings.hold_music = args.hold_music.as_deref().map(file_name);
     settings.silence_suppression = args.silence_suppression;
     settings.send_twice = args.send_twice;
     settings.bandwidth_kbit = args.bandwidth;

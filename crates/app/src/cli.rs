@@ -191,6 +191,9 @@ pub(crate) struct AccountArgs {
     /// Record as Ogg Opus where no file is named
     #[arg(long)]
     pub(crate) recording_opus: bool,
+    /// Play this to whom we hold, again and again (default: silence)
+    #[arg(long, value_name = "FILE.wav")]
+    pub(crate) hold_music: Option<PathBuf>,
     /// Send no sound while nothing is said
     #[arg(long)]
     pub(crate) silence_suppression: bool,

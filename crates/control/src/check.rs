@@ -147,7 +147,8 @@ pub fn check(command: &Command, state: &Snapshot) -> Result<(), RpcError> {
         Command::AnswerCall { call } | Command::RejectCall { call, .. } => rings(view(call)),
         Command::HoldCall { call }
         | Command::ResumeCall { call }
-        | Command::RecordCall { call, .. } => up(view(call)),
+        | Command::RecordCall { call, .. }
+        | Command::PlayFile { call, .. } => up(view(call)),
         Command::SendDtmf { call, digits } => {
             up(view(call))?;
             let key = |c: char| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D' | 'a'..='d');

@@ -14,6 +14,7 @@ mod moved;
 mod offers;
 mod policy;
 mod recording;
+mod saying;
 mod start;
 mod transfer;
 mod verbs;
@@ -49,6 +50,7 @@ use self::focus::Focus;
 use self::heard::Heard;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
+use self::saying::Instead;
 use self::transfer::Transfers;
 use self::ways::Wish;
 use crate::account::AccountFacts;
@@ -88,6 +90,12 @@ pub(crate) enum DialogMsg {
     Mute(bool),
     /// Record both sides, or no longer.
     Record(bool),
+    /// Play this file into the call, or nothing any more.
+    Play(Option<PathBuf>),
+    /// What was to be said instead of the microphone, by its number, has been read.
+    Read(u64, PathBuf, Result<Arc<[f32]>, String>),
+    /// What was said instead of the microphone, by its number, is at its end.
+    Said(u64),
     /// Send digits.
     Digits(Private),
     /// Ask the peer to call somebody else, or to take the place of a call there.
@@ -277,6 +285,8 @@ pub(crate) struct DialogState {
     card: CardStamp,
     /// Whether the user wants the call held; carried out as soon as the call can.
     hold_wanted: bool,
+    /// What the peer hears in place of the microphone.
+    instead: Instead,
     /// Which way media shall flow.
     direction_wanted: MediaDirection,
     /// Whether other keys are wanted; offered as soon as the call can.
@@ -362,6 +372,9 @@ impl Actor for DialogActor {
             DialogMsg::RenewKeys => state.on_renew_keys(),
             DialogMsg::Mute(muted) => state.on_mute(muted),
             DialogMsg::Record(on) => state.on_record(on),
+            DialogMsg::Play(file) => state.on_play(file),
+            DialogMsg::Read(number, file, sound) => state.on_read(number, &file, sound),
+            DialogMsg::Said(number) => state.on_said(number),
             DialogMsg::Digits(digits) => state.on_digits(digits.reveal()),
             DialogMsg::Transfer { target, replaces } => {
                 state.on_transfer(*target, replaces.map(|replaces| *replaces));

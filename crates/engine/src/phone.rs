@@ -299,6 +299,7 @@ impl PhoneState {
             | Command::MuteCall { call, .. }
             | Command::SetDirection { call, .. }
             | Command::RecordCall { call, .. }
+            | Command::PlayFile { call, .. }
             | Command::SendDtmf { call, .. }
             | Command::TransferCall { call, .. }
             | Command::ConnectCalls { call, .. }

@@ -129,6 +129,7 @@ impl StreamState {
                             .to_owned()
                     }
                 }),
+                StreamEvent::Said(number) => DialogMsg::Said(number),
                 StreamEvent::RecordingEnded { path, reason } => {
                     DialogMsg::RecordingEnded(path, reason)
                 }

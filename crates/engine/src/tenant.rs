@@ -514,6 +514,9 @@ impl TenantState {
                 self.tell(call, DialogMsg::Direction(direction));
             }
             Command::RecordCall { call, on } => self.tell(call, DialogMsg::Record(on)),
+            Command::PlayFile { call, file } => {
+                self.tell(call, DialogMsg::Play(file.map(Into::into)));
+            }
             Command::SendDtmf { call, digits } => self.tell(call, DialogMsg::Digits(digits)),
             Command::TransferCall { call, target } => self.transfer(call, target.reveal()),
             Command::ConnectCalls { call, other } => self.connect(call, other),

@@ -229,6 +229,17 @@ pub enum Source {
     Echo,
 }
 
+/// What is said in place of a stream's source for a while.
+#[derive(Clone, Debug)]
+pub struct Instead {
+    /// What.
+    pub source: Source,
+    /// A number for it, which [`StreamEvent::Said`] tells again.
+    pub number: u64,
+    /// Whether the others of its conference are kept from the peer, too: it is on hold.
+    pub alone: bool,
+}
+
 /// Where to what a stream hears goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
@@ -283,6 +294,8 @@ pub enum StreamEvent {
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.
     NotSecured(dtls::Failure),
+    /// What was said in place of the source, by its number, came to its end, and the source goes on.
+    Said(u64),
     /// A recording ended early; the call goes on. What was written can be played.
     RecordingEnded {
         /// Which: the file that was asked for.

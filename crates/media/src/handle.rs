@@ -13,7 +13,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
 use crate::config::{
-    Dtls, Place, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
+    Dtls, Instead, Place, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
 };
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
@@ -25,7 +25,7 @@ use crate::receive::ReceivePath;
 use crate::record::{Aside, Recorder, Trouble, Writing, record};
 use crate::relay::{Channels, Relay};
 use crate::resample::ToDevice;
-use crate::send::{Prepared, SendPath};
+use crate::send::{self, Prepared, SendPath};
 use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::{MOST_LINES, MOST_PLACES, Wire};
 use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
@@ -462,6 +462,7 @@ impl PumpHandle {
                 kind,
                 encoder: config.encoder,
                 source: config.source,
+                instead: None,
                 security,
                 dtls,
                 handshake,
@@ -601,6 +602,8 @@ struct Last {
     kind: CodecKind,
     encoder: EncoderOptions,
     source: Source,
+    /// What is said in its place.
+    instead: Option<Instead>,
     security: Option<Security>,
     dtls: Option<Dtls>,
     /// The number of the handshake whose keys count.
@@ -631,6 +634,7 @@ impl StreamHandle {
                 encoder: Encoder::new(kind, last.encoder)?,
                 decoder: Decoder::new(kind)?,
                 source: Prepared::new(&last.source, kind),
+                instead: last.instead.as_ref().map(|instead| instead.prepared(kind)),
             })
         };
         let (security, dtls) = (parameters.security.clone(), parameters.dtls.clone());
@@ -700,6 +704,20 @@ impl StreamHandle {
         let prepared = Prepared::new(&source, last.kind);
         self.shared.command(Command::Source(self.id, prepared))?;
         last.source = source;
+        Ok(())
+    }
+
+    /// Says this in place of the source, which waits meanwhile: to who is on hold, or a file for all to hear. Being muted does
+    /// not silence it. A file that is not looped gives way to the source at its end ([`StreamEvent::Said`]); `None` ends it
+    /// before.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn say_instead(&self, what: Option<Instead>) -> Result<(), MediaError> {
+        let mut last = lock(&self.last);
+        let prepared = what.as_ref().map(|what| what.prepared(last.kind));
+        self.shared.command(Command::Instead(self.id, prepared))?;
+        last.instead = what;
         Ok(())
     }
 
@@ -840,6 +858,17 @@ impl std::fmt::Debug for StreamHandle {
         f.debug_struct("StreamHandle")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+impl Instead {
+    fn prepared(&self, kind: CodecKind) -> Box<send::Instead> {
+        Box::new(send::Instead {
+            source: Prepared::new(&self.source, kind),
+            number: self.number,
+            alone: self.alone,
+            told: false,
+        })
     }
 }
 

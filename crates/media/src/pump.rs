@@ -15,7 +15,7 @@ use crate::counters::{Fraction, PumpCounters};
 use crate::device::{Capture, Playout};
 use crate::keeper::{Keeper, Outcome, Post, Way};
 use crate::relay::Channels;
-use crate::send::{Microphone, Prepared};
+use crate::send::{Instead, Microphone, Prepared};
 use crate::socket::Wire;
 use crate::stream::{Change, Output, Scratch, Stream};
 use crate::tape::Tape;
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Add(Box<Stream>),
     Change(u64, Box<Change>),
     Source(u64, Prepared),
+    /// Says this in place of the source; none no longer.
+    Instead(u64, Option<Box<Instead>>),
     Output(u64, Output),
     /// Records both sides; none no longer.
     Tape(u64, Option<Box<Tape>>),
@@ -70,6 +72,7 @@ pub(crate) enum Trash {
     Stream(Box<Stream>),
     Change(Box<Change>),
     Source(Prepared),
+    Instead(Option<Box<Instead>>),
     Output(Output),
     Tape(Option<Box<Tape>>),
     Wire(Wire),
@@ -232,6 +235,12 @@ impl Pump {
                     std::mem::swap(&mut stream.send.source, &mut source);
                 }
                 self.discard(Trash::Source(source));
+            }
+            Command::Instead(id, mut instead) => {
+                if let Some(stream) = self.stream(id) {
+                    std::mem::swap(&mut stream.send.instead, &mut instead);
+                }
+                self.discard(Trash::Instead(instead));
             }
             Command::Output(id, mut output) => {
                 if let Some(stream) = self.stream(id) {

@@ -133,6 +133,16 @@ pub(crate) enum Prepared {
     Echo,
 }
 
+/// What is said in place of the source for a while.
+pub(crate) struct Instead {
+    pub(crate) source: Prepared,
+    pub(crate) number: u64,
+    /// The others of its conference are not heard either.
+    pub(crate) alone: bool,
+    /// That it is over has been told.
+    pub(crate) told: bool,
+}
+
 impl Prepared {
     /// Converts where that is needed; heavy for a file, so not on the pump.
     pub(crate) fn new(source: &Source, kind: CodecKind) -> Self {
@@ -155,6 +165,28 @@ impl Prepared {
                 }
             }
         }
+    }
+
+    /// A file that goes on where it was for another codec, or with another rate.
+    pub(crate) fn go_on_from(&mut self, other: &Self) {
+        if let (
+            Self::File {
+                samples, position, ..
+            },
+            Self::File {
+                samples: before,
+                position: was,
+                ..
+            },
+        ) = (self, other)
+        {
+            *position = was.saturating_mul(samples.len()) / before.len().max(1);
+        }
+    }
+
+    /// A file that has been said to its end.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::File { samples, position, looped: false } if *position >= samples.len())
     }
 
     fn fill(
@@ -215,6 +247,8 @@ pub(crate) struct SendPath {
     pub(crate) sender: Sender,
     pub(crate) encoder: Encoder,
     pub(crate) source: Prepared,
+    /// Said in place of the source, which waits.
+    pub(crate) instead: Option<Box<Instead>>,
     kind: CodecKind,
     payload_type: u8,
     frame: Box<[i16; LONGEST_FRAME]>,
@@ -257,6 +291,7 @@ impl SendPath {
             sender,
             encoder,
             source,
+            instead: None,
             payload_type: 0,
             frame: Box::new([0; LONGEST_FRAME]),
             filled: 0,
@@ -326,6 +361,14 @@ impl SendPath {
         let _ = self.encoder.set_complexity(complexity);
     }
 
+    /// The number of what is said in place of the source, where it has just come to its end.
+    pub(crate) fn just_ended(&mut self) -> Option<u64> {
+        let ended = |instead: &&mut Box<Instead>| !instead.told && instead.source.is_over();
+        let ended = self.instead.as_mut().filter(ended)?;
+        ended.told = true;
+        Some(ended.number)
+    }
+
     /// Begins a step in which nothing has been said yet.
     pub(crate) fn be_silent(&mut self) {
         self.spoken = 0..0;
@@ -362,12 +405,22 @@ impl SendPath {
             self.filled = 0;
             return false;
         };
-        self.source
-            .fill(self.kind, around.microphone, around.heard, room);
-        counters.source_level.set(level(room));
-        mute(room, &mut self.muted, wishes.muted.load(Relaxed));
+        // Muted is who speaks here, and not what is played.
+        let instead = self.instead.as_mut().filter(|i| !i.source.is_over());
+        let alone = instead.as_ref().is_some_and(|instead| instead.alone);
+        if let Some(instead) = instead {
+            instead
+                .source
+                .fill(self.kind, around.microphone, around.heard, room);
+            counters.source_level.set(level(room));
+        } else {
+            self.source
+                .fill(self.kind, around.microphone, around.heard, room);
+            counters.source_level.set(level(room));
+            mute(room, &mut self.muted, wishes.muted.load(Relaxed));
+        }
         self.filled += count;
-        if let Some(others) = around.others {
+        if let Some(others) = around.others.filter(|_| !alone) {
             self.join(others, self.filled - count);
         }
         self.sound_digit(self.filled - count);

@@ -19,7 +19,7 @@ use crate::record::Recorder;
 use crate::relay::Channels;
 use crate::resample::ToDevice;
 use crate::room::Rooms;
-use crate::send::{Around, Microphone, Prepared, SendPath};
+use crate::send::{Around, Instead, Microphone, Prepared, SendPath};
 use crate::shield::{Renewal, Shield};
 use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, Wire, is_for_reports};
 use crate::tape::Tape;
@@ -75,6 +75,7 @@ pub(crate) struct Parts {
     pub(crate) encoder: Encoder,
     pub(crate) decoder: Decoder,
     pub(crate) source: Prepared,
+    pub(crate) instead: Option<Box<Instead>>,
 }
 
 /// Memory that a step needs and no stream has to keep.
@@ -395,6 +396,9 @@ impl Stream {
         let ready = self
             .send
             .step(now, around, &self.wishes, &self.counters, packet);
+        if let Some(number) = self.send.just_ended() {
+            let _ = self.receive.events.push(StreamEvent::Said(number));
+        }
         if !ready {
             return;
         }
@@ -588,7 +592,13 @@ impl Stream {
         if let Some(parts) = &mut change.parts {
             std::mem::swap(&mut parts.encoder, &mut self.send.encoder);
             std::mem::swap(&mut parts.decoder, &mut self.receive.decoder);
+            parts.source.go_on_from(&self.send.source);
             std::mem::swap(&mut parts.source, &mut self.send.source);
+            if let (Some(next), Some(last)) = (&mut parts.instead, &self.send.instead) {
+                next.source.go_on_from(&last.source);
+                next.told = last.told;
+            }
+            std::mem::swap(&mut parts.instead, &mut self.send.instead);
         }
         self.shield.change(&mut change.renewal);
         self.handshake = change.handshake;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use common::{Bench, align, parameters, read_wav, rms, scratch_file, shared, voice};
-use media::{Sink, Source, StreamHandle, StreamParameters};
+use media::{Instead, Sink, Source, StreamHandle, StreamParameters};
 
 const RATE: usize = 48_000;
 const KINDS: [CodecKind; 3] = [CodecKind::Pcmu, CodecKind::G722, CodecKind::Opus];
@@ -224,4 +224,26 @@ fn loud_voices_together_are_lowered_and_not_cut_off() {
         assert!(full < 50, "{kind}: {full} samples at full scale");
         assert!(rms(steady) > 0.2, "{kind}");
     }
+}
+
+/// Whom we hold hears neither us nor the others of its conference.
+#[test]
+fn who_hears_something_instead_hears_nobody_of_the_conference() {
+    let said: Vec<f32> = voice(2.0).into_iter().cycle().take(8 * RATE).collect();
+    let silence = || vec![0.0; RATE];
+    let person = said.clone();
+    let mut conference = Conference::new("instead", [said, silence(), silence()], person);
+    conference.run(4);
+    let hold = Instead {
+        source: Source::Silence,
+        number: 0,
+        alone: true,
+    };
+    conference.ours[1].say_instead(Some(hold)).unwrap();
+    conference.run(4);
+    let heard = conference.finish();
+    let level = |who: usize, second: usize| rms(&heard[who][second * RATE..][..2 * RATE]);
+    assert!(level(1, 1) > 0.03 && level(2, 1) > 0.03);
+    assert!(level(1, 5) < 0.001, "{}", level(1, 5));
+    assert!(level(2, 5) > 0.03);
 }

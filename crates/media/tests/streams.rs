@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use common::{Bench, align, parameters, read_wav, rms, scratch_file, shared, voice};
-use media::{Sink, Source, StreamEvent, StreamHandle, StreamParameters, Tone};
+use media::{Instead, Sink, Source, StreamEvent, StreamHandle, StreamParameters, Tone};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -784,4 +784,77 @@ fn a_new_source_behind_the_same_address_is_heard() {
     bench.run(SECOND);
     assert!(heard.receive_level() > 0.15, "{}", heard.receive_level());
     assert!(heard.received() > 90, "{}", heard.received());
+}
+
+#[test]
+fn what_is_said_in_place_of_the_microphone_is_all_that_is_heard_and_gives_way_at_its_end() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Microphone, Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    bench.attach_microphone(vec![0.5; 48_000 * 20]);
+    let level = |bench: &mut Bench| {
+        bench.run(SECOND);
+        right.counters().receive_level()
+    };
+    assert!(level(&mut bench) > 0.4);
+    let silence = Instead {
+        source: Source::Silence,
+        number: 1,
+        alone: true,
+    };
+    left.say_instead(Some(silence)).unwrap();
+    assert_eq!(level(&mut bench), 0.0);
+    left.say_instead(None).unwrap();
+    assert!(level(&mut bench) > 0.4);
+    // Who is muted does not speak; a file does.
+    left.set_muted(true);
+    let file = |looped| Source::File {
+        samples: shared(&vec![0.2; 48_000 * 3]),
+        looped,
+    };
+    let once = Instead {
+        source: file(false),
+        number: 2,
+        alone: false,
+    };
+    left.say_instead(Some(once)).unwrap();
+    assert!((0.15..0.25).contains(&level(&mut bench)));
+    // With another codec it goes on where it was.
+    for (stream, to) in [(&left, 0), (&right, 1)] {
+        stream
+            .update(StreamParameters {
+                remote: Some(bench.wires[to].address()),
+                ..parameters(CodecKind::G722)
+            })
+            .unwrap();
+    }
+    assert!((0.15..0.25).contains(&level(&mut bench)));
+    let said = |event: &StreamEvent| matches!(event, StreamEvent::Said(_));
+    let told = |stream: &StreamHandle| -> Vec<StreamEvent> {
+        std::iter::from_fn(|| stream.poll_event())
+            .filter(said)
+            .collect()
+    };
+    assert_eq!(told(&left), []);
+    bench.run(SECOND);
+    assert!(
+        level(&mut bench) < 0.01,
+        "at its end whoever is muted is so"
+    );
+    assert_eq!(told(&left), [StreamEvent::Said(2)]);
+    let music = Instead {
+        source: file(true),
+        number: 3,
+        alone: true,
+    };
+    left.say_instead(Some(music)).unwrap();
+    bench.run(4 * SECOND);
+    assert!((0.15..0.25).contains(&level(&mut bench)));
+    left.set_muted(false);
+    left.say_instead(None).unwrap();
+    assert!(level(&mut bench) > 0.4);
+    assert_eq!(told(&left), []);
 }

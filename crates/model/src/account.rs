@@ -248,6 +248,9 @@ pub struct AccountSettings {
     /// Whether recordings whose file nobody names are Ogg Opus (RFC 7845), a fifth to a twentieth as long as WAV.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub recording_opus: bool,
+    /// The WAV file that is played to who is on hold, from its beginning and again and again. `None` is silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_music: Option<String>,
     /// Whether nothing is sent while nothing is said: with Opus by its own means, with the others where the peer takes
     /// comfort noise in its place (RFC 3389). Off, for it spares a network and never sounds better.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

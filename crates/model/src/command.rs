@@ -344,6 +344,14 @@ pub enum Command {
         /// Whether it is to be recorded.
         on: bool,
     },
+    /// Play a WAV file into a call, in place of the microphone and once, or end that. [`crate::CallDetails::playing`] says which
+    /// while it is heard. Who is on hold is played nothing.
+    PlayFile {
+        /// Which call.
+        call: CallId,
+        /// The file; none ends what is played.
+        file: Option<String>,
+    },
     /// Send digits, one after the other.
     SendDtmf {
         /// Which call.

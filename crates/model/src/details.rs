@@ -57,6 +57,9 @@ pub struct CallDetails {
     /// The file that both sides of it are recorded to, while they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
+    /// The file that is played into it, while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playing: Option<String>,
     /// Where its first message came from or what answered it first, `IP:PORT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,

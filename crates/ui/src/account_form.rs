@@ -400,6 +400,7 @@ mod tests {
             },
             recording_tone_s: Some(15),
             recording_opus: true,
+            hold_music: Some("/music/hold.wav".to_owned()),
             silence_suppression: true,
             send_twice: true,
             bandwidth_kbit: Some(64),

@@ -133,6 +133,7 @@ pub(crate) const RESUME: &str = "Resume";
 pub(crate) const MUTE: &str = "Mute";
 pub(crate) const RECORD_CALL: &str = "Record";
 pub(crate) const STOP_RECORDING: &str = "Stop recording";
+pub(crate) const STOP_PLAYING: &str = "Stop playing";
 pub(crate) const RECORD_TIP: &str = "Record both sides of this call into a file";
 pub(crate) const UNMUTE: &str = "Unmute";
 pub(crate) const KEYPAD: &str = "Keypad";

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, Dtls, MasterKey, Place, Recording, Security, StreamConfig, StreamCounters, StreamHandle,
-    StreamParameters, Suite, TelephoneEvent,
+    Codec, Dtls, Instead, MasterKey, Place, Recording, Security, StreamConfig, StreamCounters,
+    StreamHandle, StreamParameters, Suite, TelephoneEvent,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, ServerUri,
@@ -72,6 +72,8 @@ pub(super) struct MediaLeg {
     before: (bool, MediaDirection),
     /// The conference that it takes part in.
     room: Option<NonZeroU64>,
+    /// What is said in place of its source.
+    instead: Option<Instead>,
     /// The handshake that makes the keys, where it is that.
     dtls: Option<Dtls>,
     /// What it came to, once it has.
@@ -149,6 +151,7 @@ impl DialogState {
             direction,
             before: (false, direction),
             room: None,
+            instead: None,
             dtls: None,
             secured: None,
             ways: None,
@@ -755,6 +758,10 @@ impl MediaLeg {
                 self.ssrc = config.ssrc;
                 let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
                 stream.set_room(self.room);
+                if self.instead.is_some() {
+                    let said = stream.say_instead(self.instead.clone());
+                    said.map_err(|e| e.to_string())?;
+                }
                 self.stream = Some(Arc::new(stream));
                 true
             }
@@ -799,6 +806,16 @@ impl MediaLeg {
     pub(super) fn record(&self, recording: Option<&Recording>) -> Result<(), String> {
         let stream = self.stream.as_ref().ok_or("nothing is heard yet")?;
         stream.record(recording).map_err(|e| e.to_string())
+    }
+
+    /// Says this in place of the source from now on, and from the first sound on where there is none yet.
+    pub(super) fn say_instead(&mut self, what: Option<Instead>) {
+        self.instead.clone_from(&what);
+        if let Some(stream) = &self.stream
+            && let Err(error) = stream.say_instead(what)
+        {
+            tracing::warn!(%error, "what the peer is to hear was not changed");
+        }
     }
 
     pub(super) fn set_muted(&self, muted: bool) {

@@ -21,6 +21,7 @@ use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 use super::focus::Focus;
 use super::heard::Heard;
 use super::media_leg::MediaLeg;
+use super::saying::Instead;
 use super::transfer::{Placement, Transfers};
 use super::{DialogArgs, DialogMsg, DialogState, FIRST_LOOK_UP, Phase, Start, details, policy};
 use crate::account::AccountFacts;
@@ -116,6 +117,7 @@ impl DialogState {
             cards: args.cards,
             card: CardStamp::None,
             hold_wanted: false,
+            instead: Instead::new(myself),
             direction_wanted: MediaDirection::Both,
             keys_wanted: false,
             ways_wanted: None,

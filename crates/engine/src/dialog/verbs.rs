@@ -159,6 +159,7 @@ impl DialogState {
     /// Brings hold and direction in line with what the user wants, and tells the peer of a new address of ours, once the call is up
     /// and no other change is under way.
     pub(super) fn settle_hold(&mut self) {
+        self.settle_what_is_said();
         let (hold, direction) = (self.hold_wanted, self.direction_wanted);
         let Some(media) = &mut self.media else { return };
         let moves = self.moving.is_some_and(super::moved::Moving::is_due);

@@ -321,6 +321,7 @@ fn is_aside(old: &AccountSettings, new: &AccountSettings) -> bool {
     changed.voice = new.voice;
     changed.recording_tone_s = new.recording_tone_s;
     changed.recording_opus = new.recording_opus;
+    changed.hold_music.clone_from(&new.hold_music);
     changed.quality_report.clone_from(&new.quality_report);
     changed.login_wait_s = new.login_wait_s;
     old != new && changed == *new

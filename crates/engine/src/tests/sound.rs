@@ -149,3 +149,128 @@ async fn what_is_heard_fills_its_disk_and_both_sides_are_recorded_on() {
     house.close().await;
     std::fs::remove_dir_all(&home).expect("it is ours");
 }
+
+/// A steady tone of this height, as a file.
+fn tone_file(home: &std::path::Path, name: &str, height: f32, seconds: usize) -> String {
+    let path = home.join(name);
+    let samples: Vec<f32> = (0..48_000 * seconds)
+        .map(|n| (n as f32 * 0.05).sin() * height)
+        .collect();
+    std::fs::create_dir_all(home).expect("a folder can be made");
+    media::wav::save(&path, &samples, 48_000).expect("a file can be written");
+    path.display().to_string()
+}
+
+/// RFC 3264 §8.4: who is on hold is sent silence or music, and nothing of what is said here; a second call goes on meanwhile.
+#[tokio::test]
+async fn who_is_on_hold_hears_music_or_nothing_and_never_us() {
+    let home = std::env::temp_dir().join(format!("tipring-engine-hold-{}", std::process::id()));
+    let music = tone_file(&home, "music.wav", 0.1, 1);
+    for music in [None, Some(music)] {
+        let with = |account: &mut model::AccountSettings| account.hold_music.clone_from(&music);
+        let mut house = House::open_as(with, tone(), |_| {}).await;
+        let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+        // A sine of a quarter of full scale.
+        until_sound(&mut house, into, "we are heard", |s| {
+            (0.15..0.2).contains(&s.played.level)
+        })
+        .await;
+        house.engine.send(Command::HoldCall { call: out });
+        house.until_state(into, CallState::Held).await;
+        until_sound(&mut house, into, "we are heard no more", |s| match music {
+            None => !s.played.on,
+            Some(_) => (0.06..0.08).contains(&s.played.level),
+        })
+        .await;
+        // For as long as it lasts.
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(3);
+        while tokio::time::Instant::now() < until {
+            let loud = house.engine.hub.read(|s| {
+                let call = s.calls.iter().find(|c| c.id == into);
+                call.map(|c| c.sound.played.level)
+            });
+            assert!(loud.is_some_and(|loud| loud < 0.08), "{loud:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        house.engine.send(Command::ResumeCall { call: out });
+        until_sound(&mut house, into, "we are heard again", |s| {
+            (0.15..0.2).contains(&s.played.level)
+        })
+        .await;
+        house.close().await;
+    }
+    std::fs::remove_dir_all(&home).expect("it is ours");
+}
+
+#[tokio::test]
+async fn a_file_is_played_into_a_call_to_its_end_or_until_that_is_ended() {
+    let home = std::env::temp_dir().join(format!("tipring-engine-play-{}", std::process::id()));
+    let short = tone_file(&home, "short.wav", 0.1, 4);
+    let long = tone_file(&home, "long.wav", 0.05, 60);
+    let mut house = House::open().await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    let play = |house: &House, file: Option<&str>| {
+        house.engine.send(Command::PlayFile {
+            call: out,
+            file: file.map(str::to_owned),
+        });
+    };
+    let playing = |s: &model::Snapshot| {
+        let call = s.calls.iter().find(|c| c.id == out)?;
+        Some(call.details.playing.clone())
+    };
+    let is = |what: Option<String>| move |s: &model::Snapshot| (playing(s)? == what).then_some(());
+    play(&house, Some(&short));
+    house
+        .until("it says what is played", is(Some(short.clone())))
+        .await;
+    until_sound(&mut house, into, "the file is heard", |s| {
+        (0.06..0.08).contains(&s.played.level)
+    })
+    .await;
+    house.until("it is at its end", is(None)).await;
+    until_sound(&mut house, into, "we are heard again", |s| {
+        (0.15..0.2).contains(&s.played.level)
+    })
+    .await;
+    play(&house, Some(&long));
+    house
+        .until("it says what is played", is(Some(long.clone())))
+        .await;
+    until_sound(&mut house, into, "the other file is heard", |s| {
+        (0.03..0.04).contains(&s.played.level)
+    })
+    .await;
+    play(&house, None);
+    house.until("it was ended", is(None)).await;
+    until_sound(&mut house, into, "we are heard again", |s| {
+        (0.15..0.2).contains(&s.played.level)
+    })
+    .await;
+    // What cannot be played is said, and changes nothing.
+    let missing = home.join("missing.wav").display().to_string();
+    for (file, why) in [
+        (missing.as_str(), "missing.wav is not played"),
+        ("/dev/zero", "is no file"),
+    ] {
+        play(&house, Some(file));
+        house
+            .until(why, |s| (notes(s, why) > 0).then_some(()))
+            .await;
+    }
+    play(&house, Some(&long));
+    house
+        .until("it says what is played", is(Some(long.clone())))
+        .await;
+    house.engine.send(Command::HoldCall { call: out });
+    house.until("a hold ends it", is(None)).await;
+    house.until_state(into, CallState::Held).await;
+    play(&house, Some(&short));
+    house
+        .until("who is on hold is played nothing", |s| {
+            (notes(s, "the call is on hold") > 0).then_some(())
+        })
+        .await;
+    house.close().await;
+    std::fs::remove_dir_all(&home).expect("it is ours");
+}

@@ -164,6 +164,8 @@ struct FileAccount {
     recording_tone_s: Option<u32>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     recording_opus: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold_music: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     silence_suppression: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -584,6 +586,7 @@ impl From<FileAccount> for Account {
                 },
                 recording_tone_s: file.recording_tone_s,
                 recording_opus: file.recording_opus,
+                hold_music: file.hold_music,
                 silence_suppression: file.silence_suppression,
                 send_twice: file.send_twice,
                 bandwidth_kbit: file.bandwidth_kbit,
@@ -686,6 +689,7 @@ impl From<&Account> for FileAccount {
             high_pass: settings.voice.high_pass,
             recording_tone_s: settings.recording_tone_s,
             recording_opus: settings.recording_opus,
+            hold_music: settings.hold_music.clone(),
             silence_suppression: settings.silence_suppression,
             send_twice: settings.send_twice,
             bandwidth_kbit: settings.bandwidth_kbit,

@@ -30,6 +30,7 @@ fn sample() -> Settings {
     account.gruu = true;
     account.recording_tone_s = Some(15);
     account.recording_opus = true;
+    account.hold_music = Some("/music/hold.wav".to_owned());
     account.voice = model::VoicePolicy {
         echo_cancellation: false,
         high_pass: false,

@@ -204,6 +204,7 @@ pub(crate) static SECTIONS: [Section; 8] = [
             switch(words::RECORDING_OPUS, words::RECORDING_OPUS_HELP, |s| {
                 &mut s.recording_opus
             }),
+            text(words::HOLD_MUSIC, words::HOLD_MUSIC_HELP, HOLD_MUSIC),
             text(
                 words::QUALITY_REPORT,
                 words::QUALITY_REPORT_HELP,
@@ -509,6 +510,12 @@ const QUALITY_REPORT: Text = Text {
     lines: false,
     read: |s| s.quality_report.clone().unwrap_or_default().into_revealed(),
     write: |s, typed| set(&mut s.quality_report, Some(some(typed).map(Into::into))),
+    wrong: "",
+};
+const HOLD_MUSIC: Text = Text {
+    lines: false,
+    read: |s| s.hold_music.clone().unwrap_or_default(),
+    write: |s, typed| set(&mut s.hold_music, Some(some(typed))),
     wrong: "",
 };
 const RECORDING_TONE: Text = Text {

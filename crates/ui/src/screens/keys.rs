@@ -40,6 +40,18 @@ pub(crate) fn act(ui: &Ui, kit: &mut Kit<'_>, data: &Data, window: &mut Window) 
     }
 }
 
+/// A sound file that is dropped on the window is played into the call that is shown.
+pub(crate) fn take_what_is_dropped(ui: &Ui, kit: &mut Kit<'_>, data: &Data, window: &Window) {
+    let file = ui.input(|i| i.raw.dropped_files.first().map(|f| f.path().to_owned()));
+    let current = window.current_call(data).and_then(|id| data.call(id));
+    if let (Some(file), Some(call)) = (file, current.filter(|call| call.state.is_up())) {
+        kit.send(Command::PlayFile {
+            call: call.id,
+            file: Some(file.display().to_string()),
+        });
+    }
+}
+
 fn act_on(deed: Deed, kit: &mut Kit<'_>, data: &Data, window: &mut Window) {
     let current = window.current_call(data).and_then(|id| data.call(id));
     let ringing = data.calls.iter().find(|c| is_ringing_here(c));

@@ -33,6 +33,7 @@ pub fn show(ui: &mut Ui, state: &mut ViewState, live: &Live<'_>) -> Vec<Action> 
     ui.painter().rect_filled(whole, 0.0, kit.t.canvas);
 
     keys::act(ui, &mut kit, data, window);
+    keys::take_what_is_dropped(ui, &mut kit, data, window);
     // Whoever looks at something else has tried enough.
     if window.screen != Screen::Settings && std::mem::take(&mut window.tries_sound) {
         kit.send(model::Command::TestSound {

@@ -127,6 +127,9 @@ pub(crate) const GAIN: &str = "Even out the level";
 pub(crate) const GAIN_HELP: &str = "Quiet speech becomes louder. Off for music.";
 pub(crate) const HIGH_PASS: &str = "Cut off rumble";
 pub(crate) const HIGH_PASS_HELP: &str = "What is deeper than any voice, like steps on the floor.";
+pub(crate) const HOLD_MUSIC: &str = "Music on hold";
+pub(crate) const HOLD_MUSIC_HELP: &str =
+    "A WAV file that is played again and again to whom you hold. Silence when empty.";
 pub(crate) const QUALITY_REPORT: &str = "Quality is told to";
 pub(crate) const QUALITY_REPORT_HELP: &str = "A collector that hears after each call how it sounded (RFC 6035), like sip:quality@example.com.";
 pub(crate) const RECORDING_TONE: &str = "Tone while recording";

@@ -374,3 +374,42 @@ fn which_way_sound_flows_is_shown_in_the_figures_and_changed_there() {
     harness.run();
     assert!(harness.query_by_label("Sound flows").is_none());
 }
+
+/// A file on its way from another window.
+#[derive(Debug)]
+struct Dropped(std::path::PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("nobody reads it here".to_owned())
+    }
+}
+
+#[test]
+fn a_file_that_is_dropped_on_the_window_is_played_into_the_call_and_can_be_ended() {
+    let file = "/music/greeting.wav";
+    let mut harness = with_calls(vec![talking()]);
+    let dropped = std::sync::Arc::new(Dropped(file.into()));
+    harness.input_mut().dropped_files.push(dropped);
+    let call = talking().id;
+    let play = |file: Option<&str>| Command::PlayFile {
+        call,
+        file: file.map(str::to_owned),
+    };
+    assert_eq!(commands(&mut harness), [play(Some(file))]);
+    assert!(harness.query_by_label("Stop playing").is_none());
+    let mut playing = talking();
+    playing.details.playing = Some(file.to_owned());
+    let mut harness = with_calls(vec![playing]);
+    harness.get_by_label("Stop playing").click();
+    assert_eq!(commands(&mut harness), [play(None)]);
+    // Without a call there is nobody to hear it.
+    let mut harness = with_calls(Vec::new());
+    let dropped = std::sync::Arc::new(Dropped(file.into()));
+    harness.input_mut().dropped_files.push(dropped);
+    assert_eq!(commands(&mut harness), []);
+}

@@ -107,6 +107,9 @@ pub(super) fn live(
             Some(_) => (Act::Record, strings::STOP_RECORDING, icons::RECORD, true),
             None => (Act::Record, strings::RECORD_CALL, icons::RECORD, false),
         });
+        if call.details.playing.is_some() {
+            acts.push((Act::Play, strings::STOP_PLAYING, icons::X, true));
+        }
     }
     acts.push((
         Act::Ladder,
@@ -162,6 +165,9 @@ pub(super) fn live(
         let button = match act.deed() {
             Some(deed) => button.tip(tip(ui, words, deed)),
             None if act == Act::Record => button.tip(strings::RECORD_TIP),
+            None if act == Act::Play => {
+                button.tip(call.details.playing.as_deref().unwrap_or_default())
+            }
             None => button.tip(strings::SHOW_LADDER),
         };
         if button.measure(ui, &t) > bar.rest().width() {
@@ -185,6 +191,10 @@ pub(super) fn live(
                 call: call.id,
                 on: call.details.recording.is_none(),
             }),
+            Act::Play => kit.send(Command::PlayFile {
+                call: call.id,
+                file: None,
+            }),
             Act::Keypad => window.keypad = !window.keypad,
             Act::Transfer => transfer::toggle(window, call),
             Act::Join => together::join(kit, data, window, call),
@@ -205,6 +215,7 @@ enum Act {
     Transfer,
     Join,
     Record,
+    Play,
     Ladder,
 }
 
@@ -216,7 +227,7 @@ impl Act {
             Self::Keypad => Some(Deed::Keypad),
             Self::Transfer => Some(Deed::Transfer),
             Self::Join => Some(Deed::Join),
-            Self::Record | Self::Ladder => None,
+            Self::Record | Self::Play | Self::Ladder => None,
         }
     }
 }

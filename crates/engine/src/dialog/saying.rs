@@ -1,0 +1,141 @@
+//! What the peer hears in place of the microphone: silence or music while we hold it, and files that are played into the call.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use media::Source;
+use model::NoticeLevel;
+use ractor::ActorRef;
+
+use super::{DialogMsg, DialogState};
+
+/// What is said instead, and what is being read for it.
+pub(super) struct Instead {
+    myself: ActorRef<DialogMsg>,
+    /// The peer is on hold, so nobody here is heard.
+    on_hold: bool,
+    /// The number of what is to be said: what was read for another one counts no more.
+    number: u64,
+}
+
+impl Instead {
+    pub(super) fn new(myself: &ActorRef<DialogMsg>) -> Self {
+        Self {
+            myself: myself.clone(),
+            on_hold: false,
+            number: 0,
+        }
+    }
+
+    /// Reads a file elsewhere, for a disk may be slow.
+    fn read(&self, file: PathBuf) {
+        let (myself, number) = (self.myself.clone(), self.number);
+        tokio::task::spawn_blocking(move || {
+            let sound = read(&file);
+            let _ = myself.cast(DialogMsg::Read(number, file, sound));
+        });
+    }
+}
+
+/// A pipe or a device might never end, and is none of what is played.
+fn read(file: &Path) -> Result<Arc<[f32]>, String> {
+    let is_file = std::fs::metadata(file).map(|data| data.is_file());
+    if matches!(is_file, Ok(false)) {
+        return Err(format!("{} is no file", file.display()));
+    }
+    media::wav::load(file).map_err(|error| error.to_string())
+}
+
+impl DialogState {
+    /// Whom we hold hears nobody here from the moment that it is wanted, whatever the peer makes of the re-INVITE.
+    pub(super) fn settle_what_is_said(&mut self) {
+        let hold = self.hold_wanted;
+        let Some(media) = &mut self.media else { return };
+        if std::mem::replace(&mut self.instead.on_hold, hold) == hold {
+            return;
+        }
+        self.instead.number += 1;
+        media.say_instead(hold.then_some(media::Instead {
+            source: Source::Silence,
+            number: self.instead.number,
+            alone: true,
+        }));
+        if let Some(music) = self.settings.hold_music.as_ref().filter(|_| hold) {
+            self.instead.read(music.into());
+        }
+        if self.view.details.playing.take().is_some() {
+            self.publish();
+        }
+    }
+
+    /// The user wants this played to the peer, or nothing any more.
+    pub(super) fn on_play(&mut self, file: Option<PathBuf>) {
+        if self.instead.on_hold {
+            if let Some(file) = file {
+                self.not_played(&file, "the call is on hold");
+            }
+            return;
+        }
+        self.instead.number += 1;
+        match file {
+            Some(file) => self.instead.read(file),
+            None => self.say_no_more(),
+        }
+    }
+
+    pub(super) fn on_read(&mut self, number: u64, file: &Path, sound: Result<Arc<[f32]>, String>) {
+        if number != self.instead.number {
+            return;
+        }
+        let on_hold = self.instead.on_hold;
+        let samples = match sound {
+            Ok(samples) => samples,
+            Err(reason) => return self.not_played(file, &reason),
+        };
+        let Some(media) = &mut self.media else { return };
+        media.say_instead(Some(media::Instead {
+            source: Source::File {
+                samples,
+                looped: on_hold,
+            },
+            number,
+            alone: on_hold,
+        }));
+        let name = file.display().to_string();
+        if on_hold {
+            return self.note("media", format!("who is on hold hears {name}"));
+        }
+        self.note("media", format!("{name} is played into the call"));
+        self.view.details.playing = Some(name);
+        self.publish();
+    }
+
+    pub(super) fn on_said(&mut self, number: u64) {
+        if number == self.instead.number {
+            self.say_no_more();
+        }
+    }
+
+    /// The file is at its end, or is not to be heard any longer.
+    fn say_no_more(&mut self) {
+        let Some(file) = self.view.details.playing.take() else {
+            return;
+        };
+        if let Some(media) = &mut self.media {
+            media.say_instead(None);
+        }
+        self.note("media", format!("{file} is played no longer"));
+        self.publish();
+    }
+
+    fn not_played(&mut self, file: &Path, reason: &str) {
+        let text = format!(
+            "{} is not played into call {}: {reason}.",
+            file.display(),
+            self.view.id
+        );
+        self.note("media", text.clone());
+        let tenant = Some(&self.view.tenant);
+        self.shared.notice(NoticeLevel::Warning, tenant, text);
+    }
+}
