@@ -743,12 +743,8 @@ impl StreamHandle {
             });
         }
         if reports_begin {
-            self.shared.begin_handshake(
-                self.id,
-                Component::Reports,
-                report_handshake,
-                &parameters,
-            );
+            self.shared
+                .begin_handshake(self.id, Component::Reports, report_handshake, &parameters);
         } else if reports_end {
             self.shared.order(Order::End {
                 stream: self.id,

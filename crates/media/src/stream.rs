@@ -36,8 +36,8 @@ pub(crate) const LONGEST_PACKET: usize = 1_400;
 /// STUN datagrams that are looked at in one step; a flood of them must not keep handshakes out.
 const STUN_PER_STEP: u32 = 4;
 
-/// Datagrams of a handshake that are looked at in one step on the port of the reports, which a flight fits into: those
-/// of the media's must get through beside them.
+/// Datagrams that look like a handshake's and are looked at in one step on the port of the reports, of strangers and of
+/// where the peer says it is: a flight fits into it, and those of the media's get through beside them.
 const SHAKES_PER_STEP: u32 = 16;
 
 /// Words of a relay that are looked at in one step: it asks little, and handshakes and checks come through it.
@@ -231,6 +231,8 @@ impl Stream {
     fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8], post: &mut Post) {
         let reports = self.may_report();
         let apart = self.parameters.has_reports_apart();
+        let way = self.report_way.map(|way| way.to);
+        let expected = way.or(self.parameters.reports_at());
         let Self {
             id,
             parameters,
@@ -245,7 +247,7 @@ impl Stream {
             ..
         } = self;
         let mut asked = 0;
-        let mut shaken = 0;
+        let mut shaken = [0; 2];
         let mut take_control = |receive: &mut ReceivePath,
                                 shield: &mut Shield,
                                 datagram: &mut [u8],
@@ -281,8 +283,14 @@ impl Stream {
                         counters.dropped.add(1);
                     }
                 } else if alone && apart && dtls::looks_like_dtls(datagram) {
-                    shaken += 1;
-                    if shaken > SHAKES_PER_STEP || !post.put(*id, line, from, datagram) {
+                    let [strange, known] = &mut shaken;
+                    let count = if expected == Some(from) {
+                        known
+                    } else {
+                        strange
+                    };
+                    *count += 1;
+                    if *count > SHAKES_PER_STEP || !post.put(*id, line, from, datagram) {
                         counters.dropped.add(1);
                     }
                 } else if alone {
@@ -561,9 +569,7 @@ impl Stream {
         } else {
             &mut self.shield
         };
-        if shield.seal_control(report)
-            && send(&self.relays, &self.wire, outlet, report, target)
-        {
+        if shield.seal_control(report) && send(&self.relays, &self.wire, outlet, report, target) {
             self.counters.reports_sent.add(1);
         }
     }
