@@ -34,16 +34,22 @@ fn assert_found(bob: &Baresip) {
 
 #[test]
 fn we_call_and_the_way_that_answers_is_taken() {
-    we_call("ice_called", false);
+    we_call("ice_called", false, None);
 }
 
 /// RFC 8445 §4, RFC 5761 §5.1.3: its reports have a port of their own, and so a way.
 #[test]
 fn we_call_who_has_reports_apart_and_both_ways_are_found() {
-    we_call("ice_called_apart", true);
+    we_call("ice_called_apart", true, None);
 }
 
-fn we_call(name: &str, reports_apart: bool) {
+/// RFC 5763 §6.7.1, RFC 5764 §4.2: a handshake on each of the ways, once it is found.
+#[test]
+fn we_call_who_has_reports_apart_and_both_ways_have_a_handshake() {
+    we_call("ice_called_dtls", true, Some("dtls_srtp"));
+}
+
+fn we_call(name: &str, reports_apart: bool, encryption: Option<&str>) {
     let here = own_address();
     let folder = Folder::new(name);
     let speech = sound::speech(&folder, 48_000);
@@ -51,10 +57,12 @@ fn we_call(name: &str, reports_apart: bool) {
     let setup = Setup {
         tries_ways_at: Some(here),
         reports_apart,
+        encryption,
         ..playing("PCMU/8000/1", &speech)
     };
     let bob = Baresip::start(&folder, "bob", &setup);
-    let account = alice(here, &format!("--bind {here}:{}", ports::free()));
+    let keys = encryption.map_or("", |_| "--srtp required --srtp-keys dtls");
+    let account = alice(here, &format!("--bind {here}:{} {keys}", ports::free()));
     let args = format!(
         "sip:bob@{here}:{} --for 14s --play {} --record {}",
         bob.port,
@@ -71,7 +79,7 @@ fn we_call(name: &str, reports_apart: bool) {
 }
 
 /// Reports of each have come to the other: its own say how long ours took.
-fn assert_reports_found(outcome: &Outcome) {
+pub(crate) fn assert_reports_found(outcome: &Outcome) {
     let rtt = outcome
         .events
         .iter()

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::baresip::{check_both, echo, on_its_own, playing};
-use crate::rig::baresip::{Baresip, Setup};
+use crate::ice::assert_reports_found;
+use crate::rig::baresip::{Baresip, Hears, Setup};
 use crate::rig::folder::Folder;
 use crate::rig::program::{Outcome, Program, SOON, is};
 use crate::rig::{ports, seconds, sound, switchboard};
@@ -43,6 +44,36 @@ fn it_is_called_and_a_handshake_makes_the_keys() {
 fn it_calls_and_a_handshake_makes_the_keys() {
     // Who offers a handshake gets one, whatever we would have offered.
     handshake(&it_calls("handshake", "required", "dtls_srtp"));
+}
+
+/// RFC 5764 §4.2: reports that have a port of their own have a handshake of their own.
+#[test]
+fn it_is_called_and_its_reports_have_a_handshake_of_their_own() {
+    let ours = "required --srtp-keys dtls";
+    let outcome = we_call_one(
+        "handshakes",
+        ours,
+        Setup {
+            reports_apart: true,
+            ..encrypting("dtls_srtp")
+        },
+    );
+    handshake(&outcome);
+    assert_reports_found(&outcome);
+}
+
+#[test]
+fn it_calls_and_its_reports_have_a_handshake_of_their_own() {
+    let outcome = it_calls_as(
+        "handshakes",
+        "required",
+        Setup {
+            reports_apart: true,
+            ..encrypting("dtls_srtp")
+        },
+    );
+    handshake(&outcome);
+    assert_reports_found(&outcome);
 }
 
 #[test]
@@ -88,13 +119,28 @@ fn where_encryption_is_optional_a_peer_without_it_is_heard_in_the_clear() {
     check_both(&speech, &heard, &bob);
 }
 
-/// We call, both play speech, both record.
+fn encrypting(how: &str) -> Setup<'_> {
+    Setup {
+        encryption: Some(how),
+        ..echo("PCMU/8000/1")
+    }
+}
+
 fn we_call(name: &str, ours: &str, theirs: &str) -> Outcome {
+    we_call_one(name, ours, encrypting(theirs))
+}
+
+fn it_calls(name: &str, ours: &str, theirs: &str) -> Outcome {
+    it_calls_as(name, ours, encrypting(theirs))
+}
+
+/// We call, both play speech, both record.
+fn we_call_one(name: &str, ours: &str, theirs: Setup<'_>) -> Outcome {
     let folder = Folder::new(&format!("srtp_called_{name}"));
     let speech = sound::speech(&folder, 48_000);
     let setup = Setup {
-        encryption: Some(theirs),
-        ..playing("PCMU/8000/1", &speech)
+        hears: Hears::File(speech.clone()),
+        ..theirs
     };
     let bob = Baresip::start(&folder, "bob", &setup);
     let heard = folder.join("heard.wav");
@@ -112,7 +158,7 @@ fn we_call(name: &str, ours: &str, theirs: &str) -> Outcome {
 }
 
 /// It calls, both play speech, both record.
-fn it_calls(name: &str, ours: &str, theirs: &str) -> Outcome {
+fn it_calls_as(name: &str, ours: &str, theirs: Setup<'_>) -> Outcome {
     let folder = Folder::new(&format!("srtp_calls_{name}"));
     let speech = sound::speech(&folder, 48_000);
     let heard = folder.join("heard.wav");
@@ -127,8 +173,8 @@ fn it_calls(name: &str, ours: &str, theirs: &str) -> Outcome {
     );
     let mut alice = Program::start(&folder, "alice", "answer", &alice, &args);
     let setup = Setup {
-        encryption: Some(theirs),
-        ..playing("PCMU/8000/1", &speech)
+        hears: Hears::File(speech.clone()),
+        ..theirs
     };
     let mut bob = Baresip::start(&folder, "bob", &setup);
     switchboard::wait_taken(port, || {});

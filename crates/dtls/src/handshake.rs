@@ -252,7 +252,7 @@ impl Handshake {
 
     /// Its time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.phase == Phase::Failed {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
         if self.phase == Phase::Waiting && self.begun.is_some_and(|begun| now >= begun + GIVE_UP) {

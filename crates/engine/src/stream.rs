@@ -152,6 +152,9 @@ impl StreamState {
                 }
                 StreamEvent::Secured(profile) => DialogMsg::MediaSecured(Ok(profile)),
                 StreamEvent::NotSecured(failure) => DialogMsg::MediaSecured(Err(failure)),
+                StreamEvent::ReportsNotSecured(failure) => DialogMsg::MediaNews(format!(
+                    "on the port of the reports {failure}; there are none, and the speech goes on"
+                )),
                 other => DialogMsg::MediaNews(format!("{other:?}")),
             };
             let _ = self.args.dialog.cast(message);

@@ -55,6 +55,10 @@ pub struct Security {
 
 /// A handshake on the stream's own path that makes the keys of an encrypted stream (RFC 5764). Until it is done
 /// nothing is sent and nothing is heard.
+///
+/// Where reports have a port of their own they have a handshake of their own there, with the same certificates and roles
+/// and with keys for nothing else (RFC 5764 §4.2). Speech does not wait for it, and goes on without reports where it
+/// comes to nothing ([`StreamEvent::ReportsNotSecured`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dtls {
     /// What we show.
@@ -101,8 +105,8 @@ pub struct StreamParameters {
     /// same goes on; another one takes over with the next packet.
     pub security: Option<Security>,
     /// With this the keys come from a handshake, and `security` is not looked at. The same one again goes on with its
-    /// keys; another one begins anew. Reports need [`rtcp_mux`](Self::rtcp_mux) then: the other port would need a
-    /// handshake of its own (RFC 5764 §4.2).
+    /// keys; another one begins anew. Without [`rtcp_mux`](Self::rtcp_mux) there is a second one for the reports, which
+    /// begins when they leave the port of the media and ends when they come back to it.
     pub dtls: Option<Dtls>,
     /// With this the way to the peer is found by ICE, and nothing is sent before. Where none is found,
     /// [`remote`](Self::remote) is as good as any, but only for a peer that has never answered: one that has is sent
@@ -133,6 +137,28 @@ impl StreamParameters {
             extended_reports: ExtendedReports::default(),
         }
     }
+
+    /// Keys come from a handshake, and reports have one of their own.
+    pub(crate) fn has_reports_apart(&self) -> bool {
+        self.dtls.is_some() && !self.rtcp_mux
+    }
+
+    /// Where the peer takes reports that have a port of their own: where it says, else at the port after that of its media
+    /// (RFC 3550 §11). None where it takes no media at all.
+    pub(crate) fn reports_at(&self) -> Option<SocketAddr> {
+        let remote = self.remote.filter(|to| is_reachable(*to))?;
+        let reports = self.remote_rtcp.unwrap_or_else(|| next_port(remote));
+        Some(reports).filter(|to| is_reachable(*to))
+    }
+}
+
+/// 0.0.0.0 and port 0 mean "nowhere" in SDP (RFC 3264 §8.4).
+pub(crate) fn is_reachable(to: SocketAddr) -> bool {
+    !to.ip().is_unspecified() && to.port() != 0
+}
+
+pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port().saturating_add(1))
 }
 
 /// The sockets at one address.
@@ -283,6 +309,8 @@ pub enum StreamEvent {
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.
     NotSecured(dtls::Failure),
+    /// The handshake on the port of the reports came to nothing: none will come or go, and the speech goes on.
+    ReportsNotSecured(dtls::Failure),
     /// A recording ended early; the call goes on. What was written can be played.
     RecordingEnded {
         /// Which: the file that was asked for.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use codecs::{CodecError, CodecKind, Decoder, Encoder, EncoderOptions};
+use nat::ice::Component;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
@@ -128,7 +129,11 @@ impl Shared {
             });
         }
         if let Some(remote) = remote {
-            self.order(Order::Remote { stream, remote });
+            self.order(Order::Remote {
+                stream,
+                component: Component::Media,
+                remote,
+            });
         }
     }
 
@@ -142,20 +147,29 @@ impl Shared {
             number,
             session: Box::new(session),
             keeps,
-            otherwise: parameters.remote,
         });
     }
 
-    /// Has the handshake of this number done for a stream.
-    fn begin_handshake(&self, stream: u64, number: u64, parameters: &StreamParameters) {
+    /// Has the handshake of this number done for a stream, on the port of its media or on that of its reports.
+    fn begin_handshake(
+        &self,
+        stream: u64,
+        component: Component,
+        number: u64,
+        parameters: &StreamParameters,
+    ) {
         let Some(dtls) = parameters.dtls.clone() else {
             return;
         };
         self.order(Order::Begin {
             stream,
+            component,
             number,
             dtls: Box::new(dtls),
-            remote: parameters.remote,
+            remote: match component {
+                Component::Media => parameters.remote,
+                Component::Reports => parameters.reports_at(),
+            },
         });
     }
 
@@ -370,6 +384,7 @@ impl PumpHandle {
         let encoder = Encoder::new(kind, config.encoder)?;
         let decoder = Decoder::new(kind)?;
         let (output, trouble) = self.shared.output(&config.sink, kind.sample_rate_hz())?;
+        let reports_have_port = config.rtcp_socket.is_some();
         let first = Place {
             socket: config.socket,
             rtcp_socket: config.rtcp_socket,
@@ -400,11 +415,22 @@ impl PumpHandle {
             None => Renewal::new(None, security.as_ref())?,
         };
         shield.change(&mut renewal);
+        let apart = reports_have_port && config.parameters.has_reports_apart();
+        let report_handshake = self.shared.next_handshake.fetch_add(1, Relaxed);
+        let mut report_shield = Shield::default();
+        if apart {
+            report_shield.change(&mut Renewal::close());
+        }
         let stream = Stream {
             id,
             wire,
             shield,
             handshake,
+            report_shield,
+            report_handshake,
+            report_remote: None,
+            report_opened: None,
+            report_refused: false,
             search: handshake,
             searching: ice.is_some(),
             relays: channels(&relays),
@@ -451,7 +477,12 @@ impl PumpHandle {
             self.shared.begin_relays(id, relays, parameters.remote);
         }
         self.shared.begin_search(id, handshake, false, &parameters);
-        self.shared.begin_handshake(id, handshake, &parameters);
+        self.shared
+            .begin_handshake(id, Component::Media, handshake, &parameters);
+        if apart {
+            self.shared
+                .begin_handshake(id, Component::Reports, report_handshake, &parameters);
+        }
         Ok(StreamHandle {
             shared: Arc::clone(&self.shared),
             id,
@@ -465,6 +496,9 @@ impl PumpHandle {
                 security,
                 dtls,
                 handshake,
+                reports_have_port,
+                apart,
+                report_handshake,
                 ice,
                 search: handshake,
                 trouble,
@@ -605,6 +639,11 @@ struct Last {
     dtls: Option<Dtls>,
     /// The number of the handshake whose keys count.
     handshake: u64,
+    /// There is a socket for reports.
+    reports_have_port: bool,
+    /// They have a handshake there, of this number.
+    apart: bool,
+    report_handshake: u64,
     ice: Option<nat::ice::Session>,
     /// The number of the search for a way that counts.
     search: u64,
@@ -646,6 +685,18 @@ impl StreamHandle {
         } else {
             last.handshake
         };
+        let apart = last.reports_have_port && parameters.has_reports_apart();
+        let reports_begin = apart && (begins || !last.apart);
+        let reports_end = !apart && last.apart;
+        let (report_handshake, report_renewal) = if reports_begin {
+            let number = self.shared.next_handshake.fetch_add(1, Relaxed);
+            (number, Renewal::close())
+        } else if reports_end {
+            let number = self.shared.next_handshake.fetch_add(1, Relaxed);
+            (number, Renewal::after_handshake(None)?)
+        } else {
+            (last.report_handshake, Renewal::default())
+        };
         let ice = parameters.ice.clone();
         let goes_on = |now: &nat::ice::Session| last.ice.as_ref().is_some_and(|l| l.goes_on(now));
         let searches = ice.as_ref().is_some_and(|now| !goes_on(now));
@@ -662,6 +713,8 @@ impl StreamHandle {
             parts,
             renewal,
             handshake,
+            report_renewal,
+            report_handshake,
             search,
             searches,
             keeps,
@@ -674,18 +727,46 @@ impl StreamHandle {
             self.shared.order(Order::EndSearch { stream: self.id });
         }
         if begins {
-            self.shared.begin_handshake(self.id, handshake, &parameters);
+            self.shared
+                .begin_handshake(self.id, Component::Media, handshake, &parameters);
         } else if dtls.is_none() && last.dtls.is_some() {
-            self.shared.order(Order::End { stream: self.id });
+            self.shared.order(Order::End {
+                stream: self.id,
+                component: Component::Media,
+            });
         }
         if let Some(remote) = parameters.remote.filter(|_| dtls.is_some() || last.relayed) {
-            let stream = self.id;
-            self.shared.order(Order::Remote { stream, remote });
+            self.shared.order(Order::Remote {
+                stream: self.id,
+                component: Component::Media,
+                remote,
+            });
+        }
+        if reports_begin {
+            self.shared.begin_handshake(
+                self.id,
+                Component::Reports,
+                report_handshake,
+                &parameters,
+            );
+        } else if reports_end {
+            self.shared.order(Order::End {
+                stream: self.id,
+                component: Component::Reports,
+            });
+        } else if let Some(remote) = parameters.reports_at().filter(|_| apart) {
+            self.shared.order(Order::Remote {
+                stream: self.id,
+                component: Component::Reports,
+                remote,
+            });
         }
         last.kind = kind;
         last.security = security;
         last.dtls = dtls;
         last.handshake = handshake;
+        last.apart = apart;
+        last.report_handshake = report_handshake;
         last.ice = ice;
         last.search = search;
         Ok(())
@@ -743,9 +824,11 @@ impl StreamHandle {
     /// The sockets cannot be used, or [`MediaError::Busy`]; the stream has the old ones then.
     pub fn move_to(&self, first: Place, further: Vec<Place>) -> Result<(), MediaError> {
         let mut last = lock(&self.last);
+        let reports_have_port = first.rtcp_socket.is_some();
         let (wire, relays) = lines(first, further)?;
         let stream = self.id;
         self.shared.command(Command::Wire(stream, wire))?;
+        last.reports_have_port = reports_have_port;
         if last.relayed || !relays.is_empty() {
             for (line, channels) in (0..).zip(channels(&relays)) {
                 self.shared
@@ -820,8 +903,13 @@ impl Drop for StreamHandle {
         self.wishes.removed.store(true, Relaxed);
         self.shared.wake();
         let last = lock(&self.last);
-        if last.dtls.is_some() {
-            self.shared.order(Order::End { stream: self.id });
+        let media = last.dtls.as_ref().map(|_| Component::Media);
+        let reports = last.apart.then_some(Component::Reports);
+        for component in media.into_iter().chain(reports) {
+            self.shared.order(Order::End {
+                stream: self.id,
+                component,
+            });
         }
         if last.ice.is_some() {
             self.shared.order(Order::EndSearch { stream: self.id });

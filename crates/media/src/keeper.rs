@@ -15,7 +15,7 @@ use std::thread::Thread;
 use std::time::Instant;
 
 use dtls::{Event, Failure, Handshake, Keys, Output, Profile};
-use nat::ice;
+use nat::ice::{self, Component};
 use nat::stun::{self, Binding};
 use rtp::srtp::{MasterKey, Suite};
 use rtrb::{Consumer, Producer};
@@ -24,7 +24,7 @@ use crate::config::{Dtls, Security, StreamEvent};
 use crate::pump::{Command, Common};
 use crate::relay::{Change, Relay};
 use crate::shield::Renewal;
-use crate::socket::{LONGEST_DATAGRAM, MOST_LINES};
+use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, REPORTS, is_for_reports};
 
 /// Letters that may wait; a handshake has a dozen, and repeats what is lost.
 pub(crate) const LETTERS: usize = 64;
@@ -85,9 +85,10 @@ impl Post {
 
 /// What the handles ask for.
 pub(crate) enum Order {
-    /// A handshake of this number for this stream, instead of any before.
+    /// A handshake of this number for this stream, instead of any before on the same port.
     Begin {
         stream: u64,
+        component: Component,
         number: u64,
         dtls: Box<Dtls>,
         remote: Option<SocketAddr>,
@@ -99,8 +100,6 @@ pub(crate) enum Order {
         session: Box<ice::Session>,
         /// What was found before leads to the peer still, from the same sockets: it is used until there is another.
         keeps: bool,
-        /// Where to go if nothing is found, and nothing ever was for this stream.
-        otherwise: Option<SocketAddr>,
     },
     /// The stream goes where its parameters say.
     EndSearch { stream: u64 },
@@ -112,15 +111,21 @@ pub(crate) enum Order {
     },
     /// None of its lines from this one on has one any more.
     EndRelays { stream: u64, from: u8 },
-    /// The peer is to be found there.
-    Remote { stream: u64, remote: SocketAddr },
-    /// The stream needs none any more.
-    End { stream: u64 },
+    /// The peer is to be found there, with what this component carries.
+    Remote {
+        stream: u64,
+        component: Component,
+        remote: SocketAddr,
+    },
+    /// The stream needs no handshake any more.
+    End { stream: u64, component: Component },
 }
 
 /// What a handshake came to, on its way to the pump.
 pub(crate) struct Outcome {
     pub(crate) stream: u64,
+    /// What its keys protect.
+    pub(crate) component: Component,
     /// Of the handshake: a later one makes this worthless.
     pub(crate) number: u64,
     pub(crate) result: Result<Secured, Failure>,
@@ -131,7 +136,7 @@ pub(crate) struct Way {
     pub(crate) stream: u64,
     pub(crate) number: u64,
     /// What it is for.
-    pub(crate) component: ice::Component,
+    pub(crate) component: Component,
     pub(crate) to: Option<ice::Way>,
     /// The one that was found before has gone.
     pub(crate) lost: bool,
@@ -148,14 +153,10 @@ struct Search {
 }
 
 impl Search {
-    fn waits(&self) -> bool {
-        matches!(self.otherwise, Otherwise::Wait)
-    }
-
-    /// Where to send, as long as that is known.
-    fn selected(&self) -> Option<ice::Way> {
-        let before = || self.before.as_ref().and_then(ice::Agent::selected);
-        self.agent.selected().or_else(before)
+    /// Where to send what this component carries, as long as that is known.
+    fn selected_for(&self, component: Component) -> Option<ice::Way> {
+        let mut agents = std::iter::once(&self.agent).chain(&self.before);
+        agents.find_map(|agent| agent.selected_for(component))
     }
 
     fn handle_datagram(&mut self, now: Instant, datagram: &[u8], way: ice::Way) -> bool {
@@ -164,13 +165,24 @@ impl Search {
     }
 }
 
-/// What is done when no way is found.
-#[derive(Clone, Copy)]
+/// What is done while no way is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Otherwise {
-    /// Media goes to the announced address, where there is one: the peer has never answered a check, so maybe it cannot.
-    Go(Option<SocketAddr>),
+    /// The peer has not answered a check yet: in time that is given up.
+    Search,
+    /// It is given up. Media goes to the announced address, where there is one: the peer has never answered a check, so
+    /// maybe it cannot.
+    Go,
     /// Nothing is sent: the peer can answer, and has not said that it still wants what we send (RFC 7675 §5.1).
     Wait,
+}
+
+/// A handshake of a stream: the one on the port of its media, or the one on that of its reports.
+struct Talk {
+    number: u64,
+    handshake: Handshake,
+    /// Where the peer is, as it says.
+    announced: Option<SocketAddr>,
 }
 
 /// Keys and whose they are.
@@ -187,7 +199,7 @@ pub(crate) struct Keeper {
     orders: Arc<Mutex<Vec<Order>>>,
     commands: Arc<Mutex<Producer<Command>>>,
     pump: Option<Thread>,
-    handshakes: HashMap<u64, (u64, Handshake)>,
+    handshakes: HashMap<(u64, Component), Talk>,
     searches: HashMap<u64, Search>,
     /// By stream and line.
     relays: HashMap<(u64, u8), Box<Relay>>,
@@ -292,8 +304,19 @@ impl Keeper {
             return;
         }
         if dtls::looks_like_dtls(datagram) {
-            if let Some((_, handshake)) = self.handshakes.get_mut(&stream) {
-                handshake.handle_datagram(now, datagram, way.to);
+            let component = component(way.socket);
+            if let Some(talk) = self.handshakes.get_mut(&(stream, component)) {
+                let whereabouts = whereabouts(
+                    (stream, component),
+                    talk.announced,
+                    &self.searches,
+                    &self.relays,
+                );
+                // On the port of the media who speaks first is answered where it is; that of the reports is not used
+                // before there is a way for them.
+                if component == Component::Media || whereabouts.outlet.is_some() {
+                    talk.handshake.handle_datagram(now, datagram, way.to);
+                }
             }
         } else if let Some(relay) = self.relays.get_mut(&(stream, way.socket)) {
             // Media of a peer that has no channel: it is behind a router that changes ports.
@@ -304,25 +327,18 @@ impl Keeper {
     /// Goes on with the handshakes; answers when there is more.
     fn shake_hands(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        for (stream, (number, handshake)) in &mut self.handshakes {
-            handshake.handle_timeout(now);
-            // What the search found counts, and without any what leads through the relay.
-            let search = self.searches.get(stream);
-            let found = search.and_then(Search::selected);
-            let outlet = found.map_or((0, true), |way| (way.socket, way.relayed));
-            // A handshake is data too (RFC 7675 §5.1).
-            let barred = found.is_none() && search.is_some_and(Search::waits);
+        for (whose, talk) in &mut self.handshakes {
+            let Whereabouts { remote, outlet } =
+                whereabouts(*whose, talk.announced, &self.searches, &self.relays);
+            if let Some(remote) = remote {
+                talk.handshake.handle_remote(now, remote);
+            }
+            talk.handshake.handle_timeout(now);
             let mut lines = Lines {
                 relays: &mut self.relays,
                 waiting: &mut self.waiting,
             };
-            let deadline = lines.drain(
-                now,
-                *stream,
-                *number,
-                handshake,
-                (!barred).then_some(outlet),
-            );
+            let deadline = lines.drain(now, *whose, talk, outlet);
             next = next.into_iter().chain(deadline).min();
         }
         next
@@ -384,14 +400,14 @@ impl Keeper {
                 let kept = search.before.as_ref().and_then(ice::Agent::selected);
                 let component = match event {
                     ice::Event::Selected(component, _) | ice::Event::Lost(component) => component,
-                    ice::Event::Failed => ice::Component::Media,
+                    ice::Event::Failed => Component::Media,
                 };
-                let (to, remote) = match (event, search.otherwise) {
-                    (ice::Event::Selected(ice::Component::Reports, way), _) => (Some(way), None),
-                    (ice::Event::Selected(ice::Component::Media, way), _) => {
+                let to = match (event, search.otherwise) {
+                    (ice::Event::Selected(Component::Reports, way), _) => Some(way),
+                    (ice::Event::Selected(Component::Media, way), _) => {
                         search.otherwise = Otherwise::Wait;
                         search.before = None;
-                        (Some(way), Some(way.to))
+                        Some(way)
                     }
                     (ice::Event::Failed, _) if kept.is_some() => {
                         let told = kept.map(StreamEvent::WayKept);
@@ -399,19 +415,18 @@ impl Keeper {
                         lines.waiting.extend(told);
                         continue;
                     }
-                    (ice::Event::Failed, Otherwise::Go(remote)) => (None, remote),
+                    (ice::Event::Failed, Otherwise::Search | Otherwise::Go) => {
+                        search.otherwise = Otherwise::Go;
+                        None
+                    }
                     (ice::Event::Failed, Otherwise::Wait) => {
                         let told = Command::Tell(*stream, StreamEvent::NoWay);
                         lines.waiting.push_back(told);
                         continue;
                     }
-                    (ice::Event::Lost(_), _) => (None, None),
+                    (ice::Event::Lost(_), _) => None,
                 };
                 let lost = matches!(event, ice::Event::Lost(_));
-                let handshake = self.handshakes.get_mut(stream);
-                if let (Some((_, handshake)), Some(remote)) = (handshake, remote) {
-                    handshake.handle_remote(now, remote);
-                }
                 lines.waiting.push_back(Command::Way(Way {
                     stream: *stream,
                     number: search.number,
@@ -432,19 +447,17 @@ impl Keeper {
             match order {
                 Order::Begin {
                     stream,
+                    component,
                     number,
                     dtls,
                     remote,
                 } => {
-                    let mut handshake = Handshake::new(&dtls.certificate, &dtls.peer);
-                    let search = self.searches.get(&stream);
-                    let found = |search: &Search| search.selected().map(|way| way.to);
-                    // While a way is looked for there is nobody to talk to.
-                    let remote = search.map_or(remote, found);
-                    if let Some(remote) = remote {
-                        handshake.handle_remote(now, remote);
-                    }
-                    self.handshakes.insert(stream, (number, handshake));
+                    let talk = Talk {
+                        number,
+                        handshake: Handshake::new(&dtls.certificate, &dtls.peer),
+                        announced: remote,
+                    };
+                    self.handshakes.insert((stream, component), talk);
                 }
                 Order::Relay {
                     stream,
@@ -460,14 +473,17 @@ impl Keeper {
                         self.leave(now, before);
                     }
                 }
-                Order::Remote { stream, remote } => {
-                    if let Some(relay) = self.relays.get_mut(&(stream, 0)) {
+                Order::Remote {
+                    stream,
+                    component,
+                    remote,
+                } => {
+                    let relay = self.relays.get_mut(&(stream, 0));
+                    if let Some(relay) = relay.filter(|_| component == Component::Media) {
                         relay.want(now, remote);
                     }
-                    if let Some((_, handshake)) = self.handshakes.get_mut(&stream)
-                        && !self.searches.contains_key(&stream)
-                    {
-                        handshake.handle_remote(now, remote);
+                    if let Some(talk) = self.handshakes.get_mut(&(stream, component)) {
+                        talk.announced = Some(remote);
                     }
                 }
                 Order::Search {
@@ -475,13 +491,12 @@ impl Keeper {
                     number,
                     session,
                     keeps,
-                    otherwise,
                 } => {
                     let agent = ice::Agent::new(now, &session);
                     let last = self.searches.remove(&stream);
-                    let otherwise = match last.as_ref().is_some_and(Search::waits) {
-                        true => Otherwise::Wait,
-                        false => Otherwise::Go(otherwise),
+                    let otherwise = match last.as_ref().map(|last| last.otherwise) {
+                        Some(Otherwise::Wait) => Otherwise::Wait,
+                        _ => Otherwise::Search,
                     };
                     // Whichever of the two has a way: never more than one of them is kept.
                     let before = last.filter(|_| keeps).and_then(|last| {
@@ -499,8 +514,8 @@ impl Keeper {
                 Order::EndSearch { stream } => {
                     self.searches.remove(&stream);
                 }
-                Order::End { stream } => {
-                    self.handshakes.remove(&stream);
+                Order::End { stream, component } => {
+                    self.handshakes.remove(&(stream, component));
                 }
             }
         }
@@ -591,13 +606,12 @@ impl Lines<'_> {
     fn drain(
         &mut self,
         now: Instant,
-        stream: u64,
-        number: u64,
-        handshake: &mut Handshake,
+        (stream, component): (u64, Component),
+        talk: &mut Talk,
         outlet: Option<(u8, bool)>,
     ) -> Option<Instant> {
         loop {
-            match handshake.poll_output() {
+            match talk.handshake.poll_output() {
                 Output::Transmit { datagram, to } => {
                     if let Some((socket, relayed)) = outlet {
                         let way = ice::Way {
@@ -615,7 +629,8 @@ impl Lines<'_> {
                     };
                     let outcome = Outcome {
                         stream,
-                        number,
+                        component,
+                        number: talk.number,
                         result,
                     };
                     let command = Command::Secured(Box::new(outcome));
@@ -624,6 +639,53 @@ impl Lines<'_> {
                 Output::Deadline(deadline) => return deadline,
             }
         }
+    }
+}
+
+/// Where the other side of a handshake is to be found, and by which line and whether through the relay of that it is
+/// talked to.
+struct Whereabouts {
+    remote: Option<SocketAddr>,
+    outlet: Option<(u8, bool)>,
+}
+
+/// What the search found counts. Without any it is where the peer says, and without a way that is known nothing is said
+/// where there was one: a handshake is data too (RFC 7675 §5.1).
+fn whereabouts(
+    (stream, component): (u64, Component),
+    announced: Option<SocketAddr>,
+    searches: &HashMap<u64, Search>,
+    relays: &HashMap<(u64, u8), Box<Relay>>,
+) -> Whereabouts {
+    let search = searches.get(&stream);
+    if let Some(way) = search.and_then(|search| search.selected_for(component)) {
+        return Whereabouts {
+            remote: Some(way.to),
+            outlet: Some((way.socket, way.relayed)),
+        };
+    }
+    let otherwise = search.map_or(Otherwise::Go, |search| search.otherwise);
+    let outlet = match component {
+        // What leads through the relay, where there is one.
+        Component::Media => Some((0, true)).filter(|_| otherwise != Otherwise::Wait),
+        // What must go through a relay does not go past it.
+        Component::Reports => {
+            let may = otherwise == Otherwise::Go && !relays.contains_key(&(stream, 0));
+            may.then_some((REPORTS, false))
+        }
+    };
+    let goes = otherwise == Otherwise::Go && outlet.is_some();
+    Whereabouts {
+        remote: announced.filter(|_| goes),
+        outlet,
+    }
+}
+
+/// What a line carries where reports do not share the port of the media.
+fn component(line: u8) -> Component {
+    match is_for_reports(line) {
+        true => Component::Reports,
+        false => Component::Media,
     }
 }
 

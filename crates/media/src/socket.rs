@@ -122,6 +122,9 @@ pub const MOST_PLACES: usize = 4;
 /// Its sockets: at each address that of the media, with an even number, and that of the reports with the next.
 pub(crate) const MOST_LINES: usize = 2 * MOST_PLACES;
 
+/// The line of the reports where they have no way of their own.
+pub(crate) const REPORTS: u8 = 1;
+
 /// The sockets of one stream.
 #[derive(Debug)]
 pub(crate) struct Wire {

@@ -10,7 +10,7 @@ use nat::ice::Component;
 use nat::stun::{self, TransactionId};
 
 use crate::FRAME_SAMPLES;
-use crate::config::{StreamEvent, StreamParameters};
+use crate::config::{StreamEvent, StreamParameters, is_reachable, next_port};
 use crate::control::{Control, Matter};
 use crate::counters::{StreamCounters, Wishes};
 use crate::keeper::{Outcome, Post, Secured, Way};
@@ -21,14 +21,11 @@ use crate::resample::ToDevice;
 use crate::room::Rooms;
 use crate::send::{Around, Microphone, Prepared, SendPath};
 use crate::shield::{Renewal, Shield};
-use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, Wire, is_for_reports};
+use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, REPORTS, Wire, is_for_reports};
 use crate::tape::Tape;
 
 /// 10 ms at the highest rate of any codec.
 pub(crate) const FRAME_MOST: usize = FRAME_SAMPLES;
-
-/// The line of the reports where they have no way of their own.
-const REPORTS: u8 = 1;
 
 /// How often counters that cost something to find out are brought up to date, in steps.
 const TELL_EVERY: u32 = 10;
@@ -38,6 +35,10 @@ pub(crate) const LONGEST_PACKET: usize = 1_400;
 
 /// STUN datagrams that are looked at in one step; a flood of them must not keep handshakes out.
 const STUN_PER_STEP: u32 = 4;
+
+/// Datagrams of a handshake that are looked at in one step on the port of the reports, which a flight fits into: those
+/// of the media's must get through beside them.
+const SHAKES_PER_STEP: u32 = 16;
 
 /// Words of a relay that are looked at in one step: it asks little, and handshakes and checks come through it.
 const RELAYED_PER_STEP: u32 = 16;
@@ -63,6 +64,9 @@ pub(crate) struct Change {
     pub(crate) renewal: Renewal,
     /// The number of the handshake whose keys count.
     pub(crate) handshake: u64,
+    /// The same for the port of the reports, where that has a handshake of its own.
+    pub(crate) report_renewal: Renewal,
+    pub(crate) report_handshake: u64,
     /// The number of the search for a way that counts, and whether it has just begun.
     pub(crate) search: u64,
     pub(crate) searches: bool,
@@ -128,6 +132,14 @@ pub(crate) struct Stream {
     pub(crate) shield: Shield,
     /// The number of the handshake whose keys count.
     pub(crate) handshake: u64,
+    /// What stands before the port of the reports, where that has a handshake of its own: its number, from where the peer
+    /// has spoken that has proved to be the right one, and that there are no keys to come.
+    pub(crate) report_shield: Shield,
+    pub(crate) report_handshake: u64,
+    pub(crate) report_remote: Option<SocketAddr>,
+    pub(crate) report_refused: bool,
+    /// When the way to it was last opened, and where to.
+    pub(crate) report_opened: Option<(Instant, SocketAddr)>,
     /// The number of the search for a way that counts, and whether it goes on without result.
     pub(crate) search: u64,
     pub(crate) searching: bool,
@@ -218,23 +230,27 @@ impl Stream {
 
     fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8], post: &mut Post) {
         let reports = self.may_report();
+        let apart = self.parameters.has_reports_apart();
         let Self {
             id,
             parameters,
             wire,
             relays,
             shield,
+            report_shield,
+            report_remote,
             receive,
             control,
             counters,
             ..
         } = self;
         let mut asked = 0;
+        let mut shaken = 0;
         let mut take_control = |receive: &mut ReceivePath,
                                 shield: &mut Shield,
                                 datagram: &mut [u8],
                                 from: SocketAddr| {
-            if !receive.peer.may_speak(now, from) {
+            if *report_remote != Some(from) && !receive.peer.may_speak(now, from) {
                 return;
             }
             match shield.open_control(datagram, counters) {
@@ -264,8 +280,18 @@ impl Stream {
                     if asked > STUN_PER_STEP || !post.put(*id, line, from, datagram) {
                         counters.dropped.add(1);
                     }
+                } else if alone && apart && dtls::looks_like_dtls(datagram) {
+                    shaken += 1;
+                    if shaken > SHAKES_PER_STEP || !post.put(*id, line, from, datagram) {
+                        counters.dropped.add(1);
+                    }
                 } else if alone {
                     if reports {
+                        let shield = if apart {
+                            &mut *report_shield
+                        } else {
+                            &mut *shield
+                        };
                         take_control(receive, shield, datagram, from);
                     }
                 } else if rtp::looks_like_rtcp(datagram) {
@@ -427,12 +453,35 @@ impl Stream {
         if is_open {
             return;
         }
+        let _ = self.send_to(&self.indication(), target);
+        self.sent = Some((now, target));
+    }
+
+    /// The same for the port of the reports, while the peer's first word there is waited for, which has to get through a
+    /// router. Our own opens the way itself, and so do checks.
+    fn open_reports(&mut self, now: Instant, target: SocketAddr) {
+        let dtls = self.parameters.dtls.as_ref();
+        let listens = dtls.is_some_and(|dtls| dtls.peer.role == dtls::Role::Server);
+        if !listens || self.report_refused || self.parameters.ice.is_some() {
+            return;
+        }
+        let is_open = self
+            .report_opened
+            .is_some_and(|(at, to)| to == target && now.saturating_duration_since(at) < KEEP_OPEN);
+        if !is_open {
+            let outlet = self.report_outlet();
+            send(&self.relays, &self.wire, outlet, &self.indication(), target);
+            self.report_opened = Some((now, target));
+        }
+    }
+
+    /// What says nothing and is not answered (RFC 8489 §3).
+    fn indication(&self) -> [u8; 20] {
         let mut id = [0; 12];
         let (name, number) = id.split_at_mut(8);
         name.copy_from_slice(&self.seed.to_be_bytes());
         number.copy_from_slice(&self.steps.to_be_bytes());
-        let _ = self.send_to(&stun::indication(TransactionId(id)), target);
-        self.sent = Some((now, target));
+        stun::indication(TransactionId(id))
     }
 
     /// By whichever way leads to the peer.
@@ -464,6 +513,10 @@ impl Stream {
             return;
         };
         let outlet = self.report_outlet();
+        let apart = self.parameters.has_reports_apart();
+        if apart && self.report_shield.waits() {
+            return self.open_reports(now, target);
+        }
         let mut matter = Matter {
             now,
             ntp,
@@ -472,8 +525,13 @@ impl Stream {
             counters: &self.counters,
             extended: self.parameters.extended_reports,
         };
+        let shield = if apart {
+            &mut self.report_shield
+        } else {
+            &mut self.shield
+        };
         if let Some(report) = self.control.poll(&mut matter)
-            && self.shield.seal_control(report)
+            && shield.seal_control(report)
             && send(&self.relays, &self.wire, outlet, report, target)
         {
             self.counters.reports_sent.add(1);
@@ -498,7 +556,12 @@ impl Stream {
             counters: &self.counters,
             extended: self.parameters.extended_reports,
         });
-        if self.shield.seal_control(report)
+        let shield = if self.parameters.has_reports_apart() {
+            &mut self.report_shield
+        } else {
+            &mut self.shield
+        };
+        if shield.seal_control(report)
             && send(&self.relays, &self.wire, outlet, report, target)
         {
             self.counters.reports_sent.add(1);
@@ -516,6 +579,8 @@ impl Stream {
             target
         } else if self.parameters.ice.is_some() && self.report_way.is_some() {
             self.report_way?.to
+        } else if let Some(proven) = self.report_remote {
+            proven
         } else if self.receive.peer.moved().is_some() {
             let same_host = |from: &SocketAddr| from.ip() == target.ip();
             self.control
@@ -530,14 +595,16 @@ impl Stream {
         Some(control).filter(|to| is_reachable(*to))
     }
 
-    /// A port for reports alone needs a way of its own (RFC 8445 §4), and would need a handshake (RFC 5764 §4.2).
+    /// A port for reports alone needs a way of its own (RFC 8445 §4), and where keys come from a handshake one of its own
+    /// (RFC 5764 §4.2).
     fn may_report(&self) -> bool {
         let parameters = &self.parameters;
         let has_way = match (&parameters.ice, self.report_way) {
             (Some(_), way) => way.is_some() || self.without_way && !self.is_relayed(),
             (None, _) => !self.is_relayed(),
         };
-        parameters.rtcp_mux || parameters.dtls.is_none() && has_way
+        let has_port = parameters.dtls.is_none() || self.wire.has(REPORTS);
+        parameters.rtcp_mux || has_port && has_way
     }
 
     /// A way was found, or there is none and the announced address has to do.
@@ -565,6 +632,9 @@ impl Stream {
 
     /// What a handshake came to. What is no longer needed goes back in it.
     pub(crate) fn secure(&mut self, now: Instant, outcome: &mut Outcome) {
+        if outcome.component == Component::Reports {
+            return self.secure_reports(outcome);
+        }
         if outcome.number != self.handshake {
             return;
         }
@@ -583,6 +653,26 @@ impl Stream {
         let _ = self.receive.events.push(event);
     }
 
+    /// The same on the port of the reports.
+    fn secure_reports(&mut self, outcome: &mut Outcome) {
+        if outcome.number != self.report_handshake {
+            return;
+        }
+        match &mut outcome.result {
+            Ok(Secured {
+                renewal, remote, ..
+            }) => {
+                self.report_shield.change(renewal);
+                self.report_remote = Some(*remote);
+            }
+            Err(failure) => {
+                self.report_refused = true;
+                let event = StreamEvent::ReportsNotSecured(*failure);
+                let _ = self.receive.events.push(event);
+            }
+        }
+    }
+
     /// Follows a negotiation. What is no longer needed goes back in `change`.
     pub(crate) fn change(&mut self, now: Instant, change: &mut Change) {
         if let Some(parts) = &mut change.parts {
@@ -592,6 +682,15 @@ impl Stream {
         }
         self.shield.change(&mut change.renewal);
         self.handshake = change.handshake;
+        self.report_shield.change(&mut change.report_renewal);
+        let begins_anew = self.report_handshake != change.report_handshake;
+        if begins_anew || self.parameters.reports_at() != change.parameters.reports_at() {
+            self.report_remote = None;
+        }
+        if begins_anew {
+            (self.report_refused, self.report_opened) = (false, None);
+        }
+        self.report_handshake = change.report_handshake;
         self.search = change.search;
         let begins = change.searches && !change.keeps;
         self.searching = begins || self.searching && change.parameters.ice.is_some();
@@ -642,15 +741,6 @@ fn add(sum: &mut [f32; FRAME_SAMPLES], part: &[f32; FRAME_SAMPLES]) {
     for (sum, sample) in sum.iter_mut().zip(part) {
         *sum += sample;
     }
-}
-
-/// 0.0.0.0 and port 0 mean "nowhere" in SDP (RFC 3264 §8.4).
-fn is_reachable(to: SocketAddr) -> bool {
-    !to.ip().is_unspecified() && to.port() != 0
-}
-
-fn next_port(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip(), address.port().saturating_add(1))
 }
 
 /// Root mean square, 0.0 to 1.0.

@@ -3,19 +3,23 @@
 mod common;
 
 use std::cell::Cell;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use codecs::CodecKind;
 use common::{Bench, parameters, security, shared, voice};
-use media::{ExtendedReports, Sink, Source, StreamParameters, Suite};
+use media::{Dtls, ExtendedReports, Sink, Source, StreamParameters, Suite};
 use testkit::Counting;
 
 thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    /// Octets that this thread holds.
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
-fn count(_: isize) {
+fn count(octets: isize) {
+    let _ = HELD.try_with(|held| held.set(held.get() + octets));
     if WATCHED.try_with(Cell::get).unwrap_or(false) {
         COUNT.with(|count| count.set(count.get() + 1));
     }
@@ -102,4 +106,81 @@ fn a_warm_pump_neither_allocates_nor_frees() {
         .map(|(left, _)| left.counters().received())
         .sum();
     assert!(heard > 200, "{heard}");
+}
+
+/// Keys by handshakes, one on the port of the media and one on that of the reports.
+fn by_handshakes() -> StreamParameters {
+    let certificate = dtls::Certificate::generate().unwrap();
+    let fingerprints = vec![certificate.fingerprint().clone()];
+    let role = dtls::Role::Client;
+    StreamParameters {
+        dtls: Some(Dtls {
+            certificate,
+            peer: dtls::Peer { fingerprints, role },
+        }),
+        ..talkative(CodecKind::Pcmu)
+    }
+}
+
+/// With all its threads on this one.
+#[test]
+fn once_there_are_keys_by_handshakes_nothing_is_allocated_either() {
+    let mut bench = Bench::new();
+    let tone = || (Source::Tone { hz: 300.0 }, Sink::Discard);
+    let (left, right) = bench.pair(&by_handshakes(), tone(), tone());
+    bench.run(Duration::from_secs(8));
+    let reports = || [&left, &right].map(|s| s.counters().reports_received());
+    let before = reports();
+    let mut worst = 0;
+    for _ in 0..1_500 {
+        for wire in &mut bench.wires {
+            wire.step(bench.now);
+        }
+        COUNT.set(0);
+        WATCHED.set(true);
+        bench.pump.step(bench.now, bench.ticks << 32);
+        WATCHED.set(false);
+        worst = worst.max(COUNT.get());
+        bench.now += common::TICK;
+        bench.ticks += 1;
+    }
+    assert_eq!(worst, 0, "allocations in one step");
+    let after = reports();
+    assert!(after[0] > before[0] && after[1] > before[1], "{after:?}");
+}
+
+#[test]
+fn first_flights_of_strangers_to_the_port_of_the_reports_take_no_memory_for_good() {
+    let mut bench = Bench::new();
+    bench.reports_by_wire = true;
+    let tone = || (Source::Tone { hz: 300.0 }, Sink::Discard);
+    let (_left, right) = bench.pair(&by_handshakes(), tone(), tone());
+    bench.step();
+    bench.step();
+    // Ours is said to nobody, so that the other side goes on waiting for it.
+    let sent = bench.report_wires[0].kept.take().unwrap();
+    let mut hellos = sent.into_iter().filter(|d| d[0] == 22 && d[13] == 1);
+    let hello = hellos.next().expect("it begins at once");
+    bench.report_wires[1].kept = None;
+    bench.report_wires[0].loss = 1.0;
+    let strangers: Vec<_> = (0..50)
+        .map(|_| UdpSocket::bind((common::HERE, 0)).unwrap())
+        .collect();
+    let mut held = Vec::new();
+    for second in 0..15u8 {
+        for tick in 0..100u8 {
+            for (n, stranger) in (0u8..).zip(&strangers) {
+                let mut forged = hello.clone();
+                forged[27..30].copy_from_slice(&[second, tick, n]);
+                stranger.send_to(&forged, bench.report_wires[0].to).unwrap();
+            }
+            bench.step();
+        }
+        held.push(HELD.get());
+    }
+    println!("held {held:?}, dropped {}", right.counters().dropped());
+    assert!(right.counters().dropped() > 10_000);
+    // 75 000 datagrams of 150 octets and more.
+    assert!(held[14] - held[3] < 100_000, "{held:?}");
+    assert!(right.counters().received() > 14 * 50);
 }

@@ -178,7 +178,6 @@ fn launch(
         .replace("@SOURCE@", &source)
         .replace("@SINK@", &sink)
         .replace("@RATE@", &rate)
-        // It makes a handshake for each port, and we make one.
         .replace("@MUX@", if shares_port(setup) { "yes" } else { "no" })
         .replace(
             "@HERE@",
@@ -224,7 +223,7 @@ fn shakes_hands(setup: &Setup<'_>) -> bool {
         .is_some_and(|name| name.starts_with("dtls"))
 }
 
-/// We do one handshake, so that its reports share the port then.
+/// Where media needs a handshake or a way they share the port, as with most peers.
 fn shares_port(setup: &Setup<'_>) -> bool {
     !setup.reports_apart && (shakes_hands(setup) || setup.tries_ways_at.is_some())
 }

@@ -48,6 +48,8 @@ pub(crate) struct Wire {
     pub(crate) last: Vec<u8>,
     /// How many began with each byte.
     pub(crate) first_bytes: [u32; 256],
+    /// All that the sender sent, lost or not, where that is to be kept.
+    pub(crate) kept: Option<Vec<Vec<u8>>>,
     waiting: Vec<(Instant, Vec<u8>)>,
 }
 
@@ -66,6 +68,7 @@ impl Wire {
             lost: 0,
             last: Vec::new(),
             first_bytes: [0; 256],
+            kept: None,
             waiting: Vec::new(),
         }
     }
@@ -77,6 +80,9 @@ impl Wire {
     pub(crate) fn step(&mut self, now: Instant) {
         let mut buffer = [0; 2048];
         while let Ok((length, _)) = self.socket.recv_from(&mut buffer) {
+            if let Some(kept) = &mut self.kept {
+                kept.push(buffer[..length].to_vec());
+            }
             if self.random.next() < self.loss {
                 self.lost += 1;
                 continue;
@@ -107,6 +113,9 @@ pub(crate) struct Bench {
     /// What the microphone tells, and the speaker.
     paces: [Arc<Pace>; 2],
     pub(crate) wires: Vec<Wire>,
+    /// Reports go by wires too, from now on, and what is sent there is kept; else they go straight there.
+    pub(crate) reports_by_wire: bool,
+    pub(crate) report_wires: Vec<Wire>,
 }
 
 impl Bench {
@@ -123,6 +132,8 @@ impl Bench {
             microphone: None,
             speaker: None,
             wires: Vec::new(),
+            reports_by_wire: false,
+            report_wires: Vec::new(),
         }
     }
 
@@ -160,7 +171,7 @@ impl Bench {
             ring.push_entire_slice(&frame).unwrap();
             self.paces[0].tell(480, 480, self.now);
         }
-        for wire in &mut self.wires {
+        for wire in self.wires.iter_mut().chain(&mut self.report_wires) {
             wire.step(self.now);
         }
         // Any wall clock will do as long as it runs with the other.
@@ -206,11 +217,11 @@ impl Bench {
         let there = Wire::new(&near_left, &near_right, right_address, seed);
         let left_address = left_rtp.local_addr().unwrap();
         let back = Wire::new(&near_right, &near_left, left_address, seed + 100);
-        let config = |rtp, rtcp: UdpSocket, remote, other: &UdpSocket, random, (source, sink)| {
+        let config = |rtp, rtcp: UdpSocket, remote, other, random, (source, sink)| {
             let mirrored = parameters.security.as_ref().map(mirrored);
             let parameters = StreamParameters {
                 remote: Some(remote),
-                remote_rtcp: Some(other.local_addr().unwrap()),
+                remote_rtcp: Some(other),
                 security: if random == 1 {
                     parameters.security.clone()
                 } else {
@@ -235,10 +246,19 @@ impl Bench {
                 ..StreamConfig::new(rtp, parameters, random)
             }
         };
-        let other = right_rtcp.try_clone().unwrap();
-        let one = left_rtcp.try_clone().unwrap();
-        let left = config(left_rtp, left_rtcp, there.address(), &other, 1, left);
-        let right = config(right_rtp, right_rtcp, back.address(), &one, 2, right);
+        let mut other = right_rtcp.local_addr().unwrap();
+        let mut one = left_rtcp.local_addr().unwrap();
+        if self.reports_by_wire {
+            let near_left = UdpSocket::bind((HERE, 0)).unwrap();
+            let near_right = UdpSocket::bind((HERE, 0)).unwrap();
+            let mut there = Wire::new(&near_left, &near_right, other, seed + 200);
+            let mut back = Wire::new(&near_right, &near_left, one, seed + 300);
+            (there.kept, back.kept) = (Some(Vec::new()), Some(Vec::new()));
+            (other, one) = (there.address(), back.address());
+            self.report_wires.extend([there, back]);
+        }
+        let left = config(left_rtp, left_rtcp, there.address(), other, 1, left);
+        let right = config(right_rtp, right_rtcp, back.address(), one, 2, right);
         self.wires.push(there);
         self.wires.push(back);
         (
