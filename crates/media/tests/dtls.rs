@@ -288,7 +288,10 @@ fn reports_with_a_port_of_their_own_have_a_handshake_and_keys_of_their_own() {
         // With the keys of the media it is not genuine; with its own it was heard before.
         let [_, reports, _] = on_report_port(&bench, 0);
         let report = reports[0];
-        bench.wires[0].out.send_to(report, bench.wires[0].to).unwrap();
+        bench.wires[0]
+            .out
+            .send_to(report, bench.wires[0].to)
+            .unwrap();
         let way = &bench.report_wires[0];
         way.out.send_to(report, way.to).unwrap();
         let before = right.counters().reports_received();
@@ -308,7 +311,10 @@ fn lost_flights_on_the_port_of_the_reports_are_said_again() {
             (wire.loss, wire.random) = (0.3, Random(seed * 2 + n));
         }
         bench.run(12 * SECOND);
-        bench.report_wires.iter_mut().for_each(|wire| wire.loss = 0.0);
+        bench
+            .report_wires
+            .iter_mut()
+            .for_each(|wire| wire.loss = 0.0);
         bench.run(12 * SECOND);
         for stream in [&left, &right] {
             assert!(stream.counters().reports_received() > 0, "seed {seed}");
@@ -324,13 +330,19 @@ fn lost_flights_on_the_port_of_the_reports_are_said_again() {
 #[test]
 fn speech_goes_on_where_nobody_answers_on_the_port_of_the_reports() {
     let (mut bench, left, right) = call_apart(&apart(dtls(Role::Client)));
-    bench.report_wires.iter_mut().for_each(|wire| wire.loss = 1.0);
+    bench
+        .report_wires
+        .iter_mut()
+        .for_each(|wire| wire.loss = 1.0);
     bench.run(25 * SECOND);
     let sent = |bench: &Bench| [0, 1].map(|side| bench.report_wires[side].lost);
     let before = sent(&bench);
     println!("unanswered: {before:?}");
     // A flight of one datagram every 400 ms for 20 s, and what opens a way.
-    assert!((2..=50).contains(&before[0]) && before[1] <= 2, "{before:?}");
+    assert!(
+        (2..=50).contains(&before[0]) && before[1] <= 2,
+        "{before:?}"
+    );
     // What speaks in the clear there is not heard, before and after.
     let plain = [0x81, 201, 0, 7, 0, 0, 0, 9].map(u8::from);
     let plain: Vec<u8> = plain.into_iter().chain([0; 24]).collect();
@@ -345,7 +357,10 @@ fn speech_goes_on_where_nobody_answers_on_the_port_of_the_reports() {
     for stream in [&left, &right] {
         let counters = stream.counters();
         assert!(counters.received() > 49 * 50, "{}", counters.received());
-        assert_eq!((counters.reports_sent(), counters.reports_received()), (0, 0));
+        assert_eq!(
+            (counters.reports_sent(), counters.reports_received()),
+            (0, 0)
+        );
         let news = events(stream);
         assert_eq!(news[0], StreamEvent::Secured(Profile::AeadAes256Gcm));
         let failed = StreamEvent::ReportsNotSecured(Failure::NoAnswer);
@@ -377,10 +392,13 @@ impl Impostor {
         let mut buffer = [0; 2_048];
         while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
             if dtls::looks_like_dtls(&buffer[..length]) {
-                self.handshake
-                    .handle_datagram(now, &buffer[..length], from);
+                self.handshake.handle_datagram(now, &buffer[..length], from);
             } else {
-                assert!(buffer[0] < 4, "it is told something: {:02x?}", &buffer[..length]);
+                assert!(
+                    buffer[0] < 4,
+                    "it is told something: {:02x?}",
+                    &buffer[..length]
+                );
             }
         }
         self.handshake.handle_timeout(now);
@@ -416,7 +434,10 @@ fn with_another_certificate_on_their_port_there_are_no_reports_and_the_speech_go
         for stream in [&left, &right] {
             let counters = stream.counters();
             assert!(counters.received() > 29 * 50);
-            assert_eq!((counters.reports_sent(), counters.reports_received()), (0, 0));
+            assert_eq!(
+                (counters.reports_sent(), counters.reports_received()),
+                (0, 0)
+            );
         }
     }
 }
@@ -495,7 +516,10 @@ fn reports_move_between_the_ports_as_is_agreed() {
     bench.run(15 * SECOND);
     let (fifth, ..) = figures(&bench);
     assert!(fifth[0] > fourth[0] && fifth[1] > fourth[1], "{fifth:?}");
-    assert_eq!(hellos(bench.report_wires[1].kept.as_ref().unwrap()).len(), 1);
+    assert_eq!(
+        hellos(bench.report_wires[1].kept.as_ref().unwrap()).len(),
+        1
+    );
     for stream in [&left, &right] {
         let told = events(stream);
         let secured = |e: &&StreamEvent| matches!(e, StreamEvent::Secured(_));
@@ -518,7 +542,11 @@ fn the_handshake_of_the_reports_goes_the_way_that_was_found_for_them() {
         pwd: format!("a-password-of-22-signs-{side}"),
     };
     let candidate = |component, at: SocketAddr| {
-        format!("1 {component} udp 2130706431 {} {} typ host", at.ip(), at.port())
+        format!(
+            "1 {component} udp 2130706431 {} {} typ host",
+            at.ip(),
+            at.port()
+        )
     };
     for (side, stream) in [(0, &left), (1, &right)] {
         let lines = [
@@ -594,7 +622,11 @@ fn what_strangers_send_to_the_port_of_the_reports_does_no_harm() {
             }
             let way = &bench.report_wires[tick % 2];
             // The peer's own port only after the handshake: before, who can speak as the peer can end it.
-            let socket = if tick > 600 && n % 3 == 0 { &way.out } else { &stranger };
+            let socket = if tick > 600 && n % 3 == 0 {
+                &way.out
+            } else {
+                &stranger
+            };
             socket.send_to(&datagram, way.to).unwrap();
         }
         bench.step();
