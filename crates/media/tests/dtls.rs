@@ -242,7 +242,7 @@ fn assert_nothing_in_clear(bench: &Bench) {
         // RFC 8489 §5: the type of an indication, and the cookie.
         let is_stun = |d: &&[u8]| d[..2] == [0, 0x11] && d[4..8] == [0x21, 0x12, 0xa4, 0x42];
         assert!(others.iter().all(is_stun), "{others:02x?}");
-        assert!(others.len() <= 6, "{}", others.len());
+        assert!(others.len() <= 3, "{}", others.len());
     }
 }
 
@@ -631,13 +631,17 @@ fn what_strangers_send_to_the_port_of_the_reports_does_no_harm() {
         }
         bench.step();
     }
+    // They do not even wait for its end.
+    let during = [&left, &right].map(|s| s.counters().reports_received());
+    println!("during the flood {during:?} reports");
+    assert!(during.iter().all(|n| *n > 0), "{during:?}");
     bench.run(15 * SECOND);
     let carried = |side: usize| on_report_port(&bench, side)[1].len() as u64;
     for (stream, sent) in [(&left, carried(1)), (&right, carried(0))] {
         let counters = stream.counters();
         println!("{sent} reports, {} not genuine", counters.not_genuine());
         assert!(counters.received() > 26 * 50, "{}", counters.received());
-        assert!(counters.reports_received() >= 2);
+        assert!(counters.reports_received() >= 2 && counters.not_genuine() > 1_000);
         // A flood may take a real one's place in the socket, but nothing else counts as one.
         assert!(counters.reports_received() <= sent);
         assert!(!counters.failed());
