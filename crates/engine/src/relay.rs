@@ -19,7 +19,7 @@ use sip_core::Transport;
 use sip_core::locate::Kind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use wire::ClientTls;
@@ -33,6 +33,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a stream stays after its media is over, for the farewell.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What is to be carried on and has waited longer than this for a stream that stalls is of no use to anybody: speech that
+/// comes late is not played, and delays what comes after it.
+const FRESH: Duration = Duration::from_millis(200);
+
+/// Datagrams of each kind that wait for the stream: two seconds of two streams of speech.
+const MOST_WAITING: usize = 256;
+
+/// Room for what the system keeps of the stream, in octets: nobody can take that back, and left alone it keeps seconds of
+/// speech. A flight of a handshake fits.
+const SEND_BUFFER: u32 = 16 * 1024;
 
 /// Room for any datagram that a network carries whole.
 const LONGEST: usize = 2_048;
@@ -327,6 +338,8 @@ async fn connect(
     };
     let stream = socket.and_then(|socket| {
         socket.bind(SocketAddr::new(media.ip(), 0))?;
+        // A wish.
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
         Ok(socket)
     });
     let stream = stream.map_err(refused)?.connect(server).await;
@@ -359,7 +372,9 @@ async fn carry<S>(stream: S, beside: tokio::net::UdpSocket, mut gone: oneshot::R
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (mut reader, writer) = tokio::io::split(stream);
+    let (outbox, waiting) = outbox();
+    // Read at once: what waits in the system's buffer does not say for how long.
     let outward = async {
         let mut buffer = [0; LONGEST];
         loop {
@@ -367,10 +382,13 @@ where
             let Ok(length) = beside.recv(&mut buffer).await else {
                 continue;
             };
-            let datagram = buffer.get(..length).unwrap_or_default().to_vec();
-            if writer.write_all(&turn::padded(datagram)).await.is_err() {
-                return;
-            }
+            outbox.put(buffer.get(..length).unwrap_or_default());
+        }
+    };
+    let outward = async {
+        tokio::select! {
+            () = outward => {}
+            () = waiting.write(writer) => {}
         }
     };
     let inward = async {
@@ -403,6 +421,64 @@ where
     }
 }
 
+/// Takes what waits for a stream. When there is no room for more it is lost, as on any way.
+struct Outbox {
+    words: mpsc::Sender<Vec<u8>>,
+    carried: mpsc::Sender<(Instant, Vec<u8>)>,
+}
+
+/// The stream's end of it.
+struct Waiting {
+    words: mpsc::Receiver<Vec<u8>>,
+    carried: mpsc::Receiver<(Instant, Vec<u8>)>,
+}
+
+fn outbox() -> (Outbox, Waiting) {
+    let (words, words_out) = mpsc::channel(MOST_WAITING);
+    let (carried, carried_out) = mpsc::channel(MOST_WAITING);
+    let waiting = Waiting {
+        words: words_out,
+        carried: carried_out,
+    };
+    (Outbox { words, carried }, waiting)
+}
+
+impl Outbox {
+    fn put(&self, datagram: &[u8]) {
+        let is_carried = turn::is_carried(datagram);
+        let message = turn::padded(datagram.to_vec());
+        if is_carried {
+            let _ = self.carried.try_send((Instant::now(), message));
+        } else {
+            let _ = self.words.try_send(message);
+        }
+    }
+}
+
+impl Waiting {
+    /// Writes until the stream takes nothing any more: what we say to the relay first, and what it is to carry on while that
+    /// is of use.
+    async fn write(mut self, mut writer: impl AsyncWrite + Unpin) {
+        loop {
+            let message = tokio::select! {
+                biased;
+                Some(word) = self.words.recv() => word,
+                Some((since, message)) = self.carried.recv() => {
+                    if since.elapsed() > FRESH {
+                        continue;
+                    }
+                    message
+                }
+                else => return,
+            };
+            // TLS keeps what the stream did not take, and says that it is written.
+            if writer.write_all(&message).await.is_err() || writer.flush().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 /// Nothing in there can be left half done by a panic.
 fn lock(client: &Mutex<Option<Client>>) -> std::sync::MutexGuard<'_, Option<Client>> {
     client.lock().unwrap_or_else(PoisonError::into_inner)
@@ -411,6 +487,77 @@ fn lock(client: &Mutex<Option<Client>>) -> std::sync::MutexGuard<'_, Option<Clie
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a stream has been given until nothing more comes.
+    async fn read(stream: &mut tokio::io::DuplexStream) -> Vec<Vec<u8>> {
+        let (mut frames, mut all) = (Frames::default(), Vec::new());
+        let mut buffer = [0; LONGEST];
+        while let Ok(Ok(length @ 1..)) =
+            timeout(Duration::from_millis(10), stream.read(&mut buffer)).await
+        {
+            frames.push(&buffer[..length]);
+            while let Some(message) = frames.poll().expect("what was written is framed") {
+                all.push(message);
+            }
+        }
+        all
+    }
+
+    /// ChannelData, as RFC 8656 §12.4 has it.
+    fn speech(number: u8) -> Vec<u8> {
+        let mut datagram = vec![0x40, 0x00, 0, 160];
+        datagram.resize(164, number);
+        datagram
+    }
+
+    /// STUN of this type (RFC 8489 §5, RFC 8656 §17).
+    fn stun(kind: u16, number: u8) -> Vec<u8> {
+        let mut datagram = kind.to_be_bytes().to_vec();
+        datagram.extend([0, 0, 0x21, 0x12, 0xa4, 0x42]);
+        datagram.extend([number; 12]);
+        datagram
+    }
+
+    const REFRESH: u16 = 0x0004;
+    const SEND: u16 = 0x0016;
+
+    #[tokio::test]
+    async fn speech_that_waited_for_a_stream_that_stalled_is_not_sent_late() {
+        tokio::time::pause();
+        let (outbox, waiting) = outbox();
+        let (near, mut far) = tokio::io::duplex(1_024);
+        let writes = tokio::spawn(waiting.write(near));
+        outbox.put(&speech(1));
+        assert_eq!(read(&mut far).await, [speech(1)]);
+        // The stream takes six packets, and stalls for three seconds: more than may wait.
+        for number in 0..150 {
+            outbox.put(&speech(number));
+            outbox.put(&speech(number));
+            if number == 100 {
+                outbox.put(&stun(REFRESH, 1));
+                outbox.put(&stun(SEND, 1));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let late = read(&mut far).await;
+        let words = late.iter().position(|message| *message == stun(REFRESH, 1));
+        let of_before = words.expect("what we say to the relay is said");
+        // The system has those, and one was about to be written.
+        assert!((6..=7).contains(&of_before), "{of_before}");
+        let after: Vec<_> = late.iter().skip(of_before + 1).collect();
+        assert!(after.is_empty(), "{after:?}");
+        // And what is said now is heard now, with what has waited a little.
+        outbox.put(&stun(SEND, 2));
+        outbox.put(&speech(200));
+        assert_eq!(read(&mut far).await, [stun(SEND, 2), speech(200)]);
+        for number in 0..20 {
+            outbox.put(&speech(number));
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(read(&mut far).await.len(), 20);
+        drop(outbox);
+        writes.await.expect("it ends with who gives");
+    }
 
     #[test]
     fn relays_are_read_as_rfc_7065_and_people_write_them() {

@@ -19,6 +19,7 @@ use crate::config::{
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
+use crate::gate::Gate;
 use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pace::Pace;
 use crate::pump::{Command, Common, Pump};
@@ -426,6 +427,8 @@ impl PumpHandle {
             wire,
             shield,
             handshake,
+            gate: Gate::new(ice.as_ref()),
+            secured: None,
             report_shield,
             report_handshake,
             report_remote: None,

@@ -21,13 +21,14 @@ use rtp::srtp::{MasterKey, Suite};
 use rtrb::{Consumer, Producer};
 
 use crate::config::{Dtls, Security, StreamEvent};
+use crate::gate::{self, Rank, Waiting};
 use crate::pump::{Command, Common};
 use crate::relay::{Change, Relay};
 use crate::shield::Renewal;
 use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, REPORTS, is_for_reports};
 
-/// Letters that may wait; a handshake has a dozen, and repeats what is lost.
-pub(crate) const LETTERS: usize = 64;
+/// Letters that may wait; a handshake has a dozen, and repeats what is lost. Of one stream it is a quarter of them.
+pub(crate) const LETTERS: usize = 256;
 
 /// A datagram that is no media, on its way from the pump.
 pub(crate) struct Letter {
@@ -36,6 +37,8 @@ pub(crate) struct Letter {
     from: SocketAddr,
     length: usize,
     bytes: [u8; LONGEST_DATAGRAM],
+    /// Those of the stream that wait.
+    waiting: Waiting,
 }
 
 /// The pump's end: hands letters over without waiting and without memory.
@@ -54,8 +57,17 @@ impl Post {
         }
     }
 
-    /// False when there is no room, which is as good as lost on the way.
-    pub(crate) fn put(&mut self, stream: u64, line: u8, from: SocketAddr, datagram: &[u8]) -> bool {
+    /// False when there is no room, which is as good as lost on the way. `waiting` counts the letters of the stream.
+    pub(crate) fn put(
+        &mut self,
+        (stream, waiting): (u64, &Waiting),
+        rank: Rank,
+        (line, from): (u8, SocketAddr),
+        datagram: &[u8],
+    ) -> bool {
+        if !gate::may_post(waiting, rank, self.letters.slots(), LETTERS) {
+            return false;
+        }
         let mut bytes = [0; LONGEST_DATAGRAM];
         let length = datagram.len();
         let Some(room) = bytes.get_mut(..length) else {
@@ -68,9 +80,15 @@ impl Post {
             from,
             length,
             bytes,
+            waiting: Waiting::clone(waiting),
         };
         self.posted = true;
-        self.letters.push(letter).is_ok()
+        waiting.fetch_add(1, Relaxed);
+        let has_room = self.letters.push(letter).is_ok();
+        if !has_room {
+            waiting.fetch_sub(1, Relaxed);
+        }
+        has_room
     }
 
     /// Wakes who reads them, if there are any.
@@ -247,6 +265,7 @@ impl Keeper {
     pub(crate) fn step(&mut self, now: Instant) -> Option<Instant> {
         self.take_orders(now);
         while let Ok(letter) = self.letters.pop() {
+            letter.waiting.fetch_sub(1, Relaxed);
             let datagram = letter.bytes.get(..letter.length).unwrap_or_default();
             let relay = self.relays.get_mut(&(letter.stream, letter.line));
             match relay.filter(|relay| relay.is_from(letter.from)) {

@@ -57,6 +57,7 @@ mod silence;
 mod quality;
 mod stretch;
 
+mod gate;
 mod keeper;
 mod peer;
 mod shield;

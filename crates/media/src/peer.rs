@@ -3,12 +3,20 @@
 //! A peer behind a NAT announces an address that cannot be reached, and its packets come from another. But
 //! anybody can send packets, so the target moves only when the announced address is silent or private and the
 //! packets come steadily from one place; and while the announced address talks, nobody else is heard.
+//!
+//! Where checks have found a way (ICE), the peer speaks from places that they know (RFC 8445 §12.1: data is sent on valid
+//! pairs only), so these are what the announced address is elsewhere: while one of them talks, or has talked and the peer
+//! still answers there, nobody else is heard.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// The announced address counts as talking for this long after a packet.
 const TALKING: Duration = Duration::from_secs(2);
+
+/// A peer that has talked on a way that was found counts as there for this long after it has said so on it: it asks for
+/// consent, and is asked, every five seconds (RFC 7675 §5.1), and three questions in a row may be lost.
+const THERE: Duration = Duration::from_secs(20);
 
 /// An announced address that could be reached has this long to speak before another is believed.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,6 +35,10 @@ pub(crate) struct Peer {
     moved: Option<(SocketAddr, Instant)>,
     /// The way that was found by checks leads there: that is where to send, whatever comes from where.
     selected: Option<SocketAddr>,
+    /// When media last came from a place that checks know while there was such a way, and the last sign from there after it
+    /// that is none.
+    known_heard: Option<Instant>,
+    known_there: Option<Instant>,
     candidate: Option<Candidate>,
 }
 
@@ -45,6 +57,8 @@ impl Peer {
             announced_heard: None,
             moved: None,
             selected: None,
+            known_heard: None,
+            known_there: None,
             candidate: None,
         }
     }
@@ -53,25 +67,27 @@ impl Peer {
     /// until they find something else.
     pub(crate) fn announce(&mut self, now: Instant, announced: Option<SocketAddr>) {
         if self.announced != announced.map(canonical) {
-            let selected = self.selected;
-            *self = Self::new(now, announced);
-            self.selected = selected;
+            *self = Self {
+                selected: self.selected,
+                known_heard: self.known_heard,
+                known_there: self.known_there,
+                ..Self::new(now, announced)
+            };
         }
     }
 
-    /// Whether a packet from there may be listened to.
-    pub(crate) fn may_speak(&self, now: Instant, from: SocketAddr) -> bool {
+    /// Whether a packet from there may be listened to; `is_known` says that checks know the place.
+    pub(crate) fn may_speak(&self, now: Instant, from: SocketAddr, is_known: bool) -> bool {
+        // Until both have settled on a way, the peer may speak by another one than we (RFC 8445 §12.2).
+        if self.announced == Some(from) || self.is_on_a_way(from, is_known) {
+            return true;
+        }
+        if self.selected.is_some() && self.is_on_its_way(now) {
+            return false;
+        }
         let Some(announced) = self.announced else {
             return true;
         };
-        // Until both have settled on a way, the peer may speak by another one than we (RFC 8445 §12.2).
-        if from == announced
-            || self
-                .selected
-                .is_some_and(|selected| selected.ip() == from.ip())
-        {
-            return true;
-        }
         // The same machine with another port is no stranger.
         if is_recent(self.announced_heard, now) && from.ip() != announced.ip() {
             return false;
@@ -80,6 +96,36 @@ impl Peer {
             Some((address, heard)) => from.ip() == address.ip() || !is_recent(Some(heard), now),
             None => true,
         }
+    }
+
+    /// Media has come from there, whether it is used or not: a stranger who was quicker is not to keep the right one out.
+    pub(crate) fn on_media(&mut self, now: Instant, from: SocketAddr, is_known: bool) {
+        if self.announced == Some(from) {
+            self.announced_heard = Some(now);
+        }
+        if self.is_on_a_way(from, is_known) {
+            self.known_heard = Some(now);
+        }
+    }
+
+    /// Something else has come from there that tells of the peer: in a pause it asks and answers still.
+    pub(crate) fn on_sign(&mut self, now: Instant, from: SocketAddr) {
+        if self.selected == Some(from) {
+            self.known_there = Some(now);
+        }
+    }
+
+    /// A place that checks know, once they have found a way; the same machine with another port is no stranger.
+    fn is_on_a_way(&self, from: SocketAddr, is_known: bool) -> bool {
+        let same = |selected: SocketAddr| is_known || selected.ip() == from.ip();
+        self.selected.is_some_and(same)
+    }
+
+    /// Whether the peer talks on the way that was found, or has done so and pauses.
+    fn is_on_its_way(&self, now: Instant) -> bool {
+        let is_there = |there: Instant| now.saturating_duration_since(there) <= THERE;
+        is_recent(self.known_heard, now)
+            || self.known_heard.is_some() && self.known_there.is_some_and(is_there)
     }
 
     /// Takes note of an accepted packet; true when the target has changed by it.
@@ -138,6 +184,9 @@ impl Peer {
     pub(crate) fn select(&mut self, selected: Option<SocketAddr>) -> bool {
         let before = self.target();
         self.selected = selected.map(canonical);
+        if selected.is_none() {
+            (self.known_heard, self.known_there) = (None, None);
+        }
         self.candidate = None;
         self.target() != before
     }
@@ -197,7 +246,7 @@ mod tests {
     fn hear(peer: &mut Peer, from: SocketAddr, start: Instant, packets: u32) -> Option<u32> {
         (0..packets).find(|n| {
             let now = start + Duration::from_millis(20) * *n;
-            peer.may_speak(now, from) && peer.on_accepted(now, from)
+            peer.may_speak(now, from, false) && peer.on_accepted(now, from)
         })
     }
 
@@ -224,7 +273,7 @@ mod tests {
         let stranger = at("203.0.113.9:5000");
         let mut peer = Peer::new(start, Some(announced));
         peer.on_accepted(start, announced);
-        assert!(!peer.may_speak(start + Duration::from_millis(500), stranger));
+        assert!(!peer.may_speak(start + Duration::from_millis(500), stranger, false));
         assert_eq!(hear(&mut peer, stranger, start, 90), None);
         assert_eq!(peer.target(), Some(announced));
     }
@@ -259,7 +308,8 @@ mod tests {
         peer.announce(start, Some(at("192.168.1.5:4000")));
         hear(&mut peer, first, start, 20);
         assert_eq!(peer.target(), Some(first));
-        assert!(!peer.may_speak(start + Duration::from_millis(400), at("203.0.113.77:5000")));
+        let second = at("203.0.113.77:5000");
+        assert!(!peer.may_speak(start + Duration::from_millis(400), second, false));
     }
 
     /// What checks have found is neither left for what is announced nor for who speaks from elsewhere, and is heard beside it.
@@ -270,14 +320,63 @@ mod tests {
         let mut peer = Peer::new(start, Some(announced));
         peer.on_accepted(start, announced);
         assert!(peer.select(Some(selected)));
-        assert!(peer.may_speak(start, selected));
+        assert!(peer.may_speak(start, selected, false));
         assert_eq!(hear(&mut peer, announced, start, 20), None);
         assert_eq!(peer.target(), Some(selected));
         assert_eq!(hear(&mut peer, selected, start, 200), None);
-        assert!(!peer.may_speak(start, at("192.0.2.77:1")));
+        assert!(!peer.may_speak(start, at("192.0.2.77:1"), false));
         peer.announce(start, Some(at("198.51.100.9:4000")));
         assert_eq!(peer.target(), Some(selected));
         assert!(peer.select(None));
         assert_eq!(peer.target(), Some(at("198.51.100.9:4000")));
+    }
+
+    /// RFC 8445 §12.1: the peer sends on valid pairs only. Whoever comes from elsewhere is not heard while it talks, nor in
+    /// a pause in which it answers, and is heard when nothing tells of the peer any more.
+    #[test]
+    fn nobody_talks_over_a_peer_on_the_way_that_was_selected() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let selected = at("203.0.113.2:5000");
+        let (stranger, checked) = (at("192.0.2.77:1"), at("198.51.100.7:6000"));
+        for announced in [None, Some(at("198.51.100.1:4000"))] {
+            let mut peer = Peer::new(start, announced);
+            peer.select(Some(selected));
+            // Nobody has talked yet: a peer that keeps to no rule may begin anywhere.
+            peer.on_sign(start, selected);
+            assert!(peer.may_speak(start, stranger, false));
+            peer.on_media(start, checked, true);
+            assert!(!peer.may_speak(after(2_000), stranger, false));
+            assert!(peer.may_speak(after(2_000), checked, true));
+            assert!(peer.may_speak(after(2_000), selected, false));
+            // It is silent for minutes, and answers; from elsewhere anybody could do that.
+            for second in 1..200 {
+                peer.on_sign(after(5_000 * second), selected);
+                assert!(!peer.may_speak(after(5_000 * second + 4_999), stranger, false));
+            }
+            peer.on_sign(after(1_014_000), stranger);
+            assert!(!peer.may_speak(after(1_015_000), stranger, false));
+            assert!(peer.may_speak(after(1_015_001), stranger, false));
+            // A way that takes the place of another is no occasion.
+            peer.on_media(after(1_020_000), selected, false);
+            peer.select(Some(checked));
+            assert!(!peer.may_speak(after(1_021_000), stranger, false));
+            peer.select(None);
+            assert!(peer.may_speak(after(1_021_000), stranger, false));
+        }
+    }
+
+    /// Who begins before the right one is not heard any more when that one does.
+    #[test]
+    fn whoever_was_quicker_gives_way_to_the_announced_address() {
+        let start = Instant::now();
+        let announced = at("198.51.100.1:4000");
+        let stranger = at("192.0.2.77:1");
+        let mut peer = Peer::new(start, Some(announced));
+        assert!(peer.may_speak(start, stranger, false));
+        peer.on_media(start, stranger, false);
+        assert!(peer.may_speak(start, stranger, false));
+        peer.on_media(start, announced, false);
+        assert!(!peer.may_speak(start, stranger, false));
     }
 }

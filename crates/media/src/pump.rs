@@ -16,7 +16,7 @@ use crate::device::{Capture, Playout};
 use crate::keeper::{Keeper, Outcome, Post, Way};
 use crate::relay::Channels;
 use crate::send::{Instead, Microphone, Prepared};
-use crate::socket::Wire;
+use crate::socket::{SPARE_PER_STEP, Wire};
 use crate::stream::{Change, Output, Scratch, Stream};
 use crate::tape::Tape;
 use crate::tone::{Player, Tone};
@@ -261,10 +261,11 @@ impl Pump {
                 self.discard(Trash::Wire(wire));
             }
             Command::Send(id, line, datagram, to) => {
-                if let Some(stream) = self.stream(id)
-                    && !stream.wire.send(line, &datagram, to)
-                {
-                    stream.counters.send_errors.add(1);
+                if let Some(stream) = self.stream(id) {
+                    stream.gate.on_sent(&datagram, to);
+                    if !stream.wire.send(line, &datagram, to) {
+                        stream.counters.send_errors.add(1);
+                    }
                 }
                 self.discard(Trash::Sent(datagram));
             }
@@ -397,6 +398,7 @@ impl Pump {
         }
         self.scratch.mix.fill(0.0);
         self.scratch.rooms.begin();
+        self.scratch.spare = SPARE_PER_STEP;
     }
 
     fn end_frame(&mut self, now: Instant) {

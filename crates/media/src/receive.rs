@@ -152,16 +152,16 @@ impl ReceivePath {
         self.tell_addresses();
     }
 
-    /// Takes in a datagram of the RTP port that is no RTCP.
+    /// Takes in a datagram of the RTP port that is no RTCP; with whence it comes is said whether checks know the place.
     pub(crate) fn take(
         &mut self,
         now: Instant,
         datagram: &mut [u8],
-        from: SocketAddr,
+        (from, is_known): (SocketAddr, bool),
         shield: &mut Shield,
     ) {
         let length = datagram.len();
-        let welcome = rtp::looks_like_rtp(datagram) && self.peer.may_speak(now, from);
+        let welcome = rtp::looks_like_rtp(datagram) && self.peer.may_speak(now, from, is_known);
         // Only what is genuine is looked at, and makes the peer known. On hold the numbers of the packets
         // are followed all the same, or they could not be decrypted afterwards.
         let opened = welcome.then(|| shield.open(datagram, &self.counters));
@@ -172,7 +172,11 @@ impl ReceivePath {
         let accepted = opened
             .flatten()
             .and_then(|datagram| RtpPacket::parse(datagram).ok())
-            .is_some_and(|packet| self.accept(now, &packet));
+            .filter(|packet| self.is_agreed(packet))
+            .is_some_and(|packet| {
+                self.peer.on_media(now, from, is_known);
+                self.accept(now, &packet)
+            });
         if !accepted {
             self.counters.dropped.add(1);
             return;
@@ -217,14 +221,19 @@ impl ReceivePath {
         }
     }
 
+    /// Whether the packet carries what was agreed on.
+    fn is_agreed(&self, packet: &RtpPacket<'_>) -> bool {
+        let kind = packet.header.payload_type;
+        kind == self.payload_type
+            || self.telephone_event == Some(kind)
+            || COMFORT_NOISE.contains(&kind)
+    }
+
     /// Whether the packet is one of ours.
     fn accept(&mut self, now: Instant, packet: &RtpPacket<'_>) -> bool {
         let kind = packet.header.payload_type;
         let is_event = self.telephone_event == Some(kind);
         let is_audio = kind == self.payload_type;
-        if !is_audio && !is_event && !COMFORT_NOISE.contains(&kind) {
-            return false;
-        }
         let Verdict::Accept { restarted, .. } = self.receiver.receive(now, &packet.header) else {
             return false;
         };

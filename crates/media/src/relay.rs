@@ -36,14 +36,20 @@ impl Channels {
 
     /// Whose packet this is, and how long, where it is media; the rest is for the keeper.
     pub(crate) fn media(&self, datagram: &[u8]) -> Option<(SocketAddr, usize)> {
-        let (number, payload) = turn::unwrapped(datagram)?;
+        let (_, payload) = turn::unwrapped(datagram)?;
         // RFC 7983 §7.
         payload
             .first()
             .filter(|first| (128..192).contains(*first))?;
+        Some((self.peer(datagram)?, payload.len()))
+    }
+
+    /// Whose packet this is, whatever it carries, where it came by a channel.
+    pub(crate) fn peer(&self, datagram: &[u8]) -> Option<SocketAddr> {
+        let (number, _) = turn::unwrapped(datagram)?;
         let channels = self.list.iter().flatten();
         let mut ours = channels.filter(|(channel, _)| *channel == number);
-        ours.next().map(|(_, peer)| (*peer, payload.len()))
+        ours.next().map(|(_, peer)| *peer)
     }
 
     /// False when there is no channel to there, or the system refused.

@@ -16,8 +16,13 @@ const EXPEDITED: u32 = 46 << 2;
 /// How many pairs are tried when the system chooses the port.
 const ATTEMPTS: usize = 64;
 
-/// Datagrams taken from one socket in one step; a flood must not hold up the other streams.
+/// Datagrams taken from one socket in one step, however many other sockets are flooded.
 const MOST_PER_STEP: usize = 64;
+
+/// Datagrams taken beyond that, from all sockets in one step. What is left in a buffer of the system comes late, and when
+/// that is full good and bad are lost alike; but a flood must not hold up the other streams. Each socket takes half of
+/// what those before it have left.
+pub(crate) const SPARE_PER_STEP: usize = 1_024;
 
 /// Longer datagrams are cut; no audio is.
 pub(crate) const LONGEST_DATAGRAM: usize = 2048;
@@ -146,15 +151,18 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Hands on what has arrived on this line, if there is one.
+    /// Hands on what has arrived on this line, if there is one. `spare` is what may be taken beyond what each line may.
     pub(crate) fn receive(
         &self,
         line: u8,
         buffer: &mut [u8],
+        spare: &mut usize,
         take: impl FnMut(&mut [u8], SocketAddr),
     ) {
         if let Some(socket) = self.line(line) {
-            receive_all(socket, buffer, take);
+            let most = MOST_PER_STEP + *spare / 2;
+            let taken = receive_all(socket, buffer, most, take);
+            *spare = spare.saturating_sub(taken.saturating_sub(MOST_PER_STEP));
         }
     }
 
@@ -178,18 +186,25 @@ pub(crate) fn is_for_reports(line: u8) -> bool {
     !line.is_multiple_of(2)
 }
 
-fn receive_all(socket: &UdpSocket, buffer: &mut [u8], mut take: impl FnMut(&mut [u8], SocketAddr)) {
-    for _ in 0..MOST_PER_STEP {
+/// Answers how often it has looked.
+fn receive_all(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    most: usize,
+    mut take: impl FnMut(&mut [u8], SocketAddr),
+) -> usize {
+    for looked in 0..most {
         match socket.recv_from(buffer) {
             Ok((length, from)) => {
                 let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                 take(buffer.get_mut(..length).unwrap_or_default(), from);
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return looked,
             // Some systems report here that an earlier datagram of ours was not wanted (ICMP).
             Err(_) => {}
         }
     }
+    most
 }
 
 #[cfg(test)]

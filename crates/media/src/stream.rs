@@ -13,6 +13,7 @@ use crate::FRAME_SAMPLES;
 use crate::config::{StreamEvent, StreamParameters, is_reachable, next_port};
 use crate::control::{Control, Matter};
 use crate::counters::{StreamCounters, Wishes};
+use crate::gate::{Gate, Rank, Shaker};
 use crate::keeper::{Outcome, Post, Secured, Way};
 use crate::receive::ReceivePath;
 use crate::record::Recorder;
@@ -32,16 +33,6 @@ const TELL_EVERY: u32 = 10;
 
 /// The longest packet that is sent: 60 ms of G.711 with its header.
 pub(crate) const LONGEST_PACKET: usize = 1_400;
-
-/// STUN datagrams that are looked at in one step; a flood of them must not keep handshakes out.
-const STUN_PER_STEP: u32 = 4;
-
-/// Datagrams that look like a handshake's and are looked at in one step on the port of the reports, of strangers and of
-/// where the peer says it is: a flight fits into it, and those of the media's get through beside them.
-const SHAKES_PER_STEP: u32 = 16;
-
-/// Words of a relay that are looked at in one step: it asks little, and handshakes and checks come through it.
-const RELAYED_PER_STEP: u32 = 16;
 
 /// When nothing was sent for so long, something is: routers forget a way after thirty seconds (RFC 6263 §3).
 const KEEP_OPEN: Duration = Duration::from_secs(15);
@@ -89,12 +80,15 @@ pub(crate) struct Scratch {
     pub(crate) mix: [f32; FRAME_SAMPLES],
     pub(crate) rooms: Rooms,
     pub(crate) post: Post,
+    /// Datagrams that may be taken in this step beyond what each socket may.
+    pub(crate) spare: usize,
 }
 
 impl Scratch {
     pub(crate) fn new(post: Post) -> Self {
         Self {
             post,
+            spare: 0,
             datagram: Box::new([0; LONGEST_DATAGRAM]),
             packet: Vec::with_capacity(LONGEST_PACKET),
             mix: [0.0; FRAME_SAMPLES],
@@ -130,7 +124,11 @@ impl Heard {
 pub(crate) struct Stream {
     pub(crate) id: u64,
     pub(crate) wire: Wire,
+    /// Who gets to the keeper.
+    pub(crate) gate: Gate,
     pub(crate) shield: Shield,
+    /// With whom the keys were made that a handshake made, once they are there.
+    pub(crate) secured: Option<SocketAddr>,
     /// The number of the handshake whose keys count.
     pub(crate) handshake: u64,
     /// What stands before the port of the reports, where that has a handshake of its own: its number, from where the peer
@@ -190,7 +188,7 @@ impl Stream {
     pub(crate) fn hear(&mut self, now: Instant, ntp: u64, scratch: &mut Scratch) {
         #[cfg(test)]
         assert!(!self.fault, "a fault that a test wished for");
-        self.take_datagrams(now, ntp, &mut scratch.datagram[..], &mut scratch.post);
+        self.take_datagrams(now, ntp, scratch);
         let rate_hz = self.send.encoder.kind().sample_rate_hz();
         let tone = self.tape.as_mut().and_then(|tape| {
             tape.begin(rate_hz);
@@ -229,11 +227,15 @@ impl Stream {
         }
     }
 
-    fn take_datagrams(&mut self, now: Instant, ntp: u64, buffer: &mut [u8], post: &mut Post) {
+    fn take_datagrams(&mut self, now: Instant, ntp: u64, scratch: &mut Scratch) {
+        let Scratch {
+            datagram: buffer,
+            post,
+            spare,
+            ..
+        } = scratch;
         let reports = self.may_report();
         let apart = self.parameters.has_reports_apart();
-        let way = self.report_way.map(|way| way.to);
-        let expected = way.or(self.parameters.reports_at());
         let Self {
             id,
             parameters,
@@ -242,58 +244,72 @@ impl Stream {
             shield,
             report_shield,
             report_remote,
+            report_way,
+            gate,
+            secured,
             receive,
             control,
             counters,
             ..
         } = self;
-        let mut asked = 0;
-        let mut shaken = [0; 2];
-        let mut take_control = |receive: &mut ReceivePath,
-                                shield: &mut Shield,
-                                datagram: &mut [u8],
-                                from: SocketAddr| {
-            if *report_remote != Some(from) && !receive.peer.may_speak(now, from) {
-                return;
-            }
-            match shield.open_control(datagram, counters) {
-                Some(plain) => {
-                    control.take(now, ntp, plain, from, &mut receive.receiver, counters);
-                }
-                None => counters.dropped.add(1),
-            }
+        gate.begin_step();
+        let shaker = |keys: Option<SocketAddr>, is_expected: bool, from| match keys {
+            Some(with) => Shaker::Secured {
+                is_it: with == from,
+            },
+            None if is_expected => Shaker::Expected,
+            None => Shaker::Stranger,
         };
+        let mut take_control =
+            |receive: &mut ReceivePath,
+             shield: &mut Shield,
+             datagram: &mut [u8],
+             (from, is_known): (SocketAddr, bool)| {
+                if *report_remote != Some(from) && !receive.peer.may_speak(now, from, is_known) {
+                    return;
+                }
+                match shield.open_control(datagram, counters) {
+                    Some(plain) => {
+                        control.take(now, ntp, plain, from, &mut receive.receiver, counters);
+                    }
+                    None => counters.dropped.add(1),
+                }
+            };
         for (line, relay) in (0..).zip(relays.iter()) {
             let alone = is_for_reports(line);
-            wire.receive(line, buffer, |mut datagram, mut from| {
-                if let Some(relay) = relay.as_ref().filter(|relay| relay.server() == from) {
-                    let Some((peer, length)) = relay.media(datagram) else {
-                        asked += 1;
-                        if asked > RELAYED_PER_STEP || !post.put(*id, line, from, datagram) {
+            wire.receive(line, &mut buffer[..], spare, |mut datagram, mut from| {
+                let mut put =
+                    |gate: &Gate, rank: Option<Rank>, from: SocketAddr, datagram: &[u8]| {
+                        let whose = (*id, gate.waiting());
+                        if !rank.is_some_and(|rank| post.put(whose, rank, (line, from), datagram)) {
                             counters.dropped.add(1);
                         }
-                        return;
                     };
-                    from = peer;
+                let mut by_channel = false;
+                if let Some(relay) = relay.as_ref().filter(|relay| relay.server() == from) {
+                    let Some((peer, length)) = relay.media(datagram) else {
+                        if let Some(peer) = relay.peer(datagram) {
+                            receive.peer.on_sign(now, peer);
+                        }
+                        let rank = gate.relayed(datagram);
+                        return put(gate, rank, from, datagram);
+                    };
+                    (from, by_channel) = (peer, true);
                     datagram = datagram.get_mut(4..4 + length).unwrap_or_default();
                 }
+                // A relay has channels to whom checks have asked.
+                let whence = (from, by_channel || gate.knows(from));
                 // RFC 7983 §7. TURN of others has a first byte that is none of these; it is counted as dropped.
                 if stun::is_stun(datagram) {
-                    asked += 1;
-                    if asked > STUN_PER_STEP || !post.put(*id, line, from, datagram) {
-                        counters.dropped.add(1);
-                    }
+                    receive.peer.on_sign(now, from);
+                    let rank = gate.stun(datagram, from);
+                    put(gate, rank, from, datagram);
                 } else if alone && apart && dtls::looks_like_dtls(datagram) {
-                    let [strange, known] = &mut shaken;
-                    let count = if expected == Some(from) {
-                        known
-                    } else {
-                        strange
-                    };
-                    *count += 1;
-                    if *count > SHAKES_PER_STEP || !post.put(*id, line, from, datagram) {
-                        counters.dropped.add(1);
-                    }
+                    let expected = [report_way.map(|way| way.to), parameters.reports_at()];
+                    let is_expected = expected.contains(&Some(from)) || whence.1;
+                    let shaker = shaker(*report_remote, is_expected, from);
+                    let rank = gate.shake(true, from, shaker);
+                    put(gate, rank, from, datagram);
                 } else if alone {
                     if reports {
                         let shield = if apart {
@@ -301,16 +317,17 @@ impl Stream {
                         } else {
                             &mut *shield
                         };
-                        take_control(receive, shield, datagram, from);
+                        take_control(receive, shield, datagram, whence);
                     }
                 } else if rtp::looks_like_rtcp(datagram) {
-                    take_control(receive, shield, datagram, from);
+                    take_control(receive, shield, datagram, whence);
                 } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
-                    if !post.put(*id, line, from, datagram) {
-                        counters.dropped.add(1);
-                    }
+                    let expected = [receive.peer.target(), receive.peer.announced()];
+                    let is_expected = expected.contains(&Some(from)) || whence.1;
+                    let rank = gate.shake(false, from, shaker(*secured, is_expected, from));
+                    put(gate, rank, from, datagram);
                 } else {
-                    receive.take(now, datagram, from, shield);
+                    receive.take(now, datagram, whence, shield);
                 }
             });
         }
@@ -655,6 +672,7 @@ impl Stream {
                 remote,
             }) => {
                 self.shield.change(renewal);
+                self.secured = Some(*remote);
                 self.receive.confirm(now, *remote);
                 StreamEvent::Secured(*profile)
             }
@@ -697,7 +715,9 @@ impl Stream {
             std::mem::swap(&mut parts.instead, &mut self.send.instead);
         }
         self.shield.change(&mut change.renewal);
-        self.handshake = change.handshake;
+        if std::mem::replace(&mut self.handshake, change.handshake) != change.handshake {
+            self.secured = None;
+        }
         self.report_shield.change(&mut change.report_renewal);
         let begins_anew = self.report_handshake != change.report_handshake;
         if begins_anew || self.parameters.reports_at() != change.parameters.reports_at() {
@@ -707,7 +727,10 @@ impl Stream {
             (self.report_refused, self.report_opened) = (false, None);
         }
         self.report_handshake = change.report_handshake;
-        self.search = change.search;
+        let search = change.parameters.ice.as_ref();
+        if std::mem::replace(&mut self.search, change.search) != change.search || search.is_none() {
+            self.gate.search(search, change.keeps);
+        }
         let begins = change.searches && !change.keeps;
         self.searching = begins || self.searching && change.parameters.ice.is_some();
         if begins || change.parameters.ice.is_none() {

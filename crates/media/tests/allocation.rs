@@ -131,8 +131,15 @@ fn once_there_are_keys_by_handshakes_nothing_is_allocated_either() {
     bench.run(Duration::from_secs(8));
     let reports = || [&left, &right].map(|s| s.counters().reports_received());
     let before = reports();
+    let stranger = UdpSocket::bind((common::HERE, 0)).unwrap();
     let mut worst = 0;
     for _ in 0..1_500 {
+        // Whoever sends what looks like a handshake, or media, or nothing.
+        for first in [22, 0x80, 0xff] {
+            for _ in 0..30 {
+                stranger.send_to(&[first; 60], bench.wires[0].to).unwrap();
+            }
+        }
         for wire in &mut bench.wires {
             wire.step(bench.now);
         }

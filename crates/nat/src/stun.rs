@@ -41,8 +41,28 @@ pub fn is_stun(datagram: &[u8]) -> bool {
 
 /// Whether it says who is meant, as checks of ICE do (RFC 8445 §7.2.2).
 pub fn names_somebody(datagram: &[u8]) -> bool {
-    let view = crate::message::View::parse(datagram);
-    view.is_some_and(|view| view.get(crate::message::USERNAME).is_some())
+    username(datagram).is_some()
+}
+
+/// The value of USERNAME (RFC 8489 §14.3), which nobody has vouched for yet; none where the message is broken.
+pub fn username(datagram: &[u8]) -> Option<&[u8]> {
+    crate::message::View::parse(datagram)?.get(crate::message::USERNAME)
+}
+
+/// Whether it is STUN that wants an answer, of whatever method (RFC 8489 §5).
+pub fn is_request(datagram: &[u8]) -> bool {
+    is_stun(datagram) && class(datagram) == Some(0)
+}
+
+/// Whether it is STUN that is one, a success or an error.
+pub fn is_answer(datagram: &[u8]) -> bool {
+    is_stun(datagram) && matches!(class(datagram), Some(0x0100 | 0x0110))
+}
+
+/// The two bits of the class among those of the method (RFC 8489 §5, figure 3).
+fn class(datagram: &[u8]) -> Option<u16> {
+    let kind = datagram.first_chunk().map(|kind| u16::from_be_bytes(*kind));
+    kind.map(|kind| kind & 0x0110)
 }
 
 impl Binding {
@@ -210,6 +230,29 @@ mod tests {
         assert_eq!(bytes[8..], [7; 12]);
     }
 
+    /// RFC 8489 §5, and the methods of RFC 8656 §17.
+    #[test]
+    fn who_asks_and_who_answers_is_told_apart_whatever_it_is_about() {
+        let mut bytes = indication(TransactionId([7; 12]));
+        for (kind, asks, answers) in [
+            (0x0001_u16, true, false),
+            (0x0011, false, false),
+            (0x0101, false, true),
+            (0x0111, false, true),
+            (0x0004, true, false),
+            (0x0017, false, false),
+            (0x0104, false, true),
+            (0x0119, false, true),
+        ] {
+            bytes[..2].copy_from_slice(&kind.to_be_bytes());
+            assert_eq!(is_request(&bytes), asks, "{kind:#x}");
+            assert_eq!(is_answer(&bytes), answers, "{kind:#x}");
+        }
+        bytes[4] = 0;
+        assert!(!is_request(&bytes) && !is_answer(&bytes));
+        assert!(!is_request(&[]) && !is_answer(&[0x01]));
+    }
+
     #[test]
     fn sip_is_not_taken_for_stun() {
         assert!(!is_stun(b"REGISTER sip:example.org SIP/2.0\r\n\r\n"));
@@ -244,11 +287,12 @@ mod tests {
                 *first = head;
             }
             let _ = Binding::read(&bytes);
+            let _ = (username(&bytes), is_request(&bytes), is_answer(&bytes));
             // With the announced length put right, the attributes are looked at, too.
             if let (Ok(length), Some(place)) = (u16::try_from(bytes.len().saturating_sub(HEAD)), bytes.get_mut(2..4)) {
                 place.copy_from_slice(&length.to_be_bytes());
             }
-            let _ = Binding::read(&bytes);
+            let _ = (Binding::read(&bytes), username(&bytes));
         }
     }
 }

@@ -666,6 +666,14 @@ pub fn unwrapped(datagram: &[u8]) -> Option<(u16, &[u8])> {
     Some((number, rest.get(..length)?)).filter(|_| is_channel)
 }
 
+/// Whether this has the relay carry something on, and asks it for nothing: ChannelData (§12.4), or a Send indication
+/// (§11.1). What it has carried is lost without harm, as on any way.
+#[must_use]
+pub fn is_carried(datagram: &[u8]) -> bool {
+    let is_send = datagram.starts_with(&SEND_INDICATION.to_be_bytes());
+    unwrapped(datagram).is_some() || is_send && crate::stun::is_stun(datagram)
+}
+
 /// The four bytes before a payload of this length.
 #[must_use]
 pub fn channel_head(number: u16, length: usize) -> Option<[u8; 4]> {
@@ -717,6 +725,8 @@ const MOST_CHANNELS: usize = 16;
 /// RFC 8656 §12.
 const FIRST_CHANNEL: u16 = 0x4000;
 const LAST_CHANNEL: u16 = 0x4fff;
+/// RFC 8656 §17.
+const SEND_INDICATION: u16 = 0x0016;
 /// How long a permission lasts; the channel itself lasts ten minutes (§9, §12).
 const PERMISSION: Duration = Duration::from_secs(300);
 /// Routers forget a way after thirty seconds.
