@@ -7,6 +7,7 @@
 //!      │ GIVE_UP                                                     ▼                       ▼
 //!      └────────────────────────────► failed ◄────────────────── secured ◄─┐             that remote side is dropped
 //!                                                                   └──────┘ repeats its last flight (RFC 6347 §4.2.4)
+//!                                                                            for LINGER, and then keeps nothing
 //! ```
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use rtc_shared::error::Error;
 use crate::certificate::Certificate;
 use crate::fingerprint::{Fingerprint, is_announced};
 use crate::keys::{Keys, LABEL, Profile};
+use crate::sieve::{HANDSHAKE, HEAD, Sieve, first_encrypted, records};
 
 /// Remote sides that are talked to at once: the announced one, the same behind a NAT, and strangers.
 pub const MOST_REMOTES: usize = 4;
@@ -45,15 +47,21 @@ const RANDOM: usize = 32;
 /// Records of a remote side that are known again: a flight has a dozen, with a long chain of certificates some more.
 const MOST_RECORDS: usize = 128;
 
-/// Bytes before what a record carries (RFC 6347 §4.1).
-const HEAD: usize = 13;
-
-/// Records of this type carry messages of a handshake (RFC 5246 §6.2.1).
-const HANDSHAKE: u8 = 22;
-
 /// Messages of a handshake (RFC 6347 §4.3.2).
 const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
 const HELLO_VERIFY_REQUEST: u8 = 3;
+
+/// Who has returned the cookie and then says nothing keeps its place this long where others want it.
+const STALLED: Duration = Duration::from_secs(3);
+
+/// A server repeats its last flight on demand this long: twice the time that TCP takes a segment to live (RFC 6347
+/// §4.2.4, RFC 793 §3.3). Nobody demands a client's: it is the server's that ends the handshake.
+const LINGER: Duration = Duration::from_secs(240);
+
+/// How often it does so at the most, which is as often as `rtc-dtls` does, and how long after the last time.
+const MOST_ANSWERS: u8 = 7;
+const ANSWER_GAP: Duration = Duration::from_millis(100);
 
 /// A whole flight fits into what every path carries.
 const MTU: usize = 1_200;
@@ -133,6 +141,13 @@ enum Phase {
     Failed,
 }
 
+/// What is left to do for the other side when there are keys.
+struct Linger {
+    until: Instant,
+    answers: u8,
+    answered: Option<Instant>,
+}
+
 /// With whom a handshake is going on.
 struct Remote {
     address: SocketAddr,
@@ -142,15 +157,23 @@ struct Remote {
     heard: Vec<u64>,
     /// Our last word was the question whether it is there (HelloVerifyRequest), which only its repetition repeats.
     asked: bool,
+    /// Since when it has got no further.
+    since: Instant,
+    /// It has returned the cookie, so it is where it says (RFC 6347 §4.2.1).
+    is_there: bool,
+    sieve: Sieve,
 }
 
 impl Remote {
-    fn new(address: SocketAddr, hello: Option<[u8; RANDOM]>) -> Self {
+    fn new(now: Instant, address: SocketAddr, hello: Option<[u8; RANDOM]>) -> Self {
         Self {
             address,
             hello,
             heard: Vec::new(),
             asked: false,
+            since: now,
+            is_there: false,
+            sieve: Sieve::default(),
         }
     }
 }
@@ -174,6 +197,7 @@ pub struct Handshake {
     wrong: Arc<AtomicBool>,
     /// The most telling thing that went wrong so far.
     fault: Failure,
+    linger: Option<Linger>,
 }
 
 impl Handshake {
@@ -189,13 +213,11 @@ impl Handshake {
             Err(_) => (None, None),
         };
         let broken = client.is_none() && server.is_none();
-        // The address is only handed back with each datagram, and nobody looks at it.
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut handshake = Self {
             role: peer.role,
             fingerprints: peer.fingerprints.clone(),
             phase: Phase::Waiting,
-            endpoint: Endpoint::new(nowhere, TransportProtocol::UDP, server),
+            endpoint: endpoint(server),
             client,
             announced: None,
             remotes: Vec::new(),
@@ -205,6 +227,7 @@ impl Handshake {
             again_at: None,
             wrong,
             fault: Failure::NoAnswer,
+            linger: None,
         };
         if broken || peer.fingerprints.is_empty() {
             handshake.fail(Failure::Ours);
@@ -225,25 +248,34 @@ impl Handshake {
     /// Takes in a datagram for which [`crate::looks_like_dtls`] holds.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8], from: SocketAddr) {
         match self.phase {
-            Phase::Failed => return,
-            Phase::Secured { remote } if remote != from => return,
-            Phase::Secured { .. } => {}
-            Phase::Waiting => {
-                if !self.admit(now, from, datagram) || self.is_repeated(from, datagram) {
-                    return;
-                }
-            }
+            Phase::Waiting => {}
+            Phase::Secured { remote } if remote == from => return self.answer(now, from, datagram),
+            Phase::Secured { .. } | Phase::Failed => return,
         }
-        let read = self
-            .endpoint
-            .read(now, from, None, BytesMut::from(datagram));
-        self.collect();
+        if !self.admit(now, from, datagram) || self.is_repeated(from, datagram) {
+            return;
+        }
+        let mut remotes = self.remotes.iter_mut();
+        let Some(remote) = remotes.find(|remote| remote.address == from) else {
+            return;
+        };
+        // Who says more than a handshake has to say begins anew, with nothing kept.
+        let Ok(useful) = remote.sieve.sift(datagram) else {
+            return self.drop_remote(now, from);
+        };
+        if useful.is_empty() {
+            return;
+        }
+        let read = self.endpoint.read(now, from, None, useful);
+        self.collect(now);
         match read {
             Ok(events) => {
                 let done =
                     |event: &EndpointEvent| matches!(event, EndpointEvent::HandshakeComplete);
                 if events.iter().any(done) {
                     self.on_complete(now, from);
+                } else if events.iter().any(is_farewell) {
+                    self.drop_remote(now, from);
                 }
             }
             Err(error) => self.on_broken(now, from, &error),
@@ -258,6 +290,9 @@ impl Handshake {
         if self.phase == Phase::Waiting && self.begun.is_some_and(|begun| now >= begun + GIVE_UP) {
             return self.fail(self.fault);
         }
+        if self.linger.as_ref().is_some_and(|left| now >= left.until) {
+            self.rest();
+        }
         let remotes: Vec<_> = self.remotes.iter().map(|remote| remote.address).collect();
         for remote in remotes {
             let is_due = |at: Instant| now >= at;
@@ -265,7 +300,7 @@ impl Handshake {
                 continue;
             }
             let repeated = self.endpoint.handle_timeout(remote, now);
-            self.collect();
+            self.collect(now);
             if repeated.is_err() && self.phase == Phase::Waiting {
                 self.drop_remote(now, remote);
             }
@@ -292,7 +327,7 @@ impl Handshake {
     fn deadline(&self) -> Option<Instant> {
         let give_up = match self.phase {
             Phase::Failed => return None,
-            Phase::Secured { .. } => None,
+            Phase::Secured { .. } => self.linger.as_ref().map(|left| left.until),
             Phase::Waiting => self.begun.map(|begun| begun + GIVE_UP),
         };
         let repeats = self.remotes.iter();
@@ -311,12 +346,12 @@ impl Handshake {
         match self.endpoint.connect(now, remote, config, None) {
             Ok(()) => {
                 self.make_room(now);
-                self.remotes.push(Remote::new(remote, None));
+                self.remotes.push(Remote::new(now, remote, None));
             }
             // Nowhere to send to, or no randomness.
             Err(_) => self.again_at = Some(now + AGAIN),
         }
-        self.collect();
+        self.collect(now);
     }
 
     fn knows(&self, address: SocketAddr) -> bool {
@@ -329,20 +364,19 @@ impl Handshake {
             self.follow_anew(now, from, datagram);
             return true;
         }
-        // A client talks first; a server is talked to by a handshake record of the first epoch (RFC 6347 §4.1).
-        let begins = datagram.first() == Some(&HANDSHAKE) && datagram.get(3..5) == Some(&[0, 0]);
-        if self.role == Role::Client || !begins {
+        // A client talks first; a server is talked to by the first message of a client (RFC 6347 §4.2.2).
+        if self.role == Role::Client || !begins(datagram) {
             return false;
         }
-        let expected = self.announced == Some(from);
         if self.remotes.len() >= MOST_REMOTES {
-            if !expected {
+            let is_expected = self.announced == Some(from);
+            if !is_expected && !self.remotes.iter().any(|remote| self.yields(now, remote)) {
                 return false;
             }
             self.make_room(now);
         }
         self.begun.get_or_insert(now);
-        self.remotes.push(Remote::new(from, hello(datagram)));
+        self.remotes.push(Remote::new(now, from, hello(datagram)));
         true
     }
 
@@ -357,7 +391,8 @@ impl Handshake {
         };
         let mut news = false;
         for record in records(datagram) {
-            let Some(body) = record else {
+            let is_open = record.kind == HANDSHAKE && record.epoch == 0;
+            let Some(body) = is_open.then_some(record.body) else {
                 news = true;
                 continue;
             };
@@ -383,24 +418,69 @@ impl Handshake {
         };
         match remote.hello.replace(random) {
             Some(known) if known != random => {
-                *remote = Remote::new(from, Some(random));
+                *remote = Remote::new(now, from, Some(random));
                 self.forget(now, from);
             }
             _ => {}
         }
     }
 
-    /// Takes the oldest stranger out if there is no room.
+    /// Whether the place of `remote` is for whoever comes: it is not where the peer says that it is, and either it has
+    /// not shown that it is there at all (anybody can send in the name of anybody) or it has come to a standstill.
+    fn yields(&self, now: Instant, remote: &Remote) -> bool {
+        let is_idle = || now.saturating_duration_since(remote.since) >= STALLED;
+        Some(remote.address) != self.announced && (!remote.is_there || is_idle())
+    }
+
+    /// Takes a stranger out if there is no room: the oldest of those that have got least far.
     fn make_room(&mut self, now: Instant) {
         if self.remotes.len() < MOST_REMOTES {
             return;
         }
-        let announced = self.announced;
-        let is_stranger = |remote: &Remote| Some(remote.address) != announced;
-        if let Some(stranger) = self.remotes.iter().position(is_stranger) {
+        let strangers = self.remotes.iter().enumerate();
+        let strangers = strangers.filter(|(_, remote)| Some(remote.address) != self.announced);
+        if let Some((stranger, _)) =
+            strangers.min_by_key(|(_, remote)| (remote.is_there, remote.since))
+        {
             let remote = self.remotes.remove(stranger);
             self.forget(now, remote.address);
         }
+    }
+
+    /// Repeats the last flight for who repeats its own, and answers a farewell.
+    fn answer(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let Some(left) = &mut self.linger else {
+            return;
+        };
+        let is_soon = |at: Instant| now < at + ANSWER_GAP;
+        let Some(record) =
+            first_encrypted(datagram).filter(|_| !left.answered.is_some_and(is_soon))
+        else {
+            return;
+        };
+        // What cannot be used changes nothing any more.
+        let read = self.endpoint.read(now, from, None, BytesMut::from(record));
+        let before = self.outputs.len();
+        self.collect(now);
+        let Some(left) = &mut self.linger else {
+            return;
+        };
+        if self.outputs.len() > before {
+            left.answered = Some(now);
+            left.answers += 1;
+        }
+        let is_over = read.is_ok_and(|events| events.iter().any(is_farewell));
+        if left.answers >= MOST_ANSWERS || is_over {
+            self.rest();
+        }
+    }
+
+    /// Nothing more is to be said: what the handshake knows of the keys goes.
+    fn rest(&mut self) {
+        self.linger = None;
+        self.remotes.clear();
+        self.endpoint = endpoint(None);
+        self.client = None;
     }
 
     fn on_complete(&mut self, now: Instant, remote: SocketAddr) {
@@ -415,8 +495,16 @@ impl Handshake {
                         self.forget(now, other.address);
                     }
                 }
-                self.remotes.push(Remote::new(remote, None));
+                self.remotes.push(Remote::new(now, remote, None));
                 self.again_at = None;
+                self.linger = Some(Linger {
+                    until: now + LINGER,
+                    answers: 0,
+                    answered: None,
+                });
+                if self.role == Role::Client {
+                    self.rest();
+                }
                 self.outputs
                     .push_back(Output::Event(Event::Secured { keys, remote }));
             }
@@ -488,12 +576,15 @@ impl Handshake {
         while self.endpoint.poll_transmit().is_some() {}
     }
 
-    fn collect(&mut self) {
+    fn collect(&mut self, now: Instant) {
         while let Some(message) = self.endpoint.poll_transmit() {
             let to = message.transport.peer_addr;
             let mut remotes = self.remotes.iter_mut();
             if let Some(remote) = remotes.find(|remote| remote.address == to) {
                 remote.asked = begins_with(&message.message, HELLO_VERIFY_REQUEST);
+                if begins_with(&message.message, SERVER_HELLO) && !remote.is_there {
+                    (remote.is_there, remote.since) = (true, now);
+                }
             }
             self.outputs.push_back(Output::Transmit {
                 datagram: message.message.to_vec(),
@@ -504,7 +595,7 @@ impl Handshake {
 
     fn fail(&mut self, failure: Failure) {
         self.phase = Phase::Failed;
-        self.remotes.clear();
+        self.rest();
         self.again_at = None;
         self.outputs
             .push_back(Output::Event(Event::Failed(failure)));
@@ -520,26 +611,25 @@ impl std::fmt::Debug for Handshake {
     }
 }
 
-/// The records of a datagram (RFC 6347 §4.1): of messages that are not encrypted what is in them, of the others and of
-/// what cannot be read nothing.
-fn records(datagram: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        let (head, after) = rest.split_at_checked(HEAD)?;
-        let length = usize::from(u16::from_be_bytes([head[11], head[12]]));
-        let Some((body, after)) = after.split_at_checked(length) else {
-            rest = &[];
-            return Some(None);
-        };
-        rest = after;
-        let is_open = head[0] == HANDSHAKE && head[3..5] == [0, 0];
-        Some(is_open.then_some(body))
-    })
+/// One without anybody to talk to yet. Its address is only handed back with each datagram, and nobody looks at it.
+fn endpoint(server: Option<Arc<HandshakeConfig>>) -> Endpoint {
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    Endpoint::new(nowhere, TransportProtocol::UDP, server)
+}
+
+fn is_farewell(event: &EndpointEvent) -> bool {
+    matches!(event, EndpointEvent::PeerClosed)
 }
 
 /// Whether a datagram is a flight whose first message is of this type (RFC 6347 §4.3.2).
 fn begins_with(datagram: &[u8], message: u8) -> bool {
     datagram.first() == Some(&HANDSHAKE) && datagram.get(HEAD) == Some(&message)
+}
+
+/// Whether a datagram begins with the first message of a client, or with a part of it.
+fn begins(datagram: &[u8]) -> bool {
+    let is_first = datagram.get(HEAD + 4..HEAD + 6) == Some(&[0, 0]);
+    is_first && datagram.get(3..5) == Some(&[0, 0]) && begins_with(datagram, CLIENT_HELLO)
 }
 
 /// The random number of a first flight (RFC 6347 §4.2.1: record header, message header, version, and then it).

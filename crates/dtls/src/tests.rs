@@ -131,6 +131,12 @@ impl Path {
         }
     }
 
+    /// The server's last words are lost; nothing is left to be said.
+    fn exchange_nothing(&mut self) {
+        self.drain(0);
+        self.drain(1);
+    }
+
     fn keys(&self) -> [&Keys; 2] {
         let keys = |side: usize| match self.events[side].as_slice() {
             [Event::Secured { keys, remote }] => {
@@ -380,4 +386,177 @@ fn strangers_neither_end_it_nor_take_its_place_nor_grow_it() {
     }
     path.exchange();
     assert_eq!(path.events, late);
+}
+
+/// The first datagram of a client that talks to `place(2)`.
+fn first_flight(certificate: &Certificate) -> Vec<u8> {
+    let mut client = Handshake::new(certificate, &expecting(certificate, Role::Client));
+    client.handle_remote(Instant::now(), place(2));
+    match client.poll_output() {
+        Output::Transmit { datagram, .. } => datagram,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// RFC 6347 §4.2.1: who has not returned the cookie may be anybody. The client comes from where nobody said that it is.
+#[test]
+fn strangers_that_are_not_there_take_no_place_from_an_unannounced_peer() {
+    let mut hello = first_flight(&Certificate::generate().unwrap());
+    for strangers in [MOST_REMOTES as u8, 60] {
+        let mut path = Path::new();
+        path.server.handle_remote(path.now, place(200));
+        path.client.handle_remote(path.now, place(2));
+        for n in 0..strangers {
+            // Each with a random number of its own.
+            hello[30] = n;
+            path.server
+                .handle_datagram(path.now, &hello, place(100 + n));
+        }
+        path.drain(1);
+        let began = path.now;
+        path.run();
+        path.assert_secured();
+        assert!(path.now - began < Duration::from_secs(1));
+    }
+}
+
+/// RFC 6347 §4.2.1: a place that was paid for with the cookie is not for who has paid nothing, unless its holder sleeps.
+#[test]
+fn who_has_returned_the_cookie_keeps_its_place_and_who_sleeps_on_it_does_not() {
+    let stranger = Certificate::generate().unwrap();
+    let mut hello = first_flight(&stranger);
+    // The client has returned the cookie, and the server's flight is on its way while strangers come.
+    let mut path = Path::new();
+    path.client.handle_remote(path.now, place(2));
+    for _ in 0..2 {
+        let (to_server, _) = path.drain(0);
+        for datagram in &to_server {
+            path.server.handle_datagram(path.now, datagram, place(1));
+        }
+        let (to_client, _) = path.drain(1);
+        for datagram in &to_client {
+            path.client.handle_datagram(path.now, datagram, place(2));
+        }
+    }
+    for n in 0..60 {
+        hello[30] = n;
+        path.server
+            .handle_datagram(path.now, &hello, place(100 + n));
+    }
+    path.drain(1);
+    path.run();
+    path.assert_secured();
+    // Strangers that are there, all places theirs, go no further.
+    let mut path = Path::new();
+    path.server.handle_remote(path.now, place(200));
+    for n in 0..MOST_REMOTES as u8 {
+        let to = expecting(&stranger, Role::Client);
+        let mut client = Handshake::new(&stranger, &to);
+        client.handle_remote(path.now, place(2));
+        for _ in 0..2 {
+            while let Output::Transmit { datagram, .. } = client.poll_output() {
+                path.server
+                    .handle_datagram(path.now, &datagram, place(100 + n));
+            }
+            while let Output::Transmit { datagram, .. } = path.server.poll_output() {
+                client.handle_datagram(path.now, &datagram, place(2));
+            }
+        }
+    }
+    let began = path.now;
+    path.run();
+    path.assert_secured();
+    let took = path.now - began;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// Everything that a side says until there is nothing more, with no time between.
+fn said(handshake: &mut Handshake) -> Vec<Vec<u8>> {
+    let mut said = Vec::new();
+    while let Output::Transmit { datagram, .. } = handshake.poll_output() {
+        said.push(datagram);
+    }
+    said
+}
+
+/// RFC 6347 §4.2.4: the server answers a repeated last flight for twice the time that TCP takes a segment to live.
+#[test]
+fn the_last_flight_is_repeated_for_four_minutes_at_a_rate_and_then_nothing_is_kept() {
+    // A client that has said its last flight, and another time, each time with new numbers of the records.
+    let repeating = || {
+        let mut path = Path::new();
+        path.client.handle_remote(path.now, place(2));
+        while !path.server.is_secured() {
+            let (to_server, _) = path.drain(0);
+            for datagram in &to_server {
+                path.server.handle_datagram(path.now, datagram, place(1));
+            }
+            if !path.server.is_secured() {
+                for datagram in &said(&mut path.server) {
+                    path.client.handle_datagram(path.now, datagram, place(2));
+                }
+            }
+        }
+        path.exchange_nothing();
+        path
+    };
+    let mut path = repeating();
+    let secured = path.now;
+    let asked = |path: &mut Path, at: Duration| {
+        // The client's own timer, whenever it would be: what counts is when it arrives.
+        let deadline = loop {
+            match path.client.poll_output() {
+                Output::Deadline(at) => break at.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        path.client.handle_timeout(deadline);
+        let flight = said(&mut path.client);
+        assert!(!flight.is_empty());
+        for datagram in &flight {
+            path.server
+                .handle_datagram(secured + at, datagram, place(1));
+        }
+        said(&mut path.server).len()
+    };
+    assert_eq!(asked(&mut path, Duration::from_secs(1)), 1);
+    assert_eq!(asked(&mut path, Duration::from_millis(1_050)), 0);
+    assert_eq!(asked(&mut path, Duration::from_millis(1_150)), 1);
+    assert_eq!(asked(&mut path, Duration::from_secs(239)), 1);
+    // Who asks in its name and has no keys gets nothing.
+    let open = first_flight(&Certificate::generate().unwrap());
+    path.server
+        .handle_datagram(secured + Duration::from_secs(239), &open, place(1));
+    assert_eq!(said(&mut path.server).len(), 0);
+    let last = secured + Duration::from_secs(240);
+    assert_eq!(path.server.poll_output(), Output::Deadline(Some(last)));
+    path.server.handle_timeout(last);
+    assert_eq!(path.server.poll_output(), Output::Deadline(None));
+    assert_eq!(asked(&mut path, Duration::from_secs(241)), 0);
+    // A client has nothing to repeat.
+    let mut path = Path::new();
+    path.run();
+    path.assert_secured();
+    assert_eq!(path.client.poll_output(), Output::Deadline(None));
+}
+
+#[test]
+fn everything_of_a_handshake_that_holds_a_key_wipes_it() {
+    fn wipes<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+    let mut path = Path::new();
+    path.run();
+    for keys in path.keys() {
+        // Each field by its name: one that comes is to be looked at here.
+        let Keys {
+            profile: _,
+            send,
+            receive,
+        } = keys;
+        wipes(send);
+        wipes(receive);
+    }
+    // The halves of the material, as they are taken apart.
+    let material = zeroize::Zeroizing::new(vec![7; Profile::AeadAes256Gcm.material_len()]);
+    let keys = Keys::from_material(Profile::AeadAes256Gcm, &material, true).unwrap();
+    assert_eq!(keys.send.capacity(), keys.send.len());
 }
