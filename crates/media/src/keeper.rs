@@ -20,7 +20,7 @@ use nat::stun::{self, Binding};
 use rtp::srtp::{MasterKey, Suite};
 use rtrb::{Consumer, Producer};
 
-use crate::config::{Dtls, Security, StreamEvent};
+use crate::config::{Dtls, Security, Settled, StreamEvent};
 use crate::pump::{Command, Common};
 use crate::relay::{Change, Relay};
 use crate::shield::Renewal;
@@ -110,6 +110,8 @@ pub(crate) enum Order {
         line: u8,
         relay: Box<Relay>,
     },
+    /// Of the relays of this stream only those of these lines are still used: bit 0 is line 0. The sockets stay.
+    KeepRelays { stream: u64, lines: u16 },
     /// None of its lines from this one on has one any more.
     EndRelays { stream: u64, from: u8 },
     /// The peer is to be found there.
@@ -348,8 +350,9 @@ impl Keeper {
                     waiting.push_back(Command::Tell(*stream, StreamEvent::RelayLost(why)));
                 }
             });
-            next = next.into_iter().chain(deadline).min();
-            kept
+            // The pump reads the socket still, and hands over what the relay answers.
+            next = next.into_iter().chain(deadline).chain(relay.leaves()).min();
+            kept && !relay.is_gone(now)
         });
         self.leaving.retain_mut(|relay| !relay.has_left(now));
         let soon = (!self.leaving.is_empty()).then(|| now + 5 * crate::TICK);
@@ -384,7 +387,7 @@ impl Keeper {
                 let kept = search.before.as_ref().and_then(ice::Agent::selected);
                 let component = match event {
                     ice::Event::Selected(component, _) | ice::Event::Lost(component) => component,
-                    ice::Event::Failed => ice::Component::Media,
+                    ice::Event::Failed | ice::Event::Concluded => ice::Component::Media,
                 };
                 let (to, remote) = match (event, search.otherwise) {
                     (ice::Event::Selected(ice::Component::Reports, way), _) => (Some(way), None),
@@ -406,6 +409,13 @@ impl Keeper {
                         continue;
                     }
                     (ice::Event::Lost(_), _) => (None, None),
+                    (ice::Event::Concluded, _) => {
+                        let settled = Settled::of(search.number, &search.agent);
+                        let told = settled.map(StreamEvent::WaysSettled);
+                        let told = told.map(|told| Command::Tell(*stream, told));
+                        lines.waiting.extend(told);
+                        continue;
+                    }
                 };
                 let lost = matches!(event, ice::Event::Lost(_));
                 let handshake = self.handshakes.get_mut(stream);
@@ -453,6 +463,13 @@ impl Keeper {
                 } => {
                     let before = self.relays.insert((stream, line), relay);
                     self.leave(now, before);
+                }
+                Order::KeepRelays { stream, lines } => {
+                    let all = self.relays.iter_mut();
+                    let spare = all.filter(|((of, line), relay)| {
+                        *of == stream && lines & (1 << line) == 0 && relay.leaves().is_none()
+                    });
+                    spare.for_each(|(_, relay)| relay.leave(now));
                 }
                 Order::EndRelays { stream, from } => {
                     for line in from..MOST_LINES as u8 {
@@ -552,7 +569,7 @@ impl Search {
                     (component, Some(way), false)
                 }
                 ice::Output::Event(ice::Event::Lost(component)) => (component, None, true),
-                ice::Output::Event(ice::Event::Failed) => continue,
+                ice::Output::Event(ice::Event::Failed | ice::Event::Concluded) => continue,
                 ice::Output::Deadline(deadline) => return deadline,
             };
             lines.waiting.push_back(Command::Way(Way {

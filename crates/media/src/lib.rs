@@ -77,8 +77,8 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, ExtendedReports, Place, Security, Sink, Source, StreamConfig, StreamEvent,
-    StreamParameters, TelephoneEvent,
+    Codec, Dtls, ExtendedReports, Place, Security, Settled, Sink, Source, StreamConfig,
+    StreamEvent, StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};
