@@ -89,7 +89,7 @@ fn line(text: &str, name: &str) -> String {
 /// one that the peer asks for; in a change that is none they are not.
 #[tokio::test]
 async fn what_no_way_needs_is_given_back_and_asked_for_again_where_the_peer_tries_ways_anew() {
-    let (relay, (mut house, peer, mut ears, call, (at, tag))) = with_relay().await;
+    let (relay, (house, peer, mut ears, call, (at, tag))) = with_relay().await;
     assert_eq!(relay.counts()[0], 2, "for media and for reports");
     relay.until([2, 2]).await;
     ears.hear().await;
@@ -125,7 +125,7 @@ async fn what_no_way_needs_is_given_back_and_asked_for_again_where_the_peer_trie
 /// The same where we try them anew: what was offered is used, and given back when it is not needed again.
 #[tokio::test]
 async fn our_own_restart_offers_the_relay_again() {
-    let (relay, (mut house, peer, mut ears, call, _)) = with_relay().await;
+    let (relay, (house, peer, mut ears, call, _)) = with_relay().await;
     relay.until([2, 2]).await;
     house.crash("carol", Child::Way(call));
     let (told, from) = peer.request(Method::Invite).await;
@@ -150,7 +150,7 @@ async fn our_own_restart_offers_the_relay_again() {
 /// What an offer names that has no answer yet may be used any moment.
 #[tokio::test]
 async fn nothing_is_given_back_while_an_offer_of_ours_is_open() {
-    let (relay, (mut house, peer, mut ears, call, _)) = with_relay().await;
+    let (relay, (house, peer, mut ears, call, _)) = with_relay().await;
     house.engine.send(Command::HoldCall { call });
     let (told, from) = peer.request(Method::Invite).await;
     let before = relay.counts();
