@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::rig::control::Control;
+use crate::rig::coturn::Coturn;
 use crate::rig::folder::Folder;
 use crate::rig::kamailio::Kamailio;
-use crate::rig::namespaces::{FAR, Network, OUTSIDE, PHONE, Place};
+use crate::rig::namespaces::{BESIDE, FAR, Network, OUTSIDE, PHONE, Place};
 use crate::rig::process::{self, signal};
 use crate::rig::program::{self, Account, Program, SOON};
 use crate::rig::{seconds, until};
@@ -20,6 +21,9 @@ const AT_ONCE: Duration = seconds(2);
 /// What may pass between a request on a connection that leads nowhere and the registration on another one: ten
 /// seconds until the system gives up what is not acknowledged, and what it takes to connect.
 const FORGOTTEN: Duration = seconds(13);
+
+/// Where a phone is that has lost the address beside the servers.
+const ELSEWHERE: &str = "198.51.100.77";
 
 /// They take long and have networks of their own, so that they run side by side.
 #[test]
@@ -74,6 +78,109 @@ fn a_call_behind_a_router_goes_on_in_another_network_after_a_gap_and_after_a_sle
             seen.heard.as_millis()
         );
     }
+}
+
+/// RFC 3261 §12.2.1.1, RFC 3264 §8.3.1: who has another address names it in Contact and description, and is heard from there.
+#[test]
+fn a_call_without_ice_goes_on_where_our_address_was_taken_away_and_another_came() {
+    let moves = |name: &'static str, transport: &'static str| {
+        move || {
+            let folder = Folder::new(name);
+            let network = Network::without_router();
+            let mut house = House::open_in(network, BESIDE, &folder, transport, "");
+            let away = |house: &mut House| {
+                house.network.take_address(BESIDE);
+                std::thread::sleep(seconds(3));
+            };
+            let seen = house.goes_on(away, |house| house.network.give_address(ELSEWHERE));
+            house.check_offer(ELSEWHERE);
+            (transport, seen)
+        }
+    };
+    let seen = std::thread::scope(|scope| {
+        let running = [
+            scope.spawn(moves("moving_taken", "udp")),
+            scope.spawn(moves("moving_taken_tcp", "tcp")),
+        ];
+        running.map(|thread| thread.join().expect("each of them goes on"))
+    });
+    println!(
+        "\nno address for 3 s, then another  registered after  re-INVITE after  sound both ways after"
+    );
+    for (transport, seen) in seen {
+        println!(
+            "{transport:<32}  {:>13} ms  {:>12} ms  {:>18} ms",
+            seen.registered.as_millis(),
+            seen.offered.as_millis(),
+            seen.heard.as_millis()
+        );
+    }
+}
+
+/// RFC 8445 §8.3.1, RFC 8656 §7: what no way needs is given back while the call goes on; §9: who tries ways anew has
+/// addresses at the relay again, and so has who answers.
+#[test]
+fn addresses_at_a_relay_are_given_back_in_a_call_and_asked_for_again_where_ways_are_tried_anew() {
+    let folder = Folder::new("moving_relays");
+    let network = Network::new();
+    let far = FAR.parse().expect("an address");
+    let coturn = Coturn::start_at(&network.far(), far, &folder);
+    let more = format!(
+        "--ice --stun {FAR}:{} --turn {}",
+        coturn.port,
+        coturn.uri("udp")
+    );
+    let mut house = House::open_in(network, OUTSIDE, &folder, "udp", &more);
+    let started = Instant::now();
+    let none_open = || {
+        until("all addresses to be given back", seconds(20), || {
+            (coturn.open() == 0).then_some(())
+        })
+    };
+    none_open();
+    let settled = started.elapsed();
+    let first = coturn.given_and_back();
+    // Two of each phone: for media and for reports.
+    assert_eq!(first, [4, 4], "{}", coturn.log());
+    let heard = house.heard();
+    house.wait_heard(heard.map(|count| count + 150));
+    let call = house.alice.snapshot()["calls"][0]["id"].clone();
+    let state = |wanted: &'static str| {
+        move |state: &Value| (state["calls"][0]["state"] == wanted).then_some(())
+    };
+    house.alice.call("hold_call", &json!({"call": call}));
+    house
+        .alice
+        .wait_for("the call on hold", SOON, state("held"));
+    house.alice.call("resume_call", &json!({"call": call}));
+    house
+        .alice
+        .wait_for("the call resumed", SOON, state("connected"));
+    let heard = house.heard();
+    house.wait_heard(heard.map(|count| count + 100));
+    assert_eq!(coturn.given_and_back(), first, "hold is no restart");
+    let seen = house.goes_on(
+        |_| {},
+        |house| house.network.change_address(PHONE, "10.77.0.7"),
+    );
+    let again = Instant::now();
+    none_open();
+    let settled_again = again.elapsed();
+    let second = coturn.given_and_back();
+    assert_eq!(second, [8, 8], "{}", coturn.log());
+    let heard = house.heard();
+    house.wait_heard(heard.map(|count| count + 150));
+    println!(
+        "addresses at the relay: {} given and {} back {} ms after the call had sound; \
+         sound both ways {} ms after we moved; {} given and {} back {} ms later",
+        first[0],
+        first[1],
+        settled.as_millis(),
+        seen.heard.as_millis(),
+        second[0],
+        second[1],
+        settled_again.as_millis()
+    );
 }
 
 /// A connection whose other end is gone for us says nothing. RFC 5626 §4.5: another one is made, and what was asked on
@@ -137,7 +244,8 @@ struct Seen {
 struct House {
     alice: Control,
     bob: Control,
-    settings: std::path::PathBuf,
+    /// Where both have their settings and records.
+    settings: [std::path::PathBuf; 2],
     program: Program,
     _bob: Program,
     kamailio: Kamailio,
@@ -146,21 +254,24 @@ struct House {
 
 impl House {
     fn open(name: &str, transport: &str) -> Self {
-        let folder = Folder::new(name);
-        let network = Network::new();
-        let kamailio = Kamailio::start_at(&network.far(), FAR, &folder);
+        Self::open_in(Network::new(), OUTSIDE, &Folder::new(name), transport, "")
+    }
+
+    /// The same in this network, where Alice is seen at this address, with more of the command line for both.
+    fn open_in(network: Network, seen: &str, folder: &Folder, transport: &str, more: &str) -> Self {
+        let kamailio = Kamailio::start_at(&network.far(), FAR, folder);
         let start = |place: Place, name: &str, address: &str| {
             let home = folder.inner(name);
             let socket = home.join("control");
             let account = Account::new(
                 format!("sip:{address}"),
                 &format!(
-                    "--proxy sip:{FAR}:{};transport={transport};lr --transport {transport} --codecs pcmu --audio null",
+                    "--proxy sip:{FAR}:{};transport={transport};lr --transport {transport} --codecs pcmu --audio null {more}",
                     kamailio.port
                 ),
             );
             let args = format!("--echo --control {}", socket.display());
-            let program = Program::start_at(&place, &folder, name, "headless", &account, &args);
+            let program = Program::start_at(&place, folder, name, "headless", &account, &args);
             (program, Control::connect(&socket))
         };
         let (bob_program, mut bob) = start(network.far(), "bob", "bob@south.test");
@@ -174,8 +285,8 @@ impl House {
         assert!(
             kamailio
                 .log()
-                .contains(&format!("SAVED sip:alice@north.test at {OUTSIDE}:")),
-            "alice is behind the router\n{}",
+                .contains(&format!("SAVED sip:alice@north.test at {seen}:")),
+            "alice is seen at {seen}\n{}",
             kamailio.log()
         );
         alice.call(
@@ -188,7 +299,7 @@ impl House {
         });
         bob.call("answer_call", &json!({"call": ringing["id"]}));
         let mut house = Self {
-            settings: folder.inner("alice").join("settings"),
+            settings: ["alice", "bob"].map(|name| folder.inner(name).join("settings")),
             alice,
             bob,
             program,
@@ -258,12 +369,59 @@ impl House {
         }
     }
 
+    /// Bob was told of this address by a re-INVITE: in its Contact and for the media of a session that is the same
+    /// (RFC 3264 §8), and nothing is said about ways.
+    fn check_offer(&self, address: &str) {
+        let [_, theirs] = &self.settings;
+        let story = recorded(theirs);
+        let offers = story
+            .match_indices("\nINVITE sip:")
+            .map(|(at, _)| &story[at + 1..]);
+        // Each ends where the description does.
+        let offers = offers.filter_map(|rest| {
+            let (head, rest) = rest.split_once("\n\n")?;
+            Some((head, rest.split_once("\n\n")?.0))
+        });
+        let offers: Vec<(&str, &str)> = offers.collect();
+        let line = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.unwrap_or_default().trim_end().to_owned()
+        };
+        let [Some(first), Some(last)] = [offers.first(), offers.last()] else {
+            panic!("there is no INVITE in\n{story}");
+        };
+        // Large ones have short names (RFC 3261 §7.3.3).
+        let header = |names: [&str; 2]| names.map(|name| line(last.0, name)).concat();
+        assert!(header(["To: ", "t: "]).contains(";tag="), "{}", last.0);
+        let contact = header(["Contact: ", "m: "]);
+        let (_, host) = contact.split_once('@').unwrap_or_default();
+        assert!(host.starts_with(&format!("{address}:")), "{contact}");
+        assert_eq!(line(last.1, "c="), format!("c=IN IP4 {address}"));
+        assert!(
+            !last.1.contains("a=candidate") && !last.1.contains("a=ice"),
+            "{}",
+            last.1
+        );
+        let session = |description: &str| {
+            let origin = line(description, "o=");
+            let words = origin.split(' ').map(str::to_owned);
+            let (version, rest): (Vec<_>, Vec<_>) =
+                words.enumerate().partition(|(place, _)| *place == 2);
+            let version = version
+                .first()
+                .and_then(|(_, word)| word.parse::<u64>().ok());
+            (rest, version.expect("a version"))
+        };
+        let [(began, version), (goes_on, later)] = [first, last].map(|offer| session(offer.1));
+        assert_eq!(began, goes_on);
+        assert_eq!(later, version + 1);
+    }
+
     /// Every step stands in the record of the phone: what happened in its order, then what was done about
     /// it, by the account and the call side by side.
     fn check_trace(&self, happened: &[&str]) {
-        let mut command = program::command(&self.settings);
-        command.args(["trace", "export", "--no-redact", "--config"]);
-        let story = process::output(command.arg(&self.settings));
+        let [ours, _] = &self.settings;
+        let story = recorded(ours);
         let mut rest = story.as_str();
         for step in happened {
             let Some(at) = rest.find(step) else {
@@ -281,4 +439,11 @@ impl House {
             assert!(rest.contains(step), "“{step}” is missing in\n{rest}");
         }
     }
+}
+
+/// What the phone with these settings has recorded.
+fn recorded(settings: &std::path::Path) -> String {
+    let mut command = program::command(settings);
+    command.args(["trace", "export", "--no-redact", "--config"]);
+    process::output(command.arg(settings))
 }

@@ -11,7 +11,7 @@ use crate::rig::folder::Folder;
 use crate::rig::kamailio::Kamailio;
 use crate::rig::namespaces::{FAR, Network, Place, Ports};
 use crate::rig::program::{Account, Program, SOON};
-use crate::rig::{seconds, sound};
+use crate::rig::{seconds, sound, until};
 
 /// How the media may find its way.
 #[derive(Clone, Copy)]
@@ -334,6 +334,9 @@ impl House {
                     (call["state"] == "connected" && heard).then(|| call.clone())
                 })
             });
+        if ways.ice && ways.turn.is_some() {
+            self.keeps_what_is_used(what, [&at_alice, &at_bob]);
+        }
         self.alice.call("end_call", &json!({"call": at_alice}));
         self.bob.wait_for("the end", SOON, |state| {
             let calls = state["calls"].as_array()?;
@@ -343,6 +346,32 @@ impl House {
             (!live).then_some(())
         });
         calls
+    }
+
+    /// RFC 8445 §8.3.1: of the addresses at the relay, two of each phone, those stay that carry the media, and sound with them.
+    fn keeps_what_is_used(&mut self, what: &str, calls: [&Value; 2]) {
+        let left = until("addresses given back", seconds(20), || {
+            let open = self.coturn.open();
+            (open <= 2).then_some(open)
+        });
+        // Longer than what was under way would last, and than a relay keeps what it got back.
+        for (control, id) in [&mut self.alice, &mut self.bob].into_iter().zip(calls) {
+            let heard = |state: &Value| {
+                let calls = state["calls"].as_array()?;
+                let call = calls.iter().find(|call| call["id"] == *id)?;
+                call["stats"]["received"].as_u64()
+            };
+            let before = heard(&control.snapshot()).unwrap_or(0);
+            control.wait_for(&format!("sound later on: {what}"), seconds(20), |state| {
+                heard(state).filter(|heard| *heard > before + 150)
+            });
+        }
+        let open = self.coturn.open();
+        assert!(
+            (1..=2).contains(&left) && open == left,
+            "{what}: {left}, then {open}"
+        );
+        println!("{what}: {left} of 4 addresses at the relay stay");
     }
 
     /// Alice calls, Bob takes it. Gives the number of the call at both.

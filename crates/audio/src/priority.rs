@@ -40,9 +40,9 @@ mod system {
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-    use std::sync::mpsc;
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
+    use std::time::{Duration, Instant};
 
     use media::PumpHandle;
     use rustix::process::{Pid, getpriority_process, setpriority_process};
@@ -51,9 +51,16 @@ mod system {
     /// What PulseAudio and PipeWire give their own threads.
     pub(super) const NICENESS: i32 = -11;
 
-    /// How long RealtimeKit may take in all. Who did not answer is not asked again.
-    const PATIENCE: Duration = Duration::from_millis(500);
-    static SILENT: AtomicBool = AtomicBool::new(false);
+    /// How long RealtimeKit may take in all.
+    pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+    /// Who did not answer is asked again when devices are opened so much later: it may have been started meanwhile.
+    pub(super) const AGAIN: Duration = Duration::from_secs(30);
+
+    /// Questions that nobody answers, and that do not end by themselves, at a time.
+    pub(super) const MOST_OPEN: usize = 3;
+
+    static KIT: LazyLock<Kit> = LazyLock::new(|| Kit::at(None));
 
     /// How often they are looked for, 10 ms apart.
     const LOOKS: u32 = 10;
@@ -69,12 +76,23 @@ mod system {
         if threads.iter().all(|thread| raise(*thread)) {
             return work(true);
         }
-        let by_kit = !SILENT.load(Relaxed) && ask_in_time(threads);
-        let outcome = work(by_kit);
-        if by_kit {
-            ask_in_time(workers());
+        match KIT.standing(Instant::now()) {
+            Standing::Answers => {
+                let by_kit = KIT.ask_in_time(threads);
+                let outcome = work(by_kit);
+                if by_kit {
+                    KIT.ask_in_time(workers());
+                }
+                outcome
+            }
+            Standing::Silent => work(false),
+            // Nobody waits for one that was silent.
+            Standing::ToBeTried => {
+                let outcome = work(false);
+                KIT.ask_aside(move || [vec![pumps], workers()].concat());
+                outcome
+            }
         }
-        outcome
     }
 
     /// The threads of the callbacks, once there are no more of them than a moment before: each gives itself its name.
@@ -119,26 +137,104 @@ mod system {
         threads.filter_map(fits).collect()
     }
 
-    /// Whether RealtimeKit has raised all of them.
-    fn ask_in_time(threads: Vec<u32>) -> bool {
-        // A bus that takes us and says nothing holds up this thread and nobody else.
-        let (answer, answers) = mpsc::channel();
-        let asker = std::thread::Builder::new().name("audio-priority".to_owned());
-        let asks = asker.spawn(move || {
-            let bus = connection::Builder::system().and_then(|bus| connect(bus));
-            let _ = answer.send(bus.map(|bus| ask_all(&bus, &threads)));
-        });
-        match asks.map(|_| answers.recv_timeout(PATIENCE)) {
-            Ok(Ok(Ok(raised))) => raised,
-            Ok(Ok(Err(error))) => {
-                tracing::debug!(%error, "sound has no priority: there is no system bus");
-                false
+    /// RealtimeKit, and what is known of it.
+    pub(super) struct Kit {
+        /// Where its bus is; that of the system without.
+        bus: Option<String>,
+        told: Arc<Told>,
+    }
+
+    /// How it did so far.
+    #[derive(Default)]
+    struct Told {
+        /// When it was last asked and did not answer, unless it has since.
+        silent_at: Mutex<Option<Instant>>,
+        open: AtomicUsize,
+    }
+
+    /// What is to be expected of it.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(super) enum Standing {
+        Answers,
+        /// It was asked and said nothing.
+        Silent,
+        /// That was a while ago.
+        ToBeTried,
+    }
+
+    impl Kit {
+        pub(super) fn at(bus: Option<String>) -> Self {
+            let told = Arc::default();
+            Self { bus, told }
+        }
+
+        pub(super) fn standing(&self, now: Instant) -> Standing {
+            match *self.told.silent_at() {
+                None => Standing::Answers,
+                Some(at) if now.saturating_duration_since(at) < AGAIN => Standing::Silent,
+                Some(_) if self.told.open.load(Relaxed) >= MOST_OPEN => Standing::Silent,
+                Some(_) => Standing::ToBeTried,
             }
-            _ => {
-                SILENT.store(true, Relaxed);
-                tracing::debug!("sound has no priority: RealtimeKit is silent");
-                false
+        }
+
+        /// Whether it has raised all of them.
+        pub(super) fn ask_in_time(&self, threads: Vec<u32>) -> bool {
+            // A bus that takes us and says nothing holds up this thread and nobody else.
+            let answers = self.ask(move || threads);
+            match answers.map(|answers| answers.recv_timeout(PATIENCE)) {
+                Ok(Ok(Ok(raised))) => raised,
+                Ok(Ok(Err(error))) => {
+                    tracing::debug!(%error, "sound has no priority: there is no system bus");
+                    false
+                }
+                _ => {
+                    *self.told.silent_at() = Some(Instant::now());
+                    tracing::debug!("sound has no priority: RealtimeKit is silent");
+                    false
+                }
             }
+        }
+
+        /// Asks for these threads and waits for nothing: who answers in time is asked as ever from then on.
+        pub(super) fn ask_aside(&self, threads: impl FnOnce() -> Vec<u32> + Send + 'static) {
+            *self.told.silent_at() = Some(Instant::now());
+            // Whoever cannot start a thread has other troubles.
+            let _ = self.ask(threads);
+        }
+
+        fn ask(
+            &self,
+            threads: impl FnOnce() -> Vec<u32> + Send + 'static,
+        ) -> std::io::Result<mpsc::Receiver<zbus::Result<bool>>> {
+            let (answer, answers) = mpsc::channel();
+            let (bus, told) = (self.bus.clone(), Arc::clone(&self.told));
+            let asker = std::thread::Builder::new().name("audio-priority".to_owned());
+            asker.spawn(move || {
+                let threads = threads();
+                told.open.fetch_add(1, Relaxed);
+                let asked_at = Instant::now();
+                let bus = match &bus {
+                    None => connection::Builder::system(),
+                    Some(bus) => connection::Builder::address(bus.as_str()),
+                };
+                let bus = bus.and_then(|bus| connect(bus));
+                let raised = bus.map(|bus| ask_all(&bus, &threads));
+                if asked_at.elapsed() < PATIENCE {
+                    *told.silent_at() = None;
+                }
+                told.open.fetch_sub(1, Relaxed);
+                let _ = answer.send(raised);
+            })?;
+            Ok(answers)
+        }
+    }
+
+    impl Told {
+        /// Nothing in there can be left half done by a panic.
+        fn silent_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+            self.silent_at
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
         }
     }
 
@@ -174,10 +270,14 @@ mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
     use std::sync::mpsc;
+    use std::time::{Duration, Instant};
 
     use zbus::blocking::connection::Builder;
 
     use super::*;
+
+    /// What takes no time but that of a busy machine.
+    const SOON: Duration = Duration::from_secs(10);
 
     fn niceness(thread: u32) -> i32 {
         let thread = i32::try_from(thread).expect("a small number");
@@ -251,10 +351,10 @@ mod tests {
     /// Numbers of threads that there are none of: the system counts to 4 194 304.
     const REFUSED: u32 = 5_000_000;
 
-    struct Kit(mpsc::Sender<(u64, i32)>);
+    struct Kit1(mpsc::Sender<(u64, i32)>);
 
     #[zbus::interface(name = "org.freedesktop.RealtimeKit1")]
-    impl Kit {
+    impl Kit1 {
         fn make_thread_high_priority(&self, thread: u64, priority: i32) -> zbus::fdo::Result<()> {
             if thread == u64::from(REFUSED) {
                 return Err(zbus::fdo::Error::AccessDenied("not this one".to_owned()));
@@ -273,7 +373,7 @@ mod tests {
         let (asked, heard) = mpsc::channel();
         let kit = bus
             .client()
-            .serve_at("/org/freedesktop/RealtimeKit1", Kit(asked))
+            .serve_at("/org/freedesktop/RealtimeKit1", Kit1(asked))
             .and_then(|kit| kit.name("org.freedesktop.RealtimeKit1"))
             .and_then(Builder::build)
             .expect("it is there");
@@ -283,6 +383,105 @@ mod tests {
         assert_eq!(asked, [(5_000_001, -11), (5_000_002, -11)]);
         assert!(system::ask_all(&ours, &[5_000_003]));
         drop(kit);
+    }
+
+    /// Gone with this.
+    struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("tipring-priority-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).expect("there is room");
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// A place where a bus would be, that takes whoever comes and says nothing. Gives how many came.
+    fn silent_bus(folder: &std::path::Path) -> (String, mpsc::Receiver<()>) {
+        let place = folder.join("bus");
+        let listener = std::os::unix::net::UnixListener::bind(&place).expect("there is room");
+        let (came, coming) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for stream in listener.incoming().flatten() {
+                kept.push(stream);
+                if came.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        (format!("unix:path={}", place.display()), coming)
+    }
+
+    #[test]
+    fn who_was_silent_is_asked_again_later_and_nobody_waits_for_that() {
+        use system::{AGAIN, Kit, MOST_OPEN, PATIENCE, Standing};
+        let folder = Folder::new("silent");
+        let (address, coming) = silent_bus(&folder.0);
+        let kit = Kit::at(Some(address));
+        assert_eq!(kit.standing(Instant::now()), Standing::Answers);
+        assert!(!kit.ask_in_time(vec![REFUSED]));
+        let came = |count: usize| {
+            let came = (0..count).all(|_| coming.recv_timeout(SOON).is_ok());
+            came && coming.try_recv().is_err()
+        };
+        assert!(came(1), "it was asked");
+        let silent = Instant::now();
+        assert_eq!(kit.standing(silent), Standing::Silent);
+        let early = silent + AGAIN - Duration::from_secs(1);
+        assert_eq!(kit.standing(early), Standing::Silent);
+        // Each time it is asked once, on a thread of its own, and only so many wait for an answer.
+        for asked in 2..=MOST_OPEN {
+            assert_eq!(kit.standing(Instant::now() + AGAIN), Standing::ToBeTried);
+            let started = Instant::now();
+            kit.ask_aside(|| vec![REFUSED]);
+            assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+            assert!(came(1), "question {asked}");
+            assert_eq!(kit.standing(Instant::now()), Standing::Silent);
+        }
+        let later = Instant::now() + 100 * AGAIN;
+        assert_eq!(kit.standing(later), Standing::Silent);
+    }
+
+    #[test]
+    fn who_answers_after_it_was_silent_is_asked_as_before() {
+        use system::{AGAIN, Kit, Standing};
+        let bus = Bus::start();
+        let folder = Folder::new("later");
+        let place = folder.0.join("bus");
+        // Nothing is there yet but somebody who says nothing; then the bus takes its place.
+        let kit = Kit::at(Some(format!("unix:path={}", place.display())));
+        let listener = std::os::unix::net::UnixListener::bind(&place).expect("there is room");
+        assert!(!kit.ask_in_time(vec![REFUSED]));
+        assert_eq!(kit.standing(Instant::now() + AGAIN), Standing::ToBeTried);
+        drop(listener);
+        std::fs::remove_file(&place).expect("it is there");
+        let (_, real) = bus.1.split_once("unix:path=").expect("a place");
+        let real = real.split(',').next().expect("a path");
+        std::os::unix::fs::symlink(real, &place).expect("there is room");
+        let (asked, heard) = mpsc::channel();
+        let server = bus
+            .client()
+            .serve_at("/org/freedesktop/RealtimeKit1", Kit1(asked))
+            .and_then(|kit| kit.name("org.freedesktop.RealtimeKit1"))
+            .and_then(Builder::build)
+            .expect("it is there");
+        kit.ask_aside(|| vec![5_000_004]);
+        assert_eq!(heard.recv_timeout(SOON), Ok((5_000_004, -11)));
+        let deadline = Instant::now() + SOON;
+        while kit.standing(Instant::now()) != Standing::Answers {
+            assert!(Instant::now() < deadline, "it has answered");
+            std::thread::yield_now();
+        }
+        assert!(kit.ask_in_time(vec![5_000_005]));
+        drop(server);
     }
 
     #[test]

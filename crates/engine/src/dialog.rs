@@ -180,6 +180,8 @@ pub(crate) enum DialogMsg {
     WayLost,
     /// The ways that were tried anew lead nowhere, and there is no old one.
     NoWay,
+    /// Which ways are used is known, and others are not needed any more.
+    WaysSettled(media::Settled),
     /// Something else that the pump noticed.
     MediaNews(String),
     /// The recording into this file ended early, and why.
@@ -433,8 +435,9 @@ impl Actor for DialogActor {
             }
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
             DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
-            DialogMsg::WayLost => state.on_way_lost(),
-            DialogMsg::NoWay => state.on_no_way(),
+            DialogMsg::WayLost => state.on_way_lost().await,
+            DialogMsg::NoWay => state.on_no_way().await,
+            DialogMsg::WaysSettled(settled) => state.on_ways_settled(settled),
             DialogMsg::MediaNews(news) => state.note("media", news),
             DialogMsg::RecordingEnded(file, reason) => state.on_recording_ended(&file, &reason),
             // A report that was under way when the stream was closed is older than the last figures.
@@ -446,6 +449,8 @@ impl Actor for DialogActor {
                     }
                     state.view.stats = Some(stats);
                     state.publish();
+                    // An offer may have been open when it was known what is not needed.
+                    state.give_back_relays();
                 }
             }
             DialogMsg::Moved(moved) => state.on_network_moved(&moved),

@@ -145,6 +145,7 @@ impl StreamState {
                     "of the ways that were tried anew none has answered; the one to {} works on",
                     way.to
                 )),
+                StreamEvent::WaysSettled(settled) => DialogMsg::WaysSettled(settled),
                 StreamEvent::RelayRefuses(peer, why) => {
                     DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
                 }

@@ -280,6 +280,35 @@ pub enum Sink {
     Discard,
 }
 
+/// Which ways are used, once no others are needed any more (RFC 8445 §8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Of the search: a later one makes this worthless.
+    pub(crate) search: u64,
+    /// That of the media.
+    pub media: nat::ice::Way,
+    /// That of the reports, where they have one of their own.
+    pub reports: Option<nat::ice::Way>,
+}
+
+impl Settled {
+    pub(crate) fn of(search: u64, agent: &nat::ice::Agent) -> Option<Self> {
+        Some(Self {
+            search,
+            media: agent.selected()?,
+            reports: agent.selected_for(nat::ice::Component::Reports),
+        })
+    }
+
+    /// Whether one of them leads through the relay of this socket.
+    #[must_use]
+    pub fn needs_relay_of(&self, socket: u8) -> bool {
+        let ways = [Some(self.media), self.reports];
+        let mut ways = ways.into_iter().flatten();
+        ways.any(|way| way.relayed && way.socket == socket)
+    }
+}
+
 /// What a stream has to tell, besides its counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEvent {
@@ -312,6 +341,9 @@ pub enum StreamEvent {
     NoWay,
     /// The ways of a restart were tried, and none has answered; the one before does, and is used on.
     WayKept(nat::ice::Way),
+    /// It is settled which ways are used, and the peer has had the time to see it, too. What other addresses at relays
+    /// there are may be given back ([`StreamHandle::keep_relays`](crate::StreamHandle::keep_relays)).
+    WaysSettled(Settled),
     /// The relay does not carry packets to this peer.
     RelayRefuses(SocketAddr, nat::turn::Refusal),
     /// The address at the relay is gone; media goes without it.

@@ -14,7 +14,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
 use crate::config::{
-    Dtls, Instead, Place, Security, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
+    Dtls, Instead, Place, Security, Settled, Sink, Source, StreamConfig, StreamEvent,
+    StreamParameters,
 };
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
@@ -856,6 +857,33 @@ impl StreamHandle {
             self.shared.order(Order::EndRelays { stream, from: 0 });
         }
         self.shared.begin_relays(stream, relays, None);
+        Ok(())
+    }
+
+    /// Whether this is about the search for ways that counts, and not about one before it.
+    #[must_use]
+    pub fn is_current(&self, settled: &Settled) -> bool {
+        lock(&self.last).search == settled.search
+    }
+
+    /// Keeps the addresses at relays of these sockets, numbered as in [`nat::ice::Way::socket`], and gives all others back
+    /// (RFC 8656 §7). The sockets stay.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`]; some may stay then, and it may be asked for again.
+    pub fn keep_relays(&self, sockets: &[u8]) -> Result<(), MediaError> {
+        let last = lock(&self.last);
+        if !last.relayed {
+            return Ok(());
+        }
+        let stream = self.id;
+        let kept = (0..MOST_LINES as u8).filter(|line| sockets.contains(line));
+        let lines = kept.fold(0, |lines, line| lines | 1 << line);
+        self.shared.order(Order::KeepRelays { stream, lines });
+        // Later ones go to the pump by this way, too: none that is new is taken for one of these.
+        for line in (0..MOST_LINES as u8).filter(|line| !sockets.contains(line)) {
+            self.shared.command(Command::Relay(stream, line, None))?;
+        }
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use nat::stun::{self, Binding};
 use rtp::srtp::{MasterKey, Suite};
 use rtrb::{Consumer, Producer};
 
-use crate::config::{Dtls, Security, StreamEvent};
+use crate::config::{Dtls, Security, Settled, StreamEvent};
 use crate::gate::{self, Rank, Waiting};
 use crate::pump::{Command, Common};
 use crate::relay::{Change, Relay};
@@ -127,6 +127,8 @@ pub(crate) enum Order {
         line: u8,
         relay: Box<Relay>,
     },
+    /// Of the relays of this stream only those of these lines are still used: bit 0 is line 0. The sockets stay.
+    KeepRelays { stream: u64, lines: u16 },
     /// None of its lines from this one on has one any more.
     EndRelays { stream: u64, from: u8 },
     /// The peer is to be found there, with what this component carries.
@@ -383,8 +385,9 @@ impl Keeper {
                     waiting.push_back(Command::Tell(*stream, StreamEvent::RelayLost(why)));
                 }
             });
-            next = next.into_iter().chain(deadline).min();
-            kept
+            // The pump reads the socket still, and hands over what the relay answers.
+            next = next.into_iter().chain(deadline).chain(relay.leaves()).min();
+            kept && !relay.is_gone(now)
         });
         self.leaving.retain_mut(|relay| !relay.has_left(now));
         let soon = (!self.leaving.is_empty()).then(|| now + 5 * crate::TICK);
@@ -419,7 +422,7 @@ impl Keeper {
                 let kept = search.before.as_ref().and_then(ice::Agent::selected);
                 let component = match event {
                     ice::Event::Selected(component, _) | ice::Event::Lost(component) => component,
-                    ice::Event::Failed => Component::Media,
+                    ice::Event::Failed | ice::Event::Concluded => Component::Media,
                 };
                 let to = match (event, search.otherwise) {
                     (ice::Event::Selected(Component::Reports, way), _) => Some(way),
@@ -444,6 +447,13 @@ impl Keeper {
                         continue;
                     }
                     (ice::Event::Lost(_), _) => None,
+                    (ice::Event::Concluded, _) => {
+                        let settled = Settled::of(search.number, &search.agent);
+                        let told = settled.map(StreamEvent::WaysSettled);
+                        let told = told.map(|told| Command::Tell(*stream, told));
+                        lines.waiting.extend(told);
+                        continue;
+                    }
                 };
                 let lost = matches!(event, ice::Event::Lost(_));
                 lines.waiting.push_back(Command::Way(Way {
@@ -485,6 +495,13 @@ impl Keeper {
                 } => {
                     let before = self.relays.insert((stream, line), relay);
                     self.leave(now, before);
+                }
+                Order::KeepRelays { stream, lines } => {
+                    let all = self.relays.iter_mut();
+                    let spare = all.filter(|((of, line), relay)| {
+                        *of == stream && lines & (1 << line) == 0 && relay.leaves().is_none()
+                    });
+                    spare.for_each(|(_, relay)| relay.leave(now));
                 }
                 Order::EndRelays { stream, from } => {
                     for line in from..MOST_LINES as u8 {
@@ -586,7 +603,7 @@ impl Search {
                     (component, Some(way), false)
                 }
                 ice::Output::Event(ice::Event::Lost(component)) => (component, None, true),
-                ice::Output::Event(ice::Event::Failed) => continue,
+                ice::Output::Event(ice::Event::Failed | ice::Event::Concluded) => continue,
                 ice::Output::Deadline(deadline) => return deadline,
             };
             lines.waiting.push_back(Command::Way(Way {

@@ -78,7 +78,7 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, ExtendedReports, Instead, Place, Security, Sink, Source, StreamConfig,
+    Codec, Dtls, ExtendedReports, Instead, Place, Security, Settled, Sink, Source, StreamConfig,
     StreamEvent, StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};

@@ -155,6 +155,17 @@ impl Relay {
         }
     }
 
+    /// Whether the address was given back, and the answer to that is here or not worth waiting for any more.
+    pub(crate) fn is_gone(&self, now: Instant) -> bool {
+        let late = |end: Instant| self.client.is_over() || now >= end;
+        self.leaves.is_some_and(late)
+    }
+
+    /// Until when the answer to the farewell is waited for, once it was said.
+    pub(crate) fn leaves(&self) -> Option<Instant> {
+        self.leaves
+    }
+
     /// Gives the address back.
     pub(crate) fn leave(&mut self, now: Instant) {
         self.client.release(now);

@@ -132,6 +132,9 @@ pub enum Event {
     /// this is the end: this agent asks and selects nothing after it, since consent comes with other credentials only, so
     /// with a restart (RFC 7675 §5.1).
     Lost(Component),
+    /// For three seconds it has been settled which way each component takes. What the other candidates need, such as an
+    /// address at a relay, may be freed (RFC 8445 §8.3.1). Told again where the peer nominates another way later.
+    Concluded,
 }
 
 /// What [`Agent::poll_output`] answers.

@@ -381,6 +381,29 @@ impl Negotiator {
         self.rtcp_port = None;
     }
 
+    /// Tells our sockets, which stay where they are, by another address of theirs from the next offer or answer on, and by
+    /// these candidates: once ways are settled, others are told no more (RFC 8839 §4.4.1.2.2). Keys and credentials stay,
+    /// and the place that the last agreement is about is known by that address from now on.
+    pub fn retell(
+        &mut self,
+        address: IpAddr,
+        port: u16,
+        rtcp_port: Option<u16>,
+        candidates: Vec<String>,
+    ) {
+        let before = (self.local.address, self.local.port);
+        (self.local.address, self.local.port) = (address, port);
+        self.rtcp_port = rtcp_port;
+        let settled = self.settled.as_mut();
+        if let Some(settled) = settled.filter(|s| (s.address, s.port) == before) {
+            (settled.address, settled.port, settled.rtcp_port) = (address, port, rtcp_port);
+            if let Some(ice) = &mut settled.ice {
+                ice.ways = Some(candidates.clone());
+            }
+        }
+        self.set_ways(candidates);
+    }
+
     /// Where we want to receive reports, where that is not the port after that of the media (RFC 3605); nothing when
     /// it is.
     pub fn set_rtcp_port(&mut self, port: Option<u16>) {

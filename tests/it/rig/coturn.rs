@@ -96,6 +96,18 @@ impl Coturn {
         address.is_ok_and(|at| at.ip() == self.host && peers.contains(&at.port()))
     }
 
+    /// How many addresses it has given away so far, and how many of them it got back.
+    pub(crate) fn given_and_back(&self) -> [usize; 2] {
+        let log = self.log();
+        ["ALLOCATE processed, success", "lifetime=0"].map(|step| log.matches(step).count())
+    }
+
+    /// How many addresses it has given away and did not get back.
+    pub(crate) fn open(&self) -> usize {
+        let [given, back] = self.given_and_back();
+        given.saturating_sub(back)
+    }
+
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }

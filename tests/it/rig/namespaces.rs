@@ -21,6 +21,8 @@ pub(crate) const FAR: &str = "198.51.100.1";
 pub(crate) const OUTSIDE: &str = "198.51.100.2";
 /// Where the phone is at first.
 pub(crate) const PHONE: &str = "10.77.0.2";
+/// And where, if there is no router between it and the servers.
+pub(crate) const BESIDE: &str = "198.51.100.3";
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -67,6 +69,17 @@ impl Network {
     pub(crate) fn new() -> Self {
         let mut network = Self::empty();
         network.first_half("masquerade");
+        network
+    }
+
+    /// A phone beside the servers, without a router.
+    pub(crate) fn without_router() -> Self {
+        let mut network = Self::empty();
+        network.add("phone");
+        network.add("far");
+        network.link("phone", "inside", "far", "inside");
+        network.ip("phone", &format!("addr add {BESIDE}/24 dev inside"));
+        network.ip("far", &format!("addr add {FAR}/24 dev inside"));
         network
     }
 
@@ -216,6 +229,16 @@ impl Network {
         self.ip("phone", &format!("addr del {from}/24 dev inside"));
         self.ip("phone", &format!("addr add {to}/24 dev inside"));
         self.route_back();
+    }
+
+    /// The phone's interface has no such address any more.
+    pub(crate) fn take_address(&self, address: &str) {
+        self.ip("phone", &format!("addr del {address}/24 dev inside"));
+    }
+
+    /// It has this one from now on.
+    pub(crate) fn give_address(&self, address: &str) {
+        self.ip("phone", &format!("addr add {address}/24 dev inside"));
     }
 
     /// What belongs to the connection that the servers see come from this port is dropped without a word, both ways. Others

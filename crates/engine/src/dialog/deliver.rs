@@ -158,7 +158,7 @@ impl DialogState {
                 self.update_tones();
             }
             CallEvent::Offer { body } => self.on_offer(myself, body).await,
-            CallEvent::OfferWanted => self.on_offer_wanted(myself),
+            CallEvent::OfferWanted => self.on_offer_wanted(myself).await,
             CallEvent::Answer { body, early } => self.on_answered(myself, &body, early).await,
             CallEvent::OfferedAgain { status } => {
                 if let Some(media) = &mut self.media {
@@ -173,7 +173,7 @@ impl DialogState {
                 );
             }
             CallEvent::Established => self.on_established(myself).await,
-            CallEvent::ReofferFailed { status } => self.on_reoffer_failed(myself, status),
+            CallEvent::ReofferFailed { status } => self.on_reoffer_failed(myself, status).await,
             CallEvent::OfferUnanswered => self.on_offer_unanswered(),
             CallEvent::Info {
                 content_type, body, ..

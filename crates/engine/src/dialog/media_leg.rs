@@ -1,6 +1,7 @@
 //! The media of one call: its sockets, its negotiation, its stream in the pump.
 
 mod quality;
+mod spare;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU64;
@@ -9,8 +10,8 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, Dtls, Instead, MasterKey, Place, Recording, Security, StreamConfig, StreamCounters,
-    StreamHandle, StreamParameters, Suite, TelephoneEvent,
+    Codec, Dtls, Instead, MasterKey, Place, Recording, Security, Settled, StreamConfig,
+    StreamCounters, StreamHandle, StreamParameters, Suite, TelephoneEvent,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, ServerUri,
@@ -55,7 +56,11 @@ pub(super) struct MediaLeg {
     /// address once the peer has agreed to that.
     sockets: Option<Vec<Pair>>,
     /// Where we were when offer and answer last agreed.
-    settled: Option<(IpAddr, Vec<Base>)>,
+    settled: Option<Stand>,
+    /// Addresses of the media at relays were given back, since ways that are used need none.
+    gave_back: bool,
+    /// Which those ways are, once that is settled.
+    ways_settled: Option<Settled>,
     /// Our offers say nothing about ways any more, since the peer did not want them tried anew.
     left_ways: bool,
     /// Its answer to a restart had the same names as before.
@@ -82,8 +87,8 @@ pub(super) struct MediaLeg {
     ways: Option<Vec<Base>>,
     /// The addresses of each pair of them at a relay, until the stream has them.
     relays: Vec<[Option<Relay>; 2]>,
-    /// The ways to the relay, where those are not the sockets' own.
-    bridges: Vec<Bridge>,
+    /// The ways to the relay of each socket, where those are not the sockets' own.
+    bridges: Vec<(u8, Bridge)>,
     /// Where the world sees the sockets was asked for.
     asked: bool,
     /// Where the signalling goes, or came from.
@@ -93,6 +98,14 @@ pub(super) struct MediaLeg {
     /// Nothing is sent while nothing is said, and every packet twice, by the account's settings.
     silence_suppression: bool,
     send_twice: bool,
+}
+
+/// A place of our media.
+#[derive(Clone)]
+struct Stand {
+    local: IpAddr,
+    ways: Vec<Base>,
+    gave_back: bool,
 }
 
 impl DialogState {
@@ -141,6 +154,8 @@ impl DialogState {
             local,
             sockets: None,
             settled: None,
+            gave_back: false,
+            ways_settled: None,
             left_ways: false,
             kept_its_names: false,
             agreed: None,
@@ -318,6 +333,7 @@ impl MediaLeg {
         let told = SocketAddr::new(local.address, local.port);
         let mut found = found.into_iter();
         let mut bases = Vec::new();
+        self.gave_back = false;
         self.relays.clear();
         for (number, (rtp, rtcp)) in (0..).step_by(2).zip(pairs) {
             let found = found.next().unwrap_or_default();
@@ -469,19 +485,19 @@ impl MediaLeg {
     /// Whether the way that was found leads from an address that we have still: it is used until there is another one.
     fn may_stay(&self) -> bool {
         let old = self.settled.as_ref().filter(|_| self.has_ways());
-        old.is_some_and(|(old, _)| UdpSocket::bind((*old, 0)).is_ok())
+        old.is_some_and(|old| UdpSocket::bind((old.local, 0)).is_ok())
     }
 
     /// The peer does not want our new address. True when the old one is ours still, and the call goes on from there.
     pub(super) fn stay(&mut self) -> bool {
-        let Some((local, ways)) = self.settled.clone() else {
+        let Some(old) = self.settled.clone() else {
             return false;
         };
         if self.sockets.is_none() || !self.may_stay() {
             return false;
         }
         self.negotiator.return_to_agreed_place();
-        (self.local, self.ways) = (local, Some(ways));
+        (self.local, self.ways, self.gave_back) = (old.local, Some(old.ways), old.gave_back);
         self.sockets = None;
         self.relays.clear();
         true
@@ -503,24 +519,27 @@ impl MediaLeg {
     }
 
     /// The sockets with their addresses at relays, for the stream.
-    fn take_places(&mut self) -> (Vec<Place>, Vec<Bridge>) {
+    fn take_places(&mut self) -> (Vec<Place>, Vec<(u8, Bridge)>) {
         let mut relays = std::mem::take(&mut self.relays).into_iter();
         let mut bridges = Vec::new();
-        let mut take = |relay: Option<Relay>| {
+        let mut take = |number: u8, relay: Option<Relay>| {
             let (client, bridge) = relay.map(Relay::take).unwrap_or_default();
-            bridges.extend(bridge);
+            bridges.extend(bridge.map(|bridge| (number, bridge)));
             client
         };
         let pairs = self.sockets.take().into_iter().flatten();
-        let places = pairs.map(|(socket, rtcp_socket)| {
-            let [relay, rtcp_relay] = relays.next().unwrap_or_default();
-            Place {
-                socket,
-                rtcp_socket: Some(rtcp_socket),
-                relay: take(relay),
-                rtcp_relay: take(rtcp_relay),
-            }
-        });
+        let places = (0..)
+            .step_by(2)
+            .zip(pairs)
+            .map(|(number, (socket, rtcp_socket))| {
+                let [relay, rtcp_relay] = relays.next().unwrap_or_default();
+                Place {
+                    socket,
+                    rtcp_socket: Some(rtcp_socket),
+                    relay: take(number, relay),
+                    rtcp_relay: take(number + 1, rtcp_relay),
+                }
+            });
         (places.collect(), bridges)
     }
 
@@ -726,7 +745,11 @@ impl MediaLeg {
             self.secured = None;
         }
         self.move_stream()?;
-        self.settled = self.ways.clone().map(|ways| (self.local, ways));
+        self.settled = self.ways.clone().map(|ways| Stand {
+            local: self.local,
+            ways,
+            gave_back: self.gave_back,
+        });
         let Some(agreed) = &self.agreed else {
             return Ok(false);
         };

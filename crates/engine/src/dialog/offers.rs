@@ -45,13 +45,15 @@ impl DialogState {
     }
 
     /// The peer leaves the offer to us.
-    pub(super) fn on_offer_wanted(&mut self, myself: &ActorRef<DialogMsg>) {
+    pub(super) async fn on_offer_wanted(&mut self, myself: &ActorRef<DialogMsg>) {
         if !self.has_session() {
             if !self.is_turned_away() {
                 self.ring(myself);
             }
             return;
         }
+        // It may be for somebody else (RFC 3725).
+        self.gather_anew().await;
         let Some(media) = &mut self.media else { return };
         let offer = media.offer();
         if let Phase::Calling(call) = &mut self.phase {
@@ -113,6 +115,10 @@ impl DialogState {
     }
 
     async fn answer_reoffer(&mut self, myself: &ActorRef<DialogMsg>, body: &[u8]) {
+        let media = self.media.as_ref();
+        if media.is_some_and(|media| media.is_left_behind_by(body)) {
+            self.gather_anew().await;
+        }
         let Some(media) = &mut self.media else { return };
         let outcome = media.answer(body);
         let Phase::Calling(call) = &mut self.phase else {
@@ -148,6 +154,7 @@ impl DialogState {
                 }
                 self.move_is_done();
                 self.ways_asked = None;
+                self.gather_for_wish().await;
                 self.settle_hold();
                 if early && self.settings.calls.early_media && !self.view.state.is_up() {
                     self.enter(CallState::Early);
@@ -167,7 +174,7 @@ impl DialogState {
         }
     }
 
-    pub(super) fn on_reoffer_failed(
+    pub(super) async fn on_reoffer_failed(
         &mut self,
         myself: &ActorRef<DialogMsg>,
         status: Option<StatusCode>,
@@ -196,6 +203,7 @@ impl DialogState {
         // What is to be said from another address goes out with that.
         let asks = self.ways_wanted.is_some() && self.moving.is_none();
         if due || asks {
+            self.gather_for_wish().await;
             self.settle_hold();
         }
     }

@@ -34,7 +34,7 @@ pub(super) enum Wish {
 
 impl DialogState {
     /// The peer may not want anything any more, or the way is broken: it is asked by a restart (RFC 8445 §2.4).
-    pub(super) fn on_way_lost(&mut self) {
+    pub(super) async fn on_way_lost(&mut self) {
         // The peer may have agreed to do without meanwhile.
         if !self.media.as_ref().is_some_and(MediaLeg::has_ways) {
             return;
@@ -43,13 +43,14 @@ impl DialogState {
         self.note("media", text.to_owned());
         if self.view.state.is_up() {
             self.ways_wanted = Some(Wish::Anew);
+            self.gather_for_wish().await;
             self.settle_hold();
         }
     }
 
     /// A restart came to nothing: both sides have tried, or the peer has kept its names and so has not. The latter does
     /// not mean it, and gets the media as peers without ICE do.
-    pub(super) fn on_no_way(&mut self) {
+    pub(super) async fn on_no_way(&mut self) {
         let text = "no way to the peer has answered; nothing is sent until one does";
         self.note("media", text.to_owned());
         let media = self.media.as_ref();
@@ -57,6 +58,7 @@ impl DialogState {
             let text = "the peer did not try the ways anew though it said so: it is offered the media without ICE";
             self.note("media", text.to_owned());
             self.ways_wanted = Some(Wish::Plain);
+            self.gather_for_wish().await;
             self.settle_hold();
         }
     }

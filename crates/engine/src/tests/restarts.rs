@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use model::{CallId, CallState, Command};
+use model::{AccountSettings, CallId, CallState, Command};
 use nat::ice::{Agent, Base, Component, Credentials, Output, Session, Way};
 use sip_message::{Method, Request};
 use tokio::net::UdpSocket;
@@ -15,6 +15,8 @@ use super::house::{House, tone};
 use super::peer::{Peer, answer, carol_with, to_tag};
 use crate::phone::PhoneMsg;
 use crate::tenant::{Child, TenantMsg};
+
+mod spare;
 
 const ELSEWHERE: &str = "127.0.0.9";
 
@@ -141,7 +143,19 @@ async fn listen(
 
 /// Carol has taken a call of the peer, and a way is found.
 async fn talking() -> (House, Peer, Ears, CallId) {
-    let (mut house, at) = carol_with(tone(), |settings| settings.ice = true).await;
+    let (house, peer, ears, call, _) = talking_with(|_| {}).await;
+    (house, peer, ears, call)
+}
+
+/// The same with settings of the test's own; the last is what the peer needs to go on.
+async fn talking_with(
+    change: impl FnOnce(&mut AccountSettings),
+) -> (House, Peer, Ears, CallId, (SocketAddr, String)) {
+    let (mut house, at) = carol_with(tone(), |settings| {
+        settings.ice = true;
+        change(settings);
+    })
+    .await;
     let (peer, mut ears) = (Peer::bind().await, Ears::open().await);
     peer.send(at, &peer.says("INVITE", 1, None, &ears.sdp(1, true)))
         .await;
@@ -154,7 +168,8 @@ async fn talking() -> (House, Peer, Ears, CallId) {
     house.until_state(call, CallState::Connected).await;
     house.until_notes("of the ways to the peer", 1).await;
     ears.hear().await;
-    (house, peer, ears, call)
+    let tag = to_tag(&ok);
+    (house, peer, ears, call, (at, tag))
 }
 
 fn text(request: &Request) -> String {

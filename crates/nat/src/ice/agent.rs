@@ -31,6 +31,9 @@ pub struct Agent {
     /// When the next check may go out.
     paced_until: Instant,
     give_up: Option<Instant>,
+    /// When the candidates that no component uses may be freed; `settled` once it is known which those are.
+    frees_at: Option<Instant>,
+    settled: bool,
     lost: bool,
     out: VecDeque<(Vec<u8>, Way)>,
     events: VecDeque<Event>,
@@ -88,6 +91,8 @@ impl Agent {
             pairs: Vec::new(),
             paced_until: now,
             give_up: Some(now + GIVE_UP),
+            frees_at: None,
+            settled: false,
             lost: false,
             out: VecDeque::new(),
             events: VecDeque::new(),
@@ -139,6 +144,10 @@ impl Agent {
                 self.events.push_back(Event::Failed);
             }
         }
+        if self.frees_at.is_some_and(|at| now >= at) {
+            self.frees_at = None;
+            self.events.push_back(Event::Concluded);
+        }
     }
 
     /// The next thing to do for the caller.
@@ -154,7 +163,9 @@ impl Agent {
         let wait = parts.filter_map(|part| part.nominates_at().filter(|_| self.controlling));
         let questions = self.pairs.iter().filter_map(Pair::due);
         let check = self.next_pair().map(|_| self.paced_until);
-        let rest = consent.chain([self.give_up, check]).flatten();
+        let rest = consent
+            .chain([self.give_up, self.frees_at, check])
+            .flatten();
         Output::Deadline(rest.chain(wait).chain(questions).min())
     }
 
@@ -675,6 +686,28 @@ impl Agent {
             }
             self.select(now, number, way);
         }
+        self.conclude(now);
+    }
+
+    /// RFC 8445 §8.1.2, §8.3.1: once every component has its way, or none to hope for, the others are kept for as long as
+    /// the peer may take to see it as well.
+    fn conclude(&mut self, now: Instant) {
+        let is_done = |part: &Part| {
+            let is_open = |pair: &Pair| {
+                let local = self.locals.get(pair.local);
+                local.is_some_and(|local| local.component == part.component)
+                    && pair.state != State::Failed
+            };
+            let hopeless = || !self.pairs.iter().any(is_open);
+            part.over || part.concluded || part.component != Component::Media && hopeless()
+        };
+        let settled = self.selected().is_some() && self.parts.iter().all(is_done);
+        if !settled {
+            self.frees_at = None;
+        } else if !self.settled {
+            self.frees_at = Some(now + FREE_AFTER);
+        }
+        self.settled = settled;
     }
 
     /// A component is settled: nothing more is asked for it (§8.1.2), but what the peer still asks for.
@@ -705,6 +738,8 @@ impl Agent {
         // Another way has until then to answer, too: it was found by an answer, but maybe by an old one.
         part.lose_at.get_or_insert(now + CONSENT);
         self.events.push_back(Event::Selected(part.component, way));
+        // What is known about the rest is to be found out anew.
+        self.settled = false;
     }
 
     /// RFC 7675 §5.1: each time it is another question, and none is asked twice.
@@ -750,6 +785,7 @@ impl Agent {
             part.over = true;
         }
         if self.lost {
+            (self.frees_at, self.settled) = (None, false);
             self.pairs.clear();
             for part in &mut self.parts {
                 (part.selected, part.lose_at, part.asks_at) = (None, None, None);
@@ -837,6 +873,8 @@ const MOST_SENT: u32 = 7;
 const LAST_WAIT: u32 = 16;
 /// How long the best way that has answered waits for a better one that has not (§8.1.1 leaves that to us).
 const NOMINATE_AFTER: Duration = Duration::from_secs(2);
+/// How long candidates that were not selected are kept, for a peer that has not concluded yet (§8.3.1).
+const FREE_AFTER: Duration = Duration::from_secs(3);
 /// Without any way for so long there is none: the default address is as good as any then.
 const GIVE_UP: Duration = Duration::from_secs(10);
 /// For how long the peer's last word holds that it wants what we send (RFC 7675 §5.1).

@@ -88,6 +88,8 @@ struct Net<'a> {
     route: Box<Route<'a>>,
     /// What each of them sends is lost.
     cut: [bool; 2],
+    /// Questions that nominate are lost.
+    loses_nominations: bool,
     sent: [Vec<Sent>; 2],
     events: [Vec<Event>; 2],
 }
@@ -103,6 +105,7 @@ impl<'a> Net<'a> {
             agents: sessions.map(|session| Agent::new(now, session)),
             route: Box::new(route),
             cut: [false; 2],
+            loses_nominations: false,
             sent: [Vec::new(), Vec::new()],
             events: [Vec::new(), Vec::new()],
         }
@@ -138,9 +141,8 @@ impl<'a> Net<'a> {
             View::parse(&datagram).unwrap().has_right_fingerprint(),
             Some(true)
         );
-        if !self.cut[side]
-            && let Some((_, seen)) = (self.route)(side, way)
-        {
+        let is_lost = self.cut[side] || self.loses_nominations && nominates(&datagram);
+        if !is_lost && let Some((_, seen)) = (self.route)(side, way) {
             self.agents[1 - side].handle_datagram(self.now, &datagram, seen);
         }
         self.sent[side].push(Sent {
@@ -287,13 +289,9 @@ fn a_peer_that_says_nothing_for_half_a_minute_is_sent_nothing_more() {
     let (left, right) = two();
     let mut net = Net::new([&left, &right], plain(&left, &right));
     net.run(Duration::from_secs(60));
-    assert_eq!(
-        net.events[0],
-        [Event::Selected(
-            Component::Media,
-            direct(at("192.0.2.9:4000"))
-        )]
-    );
+    let way = direct(at("192.0.2.9:4000"));
+    let found = Event::Selected(Component::Media, way);
+    assert_eq!(net.events[0], [found, Event::Concluded]);
     net.cut = [true; 2];
     net.run(Duration::from_secs(24));
     assert!(net.agents[0].selected().is_some());
@@ -642,6 +640,112 @@ fn reports_that_nobody_answers_do_not_hold_up_the_media() {
         )]
     );
     assert_eq!(net.agents[0].selected_for(Component::Reports), None);
+}
+
+/// When each side was told first that it has concluded, looked at every 10 ms.
+fn concluded(net: &mut Net<'_>, time: Duration) -> [Option<Duration>; 2] {
+    let start = net.now;
+    let mut seen = [None; 2];
+    while net.now - start < time {
+        net.run(Duration::from_millis(10));
+        for (seen, events) in seen.iter_mut().zip(&net.events) {
+            if seen.is_none() && events.contains(&Event::Concluded) {
+                *seen = Some(net.now - start);
+            }
+        }
+    }
+    seen
+}
+
+/// RFC 8445 §8.3.1: candidates that were not selected are kept for three seconds after it is settled which was.
+#[test]
+fn what_was_not_selected_may_be_freed_three_seconds_after_a_way_was_nominated() {
+    let far = at("198.51.100.7:4000");
+    let (relay, outside) = (at("203.0.113.1:50000"), at("203.0.113.77:9000"));
+    let theirs = "1 1 udp 2130706431 198.51.100.7 4000 typ host";
+    let mut left = session("l", "r", "10.0.0.1:4000", &[theirs], true);
+    left.bases[0].relayed = Some(relay);
+    let ours = described(&left.bases);
+    let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
+    let right = session("r", "l", "198.51.100.7:4000", &ours, false);
+    let opened = std::cell::Cell::new(false);
+    let mut net = Net::new([&left, &right], |side, way| match (side, way.relayed) {
+        (0, true) => (way.to == far).then(|| (far, direct(relay))),
+        (0, false) => (opened.get() && way.to == far).then(|| (far, direct(outside))),
+        _ if way.to == relay => Some((relay, by_relay(far))),
+        _ => (opened.get() && way.to == outside).then(|| (far, direct(far))),
+    });
+    // The relay carries media, and nobody has been nominated.
+    net.run(Duration::from_millis(300));
+    assert_eq!(net.agents[0].selected(), Some(by_relay(far)));
+    opened.set(true);
+    let start = net.now;
+    let seen = concluded(&mut net, Duration::from_secs(20));
+    assert_eq!(net.selected(), [Some(direct(far)), Some(direct(outside))]);
+    let mut asked = net.sent[0].iter();
+    let nominated = asked.find(|sent| nominates(&sent.datagram)).unwrap().when;
+    for seen in seen {
+        let after = start + seen.expect("both have concluded") - nominated;
+        let wanted = Duration::from_millis(3_000)..Duration::from_millis(3_100);
+        assert!(wanted.contains(&after), "{after:?}");
+    }
+    // It is told once.
+    net.run(Duration::from_secs(300));
+    for events in &net.events {
+        let told = events.iter().filter(|event| **event == Event::Concluded);
+        assert_eq!(told.count(), 1);
+    }
+}
+
+/// RFC 8445 §8.1: nothing is settled before the controlling side has nominated, and that is answered.
+#[test]
+fn without_a_nomination_nothing_may_be_freed() {
+    let (left, right) = two();
+    let mut net = Net::new([&left, &right], plain(&left, &right));
+    net.loses_nominations = true;
+    net.run(Duration::from_secs(20));
+    // Media flows meanwhile.
+    assert!(net.selected().iter().all(Option::is_some));
+    assert!(net.events.iter().flatten().all(|e| *e != Event::Concluded));
+    net.loses_nominations = false;
+    let seen = concluded(&mut net, Duration::from_secs(30));
+    for seen in seen {
+        let seen = seen.expect("it is settled in the end");
+        assert!(seen >= Duration::from_secs(3), "{seen:?}");
+    }
+}
+
+/// RFC 8445 §8.1.2: the check lists of all components count. One without any answer has failed once its last question has
+/// had its time (RFC 8489 §6.2.1: 39.5 s).
+#[test]
+fn what_reports_may_still_need_is_kept_until_they_have_a_way_or_none_to_hope_for() {
+    let right = session("r", "l", "192.0.2.9:4000", &[HOST], false);
+    let theirs = vec![
+        PEER.to_owned(),
+        "1 2 udp 2130706430 192.0.2.9 4001 typ host".to_owned(),
+    ];
+    let left = two_components("l", "r", 1, theirs, true);
+    let mut net = Net::new([&left, &right], plain(&left, &right));
+    let [ours, theirs] = concluded(&mut net, Duration::from_secs(60));
+    let ours = ours.expect("it ends");
+    assert!(
+        ours > Duration::from_millis(39_500) && ours < Duration::from_secs(45),
+        "{ours:?}"
+    );
+    // The peer has one component alone.
+    assert!(
+        theirs.is_some_and(|at| at < Duration::from_secs(5)),
+        "{theirs:?}"
+    );
+    // A peer that has none for reports is not waited for.
+    let left = two_components("l", "r", 1, vec![PEER.to_owned()], true);
+    let right = session("r", "l", "192.0.2.9:4000", &[HOST], false);
+    let mut net = Net::new([&left, &right], plain(&left, &right));
+    let [ours, _] = concluded(&mut net, Duration::from_secs(60));
+    assert!(
+        ours.is_some_and(|at| at < Duration::from_secs(5)),
+        "{ours:?}"
+    );
 }
 
 /// RFC 8445 §6.1.2.5, §14.2: however many candidates there are, no more than a hundred pairs are tried, one in 50 ms.

@@ -123,7 +123,13 @@ impl Negotiator {
         rtcp_mux: bool,
         crypto: &[CryptoAttribute],
     ) -> Composed {
-        let origin = Origin::with_ip_addr(self.local.session_id, 0, self.local.address);
+        // RFC 3264 §8: it stays the same but for the version, wherever we are by now.
+        let pending = self.pending.as_ref().map(|pending| &pending.composed);
+        let first = self.sent.as_ref().or(pending).or(self.withdrawn.as_ref());
+        let origin = first.map_or_else(
+            || Origin::with_ip_addr(self.local.session_id, 0, self.local.address),
+            |first| first.session.origin.clone(),
+        );
         let mut session = Session::new(origin, "-");
         session.connection = Some(Connection::from_ip_addr(self.local.address));
         session.times.push(Time::new(0, 0));

@@ -126,6 +126,79 @@ fn who_faces_a_lite_peer_nominates_and_only_the_first_component_counts() {
 }
 
 /// RFC 8445 §9: a restart is an agreement as any other. One that was refused has never been.
+/// RFC 8839 §4.4.1.2.2: in later offers the candidates are those of the ways that are used, and the address in the line is
+/// one of them. That is no restart (§4.4.1.1.1), and no change of keys.
+#[test]
+fn an_address_that_was_given_back_is_told_no_more_and_nothing_begins_anew() {
+    let relay = "2 1 udp 16777215 203.0.113.1 50000 typ relay raddr 192.0.2.1 rport 4000";
+    let host = "1 1 udp 2130706431 192.0.2.1 4000 typ host";
+    let with_keys = |seed| {
+        let keys = KeySeed::drawn(|bytes| *bytes = [seed + 100; 32]);
+        with_ice(seed).with_encryption(Encryption::Required, keys)
+    };
+    let (mut alice, mut bob) = (with_keys(1), with_keys(2));
+    alice.set_address("203.0.113.1".parse().unwrap(), 50_000);
+    alice.set_rtcp_port(Some(50_007));
+    alice.set_ways([relay, host].map(str::to_owned).to_vec());
+    let first = text(&alice.offer());
+    let (answer, _) = bob.handle_offer(first.as_bytes()).unwrap();
+    let before = alice.handle_answer(&answer).unwrap();
+    let ours = "192.0.2.1".parse().unwrap();
+    alice.retell(ours, 4000, None, vec![host.to_owned()]);
+    let line = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_default().to_owned()
+    };
+    // RFC 3264 §8: who has begun the session stays the same.
+    let but_origin = |bytes: &[u8]| {
+        let (whole, first) = (text(bytes), line(&first, "o="));
+        let now = line(&whole, "o=");
+        let who = |line: &str| {
+            line.split(' ')
+                .enumerate()
+                .filter(|(at, _)| *at != 2)
+                .map(|(_, word)| word.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(who(&now), who(&first));
+        whole.replace(&now, "")
+    };
+    let offer = but_origin(&alice.offer());
+    assert!(
+        !offer.contains("203.0.113.1") && !offer.contains("50000"),
+        "{offer}"
+    );
+    assert!(!offer.contains("50007"), "{offer}");
+    assert!(
+        offer.contains("c=IN IP4 192.0.2.1\r\n") && offer.contains(host),
+        "{offer}"
+    );
+    for same in ["a=ice-ufrag", "a=ice-pwd", "a=crypto"] {
+        assert_eq!(line(&offer, same), line(&first, same));
+    }
+    // Refused, and offered again after a restart that was refused: the address does not come back.
+    alice.rollback();
+    alice.restart_ice();
+    alice.offer();
+    alice.rollback();
+    assert_eq!(
+        line(&text(&alice.offer()), "a=ice-ufrag"),
+        line(&first, "a=ice-ufrag")
+    );
+    alice.rollback();
+    alice.set_address("192.0.2.77".parse().unwrap(), 4400);
+    alice.return_to_agreed_place();
+    bob.set_hold(true);
+    let (answer, held) = alice.handle_offer(&bob.offer()).unwrap();
+    assert!(
+        !but_origin(&answer).contains("203.0.113.1"),
+        "{}",
+        text(&answer)
+    );
+    assert_eq!(held.ice.unwrap().local, before.ice.unwrap().local);
+    assert!(bob.handle_answer(&answer).is_ok());
+}
+
 #[test]
 fn a_restart_that_was_refused_leaves_the_names_that_were_agreed_on() {
     let (mut alice, mut bob) = (with_ice(1), with_ice(2));
