@@ -158,7 +158,7 @@ fn handshake(outcome: &Outcome) {
 }
 
 /// The suite of both directions. The signalling is plain UDP, and that is said.
-fn sdes(outcome: &Outcome) -> String {
+pub(crate) fn sdes(outcome: &Outcome) -> String {
     let security = security(outcome);
     assert_eq!(security["sent"]["by"], "sdes", "{security}");
     assert_eq!(security["sent"], security["received"]);
