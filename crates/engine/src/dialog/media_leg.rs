@@ -624,6 +624,11 @@ impl MediaLeg {
         self.negotiator.awaits_answer()
     }
 
+    /// Whether there is a session, and nothing of ours waits for anybody's answer.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_agreed() && self.forks.is_none() && !self.awaits_answer()
+    }
+
     pub(super) fn is_agreed(&self) -> bool {
         self.agreed.is_some()
     }

@@ -141,6 +141,10 @@ impl DialogState {
         early: bool,
     ) {
         let Some(media) = &mut self.media else { return };
+        if media.is_settled() {
+            // RFC 4028 §7.4: a refresh by re-INVITE describes the session as it stands, and so does its answer.
+            return;
+        }
         match media.handle_answer(body) {
             Ok(()) => {
                 // Who does not want to hear what comes before the answer hears the phone ring over there.
