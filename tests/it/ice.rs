@@ -1,12 +1,14 @@
 //! Ways for media tried with baresip (ICE), in both directions.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::path::Path;
 
 use crate::baresip::{check_both, playing};
 use crate::rig::baresip::{Baresip, Setup};
 use crate::rig::folder::Folder;
 use crate::rig::program::{Account, Outcome, Program, SOON};
 use crate::rig::{ports, seconds, sound, until};
+use crate::srtp::{handshake, sdes};
 
 /// An address of this machine that is not loopback, where nobody tries ways. Nothing is sent to find it.
 fn own_address() -> Ipv4Addr {
@@ -32,37 +34,97 @@ fn assert_found(bob: &Baresip) {
     assert!(log.contains("connectivity check is complete"), "{log}");
 }
 
+/// What of a call is not as it usually is here.
+#[derive(Clone, Copy, Default)]
+struct Kind {
+    /// Its reports have a port of their own.
+    reports_apart: bool,
+    /// How both encrypt, in our spelling and in baresip's.
+    keys: Option<(&'static str, &'static str)>,
+}
+
+impl Kind {
+    const REPORTS_APART: Self = Self {
+        reports_apart: true,
+        keys: None,
+    };
+
+    fn keys(ours: &'static str, theirs: &'static str) -> Self {
+        Self {
+            reports_apart: false,
+            keys: Some((ours, theirs)),
+        }
+    }
+
+    fn ours(self) -> String {
+        self.keys
+            .map(|(ours, _)| format!("--srtp {ours}"))
+            .unwrap_or_default()
+    }
+
+    fn setup<'a>(self, here: Ipv4Addr, speech: &Path) -> Setup<'a> {
+        Setup {
+            tries_ways_at: Some(here),
+            reports_apart: self.reports_apart,
+            encryption: self.keys.map(|(_, theirs)| theirs),
+            ..playing("PCMU/8000/1", speech)
+        }
+    }
+
+    fn check(self, outcome: &Outcome, bob: &Baresip) {
+        assert_found(bob);
+        if self.reports_apart {
+            assert_reports_found(outcome);
+        }
+        match self.keys {
+            Some((_, "dtls_srtp")) => handshake(outcome),
+            Some(_) => println!("keys for {}", sdes(outcome)),
+            None => {}
+        }
+    }
+}
+
 #[test]
 fn we_call_and_the_way_that_answers_is_taken() {
-    we_call("ice_called", false, None);
+    we_call("ice_called", Kind::default());
 }
 
 /// RFC 8445 §4, RFC 5761 §5.1.3: its reports have a port of their own, and so a way.
 #[test]
 fn we_call_who_has_reports_apart_and_both_ways_are_found() {
-    we_call("ice_called_apart", true, None);
+    we_call("ice_called_apart", Kind::REPORTS_APART);
 }
 
 /// RFC 5763 §6.7.1, RFC 5764 §4.2: a handshake on each of the ways, once it is found.
 #[test]
 fn we_call_who_has_reports_apart_and_both_ways_have_a_handshake() {
-    we_call("ice_called_dtls", true, Some("dtls_srtp"));
+    let kind = Kind {
+        reports_apart: true,
+        ..Kind::keys("required --srtp-keys dtls", "dtls_srtp")
+    };
+    we_call("ice_called_dtls", kind);
 }
 
-fn we_call(name: &str, reports_apart: bool, encryption: Option<&str>) {
+/// Its answer has the tag of one key and the suite of another, since it has not looked at our keys before it has found a
+/// way: what it meant is offered alone.
+#[test]
+fn we_call_who_mistakes_our_keys_while_it_looks_for_ways_and_both_are_heard_in_secret() {
+    we_call("ice_called_mandatory", Kind::keys("required", "srtp-mand"));
+}
+
+#[test]
+fn we_call_who_mistakes_our_keys_in_one_line_and_both_are_heard_in_secret() {
+    we_call("ice_called_optional", Kind::keys("optional", "srtp"));
+}
+
+fn we_call(name: &str, kind: Kind) {
     let here = own_address();
     let folder = Folder::new(name);
     let speech = sound::speech(&folder, 48_000);
     let heard = folder.join("heard.wav");
-    let setup = Setup {
-        tries_ways_at: Some(here),
-        reports_apart,
-        encryption,
-        ..playing("PCMU/8000/1", &speech)
-    };
-    let bob = Baresip::start(&folder, "bob", &setup);
-    let keys = encryption.map_or("", |_| "--srtp required --srtp-keys dtls");
-    let account = alice(here, &format!("--bind {here}:{} {keys}", ports::free()));
+    let bob = Baresip::start(&folder, "bob", &kind.setup(here, &speech));
+    let more = format!("--bind {here}:{} {}", ports::free(), kind.ours());
+    let account = alice(here, &more);
     let args = format!(
         "sip:bob@{here}:{} --for 14s --play {} --record {}",
         bob.port,
@@ -72,10 +134,7 @@ fn we_call(name: &str, reports_apart: bool, encryption: Option<&str>) {
     let outcome = Program::start(&folder, "alice", "call", &account, &args).finish(seconds(40));
     outcome.assert_code(0);
     check_both(&speech, &heard, &bob);
-    assert_found(&bob);
-    if reports_apart {
-        assert_reports_found(&outcome);
-    }
+    kind.check(&outcome, &bob);
 }
 
 /// Reports of each have come to the other: its own say how long ours took.
@@ -89,15 +148,25 @@ pub(crate) fn assert_reports_found(outcome: &Outcome) {
 
 #[test]
 fn it_calls_and_the_way_that_answers_is_taken() {
-    it_calls("ice_calls", false);
+    it_calls("ice_calls", Kind::default());
 }
 
 #[test]
 fn who_calls_with_reports_apart_is_answered_with_both_ways() {
-    it_calls("ice_calls_apart", true);
+    it_calls("ice_calls_apart", Kind::REPORTS_APART);
 }
 
-fn it_calls(name: &str, reports_apart: bool) {
+#[test]
+fn who_calls_with_keys_in_its_offer_finds_a_way_and_is_heard_in_secret() {
+    it_calls("ice_calls_mandatory", Kind::keys("required", "srtp-mand"));
+}
+
+#[test]
+fn who_calls_with_keys_in_one_line_finds_a_way_and_is_heard_in_secret() {
+    it_calls("ice_calls_optional", Kind::keys("optional", "srtp"));
+}
+
+fn it_calls(name: &str, kind: Kind) {
     let here = own_address();
     let folder = Folder::new(name);
     let speech = sound::speech(&folder, 48_000);
@@ -108,14 +177,9 @@ fn it_calls(name: &str, reports_apart: bool) {
         speech.display(),
         heard.display()
     );
-    let account = alice(here, &format!("--bind {here}:{port}"));
+    let account = alice(here, &format!("--bind {here}:{port} {}", kind.ours()));
     let mut alice = Program::start(&folder, "alice", "answer", &account, &args);
-    let setup = Setup {
-        tries_ways_at: Some(here),
-        reports_apart,
-        ..playing("PCMU/8000/1", &speech)
-    };
-    let mut bob = Baresip::start(&folder, "bob", &setup);
+    let mut bob = Baresip::start(&folder, "bob", &kind.setup(here, &speech));
     until("the port to be taken", SOON, || {
         ports::is_taken(port).then_some(())
     });
@@ -126,8 +190,5 @@ fn it_calls(name: &str, reports_apart: bool) {
     let outcome = alice.finish(SOON);
     outcome.assert_code(0);
     check_both(&speech, &heard, &bob);
-    assert_found(&bob);
-    if reports_apart {
-        assert_reports_found(&outcome);
-    }
+    kind.check(&outcome, &bob);
 }

@@ -196,7 +196,7 @@ fn security(outcome: &Outcome) -> Value {
 }
 
 /// Both directions have keys that nobody could read, though the signalling is plain UDP.
-fn handshake(outcome: &Outcome) {
+pub(crate) fn handshake(outcome: &Outcome) {
     let security = security(outcome);
     assert_eq!(security["sent"]["by"], "dtls", "{security}");
     assert_eq!(security["sent"], security["received"]);
@@ -204,7 +204,7 @@ fn handshake(outcome: &Outcome) {
 }
 
 /// The suite of both directions. The signalling is plain UDP, and that is said.
-fn sdes(outcome: &Outcome) -> String {
+pub(crate) fn sdes(outcome: &Outcome) -> String {
     let security = security(outcome);
     assert_eq!(security["sent"]["by"], "sdes", "{security}");
     assert_eq!(security["sent"], security["received"]);

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{
-    AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event,
+    AccountId, AccountSettings, CallId, CallState, CallView, CertificateView, Event, Failure,
     MediaDirection, MediaStats, Private, QuestionId, Sentence, SoundView, TenantId, WayStep,
 };
 use nat::turn::Login;
@@ -329,6 +329,8 @@ pub(crate) struct DialogState {
     focus: Focus,
     /// Our answer that the caller has had before anybody took its call.
     announced: Option<Vec<u8>>,
+    /// What was wrong with the answer that a second offer is to put right, while that waits for its own.
+    mending: Option<Failure>,
 }
 
 /// What there is of the call.

@@ -21,6 +21,7 @@ mod logins;
 mod mapped;
 mod messages;
 mod mid_call;
+mod mistaken_keys;
 mod moved;
 mod moving;
 mod peer;

@@ -415,6 +415,11 @@ impl Negotiator {
     ///
     /// A codec that was agreed before is offered first, so that hold does not change it.
     pub fn offer(&mut self) -> Vec<u8> {
+        let crypto = self.crypto_to_offer();
+        self.offer_with(crypto)
+    }
+
+    fn offer_with(&mut self, crypto: Vec<CryptoAttribute>) -> Vec<u8> {
         self.answers_ice = self.offers_ice;
         self.tells_reports = true;
         self.reports_told = self.reports;
@@ -430,7 +435,6 @@ impl Negotiator {
         if !lines.iter().any(Line::is_audio) {
             lines.extend(self.first_lines());
         }
-        let crypto = self.crypto_to_offer();
         let formats = self.formats_to_offer();
         let mut numbers = self.numbers.clone();
         numbers.assign(&formats);
@@ -460,6 +464,30 @@ impl Negotiator {
         self.rollback();
         self.encryption = Encryption::Off;
         Some(self.offer())
+    }
+
+    /// An offer in the place of the one that waits, after an answer that names one of our suites under the tag of another
+    /// key of ours (RFC 4568 §5.1.3). Which of the two its sender goes by is not known, and it may be neither: baresip with ICE
+    /// names its favourite before it has read our keys, and goes by the first of them that it knows once it has. This offer
+    /// has the key of that suite alone, and the lines that the answer did not take are refused (RFC 3264 §8), so that nothing
+    /// is left to mistake. The names by which ways are tried stay what they are, and so does the key.
+    ///
+    /// `None`, and nothing is changed, where something else is wrong with the answer, or nothing, or the offer that waits
+    /// had one key only: whoever mistakes that is not asked again.
+    pub fn offer_unmistakably(&mut self, answer: &[u8]) -> Option<(CryptoSuite, Vec<u8>)> {
+        let answer = SessionDescription::parse(answer).ok()?;
+        let pending = self.pending.as_ref()?;
+        let (place, suite) = self.mistaken_key(pending, &answer)?;
+        let pending = self.pending.take()?;
+        self.lines = settled(pending.lines, Some(place));
+        self.numbers = pending.numbers;
+        self.sent = Some(pending.composed);
+        let crypto = pending
+            .crypto
+            .into_iter()
+            .filter(|ours| ours.suite == suite);
+        let crypto = crypto.map(|ours| CryptoAttribute { tag: 1, ..ours });
+        Some((suite, self.offer_with(crypto.collect())))
     }
 
     /// Withdraws the offer that waits: it was refused, or crossed with one of theirs. The session

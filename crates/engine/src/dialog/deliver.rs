@@ -184,7 +184,11 @@ impl DialogState {
         }
     }
 
+    /// The peer has taken the call, or we have and it knows; where the keys are not agreed on yet, once they are.
     pub(super) async fn on_established(&mut self, myself: &ActorRef<DialogMsg>) {
+        if self.offer_unmistakably() {
+            return;
+        }
         if let Some(media) = &mut self.media {
             media.forks_are_over();
             if media.is_agreed() && !media.is_running() {

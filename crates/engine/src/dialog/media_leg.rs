@@ -47,6 +47,8 @@ pub(super) struct MediaLeg {
     forks: Option<Box<Negotiator>>,
     /// What we are without encryption, should the peer refuse our first offer.
     plain: Option<Box<Negotiator>>,
+    /// What puts right the last answer, if that took one of our keys for another.
+    unmistakable: Option<Unmistakable>,
     /// The peer's offer, while the user has not answered.
     kept_offer: Option<Vec<u8>>,
     /// The address that the peer is to send to.
@@ -108,6 +110,15 @@ struct Stand {
     gave_back: bool,
 }
 
+/// What we are after an answer that took one of our keys for another.
+struct Unmistakable {
+    negotiator: Box<Negotiator>,
+    /// What the answer named, under the tag of another.
+    suite: CryptoSuite,
+    /// The offer that waits there.
+    offer: Vec<u8>,
+}
+
 impl DialogState {
     /// Gets ready to look at offers; the signalling goes over the first of these paths that works.
     pub(super) fn prepare_media(&mut self, paths: &[Path]) {
@@ -150,6 +161,7 @@ impl DialogState {
             negotiator,
             forks: None,
             plain: None,
+            unmistakable: None,
             kept_offer: None,
             local,
             sockets: None,
@@ -421,9 +433,23 @@ impl MediaLeg {
     /// The plain offer is the one that waits now.
     pub(super) fn offered_plainly(&mut self) {
         if let Some(plain) = self.plain.take() {
+            self.unmistakable = None;
             self.forks = Some(plain.clone());
             self.negotiator = *plain;
         }
+    }
+
+    /// The suite that the last answer named under the tag of another, where that can be put right.
+    pub(super) fn mistaken_suite(&self) -> Option<CryptoSuite> {
+        Some(self.unmistakable.as_ref()?.suite)
+    }
+
+    /// The offer that puts right what the last answer mistook. It is the one that waits now.
+    pub(super) fn offer_unmistakably(&mut self) -> Option<Vec<u8>> {
+        let unmistakable = self.unmistakable.take()?;
+        self.forks_are_over();
+        self.negotiator = *unmistakable.negotiator;
+        Some(unmistakable.offer)
     }
 
     /// One fork has the call: the others' answers mean nothing any more.
@@ -577,16 +603,26 @@ impl MediaLeg {
 
     /// Takes the peer's answer.
     pub(super) fn handle_answer(&mut self, answer: &[u8]) -> Result<(), SdpError> {
-        let agreed = match &self.forks {
+        let mut asked = match &self.forks {
             // Another fork has answered before: to this one the first offer is as new as it was to that.
-            Some(forks) if !self.negotiator.awaits_answer() => {
-                let mut fork = (**forks).clone();
-                let agreed = fork.handle_answer(answer)?;
-                self.negotiator = fork;
-                agreed
-            }
-            _ => self.negotiator.handle_answer(answer)?,
+            Some(forks) if !self.negotiator.awaits_answer() => (**forks).clone(),
+            _ => self.negotiator.clone(),
         };
+        let agreed = asked.handle_answer(answer);
+        self.unmistakable = None;
+        let agreed = match agreed {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                let offer = asked.offer_unmistakably(answer);
+                self.unmistakable = offer.map(|(suite, offer)| Unmistakable {
+                    suite,
+                    offer,
+                    negotiator: Box::new(asked),
+                });
+                return Err(error);
+            }
+        };
+        self.negotiator = asked;
         let before = self.agreed.as_ref().and_then(|before| before.ice.as_ref());
         let both = agreed.ice.as_ref().zip(before);
         self.kept_its_names = both
@@ -608,6 +644,11 @@ impl MediaLeg {
     /// Whether an offer of ours waits for its answer.
     pub(super) fn awaits_answer(&self) -> bool {
         self.negotiator.awaits_answer()
+    }
+
+    /// Whether there is a session, and nothing of ours waits for anybody's answer.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_agreed() && self.forks.is_none() && !self.awaits_answer()
     }
 
     pub(super) fn is_agreed(&self) -> bool {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::{CallState, Direction, Failure, FailureKind, Outcome};
 use ractor::ActorRef;
+use sdp::SdpError;
 use sip_message::StatusCode;
 
 use super::{DialogMsg, DialogState, Phase};
@@ -146,6 +147,10 @@ impl DialogState {
         early: bool,
     ) {
         let Some(media) = &mut self.media else { return };
+        if media.is_settled() {
+            // RFC 4028 §7.4: a refresh by re-INVITE describes the session as it stands, and so does its answer.
+            return;
+        }
         match media.handle_answer(body) {
             Ok(()) => {
                 // Who does not want to hear what comes before the answer hears the phone ring over there.
@@ -160,18 +165,67 @@ impl DialogState {
                     self.enter(CallState::Early);
                 }
                 self.update_tones();
+                if self.mending.take().is_some() && !self.view.state.is_up() {
+                    self.on_established(myself).await;
+                }
             }
             Err(error) => {
                 let failure = failures::description(&error);
+                if let Some(suite) = media.mistaken_suite() {
+                    let text = format!(
+                        "the answer names {} under a tag that is not that key's (RFC 4568 §5.1.3); \
+                         nothing is sent before it is put right",
+                        suite.name()
+                    );
+                    self.note("media", text);
+                    // A call that is being taken is so first: only then may there be another offer (RFC 3264 §4).
+                    if self.view.state.is_up() {
+                        self.offer_unmistakably();
+                    }
+                    return;
+                }
                 self.note("media", failure.sentence());
                 // An early answer that cannot be used leaves the call without early media; a final
                 // one leaves nothing to talk with.
                 if !early {
-                    self.hang_up();
-                    self.finish(Some(failure), Outcome::Failed);
+                    self.give_up_unheard(failure);
                 }
             }
         }
+    }
+
+    /// Makes the offer that puts right an answer that took one of our keys for another, once: RFC 3261 §14.1. Until its own
+    /// answer has come there are no keys and there is no sound. True when it waits for that.
+    pub(super) fn offer_unmistakably(&mut self) -> bool {
+        let Some(media) = &mut self.media else {
+            return false;
+        };
+        let Some(offer) = media.offer_unmistakably() else {
+            return false;
+        };
+        let Phase::Calling(call) = &mut self.phase else {
+            return false;
+        };
+        let done = call.reoffer(now(), offer);
+        let failure = failures::description(&SdpError::StrangeCrypto);
+        match done {
+            Ok(()) => {
+                self.note("media", "the key that was meant is offered alone");
+                self.mending = Some(failure);
+                self.after_verb("offer the key again", done);
+            }
+            Err(_) => {
+                self.after_verb("offer the key again", done);
+                self.give_up_unheard(failure);
+            }
+        }
+        true
+    }
+
+    /// There is nothing to talk with.
+    fn give_up_unheard(&mut self, failure: Failure) {
+        self.hang_up();
+        self.finish(Some(failure), Outcome::Failed);
     }
 
     pub(super) async fn on_reoffer_failed(
@@ -179,6 +233,11 @@ impl DialogState {
         myself: &ActorRef<DialogMsg>,
         status: Option<StatusCode>,
     ) {
+        // What that was to put right stays wrong.
+        if let Some(failure) = self.mending.take() {
+            self.note("media", failure.sentence());
+            return self.give_up_unheard(failure);
+        }
         let due = self.moving.is_some_and(super::moved::Moving::is_due);
         if let Some(media) = &mut self.media {
             media.rollback();

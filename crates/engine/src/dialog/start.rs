@@ -141,6 +141,7 @@ impl DialogState {
             unseen: false,
             focus: Focus::new(asks),
             announced: None,
+            mending: None,
             resolver: args.resolver,
             tenant: args.tenant,
             shared: args.shared,

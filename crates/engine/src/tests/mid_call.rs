@@ -312,3 +312,32 @@ async fn a_way_that_answers_no_more_is_looked_for_again_in_a_call_that_goes_on()
     both_go_on(&mut house, [out, into]).await;
     house.close().await;
 }
+
+/// RFC 4028 §7.4: a peer that takes no UPDATE has its session refreshed by a re-INVITE, whose answer says what is agreed
+/// already.
+#[tokio::test]
+async fn a_session_is_refreshed_by_a_new_invite_and_goes_on() {
+    let (mut house, _) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    // The refresh is ours, at half of the interval.
+    let more = format!(
+        "Contact: <sip:dan@{}>\r\nAllow: INVITE, ACK, BYE, CANCEL\r\nRequire: timer\r\n\
+         Session-Expires: 20;refresher=uac\r\nContent-Type: application/sdp\r\n",
+        dan.local
+    );
+    dan.send(from, &answer(&invite, "200 OK", &more, SDP)).await;
+    dan.request(Method::Ack).await;
+    house.until_state(call, CallState::Connected).await;
+    for _ in 0..2 {
+        let (refresh, from) = dan.request(Method::Invite).await;
+        assert_eq!(refresh.body, invite.body, "the session is the same");
+        dan.send(from, &answer(&refresh, "200 OK", &more, SDP))
+            .await;
+        dan.request(Method::Ack).await;
+    }
+    assert_eq!(house.count_messages(true, "BYE sip:"), 0);
+    assert_eq!(house.call(call).state, CallState::Connected);
+    house.close().await;
+}

@@ -218,6 +218,107 @@ fn an_answer_with_another_tag_or_suite_is_no_answer() {
     }
 }
 
+/// The keys of a description, with what they are under.
+fn crypto_lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let lines = text.lines().filter_map(|l| l.strip_prefix("a=crypto:"));
+    lines.map(str::to_owned).collect()
+}
+
+/// A line of a description, by its beginning.
+fn line(bytes: &[u8], start: &str) -> String {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let found = text.lines().find(|l| l.starts_with(start));
+    found.unwrap().to_owned()
+}
+
+/// RFC 4568 §5.1.3, RFC 3264 §8: the second offer is another version of the same session and has one key, the one that was
+/// offered for that suite; what the first answer refused stays refused.
+#[test]
+fn a_suite_under_the_tag_of_another_is_offered_alone_and_then_agreed_on() {
+    for (encryption, taken, others) in [
+        (Encryption::OptionalInOneLine, "RTP/AVP", vec![]),
+        (
+            Encryption::OptionalInTwoLines,
+            "RTP/SAVP",
+            vec!["m=audio 0 RTP/AVP 0"],
+        ),
+        (Encryption::Required, "RTP/SAVP", vec![]),
+    ] {
+        for tag in [1, 3, 9] {
+            let seed = KeySeed::drawn(|bytes| *bytes = [7; 32]);
+            let mut ours = negotiator(encryption, 1).with_ice(seed);
+            let offer = ours.offer();
+            let meant = crypto_lines(&offer).pop().unwrap();
+            let media = format!("m=audio 6000 {taken} 0");
+            let crypto = format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:KEY");
+            let mistake = body(&[&[&*media, &*crypto], &others[..]].concat());
+            assert_eq!(ours.handle_answer(&mistake), Err(SdpError::StrangeCrypto));
+            let (suite, again) = ours.offer_unmistakably(&mistake).unwrap();
+            assert_eq!(suite, CryptoSuite::AesCm128HmacSha1_80);
+            let ours_now = format!("m=audio 4000 {taken} 0");
+            let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80";
+            let lines = [&[&*ours_now, crypto], &others[..]].concat();
+            assert_eq!(shape(&again), lines, "{encryption:?}");
+            // The key is the one that was meant, and the ways keep their names.
+            assert_eq!(crypto_lines(&again), [meant.replacen('4', "1", 1)]);
+            for same in ["a=ice-ufrag:", "a=ice-pwd:", "a=candidate:"] {
+                assert_eq!(line(&offer, same), line(&again, same));
+            }
+            let origin = line(&offer, "o=");
+            assert_eq!(line(&again, "o="), origin.replacen(" 1 IN", " 2 IN", 1));
+            assert!(ours.agreed().is_none());
+            // A tag that is still another is no better.
+            let still = String::from_utf8(mistake).unwrap();
+            let still = still.replace(&format!("crypto:{tag} "), "crypto:4 ");
+            let refused = ours.handle_answer(still.as_bytes());
+            assert_eq!(refused, Err(SdpError::StrangeCrypto));
+            assert_eq!(ours.offer_unmistakably(still.as_bytes()), None);
+            let right = still.replace("crypto:4 ", "crypto:1 ");
+            let agreed = ours.handle_answer(right.as_bytes()).unwrap();
+            assert_eq!(agreed.crypto.as_ref().map(|c| c.suite), Some(suite));
+            // From now on all is offered again, behind what is in force.
+            assert_eq!(crypto_lines(&ours.offer()).len(), 4);
+        }
+    }
+}
+
+#[test]
+fn nothing_else_is_offered_a_second_time() {
+    let answer = |line: &str, crypto: &str| body(&[line, crypto]);
+    let secure = "m=audio 6000 RTP/SAVP 0";
+    for encryption in ALL {
+        let mut ours = negotiator(encryption, 1);
+        let mistake = answer(secure, "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY");
+        assert_eq!(ours.offer_unmistakably(&mistake), None, "nothing waits");
+        ours.offer();
+        for other in [
+            answer(secure, "a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:KEY"),
+            answer(secure, "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:KEY"),
+            answer(secure, "a=crypto:1 nonsense"),
+            answer(secure, "a=sendrecv"),
+            answer(
+                "m=audio 0 RTP/SAVP 0",
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY",
+            ),
+            answer("m=audio 6000 RTP/AVP 0", "a=sendrecv"),
+            b"nonsense".to_vec(),
+        ] {
+            assert_eq!(ours.offer_unmistakably(&other), None, "{encryption:?}");
+            assert!(ours.awaits_answer());
+        }
+    }
+    // Where the handshake makes the keys, none was offered that could be mistaken.
+    let fingerprint = Fingerprint {
+        hash: crate::fingerprint::FingerprintHash::Sha256,
+        digest: vec![1; 32],
+    };
+    let mut ours = negotiator(Encryption::Required, 1).with_dtls(fingerprint, true);
+    ours.offer();
+    let mistake = answer(secure, "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY");
+    assert_eq!(ours.offer_unmistakably(&mistake), None);
+}
+
 #[test]
 fn a_new_key_of_theirs_is_taken_and_ours_stays() {
     let mut ours = negotiator(Encryption::OptionalInOneLine, 1);
@@ -332,7 +433,17 @@ proptest! {
         let mut ours = negotiator(ALL[policy], 1);
         let agreed = if as_answer {
             ours.offer();
-            ours.handle_answer(&body(&lines)).ok()
+            let answer = body(&lines);
+            let first = ours.handle_answer(&answer).ok();
+            if let Some((_, again)) = ours.offer_unmistakably(&answer) {
+                prop_assert!(first.is_none());
+                prop_assert_eq!(crypto_lines(&again).len(), 1);
+                let second = ours.handle_answer(&answer).ok();
+                prop_assert_eq!(ours.offer_unmistakably(&answer), None);
+                second
+            } else {
+                first
+            }
         } else {
             ours.handle_offer(&body(&lines)).ok().map(|(_, agreed)| agreed)
         };

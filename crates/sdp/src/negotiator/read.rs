@@ -17,21 +17,7 @@ impl Negotiator {
                 pending.lines.len()
             ));
         }
-        let ours = pending.lines.iter().enumerate();
-        let ours = ours.filter_map(|(place, line)| match line {
-            Line::Audio { .. } => answer.media().nth(place).map(|media| (place, media)),
-            Line::Refused { .. } => None,
-        });
-        let mut in_place: Vec<(usize, MediaView<'_>)> =
-            ours.filter(|(_, media)| media.is_audio()).collect();
-        // Of two lines the encrypted one stands first; a peer that takes both gets that.
-        in_place.sort_by_key(|(_, media)| media.port() == 0);
-        let elsewhere = || {
-            let audio = answer.media().find(MediaView::is_audio)?;
-            let place = pending.lines.iter().position(Line::is_audio)?;
-            Some((place, audio))
-        };
-        let Some((place, audio)) = in_place.first().copied().or_else(elsewhere) else {
+        let Some((place, audio)) = audio_answered(pending, answer) else {
             return Err(self.nothing_in_common(answer));
         };
         if audio.port() == 0 {
@@ -96,6 +82,26 @@ impl Negotiator {
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
         Ok((Some(place), negotiated))
+    }
+
+    /// The suite of ours that an answer names under a tag that is not its own, and the place of its line; where no other
+    /// key of the answer is right, and the offer had several that can be mistaken for each other.
+    pub(super) fn mistaken_key(
+        &self,
+        pending: &Pending,
+        answer: &SessionDescription,
+    ) -> Option<(usize, CryptoSuite)> {
+        let read = self.read_answer(pending, answer);
+        if !matches!(read, Err(SdpError::StrangeCrypto)) || pending.crypto.len() < 2 {
+            return None;
+        }
+        let (place, audio) = audio_answered(pending, answer)?;
+        if pending.keying(place) != Keying::Sdes {
+            return None;
+        }
+        let mut theirs = audio.crypto().into_iter().map(|theirs| theirs.suite);
+        let suite = theirs.find(|suite| pending.crypto.iter().any(|ours| ours.suite == *suite))?;
+        Some((place, suite))
     }
 
     /// The handshake that an answer comes to (RFC 5763 §5). None: we offered none, or it takes the line in the clear.
@@ -480,6 +486,28 @@ impl Negotiator {
         }
         lines
     }
+}
+
+/// The line of an answer that is about our audio, and its place.
+fn audio_answered<'a>(
+    pending: &Pending,
+    answer: &'a SessionDescription,
+) -> Option<(usize, MediaView<'a>)> {
+    let ours = pending.lines.iter().enumerate();
+    let ours = ours.filter_map(|(place, line)| match line {
+        Line::Audio { .. } => answer.media().nth(place).map(|media| (place, media)),
+        Line::Refused { .. } => None,
+    });
+    let mut in_place: Vec<(usize, MediaView<'_>)> =
+        ours.filter(|(_, media)| media.is_audio()).collect();
+    // Of two lines the encrypted one stands first; a peer that takes both gets that.
+    in_place.sort_by_key(|(_, media)| media.port() == 0);
+    let elsewhere = || {
+        let audio = answer.media().find(MediaView::is_audio)?;
+        let place = pending.lines.iter().position(Line::is_audio)?;
+        Some((place, audio))
+    };
+    in_place.first().copied().or_else(elsewhere)
 }
 
 /// What was found in common before the details are read.
