@@ -135,5 +135,62 @@ fn our_rtp_and_reports_are_to_tshark_what_they_are_to_us() {
     println!("\n{packets} packets of RTP and {kinds:?} reports of ours, none of them wrong");
 }
 
+/// Every kind of packet that a stream has: codecs, digits (RFC 4733), comfort noise (RFC 3389), and encrypted ones.
+#[test]
+fn nothing_is_wrong_with_any_codec_nor_with_digits_comfort_noise_and_encryption() {
+    let calls = [
+        ("opus", ""),
+        ("g722", "--silence-suppression"),
+        ("pcma", "--silence-suppression"),
+        ("pcmu", "--srtp required"),
+        ("opus", "--srtp required"),
+    ];
+    std::thread::scope(|scope| {
+        let calls = calls.map(|(codec, more)| scope.spawn(move || dissect(codec, more)));
+        calls.map(|call| call.join().expect("nothing is wrong with this call"));
+    });
+}
+
+fn dissect(codec: &str, more: &str) {
+    let folder = Folder::new(&format!("dissected_{codec}{}", more.replace(' ', "_")));
+    let speech = sound::speech(&folder, 48_000);
+    let (port, sound) = (ports::free(), Sound::free());
+    let account = |name: &str, here: &str| {
+        let more = format!("--no-register --transport udp --codecs {codec} {here} {more}");
+        Account::new(format!("sip:{name}@127.0.0.1"), &more)
+    };
+    let tshark = Capture::start(&folder, &format!("port {port} or {sound}"));
+    let here = format!("--bind 127.0.0.1:{port} {}", sound.option());
+    let play = format!("--count 1 --play {}", speech.display());
+    let bob = Program::start(&folder, "bob", "answer", &account("bob", &here), &play);
+    switchboard::wait_taken(port, || {});
+    // She says nothing but digits.
+    let args = format!("sip:bob@127.0.0.1:{port} --for 6s --dtmf-send 19#");
+    let alice = account("alice", "--bind 127.0.0.1:0");
+    let alice = Program::start(&folder, "alice", "call", &alice, &args);
+    alice.finish(seconds(20)).assert_code(0);
+    bob.finish(SOON).assert_code(0);
+    let seen = tshark.stop(&format!("udp.port=={port},sip"));
+
+    let count = |what: &str| seen.fields(what, &EXPERT).lines().count();
+    let (packets, digits) = (count("rtp"), count("rtpevent"));
+    let noise = count("rtp.p_type == 13");
+    assert!(packets >= 200, "{codec}{more}: {packets} packets");
+    if !more.contains("srtp") {
+        // Each digit at least five times while it is pressed, and three times at its end.
+        assert!(digits >= 24, "{codec}{more}: {digits} of digits");
+        let first = seen.fields("rtpevent", &["rtpevent.event_id"]);
+        let mut order: Vec<&str> = first.lines().collect();
+        order.dedup();
+        assert_eq!(order, ["1", "9", "11"], "{codec}{more}");
+    }
+    assert_eq!(noise > 0, more.contains("silence"), "{codec}{more}");
+    let wrong = format!("(rtp || rtcp || srtp || srtcp) && _ws.expert.severity >= {WARNING}");
+    assert_eq!(seen.fields(&wrong, &EXPERT), "", "{codec}{more}");
+    println!(
+        "\n{codec} {more}: {packets} packets of RTP, {digits} of digits, {noise} of comfort noise, none of them wrong"
+    );
+}
+
 /// What is listed of a frame: its number, and what is wrong with it.
 const EXPERT: [&str; 2] = ["frame.number", "_ws.expert.message"];
