@@ -339,12 +339,26 @@ impl House {
 
     /// RFC 8445 §8.3.1: of the addresses at the relay, two of each phone, those stay that carry the media, and sound with them.
     fn keeps_what_is_used(&mut self, what: &str, calls: [&Value; 2]) {
-        let left = until("addresses given back", seconds(20), || {
-            let open = self.coturn.open();
-            (open <= 2).then_some(open)
+        // Six seconds of sound: those of reports go at once, and those of media three seconds after a nomination, which
+        // takes two at most.
+        self.wait_for_more(what, calls, 300);
+        until("addresses given back", SOON, || {
+            (self.coturn.open() <= 2).then_some(())
         });
-        // Longer than what was under way would last, and than a relay keeps what it got back.
-        for (control, id) in [&mut self.alice, &mut self.bob].into_iter().zip(calls) {
+        let left = self.coturn.open();
+        self.wait_for_more(what, calls, 150);
+        let open = self.coturn.open();
+        assert!(
+            (1..=2).contains(&left) && open == left,
+            "{what}: {left}, then {open}"
+        );
+        println!("{what}: {left} of 4 addresses at the relay stay");
+    }
+
+    /// Waits until both have heard so many packets more in these calls.
+    fn wait_for_more(&mut self, what: &str, calls: [&Value; 2], more: u64) {
+        let controls = [&mut self.alice, &mut self.bob];
+        for (control, id) in controls.into_iter().zip(calls) {
             let heard = |state: &Value| {
                 let calls = state["calls"].as_array()?;
                 let call = calls.iter().find(|call| call["id"] == *id)?;
@@ -352,15 +366,9 @@ impl House {
             };
             let before = heard(&control.snapshot()).unwrap_or(0);
             control.wait_for(&format!("sound later on: {what}"), seconds(20), |state| {
-                heard(state).filter(|heard| *heard > before + 150)
+                heard(state).filter(|heard| *heard > before + more)
             });
         }
-        let open = self.coturn.open();
-        assert!(
-            (1..=2).contains(&left) && open == left,
-            "{what}: {left}, then {open}"
-        );
-        println!("{what}: {left} of 4 addresses at the relay stay");
     }
 
     /// Alice calls, Bob takes it. Gives the number of the call at both.
