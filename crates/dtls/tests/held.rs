@@ -64,17 +64,24 @@ fn drain(side: &mut Handshake) -> Vec<Vec<u8>> {
     }
 }
 
-fn secure(now: Instant, client: &mut Handshake, server: &mut Handshake) {
+fn secure(mut now: Instant, client: &mut Handshake, server: &mut Handshake) {
     client.handle_remote(now, place(2));
     server.handle_remote(now, place(1));
-    while !(client.is_secured() && server.is_secured()) {
+    for _ in 0..100 {
         for datagram in drain(client) {
             server.handle_datagram(now, &datagram, place(1));
         }
         for datagram in drain(server) {
             client.handle_datagram(now, &datagram, place(2));
         }
+        if client.is_secured() && server.is_secured() {
+            return;
+        }
+        now += Duration::from_millis(50);
+        client.handle_timeout(now);
+        server.handle_timeout(now);
     }
+    panic!("no keys within five seconds");
 }
 
 /// A datagram full of records, each with this type and epoch, numbers of its own, and this body.
@@ -143,10 +150,10 @@ const KINDS: [(&str, Sends); 8] = [
     }),
 ];
 
-/// What has been kept after all of it, and what a datagram took towards the end, on average.
+/// The most that was kept on the way, and what a datagram took towards the end, on average.
 fn flood(now: Instant, side: &mut Handshake, from: SocketAddr, sends: Sends) -> (isize, isize) {
     let held = HELD.get();
-    let (mut late, mut taken) = (0, 0);
+    let (mut most, mut late, mut taken) = (0, 0, 0);
     for n in 0..DATAGRAMS {
         let datagram = sends(n);
         let before = TAKEN.get();
@@ -156,8 +163,9 @@ fn flood(now: Instant, side: &mut Handshake, from: SocketAddr, sends: Sends) -> 
             taken += TAKEN.get() - before;
         }
         drain(side);
+        most = most.max(HELD.get() - held);
     }
-    (HELD.get() - held, taken / late)
+    (most, taken / late)
 }
 
 #[test]

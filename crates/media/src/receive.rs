@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::quality;
 use crate::shield::Shield;
 use crate::stream::level;
-use crate::stretch::{lengthen, shorten};
+use crate::stretch::{join, lengthen, shorten};
 
 /// What is decoded and waits for its step.
 const STORE: usize = 2 * LONGEST_FRAME_SAMPLES;
@@ -65,6 +65,10 @@ pub(crate) struct ReceivePath {
     in_noise: bool,
     /// Packets since one was made shorter or longer.
     unstretched: u32,
+    /// Samples for which the buffer has asked for that, in vain.
+    wanted: usize,
+    /// What is left out, and leads over to what is played instead.
+    cut: Box<[i16; LONGEST_FRAME_SAMPLES]>,
     /// Packets since one that carried a copy of the one before it.
     without_copy: u32,
     began: Instant,
@@ -104,6 +108,8 @@ impl ReceivePath {
             noise: None,
             in_noise: false,
             unstretched: 0,
+            wanted: 0,
+            cut: Box::new([0; LONGEST_FRAME_SAMPLES]),
             without_copy: NO_COPY,
             began: now,
             last_heard: None,
@@ -306,25 +312,38 @@ impl ReceivePath {
                 } else {
                     self.without_copy.saturating_add(1)
                 };
+                let rate_hz = self.kind.sample_rate_hz();
+                // Decoded, too, so that the decoder is where its sender is.
+                let cut = payload.cut.and_then(|cut| {
+                    let decoded = self.decoder.decode(cut, self.cut.as_mut_slice());
+                    decoded.ok().and_then(|samples| self.cut.get(..samples))
+                });
                 let decoded = self.decoder.decode(payload.bytes, room);
                 let samples = decoded.unwrap_or_else(|_| {
                     // A payload that is not of this codec sounds like a lost one.
                     self.decoder.conceal(&mut room[..2 * step]);
                     2 * step
                 });
+                let samples = cut.map_or(samples, |cut| join(cut, room, samples, rate_hz));
                 let quiet = level(&room[..samples]) < QUIET;
                 self.unstretched = self.unstretched.saturating_add(1);
                 let change = match payload.pace {
-                    Pace::Faster => Some(shorten as fn(&mut [i16], usize, u32) -> usize),
-                    Pace::Slower => Some(lengthen as fn(&mut [i16], usize, u32) -> usize),
+                    Pace::Faster => Some(shorten as fn(&mut [i16], usize, u32, u32) -> usize),
+                    Pace::Slower => Some(lengthen as fn(&mut [i16], usize, u32, u32) -> usize),
                     Pace::Steady => None,
                 };
+                if change.is_none() || cut.is_some() {
+                    self.wanted = 0;
+                }
                 let change = change.filter(|_| self.unstretched >= STRETCH_EVERY);
                 let count = change.map_or(samples, |change| {
-                    change(room, samples, self.kind.sample_rate_hz())
+                    let wanted_ms = self.wanted * 1_000 / rate_hz as usize;
+                    self.wanted = self.wanted.saturating_add(samples);
+                    let wanted_ms = u32::try_from(wanted_ms).unwrap_or(u32::MAX);
+                    change(room, samples, rate_hz, wanted_ms)
                 });
                 if count != samples {
-                    self.unstretched = 0;
+                    (self.unstretched, self.wanted) = (0, 0);
                 }
                 (count, quiet)
             }

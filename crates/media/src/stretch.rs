@@ -7,7 +7,9 @@
 //!
 //! A and B are two periods of the voice that follow each other. What is led over from one to the other fits on both of
 //! its sides, so nothing clicks, and one period more or less is not heard as such. Sound that does not repeat is left as
-//! it is, unless it is quiet.
+//! it is, unless it is quiet, or the change is wanted for so long that any place will do: then the best there is.
+//!
+//! Where a whole packet is left out, its beginning is led over to the best place in the beginning of the next.
 
 use crate::stream::level;
 
@@ -16,18 +18,26 @@ use crate::stream::level;
 const SHORTEST: usize = 40;
 const LONGEST: usize = 80;
 
-/// How alike two periods are, at least.
+/// How alike two periods are, at least, where a change can wait.
 const ALIKE: f32 = 0.8;
+
+/// When a change is wanted for so long (in milliseconds), everything is alike enough: before the jitter buffer's patience
+/// ends, which leaves out a whole packet after a second.
+const PATIENCE_MS: u32 = 800;
+
+/// In this part of a second what was left out is led over to what follows, and in twice that the best place for it is
+/// looked for: 5 ms and 10 ms.
+const LEAD: usize = 200;
 
 /// Below this root mean square nothing has to be alike: -54 dB.
 const QUIET: f32 = 0.002;
 
-/// Takes one period out of the first `count` samples; answers how many are left.
-pub(crate) fn shorten(samples: &mut [i16], count: usize, rate_hz: u32) -> usize {
+/// Takes one period out of the first `count` samples; answers how many are left. It is wanted for `wanted_ms`.
+pub(crate) fn shorten(samples: &mut [i16], count: usize, rate_hz: u32, wanted_ms: u32) -> usize {
     let Some(frame) = samples.get_mut(..count) else {
         return count;
     };
-    let Some(period) = period(frame, rate_hz) else {
+    let Some(period) = period(frame, rate_hz, wanted_ms) else {
         return count;
     };
     for n in 0..period {
@@ -37,11 +47,12 @@ pub(crate) fn shorten(samples: &mut [i16], count: usize, rate_hz: u32) -> usize 
     count - period
 }
 
-/// Puts one period more into the first `count` samples, if `samples` have room for it; answers how many there are then.
-pub(crate) fn lengthen(samples: &mut [i16], count: usize, rate_hz: u32) -> usize {
+/// Puts one period more into the first `count` samples, if `samples` have room for it; answers how many there are then. It
+/// is wanted for `wanted_ms`.
+pub(crate) fn lengthen(samples: &mut [i16], count: usize, rate_hz: u32, wanted_ms: u32) -> usize {
     let Some(period) = samples
         .get(..count)
-        .and_then(|frame| period(frame, rate_hz))
+        .and_then(|frame| period(frame, rate_hz, wanted_ms))
     else {
         return count;
     };
@@ -62,7 +73,7 @@ fn led_over(from: i16, to: i16, n: usize, length: usize) -> i16 {
 }
 
 /// The length of the period with which a frame begins, if it has two of them that are alike.
-fn period(frame: &[i16], rate_hz: u32) -> Option<usize> {
+fn period(frame: &[i16], rate_hz: u32, wanted_ms: u32) -> Option<usize> {
     let scale = (rate_hz as usize / 8_000).max(1);
     let longest = (LONGEST * scale).min(frame.len() / 2);
     if longest < SHORTEST * scale {
@@ -70,15 +81,37 @@ fn period(frame: &[i16], rate_hz: u32) -> Option<usize> {
     }
     let (period, alike) = (SHORTEST * scale..=longest)
         .step_by(scale)
-        .map(|period| (period, likeness(frame, period, scale)))
+        .map(|period| (period, likeness(&frame[..period], &frame[period..], scale)))
         .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (alike >= ALIKE || level(frame) < QUIET).then_some(period)
+    // From what is not heard at all to the opposite of it.
+    let impatience = wanted_ms.min(PATIENCE_MS) as f32 / PATIENCE_MS as f32;
+    let enough = ALIKE - impatience * (1.0 + ALIKE);
+    (alike >= enough || level(frame) < QUIET).then_some(period)
 }
 
-fn likeness(frame: &[i16], period: usize, step: usize) -> f32 {
+/// Leads over from `cut`, with which the sound before would go on, to the first `count` samples, at the place where they
+/// are most alike; answers how many are left of them.
+pub(crate) fn join(cut: &[i16], samples: &mut [i16], count: usize, rate_hz: u32) -> usize {
+    let lead = (rate_hz as usize / LEAD).min(cut.len()).min(count);
+    let Some(frame) = samples.get_mut(..count) else {
+        return count;
+    };
+    let scale = (rate_hz as usize / 8_000).max(1);
+    let places = (0..=(2 * lead).min(count - lead)).step_by(scale);
+    let best = places
+        .map(|place| (place, likeness(&cut[..lead], &frame[place..], scale)))
+        .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+    let place = best.map_or(0, |(place, _)| place);
+    frame.copy_within(place.., 0);
+    for (n, (to, from)) in frame.iter_mut().zip(cut).take(lead).enumerate() {
+        *to = led_over(*from, *to, n, lead);
+    }
+    count - place
+}
+
+fn likeness(one: &[i16], other: &[i16], step: usize) -> f32 {
     let (mut product, mut first, mut second) = (0.0f32, 1.0f32, 1.0f32);
-    let pairs = frame.iter().zip(frame.iter().skip(period)).take(period);
-    for (a, b) in pairs.step_by(step) {
+    for (a, b) in one.iter().zip(other).step_by(step) {
         let (a, b) = (f32::from(*a), f32::from(*b));
         product += a * b;
         first += a * a;
@@ -112,7 +145,7 @@ mod tests {
     fn played(
         rate: u32,
         hz: f32,
-        change: fn(&mut [i16], usize, u32) -> usize,
+        change: fn(&mut [i16], usize, u32, u32) -> usize,
     ) -> (Vec<i16>, usize) {
         let frame = rate as usize / 50;
         let sound = tone(rate, hz, frame * 60);
@@ -121,7 +154,7 @@ mod tests {
             let mut room = vec![0; 2 * frame];
             room[..frame].copy_from_slice(chunk);
             let count = if n % 3 == 0 {
-                change(&mut room, frame, rate)
+                change(&mut room, frame, rate, 0)
             } else {
                 frame
             };
@@ -184,12 +217,12 @@ mod tests {
             })
             .collect();
         let before = noise.clone();
-        assert_eq!(shorten(&mut noise, 160, 8_000), 160);
-        assert_eq!(lengthen(&mut noise, 160, 8_000), 160);
+        assert_eq!(shorten(&mut noise, 160, 8_000, 0), 160);
+        assert_eq!(lengthen(&mut noise, 160, 8_000, 0), 160);
         assert_eq!(noise, before);
         let mut silence = vec![0; 320];
-        assert!(shorten(&mut silence, 160, 8_000) < 160);
-        assert!(lengthen(&mut silence, 160, 8_000) > 160);
+        assert!(shorten(&mut silence, 160, 8_000, 0) < 160);
+        assert!(lengthen(&mut silence, 160, 8_000, 0) > 160);
     }
 
     #[test]
@@ -197,11 +230,11 @@ mod tests {
         for count in 0..200 {
             for room in [count, count + 30, count + 200] {
                 let mut samples = vec![5; room];
-                assert!(shorten(&mut samples, count, 8_000) <= count);
-                assert!((count..=room).contains(&lengthen(&mut samples, count, 8_000)));
+                assert!(shorten(&mut samples, count, 8_000, 0) <= count);
+                assert!((count..=room).contains(&lengthen(&mut samples, count, 8_000, 0)));
             }
         }
-        assert_eq!(shorten(&mut [1; 10], 20, 8_000), 20);
-        assert_eq!(lengthen(&mut [1; 10], 20, 8_000), 20);
+        assert_eq!(shorten(&mut [1; 10], 20, 8_000, 0), 20);
+        assert_eq!(lengthen(&mut [1; 10], 20, 8_000, 0), 20);
     }
 }

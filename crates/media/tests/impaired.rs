@@ -127,3 +127,61 @@ fn clocks_that_differ_are_followed_without_a_click() {
         }
     }
 }
+
+/// Five tones that have no period in common: nothing repeats within what a packet carries.
+fn chord(seconds: usize) -> Source {
+    let tones = [331.7, 487.3, 729.1, 1_013.9, 1_371.3];
+    let samples: Vec<f32> = (0..seconds * 48_000)
+        .map(|n| {
+            let seconds = n as f64 / 48_000.0;
+            let tone = |hz: &f64| (hz * seconds * std::f64::consts::TAU).sin();
+            (0.07 * tones.iter().map(tone).sum::<f64>()) as f32
+        })
+        .collect();
+    Source::File {
+        samples: samples.into(),
+        looped: true,
+    }
+}
+
+/// A sentence, again and again, with its hisses.
+fn sentence(name: &str) -> Source {
+    let sound = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/sound");
+    Source::File {
+        samples: media::wav::load(&std::path::Path::new(sound).join(name)).unwrap(),
+        looped: true,
+    }
+}
+
+#[test]
+fn clocks_that_differ_are_followed_without_a_click_where_nothing_repeats() {
+    for kind in [CodecKind::Pcmu, CodecKind::G722, CodecKind::Opus] {
+        let sounds: [(&str, &dyn Fn() -> Source); 3] = [
+            ("five tones", &|| chord(120)),
+            ("near.wav", &|| sentence("near.wav")),
+            ("far.wav", &|| sentence("far.wav")),
+        ];
+        for (name, sound) in sounds {
+            let steepest = |drift_ppm| {
+                let impairment = Impairment {
+                    drift_ppm,
+                    ..Impairment::NONE
+                };
+                let mut line = Line::new(sound(), &parameters(kind), impairment, 8);
+                line.run(Duration::from_secs(180), |_| {});
+                let counters = line.counters();
+                assert_eq!((counters.lost(), counters.late()), (0, 0));
+                sharpest(&line.heard()[3 * 48_000..])
+            };
+            let plain = steepest(0.0);
+            for drift_ppm in [200.0, -200.0] {
+                let steep = steepest(drift_ppm);
+                println!("{name}, {kind}, {drift_ppm} ppm: {steep:.5}, plain {plain:.5}");
+                assert!(
+                    steep <= plain * 1.25,
+                    "{name}, {kind}, {drift_ppm} ppm: {steep}, plain {plain}"
+                );
+            }
+        }
+    }
+}

@@ -142,6 +142,9 @@ pub struct Payload<'a> {
     pub bytes: &'a [u8],
     /// What the buffer would like.
     pub pace: Pace,
+    /// The packet before it where that is left out, to have less delay: what it says begins where the last sound ended, so
+    /// lead over from it to this one.
+    pub cut: Option<&'a [u8]>,
 }
 
 /// Why there is nothing to play.
@@ -223,6 +226,9 @@ pub struct JitterBuffer {
     frame: FrameTime,
     /// The slot that the last pull lent out.
     lent: Slot,
+    /// The slot that was left out last, and whether that was since the last pull.
+    cut: Slot,
+    is_cut: bool,
     /// Microseconds of `Empty` since the last payload, with which a loss is paid first.
     owed_us: i64,
     quiet: bool,
@@ -318,6 +324,8 @@ impl JitterBuffer {
                 votes: 0,
             },
             lent: store::empty_slot(),
+            cut: store::empty_slot(),
+            is_cut: false,
             owed_us: 0,
             quiet: false,
             silent: false,

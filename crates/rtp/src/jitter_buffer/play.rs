@@ -14,6 +14,7 @@ impl JitterBuffer {
     /// is every 10 ms for [`Playout::Empty`] and once a frame otherwise.
     pub fn pull(&mut self, now: Instant) -> Playout<'_> {
         let now_us = self.clock(now);
+        self.is_cut = false;
         match self.turn(now_us) {
             Turn::Play(pace) => self.lend(now_us, pace),
             Turn::Conceal { samples } => {
@@ -25,7 +26,7 @@ impl JitterBuffer {
                     .filter(|slot| Some(slot.sequence) == after && slot.content == Content::Audio);
                 Playout::Lost {
                     samples,
-                    next: successor.map(|slot| payload_of(slot, Pace::Steady)),
+                    next: successor.map(|slot| payload_of(slot, Pace::Steady, None)),
                 }
             }
             Turn::Nothing(why) => Playout::Empty(why),
@@ -138,7 +139,7 @@ impl JitterBuffer {
         self.delay_us = Some(delay_us);
         if self.may_cut(now_us, timestamp, delay_us, excess_us) {
             self.statistics.shortened += 1;
-            self.discard_front();
+            self.cut_front();
             return None;
         }
         if self.may_stretch(now_us, -excess_us) {
@@ -219,7 +220,23 @@ impl JitterBuffer {
         });
         let before = std::mem::replace(&mut self.lent, slot);
         self.store.recycle(before);
-        Playout::Payload(payload_of(&self.lent, pace))
+        let cut = self.is_cut.then_some(self.cut.bytes.as_slice());
+        let cut = cut.filter(|_| self.cut.payload_type == self.lent.payload_type);
+        Playout::Payload(payload_of(&self.lent, pace, cut))
+    }
+
+    /// Leaves the front packet out. Of several in a row the first is what the last sound goes on with.
+    fn cut_front(&mut self) {
+        if self.is_cut {
+            return self.discard_front();
+        }
+        if let Some(slot) = self.store.pop_front() {
+            self.pattern.count_played();
+            self.pass(&slot);
+            let before = std::mem::replace(&mut self.cut, slot);
+            self.store.recycle(before);
+            self.is_cut = true;
+        }
     }
 
     /// What came in time and is not decoded: no speech, or cut to have less delay.
@@ -258,7 +275,7 @@ impl JitterBuffer {
     }
 }
 
-fn payload_of(slot: &Slot, pace: Pace) -> Payload<'_> {
+fn payload_of<'a>(slot: &'a Slot, pace: Pace, cut: Option<&'a [u8]>) -> Payload<'a> {
     Payload {
         payload_type: slot.payload_type,
         sequence_number: (slot.sequence & 0xFFFF) as u16,
@@ -266,5 +283,6 @@ fn payload_of(slot: &Slot, pace: Pace) -> Payload<'_> {
         marker: slot.marker,
         bytes: &slot.bytes,
         pace,
+        cut,
     }
 }
