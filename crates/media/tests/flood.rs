@@ -115,7 +115,7 @@ fn strangers_questions_cost_nobody_the_consent_of_the_peer() {
             ),
             (64, question(1)),
             (64, named("somebody:else")),
-            (300, question(1)),
+            (150, question(1)),
         ] {
             let mut bench = Bench::new();
             let parameters = parameters(CodecKind::Pcmu);
