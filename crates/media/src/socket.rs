@@ -115,10 +115,21 @@ fn bind(ip: IpAddr, port: u16) -> std::io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     // Both are wishes: a system that refuses them still carries speech.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    if ip.is_ipv4() {
+    expedite(&socket, ip);
+    Ok(socket.into())
+}
+
+/// Marks what is sent as speech, where the system lets us: the same six bits in IPv4 and IPv6 (RFC 2474 §3). A wish as well.
+fn expedite(socket: &Socket, ip: IpAddr) {
+    // A socket for every address of IPv6 is, on most systems, one for those of IPv4, too.
+    if ip.is_ipv4() || ip.is_unspecified() {
         let _ = socket.set_tos_v4(EXPEDITED);
     }
-    Ok(socket.into())
+    // Windows has another way for both, which asks for rights or a flow of its own.
+    #[cfg(unix)]
+    if ip.is_ipv6() {
+        let _ = socket.set_tclass_v6(EXPEDITED);
+    }
 }
 
 /// Addresses at which one stream has sockets.
@@ -223,6 +234,33 @@ mod tests {
         assert!((42_002..=42_008).contains(&port(&first)));
         assert_eq!(port(&first_control), port(&first) + 1);
         assert_ne!(port(&first), port(&second));
+    }
+
+    /// RFC 4594 §4.1: telephony is EF, 46 in the six bits (RFC 3246 §2.7), whichever the version of the protocol
+    /// (RFC 2474 §3). As the system says that it will write it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn speech_is_marked_in_either_version_of_the_protocol() {
+        use socket2::SockRef;
+        use std::net::{Ipv4Addr, Ipv6Addr};
+        let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let anywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        for place in [v6, anywhere] {
+            let (rtp, rtcp) = bind_pair(place, 0..=0).unwrap();
+            for socket in [&rtp, &rtcp] {
+                assert_eq!(
+                    SockRef::from(socket).tclass_v6().unwrap() >> 2,
+                    46,
+                    "{place}"
+                );
+            }
+        }
+        for place in [HERE, IpAddr::V4(Ipv4Addr::UNSPECIFIED), anywhere] {
+            let (rtp, rtcp) = bind_pair(place, 0..=0).unwrap();
+            for socket in [&rtp, &rtcp] {
+                assert_eq!(SockRef::from(socket).tos_v4().unwrap() >> 2, 46, "{place}");
+            }
+        }
     }
 
     #[test]

@@ -26,14 +26,14 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-pub use protect::Protector;
+pub use protect::{KeyMark, Protector};
 pub use unprotect::Unprotector;
 
 /// Room that a packet needs behind its end while it is protected: the longest tag and the SRTCP index.
 pub const OVERHEAD: usize = 20;
 
-/// Sources that one key serves at most. Keeping them apart is what makes a replay seen; a call has
-/// one or two, and a peer that needs more can send a new key.
+/// Sources that are told apart at a time. Keeping them apart is what makes a replay seen; a call has one or two. Of ours there
+/// may be no more under one key; of theirs a new one takes the place of one that has long been silent.
 const MOST_SOURCES: usize = 32;
 
 /// Longest master key with its salt, of `AES_256_CM`.
@@ -170,7 +170,7 @@ pub enum SrtpError {
     /// Report packets that are authenticated and not encrypted, which was not agreed.
     #[error("the report is not encrypted")]
     NotEncrypted,
-    /// More sources under one key than are told apart.
+    /// We were asked to send from more sources under one key than are told apart.
     #[error("more than {MOST_SOURCES} sources use one key")]
     TooManySources,
     /// We were asked to protect a packet under a number that was used before: that would give the key

@@ -208,15 +208,18 @@ impl Sending {
     fn step(&mut self, packet_ticks: u32) -> EventPacket {
         // The duration of a packet is what has passed at its end, as with audio.
         self.elapsed = self.elapsed.saturating_add(packet_ticks).min(self.total);
-        let mut in_segment = self.elapsed - self.before;
-        if in_segment > SEGMENT && self.ends_sent == 0 {
-            // RFC 4733 §2.5.1.3: the event goes on in a segment of its own timestamp, without
-            // marker and without an end of the one before.
+        // RFC 4733 §2.5.1.3: what lasts longer than a segment can say fills it to the last tick, without an end, and goes
+        // on in one that begins there, with a timestamp of its own and no marker.
+        let is_full = self.elapsed >= self.before + SEGMENT && self.total > self.before + SEGMENT;
+        let timestamp = self.timestamp;
+        let in_segment = if is_full {
             self.before += SEGMENT;
-            self.timestamp = self.timestamp.wrapping_add(SEGMENT);
-            in_segment -= SEGMENT;
-        }
-        let end = self.elapsed >= self.total;
+            self.timestamp = timestamp.wrapping_add(SEGMENT);
+            SEGMENT
+        } else {
+            self.elapsed - self.before
+        };
+        let end = !is_full && self.elapsed >= self.total;
         self.ends_sent += u8::from(end);
         let payload = EventPayload {
             event: self.event,
@@ -226,7 +229,7 @@ impl Sending {
         };
         EventPacket {
             marker: std::mem::take(&mut self.first),
-            timestamp: self.timestamp,
+            timestamp,
             payload: payload.to_bytes(),
         }
     }

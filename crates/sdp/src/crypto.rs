@@ -261,7 +261,7 @@ impl fmt::Debug for KeySeed {
 }
 
 /// Our keys: one for each suite (RFC 4568 §6.1: no two attributes share a key), the same as long as nothing
-/// asks for new ones.
+/// asks for new ones. None comes twice once it was replaced.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OurKeys {
     seed: Option<KeySeed>,
@@ -280,6 +280,12 @@ impl OurKeys {
     /// From here on there are other keys.
     pub(crate) fn renew(&mut self) {
         self.keys.clear();
+    }
+
+    /// This key is not given out again: packets may have gone out under it, whose numbers would begin anew
+    /// (RFC 3711 §9.1, RFC 7714 §13).
+    pub(crate) fn retire(&mut self, served: &CryptoKey) {
+        self.keys.retain(|(_, key)| key != served);
     }
 
     /// Our key for a suite. None where there is no seed, and so no encryption.

@@ -522,6 +522,20 @@ impl Negotiator {
         });
     }
 
+    /// A key of ours that is agreed on no longer is offered no more: what goes out under it would have numbers that went
+    /// out before (RFC 3711 §9.1). Of a first offer that holds for the keys that this answer did not take, too: another
+    /// fork may have taken one of them, and have heard us.
+    fn retire_keys(&mut self, offered: &[CryptoAttribute], now: &Negotiated) {
+        let before = self.agreed.as_ref().map(|before| before.crypto.as_ref());
+        let offered = offered.iter().filter(|_| before.is_none());
+        let before = before.flatten().map(|before| &before.send_key);
+        let in_force = now.crypto.as_ref().map(|now| &now.send_key);
+        let served = before.into_iter().chain(offered.map(|ours| &ours.key));
+        for key in served.filter(|key| Some(*key) != in_force) {
+            self.keys.retire(key);
+        }
+    }
+
     /// Takes the answer to our offer.
     ///
     /// # Errors
@@ -534,6 +548,7 @@ impl Negotiator {
         let (place, negotiated) = self.read_answer(pending, &answer)?;
         self.peer_session = Some(answer.session_id().to_owned());
         if let Some(pending) = self.pending.take() {
+            self.retire_keys(&pending.crypto, &negotiated);
             self.lines = settled(pending.lines, place);
             self.numbers = pending.numbers;
             self.sent = Some(pending.composed);
@@ -574,6 +589,7 @@ impl Negotiator {
         self.tells_reports = !accepted.negotiated.rtcp_mux;
         self.reports_told = accepted.negotiated.extended_reports;
         self.keys = keys;
+        self.retire_keys(&[], &accepted.negotiated);
         self.peer_session = Some(offer.session_id().to_owned());
         let direction = accepted.negotiated.direction;
         let composed = self.compose(

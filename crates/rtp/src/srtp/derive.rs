@@ -15,6 +15,16 @@ pub(super) enum Label {
     RtcpEncryption = 3,
     RtcpAuthentication = 4,
     RtcpSalt = 5,
+    /// No session key: by it two master keys are told apart. Not among the labels that a standard has taken.
+    Mark = 0xFF,
+}
+
+/// What tells this master key from others and says nothing about it. The same for suites that make the same key stream of
+/// it.
+pub(super) fn mark(master: &MasterKey) -> Option<[u8; 16]> {
+    let mut mark = [0; 16];
+    derive(master, Label::Mark, &mut mark)?;
+    Some(mark)
 }
 
 /// The keyed cipher for RTP.

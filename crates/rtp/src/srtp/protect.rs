@@ -13,8 +13,14 @@ const MOST_RTCP: u64 = 1 << 31;
 pub struct Protector {
     rtp: Cipher,
     rtcp: Cipher,
+    mark: KeyMark,
     sources: Vec<Source>,
 }
+
+/// Tells one master key from another, and says nothing about either. A key with another suite is the same key: the suites
+/// of counter mode differ in their tags only, and make the same key stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyMark([u8; 16]);
 
 /// What has gone out of one source.
 struct Source {
@@ -35,8 +41,16 @@ impl Protector {
         Some(Self {
             rtp: derive::rtp_cipher(master)?,
             rtcp: derive::rtcp_cipher(master)?,
+            mark: KeyMark(derive::mark(master)?),
             sources: Vec::with_capacity(MOST_SOURCES),
         })
+    }
+
+    /// Which key this is under. Whoever makes a second [`Protector`] of one key begins its numbers anew, and gives the key
+    /// stream away (RFC 3711 §9.1); by this it can be seen before.
+    #[must_use]
+    pub fn mark(&self) -> KeyMark {
+        self.mark
     }
 
     /// Takes over the rollover counters of the key before, which a new key does not set back
@@ -125,6 +139,7 @@ impl Protector {
         Self {
             rtp,
             rtcp,
+            mark: KeyMark([0; 16]),
             sources: Vec::with_capacity(MOST_SOURCES),
         }
     }

@@ -347,6 +347,26 @@ fn a_number_is_never_used_twice() {
     assert_eq!(last, Err(SrtpError::KeyUsedUp));
 }
 
+/// RFC 4568 §6.2: the two suites of AES-128 differ in the tag of RTP and in nothing else.
+#[test]
+fn a_key_is_known_again_by_its_mark_under_whichever_suite() {
+    let mark = |suite, fill| Protector::new(&master(suite, fill)).unwrap().mark();
+    let (long, short) = (Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32);
+    let under = |suite| {
+        let (mut wire, mut protector) = (packet(7, 1), pair(suite).0);
+        protector.protect_rtp(&mut wire).unwrap();
+        wire
+    };
+    assert_eq!(under(long)[..172], under(short)[..172]);
+    assert_eq!(mark(long, 1), mark(short, 1));
+    for suite in Suite::ALL {
+        let marks: Vec<_> = (0..=255).map(|fill| mark(suite, fill)).collect();
+        let again = marks.iter().enumerate();
+        assert!(again.clone().all(|(n, mark)| !marks[..n].contains(mark)));
+        assert_eq!(marks[9], mark(suite, 9));
+    }
+}
+
 #[test]
 fn sources_are_bounded_and_forged_ones_are_not_kept() {
     let (mut protector, mut unprotector) = pair(Suite::AesCm128HmacSha1_80);
@@ -363,14 +383,123 @@ fn sources_are_bounded_and_forged_ones_are_not_kept() {
     }
     let more = protector.protect_rtp(&mut packet(99, 1));
     assert_eq!(more, Err(SrtpError::TooManySources));
-    let mut other = Protector::new(&master(Suite::AesCm128HmacSha1_80, 0x5A)).unwrap();
-    let mut wire = packet(99, 1);
+    let (mut wire, mut other) = (packet(99, 1), pair(Suite::AesCm128HmacSha1_80).0);
     other.protect_rtp(&mut wire).unwrap();
-    assert_eq!(
-        unprotector.unprotect_rtp(&mut wire),
-        Err(SrtpError::TooManySources)
-    );
+    assert_eq!(unprotector.unprotect_rtp(&mut wire), Ok(172));
     assert_eq!(unprotector.source_count(), 32);
+}
+
+fn from_source(ssrc: u32, number: u16) -> Vec<u8> {
+    let mut wire = packet(ssrc, number);
+    let mut protector = pair(Suite::AeadAes128Gcm).0;
+    protector.protect_rtp(&mut wire).unwrap();
+    wire
+}
+
+fn report_of(ssrc: u32, index: u64) -> Vec<u8> {
+    let mut wire = report(ssrc);
+    let mut protector = pair(Suite::AeadAes128Gcm).0;
+    protector.set(ssrc, None, index);
+    protector.protect_rtcp(&mut wire).unwrap();
+    wire
+}
+
+/// RFC 3550 §8.2 and §5.3: a peer, or a mixer behind it, may begin as many sources as it likes, one after the other.
+#[test]
+fn of_however_many_sources_the_one_that_speaks_is_heard() {
+    let mut unprotector = pair(Suite::AeadAes128Gcm).1;
+    let room = unprotector.room();
+    for ssrc in 0..1_000u32 {
+        // The first one goes on all the time, in sound and reports.
+        let number = u16::try_from(ssrc).unwrap();
+        let mut wire = from_source(0, number + 1);
+        assert_eq!(unprotector.unprotect_rtp(&mut wire), Ok(172), "{ssrc}");
+        for number in 1..4 {
+            let mut wire = from_source(ssrc + 1, number);
+            assert_eq!(unprotector.unprotect_rtp(&mut wire), Ok(172), "{ssrc}");
+        }
+        let mut wire = report_of(ssrc + 1, 0);
+        assert_eq!(unprotector.unprotect_rtcp(&mut wire), Ok(16), "{ssrc}");
+        // Strangers take nobody's place.
+        for stranger in 0..40 {
+            let mut forged = from_source(1_000_000 + 40 * ssrc + stranger, 1);
+            forged[40] ^= 1;
+            assert!(unprotector.unprotect_rtp(&mut forged).is_err());
+        }
+        let mut again = from_source(ssrc + 1, 3);
+        let again = unprotector.unprotect_rtp(&mut again);
+        assert_eq!(again, Err(SrtpError::Repeated), "{ssrc}");
+    }
+    assert_eq!(unprotector.source_count(), 32);
+    assert_eq!(unprotector.room(), room);
+}
+
+/// RFC 3711 §3.3.2: no packet is taken twice, and the place of a source in the list is no way around that.
+#[test]
+fn a_source_that_gave_up_its_place_returns_behind_what_it_has_sent() {
+    let mut unprotector = pair(Suite::AeadAes128Gcm).1;
+    for number in [65_000, 65_001] {
+        let mut wire = from_source(7, number);
+        assert_eq!(unprotector.unprotect_rtp(&mut wire), Ok(172));
+    }
+    let mut wire = report_of(7, 5);
+    assert_eq!(unprotector.unprotect_rtcp(&mut wire), Ok(16));
+    for others in [1_000..1_032u32, 2_000..2_200] {
+        for ssrc in others {
+            let mut wire = from_source(ssrc, 1);
+            assert_eq!(unprotector.unprotect_rtp(&mut wire), Ok(172));
+        }
+        // Neither what was heard, nor what came late, nor what is as old under either rollover counter.
+        for number in [64_000, 64_999, 65_000, 65_001] {
+            let again = unprotector.unprotect_rtp(&mut from_source(7, number));
+            assert_eq!(again, Err(SrtpError::Replayed), "{number}");
+        }
+        for index in [4, 5] {
+            let again = unprotector.unprotect_rtcp(&mut report_of(7, index));
+            assert_eq!(again, Err(SrtpError::Replayed), "{index}");
+        }
+    }
+    // It goes on, over the wrap, too.
+    assert_eq!(
+        unprotector.unprotect_rtp(&mut from_source(7, 65_002)),
+        Ok(172)
+    );
+    assert_eq!(unprotector.unprotect_rtcp(&mut report_of(7, 6)), Ok(16));
+    let mut protector = pair(Suite::AeadAes128Gcm).0;
+    protector.set(7, Some(65_535), 0);
+    let mut wire = packet(7, 0);
+    protector.protect_rtp(&mut wire).unwrap();
+    assert_eq!(unprotector.unprotect_rtp(&mut wire), Ok(172));
+    let again = unprotector.unprotect_rtp(&mut from_source(7, 65_002));
+    assert_eq!(again, Err(SrtpError::Replayed));
+}
+
+/// The key after a crowd serves as well as the first, and goes on with the counter of those who speak.
+#[test]
+fn a_new_key_after_a_crowd_has_room_for_another() {
+    let suite = Suite::AeadAes128Gcm;
+    let (mut protector, mut unprotector) = pair(suite);
+    for number in 65_500..65_540u32 {
+        let mut wire = packet(7, (number % 65_536) as u16);
+        protector.protect_rtp(&mut wire).unwrap();
+        assert_eq!(unprotector.unprotect_rtp(&mut wire), Ok(172));
+        let mut other = from_source(number, 1);
+        assert_eq!(unprotector.unprotect_rtp(&mut other), Ok(172));
+    }
+    let key = master(suite, 0x77);
+    let mut expecting = Unprotector::new(&key, &[]).unwrap();
+    expecting.follow(&unprotector);
+    assert!(expecting.source_count() <= 4);
+    let mut renewed = Protector::new(&key).unwrap();
+    renewed.follow(&protector);
+    let mut wire = packet(7, 4);
+    renewed.protect_rtp(&mut wire).unwrap();
+    assert_eq!(expecting.unprotect_rtp(&mut wire), Ok(172));
+    for ssrc in 100..200 {
+        let (mut wire, mut other) = (packet(ssrc, 1), Protector::new(&key).unwrap());
+        other.protect_rtp(&mut wire).unwrap();
+        assert_eq!(expecting.unprotect_rtp(&mut wire), Ok(172));
+    }
 }
 
 /// RFC 3711 §3.3.1 keeps the rollover counter over a new key; many peers begin at zero.

@@ -1,5 +1,11 @@
 //! The receiving direction: what was sent before is refused, then what is not genuine, and only what
 //! is left is decrypted and remembered (RFC 3711 §3.3).
+//!
+//! A peer may have more sources than are told apart, one after the other. A new one, once a packet of it has proved
+//! genuine, takes the place of the one that was silent for longest. Of that its highest numbers stay known, so that it
+//! may come back and go on behind them; what it sent before is refused, the replay and the latecomer alike. That ends
+//! with the 224th source after it: what was recorded of a source forgotten so thoroughly would be taken as new. No
+//! bounded memory can tell it (RFC 3711 §3.3.2); a new key does.
 
 use super::cipher::{Cipher, Place};
 use super::protect::roll_over_counter;
@@ -21,6 +27,23 @@ pub struct Unprotector {
     mki: ([u8; LONGEST_MKI], usize),
     /// Only sources of which a genuine packet came: strangers cannot make this grow.
     sources: Vec<Source>,
+    /// Those that gave their places to others, the one that did so last at the end.
+    gone: Vec<Gone>,
+    /// Genuine packets so far.
+    genuine: u64,
+}
+
+/// Sources that are known to have been there, beside [`MOST_SOURCES`].
+const MOST_GONE: usize = 224;
+
+/// Sources whose numbers go on under a new key: a call has one or two.
+const MOST_FOLLOWED: usize = 4;
+
+/// What remains of a source.
+struct Gone {
+    ssrc: u32,
+    rtp: Option<u64>,
+    rtcp: Option<u64>,
 }
 
 /// What was heard of one source.
@@ -32,6 +55,8 @@ struct Source {
     /// Where the numbers were under the key before. A peer goes on from there (RFC 3711 §3.3.1), or
     /// begins at nothing, as many do.
     before: Option<u64>,
+    /// Which genuine packet was its last one.
+    heard: u64,
 }
 
 impl Unprotector {
@@ -46,19 +71,32 @@ impl Unprotector {
             rtcp: derive::rtcp_cipher(master)?,
             mki: (name, mki.len()),
             sources: Vec::with_capacity(MOST_SOURCES),
+            gone: Vec::with_capacity(MOST_GONE),
+            genuine: 0,
         })
     }
 
-    /// Remembers where the numbers were under the key before.
+    /// Remembers where the numbers of the sources that spoke last were under the key before.
     pub fn follow(&mut self, before: &Self) {
         self.sources.clear();
-        let followed = before.sources.iter().map(|old| Source {
-            ssrc: old.ssrc,
-            rtp: Window::default(),
-            rtcp: Window::default(),
-            before: old.rtp.highest.or(old.before),
-        });
-        self.sources.extend(followed.take(MOST_SOURCES));
+        self.gone.clear();
+        self.genuine = before.genuine;
+        for old in &before.sources {
+            let Some(highest) = old.rtp.highest.or(old.before) else {
+                continue;
+            };
+            let followed = Source {
+                before: Some(highest),
+                ..Source::new(old.ssrc, old.heard)
+            };
+            if self.sources.len() < MOST_FOLLOWED {
+                self.sources.push(followed);
+            } else if let Some(silent) = self.sources.iter_mut().min_by_key(|s| s.heard)
+                && silent.heard < followed.heard
+            {
+                *silent = followed;
+            }
+        }
     }
 
     /// Checks and decrypts an SRTP packet in place; what is left of it is an RTP packet of the length
@@ -175,26 +213,53 @@ impl Unprotector {
 
     fn known(&self, ssrc: u32) -> Option<Source> {
         let mut sources = self.sources.iter();
-        sources.find(|source| source.ssrc == ssrc).copied()
+        let present = sources.find(|source| source.ssrc == ssrc).copied();
+        present.or_else(|| {
+            let mut gone = self.gone.iter();
+            gone.find(|gone| gone.ssrc == ssrc).map(Source::back)
+        })
     }
 
     /// The source's entry; made now, when a packet of it has proved genuine.
     fn remember(&mut self, ssrc: u32) -> Result<&mut Source, SrtpError> {
-        let place = self.sources.iter().position(|source| source.ssrc == ssrc);
-        let place = match place {
+        self.genuine += 1;
+        let place = match self.sources.iter().position(|source| source.ssrc == ssrc) {
             Some(place) => place,
-            None if self.sources.len() >= MOST_SOURCES => return Err(SrtpError::TooManySources),
-            None => {
-                self.sources.push(Source {
-                    ssrc,
-                    rtp: Window::default(),
-                    rtcp: Window::default(),
-                    before: None,
-                });
-                self.sources.len() - 1
-            }
+            None => self.make_place(ssrc),
         };
-        self.sources.get_mut(place).ok_or(SrtpError::TooManySources)
+        let source = self.sources.get_mut(place);
+        let source = source.ok_or(SrtpError::TooManySources)?;
+        source.heard = self.genuine;
+        Ok(source)
+    }
+
+    /// A place for a source that has none.
+    fn make_place(&mut self, ssrc: u32) -> usize {
+        let gone = self.gone.iter().position(|gone| gone.ssrc == ssrc);
+        let source = match gone {
+            Some(place) => Source::back(&self.gone.remove(place)),
+            None => Source::new(ssrc, self.genuine),
+        };
+        if self.sources.len() < MOST_SOURCES {
+            self.sources.push(source);
+            return self.sources.len() - 1;
+        }
+        let sources = self.sources.iter().enumerate();
+        let silent = sources.min_by_key(|(_, source)| source.heard);
+        let place = silent.map_or(0, |(place, _)| place);
+        if let Some(entry) = self.sources.get_mut(place) {
+            let leaves = std::mem::replace(entry, source);
+            let (rtp, rtcp) = (leaves.rtp.highest, leaves.rtcp.highest);
+            // Of one that was only followed nothing was heard that could come again.
+            if rtp.is_some() || rtcp.is_some() {
+                if self.gone.len() >= MOST_GONE {
+                    self.gone.remove(0);
+                }
+                let ssrc = leaves.ssrc;
+                self.gone.push(Gone { ssrc, rtp, rtcp });
+            }
+        }
+        place
     }
 
     #[cfg(test)]
@@ -204,12 +269,40 @@ impl Unprotector {
             rtcp,
             mki: ([0; LONGEST_MKI], 0),
             sources: Vec::with_capacity(MOST_SOURCES),
+            gone: Vec::with_capacity(MOST_GONE),
+            genuine: 0,
         }
     }
 
     #[cfg(test)]
     pub(super) fn source_count(&self) -> usize {
         self.sources.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> (usize, usize) {
+        (self.sources.capacity(), self.gone.capacity())
+    }
+}
+
+impl Source {
+    fn new(ssrc: u32, heard: u64) -> Self {
+        Self {
+            ssrc,
+            rtp: Window::default(),
+            rtcp: Window::default(),
+            before: None,
+            heard,
+        }
+    }
+
+    /// One that returns goes on behind what was heard of it.
+    fn back(gone: &Gone) -> Self {
+        Self {
+            rtp: Window::closed(gone.rtp),
+            rtcp: Window::closed(gone.rtcp),
+            ..Self::new(gone.ssrc, 0)
+        }
     }
 }
 
@@ -260,6 +353,16 @@ struct Window {
 const REPEATED_WITHIN: u64 = 8;
 
 impl Window {
+    /// With nothing open up to `highest`.
+    fn closed(highest: Option<u64>) -> Self {
+        let all = if highest.is_some() { u128::MAX } else { 0 };
+        Self {
+            highest,
+            seen: all,
+            repeated: all,
+        }
+    }
+
     /// Whether the number was received, or is too old to tell.
     fn has(&self, index: u64) -> bool {
         let Some(highest) = self.highest else {

@@ -115,6 +115,91 @@ fn a_long_event_goes_on_in_segments_and_is_one_digit() {
     assert!(digits[0].duration.abs_diff(Duration::from_secs(3)) < Duration::from_millis(1));
 }
 
+/// RFC 4733 §2.5.1.3: the last packet of a full segment says 0xFFFF and does not end the event, the next segment begins where
+/// it ended, and all segments together are as long as the key was held.
+#[test]
+fn a_full_segment_says_so_in_its_last_packet() {
+    for (rate_hz, seconds, packet_ticks) in [
+        (8_000, 12, 160),
+        (8_000, 9, 80),
+        (8_000, 30, 480),
+        (48_000, 12, 960),
+        (48_000, 2, 480),
+        (48_000, 30, 2_880),
+    ] {
+        let mut sender = EventSender::new(rate_hz);
+        let held = Duration::from_secs(u64::from(seconds));
+        sender.queue('4', held).unwrap();
+        let begun = u32::MAX - 1_000;
+        let mut sent = Vec::new();
+        while sender.is_active() {
+            if let EventStep::Send(packet) = sender.step(begun, packet_ticks) {
+                sent.push((packet, EventPayload::parse(&packet.payload).unwrap()));
+            }
+        }
+        let segments: Vec<_> = sent
+            .chunk_by(|a, b| a.0.timestamp == b.0.timestamp)
+            .collect();
+        let total = rate_hz * seconds;
+        let full = total / 0xFFFF;
+        assert_eq!(segments.len() as u32, full + 1, "{rate_hz} {seconds}");
+        let mut sum = 0;
+        for (nth, segment) in (0..).zip(&segments) {
+            let (packet, last) = segment.last().unwrap();
+            assert_eq!(packet.timestamp, begun.wrapping_add(nth * 0xFFFF));
+            let is_last = nth == full;
+            if !is_last {
+                assert_eq!(last.duration, 0xFFFF, "{rate_hz} {seconds} {nth}");
+            }
+            let ends = segment.iter().filter(|(_, payload)| payload.end).count();
+            assert_eq!(ends, if is_last { 3 } else { 0 });
+            let markers = segment.iter().filter(|(packet, _)| packet.marker).count();
+            assert_eq!(markers, usize::from(nth == 0));
+            let durations = segment.iter().map(|(_, payload)| payload.duration);
+            assert!(durations.is_sorted());
+            sum += u32::from(last.duration);
+        }
+        assert_eq!(sum, total);
+        // Nothing takes longer for it but, at most, one packet at the very end.
+        let packets = total.div_ceil(packet_ticks) as usize + 2;
+        assert!(
+            (packets..=packets + 1).contains(&sent.len()),
+            "{}",
+            sent.len()
+        );
+        // Whichever packet is lost, it is one key, held for as long.
+        let start = Instant::now();
+        for lost in 0..sent.len() {
+            let mut receiver = EventReceiver::new(rate_hz);
+            let kept = sent.iter().enumerate().filter(|(n, _)| *n != lost);
+            for (_, (packet, _)) in kept {
+                receiver.receive(start, &header(packet, 0), &packet.payload);
+            }
+            let digits: Vec<_> = std::iter::from_fn(|| receiver.poll(start)).collect();
+            let expected = ReceivedDigit {
+                digit: '4',
+                duration: held,
+            };
+            assert_eq!(digits, [expected], "{rate_hz} {seconds} {lost}");
+        }
+    }
+}
+
+/// A key held for exactly what a segment can say needs no second one.
+#[test]
+fn what_fits_into_a_segment_ends_in_it() {
+    let mut sender = EventSender::new(0xFFFF);
+    sender.queue('4', Duration::from_secs(1)).unwrap();
+    let sent = packets(&steps(&mut sender, 0));
+    assert!(sent.iter().all(|(packet, _)| packet.timestamp == 0));
+    let ends: Vec<u16> = sent
+        .iter()
+        .filter(|(_, p)| p.end)
+        .map(|(_, p)| p.duration)
+        .collect();
+    assert_eq!(ends, [0xFFFF; 3]);
+}
+
 #[test]
 fn a_digit_is_reported_once_whatever_is_lost_of_it() {
     let mut sender = EventSender::new(8_000);

@@ -418,7 +418,160 @@ fn no_key_is_shown_by_debug_or_in_a_repair() {
     assert!(!shown.contains(&format!("{}, {}", ours[0], ours[1])));
 }
 
+/// What a peer does in one exchange, in the order of the suites of an offer of ours.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    /// It offers this suite alone, or none.
+    Offers(Option<usize>),
+    /// It takes this suite of our offer, or none.
+    Takes(Option<usize>),
+    /// It refuses our offer.
+    Refuses,
+    /// We hold it, or take it back, and it takes what is in force.
+    Holds(bool),
+}
+
+/// `m=` and `a=crypto` of a peer that wants this suite, or none, under this tag.
+fn wanting(suite: Option<CryptoSuite>, tag: u32) -> Vec<u8> {
+    let Some(suite) = suite else {
+        return body(&["m=audio 6000 RTP/AVP 0"]);
+    };
+    let key = "A".repeat((suite.key_len() * 8).div_ceil(6));
+    let key = format!("{key}{}", "=".repeat((4 - key.len() % 4) % 4));
+    let crypto = format!("a=crypto:{tag} {} inline:{key}", suite.name());
+    body(&["m=audio 6000 RTP/AVP 0", &crypto])
+}
+
+/// The answer of a peer that takes this suite of the offer, or none.
+fn taking(offer: &[u8], suite: Option<CryptoSuite>) -> Vec<u8> {
+    let lines = shape(offer);
+    let tag = suite.and_then(|suite| {
+        let of = |line: &String| line.ends_with(&format!(" {}", suite.name()));
+        let line = lines.iter().find(|line| of(line))?;
+        let tag = line.strip_prefix("a=crypto:")?.split(' ').next()?;
+        tag.parse().ok()
+    });
+    wanting(suite.filter(|_| tag.is_some()), tag.unwrap_or(0))
+}
+
+fn exchange(ours: &mut Negotiator, turn: Turn) {
+    let suite = |place: Option<usize>| place.map(|place| CryptoSuite::OFFERED[place]);
+    match turn {
+        Turn::Offers(place) => {
+            ours.handle_offer(&wanting(suite(place), 1)).unwrap();
+        }
+        Turn::Takes(place) => {
+            let offer = ours.offer();
+            ours.handle_answer(&taking(&offer, suite(place))).unwrap();
+        }
+        Turn::Refuses => {
+            ours.offer();
+            ours.rollback();
+        }
+        Turn::Holds(hold) => {
+            ours.set_hold(hold);
+            let in_force = ours.agreed().and_then(|agreed| agreed.crypto.as_ref());
+            let in_force = in_force.map(|crypto| crypto.suite);
+            let offer = ours.offer();
+            ours.handle_answer(&taking(&offer, in_force)).unwrap();
+        }
+    }
+}
+
+/// Our key in force, with its suite.
+fn in_force(ours: &Negotiator) -> Option<(CryptoSuite, CryptoKey)> {
+    let crypto = ours.agreed()?.crypto.as_ref()?;
+    Some((crypto.suite, crypto.send_key.clone()))
+}
+
+/// RFC 3711 §9.1, RFC 7714 §13: whatever stands between, the same suite comes back with another key.
+#[test]
+fn a_key_that_was_in_force_does_not_come_back() {
+    let gcm = Some(0);
+    for away in [None, Some(1), Some(3)] {
+        for (there, back) in [
+            (Turn::Offers(away), Turn::Offers(gcm)),
+            (Turn::Takes(away), Turn::Offers(gcm)),
+            (Turn::Offers(away), Turn::Takes(gcm)),
+            (Turn::Takes(away), Turn::Takes(gcm)),
+        ] {
+            for first in [Turn::Offers(gcm), Turn::Takes(gcm)] {
+                let mut ours = negotiator(Encryption::OptionalInOneLine, 1);
+                exchange(&mut ours, first);
+                let before = in_force(&ours).unwrap();
+                // What is offered or refused in between changes nothing, and neither does a hold.
+                for turn in [Turn::Holds(true), Turn::Refuses, Turn::Holds(false)] {
+                    exchange(&mut ours, turn);
+                    assert_eq!(in_force(&ours), Some(before.clone()));
+                }
+                exchange(&mut ours, there);
+                exchange(&mut ours, back);
+                let Some((suite, key)) = in_force(&ours) else {
+                    // What they made plain we do not offer encrypted again.
+                    assert!(matches!(
+                        (there, back),
+                        (Turn::Offers(None), Turn::Takes(_))
+                    ));
+                    continue;
+                };
+                assert_eq!(suite, before.0);
+                assert_ne!(key, before.1, "{first:?} {there:?} {back:?}");
+            }
+        }
+    }
+}
+
+/// The first offer goes to all forks, and each may take another key of it.
+#[test]
+fn a_key_that_another_fork_may_have_taken_does_not_come_back() {
+    let mut offered = negotiator(Encryption::OptionalInOneLine, 1);
+    let offer = offered.offer();
+    let fork = |suite| {
+        let mut fork = offered.clone();
+        fork.handle_answer(&taking(&offer, suite)).unwrap();
+        fork
+    };
+    let [gcm, .., counter] = CryptoSuite::OFFERED;
+    let early = in_force(&fork(Some(gcm))).unwrap();
+    for taken in [Some(counter), None] {
+        let mut ours = fork(taken);
+        exchange(&mut ours, Turn::Takes(Some(0)));
+        let (suite, key) = in_force(&ours).unwrap();
+        assert_eq!(suite, early.0);
+        assert_ne!(key, early.1);
+    }
+    // And from one fork to the next the same key is the same.
+    assert_eq!(in_force(&fork(Some(gcm))).unwrap(), early);
+}
+
 proptest! {
+    /// Whatever is offered, taken, refused and held: a key goes on or is new.
+    #[test]
+    fn no_key_of_ours_comes_back(
+        turns in prop::collection::vec(prop_oneof![
+            prop::option::of(0usize..4).prop_map(Turn::Offers),
+            prop::option::of(0usize..4).prop_map(Turn::Takes),
+            Just(Turn::Refuses),
+            any::<bool>().prop_map(Turn::Holds),
+        ], 1..20),
+    ) {
+        let mut ours = negotiator(Encryption::OptionalInOneLine, 1);
+        let mut seen: Vec<(CryptoSuite, CryptoKey)> = Vec::new();
+        let mut before: Option<(CryptoSuite, CryptoKey)> = None;
+        for turn in turns {
+            exchange(&mut ours, turn);
+            let now = in_force(&ours);
+            if let Some(now) = &now {
+                match &before {
+                    Some(before) if before.0 == now.0 => prop_assert_eq!(before, now),
+                    _ => prop_assert!(seen.iter().all(|(_, key)| *key != now.1)),
+                }
+                seen.push(now.clone());
+            }
+            before = now;
+        }
+    }
+
     /// Whatever is offered: what comes out is encrypted where it must be, and never where it may not.
     #[test]
     fn any_offer_keeps_to_the_policy(
