@@ -83,6 +83,19 @@ impl CodecKind {
         (ticks as u64 * self.sample_rate_hz() as u64 / self.rtp_clock_hz() as u64) as usize
     }
 
+    /// How many ticks of the RTP clock a payload lasts, as its length or its first bytes tell: Opus says it in the table of
+    /// contents (RFC 6716 §3.1, §3.2). What is broken counts as 20 ms.
+    #[must_use]
+    pub fn payload_ticks(self, payload: &[u8]) -> u32 {
+        let ticks = match self {
+            Self::Opus => opus::payload_samples(payload),
+            // A byte for each tick of 8 kHz.
+            Self::G722 | Self::Pcmu | Self::Pcma => u32::try_from(payload.len()).ok(),
+        };
+        let ticks = ticks.filter(|ticks| *ticks > 0);
+        ticks.unwrap_or(self.rtp_clock_hz() / 50)
+    }
+
     /// How many samples a frame of `ms` milliseconds has.
     #[must_use]
     pub const fn frame_samples(self, ms: usize) -> usize {
@@ -369,6 +382,19 @@ impl Decoder {
             State::Opus(opus) => opus.conceal(out),
             State::G711(concealment) => concealment.conceal(out),
             State::G722(both) => both.1.conceal(out),
+        }
+    }
+
+    /// Begins anew in the place of another decoder: what this one heard long ago says nothing about what comes. From the
+    /// other law of G.711 it takes over what was heard, for a payload that is missing then.
+    pub fn follow(&mut self, before: &mut Self) {
+        match (&mut self.state, &mut before.state) {
+            (State::G711(ours), State::G711(theirs)) => std::mem::swap(ours, theirs),
+            (State::G711(ours), _) => **ours = Concealment::new(8_000),
+            (State::G722(ours), _) => {
+                **ours = (g722::Decoder::default(), Concealment::new(16_000));
+            }
+            (State::Opus(opus), _) => opus.reset(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use audiopus::coder::{Decoder, Encoder};
+use audiopus::coder::{Decoder, Encoder, GenericCtl};
 use audiopus::packet::Packet;
 use audiopus::{Application, Bandwidth, Bitrate, Channels, MutSignals, SampleRate, Signal};
 
@@ -166,6 +166,12 @@ impl OpusDecoder {
         self.0.decode(Some(packet), signals, false).map_err(|_| bad)
     }
 
+    /// Forgets what it heard.
+    pub(crate) fn reset(&mut self) {
+        // It only fails for a decoder that is none.
+        let _ = self.0.reset_state();
+    }
+
     /// Answers whether the next packet carried a copy; `out` is filled either way.
     pub(crate) fn decode_fec(&mut self, next: &[u8], out: &mut [i16]) -> bool {
         if !carries_fec(next) {
@@ -199,6 +205,23 @@ impl fmt::Debug for OpusDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OpusDecoder")
     }
+}
+
+/// How many samples of 48 kHz a packet says that it holds: its configuration and its count of frames (RFC 6716 §3.1, §3.2).
+/// None where it is empty, or longer than a packet may be.
+pub(crate) fn payload_samples(packet: &[u8]) -> Option<u32> {
+    let toc = *packet.first()?;
+    let frame = match toc >> 3 {
+        silk @ 0..12 => [480, 960, 1_920, 2_880][usize::from(silk % 4)],
+        hybrid @ 12..16 => [480, 960][usize::from(hybrid % 2)],
+        celt => [120, 240, 480, 960][usize::from(celt % 4)],
+    };
+    let frames = match toc & 0x03 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(packet.get(1)? & 0x3F),
+    };
+    Some(frame * frames).filter(|samples| *samples <= LONGEST_FRAME_SAMPLES as u32)
 }
 
 /// Whether a packet carries a copy of the frame before it: the LBRR flag of a SILK or hybrid packet

@@ -42,6 +42,27 @@ pub struct TelephoneEvent {
     pub clock_rate_hz: u32,
 }
 
+/// Payload types that are looked at beyond the agreed ones: there are four codecs, and as many clocks.
+pub const MOST_RECEIVED: usize = 8;
+
+/// A codec that the peer may send, by its payload type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedCodec {
+    /// The type that the peer sends.
+    pub payload_type: u8,
+    /// What it means; the clock of its timestamps is the codec's.
+    pub kind: CodecKind,
+}
+
+/// Telephone events that the peer may send, by their payload type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedEvents {
+    /// The type that the peer sends.
+    pub payload_type: u8,
+    /// The clock their durations count in.
+    pub clock_rate_hz: u32,
+}
+
 /// The keys of an encrypted stream. They are wiped when they go, and `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
@@ -82,10 +103,19 @@ pub struct StreamParameters {
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share a port (RFC 5761).
     pub rtcp_mux: bool,
-    /// The codec in use.
+    /// The codec in use. It is what we send for as long as these parameters hold.
     pub codec: Codec,
+    /// What the peer may send besides, without a word and at any time: whoever has agreed on several formats "MUST be
+    /// prepared to receive" each of them (RFC 3264 §6.1, §7). We follow it in what we hear and not in what we send: an
+    /// answer has its formats in the order of preference, and the first is the one to send (§6.1). Some gateways send back
+    /// what they get; to follow such a one would be to follow ourselves. Beyond [`MOST_RECEIVED`] with the agreed one none
+    /// counts.
+    pub further_codecs: Vec<ReceivedCodec>,
     /// Telephone events, where negotiated. Without them digits are sent as tones in the speech.
     pub telephone_event: Option<TelephoneEvent>,
+    /// The same on other clocks, for the codecs that have them (RFC 4733 §2.1). Only where there are the agreed ones; beyond
+    /// [`MOST_RECEIVED`] with those none counts.
+    pub further_events: Vec<ReceivedEvents>,
     /// How much speech a packet carries: 10, 20, 30, 40 or 60 ms (30 is 20 with Opus).
     pub ptime_ms: u32,
     /// While nothing is said nothing is sent, and what the silence sounds like is told with this payload type (RFC 3389).
@@ -121,7 +151,9 @@ impl StreamParameters {
             remote_rtcp: None,
             rtcp_mux: false,
             codec,
+            further_codecs: Vec::new(),
             telephone_event: None,
+            further_events: Vec::new(),
             ptime_ms: 20,
             comfort_noise: None,
             twice: false,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use codecs::{CodecError, CodecKind, Decoder, Encoder, EncoderOptions};
+use codecs::{CodecError, CodecKind, Encoder, EncoderOptions};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
@@ -18,6 +18,7 @@ use crate::config::{
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
+use crate::formats::{Formats, Hearable};
 use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pace::Pace;
 use crate::pump::{Command, Common, Pump};
@@ -368,7 +369,8 @@ impl PumpHandle {
         let now = Instant::now();
         let kind = config.parameters.codec.kind;
         let encoder = Encoder::new(kind, config.encoder)?;
-        let decoder = Decoder::new(kind)?;
+        let hearable = Hearable::new(&config.parameters);
+        let formats = Formats::new(&hearable)?;
         let (output, trouble) = self.shared.output(&config.sink, kind.sample_rate_hz())?;
         let first = Place {
             socket: config.socket,
@@ -423,7 +425,7 @@ impl PumpHandle {
             ),
             receive: ReceivePath::new(
                 now,
-                decoder,
+                formats,
                 &config.parameters,
                 events,
                 Arc::clone(&counters),
@@ -460,6 +462,7 @@ impl PumpHandle {
             events: Mutex::new(events_out),
             last: Mutex::new(Last {
                 kind,
+                hearable,
                 encoder: config.encoder,
                 source: config.source,
                 security,
@@ -599,6 +602,8 @@ pub struct StreamHandle {
 /// What has to be known to prepare a change.
 struct Last {
     kind: CodecKind,
+    /// All that the peer may send.
+    hearable: Hearable,
     encoder: EncoderOptions,
     source: Source,
     security: Option<Security>,
@@ -629,9 +634,14 @@ impl StreamHandle {
         } else {
             Some(Parts {
                 encoder: Encoder::new(kind, last.encoder)?,
-                decoder: Decoder::new(kind)?,
                 source: Prepared::new(&last.source, kind),
             })
+        };
+        let hearable = Hearable::new(&parameters);
+        let formats = if hearable == last.hearable {
+            None
+        } else {
+            Some(Formats::new(&hearable)?)
         };
         let (security, dtls) = (parameters.security.clone(), parameters.dtls.clone());
         let renewal = match (&last.dtls, &dtls) {
@@ -660,6 +670,7 @@ impl StreamHandle {
         let change = Box::new(Change {
             parameters: parameters.clone(),
             parts,
+            formats,
             renewal,
             handshake,
             search,
@@ -683,6 +694,7 @@ impl StreamHandle {
             self.shared.order(Order::Remote { stream, remote });
         }
         last.kind = kind;
+        last.hearable = hearable;
         last.security = security;
         last.dtls = dtls;
         last.handshake = handshake;

@@ -48,6 +48,7 @@ mod stream;
 
 mod activity;
 mod control;
+mod formats;
 mod receive;
 mod relay;
 mod room;
@@ -77,8 +78,8 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, ExtendedReports, Place, Security, Sink, Source, StreamConfig, StreamEvent,
-    StreamParameters, TelephoneEvent,
+    Codec, Dtls, ExtendedReports, MOST_RECEIVED, Place, ReceivedCodec, ReceivedEvents, Security,
+    Sink, Source, StreamConfig, StreamEvent, StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};
