@@ -174,6 +174,10 @@ pub struct EncoderOptions {
     pub expected_loss_percent: u8,
     /// Send nothing in silence (RFC 7587 §3.1.3); [`Encoder::encode`] then answers 0.
     pub dtx: bool,
+    /// Every frame of the same length (RFC 7587 §6.1, `cbr`).
+    pub constant_bit_rate: bool,
+    /// The highest rate of the far end's loudspeaker in hertz (RFC 7587 §6.1, `maxplaybackrate`): no wider band is encoded.
+    pub playback_rate_hz: u32,
     /// Effort from 0 to 10.
     pub complexity: u8,
 }
@@ -187,6 +191,8 @@ impl Default for EncoderOptions {
             fec: true,
             expected_loss_percent: 10,
             dtx: false,
+            constant_bit_rate: false,
+            playback_rate_hz: 48_000,
             complexity: 9,
         }
     }
@@ -267,6 +273,17 @@ impl Encoder {
     pub fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {
         match &mut self.opus {
             Some(opus) => opus.set_bitrate(bits_per_second),
+            None => Ok(()),
+        }
+    }
+
+    /// Works as these options say from the next frame on, but for the loss and the effort, which have their own.
+    ///
+    /// # Errors
+    /// [`CodecError::Opus`] when libopus refuses.
+    pub fn set_options(&mut self, options: &EncoderOptions) -> Result<(), CodecError> {
+        match &mut self.opus {
+            Some(opus) => opus.set_options(options),
             None => Ok(()),
         }
     }

@@ -18,16 +18,30 @@ impl OpusEncoder {
         let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip)
             .map_err(refused)?;
         encoder.set_signal(Signal::Voice).map_err(refused)?;
-        encoder.set_inband_fec(options.fec).map_err(refused)?;
-        encoder.set_dtx(options.dtx).map_err(refused)?;
-        encoder
-            .set_max_bandwidth(Bandwidth::Fullband)
-            .map_err(refused)?;
         let mut encoder = Self(encoder);
         encoder.set_complexity(options.complexity)?;
         encoder.set_expected_loss(options.expected_loss_percent)?;
-        encoder.set_bitrate(options.bitrate_bps)?;
+        encoder.set_options(&options)?;
         Ok(encoder)
+    }
+
+    pub(crate) fn set_options(&mut self, options: &EncoderOptions) -> Result<(), CodecError> {
+        // RFC 7587 §3.1.1, table 2.
+        let widest = match options.playback_rate_hz {
+            ..12_000 => Bandwidth::Narrowband,
+            12_000..16_000 => Bandwidth::Mediumband,
+            16_000..24_000 => Bandwidth::Wideband,
+            24_000..48_000 => Bandwidth::Superwideband,
+            48_000.. => Bandwidth::Fullband,
+        };
+        let encoder = &mut self.0;
+        encoder.set_inband_fec(options.fec).map_err(refused)?;
+        encoder.set_dtx(options.dtx).map_err(refused)?;
+        encoder
+            .set_vbr(!options.constant_bit_rate)
+            .map_err(refused)?;
+        encoder.set_max_bandwidth(widest).map_err(refused)?;
+        self.set_bitrate(options.bitrate_bps)
     }
 
     pub(crate) fn encode(

@@ -63,6 +63,52 @@ pub struct ReceivedEvents {
     pub clock_rate_hz: u32,
 }
 
+/// What the peer says about the Opus that it wants to get (RFC 7587 §6.1, §7). It is a receiver's word: it binds what we
+/// send, and says nothing about what comes. That a peer could play two channels (`stereo`) is of no use to a telephone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpusWishes {
+    /// No more than this on average, in bits per second.
+    pub most_bps: Option<u32>,
+    /// It plays at this rate, in hertz: more would not be heard.
+    pub playback_rate_hz: u32,
+    /// Copies for what may be lost help it. Where they do not, their bits go into the speech.
+    pub fec: bool,
+    /// It would rather get nothing in silence.
+    pub dtx: bool,
+    /// It would rather get packets of one length.
+    pub constant_bit_rate: bool,
+}
+
+impl Default for OpusWishes {
+    /// Nothing but what we want ourselves.
+    fn default() -> Self {
+        Self {
+            most_bps: None,
+            playback_rate_hz: 48_000,
+            fec: true,
+            dtx: false,
+            constant_bit_rate: false,
+        }
+    }
+}
+
+impl OpusWishes {
+    /// How to encode for this peer, where we would like to do it like `ours`: the lower of the rates, silence left out where
+    /// either wants that, copies where both do.
+    #[must_use]
+    pub fn with(self, ours: EncoderOptions) -> EncoderOptions {
+        let most = self.most_bps.unwrap_or(u32::MAX);
+        EncoderOptions {
+            bitrate_bps: ours.bitrate_bps.min(most),
+            playback_rate_hz: ours.playback_rate_hz.min(self.playback_rate_hz),
+            fec: ours.fec && self.fec,
+            dtx: ours.dtx || self.dtx,
+            constant_bit_rate: ours.constant_bit_rate || self.constant_bit_rate,
+            ..ours
+        }
+    }
+}
+
 /// The keys of an encrypted stream. They are wiped when they go, and `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
@@ -111,6 +157,8 @@ pub struct StreamParameters {
     /// what they get; to follow such a one would be to follow ourselves. Beyond [`MOST_RECEIVED`] with the agreed one none
     /// counts.
     pub further_codecs: Vec<ReceivedCodec>,
+    /// How the peer wants its Opus. A re-INVITE that changes this changes it from the next packet on.
+    pub opus: OpusWishes,
     /// Telephone events, where negotiated. Without them digits are sent as tones in the speech.
     pub telephone_event: Option<TelephoneEvent>,
     /// The same on other clocks, for the codecs that have them (RFC 4733 §2.1). Only where there are the agreed ones; beyond
@@ -152,6 +200,7 @@ impl StreamParameters {
             rtcp_mux: false,
             codec,
             further_codecs: Vec::new(),
+            opus: OpusWishes::default(),
             telephone_event: None,
             further_events: Vec::new(),
             ptime_ms: 20,
@@ -206,7 +255,7 @@ pub struct StreamConfig {
     pub seed: u64,
     /// Our canonical name, the same for a whole call (RFC 3550 §6.5.1). Not a user's name.
     pub cname: String,
-    /// How to encode.
+    /// How we would like to encode; what the peer wishes limits it ([`StreamParameters::opus`]).
     pub encoder: EncoderOptions,
     /// What is said.
     pub source: Source,

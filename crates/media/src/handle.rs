@@ -368,7 +368,7 @@ impl PumpHandle {
         // The pump sets the real beginning when the stream gets there.
         let now = Instant::now();
         let kind = config.parameters.codec.kind;
-        let encoder = Encoder::new(kind, config.encoder)?;
+        let encoder = Encoder::new(kind, config.parameters.opus.with(config.encoder))?;
         let hearable = Hearable::new(&config.parameters);
         let formats = Formats::new(&hearable)?;
         let (output, trouble) = self.shared.output(&config.sink, kind.sample_rate_hz())?;
@@ -629,11 +629,12 @@ impl StreamHandle {
     pub fn update(&self, parameters: StreamParameters) -> Result<(), MediaError> {
         let mut last = lock(&self.last);
         let kind = parameters.codec.kind;
+        let options = parameters.opus.with(last.encoder);
         let parts = if kind == last.kind {
             None
         } else {
             Some(Parts {
-                encoder: Encoder::new(kind, last.encoder)?,
+                encoder: Encoder::new(kind, options)?,
                 source: Prepared::new(&last.source, kind),
             })
         };
@@ -670,6 +671,7 @@ impl StreamHandle {
         let change = Box::new(Change {
             parameters: parameters.clone(),
             parts,
+            options,
             formats,
             renewal,
             handshake,

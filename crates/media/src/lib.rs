@@ -78,7 +78,7 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, ExtendedReports, MOST_RECEIVED, Place, ReceivedCodec, ReceivedEvents, Security,
+    Codec, Dtls, ExtendedReports, MOST_RECEIVED, OpusWishes, Place, ReceivedCodec, ReceivedEvents, Security,
     Sink, Source, StreamConfig, StreamEvent, StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use codecs::Encoder;
+use codecs::{Encoder, EncoderOptions};
 use nat::ice::Component;
 use nat::stun::{self, TransactionId};
 
@@ -60,7 +60,9 @@ pub(crate) struct Change {
     pub(crate) parameters: StreamParameters,
     /// There when the codec is another; holds the old parts when the change comes back.
     pub(crate) parts: Option<Parts>,
-    /// The same where the peer may send something else than before.
+    /// How to encode from now on.
+    pub(crate) options: EncoderOptions,
+    /// There where the peer may send something else than before.
     pub(crate) formats: Option<Formats>,
     /// The same with keys that are others.
     pub(crate) renewal: Renewal,
@@ -596,6 +598,8 @@ impl Stream {
             std::mem::swap(&mut parts.encoder, &mut self.send.encoder);
             std::mem::swap(&mut parts.source, &mut self.send.source);
         }
+        // A refusal leaves it as it was, which every decoder can take.
+        let _ = self.send.encoder.set_options(&change.options);
         if let Some(formats) = &mut change.formats {
             self.receive.set_formats(formats);
         }

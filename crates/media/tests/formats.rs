@@ -168,8 +168,10 @@ fn every_agreed_codec_is_heard_in_the_middle_of_a_stream() {
             }
             assert_eq!(listener.stream.counters().codec_heard(), Some(kind));
         }
-        bench.run(Duration::from_millis(500));
         let counters = listener.stream.counters();
+        let figures = (counters.dropped(), counters.lost(), counters.late());
+        let concealed = counters.concealed_ms();
+        bench.run(Duration::from_millis(500));
         for (n, kind) in order.into_iter().enumerate() {
             // All of it, from the change on.
             let from = (n + 1) * 96_000;
@@ -179,11 +181,10 @@ fn every_agreed_codec_is_heard_in_the_middle_of_a_stream() {
             let least = if kind == CodecKind::Opus { 0.9 } else { 0.97 };
             assert!(likeness > least, "{first} agreed, {kind}: {likeness}");
         }
-        let figures = (counters.dropped(), counters.lost(), counters.late());
-        println!("dropped, lost, late: {figures:?}, concealed {}", counters.concealed_ms());
+        println!("dropped, lost, late: {figures:?}, concealed {concealed} ms");
         // The first packet is on probation (RFC 3550 A.1).
         assert_eq!(figures, (1, 0, 0), "{first}");
-        assert!(counters.concealed_ms() <= 20, "{}", counters.concealed_ms());
+        assert_eq!(concealed, 0, "{first}");
         assert!(counters.jitter_us() < 5_000, "{}", counters.jitter_us());
     }
 }
@@ -281,7 +282,7 @@ fn the_payload_types_of_both_directions_need_not_be_the_same() {
 
 #[test]
 fn another_codec_with_each_packet_is_heard_and_nothing_gathers() {
-    for (kinds, least) in [(&ALL[..3], 0.95), (&ALL[..], 0.5)] {
+    for (kinds, least) in [(&ALL[..2], 0.97), (&ALL[..3], 0.8), (&ALL[..], 0.4)] {
         let said = voice(9.0);
         let mut peer = Peer::new(&said);
         let mut bench = Bench::new();
@@ -306,7 +307,7 @@ fn another_codec_with_each_packet_is_heard_and_nothing_gathers() {
         assert_eq!((counters.lost(), counters.late()), (9, 0));
         assert!((180..=240).contains(&counters.concealed_ms()));
         assert!(counters.buffer_ms() < 80, "{}", counters.buffer_ms());
-        // An encoder of Opus that gets every fourth frame has little to go by.
+        // The encoder of G.722 gets every third frame here and that of Opus every fourth: they have little to go by.
         assert!(likeness > least, "{likeness}");
         assert!(!counters.failed());
     }
