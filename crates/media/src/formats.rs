@@ -283,3 +283,46 @@ fn copy(from: &[i16], to: &mut [i16]) -> usize {
     }
     count
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Codec, TelephoneEvent};
+
+    /// A description may name any number under any meaning; what that costs is bounded.
+    #[test]
+    fn of_many_payload_types_eight_count_and_each_codec_has_one_decoder() {
+        let parameters = StreamParameters {
+            further_codecs: (0..127)
+                .map(|payload_type| ReceivedCodec {
+                    payload_type,
+                    kind: if payload_type % 2 == 0 {
+                        CodecKind::Pcmu
+                    } else {
+                        CodecKind::Opus
+                    },
+                })
+                .collect(),
+            telephone_event: Some(TelephoneEvent {
+                send_payload_type: 101,
+                receive_payload_type: 101,
+                clock_rate_hz: 8_000,
+            }),
+            further_events: (0..127)
+                .map(|payload_type| ReceivedEvents {
+                    payload_type,
+                    clock_rate_hz: 48_000,
+                })
+                .collect(),
+            ..StreamParameters::new(Codec::new(CodecKind::G722, 9))
+        };
+        let formats = Formats::new(&Hearable::new(&parameters)).unwrap();
+        assert_eq!((formats.types.len(), formats.events.len()), (8, 8));
+        assert_eq!(formats.decoders.len(), 3);
+        // The agreed one stays what it is.
+        assert_eq!(formats.kind_of(9), Some(CodecKind::G722));
+        assert_eq!(formats.kind(), CodecKind::G722);
+        assert_eq!(formats.kind_of(6), Some(CodecKind::Pcmu));
+        assert_eq!(formats.kind_of(7), None);
+    }
+}

@@ -215,8 +215,8 @@ impl ReceivePath {
         let payload_type = packet.header.payload_type;
         let audio = self.formats.kind_of(payload_type);
         let event = self.formats.events_of(payload_type).map(|(clock, _)| clock);
-        let is_noise = COMFORT_NOISE.contains(&payload_type)
-            || self.comfort_noise == Some(payload_type);
+        let is_noise =
+            COMFORT_NOISE.contains(&payload_type) || self.comfort_noise == Some(payload_type);
         let clock = match (audio, event) {
             (Some(kind), _) => kind.rtp_clock_hz(),
             (None, Some(clock)) => clock,

@@ -135,9 +135,8 @@ fn a_change_of_codec_neither_allocates_nor_frees() {
     };
     let stream = bench.handle.add_stream(config).unwrap();
     bench.attach_speaker();
-    let mut encoders = kinds.map(|kind| {
-        codecs::Encoder::new(kind, codecs::EncoderOptions::default()).unwrap()
-    });
+    let mut encoders =
+        kinds.map(|kind| codecs::Encoder::new(kind, codecs::EncoderOptions::default()).unwrap());
     let mut say = |number: u16, kind: usize| {
         let mut payload = [0; codecs::LONGEST_PAYLOAD];
         let frame: Vec<i16> = (0..kinds[kind].frame_samples(20) as i16)
@@ -159,7 +158,11 @@ fn a_change_of_codec_neither_allocates_nor_frees() {
     for step in 0..600u16 {
         if step.is_multiple_of(2) {
             // Warm with the agreed one alone; then the others come for the first time.
-            let kind = if step < 200 { 0 } else { usize::from(step / 2) % 4 };
+            let kind = if step < 200 {
+                0
+            } else {
+                usize::from(step / 2) % 4
+            };
             say(step / 2, kind);
         }
         let ntp = bench.ticks << 32;
@@ -174,5 +177,8 @@ fn a_change_of_codec_neither_allocates_nor_frees() {
     assert_eq!(worst, 0, "allocations in one step");
     let counters = stream.counters();
     assert!(counters.received() > 290, "{}", counters.received());
-    assert_eq!(counters.codec_heard().map(|k| kinds.contains(&k)), Some(true));
+    assert_eq!(
+        counters.codec_heard().map(|k| kinds.contains(&k)),
+        Some(true)
+    );
 }

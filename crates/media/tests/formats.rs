@@ -211,7 +211,9 @@ fn a_change_of_codec_is_neither_a_gap_nor_a_click() {
             let heard = &bench.heard()[38_400..];
             let (gap, step) = gap_and_step(heard, 0.05);
             let calm = gap_and_step(&bench.heard()[19_200..38_400], 0.05).1;
-            println!("{first} agreed, {from} to {to}: {gap} ms of silence, step {step:.4}, {calm:.4} before");
+            println!(
+                "{first} agreed, {from} to {to}: {gap} ms of silence, step {step:.4}, {calm:.4} before"
+            );
             // The tone itself rises by 0.0098 a sample.
             assert!(gap < 5.0, "{first} agreed, {from} to {to}: {gap} ms");
             assert!(step < 0.03, "{first} agreed, {from} to {to}: {step}");
@@ -403,7 +405,9 @@ fn the_same_agreement_again_is_not_heard() {
         let mut parameters = all_agreed(CodecKind::Pcmu);
         parameters.remote = listener.stream.counters().announced_peer();
         if n == 120 {
-            parameters.further_codecs.retain(|c| c.kind != CodecKind::Pcma);
+            parameters
+                .further_codecs
+                .retain(|c| c.kind != CodecKind::Pcma);
         }
         if n == 100 || n == 120 {
             listener.stream.update(parameters).unwrap();

@@ -65,10 +65,18 @@ fn packets_of_every_length_are_as_long_as_they_say_and_are_heard() {
                 (_, ms) => ms,
             };
             let due = 6_000 / real_ms as usize;
-            assert!(sent.len().abs_diff(due) <= 1, "{kind}, {ptime_ms} ms: {}", sent.len());
+            assert!(
+                sent.len().abs_diff(due) <= 1,
+                "{kind}, {ptime_ms} ms: {}",
+                sent.len()
+            );
             let ticks = kind.rtp_clock_hz() / 1_000 * real_ms;
             for two in sent.windows(2) {
-                assert_eq!(two[1].1.wrapping_sub(two[0].1), ticks, "{kind}, {ptime_ms} ms");
+                assert_eq!(
+                    two[1].1.wrapping_sub(two[0].1),
+                    ticks,
+                    "{kind}, {ptime_ms} ms"
+                );
             }
             for (length, _, payload) in &sent {
                 if kind != CodecKind::Opus {
@@ -87,7 +95,11 @@ fn packets_of_every_length_are_as_long_as_they_say_and_are_heard() {
             let least = if kind == CodecKind::Opus { 0.9 } else { 0.98 };
             assert!(likeness > least, "{kind}, {ptime_ms} ms: {likeness}");
             assert!(delay / 48 < 100 + real_ms as usize, "{} ms", delay / 48);
-            assert_eq!((counters.lost(), counters.late()), (0, 0), "{kind}, {ptime_ms} ms");
+            assert_eq!(
+                (counters.lost(), counters.late()),
+                (0, 0),
+                "{kind}, {ptime_ms} ms"
+            );
         }
     }
 }

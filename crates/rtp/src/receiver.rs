@@ -163,14 +163,6 @@ impl Receiver {
         }
     }
 
-    /// Changes the clock rate after a re-negotiation; the jitter begins at zero again.
-    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
-        self.clock_rate_hz = clock_rate_hz.max(1);
-        if let Some(source) = &mut self.current {
-            (source.transit, source.jitter_q4) = (None, 0);
-        }
-    }
-
     /// Nothing is listened to from here to the next packet that is judged: on hold, a peer may go on sending. None of
     /// that is expected, so none of it is lost.
     pub fn rest(&mut self) {

@@ -78,7 +78,10 @@ impl Timeline {
         let counted = header.timestamp.wrapping_mul(self.scale(clock_rate_hz));
         let newest = self.newest.filter(|newest| newest.ssrc == header.ssrc);
         let step = newest.map_or(1, |newest| {
-            header.sequence_number.wrapping_sub(newest.sequence).cast_signed()
+            header
+                .sequence_number
+                .wrapping_sub(newest.sequence)
+                .cast_signed()
         });
         let is_older = (-SEQUENCE_JUMP..=0).contains(&step);
         let same = |counting: &Counting| counting.clock_rate_hz == clock_rate_hz;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, Dtls, MasterKey, OpusWishes, Place, Recording, Security, StreamConfig, StreamCounters, StreamHandle,
-    StreamParameters, Suite, TelephoneEvent,
+    Codec, Dtls, MasterKey, OpusWishes, Place, Recording, Security, StreamConfig, StreamCounters,
+    StreamHandle, StreamParameters, Suite, TelephoneEvent,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, ServerUri,
@@ -733,9 +733,6 @@ impl MediaLeg {
         }
         self.move_stream()?;
         self.settled = self.ways.clone().map(|ways| (self.local, ways));
-        let Some(agreed) = &self.agreed else {
-            return Ok(false);
-        };
         let receives = parameters.receive;
         let is_new = match &self.stream {
             Some(stream) => {
@@ -1106,7 +1103,10 @@ mod tests {
         // They call Opus 98 and we 111: each sends under the number of the other (§5.1).
         assert_eq!(further, [(111, CodecKind::Opus), (9, CodecKind::G722)]);
         let event = told.telephone_event.expect("both want it");
-        assert_eq!((event.receive_payload_type, event.clock_rate_hz), (101, 8_000));
+        assert_eq!(
+            (event.receive_payload_type, event.clock_rate_hz),
+            (101, 8_000)
+        );
         let further: Vec<(u8, u32)> = (told.further_events.iter())
             .map(|event| (event.payload_type, event.clock_rate_hz))
             .collect();
@@ -1123,7 +1123,10 @@ mod tests {
         let mut ours = side(&[sdp::Codec::Opus, sdp::Codec::Pcmu]);
         let agreed = ours.handle_offer(&offer).expect("it is usable").1;
         let told = parameters(&agreed, None).expect("no keys are needed");
-        assert_eq!(told.codec, Codec::new(codec_kind(agreed.codec), agreed.receive_payload_type));
+        assert_eq!(
+            told.codec,
+            Codec::new(codec_kind(agreed.codec), agreed.receive_payload_type)
+        );
         assert_eq!((told.further_codecs, told.further_events), (vec![], vec![]));
     }
 }
