@@ -83,6 +83,19 @@ impl CodecKind {
         (ticks as u64 * self.sample_rate_hz() as u64 / self.rtp_clock_hz() as u64) as usize
     }
 
+    /// How many ticks of the RTP clock a payload lasts, as its length or its first bytes tell: Opus says it in the table of
+    /// contents (RFC 6716 §3.1, §3.2). What is broken counts as 20 ms.
+    #[must_use]
+    pub fn payload_ticks(self, payload: &[u8]) -> u32 {
+        let ticks = match self {
+            Self::Opus => opus::payload_samples(payload),
+            // A byte for each tick of 8 kHz.
+            Self::G722 | Self::Pcmu | Self::Pcma => u32::try_from(payload.len()).ok(),
+        };
+        let ticks = ticks.filter(|ticks| *ticks > 0);
+        ticks.unwrap_or(self.rtp_clock_hz() / 50)
+    }
+
     /// How many samples a frame of `ms` milliseconds has.
     #[must_use]
     pub const fn frame_samples(self, ms: usize) -> usize {
@@ -161,6 +174,10 @@ pub struct EncoderOptions {
     pub expected_loss_percent: u8,
     /// Send nothing in silence (RFC 7587 §3.1.3); [`Encoder::encode`] then answers 0.
     pub dtx: bool,
+    /// Every frame of the same length (RFC 7587 §6.1, `cbr`).
+    pub constant_bit_rate: bool,
+    /// The highest rate of the far end's loudspeaker in hertz (RFC 7587 §6.1, `maxplaybackrate`): no wider band is encoded.
+    pub playback_rate_hz: u32,
     /// Effort from 0 to 10.
     pub complexity: u8,
 }
@@ -174,6 +191,8 @@ impl Default for EncoderOptions {
             fec: true,
             expected_loss_percent: 10,
             dtx: false,
+            constant_bit_rate: false,
+            playback_rate_hz: 48_000,
             complexity: 9,
         }
     }
@@ -254,6 +273,17 @@ impl Encoder {
     pub fn set_bitrate(&mut self, bits_per_second: u32) -> Result<(), CodecError> {
         match &mut self.opus {
             Some(opus) => opus.set_bitrate(bits_per_second),
+            None => Ok(()),
+        }
+    }
+
+    /// Works as these options say from the next frame on, but for the loss and the effort, which have their own.
+    ///
+    /// # Errors
+    /// [`CodecError::Opus`] when libopus refuses.
+    pub fn set_options(&mut self, options: &EncoderOptions) -> Result<(), CodecError> {
+        match &mut self.opus {
+            Some(opus) => opus.set_options(options),
             None => Ok(()),
         }
     }
@@ -369,6 +399,19 @@ impl Decoder {
             State::Opus(opus) => opus.conceal(out),
             State::G711(concealment) => concealment.conceal(out),
             State::G722(both) => both.1.conceal(out),
+        }
+    }
+
+    /// Begins anew in the place of another decoder: what this one heard long ago says nothing about what comes. From the
+    /// other law of G.711 it takes over what was heard, for a payload that is missing then.
+    pub fn follow(&mut self, before: &mut Self) {
+        match (&mut self.state, &mut before.state) {
+            (State::G711(ours), State::G711(theirs)) => std::mem::swap(ours, theirs),
+            (State::G711(ours), _) => **ours = Concealment::new(8_000),
+            (State::G722(ours), _) => {
+                **ours = (g722::Decoder::default(), Concealment::new(16_000));
+            }
+            (State::Opus(opus), _) => opus.reset(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use audiopus::coder::{Decoder, Encoder};
+use audiopus::coder::{Decoder, Encoder, GenericCtl};
 use audiopus::packet::Packet;
 use audiopus::{Application, Bandwidth, Bitrate, Channels, MutSignals, SampleRate, Signal};
 
@@ -18,16 +18,30 @@ impl OpusEncoder {
         let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip)
             .map_err(refused)?;
         encoder.set_signal(Signal::Voice).map_err(refused)?;
-        encoder.set_inband_fec(options.fec).map_err(refused)?;
-        encoder.set_dtx(options.dtx).map_err(refused)?;
-        encoder
-            .set_max_bandwidth(Bandwidth::Fullband)
-            .map_err(refused)?;
         let mut encoder = Self(encoder);
         encoder.set_complexity(options.complexity)?;
         encoder.set_expected_loss(options.expected_loss_percent)?;
-        encoder.set_bitrate(options.bitrate_bps)?;
+        encoder.set_options(&options)?;
         Ok(encoder)
+    }
+
+    pub(crate) fn set_options(&mut self, options: &EncoderOptions) -> Result<(), CodecError> {
+        // RFC 7587 §3.1.1, table 2.
+        let widest = match options.playback_rate_hz {
+            ..12_000 => Bandwidth::Narrowband,
+            12_000..16_000 => Bandwidth::Mediumband,
+            16_000..24_000 => Bandwidth::Wideband,
+            24_000..48_000 => Bandwidth::Superwideband,
+            48_000.. => Bandwidth::Fullband,
+        };
+        let encoder = &mut self.0;
+        encoder.set_inband_fec(options.fec).map_err(refused)?;
+        encoder.set_dtx(options.dtx).map_err(refused)?;
+        encoder
+            .set_vbr(!options.constant_bit_rate)
+            .map_err(refused)?;
+        encoder.set_max_bandwidth(widest).map_err(refused)?;
+        self.set_bitrate(options.bitrate_bps)
     }
 
     pub(crate) fn encode(
@@ -166,6 +180,12 @@ impl OpusDecoder {
         self.0.decode(Some(packet), signals, false).map_err(|_| bad)
     }
 
+    /// Forgets what it heard.
+    pub(crate) fn reset(&mut self) {
+        // It only fails for a decoder that is none.
+        let _ = self.0.reset_state();
+    }
+
     /// Answers whether the next packet carried a copy; `out` is filled either way.
     pub(crate) fn decode_fec(&mut self, next: &[u8], out: &mut [i16]) -> bool {
         if !carries_fec(next) {
@@ -199,6 +219,23 @@ impl fmt::Debug for OpusDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OpusDecoder")
     }
+}
+
+/// How many samples of 48 kHz a packet says that it holds: its configuration and its count of frames (RFC 6716 §3.1, §3.2).
+/// None where it is empty, or longer than a packet may be.
+pub(crate) fn payload_samples(packet: &[u8]) -> Option<u32> {
+    let toc = *packet.first()?;
+    let frame = match toc >> 3 {
+        silk @ 0..12 => [480, 960, 1_920, 2_880][usize::from(silk % 4)],
+        hybrid @ 12..16 => [480, 960][usize::from(hybrid % 2)],
+        celt => [120, 240, 480, 960][usize::from(celt % 4)],
+    };
+    let frames = match toc & 0x03 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(packet.get(1)? & 0x3F),
+    };
+    Some(frame * frames).filter(|samples| *samples <= LONGEST_FRAME_SAMPLES as u32)
 }
 
 /// Whether a packet carries a copy of the frame before it: the LBRR flag of a SILK or hybrid packet

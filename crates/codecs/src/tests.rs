@@ -434,3 +434,36 @@ fn g722_gaps_are_filled_from_the_voice_before() {
 fn linked_libopus_is_the_current_one() {
     assert!(libopus_version().contains("1.6.1"), "{}", libopus_version());
 }
+
+/// RFC 6716 §3.1, table 2, and §3.2: the configuration says how long a frame is, the code and the count how many there are.
+#[test]
+fn a_payload_says_how_long_it_is() {
+    let opus = |packet: &[u8]| CodecKind::Opus.payload_ticks(packet);
+    // SILK of 10, 20, 40 and 60 ms, hybrid of 10 and 20, CELT of 2.5, 5, 10 and 20.
+    let lengths = [
+        (0, 480),
+        (1, 960),
+        (2, 1_920),
+        (3, 2_880),
+        (12, 480),
+        (13, 960),
+        (16, 120),
+        (17, 240),
+        (30, 480),
+        (31, 960),
+    ];
+    for (configuration, samples) in lengths {
+        assert_eq!(opus(&[configuration << 3]), samples);
+        assert_eq!(opus(&[configuration << 3 | 1, 7]), 2 * samples);
+        assert_eq!(opus(&[configuration << 3 | 2, 7]), 2 * samples);
+    }
+    // Three frames of 20 ms, with the bits for padding and a variable rate.
+    assert_eq!(opus(&[1 << 3 | 3, 0xC3]), 2_880);
+    // Empty, without its count, of no frames, and longer than 120 ms: as if it were 20.
+    for broken in [&[][..], &[1 << 3 | 3], &[1 << 3 | 3, 0], &[1 << 3 | 3, 7]] {
+        assert_eq!(opus(broken), 960, "{broken:?}");
+    }
+    assert_eq!(CodecKind::Pcmu.payload_ticks(&[0; 240]), 240);
+    assert_eq!(CodecKind::G722.payload_ticks(&[0; 240]), 240);
+    assert_eq!(CodecKind::Pcma.payload_ticks(&[]), 160);
+}

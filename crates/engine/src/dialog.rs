@@ -444,7 +444,8 @@ impl Actor for DialogActor {
             DialogMsg::RecordingEnded(file, reason) => state.on_recording_ended(&file, &reason),
             // A report that was under way when the stream was closed is older than the last figures.
             DialogMsg::Stats(stats, sound) => {
-                if state.media.is_some() {
+                if let Some(media) = &state.media {
+                    state.view.details.heard_codec = media.other_codec();
                     state.on_sound(*sound);
                     if state.view.connected_at.is_some() {
                         state.sounded.take(&stats);

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use codecs::CodecKind;
 use media::{StreamCounters, StreamEvent, StreamHandle, VoipMetrics};
 use model::{MediaStats, VoiceQuality};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -24,6 +25,8 @@ const REPORT: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 /// After a restart that found no way, how long until the next is asked for.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
+/// Changes of codec that are told of one stream: some peers never stop.
+const MOST_CHANGES: u32 = 20;
 
 /// What a [`StreamActor`] can be told.
 pub(crate) enum StreamMsg {
@@ -57,6 +60,9 @@ pub(crate) struct StreamState {
     silent: bool,
     /// When the ways are to be tried once more.
     asks_at: Option<Instant>,
+    /// What was told of the codec that is heard, and how often that may still be.
+    heard: Option<CodecKind>,
+    changes: u32,
     lights: Lights,
 }
 
@@ -82,6 +88,8 @@ impl Actor for StreamActor {
             expecting,
             silent: false,
             asks_at: None,
+            heard: None,
+            changes: MOST_CHANGES,
             lights: Lights::default(),
         })
     }
@@ -183,9 +191,25 @@ impl StreamState {
         }
         if at.saturating_duration_since(self.reported_at) >= REPORT {
             self.reported_at = at;
+            self.tell_codec(counters.codec_heard());
             let stats = stats(&counters);
             let sound = Box::new(self.lights.report(wall(), &counters, &stats));
             let _ = self.args.dialog.cast(DialogMsg::Stats(stats, sound));
+        }
+    }
+}
+
+impl StreamState {
+    /// A peer may go to another of the agreed codecs at any time (RFC 3264 §7): whoever looks for the reason of a change of
+    /// sound finds it.
+    fn tell_codec(&mut self, heard: Option<CodecKind>) {
+        let Some(heard) = heard.filter(|heard| self.heard != Some(*heard)) else {
+            return;
+        };
+        if self.heard.replace(heard).is_some() && self.changes > 0 {
+            self.changes -= 1;
+            let news = format!("the peer is heard with {heard} from now on");
+            let _ = self.args.dialog.cast(DialogMsg::MediaNews(news));
         }
     }
 }

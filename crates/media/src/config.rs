@@ -42,6 +42,73 @@ pub struct TelephoneEvent {
     pub clock_rate_hz: u32,
 }
 
+/// Payload types that are looked at beyond the agreed ones: there are four codecs, and as many clocks.
+pub const MOST_RECEIVED: usize = 8;
+
+/// A codec that the peer may send, by its payload type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedCodec {
+    /// The type that the peer sends.
+    pub payload_type: u8,
+    /// What it means; the clock of its timestamps is the codec's.
+    pub kind: CodecKind,
+}
+
+/// Telephone events that the peer may send, by their payload type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedEvents {
+    /// The type that the peer sends.
+    pub payload_type: u8,
+    /// The clock their durations count in.
+    pub clock_rate_hz: u32,
+}
+
+/// What the peer says about the Opus that it wants to get (RFC 7587 §6.1, §7). It is a receiver's word: it binds what we
+/// send, and says nothing about what comes. That a peer could play two channels (`stereo`) is of no use to a telephone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpusWishes {
+    /// No more than this on average, in bits per second.
+    pub most_bps: Option<u32>,
+    /// It plays at this rate, in hertz: more would not be heard.
+    pub playback_rate_hz: u32,
+    /// Copies for what may be lost help it. Where they do not, their bits go into the speech.
+    pub fec: bool,
+    /// It would rather get nothing in silence.
+    pub dtx: bool,
+    /// It would rather get packets of one length.
+    pub constant_bit_rate: bool,
+}
+
+impl Default for OpusWishes {
+    /// Nothing but what we want ourselves.
+    fn default() -> Self {
+        Self {
+            most_bps: None,
+            playback_rate_hz: 48_000,
+            fec: true,
+            dtx: false,
+            constant_bit_rate: false,
+        }
+    }
+}
+
+impl OpusWishes {
+    /// How to encode for this peer, where we would like to do it like `ours`: the lower of the rates, silence left out where
+    /// either wants that, copies where both do.
+    #[must_use]
+    pub fn with(self, ours: EncoderOptions) -> EncoderOptions {
+        let most = self.most_bps.unwrap_or(u32::MAX);
+        EncoderOptions {
+            bitrate_bps: ours.bitrate_bps.min(most),
+            playback_rate_hz: ours.playback_rate_hz.min(self.playback_rate_hz),
+            fec: ours.fec && self.fec,
+            dtx: ours.dtx || self.dtx,
+            constant_bit_rate: ours.constant_bit_rate || self.constant_bit_rate,
+            ..ours
+        }
+    }
+}
+
 /// The keys of an encrypted stream. They are wiped when they go, and `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
@@ -86,10 +153,21 @@ pub struct StreamParameters {
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share a port (RFC 5761).
     pub rtcp_mux: bool,
-    /// The codec in use.
+    /// The codec in use. It is what we send for as long as these parameters hold.
     pub codec: Codec,
+    /// What the peer may send besides, without a word and at any time: whoever has agreed on several formats "MUST be
+    /// prepared to receive" each of them (RFC 3264 §6.1, §7). We follow it in what we hear and not in what we send: an
+    /// answer has its formats in the order of preference, and the first is the one to send (§6.1). Some gateways send back
+    /// what they get; to follow such a one would be to follow ourselves. Beyond [`MOST_RECEIVED`] with the agreed one none
+    /// counts.
+    pub further_codecs: Vec<ReceivedCodec>,
+    /// How the peer wants its Opus. A re-INVITE that changes this changes it from the next packet on.
+    pub opus: OpusWishes,
     /// Telephone events, where negotiated. Without them digits are sent as tones in the speech.
     pub telephone_event: Option<TelephoneEvent>,
+    /// The same on other clocks, for the codecs that have them (RFC 4733 §2.1). Only where there are the agreed ones; beyond
+    /// [`MOST_RECEIVED`] with those none counts.
+    pub further_events: Vec<ReceivedEvents>,
     /// How much speech a packet carries: 10, 20, 30, 40 or 60 ms (30 is 20 with Opus).
     pub ptime_ms: u32,
     /// While nothing is said nothing is sent, and what the silence sounds like is told with this payload type (RFC 3389).
@@ -125,7 +203,10 @@ impl StreamParameters {
             remote_rtcp: None,
             rtcp_mux: false,
             codec,
+            further_codecs: Vec::new(),
+            opus: OpusWishes::default(),
             telephone_event: None,
+            further_events: Vec::new(),
             ptime_ms: 20,
             comfort_noise: None,
             twice: false,
@@ -200,7 +281,7 @@ pub struct StreamConfig {
     pub seed: u64,
     /// Our canonical name, the same for a whole call (RFC 3550 §6.5.1). Not a user's name.
     pub cname: String,
-    /// How to encode.
+    /// How we would like to encode; what the peer wishes limits it ([`StreamParameters::opus`]).
     pub encoder: EncoderOptions,
     /// What is said.
     pub source: Source,

@@ -1,9 +1,12 @@
 //! Numbers that the pump writes and everybody reads.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst,
+};
 use std::time::Duration;
 
+use codecs::CodecKind;
 use rtp::rtcp::xr::VoipMetrics;
 
 /// A number between threads; each is exact for itself, they are not a consistent whole.
@@ -147,6 +150,7 @@ macro_rules! counts {
             pub(crate) we_speak: AtomicBool,
             pub(crate) they_speak: AtomicBool,
             pub(crate) mos: Fraction,
+            pub(crate) codec_heard: AtomicU8,
             pub(crate) metrics: MetricsCell,
             pub(crate) peer_metrics: MetricsCell,
         }
@@ -214,7 +218,28 @@ counts! {
     silent_ms,
 }
 
+/// In the order of their numbers between threads, from 1 on.
+const CODECS: [CodecKind; 4] = [
+    CodecKind::Opus,
+    CodecKind::G722,
+    CodecKind::Pcmu,
+    CodecKind::Pcma,
+];
+
 impl StreamCounters {
+    /// The codec of what was played last; none before the first packet was. The peer may send another than we do.
+    #[must_use]
+    pub fn codec_heard(&self) -> Option<CodecKind> {
+        let number = usize::from(self.codec_heard.load(Relaxed));
+        CODECS.get(number.checked_sub(1)?).copied()
+    }
+
+    pub(crate) fn hear_codec(&self, kind: CodecKind) {
+        let place = CODECS.iter().position(|codec| *codec == kind);
+        let number = place.and_then(|place| u8::try_from(place + 1).ok());
+        self.codec_heard.store(number.unwrap_or(0), Relaxed);
+    }
+
     /// Level of what the source gave, before it is muted: root mean square of the last 10 ms, 0.0 to 1.0.
     #[must_use]
     pub fn source_level(&self) -> f32 {

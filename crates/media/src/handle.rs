@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use codecs::{CodecError, CodecKind, Decoder, Encoder, EncoderOptions};
+use codecs::{CodecError, CodecKind, Encoder, EncoderOptions};
 use nat::ice::Component;
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -20,6 +20,7 @@ use crate::config::{
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
+use crate::formats::{Formats, Hearable};
 use crate::gate::Gate;
 use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pace::Pace;
@@ -383,8 +384,9 @@ impl PumpHandle {
         // The pump sets the real beginning when the stream gets there.
         let now = Instant::now();
         let kind = config.parameters.codec.kind;
-        let encoder = Encoder::new(kind, config.encoder)?;
-        let decoder = Decoder::new(kind)?;
+        let encoder = Encoder::new(kind, config.parameters.opus.with(config.encoder))?;
+        let hearable = Hearable::new(&config.parameters);
+        let formats = Formats::new(&hearable)?;
         let (output, trouble) = self.shared.output(&config.sink, kind.sample_rate_hz())?;
         let reports_have_port = config.rtcp_socket.is_some();
         let first = Place {
@@ -453,7 +455,7 @@ impl PumpHandle {
             ),
             receive: ReceivePath::new(
                 now,
-                decoder,
+                formats,
                 &config.parameters,
                 events,
                 Arc::clone(&counters),
@@ -495,6 +497,7 @@ impl PumpHandle {
             events: Mutex::new(events_out),
             last: Mutex::new(Last {
                 kind,
+                hearable,
                 encoder: config.encoder,
                 source: config.source,
                 instead: None,
@@ -638,6 +641,8 @@ pub struct StreamHandle {
 /// What has to be known to prepare a change.
 struct Last {
     kind: CodecKind,
+    /// All that the peer may send.
+    hearable: Hearable,
     encoder: EncoderOptions,
     source: Source,
     /// What is said in its place.
@@ -670,15 +675,21 @@ impl StreamHandle {
     pub fn update(&self, parameters: StreamParameters) -> Result<(), MediaError> {
         let mut last = lock(&self.last);
         let kind = parameters.codec.kind;
+        let options = parameters.opus.with(last.encoder);
         let parts = if kind == last.kind {
             None
         } else {
             Some(Parts {
-                encoder: Encoder::new(kind, last.encoder)?,
-                decoder: Decoder::new(kind)?,
+                encoder: Encoder::new(kind, options)?,
                 source: Prepared::new(&last.source, kind),
                 instead: last.instead.as_ref().map(|instead| instead.prepared(kind)),
             })
+        };
+        let hearable = Hearable::new(&parameters);
+        let formats = if hearable == last.hearable {
+            None
+        } else {
+            Some(Formats::new(&hearable)?)
         };
         let (security, dtls) = (parameters.security.clone(), parameters.dtls.clone());
         let renewal = match (&last.dtls, &dtls) {
@@ -719,6 +730,8 @@ impl StreamHandle {
         let change = Box::new(Change {
             parameters: parameters.clone(),
             parts,
+            options,
+            formats,
             renewal,
             handshake,
             report_renewal,
@@ -766,6 +779,7 @@ impl StreamHandle {
             });
         }
         last.kind = kind;
+        last.hearable = hearable;
         last.security = security;
         last.dtls = dtls;
         last.handshake = handshake;

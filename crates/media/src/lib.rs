@@ -16,7 +16,7 @@
 //! The same work without the thread is [`Pump`], which takes the time as an argument; tests use it.
 //!
 //! Inside, speech is 48 kHz mono `f32`, but a stream that neither hears the microphone nor is heard by the
-//! loudspeaker (an echo, a file, a recording) stays at its codec's rate all the way.
+//! loudspeaker (an echo, a file, a recording) stays at the rate of the widest codec that the peer may send all the way.
 //!
 //! # What is left of speech
 //!
@@ -48,6 +48,7 @@ mod stream;
 
 mod activity;
 mod control;
+mod formats;
 mod receive;
 mod relay;
 mod room;
@@ -78,8 +79,9 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, ExtendedReports, Instead, Place, Security, Settled, Sink, Source, StreamConfig,
-    StreamEvent, StreamParameters, TelephoneEvent,
+    Codec, Dtls, ExtendedReports, Instead, MOST_RECEIVED, OpusWishes, Place, ReceivedCodec,
+    ReceivedEvents, Security, Settled, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
+    TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use codecs::{CodecKind, Decoder, DtmfDetector, LONGEST_FRAME_SAMPLES, NoiseMaker};
+use codecs::{CodecKind, LONGEST_FRAME_SAMPLES, NoiseMaker};
 use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Pace, Playout};
-use rtp::telephone_event::EventReceiver;
-use rtp::{Receiver, RtpPacket, Verdict};
+use rtp::{Receiver, RtpPacket, Timeline, Verdict};
 use rtrb::Producer;
 
 use crate::activity::Activity;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::counters::StreamCounters;
+use crate::formats::Formats;
 use crate::peer::Peer;
 use crate::quality;
 use crate::shield::Shield;
@@ -29,6 +29,12 @@ const QUIET: f32 = 0.002;
 /// Comfort noise (RFC 3389) and its older number.
 const COMFORT_NOISE: [u8; 2] = [13, 19];
 
+/// The clock of comfort noise (RFC 3389 §4).
+const NOISE_CLOCK_HZ: u32 = 8_000;
+
+/// The clock that all timestamps are brought to: every codec's divides it.
+const CLOCK_HZ: u32 = 48_000;
+
 /// An Opus packet this short says that silence goes on.
 const SILENCE_BYTES: usize = 3;
 
@@ -41,20 +47,17 @@ const NO_COPY: u32 = 250;
 /// The receiving half of a stream.
 pub(crate) struct ReceivePath {
     pub(crate) receiver: Receiver,
-    pub(crate) decoder: Decoder,
+    formats: Formats,
     pub(crate) peer: Peer,
     pub(crate) events: Producer<StreamEvent>,
     pub(crate) counters: Arc<StreamCounters>,
     pub(crate) activity: Activity,
-    kind: CodecKind,
+    timeline: Timeline,
     jitter: JitterBuffer,
     packet_ms: u32,
-    payload_type: u8,
-    telephone_event: Option<u8>,
-    digits: EventReceiver,
-    digit_rate_hz: u32,
-    /// Listens for digits in the speech where none are agreed on as events.
-    tones: DtmfDetector,
+    comfort_noise: Option<u8>,
+    /// What a decoder makes, at its own rate.
+    native: Box<[i16; STORE]>,
     store: Box<[i16; STORE]>,
     start: usize,
     end: usize,
@@ -79,28 +82,23 @@ pub(crate) struct ReceivePath {
 impl ReceivePath {
     pub(crate) fn new(
         now: Instant,
-        decoder: Decoder,
+        formats: Formats,
         parameters: &StreamParameters,
         events: Producer<StreamEvent>,
         counters: Arc<StreamCounters>,
     ) -> Self {
-        let kind = decoder.kind();
-        let clock_rate_hz = kind.rtp_clock_hz();
         let mut path = Self {
-            receiver: Receiver::new(clock_rate_hz),
-            decoder,
+            receiver: Receiver::new(formats.kind().rtp_clock_hz()),
+            formats,
             peer: Peer::new(now, parameters.remote),
             events,
             counters,
             activity: Activity::new(),
-            kind,
-            jitter: JitterBuffer::new(JitterBufferConfig::new(clock_rate_hz)),
+            timeline: Timeline::new(CLOCK_HZ),
+            jitter: JitterBuffer::new(JitterBufferConfig::new(CLOCK_HZ)),
             packet_ms: 20,
-            payload_type: 0,
-            telephone_event: None,
-            digits: EventReceiver::new(8_000),
-            digit_rate_hz: 8_000,
-            tones: DtmfDetector::new(kind.sample_rate_hz()),
+            comfort_noise: None,
+            native: Box::new([0; STORE]),
             store: Box::new([0; STORE]),
             start: 0,
             end: 0,
@@ -126,30 +124,25 @@ impl ReceivePath {
         self.tell_addresses();
     }
 
-    /// Follows a negotiation; the decoder has been exchanged before if it is another.
-    pub(crate) fn set_parameters(&mut self, now: Instant, parameters: &StreamParameters) {
-        if self.kind != self.decoder.kind() {
-            self.kind = self.decoder.kind();
-            self.receiver.set_clock_rate(self.kind.rtp_clock_hz());
-            self.jitter.set_clock_rate(self.kind.rtp_clock_hz());
-            self.tones = DtmfDetector::new(self.kind.sample_rate_hz());
+    /// Hears what another negotiation allows; what is no longer needed goes back in `formats`. What waits is decoded as
+    /// what it is, if that is still agreed on.
+    pub(crate) fn set_formats(&mut self, formats: &mut Formats) {
+        formats.take_over(&mut self.formats);
+        if formats.rate_hz() != self.formats.rate_hz() {
             (self.start, self.end) = (0, 0);
         }
-        self.payload_type = parameters.codec.receive_payload_type;
+        std::mem::swap(formats, &mut self.formats);
+    }
+
+    /// Follows a negotiation; the formats have been exchanged before if they are others.
+    pub(crate) fn set_parameters(&mut self, now: Instant, parameters: &StreamParameters) {
         self.packet_ms = parameters.ptime_ms;
-        self.telephone_event = parameters
-            .telephone_event
-            .map(|event| event.receive_payload_type);
-        if let Some(event) = parameters.telephone_event
-            && event.clock_rate_hz != self.digit_rate_hz
-        {
-            self.digit_rate_hz = event.clock_rate_hz;
-            self.digits = EventReceiver::new(event.clock_rate_hz);
-        }
+        self.comfort_noise = parameters.comfort_noise;
         if self.enabled != parameters.receive {
             // What waits is from before the hold.
             self.enabled = parameters.receive;
             self.jitter.reset();
+            self.timeline.reset();
             self.receiver.rest();
             self.noise = None;
             (self.start, self.end) = (0, 0);
@@ -228,31 +221,48 @@ impl ReceivePath {
     }
 
     /// Whether the packet carries what was agreed on.
-    fn is_agreed(&self, packet: &RtpPacket<'_>) -> bool {
-        let kind = packet.header.payload_type;
-        kind == self.payload_type
-            || self.telephone_event == Some(kind)
-            || COMFORT_NOISE.contains(&kind)
+    fn is_agreed(&mut self, packet: &RtpPacket<'_>) -> bool {
+        let payload_type = packet.header.payload_type;
+        self.formats.kind_of(payload_type).is_some()
+            || self.formats.events_of(payload_type).is_some()
+            || self.is_noise(payload_type)
+    }
+
+    fn is_noise(&self, payload_type: u8) -> bool {
+        COMFORT_NOISE.contains(&payload_type) || self.comfort_noise == Some(payload_type)
     }
 
     /// Whether the packet is one of ours.
     fn accept(&mut self, now: Instant, packet: &RtpPacket<'_>) -> bool {
-        let kind = packet.header.payload_type;
-        let is_event = self.telephone_event == Some(kind);
-        let is_audio = kind == self.payload_type;
-        let Verdict::Accept { restarted, .. } = self.receiver.receive(now, &packet.header) else {
+        let payload_type = packet.header.payload_type;
+        let audio = self.formats.kind_of(payload_type);
+        let event = self.formats.events_of(payload_type).map(|(clock, _)| clock);
+        let is_noise = self.is_noise(payload_type);
+        let clock = match (audio, event) {
+            (Some(kind), _) => kind.rtp_clock_hz(),
+            (None, Some(clock)) => clock,
+            (None, None) if is_noise => NOISE_CLOCK_HZ,
+            (None, None) => return false,
+        };
+        // What is no audio has the clock of the codec beside it, or its timestamp says nothing about the way.
+        let beside = self.formats.kind().rtp_clock_hz() == clock;
+        let clock = Some(clock).filter(|_| audio.is_some() || beside);
+        let verdict = self.receiver.receive_on(now, &packet.header, clock);
+        let Verdict::Accept { restarted, .. } = verdict else {
             return false;
         };
         if restarted {
-            self.digits.restart();
+            self.formats.events().for_each(|events| events.restart());
             self.jitter.begin_source();
         }
-        if is_event {
-            self.digits.receive(now, &packet.header, packet.payload);
-        }
-        if is_audio {
-            self.jitter.insert(now, packet);
-        } else if is_event {
+        if let Some(kind) = audio {
+            let ticks = kind.payload_ticks(packet.payload);
+            let header = self
+                .timeline
+                .place(now, &packet.header, kind.rtp_clock_hz(), ticks);
+            self.jitter.insert(now, &RtpPacket { header, ..*packet });
+        } else if let Some((_, events)) = self.formats.events_of(payload_type) {
+            events.receive(now, &packet.header, packet.payload);
             self.jitter.insert_other(now, &packet.header);
         } else {
             self.noise
@@ -267,7 +277,7 @@ impl ReceivePath {
     pub(crate) fn frame(&mut self, now: Instant, out: &mut [i16]) {
         while self.end - self.start < out.len() {
             let before = self.end - self.start;
-            self.refill(now, out.len());
+            self.refill(now);
             if self.end - self.start <= before {
                 // It cannot be, for each refill adds 10 ms at least; but nobody must wait here.
                 break;
@@ -281,51 +291,77 @@ impl ReceivePath {
             }
             _ => out.fill(0),
         }
-        if self.telephone_event.is_none()
-            && let Some(heard) = self.tones.process(out)
+        if !self.formats.has_events()
+            && let Some(heard) = self.formats.tones.process(out)
         {
             let _ = self.events.push(StreamEvent::Dtmf {
                 digit: heard.digit,
                 duration: Duration::from_millis(u64::from(heard.duration_ms)),
             });
         }
-        while let Some(digit) = self.digits.poll(now) {
-            let _ = self.events.push(StreamEvent::Dtmf {
-                digit: digit.digit,
-                duration: digit.duration,
-            });
+        for receiver in self.formats.events() {
+            while let Some(digit) = receiver.poll(now) {
+                let _ = self.events.push(StreamEvent::Dtmf {
+                    digit: digit.digit,
+                    duration: digit.duration,
+                });
+            }
         }
     }
 
-    fn refill(&mut self, now: Instant, step: usize) {
+    fn refill(&mut self, now: Instant) {
         self.store.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
-        let Some(room) = self.store.get_mut(self.end..) else {
-            return;
-        };
-        let (added, quiet) = match self.jitter.pull(now) {
+        let (made, quiet) = self.make(now);
+        let rate_hz = self.formats.kind().sample_rate_hz();
+        let native = self.native.get(..made).unwrap_or_default();
+        if let Some(room) = self.store.get_mut(self.end..) {
+            self.end += self.formats.bring(native, room);
+        }
+        if let Some(quiet) = quiet {
+            let ms = made * 1_000 / rate_hz as usize;
+            self.counters.played_ms.add(ms as u64);
+            self.jitter.heard(quiet);
+            self.jitter.set_repairs(self.without_copy < NO_COPY);
+        }
+    }
+
+    /// Makes what comes next, at the rate of its codec; answers how many samples there are, and whether they are quiet where
+    /// they stand for a packet.
+    fn make(&mut self, now: Instant) -> (usize, Option<bool>) {
+        let native = &mut self.native[..];
+        match self.jitter.pull(now) {
             Playout::Payload(payload) => {
                 self.comfort = payload.bytes.len() <= SILENCE_BYTES;
                 self.in_noise = false;
-                self.without_copy = if self.decoder.carries_fec(payload.bytes) {
+                let is_ours = self.formats.turn_to(payload.payload_type, native);
+                let kind = self.formats.kind();
+                let step = kind.frame_samples(10);
+                let Some(decoder) = self.formats.decoder() else {
+                    return silence(native, step);
+                };
+                self.counters.hear_codec(kind);
+                self.without_copy = if is_ours && decoder.carries_fec(payload.bytes) {
                     0
                 } else {
                     self.without_copy.saturating_add(1)
                 };
-                let rate_hz = self.kind.sample_rate_hz();
-                // Decoded, too, so that the decoder is where its sender is.
-                let cut = payload.cut.and_then(|cut| {
-                    let decoded = self.decoder.decode(cut, self.cut.as_mut_slice());
+                let rate_hz = kind.sample_rate_hz();
+                // Decoded, too, so that the decoder is where its sender is. It is of the same codec.
+                let cut = payload.cut.filter(|_| is_ours).and_then(|cut| {
+                    let decoded = decoder.decode(cut, self.cut.as_mut_slice());
                     decoded.ok().and_then(|samples| self.cut.get(..samples))
                 });
-                let decoded = self.decoder.decode(payload.bytes, room);
-                let samples = decoded.unwrap_or_else(|_| {
-                    // A payload that is not of this codec sounds like a lost one.
-                    self.decoder.conceal(&mut room[..2 * step]);
+                let room = native.get_mut(..LONGEST_FRAME_SAMPLES).unwrap_or_default();
+                let decoded = Some(payload.bytes).filter(|_| is_ours);
+                let decoded = decoded.and_then(|bytes| decoder.decode(bytes, room).ok());
+                let samples = decoded.unwrap_or_else(|| {
+                    // A payload that is not of this codec, or of one that is no longer agreed on, sounds like a lost one.
+                    decoder.conceal(&mut native[..2 * step]);
                     2 * step
                 });
-                let samples = cut.map_or(samples, |cut| join(cut, room, samples, rate_hz));
-                let quiet = level(&room[..samples]) < QUIET;
+                let samples = cut.map_or(samples, |cut| join(cut, native, samples, rate_hz));
+                let quiet = level(&native[..samples]) < QUIET;
                 self.unstretched = self.unstretched.saturating_add(1);
                 let change = match payload.pace {
                     Pace::Faster => Some(shorten as fn(&mut [i16], usize, u32, u32) -> usize),
@@ -340,50 +376,51 @@ impl ReceivePath {
                     let wanted_ms = self.wanted * 1_000 / rate_hz as usize;
                     self.wanted = self.wanted.saturating_add(samples);
                     let wanted_ms = u32::try_from(wanted_ms).unwrap_or(u32::MAX);
-                    change(room, samples, rate_hz, wanted_ms)
+                    change(native, samples, rate_hz, wanted_ms)
                 });
                 if count != samples {
                     (self.unstretched, self.wanted) = (0, 0);
                 }
-                (count, quiet)
+                (count, Some(quiet))
             }
             Playout::Lost { samples, next } => {
-                let samples = lost_samples(self.kind, samples);
-                let room = &mut room[..samples];
-                match next {
-                    Some(next) => {
-                        self.decoder.decode_fec(next.bytes, room);
+                let kind = self.formats.kind();
+                let samples = lost_samples(kind, samples);
+                // The copy in a packet of another codec is for the decoder of that.
+                let next = next.filter(|n| self.formats.kind_of(n.payload_type) == Some(kind));
+                let native = &mut native[..samples];
+                match (self.formats.decoder(), next) {
+                    (Some(decoder), Some(next)) => {
+                        decoder.decode_fec(next.bytes, native);
                     }
-                    None => self.decoder.conceal(room),
+                    (Some(decoder), None) => decoder.conceal(native),
+                    (None, _) => native.fill(0),
                 }
-                (samples, false)
+                (samples, Some(false))
             }
             Playout::Empty(why) => {
-                let room = &mut room[..step];
+                let kind = self.formats.kind();
+                let step = kind.frame_samples(10);
+                let native = &mut native[..step];
                 let conceal = match why {
                     Empty::Starved | Empty::Stretch => true,
-                    Empty::Silence => self.comfort && self.kind == CodecKind::Opus,
+                    Empty::Silence => self.comfort && kind == CodecKind::Opus,
                     Empty::Filling => false,
                 };
+                let decoder = self.formats.decoder().filter(|_| conceal);
                 if let Some(noise) = self.noise.as_mut().filter(|_| why == Empty::Silence) {
                     if !std::mem::replace(&mut self.in_noise, true) {
                         noise.begin();
                     }
-                    noise.make(room);
-                } else if conceal {
-                    self.decoder.conceal(room);
+                    noise.make(native);
+                } else if let Some(decoder) = decoder {
+                    decoder.conceal(native);
                 } else {
-                    room.fill(0);
+                    native.fill(0);
                 }
-                self.end += step;
-                return;
+                (step, None)
             }
-        };
-        self.end += samples_within(added, STORE - self.end);
-        let ms = added * 1_000 / self.kind.sample_rate_hz() as usize;
-        self.counters.played_ms.add(ms as u64);
-        self.jitter.heard(quiet);
-        self.jitter.set_repairs(self.without_copy < NO_COPY);
+        }
     }
 
     /// Brings the counters up to date that are not counted one by one.
@@ -433,8 +470,14 @@ impl ReceivePath {
         &self.jitter
     }
 
+    /// The codec that is heard at present.
     pub(crate) fn kind(&self) -> CodecKind {
-        self.kind
+        self.formats.kind()
+    }
+
+    /// The rate of what is heard, which is that of the widest codec that may be.
+    pub(crate) fn rate_hz(&self) -> u32 {
+        self.formats.rate_hz()
     }
 
     /// How much speech a packet of ours carries.
@@ -452,6 +495,11 @@ impl ReceivePath {
     }
 }
 
+fn silence(out: &mut [i16], samples: usize) -> (usize, Option<bool>) {
+    out.iter_mut().take(samples).for_each(|sample| *sample = 0);
+    (samples, None)
+}
+
 /// The length of a lost frame as the decoder can make it: Opus counts in 2.5 ms.
 fn lost_samples(kind: CodecKind, ticks: u32) -> usize {
     let grain = match kind {
@@ -459,10 +507,7 @@ fn lost_samples(kind: CodecKind, ticks: u32) -> usize {
         CodecKind::G722 | CodecKind::Pcmu | CodecKind::Pcma => 1,
     };
     let most = kind.frame_samples(codecs::LONGEST_FRAME_MS);
-    let samples = kind.samples(ticks).min(most);
+    let samples = u64::from(ticks) * u64::from(kind.sample_rate_hz()) / u64::from(CLOCK_HZ);
+    let samples = usize::try_from(samples).unwrap_or(most).min(most);
     (samples / grain * grain).max(grain)
-}
-
-fn samples_within(samples: usize, room: usize) -> usize {
-    samples.min(room)
 }

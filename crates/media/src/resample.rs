@@ -86,6 +86,11 @@ impl<const RATIO: usize> Upsampler<RATIO> {
         }
         self.line.copy_within(count..count + TAPS - 1, 0);
     }
+
+    /// Has heard silence, as at the beginning.
+    pub fn forget(&mut self) {
+        self.line.fill(0.0);
+    }
 }
 
 impl<const RATIO: usize> Default for Upsampler<RATIO> {
@@ -136,6 +141,11 @@ impl<const RATIO: usize> Downsampler<RATIO> {
             );
         }
         self.line.copy_within(count..count + past, 0);
+    }
+
+    /// Has heard silence, as at the beginning.
+    pub fn forget(&mut self) {
+        self.line.fill(0.0);
     }
 }
 

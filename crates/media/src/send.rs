@@ -13,7 +13,7 @@ use crate::activity::Activity;
 use crate::config::{Source, StreamParameters};
 use crate::counters::{StreamCounters, Wishes};
 use crate::device::Capture;
-use crate::resample::{FromDevice, convert_all};
+use crate::resample::{FromDevice, ToDevice, convert_all};
 use crate::room::Leveller;
 use crate::silence::{Silence, Verdict};
 use crate::stream::{level, to_float, to_int};
@@ -112,7 +112,7 @@ impl Microphone {
 /// What there is to say something of, in one step.
 pub(crate) struct Around<'a> {
     pub(crate) microphone: &'a mut Microphone,
-    /// What this stream heard, at its codec's rate.
+    /// What this stream heard, at the rate that the peer is heard at.
     pub(crate) heard: &'a [i16],
     /// What the others of its conference say.
     pub(crate) others: Option<&'a [f32; FRAME_SAMPLES]>,
@@ -130,7 +130,8 @@ pub(crate) enum Prepared {
     },
     Tone(Box<Player>),
     Silence,
-    Echo,
+    /// With what brings it to the codec's rate, where it is heard at another.
+    Echo(Box<(ToDevice, FromDevice)>),
 }
 
 /// What is said in place of the source for a while.
@@ -150,7 +151,7 @@ impl Prepared {
         match source {
             Source::Microphone => Self::Microphone,
             Source::Silence => Self::Silence,
-            Source::Echo => Self::Echo,
+            Source::Echo => Self::Echo(Box::default()),
             Source::Tone { hz } => {
                 Self::Tone(Box::new(Player::new(Tone::Sine { hz: *hz }, rate_hz)))
             }
@@ -198,7 +199,12 @@ impl Prepared {
     ) {
         match self {
             Self::Microphone => copy(microphone.samples(kind), out),
-            Self::Echo => copy(heard, out),
+            Self::Echo(_) if heard.is_empty() || heard.len() == out.len() => copy(heard, out),
+            Self::Echo(rates) => {
+                let (mut full, (up, down)) = ([0.0; FRAME_SAMPLES], &mut **rates);
+                up.process(heard, heard.len() as u32 * 100, &mut full);
+                down.process(&full, kind.sample_rate_hz(), out);
+            }
             Self::Silence => out.fill(0),
             Self::Tone(player) => {
                 let mut samples = [0.0; FRAME_SAMPLES];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use codecs::{Decoder, Encoder};
+use codecs::{Encoder, EncoderOptions};
 use nat::ice::Component;
 use nat::stun::{self, TransactionId};
 
@@ -13,6 +13,7 @@ use crate::FRAME_SAMPLES;
 use crate::config::{StreamEvent, StreamParameters, is_reachable, next_port};
 use crate::control::{Control, Matter};
 use crate::counters::{StreamCounters, Wishes};
+use crate::formats::Formats;
 use crate::gate::{Gate, Rank, Shaker};
 use crate::keeper::{Outcome, Post, Secured, Way};
 use crate::receive::ReceivePath;
@@ -51,6 +52,10 @@ pub(crate) struct Change {
     pub(crate) parameters: StreamParameters,
     /// There when the codec is another; holds the old parts when the change comes back.
     pub(crate) parts: Option<Parts>,
+    /// How to encode from now on.
+    pub(crate) options: EncoderOptions,
+    /// There where the peer may send something else than before.
+    pub(crate) formats: Option<Formats>,
     /// The same with keys that are others.
     pub(crate) renewal: Renewal,
     /// The number of the handshake whose keys count.
@@ -65,10 +70,9 @@ pub(crate) struct Change {
     pub(crate) keeps: bool,
 }
 
-/// What belongs to one codec.
+/// What belongs to the codec that we send.
 pub(crate) struct Parts {
     pub(crate) encoder: Encoder,
-    pub(crate) decoder: Decoder,
     pub(crate) source: Prepared,
     pub(crate) instead: Option<Box<Instead>>,
 }
@@ -179,8 +183,13 @@ impl Stream {
     pub(crate) fn begin(&mut self, now: Instant) {
         self.receive.begin(now, self.parameters.remote);
         self.control.begin(now, self.seed);
-        self.control
-            .set_clock_rate(self.receive.kind().rtp_clock_hz());
+        self.follow_clock();
+    }
+
+    /// What the peer reports counts in the clock of what it gets.
+    fn follow_clock(&mut self) {
+        let kind = self.send.encoder.kind();
+        self.control.set_clock_rate(kind.rtp_clock_hz());
     }
 
     /// The first half of a step of 10 ms: what is heard is added to the mix if it is for the speaker, and to the room
@@ -195,7 +204,7 @@ impl Stream {
             tape.sound_here()
         });
         self.heard.room = None;
-        self.heard.count = self.receive.decoder.kind().frame_samples(10);
+        self.heard.count = (self.receive.rate_hz() / 100) as usize;
         let count = self.heard.count;
         let heard = self.heard.samples.get_mut(..count).unwrap_or_default();
         if self.receive.is_enabled() {
@@ -343,7 +352,7 @@ impl Stream {
         let heard = self.heard.samples.get(..self.heard.count);
         let heard = heard.unwrap_or_default();
         self.receive.hear(level(heard));
-        let rate_hz = self.receive.decoder.kind().sample_rate_hz();
+        let rate_hz = self.receive.rate_hz();
         if let Some(recorder) = &mut self.output.recorder {
             let missed = recorder.write(heard, rate_hz);
             if missed > 0 {
@@ -397,7 +406,7 @@ impl Stream {
             self.send.spoken(),
             self.send.encoder.kind().sample_rate_hz(),
         );
-        let theirs = self.receive.decoder.kind().sample_rate_hz();
+        let theirs = self.receive.rate_hz();
         let missed = tape.write(ours, (self.heard.samples(), theirs));
         if missed > 0 {
             self.counters.record_overruns.add(missed as u64);
@@ -705,7 +714,6 @@ impl Stream {
     pub(crate) fn change(&mut self, now: Instant, change: &mut Change) {
         if let Some(parts) = &mut change.parts {
             std::mem::swap(&mut parts.encoder, &mut self.send.encoder);
-            std::mem::swap(&mut parts.decoder, &mut self.receive.decoder);
             parts.source.go_on_from(&self.send.source);
             std::mem::swap(&mut parts.source, &mut self.send.source);
             if let (Some(next), Some(last)) = (&mut parts.instead, &self.send.instead) {
@@ -713,6 +721,11 @@ impl Stream {
                 next.told = last.told;
             }
             std::mem::swap(&mut parts.instead, &mut self.send.instead);
+        }
+        // A refusal leaves it as it was, which every decoder can take.
+        let _ = self.send.encoder.set_options(&change.options);
+        if let Some(formats) = &mut change.formats {
+            self.receive.set_formats(formats);
         }
         self.shield.change(&mut change.renewal);
         if std::mem::replace(&mut self.handshake, change.handshake) != change.handshake {
@@ -745,8 +758,7 @@ impl Stream {
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);
-        self.control
-            .set_clock_rate(self.receive.kind().rtp_clock_hz());
+        self.follow_clock();
     }
 
     /// Queues a digit.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use common::{Bench, parameters, security, shared, voice};
-use media::{Dtls, ExtendedReports, Sink, Source, StreamParameters, Suite};
+use media::{
+    Dtls, ExtendedReports, ReceivedCodec, Sink, Source, StreamConfig, StreamParameters, Suite,
+};
 use testkit::Counting;
 
 thread_local! {
@@ -189,4 +191,83 @@ fn first_flights_of_strangers_to_the_port_of_the_reports_take_no_memory_for_good
     // 75 000 datagrams of 150 octets and more.
     assert!(held[14] - held[3] < 100_000, "{held:?}");
     assert!(right.counters().received() > 14 * 50);
+}
+
+/// RFC 3264 §7: the peer may go from codec to codec, here with each packet.
+#[test]
+fn a_change_of_codec_neither_allocates_nor_frees() {
+    let kinds = [
+        CodecKind::Pcmu,
+        CodecKind::Opus,
+        CodecKind::Pcma,
+        CodecKind::G722,
+    ];
+    let agreed = StreamParameters {
+        further_codecs: kinds
+            .iter()
+            .map(|kind| ReceivedCodec {
+                payload_type: kind.static_payload_type().unwrap_or(111),
+                kind: *kind,
+            })
+            .collect(),
+        ..talkative(CodecKind::Pcmu)
+    };
+    let mut bench = Bench::new();
+    let (socket, _control) = media::socket::bind_pair(common::HERE, 0..=0).unwrap();
+    let (to, peer) = (
+        socket.local_addr().unwrap(),
+        std::net::UdpSocket::bind((common::HERE, 0)).unwrap(),
+    );
+    let config = StreamConfig {
+        source: Source::Echo,
+        ..StreamConfig::new(socket, agreed, 3)
+    };
+    let stream = bench.handle.add_stream(config).unwrap();
+    bench.attach_speaker();
+    let mut encoders =
+        kinds.map(|kind| codecs::Encoder::new(kind, codecs::EncoderOptions::default()).unwrap());
+    let mut say = |number: u16, kind: usize| {
+        let mut payload = [0; codecs::LONGEST_PAYLOAD];
+        let frame: Vec<i16> = (0..kinds[kind].frame_samples(20) as i16)
+            .map(|n| n % 50 * 100)
+            .collect();
+        let length = encoders[kind].encode(&frame, &mut payload).unwrap();
+        let header = rtp::RtpHeader {
+            marker: false,
+            payload_type: kinds[kind].static_payload_type().unwrap_or(111),
+            sequence_number: number,
+            timestamp: u32::from(number) * 160,
+            ssrc: 9,
+        };
+        let mut packet = Vec::new();
+        header.write(&payload[..length], &mut packet).unwrap();
+        peer.send_to(&packet, to).unwrap();
+    };
+    let mut worst = 0;
+    for step in 0..600u16 {
+        if step.is_multiple_of(2) {
+            // Warm with the agreed one alone; then the others come for the first time.
+            let kind = if step < 200 {
+                0
+            } else {
+                usize::from(step / 2) % 4
+            };
+            say(step / 2, kind);
+        }
+        let ntp = bench.ticks << 32;
+        COUNT.set(0);
+        WATCHED.set(step >= 100);
+        bench.pump.step(bench.now, ntp);
+        WATCHED.set(false);
+        worst = worst.max(COUNT.get());
+        bench.now += common::TICK;
+        bench.ticks += 1;
+    }
+    assert_eq!(worst, 0, "allocations in one step");
+    let counters = stream.counters();
+    assert!(counters.received() > 290, "{}", counters.received());
+    assert_eq!(
+        counters.codec_heard().map(|k| kinds.contains(&k)),
+        Some(true)
+    );
 }

@@ -54,6 +54,10 @@ pub struct CallDetails {
     /// Which way media flows, as agreed; a hold takes away what we would hear.
     #[serde(skip_serializing_if = "MediaDirection::is_both")]
     pub media: MediaDirection,
+    /// The codec that the peer is heard with, where it has gone from the agreed one to another of those that it may send
+    /// (RFC 3264 §7): its name and its clock rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard_codec: Option<String>,
     /// The file that both sides of it are recorded to, while they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,

@@ -72,7 +72,8 @@ const INSERT_PATIENCE_US: i64 = 100_000;
 /// Bounds and the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JitterBufferConfig {
-    /// Ticks a second of the payload's timestamps.
+    /// Ticks a second of the payload's timestamps. Where there are several clocks, a [`Timeline`](crate::Timeline) makes
+    /// one of them.
     pub clock_rate_hz: u32,
     /// Delay aimed at before the network is known.
     pub start_delay: Duration,
@@ -384,13 +385,6 @@ impl JitterBuffer {
     pub fn begin_source(&mut self) {
         self.pattern = LossPattern::default();
         self.discarded_before += self.discarded();
-    }
-
-    /// Changes the clock rate with the codec, which begins a new series.
-    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
-        self.config.clock_rate_hz = clock_rate_hz.max(1_000);
-        self.frame.ticks = i64::from(self.config.clock_rate_hz) / 50;
-        self.reset();
     }
 
     /// What happened so far.

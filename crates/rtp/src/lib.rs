@@ -30,6 +30,8 @@ pub mod jitter_buffer;
 
 pub mod quality;
 
+pub mod timeline;
+
 pub use jitter_buffer::{
     JitterBuffer, JitterBufferConfig, JitterBufferStatistics, Payload, Playout,
 };
@@ -37,3 +39,4 @@ pub use packet::{PacketError, RtpHeader, RtpPacket, looks_like_rtcp, looks_like_
 pub use receiver::{Receiver, ReceiverStatistics, Verdict};
 pub use sender::Sender;
 pub use sequence::{nearest_sequence, nearest_timestamp};
+pub use timeline::Timeline;

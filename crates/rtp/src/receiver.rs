@@ -163,14 +163,6 @@ impl Receiver {
         }
     }
 
-    /// Changes the clock rate after a re-negotiation; the jitter begins at zero again.
-    pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
-        self.clock_rate_hz = clock_rate_hz.max(1);
-        if let Some(source) = &mut self.current {
-            (source.transit, source.jitter_q4) = (None, 0);
-        }
-    }
-
     /// Nothing is listened to from here to the next packet that is judged: on hold, a peer may go on sending. None of
     /// that is expected, so none of it is lost.
     pub fn rest(&mut self) {
@@ -182,13 +174,25 @@ impl Receiver {
 
     /// Judges a packet that arrived at `now` and counts it.
     pub fn receive(&mut self, now: Instant, header: &RtpHeader) -> Verdict {
+        self.receive_on(now, header, Some(self.clock_rate_hz))
+    }
+
+    /// The same where the payload types of a stream count in several clocks (RFC 7160): with the clock of this packet's
+    /// timestamp, or none where that tells nothing about how long it took. From one clock to the other the jitter goes on as
+    /// the same time; in between is none.
+    pub fn receive_on(
+        &mut self,
+        now: Instant,
+        header: &RtpHeader,
+        clock_rate_hz: Option<u32>,
+    ) -> Verdict {
         self.epoch.get_or_insert(now);
         let verdict = match &self.current {
             Some(source) if source.ssrc == header.ssrc => self.judge_current(header),
             _ => self.judge_candidate(now, header),
         };
         match verdict {
-            Verdict::Accept { restarted, .. } => self.count(now, header, restarted),
+            Verdict::Accept { restarted, .. } => self.count(now, header, restarted, clock_rate_hz),
             Verdict::Probation => self.totals.on_probation += 1,
             Verdict::Duplicate => self.totals.duplicates += 1,
             Verdict::Foreign => self.totals.foreign += 1,
@@ -291,17 +295,33 @@ impl Receiver {
         }
     }
 
-    fn count(&mut self, now: Instant, header: &RtpHeader, restarted: bool) {
-        let arrival = ticks(
-            now.saturating_duration_since(self.epoch.unwrap_or(now)),
-            self.clock_rate_hz,
-        );
+    fn count(
+        &mut self,
+        now: Instant,
+        header: &RtpHeader,
+        restarted: bool,
+        clock_rate_hz: Option<u32>,
+    ) {
         self.totals.restarts += u32::from(restarted);
         let Some(source) = &mut self.current else {
             return;
         };
         source.received += 1;
         source.last_heard = now;
+        let Some(clock_rate_hz) = clock_rate_hz.map(|rate| rate.max(1)) else {
+            return;
+        };
+        if clock_rate_hz != self.clock_rate_hz {
+            let jitter = u64::from(source.jitter_q4) * u64::from(clock_rate_hz)
+                / u64::from(self.clock_rate_hz);
+            source.jitter_q4 = u32::try_from(jitter).unwrap_or(u32::MAX);
+            source.transit = None;
+            self.clock_rate_hz = clock_rate_hz;
+        }
+        let arrival = ticks(
+            now.saturating_duration_since(self.epoch.unwrap_or(now)),
+            self.clock_rate_hz,
+        );
         // RFC 3550 A.8. A second and more between two packets is a talk spurt, not jitter.
         let transit = arrival.wrapping_sub(header.timestamp);
         if let Some(before) = source.transit {

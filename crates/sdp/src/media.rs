@@ -102,6 +102,8 @@ pub struct OpusParameters {
     pub in_band_fec: bool,
     /// Whether it prefers discontinuous transmission.
     pub dtx: bool,
+    /// Whether it prefers a constant bit rate.
+    pub constant_bit_rate: bool,
 }
 
 impl Default for OpusParameters {
@@ -112,6 +114,7 @@ impl Default for OpusParameters {
             max_average_bits_per_second: None,
             in_band_fec: false,
             dtx: false,
+            constant_bit_rate: false,
         }
     }
 }
@@ -135,6 +138,7 @@ impl OpusParameters {
                 }
                 "useinbandfec" => read.in_band_fec = value == "1",
                 "usedtx" => read.dtx = value == "1",
+                "cbr" => read.constant_bit_rate = value == "1",
                 _ => {}
             }
         }

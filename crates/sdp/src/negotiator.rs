@@ -97,6 +97,8 @@ pub struct Negotiated {
     pub codecs: Vec<NegotiatedCodec>,
     /// Digits as events, where both want them.
     pub telephone_event: Option<NegotiatedEvents>,
+    /// The same on the clocks of the other codecs that the other side may send (RFC 4733 §2.1).
+    pub further_events: Vec<NegotiatedEvents>,
     /// Payload type under which the other side wants to hear what our silence sounds like, where we asked for that.
     pub comfort_noise: Option<u8>,
     /// Which way media flows, from our side.

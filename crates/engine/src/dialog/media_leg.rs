@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use media::{
-    Codec, Dtls, Instead, MasterKey, Place, Recording, Security, Settled, StreamConfig,
+    Codec, Dtls, Instead, MasterKey, OpusWishes, Place, Recording, Security, Settled, StreamConfig,
     StreamCounters, StreamHandle, StreamParameters, Suite, TelephoneEvent,
 };
 use model::{
@@ -709,6 +709,15 @@ impl MediaLeg {
             .map(|a| format!("{}/{}", a.codec.name(), a.codec.clock_rate_hz()))
     }
 
+    /// The same of the codec that the peer is heard with, where that is another.
+    pub(super) fn other_codec(&self) -> Option<String> {
+        let (agreed, heard) = (self.agreed.as_ref()?, self.counters()?.codec_heard()?);
+        let codecs = agreed.codecs.iter().map(|c| c.codec);
+        let mut others = codecs.filter(|codec| *codec != agreed.codec);
+        let other = others.find(|codec| codec_kind(*codec) == heard)?;
+        Some(format!("{}/{}", other.name(), other.clock_rate_hz()))
+    }
+
     /// Takes note of a path that the signalling takes.
     pub(super) fn travels_over(&mut self, path: &Path) {
         self.readable |= !path.transport.is_secure();
@@ -791,9 +800,6 @@ impl MediaLeg {
             ways,
             gave_back: self.gave_back,
         });
-        let Some(agreed) = &self.agreed else {
-            return Ok(false);
-        };
         let receives = parameters.receive;
         let is_new = match &self.stream {
             Some(stream) => {
@@ -804,7 +810,6 @@ impl MediaLeg {
                 if self.sockets.is_none() {
                     return Ok(false);
                 }
-                let bits = bitrate(agreed, codecs::EncoderOptions::default().bitrate_bps);
                 let (mut places, bridges) = self.take_places();
                 if places.is_empty() {
                     return Ok(false);
@@ -816,7 +821,6 @@ impl MediaLeg {
                 (config.relay, config.rtcp_relay) = (first.relay, first.rtcp_relay);
                 (config.further, self.bridges) = (places, bridges);
                 config.encoder.dtx = self.silence_suppression;
-                config.encoder.bitrate_bps = bits;
                 config.cname.clone_from(&shared.cname);
                 (config.source, config.sink) = shared.media_of(call);
                 self.ssrc = config.ssrc;
@@ -933,6 +937,20 @@ fn parameters(
             send_payload_type: agreed.send_payload_type,
             receive_payload_type: agreed.receive_payload_type,
         },
+        // All but the first, which is the agreed one.
+        further_codecs: (agreed.codecs.iter().skip(1))
+            .map(|further| media::ReceivedCodec {
+                payload_type: further.receive_payload_type,
+                kind: codec_kind(further.codec),
+            })
+            .collect(),
+        opus: opus(agreed),
+        further_events: (agreed.further_events.iter())
+            .map(|event| media::ReceivedEvents {
+                payload_type: event.receive_pt,
+                clock_rate_hz: event.clock_rate_hz,
+            })
+            .collect(),
         telephone_event: agreed.telephone_event.as_ref().map(|event| TelephoneEvent {
             send_payload_type: event.send_pt,
             receive_payload_type: event.receive_pt,
@@ -953,17 +971,22 @@ fn parameters(
     })
 }
 
-/// The bit rate of Opus: ours, unless the peer wants less (RFC 7587 §6.1, RFC 8866 §5.8).
-fn bitrate(agreed: &Negotiated, ours: u32) -> u32 {
-    let average = agreed
-        .opus
-        .and_then(|opus| opus.max_average_bits_per_second);
-    // `b=AS` counts the headers: 40 bytes in each of 50 packets.
+/// How the peer wants its Opus (RFC 7587 §6.1, §7, RFC 8866 §5.8).
+fn opus(agreed: &Negotiated) -> OpusWishes {
+    let theirs = agreed.opus.unwrap_or_default();
+    // `b=AS` counts the headers: 40 bytes in each packet.
+    let headers = 40 * 8 * 1_000 / u64::from(agreed.ptime_ms.max(1));
     let all = agreed
         .max_bits_per_second
-        .and_then(|bits| u32::try_from(bits.saturating_sub(16_000)).ok());
-    let most = average.into_iter().chain(all).min();
-    most.map_or(ours, |most| ours.min(most).max(LEAST_BITRATE_BPS))
+        .and_then(|bits| u32::try_from(bits.saturating_sub(headers)).ok());
+    let most = theirs.max_average_bits_per_second.into_iter().chain(all);
+    OpusWishes {
+        most_bps: most.min().map(|most| most.max(LEAST_BITRATE_BPS)),
+        playback_rate_hz: theirs.max_playback_rate_hz,
+        fec: theirs.in_band_fec,
+        dtx: theirs.dtx,
+        constant_bit_rate: theirs.constant_bit_rate,
+    }
 }
 
 /// What to go by in finding a way.
@@ -1065,32 +1088,126 @@ fn codec_kind(codec: sdp::Codec) -> CodecKind {
 mod tests {
     use super::*;
 
+    /// A side of ours with the codecs that it has.
+    fn side(codecs: &[sdp::Codec]) -> Negotiator {
+        Negotiator::new(LocalMedia {
+            address: IpAddr::from([192, 0, 2, 1]),
+            port: 4_000,
+            codecs: codecs.to_vec(),
+            ptime_ms: PTIME_MS,
+            telephone_event: true,
+            session_id: 1,
+        })
+    }
+
+    fn theirs(formats: &str, lines: &str) -> Vec<u8> {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n\
+             m=audio 6000 RTP/AVP {formats}\r\n{lines}"
+        )
+        .into_bytes()
+    }
+
+    fn wishes(lines: &str) -> OpusWishes {
+        let lines = format!("{lines}a=rtpmap:111 opus/48000/2\r\n");
+        let offer = theirs("111", &lines);
+        let agreed = side(&[]).handle_offer(&offer).expect("it is usable").1;
+        parameters(&agreed, None).expect("no keys are needed").opus
+    }
+
     #[test]
     fn opus_keeps_to_what_the_peer_wants_at_most() {
         let rate = |lines: &str| {
-            let mut ours = Negotiator::new(LocalMedia {
-                address: IpAddr::from([192, 0, 2, 1]),
-                port: 4_000,
-                codecs: Vec::new(),
-                ptime_ms: PTIME_MS,
-                telephone_event: true,
-                session_id: 1,
-            });
-            let offer = format!(
-                "v=0\r\no=- 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n\
-                 m=audio 6000 RTP/AVP 111\r\n{lines}a=rtpmap:111 opus/48000/2\r\n"
-            );
-            let agreed = ours.handle_offer(offer.as_bytes()).expect("it is usable").1;
-            bitrate(&agreed, 32_000)
+            let ours = codecs::EncoderOptions::default();
+            wishes(lines).with(ours).bitrate_bps
         };
         assert_eq!(rate(""), 32_000);
         assert_eq!(rate("b=AS:64\r\n"), 32_000);
         assert_eq!(rate("b=AS:40\r\n"), 24_000);
+        // A third of the packets has a third of the headers.
+        assert_eq!(rate("b=AS:32\r\na=ptime:60\r\n"), 26_667);
         assert_eq!(rate("a=fmtp:111 maxaveragebitrate=16000\r\n"), 16_000);
         assert_eq!(
             rate("b=AS:30\r\na=fmtp:111 maxaveragebitrate=16000\r\n"),
             14_000
         );
         assert_eq!(rate("b=AS:1\r\n"), LEAST_BITRATE_BPS);
+    }
+
+    /// RFC 7587 §6.1: what each parameter says, and what it means not to say it. The first of these is
+    /// the RFC's own (§7.1) with `cbr`.
+    #[test]
+    fn opus_is_as_the_peer_wants_it() {
+        let said = wishes(
+            "a=fmtp:111 maxplaybackrate=16000; sprop-maxcapturerate=16000; maxaveragebitrate=20000; \
+             stereo=1; useinbandfec=1; usedtx=0; cbr=1\r\n",
+        );
+        let expected = OpusWishes {
+            most_bps: Some(20_000),
+            playback_rate_hz: 16_000,
+            fec: true,
+            dtx: false,
+            constant_bit_rate: true,
+        };
+        assert_eq!(said, expected);
+        let expected = OpusWishes {
+            most_bps: None,
+            playback_rate_hz: 48_000,
+            fec: false,
+            dtx: false,
+            constant_bit_rate: false,
+        };
+        assert_eq!(wishes(""), expected);
+        let expected = OpusWishes {
+            dtx: true,
+            ..expected
+        };
+        assert_eq!(wishes("a=fmtp:111 usedtx=1;useinbandfec=0\r\n"), expected);
+    }
+
+    /// RFC 3264 §7: what the answer names is to be expected under our numbers; §6.1: the first of it is what is sent.
+    #[test]
+    fn all_that_an_answer_names_is_listened_for() {
+        let mut ours = side(&[]);
+        let _ = ours.offer();
+        let answer = theirs(
+            "0 98 9 101 99",
+            "a=rtpmap:98 opus/48000/2\r\na=rtpmap:101 telephone-event/8000\r\n\
+             a=rtpmap:99 telephone-event/48000\r\n",
+        );
+        let agreed = ours.handle_answer(&answer).expect("it is usable");
+        let told = parameters(&agreed, None).expect("no keys are needed");
+        assert_eq!(told.codec, Codec::new(CodecKind::Pcmu, 0));
+        let further: Vec<(u8, CodecKind)> = (told.further_codecs.iter())
+            .map(|codec| (codec.payload_type, codec.kind))
+            .collect();
+        // They call Opus 98 and we 111: each sends under the number of the other (§5.1).
+        assert_eq!(further, [(111, CodecKind::Opus), (9, CodecKind::G722)]);
+        let event = told.telephone_event.expect("both want it");
+        assert_eq!(
+            (event.receive_payload_type, event.clock_rate_hz),
+            (101, 8_000)
+        );
+        let further: Vec<(u8, u32)> = (told.further_events.iter())
+            .map(|event| (event.payload_type, event.clock_rate_hz))
+            .collect();
+        assert_eq!(further, [(110, 48_000)]);
+    }
+
+    /// Our answer names one codec, so no other comes (RFC 3264 §6.1).
+    #[test]
+    fn of_an_offer_that_is_listened_for_which_our_answer_names() {
+        let offer = theirs(
+            "0 8 96 97",
+            "a=rtpmap:96 opus/48000/2\r\na=rtpmap:97 telephone-event/48000\r\n",
+        );
+        let mut ours = side(&[sdp::Codec::Opus, sdp::Codec::Pcmu]);
+        let agreed = ours.handle_offer(&offer).expect("it is usable").1;
+        let told = parameters(&agreed, None).expect("no keys are needed");
+        assert_eq!(
+            told.codec,
+            Codec::new(codec_kind(agreed.codec), agreed.receive_payload_type)
+        );
+        assert_eq!((told.further_codecs, told.further_events), (vec![], vec![]));
     }
 }

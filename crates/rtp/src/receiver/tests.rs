@@ -211,3 +211,30 @@ proptest! {
         }
     }
 }
+
+/// RFC 7160 §4.3: what was measured on one clock is the same time on another.
+#[test]
+fn jitter_is_the_same_time_on_another_clock_and_none_is_between_them() {
+    let (mut receiver, start) = (Receiver::new(8_000), Instant::now());
+    for n in 0..200u16 {
+        // Every second packet is 8 ms late.
+        let at = start + STEP * u32::from(n) + Duration::from_millis(u64::from(n % 2) * 8);
+        let _ = receiver.receive(at, &header(1, n, u32::from(n) * 160));
+    }
+    let before = receiver.statistics().jitter;
+    let at = start + STEP * 200;
+    let _ = receiver.receive_on(at, &header(1, 200, 3_000_000), Some(48_000));
+    let after = receiver.statistics().jitter;
+    assert!(
+        before.abs_diff(after) < Duration::from_millis(1),
+        "{before:?}, {after:?}"
+    );
+    // A packet whose timestamp says nothing.
+    let at = start + STEP * 201;
+    let _ = receiver.receive_on(at, &header(1, 201, 17), None);
+    assert_eq!(receiver.statistics().jitter, after);
+    // In 48 kHz the block counts in 48 kHz (RFC 3550 §6.4.1).
+    let block = receiver.report_block(at).expect("it was heard");
+    let ticks = after.as_micros() * 48 / 1_000;
+    assert!(u128::from(block.jitter).abs_diff(ticks) <= 1);
+}

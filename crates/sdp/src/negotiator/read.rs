@@ -69,11 +69,13 @@ impl Negotiator {
         let Some(chosen) = codecs.first().copied() else {
             return Err(self.nothing_in_common(answer));
         };
-        let events = best_events(&events, chosen.codec);
+        let best = best_events(&events, chosen.codec);
+        events.retain(|further| Some(*further) != best);
         // We offered to share the port, so its answer decides.
         let terms = Terms {
             codecs,
-            events,
+            events: best,
+            further_events: events,
             wish: pending.direction,
             rtcp_mux: audio.rtcp_mux(),
             crypto,
@@ -236,8 +238,10 @@ impl Negotiator {
             receive_mki: theirs.mki,
         });
         let terms = Terms {
+            // Our answer names this one and no other.
             codecs: vec![chosen],
             events,
+            further_events: Vec::new(),
             wish: self.wish(),
             rtcp_mux: audio.rtcp_mux(),
             crypto,
@@ -422,6 +426,7 @@ impl Negotiator {
             receive_payload_type: chosen.receive_payload_type,
             codecs: terms.codecs,
             telephone_event: terms.events,
+            further_events: terms.further_events,
             comfort_noise: self.comfort_noise_of(audio, chosen.codec),
             direction: terms.wish.and(theirs.reversed()),
             // Who was told that we send nothing need not receive: RFC 3264 §6.1 leaves it no choice.
@@ -514,6 +519,7 @@ fn audio_answered<'a>(
 struct Terms {
     codecs: Vec<NegotiatedCodec>,
     events: Option<NegotiatedEvents>,
+    further_events: Vec<NegotiatedEvents>,
     wish: Direction,
     rtcp_mux: bool,
     crypto: Option<NegotiatedCrypto>,

@@ -109,7 +109,7 @@ mod basics {
         let offer = body(&[
             "m=audio 6000 RTP/AVP 8 0 96 97 98",
             "a=rtpmap:96 OPUS/48000/2",
-            "a=fmtp:96 useinbandfec=0;maxaveragebitrate=24000; usedtx=1",
+            "a=fmtp:96 useinbandfec=0;maxaveragebitrate=24000; usedtx=1;cbr=1",
             "a=rtpmap:97 telephone-event/8000",
             "a=rtpmap:98 telephone-event/48000",
         ]);
@@ -127,6 +127,7 @@ mod basics {
         assert_eq!(has.telephone_event, Some(events));
         let opus = has.opus.unwrap();
         assert_eq!((opus.in_band_fec, opus.dtx), (false, true));
+        assert!(opus.constant_bit_rate);
         assert_eq!(opus.max_average_bits_per_second, Some(24_000));
         assert!(!has.rtcp_mux && lines_of(&answer, "a=rtcp-mux").is_empty());
         assert_eq!(has.remote_rtcp, address("198.51.100.7:6001"));

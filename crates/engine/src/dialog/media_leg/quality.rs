@@ -74,6 +74,11 @@ impl MediaLeg {
             concealment: 0,
             silence_suppression: self.silence_suppression,
         };
+        // The peer may have gone to another of those agreed.
+        let last = counters.codec_heard();
+        let mut listened = agreed.codecs.iter();
+        let listened = listened.find(|c| Some(codec_kind(c.codec)) == last);
+        let listened = listened.or(agreed.codecs.first())?;
         let share = |part: u64| {
             let all = counters.received() + counters.lost();
             100.0 * part as f32 / all.max(1) as f32
@@ -90,6 +95,9 @@ impl MediaLeg {
             },
             heard: Metrics {
                 codec: Some(Codec {
+                    payload_type: listened.receive_payload_type,
+                    name: listened.codec.name(),
+                    rate_hz: codec_kind(listened.codec).sample_rate_hz(),
                     concealment: heard.concealment.number(),
                     ..codec.clone()
                 }),
