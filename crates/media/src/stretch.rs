@@ -225,6 +225,72 @@ mod tests {
         assert!(lengthen(&mut silence, 160, 8_000, 0) > 160);
     }
 
+    /// Five tones without a common period.
+    fn chord(rate: u32, samples: usize) -> Vec<i16> {
+        let tones = [331.7, 487.3, 729.1, 1_013.9, 1_371.3];
+        let sample = |n: usize| {
+            let tone = |hz: &f32| (hz * n as f32 / rate as f32 * std::f32::consts::TAU).sin();
+            (tones.iter().map(tone).sum::<f32>() * 2_000.0) as i16
+        };
+        (0..samples).map(sample).collect()
+    }
+
+    #[test]
+    fn what_is_wanted_for_long_is_done_also_where_nothing_repeats_and_does_not_click() {
+        for rate in RATES {
+            let frame = rate as usize / 50;
+            let sound = chord(rate, 50 * frame);
+            let plain = steepest(&sound);
+            for change in [shorten, lengthen] {
+                let mut done = 0;
+                for at in (frame..48 * frame).step_by(frame / 3) {
+                    let mut room = vec![0; 2 * frame];
+                    room[..frame].copy_from_slice(&sound[at..at + frame]);
+                    let count = change(&mut room, frame, rate, PATIENCE_MS);
+                    done += usize::from(count != frame);
+                    let whole = [&sound[..at], &room[..count], &sound[at + frame..]].concat();
+                    let steep = steepest(&whole);
+                    assert!(
+                        steep <= plain * 11 / 10 + 2,
+                        "{rate}: {steep}, plain {plain}"
+                    );
+                }
+                assert!(done > 130, "{rate}: {done}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_is_left_out_without_a_click() {
+        for rate in RATES {
+            let frame = rate as usize / 50;
+            let sound = chord(rate, 50 * frame);
+            let plain = steepest(&sound);
+            for at in (frame..48 * frame).step_by(frame / 3) {
+                let (cut, next) = (&sound[at..at + frame], &sound[at + frame..at + 2 * frame]);
+                let mut room = vec![0; 2 * frame];
+                room[..frame].copy_from_slice(next);
+                let count = join(cut, &mut room, frame, rate);
+                assert!((frame / 2..=frame).contains(&count));
+                let whole = [&sound[..at], &room[..count], &sound[at + 2 * frame..]].concat();
+                let steep = steepest(&whole);
+                assert!(
+                    steep <= plain * 11 / 10 + 2,
+                    "{rate}: {steep}, plain {plain}"
+                );
+            }
+        }
+        for (cut, count, room) in [
+            (0, 160, 160),
+            (3, 160, 160),
+            (160, 3, 3),
+            (160, 0, 0),
+            (9, 20, 10),
+        ] {
+            assert!(join(&vec![5; cut], &mut vec![5; room], count, 8_000) <= count);
+        }
+    }
+
     #[test]
     fn no_length_is_too_strange() {
         for count in 0..200 {
