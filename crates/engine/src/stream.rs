@@ -144,6 +144,11 @@ impl StreamState {
                     "of the ways that were tried anew none has answered; the one to {} works on",
                     way.to
                 )),
+                StreamEvent::KeyServedBefore => DialogMsg::MediaNews(
+                    "the key agreed on for what we send has served in this call before: nothing is sent until there is \
+                     another"
+                        .to_owned(),
+                ),
                 StreamEvent::RelayRefuses(peer, why) => {
                     DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
                 }

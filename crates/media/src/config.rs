@@ -283,6 +283,9 @@ pub enum StreamEvent {
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.
     NotSecured(dtls::Failure),
+    /// The key that was agreed on for what we send has served in this stream before: nothing is sent, encrypted or plain,
+    /// until another is agreed on (RFC 3711 §9.1).
+    KeyServedBefore,
     /// A recording ended early; the call goes on. What was written can be played.
     RecordingEnded {
         /// Which: the file that was asked for.

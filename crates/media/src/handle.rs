@@ -399,7 +399,8 @@ impl PumpHandle {
             Some(_) => Renewal::close(),
             None => Renewal::new(None, security.as_ref())?,
         };
-        shield.change(&mut renewal);
+        // The first key cannot have served before.
+        let _ = shield.change(now, &mut renewal, true);
         let stream = Stream {
             id,
             wire,

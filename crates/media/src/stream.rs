@@ -237,7 +237,7 @@ impl Stream {
             if !receive.peer.may_speak(now, from) {
                 return;
             }
-            match shield.open_control(datagram, counters) {
+            match shield.open_control(now, datagram, counters) {
                 Some(plain) => {
                     control.take(now, ntp, plain, from, &mut receive.receiver, counters);
                 }
@@ -574,9 +574,11 @@ impl Stream {
                 profile,
                 remote,
             }) => {
-                self.shield.change(renewal);
+                let changed = self.shield.change(now, renewal, false);
                 self.receive.confirm(now, *remote);
-                StreamEvent::Secured(*profile)
+                changed.map_or(StreamEvent::KeyServedBefore, |()| {
+                    StreamEvent::Secured(*profile)
+                })
             }
             Err(failure) => StreamEvent::NotSecured(*failure),
         };
@@ -590,7 +592,14 @@ impl Stream {
             std::mem::swap(&mut parts.decoder, &mut self.receive.decoder);
             std::mem::swap(&mut parts.source, &mut self.send.source);
         }
-        self.shield.change(&mut change.renewal);
+        let same_place = self.parameters.remote == change.parameters.remote;
+        if self
+            .shield
+            .change(now, &mut change.renewal, same_place)
+            .is_err()
+        {
+            let _ = self.receive.events.push(StreamEvent::KeyServedBefore);
+        }
         self.handshake = change.handshake;
         self.search = change.search;
         let begins = change.searches && !change.keeps;
