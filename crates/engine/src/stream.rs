@@ -154,6 +154,11 @@ impl StreamState {
                     way.to
                 )),
                 StreamEvent::WaysSettled(settled) => DialogMsg::WaysSettled(settled),
+                StreamEvent::KeyServedBefore => DialogMsg::MediaNews(
+                    "the key agreed on for what we send has served in this call before: nothing is sent until there is \
+                     another"
+                        .to_owned(),
+                ),
                 StreamEvent::RelayRefuses(peer, why) => {
                     DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
                 }

@@ -437,6 +437,9 @@ pub enum StreamEvent {
     Said(u64),
     /// The handshake on the port of the reports came to nothing: none will come or go, and the speech goes on.
     ReportsNotSecured(dtls::Failure),
+    /// The key that was agreed on for what we send has served in this stream before: nothing is sent, encrypted or plain,
+    /// until another is agreed on (RFC 3711 §9.1).
+    KeyServedBefore,
     /// A recording ended early; the call goes on. What was written can be played.
     RecordingEnded {
         /// Which: the file that was asked for.

@@ -418,12 +418,13 @@ impl PumpHandle {
             Some(_) => Renewal::close(),
             None => Renewal::new(None, security.as_ref())?,
         };
-        shield.change(&mut renewal);
+        // The first key cannot have served before.
+        let _ = shield.change(now, &mut renewal, true);
         let apart = reports_have_port && config.parameters.has_reports_apart();
         let report_handshake = self.shared.next_handshake.fetch_add(1, Relaxed);
         let mut report_shield = Shield::default();
         if apart {
-            report_shield.change(&mut Renewal::close());
+            let _ = report_shield.change(now, &mut Renewal::close(), true);
         }
         let stream = Stream {
             id,

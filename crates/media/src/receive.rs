@@ -163,7 +163,7 @@ impl ReceivePath {
         let welcome = rtp::looks_like_rtp(datagram) && self.peer.may_speak(now, from, is_known);
         // Only what is genuine is looked at, and makes the peer known. On hold the numbers of the packets
         // are followed all the same, or they could not be decrypted afterwards.
-        let opened = welcome.then(|| shield.open(datagram, &self.counters));
+        let opened = welcome.then(|| shield.open(now, datagram, &self.counters));
         if !self.enabled {
             // The peer's music is not even counted as loss: the receiver rests.
             return;

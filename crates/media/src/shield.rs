@@ -1,19 +1,71 @@
 //! Encryption between a stream and its sockets: what goes out is protected, what comes in is checked and
 //! decrypted, in place. Without keys everything passes as it is.
 
-use rtp::srtp::{Protector, SrtpError, Unprotector};
+use std::time::{Duration, Instant};
+
+use rtp::srtp::{KeyMark, Protector, SrtpError, Unprotector};
 
 use crate::config::Security;
 use crate::counters::StreamCounters;
+
+/// Keys of ours that are known again. A negotiation that means no harm has few; that all of them are others is for
+/// whoever makes them, and this is what stands behind.
+const MOST_USED: usize = 256;
+
+/// How long after a new key of the peer's its packets under the one before are still taken (RFC 4568 §7.1.4): they are under
+/// way, and it learns late that we know the new one.
+const BOTH_KEYS: Duration = Duration::from_secs(2);
 
 /// What stands between the stream and the wire at present.
 #[derive(Debug, Default)]
 pub(crate) struct Shield {
     protector: Option<Box<Protector>>,
     unprotector: Option<Box<Unprotector>>,
+    /// That of the key before, and until when it counts. It goes with the next change, for here nothing is freed.
+    before: Option<Box<Unprotector>>,
+    before_until: Option<Instant>,
     /// Keys are to come: without them nothing passes.
     guarded: bool,
+    /// What was agreed on is a key that has served before: nothing goes out.
+    refuses: bool,
+    used: Used,
 }
+
+/// The keys under which this stream has sent, the last so many of them.
+#[derive(Debug)]
+struct Used {
+    marks: Vec<KeyMark>,
+    next: usize,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self {
+            marks: Vec::with_capacity(MOST_USED),
+            next: 0,
+        }
+    }
+}
+
+impl Used {
+    /// False when it was noted before.
+    fn note(&mut self, mark: KeyMark) -> bool {
+        if self.marks.contains(&mark) {
+            return false;
+        }
+        match self.marks.get_mut(self.next) {
+            Some(oldest) => *oldest = mark,
+            None => self.marks.push(mark),
+        }
+        self.next = (self.next + 1) % MOST_USED;
+        true
+    }
+}
+
+/// Our key has served this stream before, and its numbers would begin anew: two packets under one number give both away
+/// (RFC 3711 §9.1), and with AEAD the means to forge others (RFC 7714 §8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServedBefore;
 
 /// What a negotiation changes about it. `None` leaves a direction as it is: a key that stays must go on with
 /// its numbers, for the same ones twice would give the key stream away. After the change it holds what was
@@ -21,7 +73,11 @@ pub(crate) struct Shield {
 #[derive(Debug, Default)]
 pub(crate) struct Renewal {
     send: Option<Option<Box<Protector>>>,
+    /// The new one, where it was refused.
+    refused: Option<Box<Protector>>,
     receive: Option<Option<Box<Unprotector>>>,
+    /// Holds what was kept from the change before.
+    before: Option<Box<Unprotector>>,
     guarded: Option<bool>,
 }
 
@@ -63,6 +119,8 @@ impl Renewal {
             send: Some(None),
             receive: Some(None),
             guarded: Some(true),
+            refused: None,
+            before: None,
         }
     }
 
@@ -73,14 +131,33 @@ impl Renewal {
             send: fresh.send.or(Some(None)),
             receive: fresh.receive.or(Some(None)),
             guarded: Some(false),
+            refused: None,
+            before: None,
         })
     }
 }
 
 impl Shield {
-    /// Follows a negotiation.
-    pub(crate) fn change(&mut self, renewal: &mut Renewal) {
+    /// Follows a negotiation. With `same_place` the peer stays where it was, and what it has sent under a key before this
+    /// one may still come. Elsewhere may be somebody else; and whoever sends from there cannot be told from who was there
+    /// before by what is still under way.
+    ///
+    /// # Errors
+    /// What was agreed on for what we send has served before. All else is followed; nothing goes out until there is
+    /// another key, or none by agreement.
+    pub(crate) fn change(
+        &mut self,
+        now: Instant,
+        renewal: &mut Renewal,
+        same_place: bool,
+    ) -> Result<(), ServedBefore> {
+        let changes = renewal.send.is_some();
         if let Some(new) = &mut renewal.send {
+            let is_new = new.as_ref().is_none_or(|new| self.used.note(new.mark()));
+            self.refuses = !is_new;
+            if !is_new {
+                renewal.refused = new.take();
+            }
             if let (Some(new), Some(old)) = (&mut *new, &self.protector) {
                 new.follow(old);
             }
@@ -92,54 +169,83 @@ impl Shield {
                 new.follow(old);
             }
             std::mem::swap(new, &mut self.unprotector);
+            // From one key to another only, with nothing plain between them, and no handshake before or after.
+            let stays = same_place
+                && renewal.guarded.is_none()
+                && self.unprotector.is_some()
+                && new.is_some();
+            renewal.before = self.before.take();
+            self.before_until = stays.then_some(now + BOTH_KEYS);
+            if stays {
+                self.before = new.take();
+            }
         }
+        if changes && self.refuses {
+            return Err(ServedBefore);
+        }
+        Ok(())
     }
 
-    /// Whether keys are to come and are not there.
+    /// Whether nothing may go out: keys are to come and are not there, or may not be used.
     pub(crate) fn waits(&self) -> bool {
-        self.guarded && self.protector.is_none()
+        self.refuses || self.guarded && self.protector.is_none()
     }
 
     /// Protects an RTP packet; false when it must not be sent.
     pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
         let sealed = self.protector.as_mut().map(|p| p.protect_rtp(packet));
-        sealed.map_or(!self.guarded, |sealed| sealed.is_ok())
+        sealed.map_or(!self.waits(), |sealed| sealed.is_ok())
     }
 
     /// Protects an RTCP compound; false when it must not be sent.
     pub(crate) fn seal_control(&mut self, packet: &mut Vec<u8>) -> bool {
         let sealed = self.protector.as_mut().map(|p| p.protect_rtcp(packet));
-        sealed.map_or(!self.guarded, |sealed| sealed.is_ok())
+        sealed.map_or(!self.waits(), |sealed| sealed.is_ok())
     }
 
     /// The RTP packet in a datagram; none when it is not to be used, which is counted.
     pub(crate) fn open<'a>(
         &mut self,
+        now: Instant,
         datagram: &'a mut [u8],
         counters: &StreamCounters,
     ) -> Option<&'a [u8]> {
-        match &mut self.unprotector {
-            None => (!self.guarded).then_some(datagram),
-            Some(unprotector) => {
-                let length = unprotector.unprotect_rtp(datagram);
-                opened(datagram, length, counters)
-            }
-        }
+        self.open_with(now, datagram, counters, Unprotector::unprotect_rtp)
     }
 
     /// The RTCP compound in a datagram; none when it is not to be used, which is counted.
     pub(crate) fn open_control<'a>(
         &mut self,
+        now: Instant,
         datagram: &'a mut [u8],
         counters: &StreamCounters,
     ) -> Option<&'a [u8]> {
-        match &mut self.unprotector {
-            None => (!self.guarded).then_some(datagram),
-            Some(unprotector) => {
-                let length = unprotector.unprotect_rtcp(datagram);
-                opened(datagram, length, counters)
+        self.open_with(now, datagram, counters, Unprotector::unprotect_rtcp)
+    }
+
+    fn open_with<'a>(
+        &mut self,
+        now: Instant,
+        datagram: &'a mut [u8],
+        counters: &StreamCounters,
+        unprotect: impl Fn(&mut Unprotector, &mut [u8]) -> Result<usize, SrtpError>,
+    ) -> Option<&'a [u8]> {
+        let Some(unprotector) = &mut self.unprotector else {
+            return (!self.guarded).then_some(datagram);
+        };
+        let mut length = unprotect(unprotector, datagram);
+        // What came a second time is genuine under the new one; all else may be of the one before. A key
+        // that does not fit leaves the bytes as they are.
+        if self.before_until.is_some_and(|until| now < until)
+            && !matches!(length, Ok(_) | Err(SrtpError::Repeated))
+            && let Some(before) = &mut self.before
+        {
+            let of_before = unprotect(before, datagram);
+            if matches!(of_before, Ok(_) | Err(SrtpError::Repeated)) {
+                length = of_before;
             }
         }
+        opened(datagram, length, counters)
     }
 }
 

@@ -277,7 +277,7 @@ impl Stream {
                 if *report_remote != Some(from) && !receive.peer.may_speak(now, from, is_known) {
                     return;
                 }
-                match shield.open_control(datagram, counters) {
+                match shield.open_control(now, datagram, counters) {
                     Some(plain) => {
                         control.take(now, ntp, plain, from, &mut receive.receiver, counters);
                     }
@@ -669,7 +669,7 @@ impl Stream {
     /// What a handshake came to. What is no longer needed goes back in it.
     pub(crate) fn secure(&mut self, now: Instant, outcome: &mut Outcome) {
         if outcome.component == Component::Reports {
-            return self.secure_reports(outcome);
+            return self.secure_reports(now, outcome);
         }
         if outcome.number != self.handshake {
             return;
@@ -680,10 +680,12 @@ impl Stream {
                 profile,
                 remote,
             }) => {
-                self.shield.change(renewal);
+                let changed = self.shield.change(now, renewal, false);
                 self.secured = Some(*remote);
                 self.receive.confirm(now, *remote);
-                StreamEvent::Secured(*profile)
+                changed.map_or(StreamEvent::KeyServedBefore, |()| {
+                    StreamEvent::Secured(*profile)
+                })
             }
             Err(failure) => StreamEvent::NotSecured(*failure),
         };
@@ -691,7 +693,7 @@ impl Stream {
     }
 
     /// The same on the port of the reports.
-    fn secure_reports(&mut self, outcome: &mut Outcome) {
+    fn secure_reports(&mut self, now: Instant, outcome: &mut Outcome) {
         if outcome.number != self.report_handshake {
             return;
         }
@@ -699,7 +701,9 @@ impl Stream {
             Ok(Secured {
                 renewal, remote, ..
             }) => {
-                self.report_shield.change(renewal);
+                if self.report_shield.change(now, renewal, false).is_err() {
+                    let _ = self.receive.events.push(StreamEvent::KeyServedBefore);
+                }
                 self.report_remote = Some(*remote);
             }
             Err(failure) => {
@@ -727,11 +731,21 @@ impl Stream {
         if let Some(formats) = &mut change.formats {
             self.receive.set_formats(formats);
         }
-        self.shield.change(&mut change.renewal);
+        let same_place = self.parameters.remote == change.parameters.remote;
+        if self
+            .shield
+            .change(now, &mut change.renewal, same_place)
+            .is_err()
+        {
+            let _ = self.receive.events.push(StreamEvent::KeyServedBefore);
+        }
         if std::mem::replace(&mut self.handshake, change.handshake) != change.handshake {
             self.secured = None;
         }
-        self.report_shield.change(&mut change.report_renewal);
+        // Only a handshake gives it keys, and those are new each time.
+        let _ = self
+            .report_shield
+            .change(now, &mut change.report_renewal, false);
         let begins_anew = self.report_handshake != change.report_handshake;
         if begins_anew || self.parameters.reports_at() != change.parameters.reports_at() {
             self.report_remote = None;

@@ -12,11 +12,11 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use codecs::CodecKind;
-use common::{Bench, TICK, mirrored, parameters, scratch_file, security, shared, voice};
+use common::{Bench, TICK, mirrored, parameters, scratch_file, shared, voice};
 use dtls::{Certificate, Peer, Role};
 use media::{
-    ConsentTone, Dtls, ExtendedReports, Place, Processing, Recording, Sink, Source, StreamConfig,
-    StreamEvent, StreamHandle, StreamParameters, Suite, Tone, country,
+    ConsentTone, Dtls, ExtendedReports, MasterKey, Place, Processing, Recording, Security, Sink,
+    Source, StreamConfig, StreamEvent, StreamHandle, StreamParameters, Suite, Tone, country,
 };
 use nat::ice::{Base, Component, Credentials, Session};
 use testkit::Counting;
@@ -244,7 +244,7 @@ impl Call {
     fn changes_keys(&mut self) {
         for (n, suite) in (1..).zip(Suite::ALL) {
             self.agree(StreamParameters {
-                security: Some(security(suite, n, n + 100)),
+                security: Some(self.keys(suite, n)),
                 ..plain(CodecKind::Pcmu)
             });
             self.run(6 * SECOND);
@@ -260,6 +260,21 @@ impl Call {
         assert!(self.left.counters().not_genuine() > forged);
         // Of these both ends say what the other has said last.
         self.agree(plain(CodecKind::Pcmu));
+    }
+
+    /// Others in each round: none may serve twice.
+    fn keys(&self, suite: Suite, n: u8) -> Security {
+        let key = |side| {
+            let mut bytes = vec![n; suite.master_len()];
+            bytes[0] = side;
+            bytes[1..9].copy_from_slice(&self.round.to_be_bytes());
+            MasterKey::new(suite, &bytes).unwrap()
+        };
+        Security {
+            send: key(1),
+            receive: key(2),
+            receive_mki: Vec::new(),
+        }
     }
 
     fn shakes_hands(&mut self) {
