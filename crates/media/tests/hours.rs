@@ -39,8 +39,11 @@ const ROOM: Option<NonZeroU64> = NonZeroU64::new(7);
 /// What the end may hold beyond what was held after the first round.
 const MOST_MORE: isize = 4_096;
 
-/// What happens, by name; each leaves a call of which both hear each other.
-const HAPPENINGS: [(&str, fn(&mut Call)); 13] = [
+/// Something that happens to a call, by its name.
+type Happening = (&'static str, fn(&mut Call));
+
+/// What happens; each leaves a call of which both hear each other.
+const HAPPENINGS: [Happening; 13] = [
     ("loss and jitter", Call::suffers),
     ("digits", Call::presses),
     ("hold", Call::holds),
