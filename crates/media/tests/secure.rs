@@ -217,16 +217,16 @@ fn the_key_before_counts_for_a_moment_and_only_from_key_to_key() {
 /// or over no encryption, and not with the other tag of the same cipher either.
 #[test]
 fn a_key_that_has_served_before_sends_nothing_encrypted_or_plain() {
-    let key = |suite, send| security(suite, send, 2);
+    let key = security;
     let (gcm, counter) = (Suite::AeadAes256Gcm, Suite::AesCm128HmacSha1_80);
     for (first, between, again) in [
-        (key(gcm, 1), None, key(gcm, 1)),
-        (key(gcm, 1), Some(key(counter, 3)), key(gcm, 1)),
-        (key(counter, 1), None, key(counter, 1)),
+        (key(gcm, 1, 2), None, key(gcm, 1, 7)),
+        (key(gcm, 1, 2), Some(key(counter, 3, 6)), key(gcm, 1, 7)),
+        (key(counter, 1, 2), None, key(counter, 1, 7)),
         (
-            key(counter, 1),
-            Some(key(gcm, 3)),
-            key(Suite::AesCm128HmacSha1_32, 1),
+            key(counter, 1, 2),
+            Some(key(gcm, 3, 6)),
+            key(Suite::AesCm128HmacSha1_32, 1, 7),
         ),
     ] {
         let (mut bench, left, right) = call(&secured(first.clone()));
@@ -249,11 +249,13 @@ fn a_key_that_has_served_before_sends_nothing_encrypted_or_plain() {
         assert_eq!(media(&bench), carried, "{between:?}");
         assert_eq!(right.counters().reports_received(), heard);
         // The other direction goes on, and the same words again are no reason to begin.
+        let received = left.counters().received();
         agree(&mut bench, Some(&again));
         assert_eq!(media(&bench), carried);
+        assert!(left.counters().received() > received + 390);
         let received = left.counters().received();
         // With another key all is well.
-        agree(&mut bench, Some(&key(gcm, 5)));
+        agree(&mut bench, Some(&key(gcm, 5, 8)));
         assert!(media(&bench) > carried + 390);
         assert!(right.counters().reports_received() > heard);
         assert!(left.counters().received() > received + 390);
