@@ -307,7 +307,12 @@ fn another_codec_with_each_packet_is_heard_and_nothing_gathers() {
             counters.late(),
         );
         assert_eq!((counters.lost(), counters.late()), (9, 0));
-        assert!((180..=240).contains(&counters.concealed_ms()));
+        // No more is made up than was lost; where the buffer takes its time for one more packet, that is some of it.
+        assert!(
+            counters.concealed_ms() <= 9 * 20,
+            "{}",
+            counters.concealed_ms()
+        );
         assert!(counters.buffer_ms() < 80, "{}", counters.buffer_ms());
         // The encoder of G.722 gets every third frame here and that of Opus every fourth: they have little to go by.
         assert!(likeness > least, "{likeness}");
