@@ -34,6 +34,8 @@ struct Path {
     takes: Duration,
     on_the_way: Vec<(Instant, usize, Vec<u8>)>,
     events: [Vec<Event>; 2],
+    /// Where the client says it is.
+    announced: SocketAddr,
 }
 
 impl Path {
@@ -57,6 +59,7 @@ impl Path {
             takes: Duration::ZERO,
             on_the_way: Vec::new(),
             events: [Vec::new(), Vec::new()],
+            announced: place(1),
         }
     }
 
@@ -64,7 +67,7 @@ impl Path {
     fn run(&mut self) {
         let end = self.now + Duration::from_secs(60);
         self.client.handle_remote(self.now, place(2));
-        self.server.handle_remote(self.now, place(1));
+        self.server.handle_remote(self.now, self.announced);
         while self.now < end {
             let wake = self.exchange();
             let done = self.events.iter().all(|events| !events.is_empty());
@@ -404,7 +407,8 @@ fn strangers_that_are_not_there_take_no_place_from_an_unannounced_peer() {
     let mut hello = first_flight(&Certificate::generate().unwrap());
     for strangers in [MOST_REMOTES as u8, 60] {
         let mut path = Path::new();
-        path.server.handle_remote(path.now, place(200));
+        path.announced = place(200);
+        path.server.handle_remote(path.now, path.announced);
         path.client.handle_remote(path.now, place(2));
         for n in 0..strangers {
             // Each with a random number of its own.
@@ -427,6 +431,7 @@ fn who_has_returned_the_cookie_keeps_its_place_and_who_sleeps_on_it_does_not() {
     let mut hello = first_flight(&stranger);
     // The client has returned the cookie, and the server's flight is on its way while strangers come.
     let mut path = Path::new();
+    path.announced = place(200);
     path.client.handle_remote(path.now, place(2));
     for _ in 0..2 {
         let (to_server, _) = path.drain(0);
@@ -448,7 +453,8 @@ fn who_has_returned_the_cookie_keeps_its_place_and_who_sleeps_on_it_does_not() {
     path.assert_secured();
     // Strangers that are there, all places theirs, go no further.
     let mut path = Path::new();
-    path.server.handle_remote(path.now, place(200));
+    path.announced = place(200);
+    path.server.handle_remote(path.now, path.announced);
     for n in 0..MOST_REMOTES as u8 {
         let to = expecting(&stranger, Role::Client);
         let mut client = Handshake::new(&stranger, &to);
