@@ -1,7 +1,10 @@
 //! Which devices there are.
 
+use std::time::Duration;
+
 use cpal::traits::{DeviceTrait, HostTrait};
 
+use crate::asking::{in_time, is_given_up, turn};
 use crate::complaints::to_the_log;
 use crate::fault::{AudioError, Role};
 
@@ -23,8 +26,15 @@ pub struct Devices {
     pub playout: Vec<Device>,
 }
 
+/// How long a name may take that has to be opened to see whether there is something behind it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The same of the next ones, once a name did not answer.
+const GLANCE: Duration = Duration::from_millis(200);
+
 /// Looks for devices. There is no event for a device that comes or goes, so this is asked again when the user
-/// looks or a device failed. It may take a tenth of a second: not for a thread that draws.
+/// looks or a device failed. It may take a tenth of a second, or seconds when the sound system does not answer, and where it
+/// hangs altogether it takes for ever: ask by [`in_time`].
 #[must_use]
 pub fn list() -> Devices {
     to_the_log(look)
@@ -39,6 +49,7 @@ fn look() -> Devices {
             return devices;
         }
     };
+    let mut patience = LOOK;
     for device in found {
         let (Ok(id), Ok(description)) = (device.id(), device.description()) else {
             continue;
@@ -53,13 +64,13 @@ fn look() -> Devices {
         let named = names_a_card(id.id());
         if description.supports_input()
             && !devices.capture.contains(&entry)
-            && (named || leads_somewhere(device.default_input_config()))
+            && (named || answers(&device, Role::Capture, &mut patience))
         {
             devices.capture.push(entry.clone());
         }
         if description.supports_output()
             && !devices.playout.contains(&entry)
-            && (named || leads_somewhere(device.default_output_config()))
+            && (named || answers(&device, Role::Playout, &mut patience))
         {
             devices.playout.push(entry);
         }
@@ -103,6 +114,30 @@ fn names_a_card(id: &str) -> bool {
     !cfg!(target_os = "linux") || id.contains("CARD=")
 }
 
+/// Whether there is something behind a device's name. What does not answer is there: whoever chooses it is told.
+fn answers(device: &cpal::Device, role: Role, patience: &mut Duration) -> bool {
+    let device = device.clone();
+    let what = format!("look at {}, {role}", id_of(&device).unwrap_or_default());
+    let asked = in_time(&what, *patience, move || {
+        to_the_log(|| {
+            let _turn = turn();
+            reach(&device, role);
+            leads_somewhere(match role {
+                Role::Capture => device.default_input_config(),
+                Role::Playout | Role::Ringer => device.default_output_config(),
+            })
+        })
+    });
+    asked.unwrap_or_else(|_| {
+        *patience = GLANCE;
+        true
+    })
+}
+
+fn id_of(device: &cpal::Device) -> Option<String> {
+    device.id().ok().map(|id| id.to_string())
+}
+
 /// Whether there is something behind a name, be it busy or forbidden.
 fn leads_somewhere<T>(asked: Result<T, cpal::Error>) -> bool {
     use cpal::ErrorKind::{BackendError, DeviceNotAvailable, HostUnavailable};
@@ -124,11 +159,44 @@ fn name_of(name: &str, id: &str) -> String {
     }
 }
 
-/// The id of this device, or of the system's default, if it is there now. Not for a thread that draws.
+/// The id of this device, or of the system's default, if it is there now. Where the sound system hangs it takes for ever: ask by
+/// [`in_time`].
 #[must_use]
 pub fn is_there(role: Role, id: Option<&str>) -> Option<String> {
-    to_the_log(|| find(role, id).ok()?.id().ok().map(|id| id.to_string()))
+    to_the_log(|| id_of(&find(role, id).ok()?))
 }
+
+/// The device of that id, or the system's default, once it has answered.
+pub(crate) fn find_awake(role: Role, id: Option<&str>) -> Result<cpal::Device, AudioError> {
+    let device = find(role, id)?;
+    reach(&device, role);
+    if is_given_up() {
+        let id = id.map(str::to_owned);
+        return Err(AudioError::Silent { role, id });
+    }
+    Ok(device)
+}
+
+/// Returns when a device can be opened or refuses to be. cpal opens one device of ALSA at a time: one that hangs there would
+/// keep all others shut, so it hangs here.
+#[cfg(target_os = "linux")]
+fn reach(device: &cpal::Device, role: Role) {
+    let Ok(id) = device.id() else {
+        return;
+    };
+    if id.host() == cpal::HostId::Alsa {
+        let direction = match role {
+            Role::Capture => alsa::Direction::Capture,
+            Role::Playout | Role::Ringer => alsa::Direction::Playback,
+        };
+        // Why it refuses is said when it is opened to be used.
+        let _ = alsa::PCM::new(id.id(), direction, true);
+    }
+}
+
+/// Other systems open each device by itself.
+#[cfg(not(target_os = "linux"))]
+fn reach(_: &cpal::Device, _: Role) {}
 
 /// The device of that id, or the system's default.
 pub(crate) fn find(role: Role, id: Option<&str>) -> Result<cpal::Device, AudioError> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use crate::asking::Unanswered;
+
 /// Which way a device works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -39,6 +41,25 @@ pub enum AudioError {
         /// What was chosen.
         id: String,
     },
+    /// It was asked and has not answered in time.
+    #[error("{} does not answer.", named(*.role, .id.as_deref()))]
+    Silent {
+        /// Which way.
+        role: Role,
+        /// What was chosen; none is the system's default.
+        id: Option<String>,
+    },
+    /// It is not asked while so many others have not answered.
+    #[error("{} is not tried: too many sound devices do not answer.", named(*.role, .id.as_deref()))]
+    Crowd {
+        /// Which way.
+        role: Role,
+        /// What was chosen; none is the system's default.
+        id: Option<String>,
+    },
+    /// The devices there are were asked for, and there was no answer in time.
+    #[error("The system does not answer when it is asked which sound devices there are.")]
+    Unlisted,
     /// Another program has it.
     #[error(
         "The {0} is in use by another program that shares it with nobody. Close that program, or choose another {0} in the settings."
@@ -77,11 +98,19 @@ pub enum AudioError {
     Thread(std::io::Error),
 }
 
+fn named(role: Role, id: Option<&str>) -> String {
+    match id {
+        Some(id) => format!("The chosen {role} “{id}”"),
+        None => format!("The system’s {role}"),
+    }
+}
+
 impl AudioError {
     /// Which of the two devices it is about, where it is about one.
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         match self {
+            Self::Silent { role, .. } | Self::Crowd { role, .. } => Some(*role),
             Self::NoDevice(role)
             | Self::Busy(role)
             | Self::Refused(role)
@@ -90,7 +119,22 @@ impl AudioError {
             | Self::Other { role, .. } => Some(*role),
             Self::Source(_) => Some(Role::Capture),
             Self::Target { .. } => Some(Role::Playout),
-            Self::Pump(_) | Self::Thread(_) => None,
+            Self::Unlisted | Self::Pump(_) | Self::Thread(_) => None,
+        }
+    }
+
+    /// Why a device was given up that was asked for by [`crate::in_time`].
+    #[must_use]
+    pub fn unanswered(role: Role, id: Option<&str>, why: Unanswered) -> Self {
+        let id = id.map(str::to_owned);
+        match why {
+            Unanswered::Late => Self::Silent { role, id },
+            Unanswered::Crowd => Self::Crowd { role, id },
+            Unanswered::Thread(error) => Self::Thread(error),
+            Unanswered::Fault => Self::Other {
+                role,
+                reason: "opening it has failed inside".to_owned(),
+            },
         }
     }
 
@@ -121,7 +165,7 @@ pub enum FaultKind {
     Interrupted = 2,
     /// The system moved us to another device, or changed this one.
     Changed = 3,
-    /// It was open and has gone silent: no callback for seconds.
+    /// It is open and does nothing: for seconds it has brought or taken no sample.
     Stalled = 4,
     /// Something else.
     Failed = 5,
@@ -203,6 +247,19 @@ mod tests {
         assert_eq!(
             sentence(ErrorKind::PermissionDenied, Role::Capture),
             "This program has no permission to use the microphone."
+        );
+        let unanswered = |id, why| AudioError::unanswered(Role::Playout, id, why).to_string();
+        assert_eq!(
+            unanswered(Some("alsa:jack"), Unanswered::Late),
+            "The chosen speaker “alsa:jack” does not answer."
+        );
+        assert_eq!(
+            unanswered(None, Unanswered::Late),
+            "The system’s speaker does not answer."
+        );
+        assert_eq!(
+            unanswered(None, Unanswered::Crowd),
+            "The system’s speaker is not tried: too many sound devices do not answer."
         );
         let other = sentence(ErrorKind::BackendError, Role::Playout);
         assert!(

@@ -10,6 +10,9 @@
 //! around: faults are polled ([`OpenDevices::poll_fault`]), it is asked again what is there ([`list`], [`is_there`]), and who holds
 //! the devices opens others.
 //!
+//! A sound system may hang: [`list`], [`is_there`], [`prepare`] and [`prepare_ringer`] then take for ever, so they are asked by
+//! [`in_time`]. What is prepared is used by nobody until it is attached, so that what comes too late changes nothing.
+//!
 //! Devices are opened on a thread that comes before ordinary ones, where the system lets it, and are served 5 ms at a time then;
 //! else 10 ms.
 //!
@@ -22,6 +25,7 @@
 //! input comes in crumbs of 24 samples two thousand times a second (15 % of a core against 9 %), and in a debug
 //! build its reader starved the streams until the program hung.
 
+mod asking;
 pub mod callback;
 mod complaints;
 mod device;
@@ -31,7 +35,10 @@ mod pipe;
 mod priority;
 mod timed;
 
+pub use asking::{AT_ONCE, PATIENCE, Unanswered, in_time};
 pub use device::{Device, Devices, is_there, list};
 pub use fault::{AudioError, Fault, FaultKind, Role};
-pub use open::{CaptureChoice, OpenDevices, PlayoutChoice, open, open_ringer};
+pub use open::{
+    CaptureChoice, OpenDevices, PlayoutChoice, Prepared, open, prepare, prepare_ringer,
+};
 pub use pipe::{Pipe, pipe};

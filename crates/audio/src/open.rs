@@ -11,9 +11,10 @@ use cpal::{BufferSize, SampleFormat, StreamConfig, SupportedBufferSize, Supporte
 use media::{Pace, PumpHandle, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use crate::asking::{self, PATIENCE, in_time};
 use crate::callback::{Capture, Counters, Playout};
 use crate::complaints::to_the_log;
-use crate::device::find;
+use crate::device::find_awake;
 use crate::fault::{AudioError, Fault, FaultCell, FaultKind, Role};
 use crate::priority;
 use crate::timed::{Heard, Played, Timed, TimedEnd, create};
@@ -28,13 +29,20 @@ const BLOCKS_MS: [u32; 2] = [5, 10];
 /// What is asked if that is refused.
 const OTHER_BLOCKS: [u32; 3] = [512, 1_024, 2_048];
 
-/// How long a back-end may take to open a device.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// What is tried where a device refuses our rate, though it offers it.
+const OTHER_RATES_HZ: [u32; 5] = [44_100, 96_000, 32_000, 16_000, 8_000];
+
+/// How many formats of one rate are tried, and how many rates.
+const FORMATS_PER_RATE: usize = 6;
+const RATES: usize = 6;
+
+/// How often a back-end looks whether a stream is still there. It is no limit for opening one.
+const POLLING: Duration = Duration::from_secs(5);
 
 /// How long a back-end may take to close one: its callback ends within a block.
 const CLOSING: Duration = Duration::from_millis(300);
 
-/// A device that has not called back for so long has stalled.
+/// A device that has brought or taken nothing for so long has stalled.
 const STALLED: Duration = Duration::from_secs(3);
 
 /// What to hear with.
@@ -88,8 +96,11 @@ struct Card {
     closing: Arc<AtomicBool>,
     faults: Arc<FaultCell>,
     counters: Arc<Counters>,
+    /// The frames it had moved, and when.
     seen: (u64, Instant),
-    stream: Option<cpal::Stream>,
+    /// What the user should know of how it works.
+    remark: Option<String>,
+    stream: Option<Box<dyn Send>>,
 }
 
 impl Drop for Card {
@@ -101,8 +112,10 @@ impl Drop for Card {
         };
         let (closing, closed) = mpsc::channel::<()>();
         let closer = std::thread::Builder::new().name("audio-close".to_owned());
+        let counted = asking::counted(&format!("close {}", self.name));
         let spawned = closer.spawn(move || {
             drop(stream);
+            drop(counted);
             drop(closing);
         });
         if spawned.is_ok() && closed.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout) {
@@ -111,7 +124,60 @@ impl Drop for Card {
     }
 }
 
-/// Opens the chosen devices and attaches them to the pump. Takes some hundredths of a second, or seconds when the
+/// Devices that are open and not used yet; dropping it closes them.
+pub struct Prepared {
+    devices: OpenDevices,
+    capture: Option<End<Consumer<f32>>>,
+    playout: Option<End<Producer<f32>>>,
+    ringer: Option<End<Producer<f32>>>,
+    heard: Option<TimedEnd<Producer<f32>, Heard>>,
+    played: Option<TimedEnd<Consumer<f32>, Played>>,
+}
+
+impl Prepared {
+    /// Attaches them to the pump. Does not block.
+    ///
+    /// # Errors
+    /// The pump takes nothing, or there is no thread that keeps the time of a device without hardware.
+    pub fn attach(mut self, pump: &PumpHandle) -> Result<OpenDevices, AudioError> {
+        if let Some(end) = self.ringer {
+            pump.attach_ringer(end.ring, end.pace)?;
+        }
+        if let Some(end) = self.playout {
+            pump.attach_playout(end.ring, end.pace)?;
+        }
+        if let Some(end) = self.capture {
+            pump.attach_capture(end.ring, end.pace)?;
+        }
+        if self.heard.is_some() || self.played.is_some() {
+            self.devices._timed = Some(Timed::start(self.heard, self.played)?);
+        }
+        Ok(self.devices)
+    }
+
+    /// What the user should know of how they work: in a whole sentence.
+    #[must_use]
+    pub fn remark(&self) -> Option<&str> {
+        let mut remarks = self.devices.cards.iter().map(|card| card.remark.as_deref());
+        remarks.find_map(|remark| remark)
+    }
+
+    fn new(cards: Vec<Card>) -> Self {
+        Self {
+            devices: OpenDevices {
+                cards,
+                _timed: None,
+            },
+            capture: None,
+            playout: None,
+            ringer: None,
+            heard: None,
+            played: None,
+        }
+    }
+}
+
+/// Opens the chosen devices and attaches them to the pump. Takes some hundredths of a second, or as long as [`PATIENCE`] when the
 /// sound system does not answer: not for a thread that draws.
 ///
 /// # Errors
@@ -122,40 +188,83 @@ pub fn open(
     playout: &PlayoutChoice,
     pump: &PumpHandle,
 ) -> Result<OpenDevices, AudioError> {
-    priority::first(pump, |raised| {
-        to_the_log(|| open_both(capture, playout, pump, raised))
-    })?
+    let role = match capture {
+        CaptureChoice::Default | CaptureChoice::Id(_) => Role::Capture,
+        _ => Role::Playout,
+    };
+    let id = match (role, capture, playout) {
+        (Role::Capture, CaptureChoice::Id(id), _) | (_, _, PlayoutChoice::Id(id)) => Some(&**id),
+        _ => None,
+    };
+    let what = format!("open {capture:?}, {playout:?}");
+    let opens = (capture.clone(), playout.clone(), pump.clone());
+    in_time(&what, PATIENCE, move || {
+        prepare(&opens.0, &opens.1, &opens.2)
+    })
+    .map_err(|why| AudioError::unanswered(role, id, why))??
+    .attach(pump)
 }
 
-/// Opens a device that rings in place of the speaker, the one of that id or the system's default, and attaches it to the
-/// pump. Otherwise like [`open`].
+/// Opens the chosen devices. The pump hears of them when they are attached; until then it is only told, where the system
+/// lets it, to come before other work. Where the sound system hangs this takes for ever: ask by [`in_time`].
+///
+/// # Errors
+/// Like those of [`open`].
+pub fn prepare(
+    capture: &CaptureChoice,
+    playout: &PlayoutChoice,
+    pump: &PumpHandle,
+) -> Result<Prepared, AudioError> {
+    first(pump, |raised| open_both(capture, playout, raised))
+}
+
+/// Opens a device that rings in place of the speaker, the one of that id or the system's default. Otherwise like
+/// [`prepare`].
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn open_ringer(id: Option<&str>, pump: &PumpHandle) -> Result<OpenDevices, AudioError> {
-    let open = |raised| {
-        let mut cards = Vec::new();
-        let end = keep(open_playout(Role::Ringer, id, raised)?, &mut cards);
-        pump.attach_ringer(end.ring, end.pace)?;
-        Ok(OpenDevices {
-            cards,
-            _timed: None,
+pub fn prepare_ringer(id: Option<&str>, pump: &PumpHandle) -> Result<Prepared, AudioError> {
+    first(pump, |raised| {
+        let _turn = asking::turn();
+        let device = find_awake(Role::Ringer, id)?;
+        let (card, end) = open_playout(Role::Ringer, &device, raised)?;
+        let ringer = Some(end);
+        Ok(Prepared {
+            ringer,
+            ..Prepared::new(vec![card])
         })
-    };
-    priority::first(pump, |raised| to_the_log(|| open(raised)))?
+    })
+}
+
+/// Works on a thread that comes before ordinary ones.
+fn first<T: Send>(
+    pump: &PumpHandle,
+    work: impl FnOnce(bool) -> Result<T, AudioError> + Send,
+) -> Result<T, AudioError> {
+    let behalf = asking::behalf();
+    priority::first(pump, |raised| {
+        asking::on_behalf(behalf, || to_the_log(|| work(raised)))
+    })?
 }
 
 fn open_both(
     capture: &CaptureChoice,
     playout: &PlayoutChoice,
-    pump: &PumpHandle,
     raised: bool,
-) -> Result<OpenDevices, AudioError> {
+) -> Result<Prepared, AudioError> {
     let mut cards = Vec::new();
     let (mut heard, mut played) = (None, None);
-    let capture_end = match capture {
-        CaptureChoice::Default => Some(keep(open_capture(None, raised)?, &mut cards)),
-        CaptureChoice::Id(id) => Some(keep(open_capture(Some(id), raised)?, &mut cards)),
+    let hears = |id| {
+        let _turn = asking::turn();
+        open_capture(Role::Capture, &find_awake(Role::Capture, id)?, raised)
+    };
+    let plays = |id| {
+        let _turn = asking::turn();
+        open_playout(Role::Playout, &find_awake(Role::Playout, id)?, raised)
+    };
+    let capture = match capture {
+        CaptureChoice::Default => Some(keep(hears(None)?, &mut cards)),
+        CaptureChoice::Id(id) => Some(keep(hears(Some(id))?, &mut cards)),
         CaptureChoice::Null => Some(timed_capture(Heard::Silence, &mut heard)),
         CaptureChoice::Wav { path, looped } => {
             let samples = media::wav::load(path)?;
@@ -164,32 +273,19 @@ fn open_both(
         }
         CaptureChoice::Off => None,
     };
-    let playout_end = match playout {
-        PlayoutChoice::Default => {
-            Some(keep(open_playout(Role::Playout, None, raised)?, &mut cards))
-        }
-        PlayoutChoice::Id(id) => Some(keep(
-            open_playout(Role::Playout, Some(id), raised)?,
-            &mut cards,
-        )),
+    let playout = match playout {
+        PlayoutChoice::Default => Some(keep(plays(None)?, &mut cards)),
+        PlayoutChoice::Id(id) => Some(keep(plays(Some(id))?, &mut cards)),
         PlayoutChoice::Null => Some(timed_playout(Played::Nothing, &mut played)),
         PlayoutChoice::Wav(path) => Some(timed_playout(create(path)?, &mut played)),
         PlayoutChoice::Off => None,
     };
-    if let Some(end) = playout_end {
-        pump.attach_playout(end.ring, end.pace)?;
-    }
-    if let Some(end) = capture_end {
-        pump.attach_capture(end.ring, end.pace)?;
-    }
-    let timed = if heard.is_some() || played.is_some() {
-        Some(Timed::start(heard, played)?)
-    } else {
-        None
-    };
-    Ok(OpenDevices {
-        cards,
-        _timed: timed,
+    Ok(Prepared {
+        capture,
+        playout,
+        heard,
+        played,
+        ..Prepared::new(cards)
     })
 }
 
@@ -286,11 +382,18 @@ impl std::fmt::Debug for OpenDevices {
     }
 }
 
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Prepared").field(&self.devices).finish()
+    }
+}
+
 impl Card {
     fn stalled(&mut self, now: Instant) -> Option<FaultKind> {
-        let callbacks = self.counters.callbacks();
-        if callbacks != self.seen.0 {
-            self.seen = (callbacks, now);
+        // A callback alone says nothing: some devices call back again and again with nothing.
+        let frames = self.counters.frames();
+        if frames != self.seen.0 {
+            self.seen = (frames, now);
             return None;
         }
         if now.saturating_duration_since(self.seen.1) < STALLED {
@@ -318,110 +421,129 @@ impl Watch {
     }
 }
 
-fn open_capture(id: Option<&str>, raised: bool) -> Result<(Card, End<Consumer<f32>>), AudioError> {
-    let role = Role::Capture;
-    let device = find(role, id)?;
+fn open_capture<Device>(
+    role: Role,
+    device: &Device,
+    raised: bool,
+) -> Result<(Card, End<Consumer<f32>>), AudioError>
+where
+    Device: DeviceTrait,
+    Device::Stream: Send + 'static,
+{
     let ranges = device.supported_input_configs();
     let ranges = ranges.map_err(|error| AudioError::from_cpal(role, &error))?;
-    let format = choose(ranges)
-        .or_else(|| device.default_input_config().ok())
-        .ok_or(AudioError::Unsupported(role))?;
-    open_card(role, &device, &format, raised, |config, counters, watch| {
+    let formats = formats(ranges, device.default_input_config().ok());
+    let build = |format: SampleFormat, config: StreamConfig, counters, watch: &Watch| {
         let (ring, pump_end) = RingBuffer::new(RING);
         let pump_end = End::new(pump_end);
         let pace = Arc::clone(&pump_end.pace);
         let mut end = Capture::new(ring, config.channels, config.sample_rate, pace, counters);
-        let (error, patience) = (watch.on_error(), Some(PATIENCE));
-        let stream = match format.sample_format() {
+        let (error, polling) = (watch.on_error(), Some(POLLING));
+        let stream = match format {
             SampleFormat::F32 => device.build_input_stream(
                 config,
                 move |data: &[f32], _: &_| end.take(data),
                 error,
-                patience,
+                polling,
             ),
             SampleFormat::I16 => device.build_input_stream(
                 config,
                 move |data: &[i16], _: &_| end.take(data),
                 error,
-                patience,
+                polling,
             ),
             SampleFormat::I32 => device.build_input_stream(
                 config,
                 move |data: &[i32], _: &_| end.take(data),
                 error,
-                patience,
+                polling,
             ),
             _ => return Err(cpal::ErrorKind::UnsupportedConfig.into()),
         };
         Ok((stream?, pump_end))
-    })
+    };
+    open_card(role, device, &formats, raised, build)
 }
 
-fn open_playout(
+fn open_playout<Device>(
     role: Role,
-    id: Option<&str>,
+    device: &Device,
     raised: bool,
-) -> Result<(Card, End<Producer<f32>>), AudioError> {
-    let device = find(role, id)?;
+) -> Result<(Card, End<Producer<f32>>), AudioError>
+where
+    Device: DeviceTrait,
+    Device::Stream: Send + 'static,
+{
     let ranges = device.supported_output_configs();
     let ranges = ranges.map_err(|error| AudioError::from_cpal(role, &error))?;
-    let format = choose(ranges)
-        .or_else(|| device.default_output_config().ok())
-        .ok_or(AudioError::Unsupported(role))?;
-    open_card(role, &device, &format, raised, |config, counters, watch| {
+    let formats = formats(ranges, device.default_output_config().ok());
+    let build = |format: SampleFormat, config: StreamConfig, counters, watch: &Watch| {
         let (pump_end, ring) = RingBuffer::new(RING);
         let pump_end = End::new(pump_end);
         let pace = Arc::clone(&pump_end.pace);
         let mut end = Playout::new(ring, config.channels, config.sample_rate, pace, counters);
-        let (error, patience) = (watch.on_error(), Some(PATIENCE));
-        let stream = match format.sample_format() {
+        let (error, polling) = (watch.on_error(), Some(POLLING));
+        let stream = match format {
             SampleFormat::F32 => device.build_output_stream(
                 config,
                 move |data: &mut [f32], _: &_| end.fill(data),
                 error,
-                patience,
+                polling,
             ),
             SampleFormat::I16 => device.build_output_stream(
                 config,
                 move |data: &mut [i16], _: &_| end.fill(data),
                 error,
-                patience,
+                polling,
             ),
             SampleFormat::I32 => device.build_output_stream(
                 config,
                 move |data: &mut [i32], _: &_| end.fill(data),
                 error,
-                patience,
+                polling,
             ),
             _ => return Err(cpal::ErrorKind::UnsupportedConfig.into()),
         };
         Ok((stream?, pump_end))
-    })
+    };
+    open_card(role, device, &formats, raised, build)
 }
 
-/// Builds and starts a stream with the block we want, or with one that the device takes.
-fn open_card<End>(
+/// Builds and starts a stream in the best format and with the smallest block that the device takes: not all that one offers
+/// can be had of it.
+fn open_card<Device, End>(
     role: Role,
-    device: &cpal::Device,
-    format: &SupportedStreamConfig,
+    device: &Device,
+    formats: &[SupportedStreamConfig],
     raised: bool,
-    build: impl Fn(StreamConfig, Arc<Counters>, &Watch) -> Result<(cpal::Stream, End), cpal::Error>,
-) -> Result<(Card, End), AudioError> {
+    build: impl Fn(
+        SampleFormat,
+        StreamConfig,
+        Arc<Counters>,
+        &Watch,
+    ) -> Result<(Device::Stream, End), cpal::Error>,
+) -> Result<(Card, End), AudioError>
+where
+    Device: DeviceTrait,
+    Device::Stream: Send + 'static,
+{
     let watch = Watch {
         closing: Arc::new(AtomicBool::new(false)),
         faults: Arc::new(FaultCell::default()),
     };
     let counters = Arc::new(Counters::default());
-    let wanted = BLOCKS_MS.into_iter().skip(usize::from(!raised));
-    let wanted = wanted.map(|ms| format.sample_rate() * ms / 1_000);
-    let mut refusal = cpal::ErrorKind::UnsupportedConfig.into();
-    for block in wanted.chain(OTHER_BLOCKS) {
+    let best = formats.first().ok_or(AudioError::Unsupported(role))?;
+    for (format, block) in formats.iter().flat_map(|format| blocks(format, raised)) {
+        if asking::is_given_up() {
+            break;
+        }
         let config = StreamConfig {
             channels: format.channels(),
             sample_rate: format.sample_rate(),
-            buffer_size: BufferSize::Fixed(within(block, format.buffer_size())),
+            buffer_size: BufferSize::Fixed(block),
         };
-        let built = build(config, Arc::clone(&counters), &watch);
+        let kind = format.sample_format();
+        let built = build(kind, config, Arc::clone(&counters), &watch);
         let started = built.and_then(|(stream, end)| stream.play().map(|()| (stream, end)));
         match started {
             Ok((stream, end)) => {
@@ -436,15 +558,55 @@ fn open_card<End>(
                     faults: watch.faults,
                     counters,
                     seen: (0, Instant::now()),
-                    stream: Some(stream),
+                    remark: remark(role, best, format),
+                    stream: Some(Box::new(stream)),
                 };
                 return Ok((card, end));
             }
-            Err(error) if error.kind() == cpal::ErrorKind::UnsupportedConfig => refusal = error,
+            Err(error) if error.kind() == cpal::ErrorKind::UnsupportedConfig => {
+                tracing::debug!(%role, ?format, block, "a sound format is refused that was offered");
+            }
             Err(error) => return Err(AudioError::from_cpal(role, &error)),
         }
     }
-    Err(AudioError::from_cpal(role, &refusal))
+    Err(AudioError::Unsupported(role))
+}
+
+/// The blocks to try with a format, each once.
+fn blocks(
+    format: &SupportedStreamConfig,
+    raised: bool,
+) -> impl Iterator<Item = (&SupportedStreamConfig, u32)> {
+    let wanted = BLOCKS_MS.into_iter().skip(usize::from(!raised));
+    let wanted = wanted.map(|ms| format.sample_rate() * ms / 1_000);
+    let mut tried = Vec::new();
+    for block in wanted.chain(OTHER_BLOCKS) {
+        let block = within(block, format.buffer_size());
+        if !tried.contains(&block) {
+            tried.push(block);
+        }
+    }
+    tried.into_iter().map(move |block| (format, block))
+}
+
+/// What is to be said where a device does not do the rate that it offers. Widths and channels are not heard.
+fn remark(
+    role: Role,
+    offered: &SupportedStreamConfig,
+    had: &SupportedStreamConfig,
+) -> Option<String> {
+    let rates = (offered.sample_rate(), had.sample_rate());
+    (rates.0 != rates.1).then(|| {
+        let channels = match had.channels() {
+            1 => "mono".to_owned(),
+            2 => "stereo".to_owned(),
+            more => format!("{more} channels"),
+        };
+        format!(
+            "The {role} refuses {} Hz, which it offers; it is used with {} Hz, {channels}.",
+            rates.0, rates.1
+        )
+    })
 }
 
 fn within(block: u32, range: &SupportedBufferSize) -> u32 {
@@ -454,28 +616,56 @@ fn within(block: u32, range: &SupportedBufferSize) -> u32 {
     }
 }
 
-/// The format that costs least: our rate before any other, floats before integers, few channels before many.
-fn choose(
+/// What a device offers, that first which costs least: our rate before any other, few channels before many, floats before
+/// integers. No more than [`RATES`] times [`FORMATS_PER_RATE`], and what the device would take by itself.
+fn formats(
     ranges: impl Iterator<Item = cpal::SupportedStreamConfigRange>,
-) -> Option<SupportedStreamConfig> {
-    ranges
+    default: Option<SupportedStreamConfig>,
+) -> Vec<SupportedStreamConfig> {
+    let mut offers: Vec<_> = ranges
         .filter(|range| range.channels() > 0)
-        .filter_map(|range| {
-            let width = match range.sample_format() {
-                SampleFormat::F32 => 0,
-                SampleFormat::I16 => 1,
-                SampleFormat::I32 => 2,
-                _ => return None,
-            };
+        .flat_map(|range| {
             let (min, max) = (range.min_sample_rate(), range.max_sample_rate());
-            let rate = SAMPLE_RATE_HZ.clamp(min, max.max(min));
-            // Mono and stereo are equally good: a mono request may get a device's left channel alone.
-            let crowd = range.channels().abs_diff(2);
-            let distance = rate.abs_diff(SAMPLE_RATE_HZ);
-            Some(((distance, crowd, width), range.with_sample_rate(rate)))
+            let nearest = SAMPLE_RATE_HZ.clamp(min, max.max(min));
+            let others = OTHER_RATES_HZ.into_iter();
+            let others = others.filter(move |rate| (min..=max).contains(rate) && *rate != nearest);
+            let rates = std::iter::once(nearest).chain(others);
+            rates.map(move |rate| range.with_sample_rate(rate))
         })
-        .min_by_key(|(cost, _)| *cost)
-        .map(|(_, format)| format)
+        .filter_map(|format| Some((cost(&format)?, format)))
+        .collect();
+    offers.sort_by_key(|(cost, _)| *cost);
+    offers.dedup_by_key(|(cost, _)| *cost);
+    let rates = offers.chunk_by(|(_, one), (_, next)| one.sample_rate() == next.sample_rate());
+    let tried = rates.take(RATES).flat_map(|of_one_rate| {
+        let few = of_one_rate.iter().take(FORMATS_PER_RATE);
+        few.map(|(_, format)| format.clone())
+    });
+    let mut tried: Vec<_> = tried.collect();
+    tried.extend(default.filter(|default| cost(default).is_some() && !tried.contains(default)));
+    tried
+}
+
+/// How far a format is from the best, if we can do it at all; no two have the same.
+fn cost(format: &SupportedStreamConfig) -> Option<(u32, u32, u16, u8)> {
+    let width = match format.sample_format() {
+        SampleFormat::F32 => 0,
+        SampleFormat::I16 => 1,
+        SampleFormat::I32 => 2,
+        _ => return None,
+    };
+    let rate = format.sample_rate();
+    // What is above our rate loses nothing.
+    let distance = match rate.checked_sub(SAMPLE_RATE_HZ) {
+        Some(above) => above / 4,
+        None => SAMPLE_RATE_HZ - rate,
+    };
+    // Mono and stereo are equally good: a mono request may get a device's left channel alone.
+    let crowd = match format.channels() {
+        2 => 0,
+        channels => channels,
+    };
+    Some((distance, rate, crowd, width))
 }
 
 #[cfg(test)]
@@ -488,24 +678,297 @@ mod tests {
         SupportedStreamConfigRange::new(channels, rates.0, rates.1, buffer, format)
     }
 
+    fn first_of(ranges: &[SupportedStreamConfigRange]) -> Option<SupportedStreamConfig> {
+        formats(ranges.iter().cloned(), None).into_iter().next()
+    }
+
     #[test]
     fn our_rate_is_worth_more_than_width_and_channels() {
-        let ranges = [
+        let chosen = first_of(&[
             range(2, (44_100, 44_100), SampleFormat::F32),
             range(8, (8_000, 96_000), SampleFormat::F32),
             range(2, (8_000, 96_000), SampleFormat::I32),
             range(2, (8_000, 96_000), SampleFormat::I16),
             range(2, (8_000, 96_000), SampleFormat::U8),
-        ];
-        let chosen = choose(ranges.into_iter()).unwrap();
+        ])
+        .unwrap();
         assert_eq!(chosen.sample_rate(), 48_000);
         assert_eq!(chosen.channels(), 2);
         assert_eq!(chosen.sample_format(), SampleFormat::I16);
         assert_eq!(within(960, chosen.buffer_size()), 512);
         let poor = [range(1, (8_000, 16_000), SampleFormat::I16)];
-        assert_eq!(choose(poor.into_iter()).unwrap().sample_rate(), 16_000);
+        assert_eq!(first_of(&poor).unwrap().sample_rate(), 16_000);
         let none = [range(2, (48_000, 48_000), SampleFormat::U8)];
-        assert!(choose(none.into_iter()).is_none());
+        assert!(first_of(&none).is_none());
+    }
+
+    #[test]
+    fn what_is_offered_is_tried_in_order_and_no_more_than_that() {
+        let all = [SampleFormat::I32, SampleFormat::I16, SampleFormat::F32];
+        let offers = all.into_iter().flat_map(|format| {
+            (1..=64).map(move |channels| range(channels, (4_000, 384_000), format))
+        });
+        let tried = formats(offers, None);
+        assert_eq!(tried.len(), RATES * FORMATS_PER_RATE);
+        let told = |format: &SupportedStreamConfig| {
+            let channels = format.channels();
+            (format.sample_rate(), channels, format.sample_format())
+        };
+        let told: Vec<_> = tried.iter().map(told).collect();
+        assert_eq!(
+            told[..7],
+            [
+                (48_000, 2, SampleFormat::F32),
+                (48_000, 2, SampleFormat::I16),
+                (48_000, 2, SampleFormat::I32),
+                (48_000, 1, SampleFormat::F32),
+                (48_000, 1, SampleFormat::I16),
+                (48_000, 1, SampleFormat::I32),
+                (44_100, 2, SampleFormat::F32),
+            ]
+        );
+    }
+
+    /// A device that offers all rates and widths, and takes of them what it takes. It calls back thrice with so many frames.
+    #[derive(Clone, Debug)]
+    struct Fake {
+        takes: Vec<(u32, u16, SampleFormat)>,
+        frames: usize,
+        asked: Arc<std::sync::atomic::AtomicUsize>,
+    }
+
+    impl Fake {
+        fn taking(takes: &[(u32, u16, SampleFormat)], frames: usize) -> Self {
+            let (takes, asked) = (takes.to_vec(), Arc::default());
+            Self {
+                takes,
+                frames,
+                asked,
+            }
+        }
+
+        fn offers(&self) -> std::vec::IntoIter<SupportedStreamConfigRange> {
+            let all = [SampleFormat::F32, SampleFormat::I16, SampleFormat::I32];
+            let of = |format| [1, 2].map(|channels| range(channels, (8_000, 96_000), format));
+            all.into_iter().flat_map(of).collect::<Vec<_>>().into_iter()
+        }
+
+        fn build(&self, config: StreamConfig, format: SampleFormat) -> Result<(), cpal::Error> {
+            self.asked.fetch_add(1, Relaxed);
+            let wanted = (config.sample_rate, config.channels, format);
+            if self.takes.contains(&wanted) {
+                return Ok(());
+            }
+            Err(cpal::ErrorKind::UnsupportedConfig.into())
+        }
+    }
+
+    impl PartialEq for Fake {
+        fn eq(&self, other: &Self) -> bool {
+            Arc::ptr_eq(&self.asked, &other.asked)
+        }
+    }
+
+    impl Eq for Fake {}
+
+    impl std::hash::Hash for Fake {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            Arc::as_ptr(&self.asked).hash(state);
+        }
+    }
+
+    impl std::fmt::Display for Fake {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("fake")
+        }
+    }
+
+    struct FakeStream;
+
+    impl StreamTrait for FakeStream {
+        fn play(&self) -> Result<(), cpal::Error> {
+            Ok(())
+        }
+
+        fn pause(&self) -> Result<(), cpal::Error> {
+            Ok(())
+        }
+
+        fn buffer_size(&self) -> Result<cpal::FrameCount, cpal::Error> {
+            Ok(480)
+        }
+
+        fn now(&self) -> cpal::StreamInstant {
+            cpal::StreamInstant::new(0, 0)
+        }
+    }
+
+    impl DeviceTrait for Fake {
+        type SupportedInputConfigs = std::vec::IntoIter<SupportedStreamConfigRange>;
+        type SupportedOutputConfigs = std::vec::IntoIter<SupportedStreamConfigRange>;
+        type Stream = FakeStream;
+
+        fn description(&self) -> Result<cpal::DeviceDescription, cpal::Error> {
+            Err(cpal::ErrorKind::UnsupportedOperation.into())
+        }
+
+        fn id(&self) -> Result<cpal::DeviceId, cpal::Error> {
+            Err(cpal::ErrorKind::UnsupportedOperation.into())
+        }
+
+        fn supported_input_configs(&self) -> Result<Self::SupportedInputConfigs, cpal::Error> {
+            Ok(self.offers())
+        }
+
+        fn supported_output_configs(&self) -> Result<Self::SupportedOutputConfigs, cpal::Error> {
+            Ok(self.offers())
+        }
+
+        fn default_input_config(&self) -> Result<SupportedStreamConfig, cpal::Error> {
+            Err(cpal::ErrorKind::UnsupportedOperation.into())
+        }
+
+        fn default_output_config(&self) -> Result<SupportedStreamConfig, cpal::Error> {
+            Err(cpal::ErrorKind::UnsupportedOperation.into())
+        }
+
+        fn build_input_stream<T, D, E>(
+            &self,
+            config: StreamConfig,
+            mut data_callback: D,
+            _: E,
+            _: Option<Duration>,
+        ) -> Result<FakeStream, cpal::Error>
+        where
+            T: cpal::SizedSample,
+            D: FnMut(&[T], &cpal::InputCallbackInfo) + Send + 'static,
+            E: FnMut(cpal::Error) + Send + 'static,
+        {
+            self.build(config, T::FORMAT)?;
+            let at = cpal::StreamInstant::new(0, 0);
+            let info = cpal::InputCallbackInfo::new(cpal::InputStreamTimestamp {
+                callback: at,
+                capture: at,
+            });
+            let heard = vec![T::EQUILIBRIUM; self.frames * usize::from(config.channels)];
+            (0..3).for_each(|_| data_callback(&heard, &info));
+            Ok(FakeStream)
+        }
+
+        fn build_output_stream<T, D, E>(
+            &self,
+            config: StreamConfig,
+            mut data_callback: D,
+            _: E,
+            _: Option<Duration>,
+        ) -> Result<FakeStream, cpal::Error>
+        where
+            T: cpal::SizedSample,
+            D: FnMut(&mut [T], &cpal::OutputCallbackInfo) + Send + 'static,
+            E: FnMut(cpal::Error) + Send + 'static,
+        {
+            self.build(config, T::FORMAT)?;
+            let at = cpal::StreamInstant::new(0, 0);
+            let info = cpal::OutputCallbackInfo::new(cpal::OutputStreamTimestamp {
+                callback: at,
+                playback: at,
+            });
+            let mut played = vec![T::EQUILIBRIUM; self.frames * usize::from(config.channels)];
+            (0..3).for_each(|_| data_callback(&mut played, &info));
+            Ok(FakeStream)
+        }
+
+        fn build_input_stream_raw<D, E>(
+            &self,
+            _: StreamConfig,
+            _: SampleFormat,
+            _: D,
+            _: E,
+            _: Option<Duration>,
+        ) -> Result<FakeStream, cpal::Error>
+        where
+            D: FnMut(&cpal::Data, &cpal::InputCallbackInfo) + Send + 'static,
+            E: FnMut(cpal::Error) + Send + 'static,
+        {
+            Err(cpal::ErrorKind::UnsupportedOperation.into())
+        }
+
+        fn build_output_stream_raw<D, E>(
+            &self,
+            _: StreamConfig,
+            _: SampleFormat,
+            _: D,
+            _: E,
+            _: Option<Duration>,
+        ) -> Result<FakeStream, cpal::Error>
+        where
+            D: FnMut(&mut cpal::Data, &cpal::OutputCallbackInfo) + Send + 'static,
+            E: FnMut(cpal::Error) + Send + 'static,
+        {
+            Err(cpal::ErrorKind::UnsupportedOperation.into())
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_offered_and_refused_is_told_and_another_is_had() {
+        let mono = Fake::taking(&[(44_100, 1, SampleFormat::I16)], 441);
+        let (card, _) = open_playout(Role::Playout, &mono, true).unwrap();
+        assert_eq!(
+            card.remark.as_deref(),
+            Some("The speaker refuses 48000 Hz, which it offers; it is used with 44100 Hz, mono.")
+        );
+        assert_eq!(card.counters.frames(), 3 * 441);
+        let slow = Fake::taking(&[(8_000, 1, SampleFormat::I32)], 80);
+        let (card, _) = open_capture(Role::Capture, &slow, true).unwrap();
+        let remark = card.remark.as_deref();
+        assert!(remark.is_some_and(|remark| remark.contains("with 8000 Hz, mono")));
+        // One that refuses all that it offers is given up.
+        let none = Fake::taking(&[], 0);
+        let refused = open_capture(Role::Capture, &none, true).map(|_| ());
+        assert!(
+            matches!(refused, Err(AudioError::Unsupported(Role::Capture))),
+            "{refused:?}"
+        );
+        let tried = none.asked.load(Relaxed);
+        let most = RATES * FORMATS_PER_RATE * (BLOCKS_MS.len() + OTHER_BLOCKS.len());
+        println!("{tried} tries, {most} at most");
+        assert!(tried <= most);
+    }
+
+    #[test]
+    fn a_width_that_is_offered_and_refused_is_not_heard_and_not_told() {
+        let whole = Fake::taking(&[(48_000, 2, SampleFormat::I32)], 480);
+        let (card, _) = open_capture(Role::Capture, &whole, true).unwrap();
+        assert_eq!(card.remark, None);
+        assert_eq!(card.counters.frames(), 3 * 480);
+    }
+
+    #[test]
+    fn a_device_that_calls_back_with_nothing_has_stalled() {
+        let best = [(48_000, 2, SampleFormat::F32)];
+        let (silent, works) = (Fake::taking(&best, 0), Fake::taking(&best, 480));
+        let (mut deaf, _) = open_capture(Role::Capture, &silent, true).unwrap();
+        let (mut mute, _) = open_playout(Role::Playout, &silent, true).unwrap();
+        let (mut heard, _) = open_capture(Role::Capture, &works, true).unwrap();
+        let began = Instant::now();
+        for card in [&mut deaf, &mut mute] {
+            assert_eq!(card.counters.callbacks(), 3);
+            assert_eq!(card.stalled(began + STALLED / 2), None);
+            let at = began + STALLED;
+            assert_eq!(card.stalled(at), Some(FaultKind::Stalled));
+            // Once in a while, and not at each look.
+            assert_eq!(card.stalled(at + STALLED / 2), None);
+            assert_eq!(card.stalled(at + STALLED), Some(FaultKind::Stalled));
+        }
+        assert_eq!(heard.stalled(began + STALLED), None);
+        // It worked until now, and no longer.
+        assert_eq!(heard.stalled(began + STALLED * 3 / 2), None);
+        assert_eq!(heard.stalled(began + STALLED * 2), Some(FaultKind::Stalled));
+        let fault = Fault {
+            role: Role::Capture,
+            kind: FaultKind::Stalled,
+        };
+        assert_eq!(fault.to_string(), "The microphone has stopped working.");
     }
 
     #[test]
