@@ -237,7 +237,8 @@ mod tests {
         let long = |n: u32| record(HANDSHAKE, 0, &part((n % 8) as u16, 9_000, 0, 9_000, 9_000));
         let encrypted = |_| record(HANDSHAKE, 1, &[9; 100]);
         let change = |_| record(CHANGE_CIPHER_SPEC, 0, &[1]);
-        let kinds: [(&dyn Fn(u32) -> Vec<u8>, usize); 5] = [
+        type Sends<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+        let kinds: [(Sends<'_>, usize); 5] = [
             (&small, MOST_PIECES),
             (&of_one, 64),
             (&long, MOST_BYTES / 9_025),

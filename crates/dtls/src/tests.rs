@@ -510,11 +510,8 @@ fn the_last_flight_is_repeated_for_four_minutes_at_a_rate_and_then_nothing_is_ke
     let secured = path.now;
     let asked = |path: &mut Path, at: Duration| {
         // The client's own timer, whenever it would be: what counts is when it arrives.
-        let deadline = loop {
-            match path.client.poll_output() {
-                Output::Deadline(at) => break at.unwrap(),
-                other => panic!("{other:?}"),
-            }
+        let Output::Deadline(Some(deadline)) = path.client.poll_output() else {
+            panic!("the client waits for nothing");
         };
         path.client.handle_timeout(deadline);
         let flight = said(&mut path.client);
