@@ -3,21 +3,24 @@
 //! Devices are open only while a call needs them, or somebody tries them: an idle phone makes no sound and takes no power.
 
 mod side;
+mod sound;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::Role;
+use audio::{AudioError, Role};
 use media::country::{self, Country};
-use media::{Processing, PumpHandle, Tone, Trial};
+use media::{Processing, Tone, Trial};
 use model::{
     CallId, CountryView, DeviceId, DeviceRole, DeviceView, DevicesView, Event, SoundTest,
     VoicePolicy,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+pub(crate) use self::side::Means;
 use self::side::{Job, Opened, Side};
+pub(crate) use self::sound::System;
 use crate::hub::Hub;
 use crate::shared::Ringing;
 
@@ -70,7 +73,7 @@ pub(crate) enum DevicesMsg {
     /// The time of this test is up.
     TestOver(u64),
     /// What was found (from the thread that looked).
-    Found(Box<audio::Devices>),
+    Found(Result<audio::Devices, AudioError>),
     /// A device was opened, as far as that was possible (from the thread that did it).
     Opened(Box<Opened>),
     /// Ask the open devices whether they still work.
@@ -87,7 +90,8 @@ pub(crate) struct DevicesActor;
 #[derive(Clone)]
 pub(crate) struct DevicesArgs {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) pump: PumpHandle,
+    /// What is opened, and for whom.
+    pub(crate) means: Means,
     /// `false` for scripts and tests that bring their own sound.
     pub(crate) hardware: bool,
     pub(crate) capture: Option<DeviceId>,
@@ -128,6 +132,8 @@ pub(crate) struct DevicesState {
     test: u64,
     /// What is missing altogether.
     missing: Option<&'static str>,
+    /// Why it is not known which devices there are.
+    unlisted: Option<String>,
 }
 
 /// What one call needs.
@@ -183,6 +189,7 @@ impl Actor for DevicesActor {
             told_of_voice: false,
             test: 0,
             missing: None,
+            unlisted: None,
         };
         if state.args.hardware {
             let _ = myself.cast(DevicesMsg::Refresh);
@@ -231,11 +238,11 @@ impl Actor for DevicesActor {
                 state.settle(&myself);
             }
             DevicesMsg::HeardEnough(_) => {}
-            DevicesMsg::Refresh => look(&myself),
+            DevicesMsg::Refresh => state.look(&myself),
             DevicesMsg::Test(what) => state.on_test(&myself, what),
             DevicesMsg::TestOver(test) if test == state.test => state.on_test(&myself, None),
             DevicesMsg::TestOver(_) => {}
-            DevicesMsg::Found(devices) => state.on_found(&devices),
+            DevicesMsg::Found(found) => state.on_found(found),
             DevicesMsg::Opened(opened) => state.on_opened(&myself, *opened),
             DevicesMsg::Watch => state.on_watch(&myself),
             #[cfg(test)]
@@ -260,7 +267,7 @@ impl DevicesState {
                 SoundTest::Sentence => media::wav::parse(SENTENCE).ok().map(Trial::Play),
                 SoundTest::Loop => Some(Trial::Loop),
             };
-            self.tell_pump(self.args.pump.try_devices(trial));
+            self.tell_pump(self.args.means.pump.try_devices(trial));
             self.publish();
         } else {
             self.end_test();
@@ -270,7 +277,7 @@ impl DevicesState {
 
     fn end_test(&mut self) {
         if std::mem::take(&mut self.view.testing) {
-            self.tell_pump(self.args.pump.try_devices(None));
+            self.tell_pump(self.args.means.pump.try_devices(None));
             self.publish();
         }
     }
@@ -293,13 +300,11 @@ impl DevicesState {
             DeviceRole::Ringer => (2, &mut self.view.chosen_ringer),
         };
         place.clone_from(&device);
-        let job = self.sides.get_mut(side).and_then(|side| {
-            side.chosen = device;
-            side.reopen()
-        });
+        let side = self.sides.get_mut(side);
+        let job = side.and_then(|side| side.choose(device));
         self.publish();
         self.begin(myself, job);
-        look(myself);
+        self.look(myself);
         self.settle(myself);
     }
 
@@ -345,45 +350,64 @@ impl DevicesState {
             return;
         }
         let needed = self.needed();
-        // What rings is opened before the speaker, or it would ring there until then.
-        let jobs: Vec<Job> = self
-            .sides
-            .iter_mut()
-            .zip(needed)
-            .rev()
+        let sides = self.sides.iter_mut().zip(needed);
+        let jobs: Vec<Job> = sides
             .filter_map(|(side, needed)| side.settle(needed))
             .collect();
         self.begin(myself, jobs);
         self.forget_a_failed_voice();
         self.process_voice();
-        let tone = self.tone_wanted();
+        self.sound_tone();
+    }
+
+    /// Has the tone sound that is wanted now.
+    fn sound_tone(&mut self) {
+        let [_, _, ringer] = &self.sides;
+        let wanted = self.tone_wanted();
+        // It would ring at the speaker until that is open which rings.
+        let tone = wanted.filter(|tone| *tone != Tone::Ring || !ringer.is_underway());
         if tone != self.tone {
             self.tone = tone;
             self.tell_pump(match tone {
-                Some(tone) => self.args.pump.play_tone(tone),
-                None => self.args.pump.stop_tone(),
+                Some(tone) => self.args.means.pump.play_tone(tone),
+                None => self.args.means.pump.stop_tone(),
             });
         }
     }
 
-    /// Has a thread do what blocks, one after the other.
+    /// Has threads do what blocks, each its own: one that hangs holds up nobody.
     fn begin(&self, myself: &ActorRef<DevicesMsg>, jobs: impl IntoIterator<Item = Job>) {
-        let jobs: Vec<Job> = jobs.into_iter().collect();
-        if jobs.is_empty() {
-            return;
-        }
-        let (pump, myself) = (self.args.pump.clone(), myself.clone());
-        tokio::task::spawn_blocking(move || {
-            for job in jobs {
-                let opened = Box::new(job.run(&pump));
-                let _ = myself.cast(DevicesMsg::Opened(opened));
+        for job in jobs {
+            let (means, to) = (self.args.means.clone(), myself.clone());
+            let todo = job.clone();
+            let begun = aside(move || {
+                let opened = Box::new(todo.run(&means));
+                let _ = to.cast(DevicesMsg::Opened(opened));
+            });
+            if let Err(error) = begun {
+                let undone = Box::new(job.undone(error));
+                let _ = myself.cast(DevicesMsg::Opened(undone));
             }
+        }
+    }
+
+    /// Has a thread list the devices.
+    fn look(&self, myself: &ActorRef<DevicesMsg>) {
+        let (means, to) = (self.args.means.clone(), myself.clone());
+        let begun = aside(move || {
+            let sound = Arc::clone(&means.sound);
+            let listed = audio::in_time("list", means.patience, move || sound.list());
+            let found = listed.map_err(|_| AudioError::Unlisted);
+            let _ = to.cast(DevicesMsg::Found(found));
         });
+        if let Err(error) = begun {
+            tracing::warn!(%error, "sound devices cannot be listed");
+        }
     }
 
     /// What failed in the last call may work in the next; what works has learned something, and is kept.
     fn forget_a_failed_voice(&mut self) {
-        if self.calls.is_empty() && self.args.pump.counters().voice_failed() {
+        if self.calls.is_empty() && self.args.means.pump.counters().voice_failed() {
             self.voice = None;
             self.told_of_voice = false;
         }
@@ -407,7 +431,7 @@ impl DevicesState {
         if self.calls.is_empty() || self.voice.as_ref() == Some(&voice) {
             return;
         }
-        match self.args.pump.set_processing(voice.processing) {
+        match self.args.means.pump.set_processing(voice.processing) {
             Ok(()) => self.voice = Some(voice),
             Err(error) => tracing::warn!(%error, "the microphone's sound is left as it is"),
         }
@@ -417,16 +441,16 @@ impl DevicesState {
         let needed = self.needed();
         let role = opened.role();
         if opened.is_found() {
-            look(myself);
+            self.look(myself);
         }
         let mut pairs = self.sides.iter_mut().zip(needed);
         let Some((side, needed)) = pairs.find(|(side, _)| side.role == role) else {
             return;
         };
-        let job = side.take(opened, needed);
-        self.begin(myself, job);
+        side.take(opened, needed, &self.args.means.pump);
         self.warn();
         self.process_voice();
+        self.sound_tone();
         if !std::mem::replace(&mut self.watched, true) {
             myself.send_after(WATCH, || DevicesMsg::Watch);
         }
@@ -434,11 +458,11 @@ impl DevicesState {
 
     fn on_watch(&mut self, myself: &ActorRef<DevicesMsg>) {
         let jobs: Vec<Job> = self.sides.iter_mut().filter_map(Side::watch).collect();
-        if jobs.iter().any(|job| !job.is_a_look()) {
-            look(myself);
+        if self.unlisted.is_some() || jobs.iter().any(|job| !job.is_a_look()) {
+            self.look(myself);
         }
         self.begin(myself, jobs);
-        self.told_of_voice |= self.args.pump.counters().voice_failed();
+        self.told_of_voice |= self.args.means.pump.counters().voice_failed();
         self.warn();
         self.watched = self.sides.iter().any(Side::is_open);
         if self.watched {
@@ -446,7 +470,16 @@ impl DevicesState {
         }
     }
 
-    fn on_found(&mut self, devices: &audio::Devices) {
+    fn on_found(&mut self, found: Result<audio::Devices, AudioError>) {
+        let devices = match found {
+            Ok(devices) => devices,
+            Err(error) => {
+                // What was there before is shown until it is known better.
+                self.unlisted = Some(error.to_string());
+                return self.warn();
+            }
+        };
+        self.unlisted = None;
         let views = |list: &[audio::Device]| {
             list.iter()
                 .map(|d| DeviceView {
@@ -457,7 +490,7 @@ impl DevicesState {
         };
         self.view.capture = views(&devices.capture);
         self.view.playout = views(&devices.playout);
-        self.missing = missing(devices);
+        self.missing = missing(&devices);
         self.view.warning = self.warning();
         self.publish();
     }
@@ -473,9 +506,18 @@ impl DevicesState {
     /// What is not there explains what cannot be opened.
     fn warning(&self) -> Option<String> {
         let missing = self.missing.map(str::to_owned);
-        let troubles = || self.sides.iter().find_map(|side| side.trouble.clone());
         let voice = || self.told_of_voice.then(|| VOICE_FAILED.to_owned());
-        missing.or_else(troubles).or_else(voice)
+        missing
+            .or_else(|| self.troubles())
+            .or_else(|| self.unlisted.clone())
+            .or_else(voice)
+    }
+
+    /// What is the matter with each device, in as many sentences.
+    fn troubles(&self) -> Option<String> {
+        let troubles = self.sides.iter().filter_map(|side| side.trouble.as_deref());
+        let troubles: Vec<&str> = troubles.collect();
+        (!troubles.is_empty()).then(|| troubles.join(" "))
     }
 
     fn publish(&self) {
@@ -497,13 +539,10 @@ fn missing(devices: &audio::Devices) -> Option<&'static str> {
     }
 }
 
-/// Lists the devices on a thread that may block: back-ends take their time.
-fn look(myself: &ActorRef<DevicesMsg>) {
-    let myself = myself.clone();
-    tokio::task::spawn_blocking(move || {
-        let devices = Box::new(audio::list());
-        let _ = myself.cast(DevicesMsg::Found(devices));
-    });
+/// Does what blocks. Not by the runtime: it would wait for it when the program ends.
+fn aside(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name("devices".to_owned());
+    thread.spawn(work).map(drop)
 }
 
 fn view_of(country: &Country) -> CountryView {
@@ -565,6 +604,9 @@ fn tone_of(
         (false, false, _) => None,
     }
 }
+
+#[cfg(test)]
+mod hanging;
 
 #[cfg(test)]
 mod tests {

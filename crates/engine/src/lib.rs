@@ -89,7 +89,7 @@ pub use self::transport::{HostTable, Naming};
 pub use audio::Pipe;
 pub use media::{Sink, Source, wav};
 
-use self::devices::{DevicesActor, DevicesArgs};
+use self::devices::{DevicesActor, DevicesArgs, Means, System};
 use self::passwords::{Passwords, Wanted};
 use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
 use self::shared::{LiveStreams, Pacer, Service, Shared};
@@ -299,7 +299,11 @@ impl Engine {
         let (chosen, stored) = (config.devices, &settings.devices);
         let devices_args = DevicesArgs {
             hub: Arc::clone(&hub),
-            pump: pump.clone(),
+            means: Means {
+                sound: Arc::new(System),
+                pump: pump.clone(),
+                patience: audio::PATIENCE,
+            },
             hardware: config.hardware && config.media.uses_devices(),
             capture: chosen.capture.or_else(|| stored.capture.clone()),
             playout: chosen.playout.or_else(|| stored.playout.clone()),
