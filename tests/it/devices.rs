@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::rig::desktop::{Server, SoundCard};
 use crate::rig::folder::Folder;
 use crate::rig::process::Process;
-use crate::rig::program::{self, Account, Program, SOON};
+use crate::rig::program::{self, Account, Program, SOON, is};
 use crate::rig::{seconds, sound, switchboard, until};
 
 /// Louder than this is a tone and no silence.
@@ -95,4 +95,78 @@ fn a_call_rings_where_it_is_to_ring_and_nowhere_else() {
         loudness < SOUND / 10.0,
         "it rings at the speaker, too: {loudness}"
     );
+}
+
+/// A call to the test number that speaks, by devices of the system, for so long. The switchboard is to be kept as long.
+fn talk(
+    folder: &Folder,
+    length: &str,
+    prepare: impl FnOnce(&mut std::process::Command),
+) -> (Process, Program) {
+    let (switchboard, port) = switchboard::start(folder);
+    let mut command = program::command(&folder.inner("home"));
+    command
+        .args(["call", "601", "--audio", "devices", "--codecs", "pcmu"])
+        .args(["--for", length, "--json", "--aor"])
+        .arg(format!("sip:alice@127.0.0.1:{port}"));
+    prepare(&mut command);
+    let mut program = Program::spawn(folder, "alice", &mut command);
+    program.wait_call("connected");
+    (switchboard, program)
+}
+
+/// Waits until something is said, and gives it.
+fn until_said(program: &mut Program, words: &str) -> String {
+    let said = program.wait_for(&format!("notice of “{words}”"), seconds(20), |event| {
+        is(event, "notice") && event["text"].as_str().is_some_and(|t| t.contains(words))
+    });
+    said["text"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Speech comes, and silence goes at its pace.
+fn until_both_ways(program: &mut Program) {
+    program.wait_for("sound both ways", seconds(20), |event| {
+        let on = |light: &str| event["lights"][light]["on"] == true;
+        is(event, "media") && on("sent") && on("received")
+    });
+}
+
+#[test]
+fn without_any_sound_server_or_card_a_call_goes_on_in_silence_and_says_so() {
+    // What is asked for is a machine without any; nobody's card is to be opened by a test.
+    let cards = std::fs::read_to_string("/proc/asound/cards").unwrap_or_default();
+    let cards = cards.lines().filter(|line| line.contains("]: ")).count();
+    assert_eq!(cards, 0, "this test needs a machine without a sound card");
+    let folder = Folder::new("no_sound");
+    let nowhere = folder.join("nowhere");
+    let (_switchboard, mut program) = talk(&folder, "8s", |command| {
+        command
+            .env("PULSE_SERVER", format!("unix:{}", nowhere.display()))
+            .env("PIPEWIRE_RUNTIME_DIR", &nowhere);
+    });
+    let said = until_said(&mut program, "nobody hears anything");
+    println!("{said}");
+    assert_eq!(
+        said,
+        "There is no microphone and no speaker; calls work, and nobody hears anything."
+    );
+    until_both_ways(&mut program);
+    program.finish(seconds(30)).assert_code(0);
+}
+
+#[test]
+fn a_sound_server_that_has_stopped_is_told_of_and_the_call_goes_on() {
+    let folder = Folder::new("stopped_server");
+    let card = SoundCard::start(&folder);
+    card.pause();
+    let (_switchboard, mut program) = talk(&folder, "60s", |command| card.serve(command));
+    let said = until_said(
+        &mut program,
+        "microphone does not answer. The system’s speaker does not answer.",
+    );
+    println!("{said}");
+    until_both_ways(&mut program);
+    // It goes on, and is heard.
+    card.resume();
+    until_heard(&card, &folder, "speaker");
 }

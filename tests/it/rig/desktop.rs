@@ -215,6 +215,20 @@ impl SoundCard {
         });
     }
 
+    /// Stops the server as it stands: it takes connections and says nothing.
+    pub(crate) fn pause(&self) {
+        for server in &self._servers {
+            process::signal(server.id(), "STOP");
+        }
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        for server in &self._servers {
+            process::signal(server.id(), "CONT");
+        }
+    }
+
     /// Whether ALSA reaches the server by a plug-in of the server's own.
     pub(crate) fn has_plugin(&self) -> bool {
         self.has_plugin
