@@ -639,7 +639,7 @@ fn formats(
     let rates = offers.chunk_by(|(_, one), (_, next)| one.sample_rate() == next.sample_rate());
     let tried = rates.take(RATES).flat_map(|of_one_rate| {
         let few = of_one_rate.iter().take(FORMATS_PER_RATE);
-        few.map(|(_, format)| format.clone())
+        few.map(|(_, format)| *format)
     });
     let mut tried: Vec<_> = tried.collect();
     tried.extend(default.filter(|default| cost(default).is_some() && !tried.contains(default)));
@@ -679,7 +679,7 @@ mod tests {
     }
 
     fn first_of(ranges: &[SupportedStreamConfigRange]) -> Option<SupportedStreamConfig> {
-        formats(ranges.iter().cloned(), None).into_iter().next()
+        formats(ranges.iter().copied(), None).into_iter().next()
     }
 
     #[test]
