@@ -135,7 +135,7 @@ fn addresses_at_a_relay_are_given_back_in_a_call_and_asked_for_again_where_ways_
     let none_open = || {
         until("all addresses to be given back", seconds(20), || {
             (coturn.open() == 0).then_some(())
-        })
+        });
     };
     none_open();
     let settled = started.elapsed();

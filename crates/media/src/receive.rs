@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use codecs::{CodecKind, LONGEST_FRAME_SAMPLES, NoiseMaker};
 use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Pace, Playout};
+use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpPacket, Timeline, Verdict};
 use rtrb::Producer;
 
@@ -252,7 +253,7 @@ impl ReceivePath {
             return false;
         };
         if restarted {
-            self.formats.events().for_each(|events| events.restart());
+            self.formats.events().for_each(EventReceiver::restart);
             self.jitter.begin_source();
         }
         if let Some(kind) = audio {

@@ -170,7 +170,7 @@ impl Call {
         let mut spoke = [false; 2];
         for _ in 0..30 {
             self.run(SECOND / 10);
-            let counters = [&self.left, &self.right].map(|stream| stream.counters());
+            let counters = [&self.left, &self.right].map(StreamHandle::counters);
             for (spoke, counters) in spoke.iter_mut().zip(counters) {
                 *spoke |= counters.they_speak();
             }

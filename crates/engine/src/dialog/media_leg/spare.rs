@@ -112,7 +112,7 @@ impl MediaLeg {
         let relayed = ways.iter().filter(|base| base.relayed.is_some());
         let (kept, spare): (Vec<&Base>, Vec<&Base>) = relayed.partition(|base| is_kept(base));
         let is_media = |base: &&Base| base.component == Component::Media;
-        let (given, of_media) = (spare.len(), spare.iter().any(|base| is_media(base)));
+        let (given, of_media) = (spare.len(), spare.iter().any(is_media));
         let kept: Vec<u8> = kept.iter().map(|base| base.socket).collect();
         if given == 0 || stream.keep_relays(&kept).is_err() {
             return 0;
