@@ -187,7 +187,7 @@ fn dissect(codec: &str, more: &str) {
         assert_eq!(order, ["1", "9", "11"], "{codec}{more}");
     }
     assert_eq!(noise > 0, more.contains("silence"), "{codec}{more}");
-    let wrong = format!("(rtp || rtcp || srtp || srtcp) && _ws.expert.severity >= {WARNING}");
+    let wrong = format!("(rtp || rtcp) && _ws.expert.severity >= {WARNING}");
     assert_eq!(seen.fields(&wrong, &EXPERT), "", "{codec}{more}");
     println!(
         "\n{codec} {more}: {packets} packets of RTP, {digits} of digits, {noise} of comfort noise, none of them wrong"
