@@ -5,7 +5,8 @@ use media::VoipMetrics;
 use model::{Direction, Timestamp};
 
 use super::super::DialogState;
-use super::{MediaLeg, codec_kind};
+use super::MediaLeg;
+use super::terms::codec_kind;
 use crate::stream::quality;
 use crate::tenant::TenantMsg;
 use crate::wall;
