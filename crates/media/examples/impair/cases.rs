@@ -39,8 +39,6 @@ pub(crate) const SEED: u64 = 2_026;
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) impairment: Impairment,
-    /// Baresip is tried in it, too: that takes real time.
-    pub(crate) beside: bool,
 }
 
 /// Every case, from good to bad.
@@ -64,7 +62,6 @@ pub(crate) fn all() -> Vec<Case> {
                 jitter: Duration::from_millis(jitter),
                 ..Impairment::NONE
             },
-            beside: matches!((loss, jitter), (0, 0 | 30 | 60) | (5, 30)),
         });
     }
     for loss in [1, 3, 5, 10] {
@@ -76,7 +73,6 @@ pub(crate) fn all() -> Vec<Case> {
                 jitter: Duration::from_millis(30),
                 ..Impairment::NONE
             },
-            beside: loss == 5,
         });
     }
     cases.push(Case {
@@ -85,7 +81,6 @@ pub(crate) fn all() -> Vec<Case> {
             reordered: 0.1,
             ..Impairment::NONE
         },
-        beside: true,
     });
     for (drift_ppm, name) in [(200.0, "fast"), (-200.0, "slow")] {
         cases.push(Case {
@@ -94,7 +89,6 @@ pub(crate) fn all() -> Vec<Case> {
                 drift_ppm,
                 ..Impairment::NONE
             },
-            beside: false,
         });
     }
     cases

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::impaired::Fates;
+use crate::impaired::{Fates, Impairment};
+
+/// What a packet takes at first where a clock is too fast: from then on each takes a little less.
+const AHEAD: Duration = Duration::from_millis(20);
 
 /// Carries until it is dropped.
 pub(crate) struct Relay {
@@ -18,7 +21,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn start(callee_port: u16, fates: Fates) -> Result<Self, String> {
+    pub(crate) fn start(
+        callee_port: u16,
+        impairment: Impairment,
+        seed: u64,
+    ) -> Result<Self, String> {
         let words = |e: std::io::Error| format!("relay: {e}");
         let signalling = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(words)?;
         let sound = five_digits().map_err(words)?;
@@ -34,7 +41,9 @@ impl Relay {
             callee: (Ipv4Addr::LOCALHOST, callee_port).into(),
             caller: None,
             target: None,
-            fates,
+            fates: Fates::new(impairment, seed),
+            drift_ppm: impairment.drift_ppm,
+            began: None,
             under_way: Vec::new(),
         };
         let thread = std::thread::spawn(move || work.run(&stopped));
@@ -71,6 +80,9 @@ struct Carrier {
     caller: Option<SocketAddr>,
     target: Option<SocketAddr>,
     fates: Fates,
+    drift_ppm: f64,
+    /// When the first packet came.
+    began: Option<Instant>,
     under_way: Vec<(Instant, Vec<u8>)>,
 }
 
@@ -121,11 +133,20 @@ impl Carrier {
         digits.copy_from_slice(format!("{:05}", own.port()).as_bytes());
     }
 
+    /// How far the clock that packets come by has gone away from the one they are to seem to come by: one that is too fast
+    /// brings each of them sooner.
+    fn drifted(&mut self, now: Instant) -> Duration {
+        let elapsed = now - *self.began.get_or_insert(now);
+        let away = elapsed.as_secs_f64() * self.drift_ppm / 1e6;
+        Duration::from_secs_f64((AHEAD.as_secs_f64() - away).max(0.0))
+    }
+
     fn carry_sound(&mut self) {
         let mut buffer = [0; 2_048];
         let now = Instant::now();
         while let Ok((length, _)) = self.sound.recv_from(&mut buffer) {
-            if let Some(delay) = self.fates.next() {
+            let drifted = self.drifted(now);
+            if let Some(delay) = self.fates.next().map(|delay| delay + drifted) {
                 self.under_way
                     .push((now + delay, buffer[..length].to_vec()));
             }
