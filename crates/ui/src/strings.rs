@@ -191,6 +191,11 @@ pub(crate) fn unexpected_peer(expected: &str, actual: &str) -> String {
 pub(crate) const SHOW_FIGURES: &str = "Show all details";
 pub(crate) const HIDE_FIGURES: &str = "Hide the details";
 pub(crate) const CODEC: &str = "Codec";
+
+pub(crate) fn two_codecs(ours: &str, theirs: &str) -> String {
+    format!("{ours}, they send {theirs}")
+}
+
 pub(crate) const QUALITY: &str = "Quality (MOS)";
 pub(crate) const PACKETS_SENT: &str = "Packets sent";
 pub(crate) const PACKETS_RECEIVED: &str = "Packets received";

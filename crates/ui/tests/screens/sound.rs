@@ -121,6 +121,17 @@ fn how_the_other_side_hears_us_is_among_the_figures_once_it_tells() {
 }
 
 #[test]
+fn a_codec_that_only_the_other_side_sends_is_among_the_figures() {
+    let mut call = talking();
+    call.codec = Some("opus/48000/2".to_owned());
+    call.details.heard_codec = Some("PCMA/8000".to_owned());
+    let mut harness = with_calls(vec![call]);
+    harness.get_by_label("Show all details").click();
+    harness.run();
+    says(&harness, "Codec: opus/48000/2, they send PCMA/8000");
+}
+
+#[test]
 fn keys_are_renewed_in_the_menu_of_the_lock_where_there_are_some() {
     let mut harness = with_calls(vec![talking()]);
     harness.get_by_label("Encrypted").focus();

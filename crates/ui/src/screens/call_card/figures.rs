@@ -48,7 +48,7 @@ fn quality(ui: &Ui, kit: &Kit<'_>, bar: &mut Bar, call: &CallView) {
     let spoken = words.clone();
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &spoken));
 
-    let codec = call.codec.as_deref().map(short_codec).map(str::to_owned);
+    let codec = codec(call, short_codec);
     let figures = call
         .stats
         .map(|stats| at_a_glance(&stats))
@@ -78,6 +78,15 @@ fn said(mos: Option<f32>) -> String {
         || strings::WAITING_FOR_SOUND.to_owned(),
         |mos| format!("{} {}", strings::quality(mos), format::figure(mos)),
     )
+}
+
+/// The codec of the call, or both where each side sends another one, each as `name` has it.
+fn codec(call: &CallView, name: fn(&str) -> &str) -> Option<String> {
+    let ours = name(call.codec.as_deref()?);
+    Some(match &call.details.heard_codec {
+        Some(theirs) => strings::two_codecs(ours, name(theirs)),
+        None => ours.to_owned(),
+    })
 }
 
 fn short_codec(codec: &str) -> &str {
@@ -166,8 +175,8 @@ pub(super) fn all(ui: &mut Ui, kit: &mut Kit<'_>, call: &CallView) {
     let t = &kit.t.clone();
     ui.add_space(8.0);
     let mut rows: Vec<(&str, String)> = Vec::new();
-    if let Some(codec) = &call.codec {
-        rows.push((strings::CODEC, codec.clone()));
+    if let Some(codec) = codec(call, |name| name) {
+        rows.push((strings::CODEC, codec));
     }
     if let Some(stats) = &call.stats {
         let count = |n: u64| format::count(usize::try_from(n).unwrap_or(usize::MAX));
