@@ -2,7 +2,7 @@
 //! what the other side hears of whoever is in the room while both speak.
 //!
 //! A row each: delay in ms, what is done, how far the echo is down in dB while one side speaks, and after both have spoken,
-//! level of near speech in dB, its likeness, microseconds for 10 ms, and pairs of files: what was said and what was heard.
+//! level of near speech in dB, its likeness, the share of it that is swallowed in per cent, microseconds for 10 ms, and pairs of files: what was said and what was heard.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -35,11 +35,12 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
             let outcome = echo::conversation(delay_ms, processing);
             write!(
                 table,
-                "{delay_ms}\t{name}\t{:.1}\t{:.1}\t{:.1}\t{:.3}\t{}",
+                "{delay_ms}\t{name}\t{:.1}\t{:.1}\t{:.1}\t{:.3}\t{:.1}\t{}",
                 outcome.down_db,
                 outcome.after_db,
                 outcome.near_db,
                 outcome.likeness,
+                outcome.swallowed * 100.0,
                 outcome.cost.as_micros()
             )?;
             for rate_hz in [8_000, 16_000] {

@@ -23,8 +23,12 @@ fn an_echo_is_30_db_down_after_two_seconds_and_near_speech_is_kept() {
         for processing in [echo, Processing::ALL] {
             let outcome = conversation(delay_ms, processing);
             println!(
-                "{delay_ms} ms, {processing:?}: {:.1} dB down, {:.1} dB after both spoke; near speech {:+.1} dB, likeness {:.3}",
-                outcome.down_db, outcome.after_db, outcome.near_db, outcome.likeness
+                "{delay_ms} ms, {processing:?}: {:.1} dB down, {:.1} dB after both spoke; near speech {:+.1} dB, likeness {:.3}, {:.1} % swallowed",
+                outcome.down_db,
+                outcome.after_db,
+                outcome.near_db,
+                outcome.likeness,
+                outcome.swallowed * 100.0
             );
             assert!(
                 outcome.down_db >= 30.0,

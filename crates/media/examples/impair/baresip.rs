@@ -18,7 +18,7 @@ use crate::{RATE_HZ, cut};
 const MISSING_S: usize = 2;
 
 /// Cases that are carried at the same time: they take real time, and so many hardly any of the processor.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 pub(crate) fn run(folder: &Path, pieces: &[Vec<f32>]) -> Result<(), String> {
     let mut table = String::new();

@@ -69,6 +69,8 @@ pub(crate) struct Outcome {
     pub(crate) near_db: f32,
     /// How alike it is to what was said: correlation, 1.0 for the same.
     pub(crate) likeness: f32,
+    /// The share of near speech, in frames of 20 ms, of which less than a third of its amplitude is left.
+    pub(crate) swallowed: f32,
     /// What is said in the room while the other side speaks, …
     pub(crate) said: Vec<f32>,
     /// … and what the other side gets of it.
@@ -81,7 +83,8 @@ pub(crate) struct Outcome {
 pub(crate) fn conversation(delay_ms: usize, processing: Processing) -> Outcome {
     let room = Room::new(delay_ms);
     let far = sentence("far.wav");
-    let near: Vec<f32> = sentence("near.wav").iter().map(|s| s * 0.6).collect();
+    // As loud as the other side, so 6 dB louder in the microphone than the echo of it.
+    let near = sentence("near.wav");
     let (from, until) = (ALONE_S * RATE, ALONE_S * RATE + near.len());
     let total = (until + AFTER_S * RATE).next_multiple_of(FRAME_SAMPLES);
     let played: Vec<f32> = far.iter().cycle().take(total).copied().collect();
@@ -119,6 +122,7 @@ pub(crate) fn conversation(delay_ms: usize, processing: Processing) -> Outcome {
         after_db: down(until + RATE / 2, total),
         near_db: level_db(both) - level_db(&near),
         likeness,
+        swallowed: swallowed(&near, both),
         sent: both.to_vec(),
         said: near,
         cost: cost / (total / FRAME_SAMPLES) as u32,
@@ -142,6 +146,20 @@ fn aligned(said: &[f32], sent: &[f32]) -> (f32, usize) {
         .map(|shift| (fit(shift), shift))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .unwrap_or((0.0, 0))
+}
+
+/// The share of frames of 20 ms with speech in them of which what was sent is 10 dB quieter, or more.
+fn swallowed(said: &[f32], sent: &[f32]) -> f32 {
+    const FRAME: usize = RATE / 50;
+    let loud = level_db(said) - 20.0;
+    let frames = said.chunks_exact(FRAME).zip(sent.chunks_exact(FRAME));
+    let losses: Vec<f32> = frames
+        .map(|(said, sent)| (level_db(said), level_db(sent)))
+        .filter(|(said, _)| *said > loud)
+        .map(|(said, sent)| said - sent)
+        .collect();
+    let gone = losses.iter().filter(|loss| **loss > 10.0).count();
+    gone as f32 / losses.len().max(1) as f32
 }
 
 /// Root mean square in dB of full scale.

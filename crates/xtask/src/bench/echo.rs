@@ -23,12 +23,21 @@ pub(super) fn echo() -> Result<(), Fault> {
     let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split('\t').collect()).collect();
     let pairs: Vec<&str> = rows
         .iter()
-        .flat_map(|row| row.iter().skip(7).copied())
+        .flat_map(|row| row.iter().skip(8).copied())
         .collect();
     let scores = scorer.score(&home, &pairs)?;
     println!(
-        "{:>7} {:<5} {:>9} {:>12} {:>8} {:>9} {:>6} {:>6} {:>8}",
-        "delay", "what", "down", "after both", "near", "likeness", "PESQ", "wide", "10 ms"
+        "{:>7} {:<5} {:>9} {:>12} {:>8} {:>9} {:>9} {:>6} {:>6} {:>8}",
+        "delay",
+        "what",
+        "down",
+        "after both",
+        "near",
+        "likeness",
+        "swallowed",
+        "PESQ",
+        "wide",
+        "10 ms"
     );
     let mut missed = Vec::new();
     for row in &rows {
@@ -39,6 +48,7 @@ pub(super) fn echo() -> Result<(), Fault> {
             after,
             near,
             likeness,
+            swallowed,
             cost,
             _,
             heard_narrow,
@@ -51,7 +61,7 @@ pub(super) fn echo() -> Result<(), Fault> {
         let score = |path: &str| scores.get(path).copied().unwrap_or(0.0);
         let (narrow, wide) = (score(heard_narrow), score(heard_wide));
         println!(
-            "{delay:>4} ms {what:<5} {down:>6} dB {after:>9} dB {near:>5} dB {likeness:>9} {narrow:>6.2} {wide:>6.2} {cost:>5} us"
+            "{delay:>4} ms {what:<5} {down:>6} dB {after:>9} dB {near:>5} dB {likeness:>9} {swallowed:>7} % {narrow:>6.2} {wide:>6.2} {cost:>5} us"
         );
         let name = format!("{delay} ms, {what}");
         for (words, value) in [("down", down), ("down after both spoke", after)] {

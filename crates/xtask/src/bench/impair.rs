@@ -16,8 +16,8 @@ const MOST_BEYOND_MS: f64 = 20.0;
 /// How much steeper a tone may become by the correction of clocks: less than the noise of the coding varies.
 const MOST_STEEPER: f64 = 1.25;
 
-/// Two voices and a child's, two sentences each.
-const SPEECH: [(&str, &str); 3] = [
+/// Six voices, two sentences each: where every tenth packet is lost, it matters which.
+const SPEECH: [(&str, &str); 6] = [
     (
         "en-gb",
         "The old ferry leaves the harbour at six in the morning. Nobody had told us that the kitchen was closed.",
@@ -29,6 +29,18 @@ const SPEECH: [(&str, &str); 3] = [
     (
         "en-gb+m3",
         "Please bring the other key when you come back tonight. We watched the first ships pass through thick fog.",
+    ),
+    (
+        "en-us",
+        "Four large windows look out over the river and the mill. He asked again whether the parcel had come with the post.",
+    ),
+    (
+        "en-gb-scotland+f2",
+        "Take the second road on the left behind the church. My sister has never liked the taste of green apples.",
+    ),
+    (
+        "en-us+m7",
+        "The meeting on Thursday was moved to a quarter past nine. Fresh bread and strong coffee were waiting on the table.",
     ),
 ];
 
