@@ -1,7 +1,7 @@
 //! What a description says about ICE (RFC 8839): credentials and candidates.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -72,6 +72,9 @@ pub(crate) struct TheirIce {
     pub(crate) credentials: IceCredentials,
     pub(crate) candidates: Vec<String>,
     pub(crate) lite: bool,
+    /// Where the line says that media goes is none of the candidates: something between has put another address there
+    /// (RFC 8839 §4.2.5).
+    pub(crate) mismatch: bool,
 }
 
 /// The candidates of both components among the values of `a=candidate`.
@@ -92,6 +95,23 @@ pub(crate) fn candidates<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Strin
         .filter(|value| fits(value))
         .map(str::to_owned)
         .collect()
+}
+
+/// Whether none of the candidates is where the line says that media goes. Who has not found its own yet names the address of
+/// nobody (RFC 8840 §4.1.1), and of one that has a name nobody knows whose it is.
+pub(crate) fn leaves_out(candidates: &[String], told: SocketAddr) -> bool {
+    const DISCARD: u16 = 9;
+    let place = |value: &String| {
+        let words: Vec<&str> = value.split_whitespace().collect();
+        let [_, "1", _, _, address, port, ..] = words.as_slice() else {
+            return None;
+        };
+        let address = address.parse::<IpAddr>().map_err(|_| ());
+        Some(address.map(|ip| (ip, port.parse().ok())))
+    };
+    let mut places = candidates.iter().filter_map(place).peekable();
+    let is_open = told.ip().is_unspecified() || told.port() == DISCARD || places.peek().is_none();
+    !is_open && places.all(|place| place.is_ok_and(|place| place != (told.ip(), Some(told.port()))))
 }
 
 /// Whether this is a candidate for reports.

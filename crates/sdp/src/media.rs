@@ -352,11 +352,21 @@ impl<'a> MediaView<'a> {
         };
         let credentials = IceCredentials::parse(of("ice-ufrag")?, of("ice-pwd")?)?;
         let lite = |a: &Attribute| a.attribute.eq_ignore_ascii_case("ice-lite");
+        let candidates = ice::candidates(values(&self.media.attributes, "candidate"));
+        let told = self.address().ok();
         Some(TheirIce {
             credentials,
-            candidates: ice::candidates(values(&self.media.attributes, "candidate")),
+            mismatch: told.is_some_and(|told| ice::leaves_out(&candidates, told)),
+            candidates,
             lite: self.session.attributes.iter().any(lite),
         })
+    }
+
+    /// Whether its author has found that its own description of ICE does not fit to the address that came with it
+    /// (RFC 8839 §5.5).
+    pub(crate) fn tells_ice_mismatch(&self) -> bool {
+        let is_told = |a: &Attribute| a.attribute.eq_ignore_ascii_case("ice-mismatch");
+        self.media.attributes.iter().any(is_told)
     }
 
     /// Packet time its author wants to receive.

@@ -154,6 +154,8 @@ pub struct Negotiator {
     offers_ice: bool,
     /// Whether our description that is being written shall have it: an answer, where the offer had.
     answers_ice: bool,
+    /// Whether it shall say that theirs did not fit to the address beside it (RFC 8839 §4.2.5).
+    tells_mismatch: bool,
     /// And with candidates for reports: an answer, where those do not share the port.
     tells_reports: bool,
     /// Where we were when offer and answer last agreed.
@@ -257,6 +259,7 @@ impl Negotiator {
             ice: None,
             offers_ice: true,
             answers_ice: true,
+            tells_mismatch: false,
             tells_reports: true,
             settled: None,
             dtls: None,
@@ -423,6 +426,7 @@ impl Negotiator {
 
     fn offer_with(&mut self, crypto: Vec<CryptoAttribute>) -> Vec<u8> {
         self.answers_ice = self.offers_ice;
+        self.tells_mismatch = false;
         self.tells_reports = true;
         self.reports_told = self.reports;
         let mut lines = self.lines.clone();
@@ -588,6 +592,7 @@ impl Negotiator {
             }
         };
         self.answers_ice = accepted.negotiated.ice.is_some();
+        self.tells_mismatch = accepted.ice_mismatch;
         self.tells_reports = !accepted.negotiated.rtcp_mux;
         self.reports_told = accepted.negotiated.extended_reports;
         self.keys = keys;
@@ -771,6 +776,8 @@ struct Accepted {
     numbers: Numbers,
     formats: Vec<Format>,
     negotiated: Negotiated,
+    /// Their candidates are not for the address beside them.
+    ice_mismatch: bool,
     /// Our `a=crypto`, where they are to be encrypted.
     crypto: Option<CryptoAttribute>,
 }

@@ -59,6 +59,10 @@ impl Call {
         let name = format!("baresip-{kind}-{number}");
         let home = folder.join(&name);
         let heard = home.join("heard");
+        // What an earlier run has left there has another length.
+        if home.exists() {
+            fs::remove_dir_all(&home).map_err(|e| e.to_string())?;
+        }
         fs::create_dir_all(&heard).map_err(|e| e.to_string())?;
         let said = cut::speech(pieces);
         let seconds = said.len() / RATE_HZ as usize;

@@ -228,6 +228,9 @@ impl Negotiator {
         {
             audio.attributes.push(with_value(name, value));
         }
+        if self.tells_mismatch {
+            audio.attributes.push(Attribute::new("ice-mismatch"));
+        }
         // RFC 8866 §6.7: without it media flows both ways. After a hold that is said, for peers that would rather read it.
         if direction != Direction::SendReceive || self.was_directed {
             audio.attributes.push(Attribute::new(direction.as_str()));

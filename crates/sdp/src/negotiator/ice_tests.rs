@@ -125,6 +125,51 @@ fn who_faces_a_lite_peer_nominates_and_only_the_first_component_counts() {
     assert!(agreed.ice.unwrap().controlling);
 }
 
+/// RFC 8839 §4.2.5: a gateway that puts itself into the path of the media, and knows nothing of ICE, is not gone around.
+#[test]
+fn where_the_address_was_changed_on_its_way_media_goes_there_and_ice_is_left_out() {
+    let full = ["a=rtcp-mux", UFRAG, PWD, HOST, REPORTS];
+    let told = |from: &str, to: &str| text(&peer(7, &full)).replace(from, to);
+    for changed in [
+        told("m=audio 5000", "m=audio 5002"),
+        told("c=IN IP4 198.51.100.7", "c=IN IP4 203.0.113.7"),
+    ] {
+        let mut ours = with_ice(1);
+        let (answer, agreed) = ours.handle_offer(changed.as_bytes()).unwrap();
+        let answer = text(&answer);
+        assert!(answer.contains("a=ice-mismatch\r\n"), "{answer}");
+        assert!(!answer.contains("a=ice-ufrag") && !answer.contains("a=candidate"));
+        assert_eq!(agreed.ice, None);
+        assert_ne!(agreed.remote, Some("198.51.100.7:5000".parse().unwrap()));
+        assert_eq!(agreed.repairs.len(), 1);
+        // Neither is a later offer of ours about their address.
+        assert!(!text(&ours.offer()).contains("ice-mismatch"));
+        ours.rollback();
+        // The gateway has gone: so has the reason.
+        let (answer, agreed) = ours.handle_offer(&peer(7, &full)).unwrap();
+        assert!(agreed.ice.is_some() && !text(&answer).contains("ice-mismatch"));
+        // Who has it off has nothing to say.
+        let (answer, agreed) = negotiator(1).handle_offer(changed.as_bytes()).unwrap();
+        assert!(agreed.repairs.is_empty() && !text(&answer).contains("ice-mismatch"));
+    }
+    // Nobody's address yet, that of a hold, one with a name, and no candidates at all say nothing.
+    for fine in [
+        told("m=audio 5000", "m=audio 9"),
+        told("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0"),
+        told("198.51.100.7 5000 typ", "4a0b1c.local 5000 typ"),
+        told(HOST, "a=x"),
+    ] {
+        let (_, agreed) = with_ice(1).handle_offer(fine.as_bytes()).unwrap();
+        assert!(agreed.ice.is_some() && agreed.repairs.is_empty(), "{fine}");
+    }
+    // The other side has found it.
+    let mut ours = with_ice(1);
+    ours.offer();
+    let answer = peer(7, &["a=rtcp-mux", "a=ice-mismatch", UFRAG, PWD, HOST]);
+    let agreed = ours.handle_answer(&answer).unwrap();
+    assert_eq!((agreed.ice, agreed.repairs.len()), (None, 1));
+}
+
 /// RFC 8445 §9: a restart is an agreement as any other. One that was refused has never been.
 /// RFC 8839 §4.4.1.2.2: in later offers the candidates are those of the ways that are used, and the address in the line is
 /// one of them. That is no restart (§4.4.1.1.1), and no change of keys.

@@ -256,6 +256,7 @@ impl Negotiator {
             numbers,
             formats,
             negotiated,
+            ice_mismatch: self.ice.is_some() && Self::has_mismatch(&audio, false),
             crypto: ours,
         })
     }
@@ -337,6 +338,7 @@ impl Negotiator {
             numbers: self.numbers.clone(),
             formats: Vec::new(),
             negotiated: ended(agreed, repairs),
+            ice_mismatch: false,
             crypto: None,
         })
     }
@@ -417,6 +419,13 @@ impl Negotiator {
         let opus = (chosen.codec == Codec::Opus)
             .then(|| named.map_or_else(OpusParameters::default, parameters));
         let ice = self.ice_with(audio, &terms);
+        let mut repairs = repairs;
+        if self.ice.is_some() && Self::has_mismatch(audio, terms.offered) {
+            repairs.push(
+                "something between us changed the address of the media, so ICE is left out"
+                    .to_owned(),
+            );
+        }
         let wanted_ms = audio.ptime_ms().unwrap_or(self.local.ptime_ms);
         Ok(Negotiated {
             remote,
@@ -449,6 +458,9 @@ impl Negotiator {
         let asked = !terms.offered || self.answers_ice;
         let ours = self.ice.as_ref().filter(|_| asked)?;
         let mut theirs = audio.ice()?;
+        if Self::has_mismatch(audio, terms.offered) {
+            return None;
+        }
         if terms.rtcp_mux {
             theirs
                 .candidates
@@ -461,6 +473,17 @@ impl Negotiator {
             // RFC 8445 §6.1.1.
             controlling: terms.offered || theirs.lite,
         })
+    }
+
+    /// Whether something between us has put another address into one description, but not into its candidates: media has to
+    /// go by that address then, as ever without ICE (RFC 8839 §4.2.5). To an offer of ours the other side says so; where it
+    /// says nothing, its checks go on, and ours with them.
+    fn has_mismatch(audio: &MediaView<'_>, offered: bool) -> bool {
+        if offered {
+            audio.tells_ice_mismatch()
+        } else {
+            audio.ice().is_some_and(|theirs| theirs.mismatch)
+        }
     }
 
     fn nothing_in_common(&self, theirs: &SessionDescription) -> SdpError {
