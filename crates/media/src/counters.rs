@@ -340,6 +340,8 @@ pub struct PumpCounters {
     pub(crate) playout_waiting_ms: Count,
     pub(crate) capture_waiting_ms: Count,
     pub(crate) voice_failed: AtomicBool,
+    pub(crate) voice_late: Count,
+    pub(crate) voice_waited_us: Count,
 }
 
 impl PumpCounters {
@@ -408,6 +410,19 @@ impl PumpCounters {
     #[must_use]
     pub fn voice_failed(&self) -> bool {
         self.voice_failed.load(Relaxed)
+    }
+
+    /// Frames of the microphone, 10 ms each, whose processing was not done in time ([`crate::Voice`]): there was silence in
+    /// their place.
+    #[must_use]
+    pub fn voice_late(&self) -> u64 {
+        self.voice_late.get()
+    }
+
+    /// How long the pump has waited for that processing, in microseconds and in all.
+    #[must_use]
+    pub fn voice_waited_us(&self) -> u64 {
+        self.voice_waited_us.get()
     }
 }
 

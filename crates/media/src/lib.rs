@@ -69,6 +69,7 @@ mod record;
 mod tape;
 pub mod wav;
 
+mod apart;
 mod voice;
 
 pub mod country;

@@ -86,7 +86,7 @@ pub struct Voice {
     failed: bool,
     /// Fails at the next frame, so that it can be seen what happens.
     #[cfg(test)]
-    fault: bool,
+    pub(crate) fault: bool,
 }
 
 impl Voice {
