@@ -641,7 +641,7 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!(before > 0 && after > 0 && before != after);
         }
-        // This one, the one of this test, and one in each thread.
+        // Ours, and one in each thread.
         assert_eq!(Arc::strong_count(&common), 3);
         drop(first);
         wait_until("the first one ends", || Arc::strong_count(&common) == 2);

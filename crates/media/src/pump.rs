@@ -576,11 +576,7 @@ impl std::fmt::Debug for Pump {
 }
 
 /// Shows what is played to whoever takes it out of what the microphone hears: a frame for each of the microphone.
-fn listen(
-    voice: Option<&mut Processor>,
-    capture: &Option<Capture>,
-    played: &[f32; FRAME_SAMPLES],
-) {
+fn listen(voice: Option<&mut Processor>, capture: &Option<Capture>, played: &[f32; FRAME_SAMPLES]) {
     if let (Some(voice), Some(_)) = (voice, capture) {
         voice.play(played);
     }
