@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let pump = PumpHandle::start()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let device = device(&pump, &stop)?;
+    let device = device(&pump, &stop, processing != Processing::NONE)?;
     pump.set_processing(processing)?;
     let streams: Vec<StreamHandle> = (0..calls)
         .map(|call| stream(&pump, kind, security.clone(), call))
@@ -216,10 +216,12 @@ fn stream(
     Ok(pump.add_stream(config)?)
 }
 
-/// A sound card of stereo at 44.1 kHz, so that its callbacks have something to do.
+/// A sound card of stereo at 44.1 kHz, so that its callbacks have something to do. It hears what it plays; where somebody `speaks`
+/// in the room it hears a part of that, and something like them.
 fn device(
     pump: &PumpHandle,
     stop: &Arc<AtomicBool>,
+    speaks: bool,
 ) -> Result<std::thread::JoinHandle<()>, Box<dyn Error>> {
     const RATE_HZ: u32 = 44_100;
     let counters = Arc::new(Counters::default());
@@ -236,6 +238,9 @@ fn device(
         let mut data = [0i16; 882];
         let (began, mut blocks) = (Instant::now(), 0u32);
         while !stop.load(Relaxed) {
+            if speaks {
+                speak(&mut data, blocks);
+            }
             capture.take(&data);
             playout.fill(&mut data);
             blocks += 1;
@@ -243,6 +248,22 @@ fn device(
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     })?)
+}
+
+/// Half of each second a chord of a low voice, over what is there at a quarter of its strength.
+fn speak(data: &mut [i16], block: u32) {
+    for (at, pair) in (block * 441..).zip(data.chunks_exact_mut(2)) {
+        let time = f64::from(at) / 44_100.0;
+        let harmonics = (1..=10).map(f64::from);
+        let waves = harmonics.map(|n| (time * std::f64::consts::TAU * 130.0 * n).sin() / n);
+        let is_loud = time.fract() < 0.5;
+        let said = if is_loud {
+            waves.sum::<f64>() * 4_000.0
+        } else {
+            0.0
+        };
+        pair.fill(pair[0] / 4 + said as i16);
+    }
 }
 
 /// What has been used by the threads of this name so far.

@@ -237,7 +237,7 @@ pub struct PumpHandle {
 
 impl PumpHandle {
     /// Starts the thread "media", "media-aside" that writes and frees for it, and "media-keys" for handshakes. They
-    /// sleep until there is something to do.
+    /// sleep until there is something to do. Another one comes and goes with [`set_processing`](Self::set_processing).
     ///
     /// # Errors
     /// The system gives no threads.
