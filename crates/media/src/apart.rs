@@ -54,20 +54,20 @@ type Frame = [f32; FRAME_SAMPLES];
 pub(crate) enum Processor {
     /// On the thread that steps the pump: for whoever steps it by hand and wants the same each time, and where there is no
     /// thread.
-    Here(Voice),
-    Apart(Apart),
+    Here(Box<Voice>),
+    Apart(Box<Apart>),
 }
 
 impl Processor {
     /// On a thread of its own, or here where the system gives none: an echo is worse for the peer than what the pump allocates
     /// then. `pump` is the thread to be woken.
-    pub(crate) fn apart(voice: Voice, pump: Thread, common: &Arc<Common>) -> Self {
+    pub(crate) fn apart(voice: Box<Voice>, pump: Thread, common: &Arc<Common>) -> Self {
         Self::on(Builder::new(), voice, pump, common)
     }
 
-    fn on(thread: Builder, voice: Voice, pump: Thread, common: &Arc<Common>) -> Self {
+    fn on(thread: Builder, voice: Box<Voice>, pump: Thread, common: &Arc<Common>) -> Self {
         match Apart::start(thread, voice, pump, common) {
-            Ok(apart) => Self::Apart(apart),
+            Ok(apart) => Self::Apart(Box::new(apart)),
             Err((error, voice)) => {
                 tracing::warn!(%error, "no thread for the microphone's sound, it is processed on the pump's");
                 Self::Here(voice)
@@ -166,10 +166,10 @@ impl Apart {
     /// The system gives no thread.
     fn start(
         thread: Builder,
-        voice: Voice,
+        voice: Box<Voice>,
         pump: Thread,
         common: &Arc<Common>,
-    ) -> Result<Self, (io::Error, Voice)> {
+    ) -> Result<Self, (io::Error, Box<Voice>)> {
         Self::start_with(thread, pump, common, voice, |voice, job| {
             if let Some(played) = &job.played {
                 voice.far_end(played);
@@ -394,11 +394,11 @@ mod tests {
     /// What takes no time but that of a busy machine.
     const SOON: Duration = Duration::from_secs(20);
 
-    fn voice() -> Voice {
-        Voice::new(Processing::ALL).expect("there is something to do")
+    fn voice() -> Box<Voice> {
+        Box::new(Voice::new(Processing::ALL).expect("there is something to do"))
     }
 
-    fn start(voice: Voice, common: &Arc<Common>) -> Apart {
+    fn start(voice: Box<Voice>, common: &Arc<Common>) -> Apart {
         let started = Apart::start(Builder::new(), voice, std::thread::current(), common);
         // Not the machine is tested.
         let mut apart = started.expect("there is a thread");
@@ -479,7 +479,7 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_sample_for_sample_what_it_would_be_here() {
-        let mut there = Processor::Apart(start(voice(), &Arc::new(Common::new())));
+        let mut there = Processor::Apart(Box::new(start(voice(), &Arc::new(Common::new()))));
         let mut here = Processor::Here(voice());
         let mut random = 1u32;
         let mut noise = |gain: f32| -> Frame {

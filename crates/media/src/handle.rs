@@ -582,11 +582,13 @@ impl PumpHandle {
     /// # Errors
     /// [`MediaError::Busy`].
     pub fn set_processing(&self, processing: Processing) -> Result<(), MediaError> {
-        let voice = Voice::new(processing).map(|voice| match &self.shared.pump {
-            Some(pump) => Processor::apart(voice, pump.clone(), &self.shared.common),
-            None => Processor::Here(voice),
-        });
-        self.shared.command(Command::Voice(voice.map(Box::new)))
+        let voice = Voice::new(processing)
+            .map(Box::new)
+            .map(|voice| match &self.shared.pump {
+                Some(pump) => Processor::apart(voice, pump.clone(), &self.shared.common),
+                None => Processor::Here(voice),
+            });
+        self.shared.command(Command::Voice(voice))
     }
 
     /// Plays a tone to the user, in place of the one before, until it ends or is stopped.

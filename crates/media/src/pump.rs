@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Capture(Option<Capture>),
     Playout(Option<Playout>),
     /// What is done to what the microphone hears; none for nothing.
-    Voice(Option<Box<Processor>>),
+    Voice(Option<Processor>),
     /// Where it rings instead of at the speaker.
     Ringer(Option<Playout>),
     Trial(Option<Trying>),
@@ -81,7 +81,7 @@ pub(crate) enum Trash {
     Relay(Option<Box<Channels>>),
     Capture(Capture),
     Playout(Playout),
-    Voice(Box<Processor>),
+    Voice(Processor),
     Trial(Trying),
 }
 
@@ -126,7 +126,7 @@ pub struct Pump {
     playout: Option<Playout>,
     ringer: Option<Playout>,
     trial: Option<Trying>,
-    voice: Option<Box<Processor>>,
+    voice: Option<Processor>,
     tone: Option<Player>,
     scratch: Scratch,
     common: Arc<Common>,
@@ -383,7 +383,7 @@ impl Pump {
     fn begin_frame(&mut self, now: Instant) {
         self.let_go_of_closed_devices();
         let counters = &self.common.counters;
-        let voice = self.voice.as_deref_mut();
+        let voice = self.voice.as_mut();
         let waiting = counters.capture_waiting_ms() + counters.playout_waiting_ms();
         if !self
             .microphone
@@ -406,11 +406,11 @@ impl Pump {
         }
         let counters = &self.common.counters;
         let gain = self.common.capture_gain.get();
-        let finished = self.microphone.finish(self.voice.as_deref_mut(), gain);
+        let finished = self.microphone.finish(self.voice.as_mut(), gain);
         counters.voice_late.add(u64::from(finished.late));
         let waited = u64::try_from(finished.waited.as_micros()).unwrap_or(u64::MAX);
         counters.voice_waited_us.add(waited);
-        if self.voice.as_ref().is_some_and(|voice| voice.has_failed()) {
+        if self.voice.as_ref().is_some_and(Processor::has_failed) {
             counters.voice_failed.store(true, Relaxed);
         }
         counters.capture_level.set(rms(self.microphone.frame()));
@@ -434,11 +434,7 @@ impl Pump {
             ringer.write(now, self.late, &ring);
         }
         let Some(playout) = &mut self.playout else {
-            listen(
-                self.voice.as_deref_mut(),
-                &self.capture,
-                &[0.0; FRAME_SAMPLES],
-            );
+            listen(self.voice.as_mut(), &self.capture, &[0.0; FRAME_SAMPLES]);
             return;
         };
         let wanted = self.common.playout_volume.get();
@@ -449,7 +445,7 @@ impl Pump {
         }
         self.playout_volume = wanted;
         playout.write(now, self.late, mix);
-        listen(self.voice.as_deref_mut(), &self.capture, mix);
+        listen(self.voice.as_mut(), &self.capture, mix);
         let counters = &self.common.counters;
         counters.playout_level.set(rms(mix));
         counters.playout_waiting_ms.set(in_ms(playout.waiting()));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use codecs::CodecKind;
 use common::{HERE, parameters, read_wav, scratch_file};
-use media::{Processing, PumpHandle, Sink, Source, StreamConfig, StreamHandle, StreamParameters};
+use media::{PumpHandle, Sink, Source, StreamConfig, StreamHandle, StreamParameters};
 
 fn pair(pump: &PumpHandle, kind: CodecKind, sink: Sink) -> [StreamHandle; 2] {
     let one = media::socket::bind_pair(HERE, 0..=0).unwrap();
@@ -101,16 +101,16 @@ fn the_microphones_sound_has_one_thread_while_something_is_done_to_it() {
     let pump = PumpHandle::start().unwrap();
     assert_eq!((voices(), pump.thread_numbers().len()), (0, 1));
     for _ in 0..5 {
-        pump.set_processing(Processing::ALL).unwrap();
+        pump.set_processing(media::Processing::ALL).unwrap();
         assert!(voices() >= 1);
         assert_eq!(pump.thread_numbers().len(), 2);
     }
     wait_until("all but the last have ended", || voices() == 1);
     assert_eq!(pump.thread_numbers().len(), 2);
-    pump.set_processing(Processing::NONE).unwrap();
+    pump.set_processing(media::Processing::NONE).unwrap();
     wait_until("it ends with what it was for", || voices() == 0);
     assert_eq!(pump.thread_numbers().len(), 1);
-    pump.set_processing(Processing::ALL).unwrap();
+    pump.set_processing(media::Processing::ALL).unwrap();
     assert!(voices() == 1);
     pump.shutdown();
     wait_until("it ends with the pump", || voices() == 0);
