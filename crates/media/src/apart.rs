@@ -10,8 +10,8 @@
 //!
 //! The crate that does the work allocates about a hundred times for each frame, and the pump must not. So frames go to another
 //! thread by a ring and come back by one; each side wakes the other by an unpark, and nobody takes a lock. The result is
-//! that of the same step, so no sound is later than it was when the pump did it itself, and the order is the same: a frame from the microphone,
-//! what the loudspeaker plays, the next frame.
+//! that of the same step, so no sound is later than if the pump did it itself, and the order is the same: a frame from the
+//! microphone, what the loudspeaker plays, the next frame.
 //!
 //! Frames have numbers. One that is not back in time is done without: there is silence, led into and out of. When it comes it is
 //! thrown away, and the next one is waited for; so nothing becomes later by it. Who is late for too long is given up
