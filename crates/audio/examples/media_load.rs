@@ -1,4 +1,5 @@
-//! What calls cost: `media_load CALLS pcmu|opus plain|srtp SECONDS`, in real time. `media_load 0 nothing plain SECONDS` tells what
+//! What calls cost: `media_load CALLS pcmu|opus plain|srtp SECONDS`, in real time; with `voice` behind it, all is done to the
+//! microphone's sound that can be. `media_load 0 nothing plain SECONDS` tells what
 //! the machine itself takes for one of PCMU: a thread that wakes as often, looks at as many sockets and sends as much, and
 //! does nothing.
 //!
@@ -9,63 +10,43 @@
 //! Counted are the allocations of each thread, too; the thread that carries the media and the one with the
 //! callbacks must not have any once they are warm.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use audio::callback::{Capture, Counters, Playout};
 use codecs::CodecKind;
 use media::{
-    Codec, ExtendedReports, MasterKey, Pace, PumpHandle, Security, Sink, Source, StreamConfig,
-    StreamHandle, StreamParameters, Suite,
+    Codec, ExtendedReports, MasterKey, Pace, Processing, PumpHandle, Security, Sink, Source,
+    StreamConfig, StreamHandle, StreamParameters, Suite,
 };
 use rtrb::RingBuffer;
 use testkit::Counting;
 
-/// Threads whose allocations are told apart; all further ones count as the last.
-const THREADS: usize = 64;
-
-/// For each thread in the order of their first allocations: its number with the system, and its count.
-static NUMBERS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
-static COUNTS: [AtomicU64; THREADS] = [const { AtomicU64::new(0) }; THREADS];
-static SEEN: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// Where this thread stands in both, once it does.
-    static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
 /// Until all that is done for the first time has been: jitter buffers settle, and two reports have gone out.
 const WARM_UP: Duration = Duration::from_secs(8);
 
-fn count(_: isize) {
-    let _ = PLACE.try_with(|place| {
-        let at = place.get().unwrap_or_else(|| {
-            let at = SEEN.fetch_add(1, Relaxed).min(THREADS - 1);
-            // First, for to find out the number allocates, too.
-            place.set(Some(at));
-            let number = fs::read_link("/proc/thread-self").ok();
-            let number = number.as_deref().and_then(|link| link.file_name());
-            let number = number.and_then(|name| name.to_str()?.parse().ok());
-            NUMBERS[at].store(number.unwrap_or(0), Relaxed);
-            at
-        });
-        COUNTS[at].fetch_add(1, Relaxed);
-    });
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting(count);
+static ALLOCATOR: Counting = Counting(testkit::by_thread);
+
+/// The thread that works on the microphone's sound.
+const VOICE: &str = "tipring-voice";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [calls, codec, protection, seconds] = &arguments[..] else {
-        return Err("media_load CALLS pcmu|opus|nothing plain|srtp SECONDS".into());
+    let usage = "media_load CALLS pcmu|opus|nothing plain|srtp SECONDS [voice]";
+    let (calls, codec, protection, seconds, processing) = match &arguments[..] {
+        [calls, codec, protection, seconds] => {
+            (calls, codec, protection, seconds, Processing::NONE)
+        }
+        [calls, codec, protection, seconds, word] if word == "voice" => {
+            (calls, codec, protection, seconds, Processing::ALL)
+        }
+        _ => return Err(usage.into()),
     };
     let calls: u32 = calls.parse()?;
     if codec == "nothing" {
@@ -83,7 +64,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let pump = PumpHandle::start()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let device = device(&pump, &stop)?;
+    let device = device(&pump, &stop, processing != Processing::NONE)?;
+    pump.set_processing(processing)?;
     let streams: Vec<StreamHandle> = (0..calls)
         .map(|call| stream(&pump, kind, security.clone(), call))
         .collect::<Result<_, _>>()?;
@@ -102,7 +84,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         "processor-percent-a-call {:.4}",
         share / f64::from(calls.max(1))
     );
-    println!("steps {}", after.steps - before.steps);
+    let voice = after.cpu(VOICE) - before.cpu(VOICE);
+    println!(
+        "processor-percent-of-the-voice {:.3}",
+        100.0 * voice / (after.at - before.at).as_secs_f64()
+    );
+    let steps = after.steps - before.steps;
+    println!("late-voice {}", after.late_voice - before.late_voice);
+    println!("voice-failed {}", u8::from(counters.voice_failed()));
+    println!(
+        "wait-for-the-voice-us {:.1}",
+        (after.waited_us - before.waited_us) as f64 / steps.max(1) as f64
+    );
+    println!("steps {steps}");
     println!("late-steps {}", after.late - before.late);
     println!("skipped-steps {}", after.skipped - before.skipped);
     println!("longest-step-us {}", counters.longest_step_us());
@@ -113,6 +107,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "allocations-of-the-callback {}",
         after.count("callback") - before.count("callback")
+    );
+    println!(
+        "allocations-of-the-voice {}",
+        after.count(VOICE) - before.count(VOICE)
     );
     println!(
         "reports {}",
@@ -218,10 +216,12 @@ fn stream(
     Ok(pump.add_stream(config)?)
 }
 
-/// A sound card of stereo at 44.1 kHz, so that its callbacks have something to do.
+/// A sound card of stereo at 44.1 kHz, so that its callbacks have something to do. It hears what it plays; where somebody `speaks`
+/// in the room it hears a part of that, and something like them.
 fn device(
     pump: &PumpHandle,
     stop: &Arc<AtomicBool>,
+    speaks: bool,
 ) -> Result<std::thread::JoinHandle<()>, Box<dyn Error>> {
     const RATE_HZ: u32 = 44_100;
     let counters = Arc::new(Counters::default());
@@ -238,6 +238,9 @@ fn device(
         let mut data = [0i16; 882];
         let (began, mut blocks) = (Instant::now(), 0u32);
         while !stop.load(Relaxed) {
+            if speaks {
+                speak(&mut data, blocks);
+            }
             capture.take(&data);
             playout.fill(&mut data);
             blocks += 1;
@@ -247,12 +250,30 @@ fn device(
     })?)
 }
 
+/// Half of each second a chord of a low voice, over what is there at a quarter of its strength.
+fn speak(data: &mut [i16], block: u32) {
+    for (at, pair) in (block * 441..).zip(data.chunks_exact_mut(2)) {
+        let time = f64::from(at) / 44_100.0;
+        let harmonics = (1..=10).map(f64::from);
+        let waves = harmonics.map(|n| (time * std::f64::consts::TAU * 130.0 * n).sin() / n);
+        let is_loud = time.fract() < 0.5;
+        let said = if is_loud {
+            waves.sum::<f64>() * 4_000.0
+        } else {
+            0.0
+        };
+        pair.fill(pair[0] / 4 + said as i16);
+    }
+}
+
 /// What has been used by the threads of this name so far.
 struct Moment {
     at: Instant,
     steps: u64,
     late: u64,
     skipped: u64,
+    late_voice: u64,
+    waited_us: u64,
     /// Seconds of processor and allocations, by the names of threads.
     used: BTreeMap<String, (f64, u64)>,
 }
@@ -267,13 +288,10 @@ impl Moment {
             let number = path
                 .file_name()
                 .and_then(|name| name.to_str()?.parse().ok());
+            let counted = number.and_then(testkit::taken_by);
             let (cpu, allocations) = used.entry(name.trim().to_owned()).or_default();
             *cpu += seconds;
-            for (at, count) in NUMBERS.iter().zip(&COUNTS) {
-                if Some(at.load(Relaxed)) == number {
-                    *allocations += count.load(Relaxed);
-                }
-            }
+            *allocations += counted.unwrap_or(0);
         }
         let counters = pump.counters();
         Ok(Self {
@@ -281,6 +299,8 @@ impl Moment {
             steps: counters.ticks(),
             late: counters.late_ticks(),
             skipped: counters.skipped_ticks(),
+            late_voice: counters.voice_late(),
+            waited_us: counters.voice_waited_us(),
             used,
         })
     }

@@ -42,3 +42,4 @@ pub use open::{
     CaptureChoice, OpenDevices, PlayoutChoice, Prepared, open, prepare, prepare_ringer,
 };
 pub use pipe::{Pipe, pipe};
+pub use priority::raise;

@@ -30,8 +30,17 @@ pub(crate) fn first<T: Send>(
     })
 }
 
+/// Has the threads of `pump` come before ordinary ones that it has started since a device was opened: the one that works on the
+/// microphone's sound. It may take half a second.
+pub fn raise(pump: &PumpHandle) {
+    system::also(pump);
+}
+
 #[cfg(not(target_os = "linux"))]
 mod system {
+    /// Nothing here either.
+    pub(super) fn also(_: &media::PumpHandle) {}
+
     /// Nothing is done here, and nothing is promised.
     pub(super) fn first<T>(_: &media::PumpHandle, work: impl FnOnce(bool) -> T) -> T {
         work(false)
@@ -69,10 +78,11 @@ mod system {
     const WORKERS: [&str; 3] = ["cpal_alsa_in", "cpal_alsa_out", "threaded-ml"];
 
     pub(super) fn first<T>(pump: &PumpHandle, work: impl FnOnce(bool) -> T) -> T {
-        let (Some(opener), Some(pumps)) = (media::thread_number(), pump.thread_number()) else {
+        let pumps = pump.thread_numbers();
+        let Some(opener) = media::thread_number().filter(|_| !pumps.is_empty()) else {
             return work(false);
         };
-        let threads = vec![opener, pumps];
+        let threads = [vec![opener], pumps.clone()].concat();
         if threads.iter().all(|thread| raise(*thread)) {
             return work(true);
         }
@@ -89,9 +99,21 @@ mod system {
             // Nobody waits for one that was silent.
             Standing::ToBeTried => {
                 let outcome = work(false);
-                KIT.ask_aside(move || [vec![pumps], workers()].concat());
+                KIT.ask_aside(move || [pumps, workers()].concat());
                 outcome
             }
+        }
+    }
+
+    pub(super) fn also(pump: &PumpHandle) {
+        let threads = pump.thread_numbers();
+        if threads.iter().all(|thread| raise(*thread)) {
+            return;
+        }
+        match KIT.standing(Instant::now()) {
+            Standing::Answers => drop(KIT.ask_in_time(threads)),
+            Standing::Silent => {}
+            Standing::ToBeTried => KIT.ask_aside(move || threads),
         }
     }
 
@@ -307,6 +329,21 @@ mod tests {
             assert_eq!((opener, started), (before, before));
         }
         assert_eq!(niceness(here()), before, "who asks stays as it was");
+        pump.shutdown();
+    }
+
+    #[test]
+    fn the_thread_that_works_on_the_microphones_sound_comes_where_the_pump_does() {
+        let pump = PumpHandle::start().expect("a pump");
+        first(&pump, |_| ()).expect("there is a thread for it");
+        let processing = media::Processing::ALL;
+        pump.set_processing(processing).expect("it is idle");
+        let threads = pump.thread_numbers();
+        assert_eq!(threads.len(), 2);
+        assert_eq!(threads.first().copied(), pump.thread_number());
+        raise(&pump);
+        let raised: Vec<i32> = threads.iter().copied().map(niceness).collect();
+        assert_eq!(raised.first(), raised.last());
         pump.shutdown();
     }
 

@@ -431,10 +431,16 @@ impl DevicesState {
         if self.calls.is_empty() || self.voice.as_ref() == Some(&voice) {
             return;
         }
-        match self.args.means.pump.set_processing(voice.processing) {
-            Ok(()) => self.voice = Some(voice),
-            Err(error) => tracing::warn!(%error, "the microphone's sound is left as it is"),
+        if let Err(error) = self.args.means.pump.set_processing(voice.processing) {
+            tracing::warn!(%error, "the microphone's sound is left as it is");
+            return;
         }
+        if voice.processing != Processing::NONE {
+            let means = self.args.means.clone();
+            // Without it, it is done as well as the machine has time.
+            let _ = aside(move || means.sound.raise(&means.pump));
+        }
+        self.voice = Some(voice);
     }
 
     fn on_opened(&mut self, myself: &ActorRef<DevicesMsg>, opened: Opened) {

@@ -340,6 +340,8 @@ pub struct PumpCounters {
     pub(crate) playout_waiting_ms: Count,
     pub(crate) capture_waiting_ms: Count,
     pub(crate) voice_failed: AtomicBool,
+    pub(crate) voice_late: Count,
+    pub(crate) voice_waited_us: Count,
 }
 
 impl PumpCounters {
@@ -403,11 +405,24 @@ impl PumpCounters {
         self.capture_waiting_ms.get()
     }
 
-    /// Whether a fault has ended what was done to the microphone's sound ([`crate::Voice`]). It stays so until that is set
+    /// Whether a fault, or being late for a second, has ended what was done to the microphone's sound ([`crate::Voice`]). It stays so until that is set
     /// anew.
     #[must_use]
     pub fn voice_failed(&self) -> bool {
         self.voice_failed.load(Relaxed)
+    }
+
+    /// Frames of the microphone, 10 ms each, whose processing was not done in time ([`crate::Voice`]): there was silence in
+    /// their place.
+    #[must_use]
+    pub fn voice_late(&self) -> u64 {
+        self.voice_late.get()
+    }
+
+    /// How long the pump has waited for that processing, in microseconds and in all.
+    #[must_use]
+    pub fn voice_waited_us(&self) -> u64 {
+        self.voice_waited_us.get()
     }
 }
 

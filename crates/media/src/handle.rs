@@ -13,6 +13,7 @@ use nat::ice::Component;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
+use crate::apart::Processor;
 use crate::config::{
     Dtls, Instead, Place, Security, Settled, Sink, Source, StreamConfig, StreamEvent,
     StreamParameters,
@@ -236,7 +237,7 @@ pub struct PumpHandle {
 
 impl PumpHandle {
     /// Starts the thread "media", "media-aside" that writes and frees for it, and "media-keys" for handshakes. They
-    /// sleep until there is something to do.
+    /// sleep until there is something to do. Another one comes and goes with [`set_processing`](Self::set_processing).
     ///
     /// # Errors
     /// The system gives no threads.
@@ -576,10 +577,17 @@ impl PumpHandle {
     /// forgotten. So this is asked for when the devices are others, or something else is to be done, and not for each
     /// call.
     ///
+    /// Where the pump has a thread this has one too, "tipring-voice", until it is set anew, to something else or to nothing.
+    ///
     /// # Errors
     /// [`MediaError::Busy`].
     pub fn set_processing(&self, processing: Processing) -> Result<(), MediaError> {
-        let voice = Voice::new(processing).map(Box::new);
+        let voice = Voice::new(processing)
+            .map(Box::new)
+            .map(|voice| match &self.shared.pump {
+                Some(pump) => Processor::apart(voice, pump.clone(), &self.shared.common),
+                None => Processor::Here(voice),
+            });
         self.shared.command(Command::Voice(voice))
     }
 
@@ -620,6 +628,15 @@ impl PumpHandle {
     #[must_use]
     pub fn thread_number(&self) -> Option<u32> {
         Some(self.shared.common.thread.load(Relaxed)).filter(|number| *number > 0)
+    }
+
+    /// The numbers of all threads that have to be in time: the pump's, and that which works on the microphone's sound while
+    /// [there is one](Self::set_processing).
+    #[must_use]
+    pub fn thread_numbers(&self) -> Vec<u32> {
+        let voice = self.shared.common.voice_thread.load(Relaxed);
+        let voice = Some(voice).filter(|number| *number > 0);
+        self.thread_number().into_iter().chain(voice).collect()
     }
 }
 

@@ -8,12 +8,14 @@
 //! ```
 //!
 //! There is one pump for the process ([`PumpHandle::start`]). Its thread is named "media", steps every
-//! 10 ms by deadlines counted from its start, never blocks, and sleeps without ticking while there is
-//! nothing to do. What is heavy is made before it gets there and freed after it has left: encoders,
+//! 10 ms by deadlines counted from its start, takes no lock, and sleeps without ticking while there is
+//! nothing to do. It neither allocates nor frees. Echo, noise and gain are done by a crate that does, so that works beside it on a
+//! thread of its own, "tipring-voice": the pump hands it a frame, hears what the network has brought, and waits 5 ms at the
+//! most for what became of the frame. What is heavy is made before it gets there and freed after it has left: encoders,
 //! decoders and buffers travel to the pump and back through rings. A fault in one stream is caught, marks
 //! that stream as failed and leaves the others alone.
 //!
-//! The same work without the thread is [`Pump`], which takes the time as an argument; tests use it.
+//! The same work without the threads is [`Pump`], which takes the time as an argument; tests use it.
 //!
 //! Inside, speech is 48 kHz mono `f32`, but a stream that neither hears the microphone nor is heard by the
 //! loudspeaker (an echo, a file, a recording) stays at the rate of the widest codec that the peer may send all the way.
@@ -69,6 +71,7 @@ mod record;
 mod tape;
 pub mod wav;
 
+mod apart;
 mod voice;
 
 pub mod country;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use codecs::CodecKind;
 use rtrb::{Consumer, Producer};
 
+use crate::apart::Processor;
 use crate::config::StreamEvent;
 use crate::counters::{Fraction, PumpCounters};
 use crate::device::{Capture, Playout};
@@ -21,7 +22,6 @@ use crate::stream::{Change, Output, Scratch, Stream};
 use crate::tape::Tape;
 use crate::tone::{Player, Tone};
 use crate::trial::Trying;
-use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
 
 /// Behind by more than this the steps are given up: the machine was suspended or stopped.
@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Capture(Option<Capture>),
     Playout(Option<Playout>),
     /// What is done to what the microphone hears; none for nothing.
-    Voice(Option<Box<Voice>>),
+    Voice(Option<Processor>),
     /// Where it rings instead of at the speaker.
     Ringer(Option<Playout>),
     Trial(Option<Trying>),
@@ -81,7 +81,7 @@ pub(crate) enum Trash {
     Relay(Option<Box<Channels>>),
     Capture(Capture),
     Playout(Playout),
-    Voice(Box<Voice>),
+    Voice(Processor),
     Trial(Trying),
 }
 
@@ -94,6 +94,8 @@ pub(crate) struct Common {
     pub(crate) playout_volume: Fraction,
     /// The number that the system knows the pump's thread by; nothing before it runs.
     pub(crate) thread: AtomicU32,
+    /// The same of the thread that works on the microphone's sound; nothing while there is none.
+    pub(crate) voice_thread: AtomicU32,
 }
 
 impl Common {
@@ -104,6 +106,7 @@ impl Common {
             capture_gain: Fraction::default(),
             playout_volume: Fraction::default(),
             thread: AtomicU32::new(0),
+            voice_thread: AtomicU32::new(0),
         };
         common.capture_gain.set(1.0);
         common.playout_volume.set(1.0);
@@ -123,7 +126,7 @@ pub struct Pump {
     playout: Option<Playout>,
     ringer: Option<Playout>,
     trial: Option<Trying>,
-    voice: Option<Box<Voice>>,
+    voice: Option<Processor>,
     tone: Option<Player>,
     scratch: Scratch,
     common: Arc<Common>,
@@ -173,17 +176,14 @@ impl Pump {
         self.take_commands(now);
         self.remove_unwanted(now, ntp);
         self.begin_frame(now);
-        let Self {
-            streams,
-            microphone,
-            scratch,
-            ..
-        } = self;
         // All hear before one speaks: in a conference each says what the others were heard to say.
-        for stream in streams.iter_mut() {
+        let scratch = &mut self.scratch;
+        for stream in &mut self.streams {
             guarded(stream, |stream| stream.hear(now, ntp, scratch));
         }
-        for stream in streams.iter_mut() {
+        self.finish_microphone();
+        let (microphone, scratch) = (&mut self.microphone, &mut self.scratch);
+        for stream in &mut self.streams {
             guarded(stream, |stream| stream.speak(now, microphone, scratch));
         }
         self.end_frame(now);
@@ -383,22 +383,37 @@ impl Pump {
     fn begin_frame(&mut self, now: Instant) {
         self.let_go_of_closed_devices();
         let counters = &self.common.counters;
-        let gain = self.common.capture_gain.get();
-        let voice = self.voice.as_deref_mut();
+        let voice = self.voice.as_mut();
         let waiting = counters.capture_waiting_ms() + counters.playout_waiting_ms();
         if !self
             .microphone
-            .begin(now, self.capture.as_mut(), voice, waiting, gain)
+            .begin(now, self.capture.as_mut(), voice, waiting)
         {
             counters.capture_underruns.add(1);
         }
         if let Some(capture) = &self.capture {
-            counters.capture_level.set(rms(self.microphone.frame()));
             counters.capture_waiting_ms.set(in_ms(capture.waiting()));
         }
         self.scratch.mix.fill(0.0);
         self.scratch.rooms.begin();
         self.scratch.spare = SPARE_PER_STEP;
+    }
+
+    /// From here on what the microphone hears is needed; until here another thread had the time to work on it.
+    fn finish_microphone(&mut self) {
+        if self.capture.is_none() {
+            return;
+        }
+        let counters = &self.common.counters;
+        let gain = self.common.capture_gain.get();
+        let finished = self.microphone.finish(self.voice.as_mut(), gain);
+        counters.voice_late.add(u64::from(finished.late));
+        let waited = u64::try_from(finished.waited.as_micros()).unwrap_or(u64::MAX);
+        counters.voice_waited_us.add(waited);
+        if self.voice.as_ref().is_some_and(Processor::has_failed) {
+            counters.voice_failed.store(true, Relaxed);
+        }
+        counters.capture_level.set(rms(self.microphone.frame()));
     }
 
     fn end_frame(&mut self, now: Instant) {
@@ -419,11 +434,7 @@ impl Pump {
             ringer.write(now, self.late, &ring);
         }
         let Some(playout) = &mut self.playout else {
-            listen(
-                self.voice.as_deref_mut(),
-                &self.capture,
-                &[0.0; FRAME_SAMPLES],
-            );
+            listen(self.voice.as_mut(), &self.capture, &[0.0; FRAME_SAMPLES]);
             return;
         };
         let wanted = self.common.playout_volume.get();
@@ -434,10 +445,7 @@ impl Pump {
         }
         self.playout_volume = wanted;
         playout.write(now, self.late, mix);
-        listen(self.voice.as_deref_mut(), &self.capture, mix);
-        if self.voice.as_ref().is_some_and(|voice| voice.has_failed()) {
-            self.common.counters.voice_failed.store(true, Relaxed);
-        }
+        listen(self.voice.as_mut(), &self.capture, mix);
         let counters = &self.common.counters;
         counters.playout_level.set(rms(mix));
         counters.playout_waiting_ms.set(in_ms(playout.waiting()));
@@ -564,9 +572,9 @@ impl std::fmt::Debug for Pump {
 }
 
 /// Shows what is played to whoever takes it out of what the microphone hears: a frame for each of the microphone.
-fn listen(voice: Option<&mut Voice>, capture: &Option<Capture>, played: &[f32; FRAME_SAMPLES]) {
+fn listen(voice: Option<&mut Processor>, capture: &Option<Capture>, played: &[f32; FRAME_SAMPLES]) {
     if let (Some(voice), Some(_)) = (voice, capture) {
-        voice.far_end(played);
+        voice.play(played);
     }
 }
 

@@ -10,6 +10,7 @@ use rtp::Sender;
 use rtp::telephone_event::{EventSender, EventStep};
 
 use crate::activity::Activity;
+use crate::apart::{Finished, Processor};
 use crate::config::{Source, StreamParameters};
 use crate::counters::{StreamCounters, Wishes};
 use crate::device::Capture;
@@ -19,7 +20,6 @@ use crate::silence::{Silence, Verdict};
 use crate::stream::{level, to_float, to_int};
 use crate::tape::Tape;
 use crate::tone::{Player, Tone, dtmf};
-use crate::voice::Voice;
 use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
 
 /// 60 ms at 48 kHz.
@@ -55,14 +55,14 @@ impl Microphone {
         }
     }
 
-    /// Begins a step; false when the device had nothing. `waiting_ms` is what waits between here and the devices.
+    /// Begins a step; false when the device had nothing. `waiting_ms` is what waits between here and the devices. The
+    /// frame is there to be used when it is [finished](Self::finish).
     pub(crate) fn begin(
         &mut self,
         now: Instant,
         capture: Option<&mut Capture>,
-        voice: Option<&mut Voice>,
+        voice: Option<&mut Processor>,
         waiting_ms: u64,
-        gain: f32,
     ) -> bool {
         (self.full, self.wide, self.narrow) = (None, None, None);
         let Some(capture) = capture else {
@@ -71,14 +71,20 @@ impl Microphone {
         };
         let heard = capture.read(now, &mut self.frame);
         if let Some(voice) = voice {
-            voice.near_end(&mut self.frame, waiting_ms);
+            voice.begin(&mut self.frame, waiting_ms);
         }
+        heard
+    }
+
+    /// Has the frame of this step as it is to be said. For a step that has a device.
+    pub(crate) fn finish(&mut self, voice: Option<&mut Processor>, gain: f32) -> Finished {
+        let finished = voice.map(|voice| voice.finish(&mut self.frame));
         if gain != 1.0 {
             for sample in &mut self.frame {
                 *sample *= gain;
             }
         }
-        heard
+        finished.unwrap_or_default()
     }
 
     pub(crate) fn frame(&self) -> &[f32; FRAME_SAMPLES] {

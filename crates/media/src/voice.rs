@@ -16,9 +16,11 @@
 //! It takes its time, for it works in windows: speech is 15 ms later for all of it, 9 ms for the echo alone and 7 ms for the
 //! noise alone, and the crate has no smaller ones.
 //!
-//! It runs on the pump. The crate allocates there in each 10 ms and frees it at once, which the rest of the
-//! pump never does, and it may panic over sound that nobody has tried it with: then it is off from there on, sound goes
-//! on as it comes, and [`PumpCounters::voice_failed`](crate::PumpCounters::voice_failed) tells it.
+//! It does not run on the pump's thread, for the crate allocates a hundred times in each 10 ms: it has one of its own, in step
+//! with the pump, and what is not done in time is left out ([`PumpCounters::voice_late`](crate::PumpCounters::voice_late)). A
+//! pump that is stepped by hand does it itself. The crate may panic over sound that nobody has tried it with, or not come back:
+//! then it is off from there on, sound goes on as it comes, and
+//! [`PumpCounters::voice_failed`](crate::PumpCounters::voice_failed) tells it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -86,7 +88,7 @@ pub struct Voice {
     failed: bool,
     /// Fails at the next frame, so that it can be seen what happens.
     #[cfg(test)]
-    fault: bool,
+    pub(crate) fault: bool,
 }
 
 impl Voice {

@@ -85,6 +85,37 @@ fn shutting_down_completes_the_recordings() {
     drop(streams);
 }
 
+/// How many threads of this program work on the microphone's sound.
+#[cfg(target_os = "linux")]
+fn voices() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    // One may end while it is looked at.
+    let names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "tipring-voice").count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_microphones_sound_has_one_thread_while_something_is_done_to_it() {
+    let pump = PumpHandle::start().unwrap();
+    assert_eq!((voices(), pump.thread_numbers().len()), (0, 1));
+    for _ in 0..5 {
+        pump.set_processing(media::Processing::ALL).unwrap();
+        assert!(voices() >= 1);
+        assert_eq!(pump.thread_numbers().len(), 2);
+    }
+    wait_until("all but the last have ended", || voices() == 1);
+    assert_eq!(pump.thread_numbers().len(), 2);
+    pump.set_processing(media::Processing::NONE).unwrap();
+    wait_until("it ends with what it was for", || voices() == 0);
+    assert_eq!(pump.thread_numbers().len(), 1);
+    pump.set_processing(media::Processing::ALL).unwrap();
+    assert!(voices() == 1);
+    pump.shutdown();
+    wait_until("it ends with the pump", || voices() == 0);
+}
+
 #[test]
 fn a_hundred_streams_keep_the_step() {
     let pump = PumpHandle::start().unwrap();

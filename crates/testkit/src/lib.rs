@@ -22,6 +22,6 @@ mod link;
 mod world;
 
 pub use chance::Chance;
-pub use counting::Counting;
+pub use counting::{Counting, by_thread, taken_by};
 pub use link::Link;
 pub use world::{Fate, Node, NodeId, Outbox, Packet, Traced, Verdict, World};

@@ -160,6 +160,10 @@ impl Sound for Fake {
     fn silence(&self, role: Role, _: &PumpHandle) -> Result<Box<dyn Ready>, AudioError> {
         Ok(Box::new(self.device(role, "silence")))
     }
+
+    fn raise(&self, pump: &PumpHandle) {
+        self.log(format!("raise {} threads", pump.thread_numbers().len()));
+    }
 }
 
 /// The actor with these devices chosen, and a call that needs them.
@@ -269,6 +273,16 @@ async fn a_listing_that_hangs_is_told_and_holds_up_no_call() {
         assert!(began.elapsed() < LONG);
         std::thread::sleep(Duration::from_millis(5));
     }
+    actor.stop(None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_works_on_the_microphones_sound_comes_first_as_the_pump_does() {
+    let fake = Fake::default();
+    let (actor, _) = in_a_call(&fake, LONG, "heard", "played").await;
+    // Where threads have numbers.
+    let threads = if cfg!(target_os = "linux") { 2 } else { 0 };
+    fake.until(&format!("raise {threads} threads"));
     actor.stop(None);
 }
 

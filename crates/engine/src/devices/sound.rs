@@ -23,6 +23,9 @@ pub(crate) trait Sound: Send + Sync + 'static {
 
     /// Silence at the pace of speech.
     fn silence(&self, role: Role, pump: &PumpHandle) -> Result<Box<dyn Ready>, AudioError>;
+
+    /// Has those threads of the pump come first that are there by now; opening a device does so, too.
+    fn raise(&self, pump: &PumpHandle);
 }
 
 /// A device that is open, and not used before it is attached.
@@ -82,6 +85,10 @@ impl Sound for System {
             Role::Playout | Role::Ringer => (CaptureChoice::Off, PlayoutChoice::Null),
         };
         Ok(Box::new(audio::prepare(&capture, &playout, pump)?))
+    }
+
+    fn raise(&self, pump: &PumpHandle) {
+        audio::raise(pump);
     }
 }
 

@@ -14,7 +14,8 @@ const SECONDS: &str = "10";
 /// A call of PCMU alone, in per cent of one processor.
 const MOST_FOR_A_CALL: f64 = 0.3;
 
-/// One to five hundred calls, with each codec, in the clear and encrypted.
+/// One to five hundred calls, with each codec, in the clear and encrypted; and one with all that is done to the microphone's
+/// sound.
 pub(crate) fn carry(figures: &mut Figures) -> Result<(), Fault> {
     let program = build()?;
     eprintln!("measuring nothing …");
@@ -34,7 +35,37 @@ pub(crate) fn carry(figures: &mut Figures) -> Result<(), Fault> {
             }
         }
     }
-    Ok(())
+    eprintln!("measuring 1 of pcmu with voice processing …");
+    measure_voice(figures, &program)
+}
+
+/// One call as most people have it. What is done to the microphone's sound is on another thread than the rest.
+fn measure_voice(figures: &mut Figures, program: &Path) -> Result<(), Fault> {
+    let mut command = Command::new(program);
+    let said = shell::output(command.args(["1", "pcmu", "plain", SECONDS, "voice"]))?;
+    let figure = |word: &str| value(&said, word);
+    let group = "1 of pcmu, voice processed";
+    let (pump, voice) = (
+        figure("processor-percent")?,
+        figure("processor-percent-of-the-voice")?,
+    );
+    for (what, percent) in [
+        ("processor for the call", pump + voice),
+        ("of these for the voice", voice),
+    ] {
+        figures.add(group, what, format!("{percent:.3} % of one"));
+    }
+    let waited = figure("wait-for-the-voice-us")?;
+    figures.add(
+        group,
+        "the pump waits, each step",
+        format!("{waited:.0} us"),
+    );
+    let late = figure("late-voice")?;
+    figures.add_with_goal(group, "frames not done in time", (late, 0.0), "frames");
+    let failed = figure("voice-failed")?;
+    figures.add_with_goal(group, "given up", (failed, 0.0), "times");
+    add_steps(figures, group, &said, true)
 }
 
 /// `nothing` is what one call takes of a processor before anything is done for it.
@@ -68,20 +99,32 @@ fn measure(
     }
     let all = figure("processor-percent")?;
     figures.add(&group, "processor", format!("{all:.1} % of one"));
+    let all_in_time = calls <= 200 && codec == "pcmu";
+    add_steps(figures, &group, &said, all_in_time)
+}
+
+/// What is said of the steps, the packets and the memory in all cases.
+fn add_steps(
+    figures: &mut Figures,
+    group: &str,
+    said: &str,
+    all_in_time: bool,
+) -> Result<(), Fault> {
+    let figure = |word: &str| value(said, word);
     let late = figure("late-steps")? + figure("skipped-steps")?;
-    if calls <= 200 && codec == "pcmu" {
-        figures.add_with_goal(&group, "steps 5 ms late", (late, 0.0), "steps");
+    if all_in_time {
+        figures.add_with_goal(group, "steps 5 ms late", (late, 0.0), "steps");
     } else {
-        figures.add(&group, "steps 5 ms late", format!("{late:.0} steps"));
+        figures.add(group, "steps 5 ms late", format!("{late:.0} steps"));
     }
     let longest = figure("longest-step-us")? / 1_000.0;
-    figures.add(&group, "longest step", format!("{longest:.2} ms"));
+    figures.add(group, "longest step", format!("{longest:.2} ms"));
     let lost = figure("lost")?;
-    figures.add(&group, "packets lost", format!("{lost:.0}"));
+    figures.add(group, "packets lost", format!("{lost:.0}"));
     for thread in ["pump", "callback"] {
         let allocations = figure(&format!("allocations-of-the-{thread}"))?;
         let what = format!("allocations of the {thread}");
-        figures.add_with_goal(&group, &what, (allocations, 0.0), "");
+        figures.add_with_goal(group, &what, (allocations, 0.0), "");
     }
     Ok(())
 }
