@@ -133,14 +133,15 @@ fn until_both_ways(program: &mut Program) {
 
 #[test]
 fn without_any_sound_server_or_card_a_call_goes_on_in_silence_and_says_so() {
-    // What is asked for is a machine without any; nobody's card is to be opened by a test.
-    let cards = std::fs::read_to_string("/proc/asound/cards").unwrap_or_default();
-    let cards = cards.lines().filter(|line| line.contains("]: ")).count();
-    assert_eq!(cards, 0, "this test needs a machine without a sound card");
     let folder = Folder::new("no_sound");
     let nowhere = folder.join("nowhere");
+    // A machine that has a card is to be like one that has none: without definitions ALSA knows no device, not even those that
+    // are called after a card's number.
+    let nothing = folder.join("asound.conf");
+    std::fs::write(&nothing, "").expect("settings can be written");
     let (_switchboard, mut program) = talk(&folder, "8s", |command| {
         command
+            .env("ALSA_CONFIG_PATH", &nothing)
             .env("PULSE_SERVER", format!("unix:{}", nowhere.display()))
             .env("PIPEWIRE_RUNTIME_DIR", &nowhere);
     });
