@@ -8,7 +8,7 @@
 //!
 //! Kernels need a module for this (sch_netem), which virtual machines often do not have, so bytes are moved here: each frame
 //! that comes in on one side goes out on the other, as on a cable. The namespace in the middle has no addresses and routes
-//! nothing. Datagrams fare as [`LINK`] has it; what is no IPv4 goes straight.
+//! nothing. All of IPv4 fares as [`LINK`] has it, media and signalling, UDP and TCP; what only finds neighbours goes straight.
 
 use std::fs::File;
 use std::io;
