@@ -107,7 +107,7 @@ impl Network {
             network.run("wire", "sysctl", &["-q", "-w", setting]);
         }
         network.first_half(rule, |network| {
-            network.link_by_wire("router", "inside", seed)
+            network.link_by_wire("router", "inside", seed);
         });
         network.add("phone2");
         network.add("router2");
