@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rig::desktop::{Server, SoundCard};
+use crate::rig::desktop::{Server, SoundCard, settings_with};
 use crate::rig::folder::Folder;
 use crate::rig::process::Process;
 use crate::rig::program::{self, Account, Program, SOON, is};
@@ -131,16 +131,25 @@ fn until_both_ways(program: &mut Program) {
     });
 }
 
+/// The last of the cards that ALSA can have, in place of every other.
+const NO_CARD: &str = "\
+pcm.!default { type hw card 31 }
+ctl.!default { type hw card 31 }
+pcm.!hw { type hw card 31 }
+ctl.!hw { type hw card 31 }
+pcm.!plughw { type hw card 31 }
+";
+
 #[test]
 fn without_any_sound_server_or_card_a_call_goes_on_in_silence_and_says_so() {
-    // What is asked for is a machine without any; nobody's card is to be opened by a test.
-    let cards = std::fs::read_to_string("/proc/asound/cards").unwrap_or_default();
-    let cards = cards.lines().filter(|line| line.contains("]: ")).count();
-    assert_eq!(cards, 0, "this test needs a machine without a sound card");
     let folder = Folder::new("no_sound");
     let nowhere = folder.join("nowhere");
+    // A machine that has a card is to be like one that has none: whatever leads to a card leads to one that is not there.
+    let no_card = folder.join("asoundrc");
+    std::fs::write(&no_card, NO_CARD).expect("settings can be written");
     let (_switchboard, mut program) = talk(&folder, "8s", |command| {
         command
+            .env("ALSA_CONFIG_PATH", settings_with(&no_card))
             .env("PULSE_SERVER", format!("unix:{}", nowhere.display()))
             .env("PIPEWIRE_RUNTIME_DIR", &nowhere);
     });

@@ -29,6 +29,8 @@ mod networks;
 mod pbx;
 mod privacy;
 mod recordings;
+// Its wires are packet sockets.
+#[cfg(target_os = "linux")]
 mod routers;
 mod servers;
 mod sipp;

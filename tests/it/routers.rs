@@ -1,7 +1,8 @@
-//! Two phones, each behind a router of its own, with a registrar and a relay of others between them and datagrams lost on
-//! the way: sound in both directions, plain and encrypted by either kind of keys.
+//! Two phones, each behind a router of its own, with a registrar and a relay of others between them, and wires that lose,
+//! double, delay and mix up what goes over them: sound in both directions, plain and encrypted by either kind of keys.
 
 use serde_json::{Value, json};
+use testkit::Counts;
 
 use crate::baresip::echo;
 use crate::rig::baresip::{Far, Setup};
@@ -38,7 +39,7 @@ fn phones_behind_different_routers_hear_each_other_by_holes_and_by_relays() {
             turn: None,
             ice: true,
         };
-        House::open("routers_kept", Ports::Kept).check("keep ports", &[ways])
+        House::open("routers_kept", Ports::Kept, 1).check("keep ports", &[ways])
     };
     let drawn = || {
         let ways = [
@@ -55,7 +56,7 @@ fn phones_behind_different_routers_hear_each_other_by_holes_and_by_relays() {
                 ice: false,
             },
         ];
-        House::open("routers_drawn", Ports::Drawn).check("draw ports", &ways)
+        House::open("routers_drawn", Ports::Drawn, 3).check("draw ports", &ways)
     };
     let rows = std::thread::scope(|scope| {
         let running = [
@@ -68,9 +69,20 @@ fn phones_behind_different_routers_hear_each_other_by_holes_and_by_relays() {
         })
     });
     println!("\nrouters     ways                 keys   alice heard  bob heard  by relay");
-    for row in rows.iter().flatten() {
+    for row in rows.iter().flat_map(|(rows, _)| rows) {
         println!("{row}");
     }
+    for (routers, (_, counts)) in ["keep", "draw"].into_iter().zip(&rows) {
+        println!("on the wires of routers that {routers} ports: {counts}");
+    }
+}
+
+/// What the wires of a network did. Panics if there is a kind of mishap that they have spared it.
+fn mishaps(what: &str, network: &Network) -> Counts {
+    let counts = network.counts();
+    let kinds = [counts.lost, counts.twice, counts.overtaken];
+    assert!(!kinds.contains(&0), "{what}: {counts}");
+    counts
 }
 
 /// How baresip encrypts, in its own spelling, how we are set up for it, and its name.
@@ -97,8 +109,12 @@ fn baresip_behind_the_far_router_hears_us_and_is_heard() {
                 theirs: ways.0,
                 ours: ways.1,
                 keys,
+                seed: 0,
             }));
         }
+    }
+    for (case, seed) in cases.iter_mut().zip((100..).step_by(2)) {
+        case.seed = seed;
     }
     let mut rows = Vec::new();
     // Each has two routers, a registrar, a relay and two phones of its own.
@@ -118,7 +134,10 @@ fn baresip_behind_the_far_router_hears_us_and_is_heard() {
     println!(
         "\nrouters     baresip  we            keys   our media goes to        by relay  likeness of the echo"
     );
-    rows.iter().for_each(|row| println!("{row}"));
+    rows.iter().for_each(|(row, _)| println!("{row}"));
+    let all = rows.iter().map(|(_, counts)| *counts);
+    let all = all.fold(Counts::default(), std::ops::Add::add);
+    println!("on the wires: {all}");
 }
 
 struct Case {
@@ -127,22 +146,24 @@ struct Case {
     theirs: &'static str,
     ours: &'static str,
     keys: (Option<&'static str>, &'static str, &'static str),
+    seed: u64,
 }
 
-fn call_baresip(case: &Case) -> String {
+fn call_baresip(case: &Case) -> (String, Counts) {
     let Case {
         routers,
         ports,
         theirs,
         ours,
         keys: (encryption, srtp, keys),
+        seed,
     } = *case;
     let what = format!("{routers}, baresip with {theirs}, {keys}");
     let folder = Folder::new(&format!(
         "routers_baresip_{}",
         what.replace([' ', ','], "_")
     ));
-    let network = Network::with_two_routers(ports);
+    let network = Network::with_two_routers(ports, seed);
     let far = FAR.parse().expect("an address");
     let kamailio = Kamailio::start_at(&network.far(), FAR, &folder);
     let coturn = Coturn::start_at(&network.far(), far, &folder);
@@ -195,9 +216,11 @@ fn call_baresip(case: &Case) -> String {
     } else {
         "TURN and ICE"
     };
-    format!(
+    let counts = mishaps(&what, &network);
+    let row = format!(
         "{routers:<10}  {theirs:<7}  {ours:<12}  {keys:<5}  {peer:<23}  {relayed:<8}  {likeness:.2}"
-    )
+    );
+    (row, counts)
 }
 
 /// Alice behind one router, Bob behind the other.
@@ -207,13 +230,13 @@ struct House {
     kamailio: Kamailio,
     coturn: Coturn,
     _programs: [Program; 2],
-    _network: Network,
+    network: Network,
 }
 
 impl House {
-    fn open(name: &str, ports: Ports) -> Self {
+    fn open(name: &str, ports: Ports, seed: u64) -> Self {
         let folder = Folder::new(name);
-        let network = Network::with_two_routers(ports);
+        let network = Network::with_two_routers(ports, seed);
         let far = FAR.parse().expect("an address");
         let kamailio = Kamailio::start_at(&network.far(), FAR, &folder);
         let coturn = Coturn::start_at(&network.far(), far, &folder);
@@ -235,12 +258,12 @@ impl House {
             kamailio,
             coturn,
             _programs: [alice_program, bob_program],
-            _network: network,
+            network,
         }
     }
 
-    /// A row for each way and kind of keys.
-    fn check(mut self, routers: &str, all: &[Ways]) -> Vec<String> {
+    /// A row for each way and kind of keys, and what the wires did meanwhile.
+    fn check(mut self, routers: &str, all: &[Ways]) -> (Vec<String>, Counts) {
         let mut rows = Vec::new();
         for ways in all {
             for (srtp, keys, name) in SECURITY {
@@ -270,7 +293,8 @@ impl House {
                 ));
             }
         }
-        rows
+        let counts = mishaps(routers, &self.network);
+        (rows, counts)
     }
 
     /// Whether what is heard in this call comes from the relay, or goes out through it.

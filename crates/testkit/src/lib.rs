@@ -12,16 +12,19 @@
 //! ```
 //!
 //! Everything random comes from one seed: the same seed and the same nodes give the same run, packet for packet.
-//! Beside it stands [`Counting`], an allocator for tests that promise how much memory is taken.
+//! Between real programs, in the time of day, [`UnderWay`] does what a world's links do.
+//! Beside them stands [`Counting`], an allocator for tests that promise how much memory is taken.
 //!
 //! The payload is a type parameter: SIP messages, RTP packets or plain numbers travel alike.
 
 mod chance;
 mod counting;
 mod link;
+mod under_way;
 mod world;
 
 pub use chance::Chance;
 pub use counting::{Counting, by_thread, taken_by};
 pub use link::Link;
+pub use under_way::{Counts, UnderWay};
 pub use world::{Fate, Node, NodeId, Outbox, Packet, Traced, Verdict, World};

@@ -1,5 +1,6 @@
 //! coturn: a STUN server and relay (TURN) that others wrote.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -96,10 +97,16 @@ impl Coturn {
         address.is_ok_and(|at| at.ip() == self.host && peers.contains(&at.port()))
     }
 
-    /// How many addresses it has given away so far, and how many of them it got back.
+    /// How many addresses it has given away so far, and how many of them it got back. A request that came twice, or was sent
+    /// again since its answer was lost, is said twice, of the same session.
     pub(crate) fn given_and_back(&self) -> [usize; 2] {
         let log = self.log();
-        ["ALLOCATE processed, success", "lifetime=0"].map(|step| log.matches(step).count())
+        let session =
+            |line: &str| Some(line.split_once("session ")?.1.split_once(':')?.0.to_owned());
+        ["ALLOCATE processed, success", "lifetime=0"].map(|step| {
+            let lines = log.lines().filter(|line| line.contains(step));
+            lines.filter_map(session).collect::<BTreeSet<_>>().len()
+        })
     }
 
     /// How many addresses it has given away and did not get back.

@@ -240,10 +240,7 @@ impl SoundCard {
             .env("PULSE_SERVER", format!("unix:{}", self.socket.display()))
             .env(
                 "ALSA_CONFIG_PATH",
-                format!(
-                    "/usr/share/alsa/alsa.conf:{}",
-                    self.run.join("asoundrc").display()
-                ),
+                settings_with(&self.run.join("asoundrc")),
             )
             .env("PIPEWIRE_RUNTIME_DIR", &self.run)
             .env("PULSE_COOKIE", self.run.join("cookie"));
@@ -305,6 +302,11 @@ impl SoundCard {
         self.serve(&mut command);
         process::output(&mut command);
     }
+}
+
+/// Where ALSA is to look: what comes with it, and then this file.
+pub(crate) fn settings_with(file: &Path) -> String {
+    format!("/usr/share/alsa/alsa.conf:{}", file.display())
 }
 
 const BY_PULSE: &str = "\

@@ -17,6 +17,8 @@ pub(crate) mod relay;
 pub(crate) mod sipp;
 pub(crate) mod sound;
 pub(crate) mod switchboard;
+#[cfg(target_os = "linux")]
+pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
 

@@ -8,12 +8,17 @@
 //! ```
 //!
 //! A second phone may be behind a second router, which is on the other side of the servers: `far` has 203.0.113.1 there,
-//! and carries what is for others.
+//! and carries what is for others. Between each router and `far` there is a bad [`Wire`] then.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+#[cfg(target_os = "linux")]
+use testkit::Counts;
+
 use super::process;
+#[cfg(target_os = "linux")]
+use super::wire::Wire;
 
 /// Where the servers are.
 pub(crate) const FAR: &str = "198.51.100.1";
@@ -59,6 +64,8 @@ pub(crate) enum Broken {
 pub(crate) struct Network {
     name: String,
     places: Vec<&'static str>,
+    #[cfg(target_os = "linux")]
+    wires: Vec<Wire>,
 }
 
 /// One of the namespaces, for whoever is to run there.
@@ -68,7 +75,9 @@ pub(crate) struct Place(String);
 impl Network {
     pub(crate) fn new() -> Self {
         let mut network = Self::empty();
-        network.first_half("masquerade");
+        network.first_half("masquerade", |network| {
+            network.link("router", "outside", "far", "inside");
+        });
         network
     }
 
@@ -83,18 +92,27 @@ impl Network {
         network
     }
 
-    /// Two phones behind a router each, and between them a network that loses every thirtieth datagram.
-    pub(crate) fn with_two_routers(ports: Ports) -> Self {
+    /// Two phones behind a router each, and between each router and the servers a wire whose luck is drawn from `seed`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_two_routers(ports: Ports, seed: u64) -> Self {
         let rule = match ports {
             Ports::Kept => "masquerade",
             Ports::Drawn => "masquerade fully-random",
         };
         let mut network = Self::empty();
-        network.first_half(rule);
+        network.add("wire");
+        // It is to say nothing of its own.
+        let silent = ["all", "default"].map(|of| format!("net.ipv6.conf.{of}.disable_ipv6=1"));
+        for setting in &silent {
+            network.run("wire", "sysctl", &["-q", "-w", setting]);
+        }
+        network.first_half(rule, |network| {
+            network.link_by_wire("router", "inside", seed);
+        });
         network.add("phone2");
         network.add("router2");
         network.link("phone2", "inside", "router2", "near");
-        network.link("router2", "outside", "far", "second");
+        network.link_by_wire("router2", "second", seed + 1);
         network.ip("phone2", "addr add 10.88.0.2/24 dev inside");
         network.ip("router2", "addr add 10.88.0.1/24 dev near");
         network.ip("router2", "addr add 203.0.113.2/24 dev outside");
@@ -106,10 +124,6 @@ impl Network {
         network.run("far", "sysctl", &["-q", "-w", "net.ipv4.ip_forward=1"]);
         // As on the Internet, a datagram to a private address goes out and nowhere.
         network.ip("far", &format!("route add 10.0.0.0/8 via {OUTSIDE}"));
-        let losses = "add table ip bad; \
-            add chain ip bad in { type filter hook prerouting priority 0; }; \
-            add rule ip bad in udp dport 10000-65535 numgen inc mod 30 == 0 drop";
-        network.run("far", "nft", &[losses]);
         network
     }
 
@@ -155,6 +169,8 @@ impl Network {
         Self {
             name: format!("tipring-{}-{number}", std::process::id()),
             places: Vec::new(),
+            #[cfg(target_os = "linux")]
+            wires: Vec::new(),
         }
     }
 
@@ -173,15 +189,15 @@ impl Network {
         self.ip(place, "link set lo up");
     }
 
-    /// The phone, its router with this rule of translation, and the servers.
-    fn first_half(&mut self, rule: &str) {
+    /// The phone, its router with this rule of translation, and the servers, which somebody has to join.
+    fn first_half(&mut self, rule: &str, join: impl FnOnce(&mut Self)) {
         let (phone, router, far) = ("phone", "router", "far");
         for place in [phone, router, far] {
             self.add(place);
         }
         let network = self;
         network.link(phone, "inside", router, "near");
-        network.link(router, "outside", far, "inside");
+        join(network);
         network.ip(phone, &format!("addr add {PHONE}/24 dev inside"));
         network.ip(router, "addr add 10.77.0.1/24 dev near");
         network.ip(router, &format!("addr add {OUTSIDE}/24 dev outside"));
@@ -277,6 +293,26 @@ impl Network {
         self.ip(b, &format!("link set {b_end} up"));
     }
 
+    /// Joins the outside of a router to this end of the servers. The wire's ends are called like what they lead to.
+    #[cfg(target_os = "linux")]
+    fn link_by_wire(&mut self, router: &'static str, far_end: &'static str, seed: u64) {
+        self.link(router, "outside", "wire", router);
+        self.link("far", far_end, "wire", far_end);
+        for (place, end) in [(router, "outside"), ("far", far_end)] {
+            // A frame is not to be larger than a cable takes.
+            self.ip(place, &format!("link set {end} gso_max_segs 1"));
+        }
+        let wire = Wire::start(&self.place("wire").0, [router, far_end], seed);
+        self.wires.push(wire);
+    }
+
+    /// What has become of what went between the routers and the servers.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn counts(&self) -> Counts {
+        let all = self.wires.iter().map(Wire::counts);
+        all.fold(Counts::default(), std::ops::Add::add)
+    }
+
     fn ip(&self, place: &str, line: &str) {
         let mut command = Command::new("ip");
         command.args(["-n", &self.place(place).0]);
@@ -292,6 +328,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
+        self.wires.clear();
         for place in &self.places {
             // One that is gone already is gone.
             let _ = Command::new("ip")
