@@ -176,6 +176,7 @@ fn security() -> Result<Security, Box<dyn Error>> {
         send: key.clone(),
         receive: key,
         receive_mki: Vec::new(),
+        context: 0,
     })
 }
 

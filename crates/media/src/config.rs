@@ -118,6 +118,10 @@ pub struct Security {
     pub receive: MasterKey,
     /// The name of its key that each packet of the peer carries, empty for none.
     pub receive_mki: Vec<u8>,
+    /// The cryptographic context that the keys are for (RFC 3711 §3.2.3), by a number. Under new keys of the same one the
+    /// rollover counters go on (RFC 3711 §3.3.1); of another, they begin at zero: another party, or another address of ours
+    /// (RFC 4568 §7.1.4). Another address of the peer's is another one in any case.
+    pub context: u64,
 }
 
 /// A handshake on the stream's own path that makes the keys of an encrypted stream (RFC 5764). Until it is done

@@ -732,6 +732,7 @@ fn secured(keys: &Keys, remote: SocketAddr) -> Result<Secured, Failure> {
         send: key(&keys.send)?,
         receive: key(&keys.receive)?,
         receive_mki: Vec::new(),
+        context: 0,
     };
     let renewal = Renewal::fresh(&security).map_err(|_| Failure::Ours)?;
     Ok(Secured {

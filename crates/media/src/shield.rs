@@ -79,6 +79,8 @@ pub(crate) struct Renewal {
     /// Holds what was kept from the change before.
     before: Option<Box<Unprotector>>,
     guarded: Option<bool>,
+    /// The keys are for the same cryptographic context, so its rollover counters go on.
+    same_context: bool,
 }
 
 /// The suite's key cannot be used; `media` makes keys from checked ones, so only the name of a key remains.
@@ -92,7 +94,10 @@ impl Renewal {
         before: Option<&Security>,
         now: Option<&Security>,
     ) -> Result<Self, UnusableKey> {
-        let mut renewal = Self::default();
+        let mut renewal = Self {
+            same_context: before.map(|b| b.context) == now.map(|n| n.context),
+            ..Self::default()
+        };
         if before.map(|b| &b.send) != now.map(|n| &n.send) {
             let make = |s: &Security| Protector::new(&s.send).ok_or(UnusableKey).map(Box::new);
             renewal.send = Some(now.map(make).transpose()?);
@@ -119,8 +124,7 @@ impl Renewal {
             send: Some(None),
             receive: Some(None),
             guarded: Some(true),
-            refused: None,
-            before: None,
+            ..Self::default()
         }
     }
 
@@ -131,15 +135,14 @@ impl Renewal {
             send: fresh.send.or(Some(None)),
             receive: fresh.receive.or(Some(None)),
             guarded: Some(false),
-            refused: None,
-            before: None,
+            ..Self::default()
         })
     }
 }
 
 impl Shield {
     /// Follows a negotiation. With `same_place` the peer stays where it was, and what it has sent under a key before this
-    /// one may still come. Elsewhere may be somebody else; and whoever sends from there cannot be told from who was there
+    /// one may still come; the rollover counters go on if the context is the same, too. Elsewhere may be somebody else; and whoever sends from there cannot be told from who was there
     /// before by what is still under way.
     ///
     /// # Errors
@@ -152,20 +155,25 @@ impl Shield {
         same_place: bool,
     ) -> Result<(), ServedBefore> {
         let changes = renewal.send.is_some();
+        let goes_on = same_place && renewal.same_context;
         if let Some(new) = &mut renewal.send {
             let is_new = new.as_ref().is_none_or(|new| self.used.note(new.mark()));
             self.refuses = !is_new;
             if !is_new {
                 renewal.refused = new.take();
             }
-            if let (Some(new), Some(old)) = (&mut *new, &self.protector) {
+            if let (Some(new), Some(old)) = (&mut *new, &self.protector)
+                && goes_on
+            {
                 new.follow(old);
             }
             std::mem::swap(new, &mut self.protector);
         }
         self.guarded = renewal.guarded.unwrap_or(self.guarded);
         if let Some(new) = &mut renewal.receive {
-            if let (Some(new), Some(old)) = (&mut *new, &self.unprotector) {
+            if let (Some(new), Some(old)) = (&mut *new, &self.unprotector)
+                && goes_on
+            {
                 new.follow(old);
             }
             std::mem::swap(new, &mut self.unprotector);
@@ -267,6 +275,58 @@ fn opened<'a>(
         Err(_) => {
             counters.not_genuine.add(1);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtp::srtp::{MasterKey, Suite};
+
+    use super::*;
+
+    fn keys(fill: u8, context: u64) -> Security {
+        let suite = Suite::AesCm128HmacSha1_80;
+        let key = |fill| MasterKey::new(suite, &vec![fill; suite.master_len()]).unwrap();
+        Security {
+            send: key(fill),
+            receive: key(fill + 100),
+            receive_mki: Vec::new(),
+            context,
+        }
+    }
+
+    fn packet(sequence: u16) -> Vec<u8> {
+        let mut packet = vec![0x80, 0];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend([0, 0, 0, 0, 1, 2, 3, 4, 9, 9, 9, 9]);
+        packet.reserve(rtp::srtp::OVERHEAD);
+        packet
+    }
+
+    /// RFC 3711 §3.3.1: a new key does not set the counter back. RFC 4568 §7.1.4: another place is another context, which
+    /// begins at zero; and whoever was not there before knows of no other number.
+    #[test]
+    fn the_rollover_counter_goes_on_in_the_same_context_and_begins_at_zero_in_another() {
+        for (context, same_place, is_new) in [(0, true, false), (1, true, true), (0, false, true)] {
+            let now = Instant::now();
+            let first = keys(1, 0);
+            let mut shield = Shield::default();
+            shield
+                .change(now, &mut Renewal::fresh(&first).unwrap(), true)
+                .unwrap();
+            // Beyond the second time round: a receiver that has heard nothing yet may guess one.
+            for sequence in 0..140_000u32 {
+                assert!(shield.seal(&mut packet(sequence as u16)));
+            }
+            let second = keys(2, context);
+            let mut renewal = Renewal::new(Some(&first), Some(&second)).unwrap();
+            shield.change(now, &mut renewal, same_place).unwrap();
+            let mut sealed = packet(140_000u32 as u16);
+            assert!(shield.seal(&mut sealed));
+            let mut newcomer = Unprotector::new(&second.send, &[]).unwrap();
+            let opened = newcomer.unprotect_rtp(&mut sealed);
+            assert_eq!(opened.is_ok(), is_new, "{context} {same_place}");
         }
     }
 }

@@ -316,6 +316,9 @@ pub struct NegotiatedCrypto {
     pub receive_key: CryptoKey,
     /// The name of their key that each packet of theirs carries, empty for none.
     pub receive_mki: Vec<u8>,
+    /// The cryptographic context that the keys are for, by a number: another one where the other party is another, or our
+    /// address is (RFC 4568 §7.1.4). The keys of another context have nothing to do with what was sent before them.
+    pub context: u64,
 }
 
 #[cfg(test)]

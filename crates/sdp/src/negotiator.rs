@@ -146,6 +146,8 @@ pub struct Negotiator {
     agreed: Option<Negotiated>,
     /// Session id of the other side's `o=`: another one is another party behind the same call.
     peer_session: Option<String>,
+    /// How often that party, or our address, was another one.
+    context: u64,
     encryption: Encryption,
     keys: OurKeys,
     rtcp_port: Option<u16>,
@@ -253,6 +255,7 @@ impl Negotiator {
             pending: None,
             agreed: None,
             peer_session: None,
+            context: 0,
             encryption: Encryption::Off,
             keys: OurKeys::default(),
             rtcp_port: None,
@@ -376,6 +379,7 @@ impl Negotiator {
     pub fn set_address(&mut self, address: IpAddr, port: u16) {
         if (self.local.address, self.local.port) != (address, port) {
             self.keys.renew();
+            self.context += 1;
             // Checks that went to the old place say nothing about the new one.
             if let Some(ice) = &mut self.ice {
                 ice.renew();
@@ -552,6 +556,7 @@ impl Negotiator {
         };
         let answer = SessionDescription::parse(answer)?;
         let (place, negotiated) = self.read_answer(pending, &answer)?;
+        self.context = self.context_with(&answer);
         self.peer_session = Some(answer.session_id().to_owned());
         if let Some(pending) = self.pending.take() {
             self.retire_keys(&pending.crypto, &negotiated);
@@ -597,6 +602,7 @@ impl Negotiator {
         self.reports_told = accepted.negotiated.extended_reports;
         self.keys = keys;
         self.retire_keys(&[], &accepted.negotiated);
+        self.context = self.context_with(&offer);
         self.peer_session = Some(offer.session_id().to_owned());
         let direction = accepted.negotiated.direction;
         let composed = self.compose(

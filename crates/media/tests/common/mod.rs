@@ -275,6 +275,7 @@ pub(crate) fn security(suite: Suite, send: u8, receive: u8) -> Security {
         send: key(send),
         receive: key(receive),
         receive_mki: Vec::new(),
+        context: 0,
     }
 }
 
@@ -284,6 +285,7 @@ pub(crate) fn mirrored(security: &Security) -> Security {
         send: security.receive.clone(),
         receive: security.send.clone(),
         receive_mki: Vec::new(),
+        context: security.context,
     }
 }
 

@@ -86,6 +86,12 @@ impl Negotiator {
         Ok((Some(place), negotiated))
     }
 
+    /// The cryptographic context with whoever says this: another one with another party.
+    pub(super) fn context_with(&self, theirs: &SessionDescription) -> u64 {
+        let before = self.peer_session.as_deref();
+        self.context + u64::from(before.is_some_and(|before| before != theirs.session_id()))
+    }
+
     /// The suite of ours that an answer names under a tag that is not its own, and the place of its line; where no other
     /// key of the answer is right, and the offer had several that can be mistaken for each other.
     pub(super) fn mistaken_key(
@@ -168,6 +174,7 @@ impl Negotiator {
                     send_key: ours.key,
                     receive_key: theirs.key,
                     receive_mki: theirs.mki,
+                    context: self.context_with(answer),
                 }));
             }
             if audio.has_crypto() {
@@ -236,6 +243,7 @@ impl Negotiator {
             send_key: ours.key.clone(),
             receive_key: theirs.key,
             receive_mki: theirs.mki,
+            context: self.context_with(offer),
         });
         let terms = Terms {
             // Our answer names this one and no other.

@@ -157,6 +157,7 @@ fn security(crypto: &NegotiatedCrypto) -> Result<Security, String> {
         send: key(&crypto.send_key)?,
         receive: key(&crypto.receive_key)?,
         receive_mki: crypto.receive_mki.clone(),
+        context: crypto.context,
     })
 }
 
