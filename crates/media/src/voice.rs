@@ -22,13 +22,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate,
-    NoiseSuppression, Pipeline,
-};
-use sonora::{AudioProcessing, Config, StreamConfig};
+use machine::Machine;
 
-use crate::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+use crate::FRAME_SAMPLES;
+
+mod echo;
+mod machine;
 
 /// What is to be done to what the microphone hears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,9 +71,6 @@ impl Processing {
     }
 }
 
-/// Quiet speech becomes louder by this much at most: 50 dB, the default of the crate, would fetch the next room.
-const MOST_GAIN_DB: f32 = 24.0;
-
 /// What lies between the playout ring and the capture ring besides what waits in them: two blocks of a sound card and the
 /// way through the air. The true delay is found from the sound itself.
 const CARDS_MS: i32 = 40;
@@ -82,7 +78,7 @@ const CARDS_MS: i32 = 40;
 /// The processing of one pair of devices, with what it has learned.
 #[derive(Debug)]
 pub struct Voice {
-    machine: AudioProcessing,
+    machine: Machine,
     failed: bool,
     /// Fails at the next frame, so that it can be seen what happens.
     #[cfg(test)]
@@ -97,33 +93,7 @@ impl Voice {
         if processing == Processing::NONE {
             return None;
         }
-        let config = Config {
-            pipeline: Pipeline {
-                maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
-                ..Pipeline::default()
-            },
-            high_pass_filter: processing.high_pass.then(HighPassFilter::default),
-            echo_canceller: processing.echo.then(EchoCanceller::default),
-            noise_suppression: processing.noise.then(NoiseSuppression::default),
-            gain_controller2: processing.gain.then(|| GainController2 {
-                adaptive_digital: Some(AdaptiveDigital {
-                    max_gain_db: MOST_GAIN_DB,
-                    initial_gain_db: 0.0,
-                    ..AdaptiveDigital::default()
-                }),
-                ..GainController2::default()
-            }),
-            ..Config::default()
-        };
-        let format = StreamConfig::new(SAMPLE_RATE_HZ, 1);
-        let build = || {
-            AudioProcessing::builder()
-                .config(config)
-                .capture_config(format)
-                .render_config(format)
-                .build()
-        };
-        let machine = catch_unwind(AssertUnwindSafe(build)).ok()?;
+        let machine = catch_unwind(|| Machine::new(processing)).ok()?;
         Some(Self {
             machine,
             failed: false,
@@ -135,30 +105,21 @@ impl Voice {
     /// Takes note of 10 ms that go to the loudspeaker. One such frame for each of [`near_end`](Self::near_end), silence too.
     pub fn far_end(&mut self, frame: &[f32; FRAME_SAMPLES]) {
         let frame = sound(frame);
-        self.guarded(|machine| {
-            let mut played = [0.0; FRAME_SAMPLES];
-            // The only fault it knows is another format.
-            let _ = machine.process_render_f32(&[&frame], &mut [&mut played]);
-        });
+        self.guarded(|machine| machine.far_end(&frame));
     }
 
     /// Works on 10 ms from the microphone. `waiting_ms` is what waits in the rings between here and the devices.
     pub fn near_end(&mut self, frame: &mut [f32; FRAME_SAMPLES], waiting_ms: u64) {
         #[cfg(test)]
         let fault = std::mem::take(&mut self.fault);
-        let mut clean = [0.0; FRAME_SAMPLES];
-        let heard = sound(frame);
+        let mut clean = sound(frame);
         let done = self.guarded(|machine| {
             #[cfg(test)]
             assert!(!fault, "told to fail");
             let waiting_ms = i32::try_from(waiting_ms).unwrap_or(i32::MAX);
-            // More than it can think of is as much as it can think of.
-            let _ = machine.set_stream_delay_ms(waiting_ms.saturating_add(CARDS_MS));
-            machine
-                .process_capture_f32(&[&heard], &mut [&mut clean])
-                .is_ok()
+            machine.near_end(&mut clean, waiting_ms.saturating_add(CARDS_MS));
         });
-        if done == Some(true) && clean.iter().all(|sample| sample.is_finite()) {
+        if done.is_some() && clean.iter().all(|sample| sample.is_finite()) {
             *frame = clean;
         }
     }
@@ -170,7 +131,7 @@ impl Voice {
     }
 
     /// The one place where what the crate does cannot reach the pump.
-    fn guarded<T>(&mut self, work: impl FnOnce(&mut AudioProcessing) -> T) -> Option<T> {
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Machine) -> T) -> Option<T> {
         if self.failed {
             return None;
         }
