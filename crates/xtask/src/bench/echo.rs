@@ -13,7 +13,7 @@ use crate::shell::{self, Fault, failed};
 const LEAST_DOWN_DB: f64 = 30.0;
 
 /// How much of near speech may be swallowed while both speak, in per cent of its frames.
-const MOST_SWALLOWED: f64 = 12.0;
+const MOST_SWALLOWED: f64 = 16.0;
 
 /// `cargo xtask bench echo`.
 pub(super) fn echo() -> Result<(), Fault> {
