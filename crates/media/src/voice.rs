@@ -9,10 +9,10 @@
 //!
 //! There is one for the pair of devices and none for a call: all calls have the same microphone and one loudspeaker, so
 //! what was learned of the room serves the next call too. The work is that of the crate `sonora` and its parts, WebRTC's audio
-//! processing (M145) in Rust, with settings of our own for the echo: see [`echo`]. Measured here by `cargo xtask bench echo`: a
+//! processing (M145) in Rust, with settings of our own for the echo (`voice/echo.rs`). Measured here by `cargo xtask bench echo`: a
 //! sentence that leaks into the microphone at −6 dB is 40 dB down after two seconds (51 to 59 dB with all of it), for 0.2 ms of a
 //! core in each 10 ms, all of it for 0.3. Of somebody who speaks at the same time, about as loud, one frame of 20 ms in ten is
-//! swallowed, one in seven with all of it.
+//! swallowed, one in seven with all of it (PESQ 1.9 to 2.5; with the crate's own settings a third is, PESQ 1.3).
 //!
 //! It takes its time, for it works in windows: speech is 15 ms later for all of it, 9 ms for the echo alone and 7 ms for the
 //! noise alone, and the crate has no smaller ones.
@@ -221,7 +221,7 @@ mod tests {
             "echo {echo:.1}, noise {noise:.1}, gain {gain:.1}, high-pass {high_pass:.1}, all {all:.1} ms"
         );
         // The echo's: bands, blocks of 4 ms, and windows of two of them. The noise's: bands, and windows of 16 ms every 10.
-        assert!(gain < 0.5 && high_pass < 1.5);
+        assert!(gain < 0.5 && high_pass < 0.5);
         assert!(echo < 9.5 && noise < 7.5 && all < 15.5);
     }
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The bands are of 8 kHz each; echo and noise are dealt with in the lowest, and the two others follow it. They are made
-//! once and joined once, for each time costs a millisecond.
+//! once and joined once, for sound is later by each time.
 
 use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, Pipeline};
 use sonora::high_pass_filter::HighPassFilter;
@@ -26,7 +26,7 @@ pub(super) type Bands = [[f32; SPLIT_BAND_SIZE]; NUM_BANDS];
 /// Full scale of what the parts work on; ours is 1.0.
 const FULL_SCALE: f32 = 32_768.0;
 
-/// As far as this the sound card can count: what is beyond has been cut.
+/// What is as loud as this has been cut off by the sound card, or nearly.
 const CLIPPED: f32 = 32_700.0;
 
 /// Quiet speech becomes louder by this much at most: 50 dB, the default of the crate, would fetch the next room.

@@ -1,7 +1,6 @@
 //! How well the echo of the loudspeaker is taken out of what the microphone hears, and what is left of near speech meanwhile.
 //! `crates/media/examples/echo` holds the conversations; here are the scores and the goals. Of near speech the goal is how
-//! much of it is swallowed. Its PESQ has none: the measure is of speech that came through a codec, and a gain that moves in
-//! each band costs it more than a listener.
+//! much of it is swallowed; its PESQ is printed and has none, for both voices are about as loud at the microphone.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +11,8 @@ use crate::shell::{self, Fault, failed};
 /// How far the echo of a sentence at −6 dB has to be down after two seconds.
 const LEAST_DOWN_DB: f64 = 30.0;
 
-/// How much of near speech may be swallowed while both speak, in per cent of its frames.
+/// How much of near speech may be swallowed while both speak, in per cent of its frames: a tenth by echo control, and what noise
+/// suppression lowers besides.
 const MOST_SWALLOWED: f64 = 16.0;
 
 /// `cargo xtask bench echo`.
