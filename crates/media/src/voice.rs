@@ -12,7 +12,7 @@
 //! processing (M145) in Rust, with settings of our own for the echo (`voice/echo.rs`). Measured here by `cargo xtask bench echo`: a
 //! sentence that leaks into the microphone at −6 dB is 40 dB down after two seconds (51 to 59 dB with all of it), for 0.2 ms of a
 //! core in each 10 ms, all of it for 0.3. Of somebody who speaks at the same time, about as loud, one frame of 20 ms in ten is
-//! swallowed, one in seven with all of it (PESQ 1.9 to 2.5; with the crate's own settings a third is, PESQ 1.3).
+//! swallowed, one in seven with all of it (PESQ 1.9 to 2.5; with the defaults a third, PESQ 1.3 to 1.5).
 //!
 //! It takes its time, for it works in windows: speech is 15 ms later for all of it, 9 ms for the echo alone and 7 ms for the
 //! noise alone, and the crate has no smaller ones.
