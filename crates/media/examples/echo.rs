@@ -32,7 +32,7 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let mut table = String::new();
     for delay_ms in [40, 100, 200] {
         for (name, processing) in [("echo", only), ("all", Processing::ALL)] {
-            let outcome = echo::conversation(delay_ms, processing);
+            let outcome = echo::conversation(&echo::Room::new(delay_ms), processing);
             write!(
                 table,
                 "{delay_ms}\t{name}\t{:.1}\t{:.1}\t{:.1}\t{:.3}\t{:.1}\t{}",
