@@ -34,6 +34,8 @@ pub(crate) struct Lights {
     /// Packets with the wrong key, and packets dropped, when something was last received: those that came before say
     /// nothing about why nothing comes now.
     refused_before: (u64, u64),
+    /// Packets that could not be played, and all of them, when something was last played.
+    unplayed_before: (u64, u64),
     course: Course,
     seconds: u32,
 }
@@ -147,6 +149,7 @@ impl Lights {
         at: Timestamp,
         counters: &StreamCounters,
         stats: &MediaStats,
+        from_microphone: bool,
     ) -> SoundView {
         self.seconds = self.seconds.saturating_add(1);
         let [captured, sent, received, played] = [
@@ -158,6 +161,9 @@ impl Lights {
         let refused = (counters.not_genuine(), counters.dropped());
         if received.on {
             self.refused_before = refused;
+        }
+        if played.on {
+            self.unplayed_before = (counters.discarded(), counters.received());
         }
         self.course.push(SoundMark {
             at,
@@ -180,7 +186,7 @@ impl Lights {
             they_speak: counters.they_speak(),
             quality: counters.metrics().as_ref().map(quality),
             peer_quality: counters.peer_metrics().as_ref().map(quality),
-            silences: self.silences(counters),
+            silences: self.silences(counters, from_microphone),
             course: if shown {
                 self.course.shown()
             } else {
@@ -190,7 +196,7 @@ impl Lights {
     }
 
     /// Why something is missing, as far as the stream can tell.
-    fn silences(&self, counters: &StreamCounters) -> Vec<Silence> {
+    fn silences(&self, counters: &StreamCounters, from_microphone: bool) -> Vec<Silence> {
         let mut silences = Vec::new();
         if self.sent.dark >= PATIENCE {
             match counters.send_errors() {
@@ -198,7 +204,7 @@ impl Lights {
                 0 => {}
                 packets => silences.push(Silence::NotSent { packets }),
             }
-        } else if self.captured.dark >= MICROPHONE_PATIENCE {
+        } else if from_microphone && self.captured.dark >= MICROPHONE_PATIENCE {
             silences.push(Silence::NothingCaptured);
         }
         if counters.reports_received() > 0 && counters.peer_loss() > ALL_LOST {
@@ -221,8 +227,15 @@ impl Lights {
                     seconds: u64::from(self.received.dark),
                 },
             });
-        } else if self.played.dark >= MICROPHONE_PATIENCE && counters.received() > 0 {
-            silences.push(Silence::SilenceReceived);
+        } else if self.played.dark >= PATIENCE && counters.received() > 0 {
+            let (discarded, received) = self.unplayed_before;
+            let packets = counters.discarded().saturating_sub(discarded);
+            let all = counters.received().saturating_sub(received);
+            if packets * 2 > all {
+                silences.push(Silence::Discarded { packets });
+            } else if self.played.dark >= MICROPHONE_PATIENCE {
+                silences.push(Silence::SilenceReceived);
+            }
         }
         silences
     }
@@ -329,7 +342,12 @@ mod tests {
         let mut last = SoundView::default();
         for second in 0..4 {
             lights.look(Timestamp(second * 1_000), &counters);
-            last = lights.report(Timestamp(second * 1_000), &counters, &MediaStats::default());
+            last = lights.report(
+                Timestamp(second * 1_000),
+                &counters,
+                &MediaStats::default(),
+                true,
+            );
         }
         assert_eq!(
             last.silences,

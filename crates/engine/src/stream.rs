@@ -49,6 +49,8 @@ pub(crate) struct StreamArgs {
     pub(crate) handle: Arc<StreamHandle>,
     /// Whether media is expected from the start.
     pub(crate) expecting: bool,
+    /// Whether it is the microphone that is sent: a file, or an echo, may be silent without a reason.
+    pub(crate) from_microphone: bool,
 }
 
 pub(crate) struct StreamState {
@@ -198,7 +200,11 @@ impl StreamState {
             self.reported_at = at;
             self.tell_codec(counters.codec_heard());
             let stats = stats(&counters);
-            let sound = Box::new(self.lights.report(wall(), &counters, &stats));
+            let sound =
+                Box::new(
+                    self.lights
+                        .report(wall(), &counters, &stats, self.args.from_microphone),
+                );
             let _ = self.args.dialog.cast(DialogMsg::Stats(stats, sound));
         }
     }
@@ -221,7 +227,9 @@ impl StreamState {
 
 /// The figures of a stream as they stand.
 pub(crate) fn stats(counters: &StreamCounters) -> MediaStats {
-    let played = counters.played_ms();
+    // What was missing when it was to be played counts as well as what was made up for it.
+    let made_up = counters.concealed_ms();
+    let whole = counters.played_ms().max(made_up);
     MediaStats {
         sent: counters.sent(),
         received: counters.received(),
@@ -230,11 +238,7 @@ pub(crate) fn stats(counters: &StreamCounters) -> MediaStats {
         jitter_ms: counters.jitter_us() as f32 / 1_000.0,
         rtt_ms: counters.round_trip().map(|t| t.as_secs_f32() * 1_000.0),
         buffer_ms: counters.buffer_ms() as f32,
-        concealed: if played == 0 {
-            0.0
-        } else {
-            counters.concealed_ms() as f32 / played as f32
-        },
+        concealed: made_up as f32 / whole.max(1) as f32,
         mos: counters.mos(),
     }
 }

@@ -178,7 +178,7 @@ counts! {
     lost,
     /// Packets that came after their turn.
     late,
-    /// Packets that came and could not be played: too late, or too many at once.
+    /// Packets that came and could not be played: too late, too many at once, or with timestamps that fit nothing.
     discarded,
     /// Packets that came twice.
     duplicates,

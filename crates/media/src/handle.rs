@@ -438,6 +438,7 @@ impl PumpHandle {
             report_handshake,
             report_remote: None,
             report_opened: None,
+            expected_loss: f32::from(config.encoder.expected_loss_percent),
             report_refused: false,
             search: handshake,
             searching: ice.is_some(),

@@ -4,6 +4,10 @@
 //! anybody can send packets, so the target moves only when the announced address is silent or private and the
 //! packets come steadily from one place; and while the announced address talks, nobody else is heard.
 //!
+//! Once somebody has spoken from where it was announced, or steadily from elsewhere, it takes more than a pause to move the
+//! target away from there: the same stream going on from another address (a router that forgot it), what only the one
+//! with the keys can have sent, or silence of media and reports alike.
+//!
 //! Where checks have found a way (ICE), the peer speaks from places that they know (RFC 8445 §12.1: data is sent on valid
 //! pairs only), so these are what the announced address is elsewhere: while one of them talks, or has talked and the peer
 //! still answers there, nobody else is heard.
@@ -25,6 +29,59 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const STEADY_PACKETS: u32 = 10;
 const STEADY_TIME: Duration = Duration::from_millis(150);
 
+/// Numbers that may be missing where a stream goes on from another address: half a minute of packets.
+const MOST_MISSING: u16 = 1_500;
+
+/// From elsewhere than announced, so many packets make somebody known: two seconds of them.
+const KNOWN_PACKETS: u32 = 100;
+
+/// What a packet says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speech {
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    /// Nobody without the keys can have made it.
+    pub(crate) genuine: bool,
+}
+
+impl Speech {
+    /// Of an RTP packet, encrypted or not: its header never is.
+    pub(crate) fn of(datagram: &[u8], genuine: bool) -> Option<Self> {
+        let sequence = datagram.get(2..4)?.try_into().ok()?;
+        let ssrc = datagram.get(8..12)?.try_into().ok()?;
+        Some(Self {
+            ssrc: u32::from_be_bytes(ssrc),
+            sequence: u16::from_be_bytes(sequence),
+            genuine,
+        })
+    }
+}
+
+/// Who has spoken, and from where.
+#[derive(Debug)]
+struct Voice {
+    from: SocketAddr,
+    last: Speech,
+    packets: u32,
+    heard: Instant,
+    /// When something else last told of it: its reports go on in a pause.
+    sign: Option<Instant>,
+}
+
+impl Voice {
+    /// Whether this is the same one, or may be: the same machine, and the same stream going on.
+    fn may_be(&self, from: SocketAddr, speech: Speech) -> bool {
+        let further = speech.sequence.wrapping_sub(self.last.sequence);
+        let goes_on = speech.ssrc == self.last.ssrc && (1..=MOST_MISSING).contains(&further);
+        speech.genuine || from.ip() == self.from.ip() || goes_on
+    }
+
+    fn is_there(&self, now: Instant) -> bool {
+        let last = self.sign.map_or(self.heard, |sign| sign.max(self.heard));
+        now.saturating_duration_since(last) <= THERE
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Peer {
     announced: Option<SocketAddr>,
@@ -40,6 +97,8 @@ pub(crate) struct Peer {
     known_heard: Option<Instant>,
     known_there: Option<Instant>,
     candidate: Option<Candidate>,
+    /// Who was believed last.
+    voice: Option<Voice>,
 }
 
 #[derive(Debug)]
@@ -60,6 +119,7 @@ impl Peer {
             known_heard: None,
             known_there: None,
             candidate: None,
+            voice: None,
         }
     }
 
@@ -113,6 +173,38 @@ impl Peer {
         if self.selected == Some(from) {
             self.known_there = Some(now);
         }
+        if let Some(voice) = &mut self.voice
+            && voice.from.ip() == from.ip()
+        {
+            voice.sign = Some(now);
+        }
+    }
+
+    /// Whether somebody known is still there, and this is somebody else. In a pause without any sign of it others may be
+    /// heard, but nothing goes to them.
+    pub(crate) fn is_another(&self, now: Instant, from: SocketAddr, speech: Speech) -> bool {
+        let shows = |voice: &&Voice| voice.sign.is_some_and(|sign| sign > voice.heard);
+        let known = self.known().filter(shows);
+        self.selected.is_none()
+            && known.is_some_and(|voice| voice.is_there(now) && !voice.may_be(from, speech))
+    }
+
+    /// Who has spoken from where it was announced, or for a while from elsewhere.
+    fn known(&self) -> Option<&Voice> {
+        let is_known =
+            |voice: &&Voice| self.announced == Some(voice.from) || voice.packets >= KNOWN_PACKETS;
+        self.voice.as_ref().filter(is_known)
+    }
+
+    fn note(&mut self, now: Instant, from: SocketAddr, last: Speech) {
+        let voice = self.voice.take().filter(|voice| voice.from == from);
+        self.voice = Some(Voice {
+            from,
+            last,
+            packets: voice.as_ref().map_or(0, |v| v.packets).saturating_add(1),
+            heard: now,
+            sign: voice.and_then(|voice| voice.sign),
+        });
     }
 
     /// A place that checks know, once they have found a way; the same machine with another port is no stranger.
@@ -129,8 +221,9 @@ impl Peer {
     }
 
     /// Takes note of an accepted packet; true when the target has changed by it.
-    pub(crate) fn on_accepted(&mut self, now: Instant, from: SocketAddr) -> bool {
+    pub(crate) fn on_accepted(&mut self, now: Instant, from: SocketAddr, speech: Speech) -> bool {
         if self.announced == Some(from) {
+            self.note(now, from, speech);
             self.announced_heard = Some(now);
             self.candidate = None;
             return self.selected.is_none() && self.moved.take().is_some();
@@ -142,6 +235,11 @@ impl Peer {
             && *address == from
         {
             *heard = now;
+            self.note(now, from, speech);
+            return false;
+        }
+        let known = self.known();
+        if known.is_some_and(|voice| voice.is_there(now) && !voice.may_be(from, speech)) {
             return false;
         }
         match &mut self.candidate {
@@ -163,6 +261,7 @@ impl Peer {
         }
         self.moved = Some((from, now));
         self.candidate = None;
+        self.note(now, from, speech);
         true
     }
 
@@ -246,8 +345,80 @@ mod tests {
     fn hear(peer: &mut Peer, from: SocketAddr, start: Instant, packets: u32) -> Option<u32> {
         (0..packets).find(|n| {
             let now = start + Duration::from_millis(20) * *n;
-            peer.may_speak(now, from, false) && peer.on_accepted(now, from)
+            peer.may_speak(now, from, false) && peer.on_accepted(now, from, speech(from, *n))
         })
+    }
+
+    /// A packet of whoever is there.
+    fn speech(from: SocketAddr, n: u32) -> Speech {
+        Speech {
+            ssrc: u32::from(from.port()),
+            sequence: n as u16,
+            genuine: false,
+        }
+    }
+
+    /// Who has shown where it is is not left for somebody else in a pause, as long as anything tells of it: but for its own
+    /// stream from another place, and for who has the keys.
+    #[test]
+    fn in_a_pause_nobody_takes_over_what_is_sent() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let (announced, stranger) = (at("198.51.100.1:4000"), at("203.0.113.9:5000"));
+        let talked = || {
+            let mut peer = Peer::new(start, Some(announced));
+            for n in 0..50 {
+                peer.on_accepted(after(u64::from(n) * 20), announced, speech(announced, n));
+            }
+            peer
+        };
+        // Nobody steals it, with reports or without; with them nobody else is even heard.
+        for reports in [true, false] {
+            let mut peer = talked();
+            for n in 0..500 {
+                let now = after(4_000 + u64::from(n) * 20);
+                if reports && n % 250 == 0 {
+                    peer.on_sign(now, announced);
+                }
+                let speech = speech(stranger, n);
+                assert_eq!(peer.is_another(now, stranger, speech), reports);
+                assert!(!peer.on_accepted(now, stranger, speech));
+            }
+            assert_eq!(peer.target(), Some(announced));
+        }
+        // A router that has forgotten it: the same stream goes on from another port, of another machine even.
+        for (first, genuine, moves) in [
+            (60, false, true),
+            (4_000, false, false),
+            (4_000, true, true),
+        ] {
+            let mut peer = talked();
+            peer.on_sign(after(3_900), announced);
+            for n in 0..20 {
+                let speech = Speech {
+                    genuine,
+                    ..speech(announced, first + n)
+                };
+                let now = after(4_000 + u64::from(n) * 20);
+                assert_eq!(peer.is_another(now, stranger, speech), !moves);
+                peer.on_accepted(now, stranger, speech);
+            }
+            assert_eq!(peer.target() == Some(stranger), moves, "{first} {genuine}");
+        }
+        // Nothing has told of it for long.
+        let mut peer = talked();
+        assert_eq!(hear(&mut peer, stranger, after(22_000), 50), Some(9));
+        // Who is behind a router and was believed for two seconds is no less safe than the announced one.
+        let mut peer = Peer::new(start, Some(at("192.168.1.5:4000")));
+        hear(&mut peer, at("198.51.100.1:7000"), start, 200);
+        assert_eq!(hear(&mut peer, stranger, after(8_000), 200), None);
+        // And a little noise before it keeps nobody out.
+        let mut peer = Peer::new(start, Some(at("192.168.1.5:4000")));
+        hear(&mut peer, stranger, start, 50);
+        assert_eq!(
+            hear(&mut peer, at("198.51.100.1:7000"), after(4_000), 50),
+            Some(9)
+        );
     }
 
     #[test]
@@ -272,7 +443,7 @@ mod tests {
         let announced = at("192.168.1.5:4000");
         let stranger = at("203.0.113.9:5000");
         let mut peer = Peer::new(start, Some(announced));
-        peer.on_accepted(start, announced);
+        peer.on_accepted(start, announced, speech(announced, 0));
         assert!(!peer.may_speak(start + Duration::from_millis(500), stranger, false));
         assert_eq!(hear(&mut peer, stranger, start, 90), None);
         assert_eq!(peer.target(), Some(announced));
@@ -284,7 +455,11 @@ mod tests {
         let announced = at("192.168.1.5:4000");
         let mut peer = Peer::new(start, Some(announced));
         hear(&mut peer, at("203.0.113.9:5000"), start, 20);
-        assert!(peer.on_accepted(start + Duration::from_secs(1), announced));
+        assert!(peer.on_accepted(
+            start + Duration::from_secs(1),
+            announced,
+            speech(announced, 0)
+        ));
         assert_eq!(peer.target(), Some(announced));
     }
 
@@ -295,7 +470,7 @@ mod tests {
         for n in 0..200u16 {
             let now = start + Duration::from_millis(20) * u32::from(n);
             let from = SocketAddr::new(at("203.0.113.9:1").ip(), 1_000 + n % 7);
-            assert!(!peer.on_accepted(now, from));
+            assert!(!peer.on_accepted(now, from, speech(from, n.into())));
         }
     }
 
@@ -318,7 +493,7 @@ mod tests {
         let start = Instant::now();
         let (announced, selected) = (at("198.51.100.1:4000"), at("203.0.113.2:5000"));
         let mut peer = Peer::new(start, Some(announced));
-        peer.on_accepted(start, announced);
+        peer.on_accepted(start, announced, speech(announced, 0));
         assert!(peer.select(Some(selected)));
         assert!(peer.may_speak(start, selected, false));
         assert_eq!(hear(&mut peer, announced, start, 20), None);

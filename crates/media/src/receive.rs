@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use codecs::{CodecKind, LONGEST_FRAME_SAMPLES, NoiseMaker};
 use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Pace, Playout};
 use rtp::telephone_event::EventReceiver;
-use rtp::{Receiver, RtpPacket, Timeline, Verdict};
+use rtp::{Receiver, RtpHeader, RtpPacket, Timeline, Verdict};
 use rtrb::Producer;
 
 use crate::activity::Activity;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::counters::StreamCounters;
 use crate::formats::Formats;
-use crate::peer::Peer;
+use crate::peer::{Peer, Speech};
 use crate::quality;
 use crate::shield::Shield;
 use crate::stream::level;
@@ -161,7 +161,15 @@ impl ReceivePath {
         shield: &mut Shield,
     ) {
         let length = datagram.len();
-        let welcome = rtp::looks_like_rtp(datagram) && self.peer.may_speak(now, from, is_known);
+        let speech = Speech::of(datagram, shield.is_closed());
+        let Some(speech) = speech.filter(|_| rtp::looks_like_rtp(datagram)) else {
+            if self.enabled {
+                self.counters.dropped.add(1);
+            }
+            return;
+        };
+        let welcome =
+            self.peer.may_speak(now, from, is_known) && !self.peer.is_another(now, from, speech);
         // Only what is genuine is looked at, and makes the peer known. On hold the numbers of the packets
         // are followed all the same, or they could not be decrypted afterwards.
         let opened = welcome.then(|| shield.open(now, datagram, &self.counters));
@@ -172,8 +180,12 @@ impl ReceivePath {
         let accepted = opened
             .flatten()
             .and_then(|datagram| RtpPacket::parse(datagram).ok())
-            .filter(|packet| self.is_agreed(packet))
             .is_some_and(|packet| {
+                if !self.is_agreed(&packet) {
+                    // It has come all the same: its number is neither lost nor does it make strangers of those around it.
+                    self.count(now, &packet.header, None);
+                    return false;
+                }
                 self.peer.on_media(now, from, is_known);
                 self.accept(now, &packet)
             });
@@ -190,7 +202,7 @@ impl ReceivePath {
         if self.counters.actual.get() != Some(from) {
             self.counters.actual.set(Some(from));
         }
-        if self.peer.on_accepted(now, from) {
+        if self.peer.on_accepted(now, from, speech) {
             self.on_moved();
         }
     }
@@ -233,6 +245,18 @@ impl ReceivePath {
         COMFORT_NOISE.contains(&payload_type) || self.comfort_noise == Some(payload_type)
     }
 
+    /// Takes note of a packet's number; whether it belongs to the source that we listen to.
+    fn count(&mut self, now: Instant, header: &RtpHeader, clock: Option<u32>) -> bool {
+        let Verdict::Accept { restarted, .. } = self.receiver.receive_on(now, header, clock) else {
+            return false;
+        };
+        if restarted {
+            self.formats.events().for_each(EventReceiver::restart);
+            self.jitter.begin_source();
+        }
+        true
+    }
+
     /// Whether the packet is one of ours.
     fn accept(&mut self, now: Instant, packet: &RtpPacket<'_>) -> bool {
         let payload_type = packet.header.payload_type;
@@ -248,13 +272,8 @@ impl ReceivePath {
         // What is no audio has the clock of the codec beside it, or its timestamp says nothing about the way.
         let beside = self.formats.kind().rtp_clock_hz() == clock;
         let clock = Some(clock).filter(|_| audio.is_some() || beside);
-        let verdict = self.receiver.receive_on(now, &packet.header, clock);
-        let Verdict::Accept { restarted, .. } = verdict else {
+        if !self.count(now, &packet.header, clock) {
             return false;
-        };
-        if restarted {
-            self.formats.events().for_each(EventReceiver::restart);
-            self.jitter.begin_source();
         }
         if let Some(kind) = audio {
             let ticks = kind.payload_ticks(packet.payload);

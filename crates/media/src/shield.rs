@@ -199,6 +199,11 @@ impl Shield {
         self.refuses || self.guarded && self.protector.is_none()
     }
 
+    /// Whether only what was made with the peer's key is let in.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.guarded || self.unprotector.is_some()
+    }
+
     /// Protects an RTP packet; false when it must not be sent.
     pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
         let sealed = self.protector.as_mut().map(|p| p.protect_rtp(packet));

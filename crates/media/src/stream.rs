@@ -38,8 +38,9 @@ pub(crate) const LONGEST_PACKET: usize = 1_400;
 /// When nothing was sent for so long, something is: routers forget a way after thirty seconds (RFC 6263 §3).
 const KEEP_OPEN: Duration = Duration::from_secs(15);
 
-/// The loss that Opus prepares for even if the peer reports less, in percent.
-const LEAST_EXPECTED_LOSS: u8 = 10;
+/// The share of the loss that Opus prepared for so far which it goes on preparing for where the peer reports less: a report
+/// tells of some seconds, and what is lost comes in bursts.
+const STILL_EXPECTED: f32 = 0.75;
 
 /// Where what is heard goes, made ready.
 pub(crate) struct Output {
@@ -143,6 +144,8 @@ pub(crate) struct Stream {
     pub(crate) report_refused: bool,
     /// When the way to it was last opened, and where to.
     pub(crate) report_opened: Option<(Instant, SocketAddr)>,
+    /// The loss that the encoder prepares for, in per cent.
+    pub(crate) expected_loss: f32,
     /// The number of the search for a way that counts, and whether it goes on without result.
     pub(crate) search: u64,
     pub(crate) searching: bool,
@@ -279,6 +282,7 @@ impl Stream {
                 }
                 match shield.open_control(now, datagram, counters) {
                     Some(plain) => {
+                        receive.peer.on_sign(now, from);
                         control.take(now, ntp, plain, from, &mut receive.receiver, counters);
                     }
                     None => counters.dropped.add(1),
@@ -341,8 +345,9 @@ impl Stream {
             });
         }
         if let Some(loss) = self.control.take_loss() {
-            let percent = (loss * 100.0).clamp(0.0, 100.0) as u8;
-            let expected = percent.max(LEAST_EXPECTED_LOSS);
+            let percent = (loss * 100.0).clamp(0.0, 100.0);
+            self.expected_loss = percent.max(self.expected_loss * STILL_EXPECTED);
+            let expected = self.expected_loss.round() as u8;
             let _ = self.send.encoder.set_expected_loss(expected);
         }
     }
@@ -474,15 +479,15 @@ impl Stream {
         }
     }
 
-    /// While we hear and say nothing, a router between us and the peer would forget the way, or never learn it: what
-    /// comes from the peer, or its handshake, could not pass (RFC 6263 §4.4).
+    /// While we say nothing, a router between us and the peer would forget the way, or never learn it: what comes from the
+    /// peer, or its handshake, could not pass (RFC 6263 §4.4). With both on hold, too (§3): whoever goes on is to be heard
+    /// at once, at the address that was told.
     fn keep_open(&mut self, now: Instant, target: Option<SocketAddr>) {
         if self.searching {
             return;
         }
         let silent = !self.parameters.send || self.shield.waits();
-        let wanted = silent && (self.parameters.receive || self.shield.waits());
-        let Some(target) = target.filter(|to| wanted && is_reachable(*to)) else {
+        let Some(target) = target.filter(|to| silent && is_reachable(*to)) else {
             return;
         };
         let is_open = self

@@ -277,6 +277,7 @@ impl Call {
             send: key(1),
             receive: key(2),
             receive_mki: Vec::new(),
+            context: 0,
         }
     }
 

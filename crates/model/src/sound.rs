@@ -125,6 +125,11 @@ pub enum Silence {
         /// How many packets so far.
         packets: u64,
     },
+    /// What comes cannot be played: its timestamps contradict each other, or it is always too late.
+    Discarded {
+        /// How many packets since something was last played.
+        packets: u64,
+    },
     /// The peer sends packets of silence.
     SilenceReceived,
 }
@@ -173,6 +178,10 @@ impl fmt::Display for Silence {
                 f,
                 "What comes is not what was agreed on, by its sender or its codec: {packets} packets so far.",
             ),
+            Self::Discarded { packets } => write!(
+                f,
+                "What comes cannot be played: its timestamps contradict each other, or it is too late; {packets} packets so far.",
+            ),
             Self::SilenceReceived => f.write_str("The other side sends silence."),
         }
     }
@@ -214,6 +223,7 @@ mod tests {
             Silence::NotSent { packets: 3 },
             private(false),
             Silence::StoppedReceiving { seconds: 4 },
+            Silence::Discarded { packets: 7 },
             Silence::SilenceReceived,
         ] {
             let text = silence.to_string();

@@ -398,10 +398,12 @@ impl JitterBuffer {
         }
     }
 
-    /// Packets of the present source that came and were not played: too late, or too many at once.
+    /// Packets of the present source that came and were not played: too late, too many at once, or with a timestamp that
+    /// fits nothing.
     #[must_use]
     pub fn discarded(&self) -> u64 {
-        self.statistics.late + self.statistics.overflowed - self.discarded_before
+        let s = &self.statistics;
+        s.late + s.overflowed + s.suspect - self.discarded_before
     }
 
     /// How the packets of the present source that were not there at their turn follow each other.

@@ -347,9 +347,13 @@ impl Receiver {
     }
 
     /// The report block about the current source (RFC 3550 §6.4.1). The fraction lost is that
-    /// since the previous call, so call it once for each report that is really sent.
+    /// since the previous call, so call it once for each report that is really sent. None where nothing
+    /// has come since (§6.4): what may have been lost meanwhile nobody knows, and none lost would be a claim.
     pub fn report_block(&mut self, now: Instant) -> Option<ReportBlock> {
         let source = self.current.as_mut()?;
+        if source.received == source.received_before {
+            return None;
+        }
         let expected = source.expected();
         // RFC 3550 A.3: the count may be negative where packets were doubled; ours never are.
         let cumulative_lost = i32::try_from(source.lost().min(0x7F_FFFF)).unwrap_or(0x7F_FFFF);

@@ -10,7 +10,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::{Dtls, Instead, Recording, Settled, StreamConfig, StreamCounters, StreamHandle};
+use media::{
+    Dtls, Instead, Recording, Settled, Source, StreamConfig, StreamCounters, StreamHandle,
+};
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, SrtpKeys,
 };
@@ -71,6 +73,8 @@ pub(super) struct MediaLeg {
     room: Option<NonZeroU64>,
     /// What is said in place of its source.
     instead: Option<Instead>,
+    /// What is sent otherwise is the microphone.
+    from_microphone: bool,
     /// The handshake that makes the keys, where it is that.
     dtls: Option<Dtls>,
     /// What it came to, once it has.
@@ -169,6 +173,7 @@ impl DialogState {
             before: (false, direction),
             room: None,
             instead: None,
+            from_microphone: false,
             dtls: None,
             secured: None,
             ways: None,
@@ -559,6 +564,7 @@ impl MediaLeg {
                 config.encoder.dtx = self.silence_suppression;
                 config.cname.clone_from(&shared.cname);
                 (config.source, config.sink) = shared.media_of(call);
+                self.from_microphone = matches!(config.source, Source::Microphone);
                 self.ssrc = config.ssrc;
                 let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
                 stream.set_room(self.room);
@@ -585,6 +591,7 @@ impl MediaLeg {
             dialog: dialog.clone(),
             handle: Arc::clone(handle),
             expecting: agreed.direction.receives(),
+            from_microphone: self.from_microphone,
         };
         let started = Actor::spawn_linked(None, StreamActor, args, dialog.get_cell()).await;
         self.watcher = started.ok().map(|(actor, _)| actor);

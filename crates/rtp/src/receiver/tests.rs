@@ -81,6 +81,21 @@ fn the_fraction_lost_is_that_since_the_last_report() {
     assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 1));
 }
 
+/// RFC 3550 §6.4: a block tells of what came since the last report; that nothing was lost where nothing came is not known.
+#[test]
+fn of_a_source_that_says_nothing_more_nothing_is_told() {
+    let mut receiver = Receiver::new(8_000);
+    let now = Instant::now();
+    feed(&mut receiver, now, 1, &[1, 2, 3, 4]);
+    assert!(receiver.report_block(now).is_some());
+    assert_eq!(receiver.report_block(now), None);
+    assert_eq!(receiver.report_block(now), None);
+    // All that was lost meanwhile is told with the first that comes again.
+    feed(&mut receiver, now, 1, &[8]);
+    let block = receiver.report_block(now).unwrap();
+    assert_eq!((block.cumulative_lost, block.fraction_lost), (3, 192));
+}
+
 /// RFC 3550 §6.4.1 counts what was expected and did not come. What a peer sends while we hold it is not expected.
 #[test]
 fn what_is_sent_while_nobody_listens_is_not_lost() {
@@ -183,9 +198,11 @@ fn a_sender_report_is_echoed_with_its_age() {
     let start = Instant::now();
     feed(&mut receiver, start, 7, &[1, 2]);
     assert_eq!(receiver.report_block(start).unwrap().last_sr, 0);
+    feed(&mut receiver, start, 7, &[3]);
     let ntp = ntp_from_unix(Duration::from_secs(1_700_000_000));
     receiver.on_sender_report(start, 99, ntp);
     assert_eq!(receiver.report_block(start).unwrap().last_sr, 0);
+    feed(&mut receiver, start, 7, &[4]);
     receiver.on_sender_report(start, 7, ntp);
     let block = receiver
         .report_block(start + Duration::from_millis(1_500))

@@ -53,7 +53,7 @@ impl Place {
             | Silence::StoppedReceiving { .. }
             | Silence::WrongKey { .. }
             | Silence::Dropped { .. } => Self::Received,
-            Silence::SilenceReceived => Self::Played,
+            Silence::Discarded { .. } | Silence::SilenceReceived => Self::Played,
         }
     }
 
@@ -262,6 +262,7 @@ mod tests {
             (Silence::StoppedReceiving { seconds: 3 }, Place::Received),
             (Silence::WrongKey { packets: 9 }, Place::Received),
             (Silence::Dropped { packets: 9 }, Place::Received),
+            (Silence::Discarded { packets: 9 }, Place::Played),
             (Silence::SilenceReceived, Place::Played),
         ] {
             assert_eq!(places(vec![silence.clone()]), [place], "{silence}");
