@@ -644,6 +644,12 @@ impl Negotiator {
         self.agreed.as_ref()
     }
 
+    /// The session id of the other side (`o=`): another one is another party behind the same call.
+    #[must_use]
+    pub fn peer_session(&self) -> Option<&str> {
+        self.peer_session.as_deref()
+    }
+
     /// Whether we hold, or will with the next offer or answer.
     #[must_use]
     pub fn is_holding(&self) -> bool {

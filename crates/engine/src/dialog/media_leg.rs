@@ -62,6 +62,8 @@ pub(super) struct MediaLeg {
     /// How the stream names itself in packets.
     ssrc: u32,
     watcher: Option<ActorRef<StreamMsg>>,
+    /// Who hears what the stream sends: an address, and the name of the session of whoever is there. None while nobody does.
+    digits_for: Option<(SocketAddr, String)>,
     held: bool,
     /// Which way media shall flow, hold aside.
     direction: MediaDirection,
@@ -164,6 +166,7 @@ impl DialogState {
             stream: None,
             ssrc: 0,
             watcher: None,
+            digits_for: None,
             held: false,
             direction,
             before: (false, direction),
@@ -537,8 +540,14 @@ impl MediaLeg {
             gave_back: self.gave_back,
         });
         let receives = parameters.receive;
+        let listener = parameters.remote.filter(|_| parameters.send);
+        let digits_for = listener.zip(self.negotiator.peer_session().map(str::to_owned));
         let is_new = match &self.stream {
             Some(stream) => {
+                // Digits that wait were for who listened when they were pressed.
+                if self.digits_for != digits_for {
+                    self.drop_digits();
+                }
                 stream.update(parameters).map_err(|e| e.to_string())?;
                 false
             }
@@ -570,6 +579,7 @@ impl MediaLeg {
                 true
             }
         };
+        self.digits_for = digits_for;
         if let Some(watcher) = &self.watcher {
             let _ = watcher.cast(StreamMsg::Expecting(receives));
         }
@@ -629,11 +639,45 @@ impl MediaLeg {
     }
 
     /// Sends a digit in the stream: as an event where that was agreed, else as a tone.
-    pub(super) fn send_digit(&self, digit: char, duration: Duration) {
+    /// False where it was not taken.
+    pub(super) fn send_digit(&self, digit: char, duration: Duration) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        match stream.send_dtmf(digit, duration) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a digit was not sent");
+                false
+            }
+        }
+    }
+
+    /// Why digits pressed now would not go out in the stream: they would wait, and be sent to whoever is there later.
+    pub(super) fn holds_digits_back(&self) -> Option<&'static str> {
+        let agreed = self.agreed.as_ref().filter(|_| self.stream.is_some());
+        let Some(agreed) = agreed else {
+            return Some("there is no media yet");
+        };
+        if self.held {
+            Some("the call is on hold")
+        } else if agreed.held_by_peer {
+            Some("the other side holds the call")
+        } else if !agreed.direction.sends() || agreed.remote.is_none() {
+            Some("nothing is sent to the other side")
+        } else if self.dtls.is_some() && self.secured.is_none() {
+            Some("there are no keys for the media yet")
+        } else {
+            None
+        }
+    }
+
+    /// Forgets the digits that wait in the stream.
+    pub(super) fn drop_digits(&self) {
         if let Some(stream) = &self.stream
-            && let Err(error) = stream.send_dtmf(digit, duration)
+            && let Err(error) = stream.drop_dtmf()
         {
-            tracing::warn!(%error, "a digit was not sent");
+            tracing::warn!(%error, "digits that wait were not taken back");
         }
     }
 

@@ -54,6 +54,9 @@ impl DialogState {
         if std::mem::replace(&mut self.instead.on_hold, hold) == hold {
             return;
         }
+        if hold {
+            media.drop_digits();
+        }
         self.instead.number += 1;
         media.say_instead(hold.then_some(media::Instead {
             source: Source::Silence,

@@ -126,6 +126,71 @@ async fn digits_arrive_both_ways_as_events_and_as_info() {
     }
 }
 
+/// Presses these digits in a call.
+fn press(house: &House, call: CallId, digits: &str) {
+    let digits = digits.to_owned().into();
+    house.engine.send(Command::SendDtmf { call, digits });
+}
+
+/// Digits are sent in their order, so what is heard of a later one shows that the ones before it are gone.
+#[tokio::test]
+async fn digits_that_nobody_would_hear_are_refused_and_never_sent_later() {
+    for mode in [DtmfMode::Rfc4733, DtmfMode::Inband] {
+        let mut house = House::open_with(|settings| settings.dtmf = mode, tone()).await;
+        let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+        house.until_heard(into, 5).await;
+        for (holds, why) in [(out, "is on hold"), (into, "the other side holds the call")] {
+            house.engine.send(Command::HoldCall { call: holds });
+            house.until_state(out, CallState::Held).await;
+            press(&house, out, "12345");
+            house.until_notice(why).await;
+            assert_eq!(house.call(out).dtmf_sent, "", "{mode:?}, {why}");
+            house.engine.send(Command::ResumeCall { call: holds });
+            for call in [out, into] {
+                house.until_state(call, CallState::Connected).await;
+            }
+        }
+        press(&house, out, "7");
+        until_digits(&mut house, into, "7").await;
+        assert_eq!(house.call(out).dtmf_sent, "7", "{mode:?}");
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn digits_under_way_when_a_call_is_held_are_gone_after_it() {
+    let mut house = House::open_with(|s| s.dtmf = DtmfMode::Rfc4733, tone()).await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    house.until_heard(into, 5).await;
+    for (holds, last) in [(out, '8'), (into, '9')] {
+        // Thirteen seconds of digits.
+        press(&house, out, &"1".repeat(60));
+        let heard = house.call(into).dtmf_received.reveal().len();
+        house
+            .until("a digit is heard", |s| {
+                let call = s.calls.iter().find(|c| c.id == into)?;
+                (call.dtmf_received.reveal().len() > heard).then_some(())
+            })
+            .await;
+        house.engine.send(Command::HoldCall { call: holds });
+        house.until_state(out, CallState::Held).await;
+        house.engine.send(Command::ResumeCall { call: holds });
+        for call in [out, into] {
+            house.until_state(call, CallState::Connected).await;
+        }
+        press(&house, out, &last.to_string());
+        let all = house
+            .until("the last digit is heard", |s| {
+                let call = s.calls.iter().find(|c| c.id == into)?;
+                let all = call.dtmf_received.reveal();
+                all.ends_with(last).then(|| all[heard..].to_owned())
+            })
+            .await;
+        assert!(all.len() < 40, "{all}");
+    }
+    house.close().await;
+}
+
 #[tokio::test]
 async fn changing_an_account_leaves_its_calls_alone() {
     let mut house = House::open().await;
