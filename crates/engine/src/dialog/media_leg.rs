@@ -89,6 +89,8 @@ pub(super) struct MediaLeg {
     peer: Option<IpAddr>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
+    /// What was agreed last has keys.
+    was_protected: bool,
     /// Nothing is sent while nothing is said, and every packet twice, by the account's settings.
     silence_suppression: bool,
     send_twice: bool,
@@ -180,6 +182,7 @@ impl DialogState {
             asked: false,
             peer: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
+            was_protected: false,
             silence_suppression: self.settings.silence_suppression,
             send_twice: self.settings.send_twice,
         });
@@ -487,6 +490,13 @@ impl MediaLeg {
             received: Some(protection),
             keys_in_clear: self.readable,
         }
+    }
+
+    /// Whether keys were agreed on before, and are not any more. Asked once after each agreement.
+    pub(super) fn has_lost_protection(&mut self) -> bool {
+        let agreed = self.agreed.as_ref();
+        let protected = agreed.is_some_and(|a| a.crypto.is_some() || a.dtls.is_some());
+        std::mem::replace(&mut self.was_protected, protected) && !protected
     }
 
     /// The handshake has made keys.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{CallState, Direction, Failure, FailureKind, Outcome};
+use model::{CallState, Direction, Failure, FailureKind, NoticeLevel, Outcome};
 use ractor::ActorRef;
 use sdp::SdpError;
 use sip_message::StatusCode;
@@ -298,7 +298,11 @@ impl DialogState {
         if let Some(counters) = media.counters() {
             self.shared.live.insert(self.view.id, counters);
         }
+        let unprotected = media.has_lost_protection();
         let remarks = media.remarks();
+        if unprotected {
+            self.warn_of_plain_media();
+        }
         remarks
             .into_iter()
             .for_each(|remark| self.note("media", remark));
@@ -307,6 +311,17 @@ impl DialogState {
         } else {
             self.publish();
         }
+    }
+
+    /// A lock that goes out is seen by nobody who looks elsewhere while they talk.
+    fn warn_of_plain_media(&mut self) {
+        let text = format!(
+            "Call {} is not encrypted any more: the other side's new session description has no keys.",
+            self.view.id
+        );
+        self.note("media", text.clone());
+        let tenant = Some(&self.view.tenant);
+        self.shared.notice(NoticeLevel::Warning, tenant, text);
     }
 
     /// The handshake for the keys is over. Without keys there is no sound, and never any in the clear; a call that

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use model::{CallId, CallState, Command, DtmfMode, Event};
 
 use super::house::{House, tone};
-use super::peer::{Peer, SDP, answer, carol, to_tag};
+use super::peer::{Peer, SDP, answer, carol, carol_with, to_tag};
 use crate::tenant::Child;
 use sip_message::Method;
 
@@ -354,6 +354,62 @@ async fn keys_are_renewed_in_a_call_that_goes_on() {
     for call in [out, into] {
         assert!(house.call(call).security.sent.is_some());
     }
+    house.close().await;
+}
+
+/// Where encryption is a wish, a peer may take it back in its offer or in its answer; that is told.
+#[tokio::test]
+async fn a_call_that_is_encrypted_no_longer_is_told_of() {
+    let optional = |s: &mut model::AccountSettings| s.srtp = model::SrtpPolicy::Optional;
+    let (mut house, addr) = carol_with(tone(), optional).await;
+    let peer = Peer::bind().await;
+    let described =
+        |version: u32, more: &str| SDP.replace("o=- 1 1", &format!("o=- 1 {version}")) + more;
+    let key =
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
+    let words = "is not encrypted any more";
+    let first = described(1, key);
+    peer.send(addr, &peer.says("INVITE", 1, None, &first)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&peer.final_response().await);
+    let tag = Some(tag.as_str());
+    peer.send(addr, &peer.says("ACK", 1, tag, "")).await;
+    house.until_state(call, CallState::Connected).await;
+    assert!(house.call(call).security.sent.is_some());
+
+    // Plain in its offer, and with keys again.
+    for (cseq, more) in [(2, ""), (3, key)] {
+        let offer = described(cseq, more);
+        peer.send(addr, &peer.says("INVITE", cseq, tag, &offer))
+            .await;
+        assert_eq!(peer.final_response().await.status.code(), 200);
+        peer.send(addr, &peer.says("ACK", cseq, tag, "")).await;
+        house
+            .until("the lock says so", |s| {
+                let call = s.calls.iter().find(|c| c.id == call)?;
+                (call.security.sent.is_some() == !more.is_empty()).then_some(())
+            })
+            .await;
+        house.until_notice(words).await;
+        house.until_notes(words, 1).await;
+    }
+
+    // Plain in its answer.
+    house.engine.send(Command::HoldCall { call });
+    let (held, from) = peer.request(Method::Invite).await;
+    let offered = String::from_utf8_lossy(&held.body).into_owned();
+    assert!(offered.contains("a=crypto:"), "{offered}");
+    let contact = format!(
+        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
+        peer.local
+    );
+    let plain = described(4, "a=recvonly\r\n");
+    peer.send(from, &answer(&held, "200 OK", &contact, &plain))
+        .await;
+    let held = house.until_state(call, CallState::Held).await;
+    assert_eq!(held.security, model::MediaSecurity::default());
+    house.until_notes(words, 2).await;
     house.close().await;
 }
 
