@@ -62,8 +62,8 @@ pub(super) struct MediaLeg {
     /// How the stream names itself in packets.
     ssrc: u32,
     watcher: Option<ActorRef<StreamMsg>>,
-    /// Who hears what the stream sends: an address, and the name of the session of whoever is there. None while nobody does.
-    digits_for: Option<(SocketAddr, String)>,
+    /// Who hears what the stream sends: an address, and the session id of whoever is there. None while nobody does.
+    digits_for: Option<(Option<SocketAddr>, String)>,
     held: bool,
     /// Which way media shall flow, hold aside.
     direction: MediaDirection,
@@ -550,8 +550,12 @@ impl MediaLeg {
             gave_back: self.gave_back,
         });
         let receives = parameters.receive;
-        let listener = parameters.remote.filter(|_| parameters.send);
-        let digits_for = listener.zip(self.negotiator.peer_session().map(str::to_owned));
+        // Where ways are found by ICE the address only tells which of them is used.
+        let place = parameters.remote.filter(|_| parameters.ice.is_none());
+        let party = self.negotiator.peer_session().map(str::to_owned);
+        let digits_for = party
+            .filter(|_| parameters.send)
+            .map(|party| (place, party));
         let is_new = match &self.stream {
             Some(stream) => {
                 // Digits that wait were for who listened when they were pressed.
