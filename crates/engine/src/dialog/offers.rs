@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{CallState, Direction, Failure, FailureKind, NoticeLevel, Outcome};
 use ractor::ActorRef;
 use sdp::SdpError;
+use sip_core::call::MediaWarning;
 use sip_message::StatusCode;
 
 use super::{DialogMsg, DialogState, Phase};
@@ -16,6 +17,22 @@ use crate::wake::now;
 const MEDIA_TRIES: u8 = 5;
 /// How long after.
 const MEDIA_WAIT: Duration = Duration::from_millis(100);
+
+/// What our refusal of an offer says of it.
+fn warning_of(error: &SdpError) -> MediaWarning {
+    match error {
+        SdpError::NoCommonMedia { .. } => MediaWarning::Format,
+        SdpError::NotEncrypted { .. } => MediaWarning::Transport,
+        SdpError::Malformed(_)
+        | SdpError::TooLarge(_)
+        | SdpError::UnusableAddress(_)
+        | SdpError::UnexpectedAnswer
+        | SdpError::AudioRefused { .. }
+        | SdpError::StrangeCrypto
+        | SdpError::StrangeHandshake
+        | SdpError::OfferPending => MediaWarning::Other,
+    }
+}
 
 impl DialogState {
     /// The peer offers. The first offer waits for the user; a later one is answered at once.
@@ -40,6 +57,9 @@ impl DialogState {
             }
             Err(error) => {
                 self.note("media", error.to_string());
+                if let Phase::Calling(call) = &mut self.phase {
+                    call.warn(now(), warning_of(&error));
+                }
                 self.refuse(StatusCode::NOT_ACCEPTABLE_HERE);
             }
         }
@@ -132,6 +152,7 @@ impl DialogState {
                 self.apply_media(myself).await;
             }
             Err(error) => {
+                call.warn(now(), warning_of(&error));
                 let done = call.reject_offer(now(), StatusCode::NOT_ACCEPTABLE_HERE);
                 self.after_verb("refuse the offer", done);
                 self.note("media", error.to_string());
@@ -423,6 +444,7 @@ impl DialogState {
                 self.update_tones();
             }
             Err(error) => {
+                call.warn(now(), warning_of(&error));
                 let done = call.reject(now(), StatusCode::NOT_ACCEPTABLE_HERE);
                 self.after_verb("decline", done);
                 self.note("media", error.to_string());
