@@ -388,7 +388,7 @@ async fn a_call_that_is_encrypted_no_longer_is_told_of() {
         house
             .until("the lock says so", |s| {
                 let call = s.calls.iter().find(|c| c.id == call)?;
-                (call.security.sent.is_some() == !more.is_empty()).then_some(())
+                (call.security.sent.is_none() == more.is_empty()).then_some(())
             })
             .await;
         house.until_notice(words).await;

@@ -96,8 +96,8 @@ fn a_refused_change_says_why_once_and_by_the_name_of_our_contact() {
         ));
         let sent = net.trace().iter();
         let refusals = sent.map(|traced| String::from_utf8_lossy(&traced.packet.payload));
-        let said = refusals.filter(|text| text.starts_with("SIP/2.0 488"));
-        let said = said.last().unwrap();
+        let mut newest = refusals.rev();
+        let said = newest.find(|text| text.starts_with("SIP/2.0 488")).unwrap();
         let line = said.lines().find(|line| line.starts_with("Warning:"));
         let expected = "Warning: 305 192.0.2.2:5060 \"Incompatible media format\"";
         assert_eq!(line, warning.map(|_| expected), "{said}");
