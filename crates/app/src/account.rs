@@ -109,6 +109,9 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
         Some(SrtpWord::OptionalTwoLines) => settings.srtp = SrtpPolicy::OptionalTwoLines,
         Some(SrtpWord::Required) => settings.srtp = SrtpPolicy::Required,
     }
+    if args.srtp == Some(SrtpWord::Off) && args.srtp_keys.is_some() {
+        bail!("--srtp-keys says where keys come from, and --srtp off wants none");
+    }
     if args.srtp_keys == Some(SrtpKeysWord::Dtls) {
         settings.srtp_keys = SrtpKeys::Dtls;
     }
@@ -212,4 +215,33 @@ fn hosts(args: &AccountArgs) -> anyhow::Result<HashMap<String, Vec<IpAddr>>> {
         hosts.entry(name.to_owned()).or_default().push(ip);
     }
     Ok(hosts)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Verb};
+
+    #[test]
+    fn keys_for_an_encryption_that_is_not_wanted_are_refused() {
+        let call = |more: &str| {
+            let line = format!("tipring call 600 --aor sip:a@example.com {more}");
+            match Cli::try_parse_from(line.split(' ')).map(|cli| cli.verb) {
+                Ok(Some(Verb::Call(args))) => given(&args.account).map(drop),
+                _ => panic!("no call"),
+            }
+        };
+        for keys in ["dtls", "sdes"] {
+            let error = call(&format!("--srtp off --srtp-keys {keys}")).expect_err(keys);
+            assert!(error.to_string().contains("--srtp off"), "{error}");
+            for policy in ["optional", "optional-two-lines", "required"] {
+                call(&format!("--srtp {policy} --srtp-keys {keys}")).expect(policy);
+            }
+        }
+        let error = call("--quality-report nonsense").expect_err("a word");
+        assert!(error.to_string().contains("sip:quality@"), "{error}");
+        call("--quality-report sip:quality@example.com").expect("an address");
+    }
 }

@@ -354,7 +354,7 @@ pub(crate) struct AudioArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) ringer: Option<String>,
     /// The country whose tones are heard, e.g. GB (default: that of the locale)
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = tones)]
     pub(crate) tones: Option<String>,
     /// Ports for sound, an even one and the next for each stream (default: 16384-32767)
     #[arg(long, value_name = "FIRST-LAST", value_parser = ports)]
@@ -648,6 +648,11 @@ pub(crate) struct SwitchboardArgs {
     pub(crate) numbers: bool,
 }
 
+/// A country whose tones are known.
+fn tones(code: &str) -> Result<String, String> {
+    engine::check_tones(code).map(|()| code.to_owned())
+}
+
 /// `250ms`, `10s`, `2m`, `1h`, or a bare number of seconds.
 /// A range of ports with room for a stream.
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -777,6 +782,29 @@ mod tests {
                 lines.iter().map(without).collect()
             };
             assert_eq!(said(&other), said(&english));
+        }
+    }
+
+    #[test]
+    fn a_country_whose_tones_are_not_known_is_refused_with_those_that_are() {
+        let call = |code: &str| {
+            let line = [
+                "tipring",
+                "call",
+                "600",
+                "--aor",
+                "sip:a@example.com",
+                "--tones",
+                code,
+            ];
+            Cli::try_parse_from(line).map(drop)
+        };
+        for known in ["GB", "gb", "US"] {
+            call(known).expect(known);
+        }
+        for unknown in ["XX", "England", "G"] {
+            let error = call(unknown).expect_err(unknown).to_string();
+            assert!(error.contains("GB") && error.contains("US"), "{error}");
         }
     }
 

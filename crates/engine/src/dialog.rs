@@ -14,7 +14,7 @@ mod moved;
 mod offers;
 mod policy;
 mod recording;
-mod saying;
+pub(crate) mod saying;
 mod start;
 mod transfer;
 mod verbs;

@@ -56,6 +56,8 @@ pub enum IdentityError {
     Rule(Private, &'static str),
     /// Where calls are to be sent on to.
     Forward(Private),
+    /// Who is told how calls sounded.
+    Collector(model::Identity),
     /// A codec.
     Codec(String),
     /// A registration for no time, by which the registrar would forget the phone (RFC 3261 §10.2.2).
@@ -117,6 +119,10 @@ impl IdentityError {
             ),
             Self::Rule(typed, why) => format!(
                 "“{}” is not a rule for headers: {why}; one looks like out INVITE add X-Room: 42",
+                typed.reveal()
+            ),
+            Self::Collector(typed) => format!(
+                "“{}” is nobody who can be told how calls sounded; it looks like sip:quality@example.com",
                 typed.reveal()
             ),
             Self::Forward(typed) => format!(
@@ -478,6 +484,18 @@ impl Identity {
     pub(crate) fn target(&self, typed: &str) -> Result<Uri, Sentence> {
         target_at(&self.from.uri, typed)
     }
+
+    /// Who is told how calls sounded: a SIP address with or without its scheme. A word alone is none, for whoever has that
+    /// name at home would be told who called whom.
+    pub(crate) fn collector(&self, typed: &str) -> Result<Uri, Sentence> {
+        let lower = typed.trim().to_ascii_lowercase();
+        let is_address =
+            lower.starts_with("sip:") || lower.starts_with("sips:") || lower.contains('@');
+        if !is_address {
+            return Err(format!("“{typed}” is no SIP address.").into());
+        }
+        self.target(typed)
+    }
 }
 
 /// Whether something that was typed can be called at all, whatever the account.
@@ -749,6 +767,11 @@ pub(crate) fn check(settings: &AccountSettings) -> Result<(), IdentityError> {
             .target(place.reveal())
             .map_err(|_| IdentityError::Forward(place.clone()))?;
     }
+    if let Some(collector) = &settings.quality_report {
+        identity
+            .collector(collector.reveal())
+            .map_err(|_| IdentityError::Collector(collector.clone()))?;
+    }
     Ok(())
 }
 
@@ -778,6 +801,33 @@ mod tests {
             "",
         ] {
             assert!(!is_contact_user(number, "bob"), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_collector_of_quality_is_an_address_and_no_word() {
+        let told = |collector: &str| {
+            let mut settings = AccountSettings::new("sip:alice@example.com");
+            settings.quality_report = Some(collector.into());
+            check(&settings)
+        };
+        for good in [
+            "sip:quality@example.com",
+            "SIPS:quality@example.com:5061",
+            "sip:collector.example.com",
+            "quality@example.com",
+        ] {
+            assert!(told(good).is_ok(), "{good}");
+        }
+        for bad in ["nonsense", "", "600", "tel:+49301234", "sip:", "http://a@b"] {
+            let error = told(bad).expect_err(bad);
+            assert!(matches!(error, IdentityError::Collector(_)), "{error:?}");
+            assert!(
+                error
+                    .sentence()
+                    .reveal()
+                    .contains("sip:quality@example.com")
+            );
         }
     }
 

@@ -87,6 +87,7 @@ pub use self::identity::{IdentityError, check_target};
 pub use self::shared::CallMedia;
 pub use self::transport::{HostTable, Naming};
 pub use audio::Pipe;
+use media::country::{self, Country};
 pub use media::{Sink, Source, wav};
 
 use self::devices::{DevicesActor, DevicesArgs, Means, System};
@@ -247,6 +248,22 @@ pub fn check_account(settings: &AccountSettings) -> Result<(), IdentityError> {
     identity::check(settings)
 }
 
+/// Checks the letters of a country whose tones are to be heard, in any case; empty ones are those of most of Europe.
+///
+/// # Errors
+/// A sentence with the countries that there are; without a full stop.
+pub fn check_tones(code: &str) -> Result<(), String> {
+    if Country::of(code).is_some() {
+        return Ok(());
+    }
+    let known = country::ALL.iter().map(|country| country.code);
+    let known: Vec<&str> = known.filter(|code| !code.is_empty()).collect();
+    Err(format!(
+        "the tones of “{code}” are not known; there are those of {}",
+        known.join(", ")
+    ))
+}
+
 /// Starts engines.
 pub struct Engine;
 
@@ -310,6 +327,13 @@ impl Engine {
             ringer: chosen.ringer.or_else(|| stored.ringer.clone()),
             tones: chosen.tones.or_else(|| stored.tones.clone()),
         };
+        let tones = devices_args.tones.as_deref();
+        if let Some(Err(why)) = tones.map(check_tones) {
+            notice(
+                &hub,
+                format!("Those of the system's language are heard: {why}."),
+            );
+        }
         let (devices, _) = Actor::spawn(None, DevicesActor, devices_args.clone()).await?;
         let announce = config.announce && matches!(config.media, CallMedia::PerCall { .. });
         let shared = Arc::new(Shared {

@@ -950,6 +950,15 @@ impl StreamHandle {
             .command(Command::Press(self.id, digit, duration))
     }
 
+    /// Forgets the digits that wait, and breaks off the one that is being sent: they were for somebody who does not hear
+    /// them any more.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn drop_dtmf(&self) -> Result<(), MediaError> {
+        self.shared.command(Command::Unpress(self.id))
+    }
+
     /// What the stream counts; stays readable after its end.
     #[must_use]
     pub fn counters(&self) -> Arc<StreamCounters> {

@@ -410,7 +410,11 @@ mod tests {
         assert_eq!(hear(&mut peer, stranger, after(22_000), 50), Some(9));
         // Who is behind a router and was believed for two seconds is no less safe than the announced one.
         let mut peer = Peer::new(start, Some(at("192.168.1.5:4000")));
-        hear(&mut peer, at("198.51.100.1:7000"), start, 200);
+        let behind = at("198.51.100.1:7000");
+        for n in 0..200 {
+            peer.on_accepted(after(u64::from(n) * 20), behind, speech(behind, n));
+        }
+        assert_eq!(peer.target(), Some(behind));
         assert_eq!(hear(&mut peer, stranger, after(8_000), 200), None);
         // And a little noise before it keeps nobody out.
         let mut peer = Peer::new(start, Some(at("192.168.1.5:4000")));

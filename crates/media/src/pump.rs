@@ -48,6 +48,8 @@ pub(crate) enum Command {
     /// Records both sides; none no longer.
     Tape(u64, Option<Box<Tape>>),
     Press(u64, char, Duration),
+    /// Forgets the digits of the stream of this number.
+    Unpress(u64),
     Wire(u64, Wire),
     /// A datagram of a handshake.
     Send(u64, u8, Box<[u8]>, SocketAddr),
@@ -295,6 +297,11 @@ impl Pump {
             Command::Press(id, digit, duration) => {
                 if let Some(stream) = self.stream(id) {
                     stream.press(digit, duration);
+                }
+            }
+            Command::Unpress(id) => {
+                if let Some(stream) = self.stream(id) {
+                    stream.unpress();
                 }
             }
             Command::Capture(capture) => self.set_capture(capture),

@@ -183,7 +183,9 @@ impl ReceivePath {
             .is_some_and(|packet| {
                 if !self.is_agreed(&packet) {
                     // It has come all the same: its number is neither lost nor does it make strangers of those around it.
-                    self.count(now, &packet.header, None);
+                    if self.receiver.knows(packet.header.ssrc) {
+                        self.count(now, &packet.header, None);
+                    }
                     return false;
                 }
                 self.peer.on_media(now, from, is_known);

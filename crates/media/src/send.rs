@@ -362,6 +362,16 @@ impl SendPath {
         }
     }
 
+    /// Forgets the digits that wait, and breaks off the one that is under way. Whoever heard its beginning as an event takes
+    /// it for ended when no more of it comes (RFC 4733 §2.5.2.2).
+    pub(crate) fn drop_digits(&mut self) {
+        if let Some((events, _, rate_hz)) = &mut self.events {
+            *events = EventSender::new(*rate_hz);
+        }
+        self.digits.clear();
+        self.digit = None;
+    }
+
     /// Follows the number of streams: with many of them each may take less time.
     pub(crate) fn set_crowded(&mut self, crowded: bool) {
         let complexity = if crowded {

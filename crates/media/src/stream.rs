@@ -785,6 +785,11 @@ impl Stream {
         self.send.queue_digit(digit, duration);
     }
 
+    /// Forgets all digits.
+    pub(crate) fn unpress(&mut self) {
+        self.send.drop_digits();
+    }
+
     /// Marks the stream as dead.
     pub(crate) fn fail(&mut self) {
         self.counters.failed.store(true, Relaxed);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sip_core::call::{Call, InfoDigit, ReferId};
+use sip_core::call::{Call, InfoDigit, MediaWarning, ReferId};
 use sip_core::registration::FlowSet;
 use sip_core::{FlowId, Output, Path, ResolveError, ResolveId, Seed};
 use sip_message::{Message, Request, Response, StatusCode};
@@ -290,6 +290,10 @@ fn tell_call_maybe(call: &mut Call, now: Instant, input: &Input) -> Option<()> {
         }
         Input::MovedTo { way } => {
             call.moved(now, &way.path()?);
+            return Some(());
+        }
+        Input::Warn { code } => {
+            call.warn(MediaWarning::from_code(*code)?);
             return Some(());
         }
         Input::TellContact => {

@@ -111,6 +111,9 @@ pub enum Input {
     RejectOffer {
         code: u16,
     },
+    Warn {
+        code: u16,
+    },
     Update {
         offer: Option<Text>,
     },

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use sip_core::auth::Credentials;
 use sip_core::call::{
-    Call, CallConfig, CallEvent, ForwardReason, InfoDigit, ReferId, Rejection, WrongState,
+    Call, CallConfig, CallEvent, ForwardReason, InfoDigit, MediaWarning, ReferId, Rejection,
+    WrongState,
 };
 use sip_core::registration::{FlowEvent, FlowSet, RegistrationConfig};
 use sip_core::{FlowId, Inbound, Output, Path, ResolveError, ResolveId, Seed, TransportError};
@@ -369,6 +370,13 @@ impl Taped<Call> {
             code: status.code(),
         });
         self.object.reject_offer(now, status)
+    }
+
+    pub fn warn(&mut self, now: Instant, warning: MediaWarning) {
+        self.note(now, || Input::Warn {
+            code: warning.code(),
+        });
+        self.object.warn(warning);
     }
 
     pub fn update(&mut self, now: Instant, offer: Option<Vec<u8>>) -> Result<(), WrongState> {

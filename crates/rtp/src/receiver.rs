@@ -200,6 +200,15 @@ impl Receiver {
         verdict
     }
 
+    /// Whether the source is the one that we listen to, or may become it with its next packet.
+    #[must_use]
+    pub fn knows(&self, ssrc: u32) -> bool {
+        let candidate = self
+            .candidate
+            .is_some_and(|candidate| candidate.ssrc == ssrc);
+        candidate || self.ssrc() == Some(ssrc)
+    }
+
     // RFC 3550 A.1, `update_seq`.
     fn judge_current(&mut self, header: &RtpHeader) -> Verdict {
         let Some(source) = &mut self.current else {

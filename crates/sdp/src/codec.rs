@@ -81,6 +81,15 @@ impl Codec {
     }
 }
 
+/// Whether RTP under this payload type can be taken for RTCP where both share a port: with the marker, 64 to 95 read as the packet
+/// types 192 to 223, and so must not be used there (RFC 5761 §4).
+pub(crate) fn reads_as_rtcp(payload_type: u8) -> bool {
+    (64..=95).contains(&payload_type)
+}
+
+/// The clocks of audio that telephone events are taken on: theirs is that of the audio that they go with (RFC 4733 §2.1).
+const EVENT_CLOCKS_HZ: [u32; 5] = [8_000, 16_000, 32_000, 44_100, 48_000];
+
 /// One format of an audio line: a payload type and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatMap {
@@ -113,10 +122,11 @@ impl FormatMap {
         (fits && (usual || honest)).then_some(codec)
     }
 
-    /// Whether these are telephone events (RFC 4733).
+    /// Whether these are telephone events (RFC 4733), on a clock that audio has.
     #[must_use]
     pub fn is_telephone_event(&self) -> bool {
-        self.name.eq_ignore_ascii_case("telephone-event")
+        let known = EVENT_CLOCKS_HZ.contains(&self.clock_rate_hz);
+        known && self.name.eq_ignore_ascii_case("telephone-event")
     }
 
     /// Whether this is comfort noise beside codecs whose timestamps count in 8000 (RFC 3389 §5).

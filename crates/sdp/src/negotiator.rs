@@ -29,7 +29,7 @@ mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::codec::Codec;
+use crate::codec::{Codec, reads_as_rtcp};
 use crate::crypto::{CryptoAttribute, CryptoSuite, Encryption, KeySeed, NegotiatedCrypto, OurKeys};
 use crate::description::SessionDescription;
 use crate::direction::Direction;
@@ -38,7 +38,7 @@ use crate::fingerprint::{DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
 use crate::ice::{self, NegotiatedIce, OurIce};
 use crate::media::{MediaView, OpusParameters};
 use crate::reports::ExtendedReports;
-use compose::{Composed, Format, Numbers};
+use compose::{Composed, Format, Numbers, may_share_port};
 use privacy::Sentence;
 
 /// What we have to offer.
@@ -449,7 +449,8 @@ impl Negotiator {
         let mut numbers = self.numbers.clone();
         numbers.assign(&formats);
         let direction = self.wish();
-        let composed = self.compose(&lines, &numbers, &formats, direction, true, &crypto);
+        let rtcp_mux = may_share_port(&numbers, &formats);
+        let composed = self.compose(&lines, &numbers, &formats, direction, rtcp_mux, &crypto);
         let bytes = composed.to_bytes();
         self.was_directed |= direction != Direction::SendReceive;
         self.highest_version = self.highest_version.max(composed.version);
@@ -648,6 +649,12 @@ impl Negotiator {
     #[must_use]
     pub fn agreed(&self) -> Option<&Negotiated> {
         self.agreed.as_ref()
+    }
+
+    /// The session id of the other side (`o=`): another one is another party behind the same call.
+    #[must_use]
+    pub fn peer_session(&self) -> Option<&str> {
+        self.peer_session.as_deref()
     }
 
     /// Whether we hold, or will with the next offer or answer.

@@ -64,6 +64,8 @@ pub(super) struct MediaLeg {
     /// How the stream names itself in packets.
     ssrc: u32,
     watcher: Option<ActorRef<StreamMsg>>,
+    /// Who hears what the stream sends: an address, and the session id of whoever is there. None while nobody does.
+    digits_for: Option<(Option<SocketAddr>, String)>,
     held: bool,
     /// Which way media shall flow, hold aside.
     direction: MediaDirection,
@@ -91,6 +93,8 @@ pub(super) struct MediaLeg {
     peer: Option<IpAddr>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
+    /// What was agreed last has keys.
+    was_protected: bool,
     /// Nothing is sent while nothing is said, and every packet twice, by the account's settings.
     silence_suppression: bool,
     send_twice: bool,
@@ -168,6 +172,7 @@ impl DialogState {
             stream: None,
             ssrc: 0,
             watcher: None,
+            digits_for: None,
             held: false,
             direction,
             before: (false, direction),
@@ -182,6 +187,7 @@ impl DialogState {
             asked: false,
             peer: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
+            was_protected: false,
             silence_suppression: self.settings.silence_suppression,
             send_twice: self.settings.send_twice,
         });
@@ -491,6 +497,13 @@ impl MediaLeg {
         }
     }
 
+    /// Whether keys were agreed on before, and are not any more. Asked once after each agreement.
+    pub(super) fn has_lost_protection(&mut self) -> bool {
+        let agreed = self.agreed.as_ref();
+        let protected = agreed.is_some_and(|a| a.crypto.is_some() || a.dtls.is_some());
+        std::mem::replace(&mut self.was_protected, protected) && !protected
+    }
+
     /// The handshake has made keys.
     pub(super) fn set_secured(&mut self, profile: dtls::Profile) {
         self.secured = Some(profile);
@@ -542,8 +555,18 @@ impl MediaLeg {
             gave_back: self.gave_back,
         });
         let receives = parameters.receive;
+        // Where ways are found by ICE the address only tells which of them is used.
+        let place = parameters.remote.filter(|_| parameters.ice.is_none());
+        let party = self.negotiator.peer_session().map(str::to_owned);
+        let digits_for = party
+            .filter(|_| parameters.send)
+            .map(|party| (place, party));
         let is_new = match &self.stream {
             Some(stream) => {
+                // Digits that wait were for who listened when they were pressed.
+                if self.digits_for != digits_for {
+                    self.drop_digits();
+                }
                 stream.update(parameters).map_err(|e| e.to_string())?;
                 false
             }
@@ -576,6 +599,7 @@ impl MediaLeg {
                 true
             }
         };
+        self.digits_for = digits_for;
         if let Some(watcher) = &self.watcher {
             let _ = watcher.cast(StreamMsg::Expecting(receives));
         }
@@ -636,11 +660,45 @@ impl MediaLeg {
     }
 
     /// Sends a digit in the stream: as an event where that was agreed, else as a tone.
-    pub(super) fn send_digit(&self, digit: char, duration: Duration) {
+    /// False where it was not taken.
+    pub(super) fn send_digit(&self, digit: char, duration: Duration) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        match stream.send_dtmf(digit, duration) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a digit was not sent");
+                false
+            }
+        }
+    }
+
+    /// Why digits pressed now would not go out in the stream: they would wait, and be sent to whoever is there later.
+    pub(super) fn holds_digits_back(&self) -> Option<&'static str> {
+        let agreed = self.agreed.as_ref().filter(|_| self.stream.is_some());
+        let Some(agreed) = agreed else {
+            return Some("there is no media yet");
+        };
+        if self.held {
+            Some("the call is on hold")
+        } else if agreed.held_by_peer {
+            Some("the other side holds the call")
+        } else if !agreed.direction.sends() || agreed.remote.is_none() {
+            Some("nothing is sent to the other side")
+        } else if self.dtls.is_some() && self.secured.is_none() {
+            Some("there are no keys for the media yet")
+        } else {
+            None
+        }
+    }
+
+    /// Forgets the digits that wait in the stream.
+    pub(super) fn drop_digits(&self) {
         if let Some(stream) = &self.stream
-            && let Err(error) = stream.send_dtmf(digit, duration)
+            && let Err(error) = stream.drop_dtmf()
         {
-            tracing::warn!(%error, "a digit was not sent");
+            tracing::warn!(%error, "digits that wait were not taken back");
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use model::{CallState, Direction, Failure, FailureKind, Outcome};
+use model::{CallState, Direction, Failure, FailureKind, NoticeLevel, Outcome};
 use ractor::ActorRef;
 use sdp::SdpError;
+use sip_core::call::MediaWarning;
 use sip_message::StatusCode;
 
 use super::{DialogMsg, DialogState, Phase};
@@ -16,6 +17,22 @@ use crate::wake::now;
 const MEDIA_TRIES: u8 = 5;
 /// How long after.
 const MEDIA_WAIT: Duration = Duration::from_millis(100);
+
+/// What our refusal of an offer says of it.
+fn warning_of(error: &SdpError) -> MediaWarning {
+    match error {
+        SdpError::NoCommonMedia { .. } => MediaWarning::Format,
+        SdpError::NotEncrypted { .. } => MediaWarning::Transport,
+        SdpError::Malformed(_)
+        | SdpError::TooLarge(_)
+        | SdpError::UnusableAddress(_)
+        | SdpError::UnexpectedAnswer
+        | SdpError::AudioRefused { .. }
+        | SdpError::StrangeCrypto
+        | SdpError::StrangeHandshake
+        | SdpError::OfferPending => MediaWarning::Other,
+    }
+}
 
 impl DialogState {
     /// The peer offers. The first offer waits for the user; a later one is answered at once.
@@ -40,6 +57,9 @@ impl DialogState {
             }
             Err(error) => {
                 self.note("media", error.to_string());
+                if let Phase::Calling(call) = &mut self.phase {
+                    call.warn(now(), warning_of(&error));
+                }
                 self.refuse(StatusCode::NOT_ACCEPTABLE_HERE);
             }
         }
@@ -132,6 +152,7 @@ impl DialogState {
                 self.apply_media(myself).await;
             }
             Err(error) => {
+                call.warn(now(), warning_of(&error));
                 let done = call.reject_offer(now(), StatusCode::NOT_ACCEPTABLE_HERE);
                 self.after_verb("refuse the offer", done);
                 self.note("media", error.to_string());
@@ -298,7 +319,11 @@ impl DialogState {
         if let Some(counters) = media.counters() {
             self.shared.live.insert(self.view.id, counters);
         }
+        let unprotected = media.has_lost_protection();
         let remarks = media.remarks();
+        if unprotected {
+            self.warn_of_plain_media();
+        }
         remarks
             .into_iter()
             .for_each(|remark| self.note("media", remark));
@@ -307,6 +332,17 @@ impl DialogState {
         } else {
             self.publish();
         }
+    }
+
+    /// A lock that goes out is seen by nobody who looks elsewhere while they talk.
+    fn warn_of_plain_media(&mut self) {
+        let text = format!(
+            "Call {} is not encrypted any more: the other side's new session description has no keys.",
+            self.view.id
+        );
+        self.note("media", text.clone());
+        let tenant = Some(&self.view.tenant);
+        self.shared.notice(NoticeLevel::Warning, tenant, text);
     }
 
     /// The handshake for the keys is over. Without keys there is no sound, and never any in the clear; a call that
@@ -408,6 +444,7 @@ impl DialogState {
                 self.update_tones();
             }
             Err(error) => {
+                call.warn(now(), warning_of(&error));
                 let done = call.reject(now(), StatusCode::NOT_ACCEPTABLE_HERE);
                 self.after_verb("decline", done);
                 self.note("media", error.to_string());

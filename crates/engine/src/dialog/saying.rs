@@ -38,7 +38,7 @@ impl Instead {
 }
 
 /// A pipe or a device might never end, and is none of what is played.
-fn read(file: &Path) -> Result<Arc<[f32]>, String> {
+pub(crate) fn read(file: &Path) -> Result<Arc<[f32]>, String> {
     let is_file = std::fs::metadata(file).map(|data| data.is_file());
     if matches!(is_file, Ok(false)) {
         return Err(format!("{} is no file", file.display()));
@@ -53,6 +53,9 @@ impl DialogState {
         let Some(media) = &mut self.media else { return };
         if std::mem::replace(&mut self.instead.on_hold, hold) == hold {
             return;
+        }
+        if hold {
+            media.drop_digits();
         }
         self.instead.number += 1;
         media.say_instead(hold.then_some(media::Instead {

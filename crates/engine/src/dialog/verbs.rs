@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use model::{
-    CallState, Direction, DtmfMode, Event, LoginPurpose, MediaDirection, Outcome, QuestionId,
-    SoundView,
+    CallState, Direction, DtmfMode, Event, LoginPurpose, MediaDirection, NoticeLevel, Outcome,
+    QuestionId, SoundView,
 };
 use ractor::ActorRef;
 use sip_core::call::{InfoDigit, WrongState};
@@ -224,24 +224,56 @@ impl DialogState {
             .map(|c| c.to_ascii_uppercase())
             .filter(|c| c.is_ascii_digit() || "*#ABCD".contains(*c))
             .collect();
+        let by_info = self.digits_by_info();
+        if !by_info
+            && !digits.is_empty()
+            && let Some(why) = self.digits_are_held_back()
+        {
+            return self.refuse_digits(why);
+        }
         for digit in digits {
-            match self.digits_by_info() {
-                true => {
-                    if let Phase::Calling(call) = &mut self.phase {
-                        let duration = Some(DIGIT);
-                        let done = call.send_digit(now(), InfoDigit { digit, duration });
-                        self.after_verb("send a digit", done);
-                    }
-                }
-                false => {
-                    if let Some(media) = &self.media {
-                        media.send_digit(digit, DIGIT);
-                    }
-                }
+            let sent = match by_info {
+                true => self.send_digit_by_info(digit),
+                false => self
+                    .media
+                    .as_ref()
+                    .is_some_and(|media| media.send_digit(digit, DIGIT)),
+            };
+            if sent {
+                push_digit(self.view.dtmf_sent.reveal_mut(), digit);
             }
-            push_digit(self.view.dtmf_sent.reveal_mut(), digit);
         }
         self.publish();
+    }
+
+    fn send_digit_by_info(&mut self, digit: char) -> bool {
+        let Phase::Calling(call) = &mut self.phase else {
+            return false;
+        };
+        let duration = Some(DIGIT);
+        let done = call.send_digit(now(), InfoDigit { digit, duration });
+        let sent = done.is_ok();
+        self.after_verb("send a digit", done);
+        sent
+    }
+
+    /// Why digits would not go out with the sound now. A hold counts from the moment that it is wanted.
+    fn digits_are_held_back(&self) -> Option<&'static str> {
+        if self.hold_wanted {
+            return Some("the call is on hold");
+        }
+        match &self.media {
+            Some(media) => media.holds_digits_back(),
+            None => Some("there is no media yet"),
+        }
+    }
+
+    /// Digits that could not go out now would go to whoever is there later, perhaps a PIN to a stranger.
+    fn refuse_digits(&mut self, why: &str) {
+        let text = format!("Digits are not sent in call {}: {why}.", self.view.id);
+        self.note("media", text.clone());
+        let tenant = Some(&self.view.tenant);
+        self.shared.notice(NoticeLevel::Warning, tenant, text);
     }
 
     pub(super) fn on_digit_heard(&mut self, digit: char, duration_ms: Option<u32>) {

@@ -1,17 +1,18 @@
 //! Accounts: started, given new settings, signed out, and started again when they fail.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
     AccountId, AccountSettings, AccountView, Event, Failure, FailureKind, LoginPurpose,
-    LoginWanted, QuestionId, RegistrationState,
+    LoginWanted, NoticeLevel, QuestionId, RegistrationState,
 };
 use ractor::{Actor, ActorRef};
 
 use super::{Account, AccountSpec, TenantMsg, TenantState};
 use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg, Wish};
-use crate::dialog::DialogMsg;
+use crate::dialog::{DialogMsg, saying};
 use crate::oneshot::OneShotMsg;
 use crate::passwords::{GivenLogin, Passwords};
 use crate::supervise::Budget;
@@ -40,9 +41,28 @@ impl TenantState {
         self.tell_account(id, AccountMsg::Bindings(wish));
     }
 
+    /// Says at once that whom this account holds will hear nothing: at the first hold nobody looks at notices. A disk may be slow,
+    /// so the file is read elsewhere.
+    pub(super) fn try_hold_music(&self, settings: &AccountSettings) {
+        let Some(file) = settings.hold_music.clone().map(PathBuf::from) else {
+            return;
+        };
+        let (shared, tenant) = (Arc::clone(&self.shared), self.view.id.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(why) = saying::read(&file) {
+                let text = format!(
+                    "Who is put on hold will hear silence, for {} cannot be played: {why}.",
+                    file.display()
+                );
+                shared.notice(NoticeLevel::Warning, Some(&tenant), text);
+            }
+        });
+    }
+
     /// A new account starts; an old one signs out first and then starts anew.
     pub(super) async fn put_account(&mut self, myself: &ActorRef<TenantMsg>, spec: AccountSpec) {
         let id = spec.id.clone();
+        self.try_hold_music(&spec.settings);
         if let Some(tls) = &spec.identity.tls {
             super::trust::remember_all(tls.remembered(), &self.view.trusted);
         }
@@ -74,6 +94,7 @@ impl TenantState {
 
     /// What the account does by itself with the next call is different; its registration goes on.
     pub(super) fn set_aside(&mut self, id: &AccountId, settings: &AccountSettings) {
+        self.try_hold_music(settings);
         let Some(account) = self.accounts.get_mut(id) else {
             return;
         };

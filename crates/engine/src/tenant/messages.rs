@@ -99,7 +99,7 @@ impl TenantState {
         let Some(collector) = &entry.spec.settings.quality_report else {
             return;
         };
-        let target = match entry.spec.identity.target(collector.reveal()) {
+        let target = match entry.spec.identity.collector(collector.reveal()) {
             Ok(_) if self.one_shots.len() >= ON_THEIR_WAY => {
                 return self.note(
                     "quality",

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use model::{CallId, CallState, Command, DtmfMode, Event};
 
 use super::house::{House, tone};
-use super::peer::{Peer, SDP, answer, carol, to_tag};
+use super::peer::{Peer, SDP, answer, carol, carol_with, to_tag};
 use crate::tenant::Child;
 use sip_message::Method;
 
@@ -124,6 +124,71 @@ async fn digits_arrive_both_ways_as_events_and_as_info() {
         }
         house.close().await;
     }
+}
+
+/// Presses these digits in a call.
+fn press(house: &House, call: CallId, digits: &str) {
+    let digits = digits.to_owned().into();
+    house.engine.send(Command::SendDtmf { call, digits });
+}
+
+/// Digits are sent in their order, so what is heard of a later one shows that the ones before it are gone.
+#[tokio::test]
+async fn digits_that_nobody_would_hear_are_refused_and_never_sent_later() {
+    for mode in [DtmfMode::Rfc4733, DtmfMode::Inband] {
+        let mut house = House::open_with(|settings| settings.dtmf = mode, tone()).await;
+        let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+        house.until_heard(into, 5).await;
+        for (holds, why) in [(out, "is on hold"), (into, "the other side holds the call")] {
+            house.engine.send(Command::HoldCall { call: holds });
+            house.until_state(out, CallState::Held).await;
+            press(&house, out, "12345");
+            house.until_notice(why).await;
+            assert_eq!(house.call(out).dtmf_sent, "", "{mode:?}, {why}");
+            house.engine.send(Command::ResumeCall { call: holds });
+            for call in [out, into] {
+                house.until_state(call, CallState::Connected).await;
+            }
+        }
+        press(&house, out, "7");
+        until_digits(&mut house, into, "7").await;
+        assert_eq!(house.call(out).dtmf_sent, "7", "{mode:?}");
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn digits_under_way_when_a_call_is_held_are_gone_after_it() {
+    let mut house = House::open_with(|s| s.dtmf = DtmfMode::Rfc4733, tone()).await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    house.until_heard(into, 5).await;
+    for (holds, last) in [(out, '8'), (into, '9')] {
+        // Thirteen seconds of digits.
+        press(&house, out, &"1".repeat(60));
+        let heard = house.call(into).dtmf_received.reveal().len();
+        house
+            .until("a digit is heard", |s| {
+                let call = s.calls.iter().find(|c| c.id == into)?;
+                (call.dtmf_received.reveal().len() > heard).then_some(())
+            })
+            .await;
+        house.engine.send(Command::HoldCall { call: holds });
+        house.until_state(out, CallState::Held).await;
+        house.engine.send(Command::ResumeCall { call: holds });
+        for call in [out, into] {
+            house.until_state(call, CallState::Connected).await;
+        }
+        press(&house, out, &last.to_string());
+        let all = house
+            .until("the last digit is heard", |s| {
+                let call = s.calls.iter().find(|c| c.id == into)?;
+                let all = call.dtmf_received.reveal();
+                all.ends_with(last).then(|| all[heard..].to_owned())
+            })
+            .await;
+        assert!(all.len() < 40, "{all}");
+    }
+    house.close().await;
 }
 
 #[tokio::test]
@@ -289,6 +354,62 @@ async fn keys_are_renewed_in_a_call_that_goes_on() {
     for call in [out, into] {
         assert!(house.call(call).security.sent.is_some());
     }
+    house.close().await;
+}
+
+/// Where encryption is a wish, a peer may take it back in its offer or in its answer; that is told.
+#[tokio::test]
+async fn a_call_that_is_encrypted_no_longer_is_told_of() {
+    let optional = |s: &mut model::AccountSettings| s.srtp = model::SrtpPolicy::Optional;
+    let (mut house, addr) = carol_with(tone(), optional).await;
+    let peer = Peer::bind().await;
+    let described =
+        |version: u32, more: &str| SDP.replace("o=- 1 1", &format!("o=- 1 {version}")) + more;
+    let key =
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
+    let words = "is not encrypted any more";
+    let first = described(1, key);
+    peer.send(addr, &peer.says("INVITE", 1, None, &first)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&peer.final_response().await);
+    let tag = Some(tag.as_str());
+    peer.send(addr, &peer.says("ACK", 1, tag, "")).await;
+    house.until_state(call, CallState::Connected).await;
+    assert!(house.call(call).security.sent.is_some());
+
+    // Plain in its offer, and with keys again.
+    for (cseq, more) in [(2, ""), (3, key)] {
+        let offer = described(cseq, more);
+        peer.send(addr, &peer.says("INVITE", cseq, tag, &offer))
+            .await;
+        assert_eq!(peer.final_response().await.status.code(), 200);
+        peer.send(addr, &peer.says("ACK", cseq, tag, "")).await;
+        house
+            .until("the lock says so", |s| {
+                let call = s.calls.iter().find(|c| c.id == call)?;
+                (call.security.sent.is_none() == more.is_empty()).then_some(())
+            })
+            .await;
+        house.until_notice(words).await;
+        house.until_notes(words, 1).await;
+    }
+
+    // Plain in its answer.
+    house.engine.send(Command::HoldCall { call });
+    let (held, from) = peer.request(Method::Invite).await;
+    let offered = String::from_utf8_lossy(&held.body).into_owned();
+    assert!(offered.contains("a=crypto:"), "{offered}");
+    let contact = format!(
+        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
+        peer.local
+    );
+    let plain = described(4, "a=recvonly\r\n");
+    peer.send(from, &answer(&held, "200 OK", &contact, &plain))
+        .await;
+    let held = house.until_state(call, CallState::Held).await;
+    assert_eq!(held.security, model::MediaSecurity::default());
+    house.until_notes(words, 2).await;
     house.close().await;
 }
 

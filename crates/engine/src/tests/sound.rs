@@ -161,6 +161,28 @@ fn tone_file(home: &std::path::Path, name: &str, height: f32, seconds: usize) ->
     path.display().to_string()
 }
 
+#[tokio::test]
+async fn music_for_holding_that_cannot_be_played_is_told_of_before_anybody_is_held() {
+    let home = std::env::temp_dir().join(format!("tipring-engine-music-{}", std::process::id()));
+    std::fs::create_dir_all(&home).expect("a folder");
+    let nonsense = home.join("nonsense.wav");
+    std::fs::write(&nonsense, "no sound").expect("a file");
+    for file in [home.join("missing.wav"), nonsense, home.clone()] {
+        let music = Some(file.display().to_string());
+        let with = |account: &mut model::AccountSettings| account.hold_music.clone_from(&music);
+        let (mut house, _) = super::peer::carol_with(tone(), with).await;
+        let words = format!("will hear silence, for {} cannot", file.display());
+        house
+            .until(&words, |s| {
+                let said = |n: &model::Notice| n.text.reveal().contains(&words);
+                s.notices.iter().any(said).then_some(())
+            })
+            .await;
+        house.close().await;
+    }
+    let _ = std::fs::remove_dir_all(home);
+}
+
 /// RFC 3264 §8.4: who is on hold is sent silence or music, and nothing of what is said here; a second call goes on meanwhile.
 #[tokio::test]
 async fn who_is_on_hold_hears_music_or_nothing_and_never_us() {

@@ -156,6 +156,10 @@ async fn an_offer_without_a_codec_of_ours_is_refused_with_488_and_nothing_rings(
     dan.send(at, &dan.says("INVITE", 1, None, &useless)).await;
     let refusal = dan.final_response().await;
     assert_eq!(refusal.status.code(), 488);
+    // RFC 3261 §13.3.1.3: it says why, by the name that our Contact has.
+    let warnings = refusal.headers.warnings().expect("they are well formed");
+    let said: Vec<(u16, &str)> = warnings.iter().map(|w| (w.code, &*w.agent)).collect();
+    assert_eq!(said, [(305, &*at.to_string())]);
     let calls = house
         .until("the end of it", |s| {
             let over = s.calls.iter().all(|call| call.state == CallState::Ended);

@@ -87,6 +87,12 @@ impl Numbers {
     }
 }
 
+/// Whether nothing of this is mistaken for a report on a port that is shared with them (RFC 5761 §4).
+pub(super) fn may_share_port(numbers: &Numbers, formats: &[Format]) -> bool {
+    let mut numbers = formats.iter().map(|format| numbers.of(*format));
+    !numbers.any(reads_as_rtcp)
+}
+
 /// A description of ours with its version.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Composed {

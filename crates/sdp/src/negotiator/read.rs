@@ -33,7 +33,18 @@ impl Negotiator {
             Some(_) => None,
             None => self.read_crypto_of_answer(pending, place, &audio, answer)?,
         };
-        let formats = audio.formats();
+        // We offered to share the port, or could not; its answer decides.
+        let rtcp_mux = audio.rtcp_mux() && may_share_port(&pending.numbers, &pending.formats);
+        let (formats, mistakable): (Vec<_>, Vec<_>) = audio
+            .formats()
+            .into_iter()
+            .partition(|format| !(rtcp_mux && reads_as_rtcp(format.payload_type)));
+        repairs.extend(mistakable.iter().map(|format| {
+            format!(
+                "payload type {} is not used, for it reads as a report on a port that is shared",
+                format.payload_type
+            )
+        }));
         let mut codecs: Vec<NegotiatedCodec> = Vec::new();
         let mut events: Vec<NegotiatedEvents> = Vec::new();
         for format in &formats {
@@ -71,13 +82,12 @@ impl Negotiator {
         };
         let best = best_events(&events, chosen.codec);
         events.retain(|further| Some(*further) != best);
-        // We offered to share the port, so its answer decides.
         let terms = Terms {
             codecs,
             events: best,
             further_events: events,
             wish: pending.direction,
-            rtcp_mux: audio.rtcp_mux(),
+            rtcp_mux,
             crypto,
             dtls,
             offered: true,
@@ -251,7 +261,7 @@ impl Negotiator {
             events,
             further_events: Vec::new(),
             wish: self.wish(),
-            rtcp_mux: audio.rtcp_mux(),
+            rtcp_mux: audio.rtcp_mux() && may_share_port(&numbers, &formats),
             crypto,
             dtls,
             offered: false,
@@ -378,7 +388,7 @@ impl Negotiator {
         let formats = media.formats();
         let offered: Vec<NegotiatedEvents> = formats
             .iter()
-            .filter(|format| format.is_telephone_event() && format.clock_rate_hz > 0)
+            .filter(|format| format.is_telephone_event())
             .map(|format| NegotiatedEvents {
                 send_pt: format.payload_type,
                 receive_pt: format.payload_type,
@@ -426,6 +436,7 @@ impl Negotiator {
             .find(|f| f.payload_type == chosen.send_payload_type);
         let opus = (chosen.codec == Codec::Opus)
             .then(|| named.map_or_else(OpusParameters::default, parameters));
+        let comfort_noise = self.comfort_noise_of(audio, chosen.codec);
         let ice = self.ice_with(audio, &terms);
         let mut repairs = repairs;
         if self.ice.is_some() && Self::has_mismatch(audio, terms.offered) {
@@ -444,7 +455,7 @@ impl Negotiator {
             codecs: terms.codecs,
             telephone_event: terms.events,
             further_events: terms.further_events,
-            comfort_noise: self.comfort_noise_of(audio, chosen.codec),
+            comfort_noise: comfort_noise.filter(|n| !(terms.rtcp_mux && reads_as_rtcp(*n))),
             direction: terms.wish.and(theirs.reversed()),
             // Who was told that we send nothing need not receive: RFC 3264 §6.1 leaves it no choice.
             held_by_peer: terms.wish.sends() && !theirs.receives(),

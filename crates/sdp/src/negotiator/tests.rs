@@ -133,6 +133,94 @@ mod basics {
         assert_eq!(has.remote_rtcp, address("198.51.100.7:6001"));
     }
 
+    /// RFC 4733 §2.1: events count on the clock of the audio that they go with.
+    #[test]
+    fn events_on_a_clock_that_no_audio_has_are_not_taken() {
+        for (clock, taken) in [
+            ("8000", true),
+            ("16000", true),
+            ("32000", true),
+            ("44100", true),
+            ("48000", true),
+            ("1", false),
+            ("7999", false),
+            ("90000", false),
+            ("4294967295", false),
+        ] {
+            let map = format!("a=rtpmap:101 telephone-event/{clock}");
+            let offer = body(&["m=audio 6000 RTP/AVP 0 101", &map]);
+            let (answer, has) = ours().handle_offer(&offer).unwrap();
+            assert_eq!(has.telephone_event.is_some(), taken, "{clock}");
+            assert_eq!(lines_of(&answer, &map).len(), usize::from(taken), "{clock}");
+        }
+    }
+
+    /// RFC 5761 §4: with the marker these numbers are the packet types of reports.
+    #[test]
+    fn a_port_is_not_shared_with_reports_under_numbers_that_read_as_theirs() {
+        for (number, shared) in [
+            (63, true),
+            (64, false),
+            (72, false),
+            (95, false),
+            (96, true),
+        ] {
+            let opus = format!("a=rtpmap:{number} opus/48000/2");
+            let events = format!("a=rtpmap:{number} telephone-event/8000");
+            let noise = format!("a=rtpmap:{number} CN/8000");
+            for (first, map) in [("", &opus), ("0 ", &events), ("0 ", &noise)] {
+                let line = format!("m=audio 6000 RTP/AVP {first}{number}");
+                let offer = body(&[&line, map, "a=rtcp-mux"]);
+                let mut ours = ours().with_comfort_noise();
+                let (answer, has) = ours.handle_offer(&offer).unwrap();
+                assert_eq!(lines_of(&answer, map).len(), 1, "{map}");
+                assert_eq!(has.rtcp_mux, shared, "{map}");
+                assert_eq!(lines_of(&answer, "a=rtcp-mux").len(), usize::from(shared));
+                let reports = if shared { 6000 } else { 6001 };
+                assert_eq!(has.remote_rtcp.map(|to| to.port()), Some(reports));
+                // The number keeps its meaning (RFC 3264 §8.3.2), so no offer of ours asks for it either.
+                let again = ours.offer();
+                assert_eq!(lines_of(&again, map).len(), 1, "{map}");
+                assert_eq!(lines_of(&again, "a=rtcp-mux").len(), usize::from(shared));
+                let has = ours.handle_answer(&offer).unwrap();
+                assert_eq!(has.rtcp_mux, shared, "{map}");
+            }
+        }
+        // What we do not take does not matter.
+        let other = "a=rtpmap:72 speex/8000";
+        let offer = body(&["m=audio 6000 RTP/AVP 72 0", other, "a=rtcp-mux"]);
+        assert!(ours().handle_offer(&offer).unwrap().1.rtcp_mux);
+    }
+
+    /// An answer may have numbers of its own, and shares the port all the same.
+    #[test]
+    fn an_answer_that_shares_the_port_has_no_use_for_numbers_that_read_as_reports() {
+        let opus = [
+            "a=rtpmap:72 opus/48000/2",
+            "a=rtpmap:73 telephone-event/48000",
+        ];
+        let with = |formats: &str, mux: &str| {
+            let line = format!("m=audio 6000 RTP/AVP {formats}");
+            body(&[&line, opus[0], opus[1], mux])
+        };
+        let answered = |answer: &[u8]| {
+            let mut ours = ours();
+            ours.offer();
+            ours.handle_answer(answer)
+        };
+        let has = answered(&with("72 73 0", "a=rtcp-mux")).unwrap();
+        assert_eq!((has.codec, has.send_payload_type), (Codec::Pcmu, 0));
+        assert_eq!(has.telephone_event, None);
+        assert!(has.rtcp_mux && has.repairs.len() == 2, "{:?}", has.repairs);
+        let alone = answered(&with("72 73", "a=rtcp-mux"));
+        assert!(matches!(alone, Err(SdpError::NoCommonMedia { .. })));
+        // Apart from reports any number will do.
+        let has = answered(&with("72 73 0", "a=ptime:20")).unwrap();
+        assert_eq!((has.codec, has.send_payload_type), (Codec::Opus, 72));
+        assert_eq!(has.telephone_event.map(|e| e.send_pt), Some(73));
+        assert!(!has.rtcp_mux && has.repairs.is_empty());
+    }
+
     #[test]
     fn static_payload_types_need_no_map() {
         let mut only_pcma = Negotiator::new(LocalMedia {

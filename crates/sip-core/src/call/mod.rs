@@ -52,6 +52,7 @@ mod task;
 mod tests;
 mod timer;
 mod update;
+mod warning;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -70,6 +71,7 @@ pub use forward::ForwardReason;
 pub use refer::{ReferId, ReferOutcome, ReferProgress, ReferRequest};
 pub use replace::Fit;
 pub use timer::{IntervalRefused, SessionInterval, SessionTimer};
+pub use warning::MediaWarning;
 
 use self::ack::Unacked;
 use self::login::Waiting;
@@ -155,6 +157,8 @@ pub struct Call {
     given_up: Vec<(String, Request)>,
     /// Whether no hand took the call that came in.
     unasked: bool,
+    /// What our next 488 says of the session description.
+    warning: Option<MediaWarning>,
     /// The provisional answer that goes out again each minute.
     provisional: Option<Response>,
     /// REFERs both ways and their subscriptions, which outlive the session.
@@ -526,6 +530,7 @@ impl Call {
             said_again: None,
             given_up: Vec::new(),
             unasked: false,
+            warning: None,
             provisional: None,
             transfers: Transfers::default(),
             redirection: Redirection::default(),

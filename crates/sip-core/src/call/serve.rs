@@ -272,6 +272,12 @@ impl Call {
             headers.push(HeaderName::RecvInfo, self.config.info_packages.join(", "));
         }
         self.session_ids.write(headers);
+        if status == StatusCode::NOT_ACCEPTABLE_HERE
+            && let Some(warning) = self.warning.take()
+        {
+            let value = warning.header(&self.config, task.path());
+            headers.push(HeaderName::Warning, value);
+        }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.push(HeaderName::Allow, self.config.capabilities.allow_value());
         }

@@ -7,7 +7,7 @@ use super::peer::{
     response, say,
 };
 use super::*;
-use crate::call::Owed;
+use crate::call::{MediaWarning, Owed};
 
 const HOLD: &[u8] = b"v=0 hold";
 const HELD: &[u8] = b"v=0 held";
@@ -68,6 +68,40 @@ fn a_refused_change_leaves_the_call_as_it_was() {
         })
     );
     assert_eq!(phone(&net, alice).ended(), None);
+}
+
+/// RFC 3261 §13.3.1.3, §21.4.26.
+#[test]
+fn a_refused_change_says_why_once_and_by_the_name_of_our_contact() {
+    let (mut net, alice, bob) = talking(2);
+    let status = StatusCode::NOT_ACCEPTABLE_HERE;
+    for warning in [Some(MediaWarning::Format), None] {
+        act(&mut net, alice, |phone, now| {
+            phone.call().reoffer(now, HOLD.to_vec())
+        })
+        .unwrap();
+        wait(&mut net, 50);
+        act(&mut net, bob, |phone, now| {
+            if let Some(warning) = warning {
+                phone.call().warn(warning);
+            }
+            phone.call().reject_offer(now, status)
+        })
+        .unwrap();
+        wait(&mut net, 50);
+        let events = &phone(&net, alice).events;
+        assert!(matches!(
+            events.last(),
+            Some(CallEvent::ReofferFailed { status: Some(code) }) if *code == status
+        ));
+        let sent = net.trace().iter();
+        let refusals = sent.map(|traced| String::from_utf8_lossy(&traced.packet.payload));
+        let mut newest = refusals.rev();
+        let said = newest.find(|text| text.starts_with("SIP/2.0 488")).unwrap();
+        let line = said.lines().find(|line| line.starts_with("Warning:"));
+        let expected = "Warning: 305 192.0.2.2:5060 \"Incompatible media format\"";
+        assert_eq!(line, warning.map(|_| expected), "{said}");
+    }
 }
 
 #[test]
