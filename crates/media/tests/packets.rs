@@ -135,7 +135,7 @@ fn opus_follows_what_the_peer_wants_during_the_call() {
     let mut bench = Bench::new();
     let mut random = common::Random(5);
     // With all bands, so that a limit is seen.
-    let said: Vec<f32> = voice(100.0)
+    let said: Vec<f32> = voice(180.0)
         .iter()
         .map(|sample| sample + (random.next() as f32 - 0.5) * 0.05)
         .collect();

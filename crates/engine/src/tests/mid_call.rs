@@ -463,54 +463,118 @@ async fn a_session_is_refreshed_by_a_new_invite_and_goes_on() {
     house.close().await;
 }
 
-/// RFC 3264 §7: who answers with several codecs may send any of them, at any time.
-#[tokio::test]
-async fn a_peer_that_sends_another_of_the_agreed_codecs_is_heard_and_that_is_told() {
-    let (mut house, _) = carol(tone()).await;
-    let peer = Peer::bind().await;
-    let mouth = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let port = mouth.local_addr().unwrap().port().to_string();
-    let them = format!("sip:dan@{}", peer.local);
-    let call = house.dial("carol", &them).await;
-    let (invite, from) = peer.request(Method::Invite).await;
-    let contact = format!("Contact: <{them}>\r\nContent-Type: application/sdp\r\n");
-    let body = SDP
-        .replace("40000 RTP/AVP 0", &format!("{port} RTP/AVP 0 8"))
-        .replace("PCMU/8000\r\n", "PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n");
-    peer.send(from, &answer(&invite, "200 OK", &contact, &body))
-        .await;
-    house.until_state(call, CallState::Connected).await;
-    let offer = String::from_utf8_lossy(&invite.body).into_owned();
-    let line = offer.lines().find_map(|l| l.strip_prefix("m=audio "));
-    let ours = line.and_then(|l| l.split(' ').next()?.parse::<u16>().ok());
-    let ours = std::net::SocketAddr::from(([127, 0, 0, 1], ours.expect("it has a port")));
+/// A call of carol's to a peer that answers with these formats, and how that says something to her.
+struct Talk {
+    house: House,
+    call: CallId,
+    mouth: tokio::net::UdpSocket,
+    ours: std::net::SocketAddr,
+    sequence: u16,
+}
 
-    let mut sequence = 0u16;
-    for (payload_type, heard) in [(0, None), (8, Some("PCMA/8000")), (0, None)] {
-        let before = house.call(call).stats.map_or(0, |s| s.received);
-        let fits = |state: &model::Snapshot| {
-            let call = state.calls.iter().find(|c| c.id == call)?;
-            let more = call.stats.is_some_and(|s| s.received > before + 20);
-            (more && call.details.heard_codec.as_deref() == heard).then_some(())
-        };
+impl Talk {
+    async fn begin(formats: &str, maps: &str) -> Self {
+        let (mut house, _) = carol(tone()).await;
+        let peer = Peer::bind().await;
+        let mouth = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = mouth.local_addr().unwrap().port().to_string();
+        let them = format!("sip:dan@{}", peer.local);
+        let call = house.dial("carol", &them).await;
+        let (invite, from) = peer.request(Method::Invite).await;
+        let contact = format!("Contact: <{them}>\r\nContent-Type: application/sdp\r\n");
+        let body = SDP
+            .replace("40000 RTP/AVP 0", &format!("{port} RTP/AVP {formats}"))
+            .replace("PCMU/8000\r\n", &format!("PCMU/8000\r\n{maps}"));
+        peer.send(from, &answer(&invite, "200 OK", &contact, &body))
+            .await;
+        house.until_state(call, CallState::Connected).await;
+        let offer = String::from_utf8_lossy(&invite.body).into_owned();
+        let line = offer.lines().find_map(|l| l.strip_prefix("m=audio "));
+        let ours = line.and_then(|l| l.split(' ').next()?.parse::<u16>().ok());
+        let ours = std::net::SocketAddr::from(([127, 0, 0, 1], ours.expect("it has a port")));
+        Self {
+            house,
+            call,
+            mouth,
+            ours,
+            sequence: 0,
+        }
+    }
+
+    /// The peer says something loud every 20 ms until the call fits. `ticks` is what lies between two timestamps.
+    async fn speak_until(
+        &mut self,
+        payload_type: u8,
+        ticks: u32,
+        fits: impl Fn(&model::CallView) -> bool,
+    ) {
+        let Self {
+            house,
+            call,
+            mouth,
+            ours,
+            sequence,
+        } = self;
         let speaks = async {
             loop {
                 let mut packet = vec![0x80, payload_type];
                 packet.extend(sequence.to_be_bytes());
-                packet.extend((u32::from(sequence) * 160).to_be_bytes());
+                packet.extend((u32::from(*sequence) * ticks).to_be_bytes());
                 packet.extend([1, 2, 3, 4]);
-                packet.extend([0x55; 160]);
-                mouth.send_to(&packet, ours).await.unwrap();
-                sequence = sequence.wrapping_add(1);
+                packet.extend([0x10, 0x90].repeat(80));
+                mouth.send_to(&packet, *ours).await.unwrap();
+                *sequence = sequence.wrapping_add(1);
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
+        let fits = |state: &model::Snapshot| {
+            let call = state.calls.iter().find(|c| c.id == *call)?;
+            fits(call).then_some(())
+        };
         tokio::select! {
             () = speaks => {}
-            () = house.until("it is told what is heard", fits) => {}
+            () = house.until("it is told", fits) => {}
         }
     }
-    assert_eq!(house.call(call).codec.as_deref(), Some("PCMU/8000"));
-    house.end(call);
-    house.close().await;
+}
+
+/// RFC 3264 §7: who answers with several codecs may send any of them, at any time.
+#[tokio::test]
+async fn a_peer_that_sends_another_of_the_agreed_codecs_is_heard_and_that_is_told() {
+    let mut talk = Talk::begin("0 8", "a=rtpmap:8 PCMA/8000\r\n").await;
+    for (payload_type, heard) in [(0, None), (8, Some("PCMA/8000")), (0, None)] {
+        let received = talk.house.call(talk.call).stats.map_or(0, |s| s.received);
+        talk.speak_until(payload_type, 160, |call| {
+            let more = call.stats.is_some_and(|s| s.received > received + 20);
+            more && call.details.heard_codec.as_deref() == heard
+        })
+        .await;
+    }
+    let codec = talk.house.call(talk.call).codec;
+    assert_eq!(codec.as_deref(), Some("PCMU/8000"));
+    talk.house.end(talk.call);
+    talk.house.close().await;
+}
+
+/// Timestamps that stand still leave nothing to play: that is no silence of the other side, and no call without loss.
+#[tokio::test]
+async fn what_comes_and_cannot_be_played_is_told_as_that() {
+    let mut talk = Talk::begin("0", "").await;
+    talk.speak_until(0, 160, |call| call.sound.played.on).await;
+    talk.speak_until(0, 0, |call| {
+        let told =
+            |why: &model::Silence| matches!(why, model::Silence::Discarded { packets: 100.. });
+        call.sound.silences.iter().any(told)
+    })
+    .await;
+    let call = talk.house.call(talk.call);
+    let quality = call.sound.quality.expect("it is judged");
+    assert!(quality.discarded > 0.3, "{quality:?}");
+    let stats = call.stats.expect("there are figures");
+    assert!(
+        stats.concealed <= 1.0 && stats.mos.is_some_and(|mos| mos < 3.0),
+        "{stats:?}"
+    );
+    talk.house.end(talk.call);
+    talk.house.close().await;
 }
