@@ -1,5 +1,6 @@
 //! Theirs: one baresip speaks, another records what it decodes. The recording lies before the buffer of its sound
-//! device, so that what that loses does not count against it; its delay is not known.
+//! device, so that what that loses does not count against it; its delay is not known. It leaves out what it has nothing
+//! for, which would make gaps shorter than they are heard: they are put back where packets were lost.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,14 +12,18 @@ use std::time::{Duration, Instant};
 use codecs::CodecKind;
 
 use crate::cases::{self, Case, SEED};
+use crate::impaired::{Fates, Impairment};
 use crate::relay::Relay;
 use crate::{RATE_HZ, cut};
 
-/// What it may have recorded too little of, before a piece: it leaves out what it has nothing for.
+/// What it may have recorded too little of, before a piece.
 const MISSING_S: usize = 2;
 
 /// Cases that are carried at the same time: they take real time, and so many hardly any of the processor.
 const AT_ONCE: usize = 16;
+
+/// A packet of 20 ms.
+const PACKET: usize = RATE_HZ as usize / 50;
 
 pub(crate) fn run(folder: &Path, pieces: &[Vec<f32>]) -> Result<(), String> {
     let mut table = String::new();
@@ -121,7 +126,9 @@ impl Call {
             .find(|path| path.to_string_lossy().contains("dec"))
             .ok_or_else(|| format!("{}: baresip has recorded nothing", self.name))?;
         let mut heard = vec![0.0; MISSING_S * RATE_HZ as usize];
-        heard.extend_from_slice(&media::wav::load(&recording).map_err(|e| e.to_string())?);
+        let recorded = media::wav::load(&recording).map_err(|e| e.to_string())?;
+        let carried = fates.delays.len() + fates.lost;
+        heard.extend(in_time(&recorded, self.case.impairment, carried));
         let (files, _) = cut::write(
             folder,
             &self.name,
@@ -130,7 +137,6 @@ impl Call {
             2 * MISSING_S,
             cases::scored_at(kind),
         )?;
-        let carried = fates.delays.len() + fates.lost;
         let mut row = format!(
             "{}\t{kind}\t{:.4}\t{:.1}\t\t\t\t",
             self.case.name,
@@ -143,6 +149,29 @@ impl Call {
         row.push('\n');
         Ok(row)
     }
+}
+
+/// What its recording is in the time of the call. Of packets that are lost in a row it makes up one, before what comes next,
+/// and records nothing for the others: a loudspeaker has silence there.
+fn in_time(recorded: &[f32], impairment: Impairment, carried: usize) -> Vec<f32> {
+    let mut fates = Fates::new(impairment, SEED);
+    let mut packets = recorded.chunks(PACKET);
+    let mut heard = Vec::new();
+    let mut lost = 0;
+    for _ in 0..carried {
+        if fates.next().is_none() {
+            lost += 1;
+            continue;
+        }
+        if lost > 0 {
+            heard.extend_from_slice(packets.next().unwrap_or_default());
+            heard.resize(heard.len() + (lost - 1) * PACKET, 0.0);
+            lost = 0;
+        }
+        heard.extend_from_slice(packets.next().unwrap_or_default());
+    }
+    heard.extend(packets.flatten());
+    heard
 }
 
 struct Settings<'a> {
