@@ -20,7 +20,7 @@ fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
     let tshark = Capture::start(&folder, &format!("port {} or {sound}", coturn.port));
     let account = |name: &str, more: &str| {
         let more = format!(
-            "--no-register --transport udp --codecs pcmu --srtp required --srtp-keys dtls {more}"
+            "--no-register --transport udp --codecs pcmu --srtp required --srtp-keys dtls --ice {more}"
         );
         Account::new(format!("sip:{name}@127.0.0.1"), &more)
     };
@@ -49,14 +49,17 @@ fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
     };
     let (stun, _) = count("stun");
     let (dtls, _) = count("dtls");
+    // Checks say how they are ranked, and that it is for us to choose (RFC 8445 §7.1).
+    let (checks, _) = count("stun.att.type == 0x0024 && stun.att.type == 0x802a");
     assert!(stun >= 6, "{stun} STUN messages were seen");
+    assert!(checks >= 2, "{checks} checks were seen");
     assert!(dtls >= 4, "{dtls} DTLS datagrams were seen");
     // A report that goes by the relay is encrypted, and now and then taken for one that is not: it is no STUN.
     let (wrong, which) = count(&format!(
         "(stun || dtls) && !rtcp && _ws.expert.severity >= {WARNING}"
     ));
     assert_eq!(wrong, 0, "{which}");
-    println!("\n{stun} STUN messages and {dtls} DTLS datagrams of ours, none of them wrong");
+    println!("\n{stun} STUN messages, {checks} of them checks, and {dtls} DTLS datagrams of ours, none of them wrong");
 }
 
 /// How a call is heard, as tshark names what RFC 3611 §4.7 has, and as we do. A sound that is not known is 127, a round
