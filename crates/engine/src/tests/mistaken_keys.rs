@@ -247,7 +247,7 @@ async fn a_peer_that_does_not_take_the_second_offer_is_left() {
 #[tokio::test]
 async fn a_suite_that_nobody_offered_ends_the_call_at_once() {
     let called = Called::open().await;
-    let crypto = format!("{TAG} AES_256_CM_HMAC_SHA1_32");
+    let crypto = format!("{TAG} AES_CM_128_HMAC_SHA1_32");
     called.say(&called.invite, "200 OK", &crypto).await;
     called.dan.request(Method::Ack).await;
     let (next, _) = called.dan.receive().await.expect("something follows");

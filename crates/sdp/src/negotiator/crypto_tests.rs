@@ -92,7 +92,6 @@ fn offers_have_the_lines_of_their_policy() {
         "a=crypto:2 AEAD_AES_128_GCM",
         "a=crypto:3 AES_256_CM_HMAC_SHA1_80",
         "a=crypto:4 AES_CM_128_HMAC_SHA1_80",
-        "a=crypto:5 AES_CM_128_HMAC_SHA1_32",
     ];
     let (secure, plain) = ("m=audio 4000 RTP/SAVP 0", "m=audio 4000 RTP/AVP 0");
     let with = |line: &'static str| [&[line], &suites[..]].concat();
@@ -195,23 +194,6 @@ fn the_answer_takes_their_first_usable_key_and_repeats_its_tag() {
     assert_ne!(crypto.send_key, crypto.receive_key);
 }
 
-/// RFC 4568 §6.2.2: some phones have nothing else.
-#[test]
-fn a_peer_that_has_only_the_short_tag_is_encrypted_with_it() {
-    let mut ours = negotiator(Encryption::Required, 1);
-    ours.offer();
-    let short = "a=crypto:5 AES_CM_128_HMAC_SHA1_32 inline:KEY";
-    let answer = body(&["m=audio 6000 RTP/SAVP 0", short]);
-    let agreed = ours.handle_answer(&answer).unwrap();
-    let crypto = agreed.crypto.as_ref().map(|crypto| crypto.suite);
-    assert_eq!(crypto, Some(CryptoSuite::AesCm128HmacSha1_32));
-    assert_ne!(keys(&agreed).0, keys(&agreed).1);
-    assert_eq!(
-        shape(&ours.offer())[1],
-        "a=crypto:1 AES_CM_128_HMAC_SHA1_32"
-    );
-}
-
 #[test]
 fn an_answer_with_another_tag_or_suite_is_no_answer() {
     let answer = |crypto: &str| body(&["m=audio 6000 RTP/SAVP 0", crypto]);
@@ -267,7 +249,7 @@ fn a_suite_under_the_tag_of_another_is_offered_alone_and_then_agreed_on() {
             let seed = KeySeed::drawn(|bytes| *bytes = [7; 32]);
             let mut ours = negotiator(encryption, 1).with_ice(seed);
             let offer = ours.offer();
-            let meant = crypto_lines(&offer).remove(3);
+            let meant = crypto_lines(&offer).pop().unwrap();
             let media = format!("m=audio 6000 {taken} 0");
             let crypto = format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:KEY");
             let mistake = body(&[&[&*media, &*crypto], &others[..]].concat());
@@ -296,7 +278,7 @@ fn a_suite_under_the_tag_of_another_is_offered_alone_and_then_agreed_on() {
             let agreed = ours.handle_answer(right.as_bytes()).unwrap();
             assert_eq!(agreed.crypto.as_ref().map(|c| c.suite), Some(suite));
             // From now on all is offered again, behind what is in force.
-            assert_eq!(crypto_lines(&ours.offer()).len(), 5);
+            assert_eq!(crypto_lines(&ours.offer()).len(), 4);
         }
     }
 }
@@ -312,7 +294,7 @@ fn nothing_else_is_offered_a_second_time() {
         ours.offer();
         for other in [
             answer(secure, "a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:KEY"),
-            answer(secure, "a=crypto:1 F8_128_HMAC_SHA1_80 inline:KEY"),
+            answer(secure, "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:KEY"),
             answer(secure, "a=crypto:1 nonsense"),
             answer(secure, "a=sendrecv"),
             answer(
@@ -506,7 +488,7 @@ fn in_force(ours: &Negotiator) -> Option<(CryptoSuite, CryptoKey)> {
 #[test]
 fn a_key_that_was_in_force_does_not_come_back() {
     let gcm = Some(0);
-    for away in [None, Some(1), Some(4)] {
+    for away in [None, Some(1), Some(3)] {
         for (there, back) in [
             (Turn::Offers(away), Turn::Offers(gcm)),
             (Turn::Takes(away), Turn::Offers(gcm)),
@@ -567,8 +549,8 @@ proptest! {
     #[test]
     fn no_key_of_ours_comes_back(
         turns in prop::collection::vec(prop_oneof![
-            prop::option::of(0..CryptoSuite::OFFERED.len()).prop_map(Turn::Offers),
-            prop::option::of(0..CryptoSuite::OFFERED.len()).prop_map(Turn::Takes),
+            prop::option::of(0usize..4).prop_map(Turn::Offers),
+            prop::option::of(0usize..4).prop_map(Turn::Takes),
             Just(Turn::Refuses),
             any::<bool>().prop_map(Turn::Holds),
         ], 1..20),
