@@ -59,7 +59,9 @@ fn nothing_is_wrong_with_our_stun_turn_and_dtls_in_the_eyes_of_tshark() {
         "(stun || dtls) && !rtcp && _ws.expert.severity >= {WARNING}"
     ));
     assert_eq!(wrong, 0, "{which}");
-    println!("\n{stun} STUN messages, {checks} of them checks, and {dtls} DTLS datagrams of ours, none of them wrong");
+    println!(
+        "\n{stun} STUN messages, {checks} of them checks, and {dtls} DTLS datagrams of ours, none of them wrong"
+    );
 }
 
 /// How a call is heard, as tshark names what RFC 3611 §4.7 has, and as we do. A sound that is not known is 127, a round
