@@ -653,7 +653,6 @@ fn tones(code: &str) -> Result<String, String> {
     engine::check_tones(code).map(|()| code.to_owned())
 }
 
-/// `250ms`, `10s`, `2m`, `1h`, or a bare number of seconds.
 /// A range of ports with room for a stream.
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let number = |port: &str| port.trim().parse::<u16>().ok();
@@ -676,6 +675,7 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     Ok(first..=last)
 }
 
+/// `250ms`, `10s`, `2m`, `1h`, or a bare number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

@@ -200,11 +200,9 @@ impl StreamState {
             self.reported_at = at;
             self.tell_codec(counters.codec_heard());
             let stats = stats(&counters);
-            let sound =
-                Box::new(
-                    self.lights
-                        .report(wall(), &counters, &stats, self.args.from_microphone),
-                );
+            let microphone = self.args.from_microphone;
+            let sound = self.lights.report(wall(), &counters, &stats, microphone);
+            let sound = Box::new(sound);
             let _ = self.args.dialog.cast(DialogMsg::Stats(stats, sound));
         }
     }

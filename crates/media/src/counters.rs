@@ -405,8 +405,8 @@ impl PumpCounters {
         self.capture_waiting_ms.get()
     }
 
-    /// Whether a fault, or being late for a second, has ended what was done to the microphone's sound ([`crate::Voice`]). It stays so until that is set
-    /// anew.
+    /// Whether a fault, or being late for a second, has ended what was done to the microphone's sound ([`crate::Voice`]). It
+    /// stays so until that is set anew.
     #[must_use]
     pub fn voice_failed(&self) -> bool {
         self.voice_failed.load(Relaxed)

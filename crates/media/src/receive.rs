@@ -209,7 +209,6 @@ impl ReceivePath {
         }
     }
 
-    /// The peer has proved who it is, and speaks from there.
     /// Checks have found where to send, or there is nothing that they have found.
     pub(crate) fn select(&mut self, to: Option<SocketAddr>) {
         match self.peer.select(to) {
@@ -219,6 +218,7 @@ impl ReceivePath {
         }
     }
 
+    /// The peer has proved who it is, and speaks from there.
     pub(crate) fn confirm(&mut self, now: Instant, from: SocketAddr) {
         if self.peer.confirm(now, from) {
             self.on_moved();

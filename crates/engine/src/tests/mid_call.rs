@@ -105,10 +105,7 @@ async fn digits_arrive_both_ways_as_events_and_as_info() {
         house.until_heard(into, 5).await;
         house.until_heard(out, 5).await;
         for (from, to) in [(out, into), (into, out)] {
-            house.engine.send(Command::SendDtmf {
-                call: from,
-                digits: "1x2#*a".into(),
-            });
+            press(&house, from, "1x2#*a");
             until_digits(&mut house, to, "12#*A").await;
             assert_eq!(house.call(from).dtmf_sent, "12#*A", "{mode:?}");
         }

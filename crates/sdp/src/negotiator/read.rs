@@ -91,6 +91,7 @@ impl Negotiator {
             crypto,
             dtls,
             offered: true,
+            ice_mismatch: self.ice.is_some() && audio.tells_ice_mismatch(),
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
         Ok((Some(place), negotiated))
@@ -255,6 +256,7 @@ impl Negotiator {
             receive_mki: theirs.mki,
             context: self.context_with(offer),
         });
+        let ice_mismatch = self.ice.is_some() && audio.ice().is_some_and(|ice| ice.mismatch);
         let terms = Terms {
             // Our answer names this one and no other.
             codecs: vec![chosen],
@@ -265,6 +267,7 @@ impl Negotiator {
             crypto,
             dtls,
             offered: false,
+            ice_mismatch,
         };
         let negotiated = self.terms_with(&audio, terms, chosen, repairs)?;
         let lines = mirrored(offer, Some(place), keying(&negotiated));
@@ -274,7 +277,7 @@ impl Negotiator {
             numbers,
             formats,
             negotiated,
-            ice_mismatch: self.ice.is_some() && Self::has_mismatch(&audio, false),
+            ice_mismatch,
             crypto: ours,
         })
     }
@@ -413,7 +416,7 @@ impl Negotiator {
         audio: &MediaView<'_>,
         terms: Terms,
         chosen: NegotiatedCodec,
-        repairs: Vec<String>,
+        mut repairs: Vec<String>,
     ) -> Result<Negotiated, SdpError> {
         let address = audio.address()?;
         let mut theirs = audio.direction();
@@ -438,8 +441,7 @@ impl Negotiator {
             .then(|| named.map_or_else(OpusParameters::default, parameters));
         let comfort_noise = self.comfort_noise_of(audio, chosen.codec);
         let ice = self.ice_with(audio, &terms);
-        let mut repairs = repairs;
-        if self.ice.is_some() && Self::has_mismatch(audio, terms.offered) {
+        if terms.ice_mismatch {
             repairs.push(
                 "something between us changed the address of the media, so ICE is left out"
                     .to_owned(),
@@ -474,12 +476,9 @@ impl Negotiator {
     /// What to go by where both do ICE. Reports that share the port need no way of their own (RFC 5761 §5.1.3).
     fn ice_with(&self, audio: &MediaView<'_>, terms: &Terms) -> Option<NegotiatedIce> {
         // To an offer of ours that has none, an answer has none.
-        let asked = !terms.offered || self.answers_ice;
+        let asked = (!terms.offered || self.answers_ice) && !terms.ice_mismatch;
         let ours = self.ice.as_ref().filter(|_| asked)?;
         let mut theirs = audio.ice()?;
-        if Self::has_mismatch(audio, terms.offered) {
-            return None;
-        }
         if terms.rtcp_mux {
             theirs
                 .candidates
@@ -492,17 +491,6 @@ impl Negotiator {
             // RFC 8445 §6.1.1.
             controlling: terms.offered || theirs.lite,
         })
-    }
-
-    /// Whether something between us has put another address into one description, but not into its candidates: media has to
-    /// go by that address then, as ever without ICE (RFC 8839 §4.2.5). To an offer of ours the other side says so; where it
-    /// says nothing, its checks go on, and ours with them.
-    fn has_mismatch(audio: &MediaView<'_>, offered: bool) -> bool {
-        if offered {
-            audio.tells_ice_mismatch()
-        } else {
-            audio.ice().is_some_and(|theirs| theirs.mismatch)
-        }
     }
 
     fn nothing_in_common(&self, theirs: &SessionDescription) -> SdpError {
@@ -568,6 +556,10 @@ struct Terms {
     dtls: Option<NegotiatedDtls>,
     /// Whether the offer was ours.
     offered: bool,
+    /// Something between us has put another address into the offer, but not into its candidates: media has to go by that
+    /// address then, as ever without ICE (RFC 8839 §4.2.5). Of an offer of ours the other side says so; where it says
+    /// nothing, its checks go on, and ours with them.
+    ice_mismatch: bool,
 }
 
 /// What our line says about the keys that were agreed on.
