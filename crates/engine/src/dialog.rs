@@ -163,6 +163,8 @@ pub(crate) enum DialogMsg {
     Wake(u64),
     /// The tenant has a new transport.
     TransportReplaced(ActorRef<TransportMsg>),
+    /// A digit of ours begins to go out with the sound.
+    DigitSent(char),
     /// The peer pressed a key (RTP).
     DigitHeard {
         /// Which.
@@ -424,6 +426,7 @@ impl Actor for DialogActor {
                 state.transport = transport;
                 state.on_transport_replaced();
             }
+            DialogMsg::DigitSent(digit) => state.on_digit_sent(digit),
             DialogMsg::DigitHeard { digit, duration } => {
                 state.on_digit_heard(digit, u32::try_from(duration.as_millis()).ok());
             }

@@ -125,6 +125,7 @@ impl StreamState {
             }
             let message = match event {
                 StreamEvent::Dtmf { digit, duration } => DialogMsg::DigitHeard { digit, duration },
+                StreamEvent::DigitSent(digit) => DialogMsg::DigitSent(digit),
                 StreamEvent::FirstPacket { from } => DialogMsg::MediaFlows(from),
                 StreamEvent::WayFound(to) => DialogMsg::MediaNews(match to {
                     Some(way) if way.relayed => {

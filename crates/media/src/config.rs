@@ -404,6 +404,9 @@ pub enum StreamEvent {
         /// How long it was held.
         duration: Duration,
     },
+    /// The first of a digit of ours has gone out: 0–9, `*`, `#`, A–D. One that is
+    /// [taken back](crate::StreamHandle::drop_dtmf) while it waits is not told.
+    DigitSent(char),
     /// The first packet that counts was heard.
     FirstPacket {
         /// Where it came from.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use codecs::{CodecKind, Encoder, LONGEST_PAYLOAD};
 use rtp::Sender;
-use rtp::telephone_event::{EventSender, EventStep};
+use rtp::telephone_event::{EventSender, EventStep, digit_of};
 
 use crate::activity::Activity;
 use crate::apart::{Finished, Processor};
@@ -281,6 +281,8 @@ pub(crate) struct SendPath {
     /// Digits to be sent as tones, with their length in seconds.
     digits: VecDeque<(char, f32)>,
     digit: Option<Player>,
+    /// Which digit has begun in this step.
+    begun: Option<char>,
     pause: u32,
     /// Brings what the others of a conference say to the codec's rate.
     down: FromDevice,
@@ -317,6 +319,7 @@ impl SendPath {
             events: None,
             digits: VecDeque::with_capacity(MOST_DIGITS),
             digit: None,
+            begun: None,
             pause: 0,
             down: FromDevice::default(),
             leveller: Leveller::new(),
@@ -370,6 +373,11 @@ impl SendPath {
         }
         self.digits.clear();
         self.digit = None;
+    }
+
+    /// The digit that has begun since the last look.
+    pub(crate) fn just_begun(&mut self) -> Option<char> {
+        self.begun.take()
     }
 
     /// Follows the number of streams: with many of them each may take less time.
@@ -474,6 +482,10 @@ impl SendPath {
                 u64::from(ticks) * u64::from(*rate_hz) / u64::from(self.kind.rtp_clock_hz());
             let step = events.step(self.sender.timestamp(), event_ticks as u32);
             if let EventStep::Send(event) = step {
+                if event.marker {
+                    let [code, ..] = event.payload;
+                    self.begun = digit_of(code);
+                }
                 let written = self.sender.send_at(
                     now,
                     *payload_type,
@@ -553,6 +565,7 @@ impl SendPath {
         {
             let rate_hz = self.kind.sample_rate_hz();
             self.digit = Some(Player::once(Tone::Dtmf(digit), rate_hz, seconds));
+            self.begun = Some(digit.to_ascii_uppercase());
         }
         let Some(player) = &mut self.digit else {
             return;

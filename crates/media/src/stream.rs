@@ -464,6 +464,9 @@ impl Stream {
         if let Some(number) = self.send.just_ended() {
             let _ = self.receive.events.push(StreamEvent::Said(number));
         }
+        if let Some(digit) = self.send.just_begun() {
+            let _ = self.receive.events.push(StreamEvent::DigitSent(digit));
+        }
         if !ready {
             return;
         }

@@ -391,6 +391,45 @@ fn digits_in_the_speech_are_told_by_every_codec_unless_events_are_agreed() {
 }
 
 #[test]
+fn a_digit_is_told_as_sent_when_it_goes_out_and_never_when_it_was_taken_back() {
+    for as_tones in [false, true] {
+        let mut bench = Bench::new();
+        let mut agreed = parameters(CodecKind::Pcmu);
+        if as_tones {
+            agreed.telephone_event = None;
+        }
+        let (left, right) = bench.pair(
+            &agreed,
+            (Source::Silence, Sink::Discard),
+            (Source::Silence, Sink::Discard),
+        );
+        bench.run(SECOND);
+        for digit in "12a4567".chars() {
+            left.send_dtmf(digit, Duration::from_millis(200)).unwrap();
+        }
+        let sent = |stream: &StreamHandle| -> String {
+            let told = events(stream).into_iter();
+            told.filter_map(|event| match event {
+                StreamEvent::DigitSent(digit) => Some(digit),
+                _ => None,
+            })
+            .collect()
+        };
+        // The first is under way, then the third.
+        bench.run(Duration::from_millis(100));
+        assert_eq!(sent(&left), "1", "tones: {as_tones}");
+        bench.run(Duration::from_millis(600));
+        assert_eq!(sent(&left), "2A", "tones: {as_tones}");
+        left.drop_dtmf().unwrap();
+        bench.run(2 * SECOND);
+        left.send_dtmf('8', Duration::from_millis(100)).unwrap();
+        bench.run(SECOND);
+        assert_eq!(sent(&left), "8", "tones: {as_tones}");
+        assert_eq!(sent(&right), "");
+    }
+}
+
+#[test]
 fn an_echo_brings_back_what_was_said() {
     // Opus turns the phase of low frequencies, here twice.
     for (kind, least) in [(CodecKind::Pcmu, 0.98), (CodecKind::Opus, 0.75)] {

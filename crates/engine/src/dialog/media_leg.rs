@@ -660,17 +660,11 @@ impl MediaLeg {
     }
 
     /// Sends a digit in the stream: as an event where that was agreed, else as a tone.
-    /// False where it was not taken.
-    pub(super) fn send_digit(&self, digit: char, duration: Duration) -> bool {
-        let Some(stream) = &self.stream else {
-            return false;
-        };
-        match stream.send_dtmf(digit, duration) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "a digit was not sent");
-                false
-            }
+    pub(super) fn send_digit(&self, digit: char, duration: Duration) {
+        if let Some(stream) = &self.stream
+            && let Err(error) = stream.send_dtmf(digit, duration)
+        {
+            tracing::warn!(%error, "a digit was not sent");
         }
     }
 

@@ -232,17 +232,21 @@ impl DialogState {
             return self.refuse_digits(why);
         }
         for digit in digits {
-            let sent = match by_info {
-                true => self.send_digit_by_info(digit),
-                false => self
-                    .media
-                    .as_ref()
-                    .is_some_and(|media| media.send_digit(digit, DIGIT)),
-            };
-            if sent {
+            if !by_info {
+                // It tells when its turn has come.
+                if let Some(media) = &self.media {
+                    media.send_digit(digit, DIGIT);
+                }
+            } else if self.send_digit_by_info(digit) {
                 push_digit(self.view.dtmf_sent.reveal_mut(), digit);
             }
         }
+        self.publish();
+    }
+
+    /// A digit goes out with the sound.
+    pub(super) fn on_digit_sent(&mut self, digit: char) {
+        push_digit(self.view.dtmf_sent.reveal_mut(), digit);
         self.publish();
     }
 

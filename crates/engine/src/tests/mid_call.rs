@@ -19,6 +19,15 @@ async fn until_digits(house: &mut House, call: model::CallId, digits: &str) {
         .await;
 }
 
+async fn until_sent(house: &mut House, call: model::CallId, digits: &str) {
+    house
+        .until(&format!("{digits} is sent"), |s| {
+            let call = s.calls.iter().find(|c| c.id == call)?;
+            (call.dtmf_sent == digits).then_some(())
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn either_side_holds_and_resumes() {
     let mut house = House::open().await;
@@ -107,7 +116,7 @@ async fn digits_arrive_both_ways_as_events_and_as_info() {
         for (from, to) in [(out, into), (into, out)] {
             press(&house, from, "1x2#*a");
             until_digits(&mut house, to, "12#*A").await;
-            assert_eq!(house.call(from).dtmf_sent, "12#*A", "{mode:?}");
+            until_sent(&mut house, from, "12#*A").await;
         }
         house
             .until_event("the digit is told", |event| {
@@ -149,7 +158,7 @@ async fn digits_that_nobody_would_hear_are_refused_and_never_sent_later() {
         }
         press(&house, out, "7");
         until_digits(&mut house, into, "7").await;
-        assert_eq!(house.call(out).dtmf_sent, "7", "{mode:?}");
+        until_sent(&mut house, out, "7").await;
         house.close().await;
     }
 }
@@ -184,6 +193,10 @@ async fn digits_under_way_when_a_call_is_held_are_gone_after_it() {
             })
             .await;
         assert!(all.len() < 40, "{all}");
+        // What is said to have been sent is what went out; those that were broken off may have been heard or not.
+        let sent = house.call(out).dtmf_sent.reveal().clone();
+        let more = sent.len() - house.call(into).dtmf_received.reveal().len();
+        assert!(sent.ends_with(last) && more <= 2, "{sent}");
     }
     house.close().await;
 }
