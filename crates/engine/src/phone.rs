@@ -344,6 +344,10 @@ impl PhoneState {
                 self.save();
             }
             Command::ChooseTones { country } => {
+                if let Some(Err(why)) = country.as_deref().map(crate::check_tones) {
+                    let text = format!("Other tones were not chosen: {why}.");
+                    return self.notice(NoticeLevel::Warning, text);
+                }
                 self.settings.devices.tones.clone_from(&country);
                 self.devices_args.tones.clone_from(&country);
                 self.shared.devices.cast(DevicesMsg::ChooseTones(country));

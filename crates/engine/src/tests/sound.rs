@@ -296,3 +296,23 @@ async fn a_file_is_played_into_a_call_to_its_end_or_until_that_is_ended() {
     house.close().await;
     std::fs::remove_dir_all(&home).expect("it is ours");
 }
+
+#[tokio::test]
+async fn tones_that_nobody_knows_are_refused_and_those_before_stay() {
+    let mut house = House::start(Vec::new(), tone()).await;
+    let choose = |house: &House, country: &str| {
+        let country = Some(country.to_owned());
+        house.engine.send(Command::ChooseTones { country });
+    };
+    choose(&house, "GB");
+    let chosen = |s: &model::Snapshot| s.devices.chosen_tones.clone();
+    let is_british = |s: &model::Snapshot| chosen(s).filter(|code| code == "GB");
+    house.until("British tones", is_british).await;
+    choose(&house, "XX");
+    house
+        .until_notice("Other tones were not chosen: the tones of “XX” are not known; there are")
+        .await;
+    let state = house.engine.snapshot();
+    assert_eq!(chosen(&state).as_deref(), Some("GB"));
+    house.close().await;
+}
