@@ -84,6 +84,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         "processor-percent-a-call {:.4}",
         share / f64::from(calls.max(1))
     );
+    let in_steps = Duration::from_nanos(after.in_steps_ns - before.in_steps_ns);
+    println!(
+        "percent-of-the-time-in-steps {:.3}",
+        100.0 * in_steps.as_secs_f64() / (after.at - before.at).as_secs_f64()
+    );
     let voice = after.cpu(VOICE) - before.cpu(VOICE);
     println!(
         "processor-percent-of-the-voice {:.3}",
@@ -273,6 +278,7 @@ struct Moment {
     steps: u64,
     late: u64,
     skipped: u64,
+    in_steps_ns: u64,
     late_voice: u64,
     waited_us: u64,
     /// Seconds of processor and allocations, by the names of threads.
@@ -300,6 +306,7 @@ impl Moment {
             steps: counters.ticks(),
             late: counters.late_ticks(),
             skipped: counters.skipped_ticks(),
+            in_steps_ns: counters.in_steps_ns(),
             late_voice: counters.voice_late(),
             waited_us: counters.voice_waited_us(),
             used,

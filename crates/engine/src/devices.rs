@@ -152,6 +152,13 @@ struct VoiceOf {
     processing: Processing,
 }
 
+impl VoiceOf {
+    /// Whether both are of the same room.
+    fn is_of(&self, other: &Self) -> bool {
+        self.capture == other.capture && self.playout == other.playout
+    }
+}
+
 impl Actor for DevicesActor {
     type Msg = DevicesMsg;
     type State = DevicesState;
@@ -431,7 +438,14 @@ impl DevicesState {
         if self.calls.is_empty() || self.voice.as_ref() == Some(&voice) {
             return;
         }
-        if let Err(error) = self.args.means.pump.set_processing(voice.processing) {
+        let pump = &self.args.means.pump;
+        let knows_them = self.voice.as_ref().is_some_and(|old| old.is_of(&voice));
+        let told = if knows_them {
+            pump.change_processing(voice.processing)
+        } else {
+            pump.set_processing(voice.processing)
+        };
+        if let Err(error) = told {
             tracing::warn!(%error, "the microphone's sound is left as it is");
             return;
         }

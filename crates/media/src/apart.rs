@@ -13,6 +13,8 @@
 //! that of the same step, so no sound is later than if the pump did it itself, and the order is the same: a frame from the
 //! microphone, what the loudspeaker plays, the next frame.
 //!
+//! Where nothing is to be done for a while the thread sleeps, with all that it knows of the room.
+//!
 //! Frames have numbers. One that is not back in time is done without: there is silence, led into and out of. When it comes it is
 //! thrown away, and the next one is waited for; so nothing becomes later by it. Who is late for too long is given up
 //! as if it had failed: sound passes as it comes.
@@ -29,7 +31,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::FRAME_SAMPLES;
 use crate::pump::Common;
-use crate::voice::Voice;
+use crate::voice::{Processing, Voice};
 
 /// What the system calls the thread.
 pub(crate) const NAME: &str = "tipring-voice";
@@ -41,6 +43,9 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// Frames that may wait for a thread that does not get on, 160 ms; it is through with them in less than a step then. Further ones
 /// are left out, with what was played meanwhile, so that each still has the other.
 const JOBS: usize = 16;
+
+/// In so many frames a [change](Voice::change) is over: one in which sound fades out, one in which it comes back.
+const FADES: u8 = 2;
 
 /// A late frame counts for so many that are in time, and with so many points it is given up: after a second in which each was
 /// late, or a longer time with more than one in five.
@@ -91,6 +96,14 @@ impl Processor {
         }
     }
 
+    /// Does something else from here on; see [`Voice::change`].
+    pub(crate) fn change(&mut self, processing: Processing) {
+        match self {
+            Self::Here(voice) => voice.change(processing),
+            Self::Apart(apart) => apart.change(processing),
+        }
+    }
+
     /// Takes note of 10 ms that go to the loudspeaker; see [`Voice::far_end`].
     pub(crate) fn play(&mut self, frame: &Frame) {
         match self {
@@ -124,6 +137,9 @@ pub(crate) struct Apart {
     done: Consumer<Done>,
     thread: Thread,
     over: Arc<AtomicBool>,
+    processing: Processing,
+    /// How many frames are still sent where nothing is to be done: until that has been faded into.
+    rest: u8,
     /// How many frames there were.
     number: u64,
     sent: Sent,
@@ -148,6 +164,7 @@ enum Sent {
 #[derive(Debug)]
 struct Job {
     number: u64,
+    processing: Processing,
     /// First this.
     played: Option<Frame>,
     frame: Frame,
@@ -170,13 +187,17 @@ impl Apart {
         pump: Thread,
         common: &Arc<Common>,
     ) -> Result<Self, (io::Error, Box<Voice>)> {
-        Self::start_with(thread, pump, common, voice, |voice, job| {
+        let processing = voice.processing();
+        let mut apart = Self::start_with(thread, pump, common, voice, |voice, job| {
+            voice.change(job.processing);
             if let Some(played) = &job.played {
                 voice.far_end(played);
             }
             voice.near_end(&mut job.frame, job.waiting_ms);
             voice.has_failed()
-        })
+        })?;
+        apart.processing = processing;
+        Ok(apart)
     }
 
     /// The same with any `work` by means of a `state`; it tells whether it has failed.
@@ -225,6 +246,8 @@ impl Apart {
             done: done_out,
             thread,
             over,
+            processing: Processing::ALL,
+            rest: FADES,
             number: 0,
             sent: Sent::No,
             played: None,
@@ -235,7 +258,24 @@ impl Apart {
         })
     }
 
+    fn change(&mut self, processing: Processing) {
+        if self.processing != processing {
+            self.processing = processing;
+            self.rest = FADES;
+        }
+    }
+
     fn begin(&mut self, frame: &Frame, waiting_ms: u64) {
+        if self.processing == Processing::NONE {
+            // Nobody is woken for nothing.
+            let left = self.rest.checked_sub(1);
+            self.rest = left.unwrap_or_default();
+            if left.is_none() {
+                self.played = None;
+                self.sent = Sent::No;
+                return;
+            }
+        }
         if self.failed {
             self.sent = Sent::No;
             return;
@@ -243,6 +283,7 @@ impl Apart {
         self.number += 1;
         let job = Job {
             number: self.number,
+            processing: self.processing,
             played: self.played.take(),
             frame: *frame,
             waiting_ms,
@@ -389,7 +430,6 @@ impl Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Processing;
 
     /// What takes no time but that of a busy machine.
     const SOON: Duration = Duration::from_secs(20);
@@ -490,7 +530,21 @@ mod tests {
         };
         let mut echo = [0.0; FRAME_SAMPLES];
         let (mut there_took, mut here_took) = (Duration::ZERO, Duration::ZERO);
+        let echo_alone = Processing {
+            echo: true,
+            ..Processing::NONE
+        };
         for step in 0..400 {
+            let change = match step {
+                100 => Some(echo_alone),
+                200 => Some(Processing::NONE),
+                260 => Some(Processing::ALL),
+                _ => None,
+            };
+            if let Some(processing) = change {
+                there.change(processing);
+                here.change(processing);
+            }
             // Somebody speaks now and then, into what the loudspeaker plays.
             let said = noise(if step % 60 < 30 { 0.4 } else { 0.01 });
             let mut one: Frame = std::array::from_fn(|n| said[n] + 0.3 * echo[n]);
@@ -518,6 +572,27 @@ mod tests {
             here_took / 400,
             there_took / 400
         );
+    }
+
+    #[test]
+    fn nobody_is_woken_where_nothing_is_to_be_done() {
+        let mut led = Led::new();
+        led.in_time(sine(0));
+        led.apart.change(Processing::NONE);
+        // Fading takes two frames.
+        for step in [1, 2] {
+            assert_eq!(led.in_time(sine(step)).0, turned(sine(step)));
+        }
+        for step in 3..20 {
+            assert_eq!(led.step(sine(step)).0, sine(step));
+            led.apart.played = Some(sine(step));
+        }
+        assert_eq!(led.had.try_iter().count(), 3);
+        led.apart.change(Processing::ALL);
+        assert_eq!(led.in_time(sine(20)).0, turned(sine(20)));
+        // Of what was played it has what belongs to this frame, and no more.
+        let had: Vec<_> = led.had.try_iter().collect();
+        assert_eq!(had, [(sine(20)[0], Some(sine(19)[0]))]);
     }
 
     #[test]

@@ -333,6 +333,7 @@ pub struct PumpCounters {
     pub(crate) late_ticks: Count,
     pub(crate) skipped_ticks: Count,
     pub(crate) longest_step_us: Count,
+    pub(crate) in_steps_ns: Count,
     pub(crate) streams: Count,
     pub(crate) capture_underruns: Count,
     pub(crate) capture_level: Fraction,
@@ -367,6 +368,12 @@ impl PumpCounters {
     #[must_use]
     pub fn longest_step_us(&self) -> u64 {
         self.longest_step_us.get()
+    }
+
+    /// How long all steps have taken, in nanoseconds: what the pump does, without the system putting it to sleep and waking it.
+    #[must_use]
+    pub fn in_steps_ns(&self) -> u64 {
+        self.in_steps_ns.get()
     }
 
     /// Streams carried at present.

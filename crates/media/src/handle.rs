@@ -575,10 +575,9 @@ impl PumpHandle {
     }
 
     /// Sets what is done to what the microphone hears, from the beginning: what was learned of the room before is
-    /// forgotten. So this is asked for when the devices are others, or something else is to be done, and not for each
-    /// call.
+    /// forgotten. So this is asked for when the devices are others, and not for each call.
     ///
-    /// Where the pump has a thread this has one too, "tipring-voice", until it is set anew, to something else or to nothing.
+    /// Where the pump has a thread this has one too, "tipring-voice", until it is set anew.
     ///
     /// # Errors
     /// [`MediaError::Busy`].
@@ -589,7 +588,22 @@ impl PumpHandle {
                 Some(pump) => Processor::apart(voice, pump.clone(), &self.shared.common),
                 None => Processor::Here(voice),
             });
+        let common = &self.shared.common;
+        common.has_voice.store(voice.is_some(), Relaxed);
         self.shared.command(Command::Voice(voice))
+    }
+
+    /// Changes what is done to what the same microphone hears, beside the same loudspeaker: what was learned of the room is
+    /// kept, also of what is not done for a while. What has failed begins anew.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn change_processing(&self, processing: Processing) -> Result<(), MediaError> {
+        let common = &self.shared.common;
+        if common.has_voice.load(Relaxed) && !common.counters.voice_failed() {
+            return self.shared.command(Command::Processing(processing));
+        }
+        self.set_processing(processing)
     }
 
     /// Plays a tone to the user, in place of the one before, until it ends or is stopped.

@@ -22,6 +22,7 @@ use crate::stream::{Change, Output, Scratch, Stream};
 use crate::tape::Tape;
 use crate::tone::{Player, Tone};
 use crate::trial::Trying;
+use crate::voice::Processing;
 use crate::{FRAME_SAMPLES, MOST_STREAMS, SAMPLE_RATE_HZ, TICK};
 
 /// Behind by more than this the steps are given up: the machine was suspended or stopped.
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Playout(Option<Playout>),
     /// What is done to what the microphone hears; none for nothing.
     Voice(Option<Processor>),
+    /// Something else is done to it, with what has been learned.
+    Processing(Processing),
     /// Where it rings instead of at the speaker.
     Ringer(Option<Playout>),
     Trial(Option<Trying>),
@@ -98,6 +101,8 @@ pub(crate) struct Common {
     pub(crate) thread: AtomicU32,
     /// The same of the thread that works on the microphone's sound; nothing while there is none.
     pub(crate) voice_thread: AtomicU32,
+    /// Whether something is done to the microphone's sound, or was with these devices.
+    pub(crate) has_voice: AtomicBool,
 }
 
 impl Common {
@@ -109,6 +114,7 @@ impl Common {
             playout_volume: Fraction::default(),
             thread: AtomicU32::new(0),
             voice_thread: AtomicU32::new(0),
+            has_voice: AtomicBool::new(false),
         };
         common.capture_gain.set(1.0);
         common.playout_volume.set(1.0);
@@ -317,6 +323,11 @@ impl Pump {
                     self.discard(Trash::Voice(old));
                 }
                 self.common.counters.voice_failed.store(false, Relaxed);
+            }
+            Command::Processing(processing) => {
+                if let Some(voice) = &mut self.voice {
+                    voice.change(processing);
+                }
             }
             Command::Tone(tone) => {
                 self.tone = tone.map(|tone| Player::new(tone, SAMPLE_RATE_HZ));
@@ -531,9 +542,11 @@ impl Pump {
             // By the deadline and not by the clock, so that a late step does not look like jitter.
             self.step(deadline, ntp(now));
             let counters = &self.common.counters;
-            let took = u64::try_from(now.elapsed().as_micros()).unwrap_or(u64::MAX);
-            if took > counters.longest_step_us() {
-                counters.longest_step_us.set(took);
+            let took_ns = u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            counters.in_steps_ns.add(took_ns);
+            let took_us = took_ns / 1_000;
+            if took_us > counters.longest_step_us() {
+                counters.longest_step_us.set(took_us);
             }
             let lead = self.capture.as_mut().map(Capture::lead).unwrap_or_default();
             origin = shifted(origin, lead.later_s);

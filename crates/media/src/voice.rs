@@ -8,7 +8,7 @@
 //! ```
 //!
 //! There is one for the pair of devices and none for a call: all calls have the same microphone and one loudspeaker, so
-//! what was learned of the room serves the next call too. The work is that of the crate `sonora` and its parts, WebRTC's audio
+//! what was learned of the room serves the next call too, also one that wants something else done. The work is that of the crate `sonora` and its parts, WebRTC's audio
 //! processing (M145) in Rust, with settings of our own for the echo (`voice/echo.rs`). Measured here by `cargo xtask bench echo`: a
 //! sentence that leaks into the microphone at −6 dB is 40 dB down after two seconds (51 to 59 dB with all of it), for 0.2 ms of a
 //! core in each 10 ms, all of it for 0.3. Of somebody who speaks at the same time, about as loud, one frame of 20 ms in ten is
@@ -82,6 +82,12 @@ const CARDS_MS: i32 = 40;
 #[derive(Debug)]
 pub struct Voice {
     machine: Machine,
+    /// What the machine does, …
+    processing: Processing,
+    /// … and what it is to do from the next frame on.
+    wanted: Processing,
+    /// The last frame faded into silence.
+    silent: bool,
     failed: bool,
     /// Fails at the next frame, so that it can be seen what happens.
     #[cfg(test)]
@@ -99,10 +105,22 @@ impl Voice {
         let machine = catch_unwind(|| Machine::new(processing)).ok()?;
         Some(Self {
             machine,
+            processing,
+            wanted: processing,
+            silent: false,
             failed: false,
             #[cfg(test)]
             fault: false,
         })
+    }
+
+    /// Does something else, or nothing, after the next frame: what was learned stays, also of what is not done for a while. Takes
+    /// memory for what is done for the first time.
+    ///
+    /// Parts delay what they work on by more or less, and what comes out first of one that rested is of before it rested: so
+    /// sound fades out and in again, 10 ms each.
+    pub fn change(&mut self, processing: Processing) {
+        self.wanted = processing;
     }
 
     /// Takes note of 10 ms that go to the loudspeaker. One such frame for each of [`near_end`](Self::near_end), silence too.
@@ -125,6 +143,21 @@ impl Voice {
         if done.is_some() && clean.iter().all(|sample| sample.is_finite()) {
             *frame = clean;
         }
+        if std::mem::take(&mut self.silent) {
+            fade(frame, |part| part);
+        }
+        if self.wanted != self.processing {
+            fade(frame, |part| 1.0 - part);
+            self.silent = true;
+            let wanted = self.wanted;
+            self.processing = wanted;
+            self.guarded(|machine| machine.ask(wanted));
+        }
+    }
+
+    /// What is done.
+    pub(crate) fn processing(&self) -> Processing {
+        self.processing
     }
 
     /// Whether a fault has ended it; sound then passes as it comes.
@@ -142,6 +175,13 @@ impl Voice {
         let done = catch_unwind(AssertUnwindSafe(|| work(machine))).ok();
         self.failed = done.is_none();
         done
+    }
+}
+
+/// Multiplies each sample by what becomes of its place, of which the last is 1.0.
+fn fade(frame: &mut [f32; FRAME_SAMPLES], gain: impl Fn(f32) -> f32) {
+    for (n, sample) in frame.iter_mut().enumerate() {
+        *sample *= gain((n + 1) as f32 / FRAME_SAMPLES as f32);
     }
 }
 
@@ -176,6 +216,51 @@ mod tests {
             assert_eq!(frame, said);
             assert!(voice.has_failed());
         }
+    }
+
+    #[test]
+    fn another_thing_is_done_without_a_click_and_what_did_nothing_passes_sound_as_it_is() {
+        let echo = Processing {
+            echo: true,
+            ..Processing::NONE
+        };
+        let mut voice = Voice::new(Processing::ALL).expect("there is something to do");
+        let mut before = 0.0f32;
+        let mut most = 0.0f32;
+        for step in 0..1_200usize {
+            match step {
+                300 => voice.change(echo),
+                500 => voice.change(Processing::NONE),
+                // One change while another is under way.
+                700 => voice.change(Processing::ALL),
+                701 => voice.change(echo),
+                // And one that is taken back at once.
+                900 => voice.change(Processing::ALL),
+                901 => voice.change(echo),
+                _ => {}
+            }
+            let said: [f32; FRAME_SAMPLES] = std::array::from_fn(|n| {
+                0.3 * ((step * FRAME_SAMPLES + n) as f32 % 48_000.0 * 0.043_196_9).sin()
+            });
+            let mut frame = said;
+            voice.far_end(&[0.0; FRAME_SAMPLES]);
+            voice.near_end(&mut frame, 0);
+            match step {
+                502..700 => assert_eq!(frame, said, "step {step}"),
+                _ => {}
+            }
+            // Until it has settled.
+            if step > 250 {
+                for sample in frame {
+                    most = most.max((sample - before).abs());
+                    before = sample;
+                }
+            }
+            before = frame[FRAME_SAMPLES - 1];
+        }
+        // The sine moves by 0.013 from sample to sample, with some gain; a jump would be of 0.3.
+        println!("{most:.4} from sample to sample at most");
+        assert!(most < 0.04, "{most}");
     }
 
     /// How much later than it went in, in ms, what was said comes out of it.

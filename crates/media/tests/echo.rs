@@ -11,7 +11,7 @@ use std::time::Duration;
 use codecs::CodecKind;
 use common::{Bench, parameters, shared};
 use echo::{Room, conversation, level_db, sentence};
-use media::{Processing, Sink, Source};
+use media::{Processing, Sink, Source, Voice};
 
 const ECHO: Processing = Processing {
     echo: true,
@@ -129,6 +129,58 @@ fn of_who_has_a_headset_hardly_a_frame_is_lost() {
         likeness: 0.7,
     };
     check("headset", &Room::headset(), ECHO, &goal);
+}
+
+/// A call of an account that wants something else done begins beside this one, or ends: the room is still the same.
+#[test]
+fn what_was_learned_of_the_room_stays_when_something_else_is_done() {
+    let room = Room::new(40);
+    let far = sentence("far.wav");
+    let played: Vec<f32> = far.iter().cycle().take(48_000 * 16).copied().collect();
+    let echo: Vec<f32> = (0..played.len()).map(|at| room.echo(&played, at)).collect();
+    // Where it changes, in seconds, and to what.
+    let changes = [
+        (4, Processing::ALL),
+        (6, ECHO),
+        (8, Processing::NONE),
+        (10, Processing::ALL),
+    ];
+    let run = |change: fn(&mut Voice, Processing)| -> Vec<f32> {
+        let mut voice = Voice::new(ECHO).expect("there is something to do");
+        let mut sent = Vec::with_capacity(played.len());
+        let frames = played.chunks_exact(480).zip(echo.chunks_exact(480));
+        for (step, (played, heard)) in frames.enumerate() {
+            let now = changes.iter().find(|(at_s, _)| at_s * 100 == step);
+            if let Some((_, processing)) = now {
+                change(&mut voice, *processing);
+            }
+            let mut frame: [f32; 480] = heard.try_into().expect("a frame is a frame");
+            voice.far_end(played.try_into().expect("a frame is a frame"));
+            voice.near_end(&mut frame, 0);
+            sent.extend(frame);
+        }
+        sent
+    };
+    let kept = run(Voice::change);
+    let anew = run(|voice, processing| match Voice::new(processing) {
+        Some(new) => *voice = new,
+        None => voice.change(processing),
+    });
+    // In the second after it, but for the time in which it fades.
+    let down = |sent: &[f32], at_s: usize| {
+        let second = at_s * 48_000 + 1_440..(at_s + 1) * 48_000;
+        level_db(&echo[second.clone()]) - level_db(&sent[second])
+    };
+    for (at_s, processing) in changes {
+        let (kept, anew) = (down(&kept, at_s), down(&anew, at_s));
+        println!("{at_s} s, {processing:?}: {kept:.1} dB down, {anew:.1} dB from the beginning");
+        if processing == Processing::NONE {
+            assert!(kept.abs() < 0.1, "nothing is done");
+        } else {
+            assert!(kept >= 30.0, "{at_s} s");
+            assert!(kept >= anew + 5.0, "{at_s} s");
+        }
+    }
 }
 
 /// How loud the peer hears itself, in dB: what it says goes through the pump to the loudspeaker, through a room to the

@@ -110,8 +110,19 @@ fn the_microphones_sound_has_one_thread_while_something_is_done_to_it() {
     pump.set_processing(media::Processing::NONE).unwrap();
     wait_until("it ends with what it was for", || voices() == 0);
     assert_eq!(pump.thread_numbers().len(), 1);
-    pump.set_processing(media::Processing::ALL).unwrap();
+    // There is nothing that could be kept.
+    pump.change_processing(media::Processing::ALL).unwrap();
     assert!(voices() == 1);
+    // The same one when something else is done to the sound of the same devices, also after nothing was.
+    let threads = pump.thread_numbers();
+    let echo = media::Processing {
+        echo: true,
+        ..media::Processing::NONE
+    };
+    for processing in [echo, media::Processing::NONE, media::Processing::ALL] {
+        pump.change_processing(processing).unwrap();
+        assert_eq!((pump.thread_numbers(), voices()), (threads.clone(), 1));
+    }
     pump.shutdown();
     wait_until("it ends with the pump", || voices() == 0);
 }

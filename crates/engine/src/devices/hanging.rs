@@ -31,6 +31,8 @@ struct State {
     stalled: HashSet<String>,
     /// What was opened, attached and closed.
     log: Vec<String>,
+    /// Which threads were to come first, each time.
+    raised: Vec<Vec<u32>>,
 }
 
 impl Fake {
@@ -162,7 +164,9 @@ impl Sound for Fake {
     }
 
     fn raise(&self, pump: &PumpHandle) {
-        self.log(format!("raise {} threads", pump.thread_numbers().len()));
+        let threads = pump.thread_numbers();
+        self.state().raised.push(threads.clone());
+        self.log(format!("raise {} threads", threads.len()));
     }
 }
 
@@ -186,14 +190,19 @@ async fn in_a_call(
     let (actor, _) = Actor::spawn(None, DevicesActor, args)
         .await
         .expect("it starts");
+    speak(&actor, 1, VoicePolicy::default());
+    (actor, hub)
+}
+
+/// A call of an account with this policy.
+fn speak(actor: &ActorRef<DevicesMsg>, call: u64, voice: VoicePolicy) {
     let call = DevicesMsg::Call {
-        call: CallId(1),
+        call: CallId(call),
         ringing: None,
         talking: true,
-        voice: VoicePolicy::default(),
+        voice,
     };
     actor.cast(call).expect("it listens");
-    (actor, hub)
 }
 
 fn choose_speaker(actor: &ActorRef<DevicesMsg>, id: &str) {
@@ -283,6 +292,39 @@ async fn who_works_on_the_microphones_sound_comes_first_as_the_pump_does() {
     // Where threads have numbers.
     let threads = if cfg!(target_os = "linux") { 2 } else { 0 };
     fake.until(&format!("raise {threads} threads"));
+    actor.stop(None);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_learned_of_a_room_stays_when_a_call_with_another_policy_begins_beside() {
+    let fake = Fake::default();
+    let quiet = VoicePolicy {
+        noise_suppression: false,
+        gain_control: false,
+        ..VoicePolicy::default()
+    };
+    let (actor, _) = in_a_call(&fake, LONG, "heard", "played").await;
+    let raised = |times: usize| {
+        let began = Instant::now();
+        while fake.state().raised.len() < times {
+            assert!(began.elapsed() < LONG, "not raised {times} times");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        fake.state().raised[times - 1].clone()
+    };
+    let first = raised(1);
+    assert_eq!(first.len(), 2, "the pump and who works on the sound");
+    speak(&actor, 1, quiet);
+    assert_eq!(raised(2), first, "the same thread, so the same state");
+    speak(&actor, 2, VoicePolicy::default());
+    assert_eq!(raised(3), first);
+    // Another room is another room.
+    choose_speaker(&actor, "other");
+    fake.until("attach speaker other");
+    let other = raised(4);
+    assert_eq!((other.len(), other[0]), (2, first[0]));
+    assert_ne!(other[1], first[1]);
     actor.stop(None);
 }
 
