@@ -36,7 +36,9 @@ pub(crate) struct Control {
 /// What a report is made of.
 pub(crate) struct Matter<'a> {
     pub(crate) now: Instant,
-    /// The wall clock.
+    /// When it is written, by the clock that tells when others' reports have arrived, …
+    pub(crate) written: Instant,
+    /// … and by the wall clock.
     pub(crate) ntp: u64,
     pub(crate) sender: &'a Sender,
     pub(crate) receiver: &'a mut Receiver,
@@ -70,10 +72,10 @@ impl Control {
         self.clock_rate_hz = clock_rate_hz.max(1);
     }
 
-    /// Takes in a datagram.
+    /// Takes in a datagram: when it has arrived, by both clocks.
     pub(crate) fn take(
         &mut self,
-        now: Instant,
+        arrived: Instant,
         ntp: u64,
         datagram: &[u8],
         from: SocketAddr,
@@ -82,13 +84,13 @@ impl Control {
     ) {
         let read = rtcp::read(datagram, |item| match item {
             Item::Sender { from, info } => {
-                receiver.on_sender_report(now, from, info.ntp_timestamp);
+                receiver.on_sender_report(arrived, from, info.ntp_timestamp);
             }
             Item::Block { block, .. } if block.ssrc == self.ssrc => {
                 self.on_block_about_us(ntp, &block, counters);
             }
             Item::ReferenceTime { from, ntp } => {
-                self.reference = Some((from, compact_ntp(ntp), now));
+                self.reference = Some((from, compact_ntp(ntp), arrived));
             }
             Item::Delay { delay, .. } if delay.ssrc == self.ssrc => {
                 tell_trip(delay.round_trip(ntp), counters);
@@ -154,17 +156,18 @@ impl Control {
     }
 
     fn write(&mut self, matter: &mut Matter<'_>, bye: Option<&str>) {
-        let (now, ntp, sender) = (matter.now, matter.ntp, matter.sender);
+        let (now, written) = (matter.now, matter.written);
+        let (ntp, sender) = (matter.ntp, matter.sender);
         // A sender report while we have sent since the report before the last (RFC 3550 §6.4).
         let sends = self.sends(sender);
         self.sent_before = [sender.packet_count(), self.sent_before[0]];
-        let block = matter.receiver.report_block(now);
+        let block = matter.receiver.report_block(written);
         let asked = matter.extended;
         let answer = self.reference.take().filter(|_| asked.round_trip);
         let answer = answer.map(|(ssrc, last_reference, at)| ReferenceDelay {
             ssrc,
             last_reference,
-            delay: in_65536ths(now.saturating_duration_since(at)),
+            delay: in_65536ths(written.saturating_duration_since(at)),
         });
         self.report.clear();
         let report = Report {
@@ -225,6 +228,7 @@ mod tests {
         fn reports(&mut self, now: Instant, ntp: u64) -> Vec<u8> {
             let mut matter = Matter {
                 now,
+                written: now,
                 ntp,
                 sender: &self.sender,
                 receiver: &mut self.receiver,

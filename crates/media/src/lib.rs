@@ -72,6 +72,7 @@ mod tape;
 pub mod wav;
 
 mod apart;
+mod arrival;
 mod voice;
 
 pub mod country;

@@ -11,6 +11,7 @@ use codecs::CodecKind;
 use rtrb::{Consumer, Producer};
 
 use crate::apart::Processor;
+use crate::arrival::Clocks;
 use crate::config::StreamEvent;
 use crate::counters::{Fraction, PumpCounters};
 use crate::device::{Capture, Playout};
@@ -539,6 +540,7 @@ impl Pump {
             }
             counters.late_ticks.add(u64::from(lag >= LATE));
             self.late = lag;
+            self.scratch.clocks = Some(Clocks::now());
             // By the deadline and not by the clock, so that a late step does not look like jitter.
             self.step(deadline, ntp(now));
             let counters = &self.common.counters;

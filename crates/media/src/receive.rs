@@ -152,10 +152,10 @@ impl ReceivePath {
         self.tell_addresses();
     }
 
-    /// Takes in a datagram of the RTP port that is no RTCP; with whence it comes is said whether checks know the place.
+    /// Takes in a datagram of the RTP port that is no RTCP: now, and when it had arrived; with whence it comes is said whether checks know the place.
     pub(crate) fn take(
         &mut self,
-        now: Instant,
+        (now, arrived): (Instant, Instant),
         datagram: &mut [u8],
         (from, is_known): (SocketAddr, bool),
         shield: &mut Shield,
@@ -184,12 +184,12 @@ impl ReceivePath {
                 if !self.is_agreed(&packet) {
                     // It has come all the same: its number is neither lost nor does it make strangers of those around it.
                     if self.receiver.knows(packet.header.ssrc) {
-                        self.count(now, &packet.header, None);
+                        self.count(arrived, &packet.header, None);
                     }
                     return false;
                 }
                 self.peer.on_media(now, from, is_known);
-                self.accept(now, &packet)
+                self.accept(now, arrived, &packet)
             });
         if !accepted {
             self.counters.dropped.add(1);
@@ -248,8 +248,9 @@ impl ReceivePath {
     }
 
     /// Takes note of a packet's number; whether it belongs to the source that we listen to.
-    fn count(&mut self, now: Instant, header: &RtpHeader, clock: Option<u32>) -> bool {
-        let Verdict::Accept { restarted, .. } = self.receiver.receive_on(now, header, clock) else {
+    fn count(&mut self, arrived: Instant, header: &RtpHeader, clock: Option<u32>) -> bool {
+        let verdict = self.receiver.receive_on(arrived, header, clock);
+        let Verdict::Accept { restarted, .. } = verdict else {
             return false;
         };
         if restarted {
@@ -260,7 +261,7 @@ impl ReceivePath {
     }
 
     /// Whether the packet is one of ours.
-    fn accept(&mut self, now: Instant, packet: &RtpPacket<'_>) -> bool {
+    fn accept(&mut self, now: Instant, arrived: Instant, packet: &RtpPacket<'_>) -> bool {
         let payload_type = packet.header.payload_type;
         let audio = self.formats.kind_of(payload_type);
         let event = self.formats.events_of(payload_type).map(|(clock, _)| clock);
@@ -274,7 +275,7 @@ impl ReceivePath {
         // What is no audio has the clock of the codec beside it, or its timestamp says nothing about the way.
         let beside = self.formats.kind().rtp_clock_hz() == clock;
         let clock = Some(clock).filter(|_| audio.is_some() || beside);
-        if !self.count(now, &packet.header, clock) {
+        if !self.count(arrived, &packet.header, clock) {
             return false;
         }
         if let Some(kind) = audio {

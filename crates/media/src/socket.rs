@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -155,6 +156,7 @@ impl Wire {
         };
         for (line, socket) in lines {
             socket.set_nonblocking(true)?;
+            noted::begin(&socket);
             if let Some(place) = wire.lines.get_mut(usize::from(line)) {
                 *place = Some(socket);
             }
@@ -162,13 +164,14 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Hands on what has arrived on this line, if there is one. `spare` is what may be taken beyond what each line may.
+    /// Hands on what has arrived on this line, if there is one, from where, and when by the wall clock, as time since 1970, where
+    /// the system tells. `spare` is what may be taken beyond what each line may.
     pub(crate) fn receive(
         &self,
         line: u8,
         buffer: &mut [u8],
         spare: &mut usize,
-        take: impl FnMut(&mut [u8], SocketAddr),
+        take: impl FnMut(&mut [u8], SocketAddr, Option<Duration>),
     ) {
         if let Some(socket) = self.line(line) {
             let most = MOST_PER_STEP + *spare / 2;
@@ -202,13 +205,13 @@ fn receive_all(
     socket: &UdpSocket,
     buffer: &mut [u8],
     most: usize,
-    mut take: impl FnMut(&mut [u8], SocketAddr),
+    mut take: impl FnMut(&mut [u8], SocketAddr, Option<Duration>),
 ) -> usize {
     for looked in 0..most {
-        match socket.recv_from(buffer) {
-            Ok((length, from)) => {
+        match noted::receive(socket, buffer) {
+            Ok((length, from, stamp)) => {
                 let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                take(buffer.get_mut(..length).unwrap_or_default(), from);
+                take(buffer.get_mut(..length).unwrap_or_default(), from, stamp);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return looked,
             // Some systems report here that an earlier datagram of ours was not wanted (ICMP).
@@ -216,6 +219,72 @@ fn receive_all(
         }
     }
     most
+}
+
+/// Datagrams with the time at which the system got them.
+#[cfg(target_os = "linux")]
+mod noted {
+    use std::io::{self, ErrorKind, IoSliceMut};
+    use std::net::{SocketAddr, UdpSocket};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use nix::sys::socket::{
+        ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+    };
+
+    /// Room for the time, aligned as the system writes it.
+    #[repr(align(16))]
+    struct Space([u8; 64]);
+
+    /// A wish: without it the time is not told. The first who wants it gets that of the reading for a moment.
+    pub(super) fn begin(socket: &UdpSocket) {
+        let _ = setsockopt(socket, sockopt::ReceiveTimestampns, &true);
+    }
+
+    pub(super) fn receive(
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, SocketAddr, Option<Duration>)> {
+        let mut space = Space([0; 64]);
+        let mut slices = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<SockaddrStorage>(
+            socket.as_raw_fd(),
+            &mut slices,
+            Some(&mut space.0),
+            MsgFlags::empty(),
+        )?;
+        let from = message.address.as_ref().and_then(|from| {
+            let v4 = from.as_sockaddr_in().map(|from| (*from).into());
+            v4.map(SocketAddr::V4)
+                .or_else(|| Some(SocketAddr::V6((*from.as_sockaddr_in6()?).into())))
+        });
+        let from = from.ok_or(ErrorKind::InvalidData)?;
+        let stamp = message.cmsgs().ok().and_then(|mut told| {
+            told.find_map(|told| match told {
+                ControlMessageOwned::ScmTimestampns(at) => Some(Duration::from(at)),
+                _ => None,
+            })
+        });
+        Ok((message.bytes, from, stamp))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod noted {
+    use std::io;
+    use std::net::{SocketAddr, UdpSocket};
+    use std::time::Duration;
+
+    pub(super) fn begin(_: &UdpSocket) {}
+
+    pub(super) fn receive(
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, SocketAddr, Option<Duration>)> {
+        let (length, from) = socket.recv_from(buffer)?;
+        Ok((length, from, None))
+    }
 }
 
 #[cfg(test)]
@@ -269,6 +338,35 @@ mod tests {
         let port = rtp.local_addr().unwrap().port();
         assert!(port.is_multiple_of(2));
         assert_eq!(rtcp.local_addr().unwrap().port(), port + 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn datagrams_are_found_together_and_have_come_one_after_the_other() {
+        for place in [HERE, IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)] {
+            let (socket, _) = bind_pair(place, 0..=0).unwrap();
+            let to = socket.local_addr().unwrap();
+            let other = UdpSocket::bind((place, 0)).unwrap();
+            let wire = Wire::new([(0, socket)].into_iter()).unwrap();
+            // The system begins a moment after the first who wants it.
+            std::thread::sleep(Duration::from_millis(100));
+            other.send_to(b"one", to).unwrap();
+            std::thread::sleep(Duration::from_millis(30));
+            other.send_to(b"the other", to).unwrap();
+            let mut found = Vec::new();
+            wire.receive(0, &mut [0; 100], &mut 0, |datagram, from, stamp| {
+                found.push((datagram.to_vec(), from, stamp.unwrap()));
+            });
+            let [(one, from, first), (other_one, _, second)] = &found[..] else {
+                panic!("{found:?}");
+            };
+            assert_eq!((&one[..], &other_one[..]), (&b"one"[..], &b"the other"[..]));
+            assert_eq!(*from, other.local_addr().unwrap());
+            assert!(*second - *first >= Duration::from_millis(30));
+            let clocks = crate::arrival::Clocks::now();
+            let ago = clocks.at() - clocks.instant(*first).unwrap();
+            assert!(ago >= Duration::from_millis(30), "{ago:?}");
+        }
     }
 
     #[test]

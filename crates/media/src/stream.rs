@@ -10,6 +10,7 @@ use nat::ice::Component;
 use nat::stun::{self, TransactionId};
 
 use crate::FRAME_SAMPLES;
+use crate::arrival::Clocks;
 use crate::config::{StreamEvent, StreamParameters, is_reachable, next_port};
 use crate::control::{Control, Matter};
 use crate::counters::{StreamCounters, Wishes};
@@ -87,6 +88,8 @@ pub(crate) struct Scratch {
     pub(crate) post: Post,
     /// Datagrams that may be taken in this step beyond what each socket may.
     pub(crate) spare: usize,
+    /// Both clocks at the beginning of this step; none where steps have a time of their own.
+    pub(crate) clocks: Option<Clocks>,
 }
 
 impl Scratch {
@@ -94,6 +97,7 @@ impl Scratch {
         Self {
             post,
             spare: 0,
+            clocks: None,
             datagram: Box::new([0; LONGEST_DATAGRAM]),
             packet: Vec::with_capacity(LONGEST_PACKET),
             mix: [0.0; FRAME_SAMPLES],
@@ -219,7 +223,8 @@ impl Stream {
         }
         self.join(tone.as_ref(), scratch);
         // Here and not after the speech: the less time between reading and writing them, the truer the round trip.
-        self.report(now, ntp);
+        let written = scratch.clocks.map_or(now, |clocks| clocks.at());
+        self.report(now, (written, ntp));
     }
 
     /// The second half: what is said.
@@ -244,6 +249,7 @@ impl Stream {
             datagram: buffer,
             post,
             spare,
+            clocks,
             ..
         } = scratch;
         let reports = self.may_report();
@@ -276,6 +282,7 @@ impl Stream {
             |receive: &mut ReceivePath,
              shield: &mut Shield,
              datagram: &mut [u8],
+             arrived: Instant,
              (from, is_known): (SocketAddr, bool)| {
                 if *report_remote != Some(from) && !receive.peer.may_speak(now, from, is_known) {
                     return;
@@ -283,66 +290,76 @@ impl Stream {
                 match shield.open_control(now, datagram, counters) {
                     Some(plain) => {
                         receive.peer.on_sign(now, from);
-                        control.take(now, ntp, plain, from, &mut receive.receiver, counters);
+                        let ntp = clocks.map_or(ntp, |clocks| clocks.ntp(ntp, arrived));
+                        control.take(arrived, ntp, plain, from, &mut receive.receiver, counters);
                     }
                     None => counters.dropped.add(1),
                 }
             };
         for (line, relay) in (0..).zip(relays.iter()) {
             let alone = is_for_reports(line);
-            wire.receive(line, &mut buffer[..], spare, |mut datagram, mut from| {
-                let mut put =
-                    |gate: &Gate, rank: Option<Rank>, from: SocketAddr, datagram: &[u8]| {
+            wire.receive(
+                line,
+                &mut buffer[..],
+                spare,
+                |mut datagram, mut from, stamp| {
+                    let arrived = clocks.and_then(|clocks| clocks.instant(stamp?));
+                    let arrived = arrived.unwrap_or(now);
+                    let mut put = |gate: &Gate,
+                                   rank: Option<Rank>,
+                                   from: SocketAddr,
+                                   datagram: &[u8]| {
                         let whose = (*id, gate.waiting());
                         if !rank.is_some_and(|rank| post.put(whose, rank, (line, from), datagram)) {
                             counters.dropped.add(1);
                         }
                     };
-                let mut by_channel = false;
-                if let Some(relay) = relay.as_ref().filter(|relay| relay.server() == from) {
-                    let Some((peer, length)) = relay.media(datagram) else {
-                        if let Some(peer) = relay.peer(datagram) {
-                            receive.peer.on_sign(now, peer);
-                        }
-                        let rank = gate.relayed(datagram);
-                        return put(gate, rank, from, datagram);
-                    };
-                    (from, by_channel) = (peer, true);
-                    datagram = datagram.get_mut(4..4 + length).unwrap_or_default();
-                }
-                // A relay has channels to whom checks have asked.
-                let whence = (from, by_channel || gate.knows(from));
-                // RFC 7983 §7. TURN of others has a first byte that is none of these; it is counted as dropped.
-                if stun::is_stun(datagram) {
-                    receive.peer.on_sign(now, from);
-                    let rank = gate.stun(datagram, from);
-                    put(gate, rank, from, datagram);
-                } else if alone && apart && dtls::looks_like_dtls(datagram) {
-                    let expected = [report_way.map(|way| way.to), parameters.reports_at()];
-                    let is_expected = expected.contains(&Some(from)) || whence.1;
-                    let shaker = shaker(*report_remote, is_expected, from);
-                    let rank = gate.shake(true, from, shaker);
-                    put(gate, rank, from, datagram);
-                } else if alone {
-                    if reports {
-                        let shield = if apart {
-                            &mut *report_shield
-                        } else {
-                            &mut *shield
+                    let mut by_channel = false;
+                    if let Some(relay) = relay.as_ref().filter(|relay| relay.server() == from) {
+                        let Some((peer, length)) = relay.media(datagram) else {
+                            if let Some(peer) = relay.peer(datagram) {
+                                receive.peer.on_sign(now, peer);
+                            }
+                            let rank = gate.relayed(datagram);
+                            return put(gate, rank, from, datagram);
                         };
-                        take_control(receive, shield, datagram, whence);
+                        (from, by_channel) = (peer, true);
+                        datagram = datagram.get_mut(4..4 + length).unwrap_or_default();
                     }
-                } else if rtp::looks_like_rtcp(datagram) {
-                    take_control(receive, shield, datagram, whence);
-                } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
-                    let expected = [receive.peer.target(), receive.peer.announced()];
-                    let is_expected = expected.contains(&Some(from)) || whence.1;
-                    let rank = gate.shake(false, from, shaker(*secured, is_expected, from));
-                    put(gate, rank, from, datagram);
-                } else {
-                    receive.take(now, datagram, whence, shield);
-                }
-            });
+                    // A relay has channels to whom checks have asked.
+                    let whence = (from, by_channel || gate.knows(from));
+                    // RFC 7983 §7. TURN of others has a first byte that is none of these; it is counted as dropped.
+                    if stun::is_stun(datagram) {
+                        receive.peer.on_sign(now, from);
+                        let rank = gate.stun(datagram, from);
+                        put(gate, rank, from, datagram);
+                    } else if alone && apart && dtls::looks_like_dtls(datagram) {
+                        let expected = [report_way.map(|way| way.to), parameters.reports_at()];
+                        let is_expected = expected.contains(&Some(from)) || whence.1;
+                        let shaker = shaker(*report_remote, is_expected, from);
+                        let rank = gate.shake(true, from, shaker);
+                        put(gate, rank, from, datagram);
+                    } else if alone {
+                        if reports {
+                            let shield = if apart {
+                                &mut *report_shield
+                            } else {
+                                &mut *shield
+                            };
+                            take_control(receive, shield, datagram, arrived, whence);
+                        }
+                    } else if rtp::looks_like_rtcp(datagram) {
+                        take_control(receive, shield, datagram, arrived, whence);
+                    } else if parameters.dtls.is_some() && dtls::looks_like_dtls(datagram) {
+                        let expected = [receive.peer.target(), receive.peer.announced()];
+                        let is_expected = expected.contains(&Some(from)) || whence.1;
+                        let rank = gate.shake(false, from, shaker(*secured, is_expected, from));
+                        put(gate, rank, from, datagram);
+                    } else {
+                        receive.take((now, arrived), datagram, whence, shield);
+                    }
+                },
+            );
         }
         if let Some(loss) = self.control.take_loss() {
             let percent = (loss * 100.0).clamp(0.0, 100.0);
@@ -554,7 +571,8 @@ impl Stream {
         }
     }
 
-    fn report(&mut self, now: Instant, ntp: u64) {
+    /// A report, if one is due; when it is written, by both clocks.
+    fn report(&mut self, now: Instant, (written, ntp): (Instant, u64)) {
         let Some(target) = self.control_target() else {
             return;
         };
@@ -565,6 +583,7 @@ impl Stream {
         }
         let mut matter = Matter {
             now,
+            written,
             ntp,
             sender: &self.send.sender,
             receiver: &mut self.receive.receiver,
@@ -596,6 +615,7 @@ impl Stream {
         let outlet = self.report_outlet();
         let report = self.control.farewell(&mut Matter {
             now,
+            written: now,
             ntp,
             sender: &self.send.sender,
             receiver: &mut self.receive.receiver,

@@ -203,11 +203,14 @@ pub fn compact_ntp(ntp_timestamp: u64) -> u32 {
 
 /// Network round trip from a report block about us that arrived when our wall clock showed
 /// `arrival_ntp` (RFC 3550 §6.4.1). None where no sender report of ours had arrived there, and
-/// where the peer's numbers would make it negative or longer than a minute.
+/// where the peer's numbers would make it longer than a minute, or negative by more than they may be coarse.
 #[must_use]
 pub fn round_trip(block: &ReportBlock, arrival_ntp: u64) -> Option<Duration> {
     trip(block.last_sr, block.delay_since_last_sr, arrival_ntp)
 }
+
+/// Ten milliseconds: who measures in coarse steps may say that ours lay there a little longer than it was away.
+const COARSE: u32 = 655;
 
 /// From when ours left, how long it lay there, and when the answer came.
 fn trip(left: u32, delay: u32, arrival_ntp: u64) -> Option<Duration> {
@@ -215,7 +218,11 @@ fn trip(left: u32, delay: u32, arrival_ntp: u64) -> Option<Duration> {
         return None;
     }
     let since_ours = compact_ntp(arrival_ntp).wrapping_sub(left);
-    let compact = since_ours.checked_sub(delay)?;
+    let compact = match since_ours.checked_sub(delay) {
+        Some(compact) => compact,
+        None if delay - since_ours <= COARSE => 0,
+        None => return None,
+    };
     let trip = Duration::from_micros(u64::from(compact) * 1_000_000 / 65_536);
     (trip <= Duration::from_secs(60)).then_some(trip)
 }

@@ -194,7 +194,7 @@ async fn digits_under_way_when_a_call_is_held_are_gone_after_it() {
             .await;
         assert!(all.len() < 40, "{all}");
         // What is said to have been sent is what went out; those that were broken off may have been heard or not.
-        let sent = house.call(out).dtmf_sent.reveal().clone();
+        let sent = house.call(out).dtmf_sent.reveal().to_owned();
         let more = sent.len() - house.call(into).dtmf_received.reveal().len();
         assert!(sent.ends_with(last) && more <= 2, "{sent}");
     }

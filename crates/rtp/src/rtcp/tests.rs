@@ -177,6 +177,14 @@ fn the_round_trip_leaves_out_the_time_at_the_far_end() {
         ),
         None
     );
+    // Who counts in steps of 10 ms may come to more than all of it; who comes to much more is wrong.
+    for (more_ms, told) in [(9, Some(Duration::ZERO)), (11, None)] {
+        let coarse = ReportBlock {
+            delay_since_last_sr: (2_080 + more_ms) * 65_536 / 1_000,
+            ..block
+        };
+        assert_eq!(round_trip(&coarse, arrival), told, "{more_ms} ms");
+    }
     let lying = ReportBlock {
         delay_since_last_sr: u32::MAX,
         ..block
