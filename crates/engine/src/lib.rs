@@ -344,8 +344,6 @@ impl Engine {
             live: LiveStreams::default(),
             capabilities: subscriptions::told(dialog::capabilities()),
             instance_id: instance_id(config.folders.as_ref()),
-            cname: format!("{:016x}@tipring.invalid", shared::random_u64()),
-            certificate: shared::certificate(),
             naming: config.naming,
             failover: config.failover,
             trace_dir: config.folders.as_ref().map(Folders::trace_dir),

@@ -276,7 +276,8 @@ impl StreamCounters {
         self.they_speak.load(Relaxed)
     }
 
-    /// How good the conversation is by the E-model, 1.0 to 4.5, once there is enough to judge.
+    /// How good the conversation was in the last second in which something was expected, by the E-model, 1.0 to 4.5; once there
+    /// is enough to judge.
     #[must_use]
     pub fn mos(&self) -> Option<f32> {
         Some(self.mos.get()).filter(|mos| *mos > 0.0)

@@ -137,6 +137,8 @@ pub struct Pump {
     trial: Option<Trying>,
     voice: Option<Processor>,
     tone: Option<Player>,
+    /// The tone before it, which fades out in the next step.
+    leaving: Option<Player>,
     scratch: Scratch,
     common: Arc<Common>,
     aside: Option<Thread>,
@@ -169,6 +171,7 @@ impl Pump {
             trial: None,
             voice: None,
             tone: None,
+            leaving: None,
             scratch: Scratch::new(post),
             common,
             aside,
@@ -221,6 +224,7 @@ impl Pump {
     pub fn is_idle(&self) -> bool {
         self.streams.is_empty()
             && self.tone.is_none()
+            && self.leaving.is_none()
             && self.capture.is_none()
             && self.playout.is_none()
             && self.ringer.is_none()
@@ -331,7 +335,8 @@ impl Pump {
                 }
             }
             Command::Tone(tone) => {
-                self.tone = tone.map(|tone| Player::new(tone, SAMPLE_RATE_HZ));
+                let tone = tone.map(|tone| Player::new(tone, SAMPLE_RATE_HZ));
+                self.leaving = std::mem::replace(&mut self.tone, tone).or(self.leaving.take());
             }
         }
     }
@@ -441,10 +446,23 @@ impl Pump {
             trial.add(self.microphone.frame(), mix);
         }
         let mut ring = [0.0; FRAME_SAMPLES];
+        // Only a call that comes in is for the whole room.
+        let has_ringer = self.ringer.is_some();
+        let is_apart = |player: &Player| has_ringer && player.tone() == Tone::Ring;
+        if let Some(mut leaving) = self.leaving.take() {
+            let mut last = [0.0; FRAME_SAMPLES];
+            leaving.add(&mut last);
+            let heard = if is_apart(&leaving) {
+                &mut ring
+            } else {
+                &mut *mix
+            };
+            for (n, (sum, sample)) in heard.iter_mut().zip(last).enumerate() {
+                *sum += sample * (1.0 - (n + 1) as f32 / FRAME_SAMPLES as f32);
+            }
+        }
         if let Some(tone) = &mut self.tone {
-            // Only a call that comes in is for the whole room.
-            let apart = self.ringer.is_some() && tone.tone() == Tone::Ring;
-            let heard = if apart { &mut ring } else { &mut *mix };
+            let heard = if is_apart(tone) { &mut ring } else { &mut *mix };
             if !tone.add(heard) {
                 self.tone = None;
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use codecs::CodecKind;
-use rtp::quality::{CodecProfile, Conditions, GMIN, rate, share};
+use rtp::quality::{CodecProfile, Conditions, GMIN, LossPattern, rate, share};
 use rtp::rtcp::xr::{Adaptation, Concealment, VoipMetrics};
 
 use crate::counters::StreamCounters;
@@ -18,8 +18,55 @@ const ENOUGH_TO_JUDGE: u64 = 50;
 /// How long the buffer takes from 30 to 100 ms: ten milliseconds more in each tenth of a second.
 const ADJUSTMENT_MS: u64 = 700;
 
-/// Judges how the present source is heard (RFC 3611 §4.7) and brings the counters of quality up to date.
-pub(crate) fn tell(path: &ReceivePath, counters: &StreamCounters) {
+/// So often a second is [told](tell).
+const TOLD_IN_A_SECOND: usize = 10;
+
+/// What has come of one source until a moment, and what has not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    expected: u64,
+    /// Lost or discarded.
+    missing: u64,
+    /// What was there at its turn.
+    pattern: LossPattern,
+}
+
+impl Mark {
+    /// The share that was missing since then, and how it came in bursts; none where nothing was expected.
+    fn since(&self, before: &Self) -> Option<(f32, f32)> {
+        // Another source counts from nothing.
+        let counted = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+        let expected = counted(self.expected, before.expected);
+        let missing = counted(self.missing, before.missing);
+        let pattern = self.pattern.since(&before.pattern);
+        if expected == 0 && pattern.packets() == 0 {
+            return None;
+        }
+        // What came and had no turn is in the first alone, what was late to its turn and came in the end in the second.
+        let missing = share(missing, expected).min(1.0).max(pattern.loss());
+        Some((missing, pattern.burst_ratio()))
+    }
+}
+
+/// The marks of the last second.
+#[derive(Debug, Default)]
+pub(crate) struct LastSecond {
+    before: [Mark; TOLD_IN_A_SECOND],
+    at: usize,
+}
+
+impl LastSecond {
+    /// What became of it, see [`Mark::since`].
+    fn turn(&mut self, now: Mark) -> Option<(f32, f32)> {
+        self.at = (self.at + 1) % TOLD_IN_A_SECOND;
+        let before = self.before.get_mut(self.at)?;
+        now.since(&std::mem::replace(before, now))
+    }
+}
+
+/// Judges how the present source is heard (RFC 3611 §4.7) and brings the counters of quality up to date. Reports are about all
+/// that came from it so far; what is shown is about the last second.
+pub(crate) fn tell(path: &ReceivePath, last: &mut LastSecond, counters: &StreamCounters) {
     let Some(ssrc) = path.receiver.ssrc() else {
         return;
     };
@@ -49,8 +96,19 @@ pub(crate) fn tell(path: &ReceivePath, counters: &StreamCounters) {
         ..conditions
     });
     let judged = heard.received >= ENOUGH_TO_JUDGE;
-    if judged {
-        counters.mos.set(conversation.mos);
+    let last = last.turn(Mark {
+        expected: heard.expected,
+        missing: heard.lost + discarded,
+        pattern,
+    });
+    // Who is silent sounds neither well nor badly.
+    if let Some((loss, burst_ratio)) = last.filter(|_| judged) {
+        let second = Conditions {
+            loss,
+            burst_ratio,
+            ..conditions
+        };
+        counters.mos.set(rate(&second).mos);
     }
     let tenths = |mos: f32| Some((mos * 10.0).round() as u8).filter(|_| judged);
     let packet_ms = packet.as_secs_f32() * 1_000.0;

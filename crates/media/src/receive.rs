@@ -16,7 +16,7 @@ use crate::config::{StreamEvent, StreamParameters};
 use crate::counters::StreamCounters;
 use crate::formats::Formats;
 use crate::peer::{Peer, Speech};
-use crate::quality;
+use crate::quality::{self, LastSecond};
 use crate::shield::Shield;
 use crate::stream::level;
 use crate::stretch::{join, lengthen, shorten};
@@ -53,6 +53,7 @@ pub(crate) struct ReceivePath {
     pub(crate) events: Producer<StreamEvent>,
     pub(crate) counters: Arc<StreamCounters>,
     pub(crate) activity: Activity,
+    last_second: LastSecond,
     timeline: Timeline,
     jitter: JitterBuffer,
     packet_ms: u32,
@@ -95,6 +96,7 @@ impl ReceivePath {
             events,
             counters,
             activity: Activity::new(),
+            last_second: LastSecond::default(),
             timeline: Timeline::new(CLOCK_HZ),
             jitter: JitterBuffer::new(JitterBufferConfig::new(CLOCK_HZ)),
             packet_ms: 20,
@@ -283,7 +285,9 @@ impl ReceivePath {
             let header = self
                 .timeline
                 .place(now, &packet.header, kind.rtp_clock_hz(), ticks);
-            self.jitter.insert(now, &RtpPacket { header, ..*packet });
+            // In steps that make up for lost time it came after the time that they are of: the network is not to blame for that.
+            let came = arrived.max(now);
+            self.jitter.insert(came, &RtpPacket { header, ..*packet });
         } else if let Some((_, events)) = self.formats.events_of(payload_type) {
             events.receive(now, &packet.header, packet.payload);
             self.jitter.insert_other(now, &packet.header);
@@ -447,8 +451,8 @@ impl ReceivePath {
     }
 
     /// Brings the counters up to date that are not counted one by one.
-    pub(crate) fn tell(&self, now: Instant) {
-        let counters = &self.counters;
+    pub(crate) fn tell(&mut self, now: Instant) {
+        let counters = Arc::clone(&self.counters);
         let heard = self.receiver.statistics();
         let buffer = self.jitter.statistics();
         counters.lost.set(heard.lost);
@@ -468,7 +472,9 @@ impl ReceivePath {
         counters
             .silent_ms
             .set(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        quality::tell(self, counters);
+        let mut last = std::mem::take(&mut self.last_second);
+        quality::tell(self, &mut last, &counters);
+        self.last_second = last;
     }
 
     /// Takes in how loud the 10 ms were that are heard now.

@@ -111,6 +111,8 @@ pub(crate) struct Heard {
     samples: [i16; FRAME_MOST],
     count: usize,
     wide: [f32; FRAME_SAMPLES],
+    /// Whether they are of what came, and more of it was to come.
+    live: bool,
     /// The conference that `wide` was added to, with the tone that says that it is recorded.
     room: Option<u64>,
 }
@@ -121,6 +123,7 @@ impl Heard {
             samples: [0; FRAME_MOST],
             count: 0,
             wide: [0.0; FRAME_SAMPLES],
+            live: false,
             room: None,
         }
     }
@@ -217,9 +220,15 @@ impl Stream {
         if self.receive.is_enabled() {
             self.receive.frame(now, heard);
             self.give(scratch);
+            self.heard.live = true;
         } else {
-            heard.fill(0);
             self.receive.rest();
+            if std::mem::take(&mut self.heard.live) {
+                lead_out(heard);
+                self.give(scratch);
+            } else {
+                heard.fill(0);
+            }
         }
         self.join(tone.as_ref(), scratch);
         // Here and not after the speech: the less time between reading and writing them, the truer the round trip.
@@ -838,6 +847,16 @@ fn send(
 fn add(sum: &mut [f32; FRAME_SAMPLES], part: &[f32; FRAME_SAMPLES]) {
     for (sum, sample) in sum.iter_mut().zip(part) {
         *sum += sample;
+    }
+}
+
+/// In place of what would have followed this frame: the same backwards, which begins where it ended and fades in 5 ms. The rest
+/// is silence, so that nothing is left over in what brings it to the rate of the device.
+fn lead_out(frame: &mut [i16]) {
+    frame.reverse();
+    let fading = (frame.len() / 2).max(1) as f32;
+    for (n, sample) in frame.iter_mut().enumerate() {
+        *sample = (f32::from(*sample) * (1.0 - (n + 1) as f32 / fading).max(0.0)) as i16;
     }
 }
 

@@ -143,3 +143,43 @@ fn whether_somebody_speaks_is_known_of_both_directions() {
     bench.run(Duration::from_secs(1));
     assert!(!left.counters().we_speak() && !right.counters().they_speak());
 }
+
+/// G.107: half of the packets lost is as bad as it gets, however long all was well before; and it is good again when it is.
+#[test]
+fn the_quality_of_each_second_is_that_of_this_second() {
+    let mut bench = Bench::new();
+    let speech = || Source::File {
+        samples: shared(&voice(2.0)),
+        looped: true,
+    };
+    let (_left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (speech(), Sink::Discard),
+        (speech(), Sink::Discard),
+    );
+    let mut told = Vec::new();
+    for loss in [0.0, 0.5, 0.0, 0.03] {
+        bench.wires[0].loss = loss;
+        for _ in 0..60 {
+            bench.run(Duration::from_secs(1));
+            told.push(right.counters().mos().unwrap_or_default());
+        }
+    }
+    let mean = |seconds: std::ops::Range<usize>| {
+        let count = seconds.len() as f32;
+        told[seconds].iter().sum::<f32>() / count
+    };
+    // What is under way when it changes is of both.
+    let [clear, half, again, some] = [(2..60), (62..120), (122..180), (182..240)].map(mean);
+    println!(
+        "{clear:.2} without loss, {half:.2} with half lost, {again:.2} without, {some:.2} with 3 %"
+    );
+    assert!(clear > 4.3 && again > 4.2, "{told:?}");
+    assert!(half < 2.0, "{told:?}");
+    assert!((3.7..4.4).contains(&some), "{told:?}");
+    // The very next second tells it.
+    assert!(told[61] < 2.6, "{told:?}");
+    // The reports are about the whole source: 50 % and 3 % of a quarter each, of 256.
+    let metrics = right.counters().metrics().expect("it was heard");
+    assert!((24..=44).contains(&metrics.loss_rate), "{metrics:?}");
+}

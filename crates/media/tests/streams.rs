@@ -656,6 +656,67 @@ fn of_two_recordings_the_one_that_ends_early_is_named() {
     std::fs::remove_file(&path).unwrap();
 }
 
+/// The largest step from one sample to the next.
+fn largest_step(heard: &[f32]) -> f32 {
+    let steps = heard.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+    steps.fold(0.0, f32::max)
+}
+
+#[test]
+fn a_tone_that_is_stopped_or_gives_way_does_not_click() {
+    let mut bench = Bench::new();
+    let silence = || (Source::Silence, Sink::Speaker);
+    let _call = bench.pair(&parameters(CodecKind::Pcmu), silence(), silence());
+    bench.attach_speaker();
+    // The ring to the loudspeaker fills first.
+    bench.run(SECOND);
+    let mut from = bench.heard().len();
+    // Full 10 ms of it, whichever its phase is then.
+    for times in 0..20 {
+        bench.handle.play_tone(Tone::Sine { hz: 433.0 }).unwrap();
+        bench.run(SECOND + Duration::from_millis(10 * times));
+        bench.handle.play_tone(Tone::Sine { hz: 350.0 }).unwrap();
+        bench.run(SECOND);
+        bench.handle.stop_tone().unwrap();
+        bench.run(Duration::from_millis(100));
+        let heard = bench.heard();
+        let (step, end) = (largest_step(&heard[from..]), heard.len());
+        // Of the sine itself: 2 pi 433 / 48000 of a quarter; two at once while one gives way.
+        assert!(step < 0.027, "{step}");
+        assert!(heard[end - 480..].iter().all(|sample| *sample == 0.0));
+        from = end;
+    }
+}
+
+#[test]
+fn a_call_that_is_held_in_the_middle_of_a_word_does_not_click() {
+    let mut bench = Bench::new();
+    let tone = || (Source::Tone { hz: 437.0 }, Sink::Discard);
+    let (left, _right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Silence, Sink::Speaker),
+        tone(),
+    );
+    bench.attach_speaker();
+    let receives = |receive| StreamParameters {
+        remote: left.counters().announced_peer(),
+        receive,
+        ..parameters(CodecKind::Pcmu)
+    };
+    bench.run(2 * SECOND);
+    for times in 0..10 {
+        left.update(receives(true)).unwrap();
+        bench.run(SECOND + Duration::from_millis(10 * times));
+        let plain = largest_step(&bench.heard()[bench.heard().len() - 24_000..]);
+        let from = bench.heard().len() - 24_000;
+        left.update(receives(false)).unwrap();
+        bench.run(SECOND);
+        let held = largest_step(&bench.heard()[from..]);
+        // It turns round there, which is an edge and no jump; that would be twenty times as large.
+        assert!(held < 2.5 * plain, "{held}, {plain} of the tone itself");
+    }
+}
+
 #[test]
 fn a_muted_microphone_sends_silence_and_nothing_else() {
     let mut bench = Bench::new();

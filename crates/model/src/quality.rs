@@ -21,14 +21,14 @@ pub struct MediaStats {
     pub buffer_ms: f32,
     /// Share of played time that was concealed, 0 to 1.
     pub concealed: f32,
-    /// Estimated listening quality, 1 to 4.5 (ITU-T G.107), once there is enough to judge.
+    /// Estimated quality of the conversation in the last second, delay included, 1 to 4.5 (ITU-T G.107), once there is enough to judge.
     pub mos: Option<f32>,
 }
 
 /// How one step of a call sounded, in numbers that are small enough to be kept by the thousand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QualityStep {
-    /// Estimated listening quality in tenths, 10 to 45; 0 where there was nothing to judge.
+    /// The same in tenths, 10 to 45; 0 where there was nothing to judge.
     pub mos_tenths: u8,
     /// Packets that never came, in hundredths of those expected.
     pub lost_percent: u8,
@@ -99,7 +99,7 @@ impl QualityTrend {
         self.open_s = 1;
     }
 
-    /// The mean listening quality and the worst; `None` where nothing was judged.
+    /// The mean quality of the conversation and the worst; `None` where nothing was judged.
     pub fn mos(&self) -> Option<(f32, f32)> {
         let judged = self.steps.iter().map(|step| step.mos_tenths);
         let judged = judged.filter(|tenths| *tenths > 0);
@@ -114,7 +114,7 @@ impl QualityTrend {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sounded {
-    /// Mean listening quality over the call, 1 to 4.5 (ITU-T G.107).
+    /// Mean quality of the conversation over the call, delay included, 1 to 4.5 (ITU-T G.107).
     pub mos: Option<f32>,
     /// The same of its worst second.
     pub worst_mos: Option<f32>,

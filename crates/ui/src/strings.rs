@@ -389,7 +389,7 @@ pub(crate) fn redirect_asks(party: &str, places: usize) -> String {
     }
 }
 
-/// The word for a listening quality (ITU-T P.800 categories).
+/// The word for a quality (ITU-T P.800 categories).
 pub(crate) fn quality(mos: f32) -> &'static str {
     match mos {
         m if m >= 4.0 => "Good",
@@ -399,7 +399,7 @@ pub(crate) fn quality(mos: f32) -> &'static str {
     }
 }
 
-/// The worst second of a call, as a listening quality.
+/// The worst second of a call, by its quality.
 pub(crate) fn at_worst(mos: &str) -> String {
     format!("{mos} at worst")
 }

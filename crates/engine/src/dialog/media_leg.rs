@@ -77,6 +77,9 @@ pub(super) struct MediaLeg {
     instead: Option<Instead>,
     /// What is sent otherwise is the microphone.
     from_microphone: bool,
+    /// What is shown in handshakes, of this call alone: two organisations whom we call cannot tell by it that they know the same
+    /// phone. None where it could not be made.
+    certificate: Option<dtls::Certificate>,
     /// The handshake that makes the keys, where it is that.
     dtls: Option<Dtls>,
     /// What it came to, once it has.
@@ -150,13 +153,15 @@ impl DialogState {
             negotiator = negotiator.with_bandwidth(kbit);
         }
         let offered = self.settings.srtp_keys == SrtpKeys::Dtls;
-        if let Some(certificate) = &self.shared.certificate {
+        let certificate = crate::shared::certificate();
+        if let Some(certificate) = &certificate {
             negotiator = negotiator.with_dtls(ours(certificate.fingerprint()), offered);
         }
         let direction = self.direction_wanted;
         negotiator.set_direction(in_sdp(direction));
         self.media = Some(MediaLeg {
             negotiator,
+            certificate,
             forks: None,
             plain: None,
             unmistakable: None,
@@ -539,7 +544,7 @@ impl MediaLeg {
         let Some(agreed) = &self.agreed else {
             return Ok(false);
         };
-        let mut parameters = parameters(agreed, shared.certificate.as_ref())?;
+        let mut parameters = parameters(agreed, self.certificate.as_ref())?;
         parameters.twice = self.send_twice;
         let rtcp_mux = agreed.rtcp_mux;
         let ways = agreed.ice.as_ref().zip(self.ways.as_ref());
@@ -585,7 +590,7 @@ impl MediaLeg {
                 (config.relay, config.rtcp_relay) = (first.relay, first.rtcp_relay);
                 (config.further, self.bridges) = (places, bridges);
                 config.encoder.dtx = self.silence_suppression;
-                config.cname.clone_from(&shared.cname);
+                config.cname = crate::shared::cname();
                 (config.source, config.sink) = shared.media_of(call);
                 self.from_microphone = matches!(config.source, Source::Microphone);
                 self.ssrc = config.ssrc;

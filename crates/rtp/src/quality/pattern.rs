@@ -112,6 +112,32 @@ impl LossPattern {
         (mean * (1.0 - self.loss())).max(1.0)
     }
 
+    /// What was played and lost since it was as `before`, without bursts and gaps; all of it where `before` was of another
+    /// source.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let difference = |now: u64, before: u64| now.checked_sub(before);
+        let played = difference(self.played, before.played);
+        let lost = difference(self.lost, before.lost);
+        let runs = difference(self.runs, before.runs);
+        let (Some(played), Some(lost), Some(runs)) = (played, lost, runs) else {
+            return *self;
+        };
+        Self {
+            played,
+            lost,
+            // One that goes on has begun before.
+            runs: runs.max(u64::from(lost > 0)),
+            ..Self::default()
+        }
+    }
+
+    /// Packets that were there at their turn, and that were not.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.total()
+    }
+
     /// Bursts and gaps as they stand, as if nothing but good packets followed.
     #[must_use]
     pub fn bursts_and_gaps(&self) -> BurstsAndGaps {

@@ -90,7 +90,7 @@ impl DialogState {
         }
         let settings = &self.settings;
         let shakes_hands = settings.srtp != SrtpPolicy::Off && settings.srtp_keys == SrtpKeys::Dtls;
-        if shakes_hands && self.shared.certificate.is_none() {
+        if shakes_hands && media.certificate.is_none() {
             // Whoever chose the handshake does not want keys that can be read instead.
             return Err("there is no certificate for the handshake that makes the keys".to_owned());
         }
