@@ -26,6 +26,7 @@ mod load;
 mod messages;
 mod moving;
 mod networks;
+mod numbers;
 mod pbx;
 mod privacy;
 mod recordings;

@@ -101,6 +101,8 @@ fn tell_counts(report: &Report, told: &Counts, counts: &Counts) {
         "refused_full": counts.refused_full,
         "not_relayed": counts.not_relayed,
         "evicted": counts.evicted,
+        "media_forged": counts.media_forged,
+        "media_replayed": counts.media_replayed,
     });
     report.counts(object, || {
         let turned_away = |counts: &Counts| {

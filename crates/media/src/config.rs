@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codecs::{CodecKind, EncoderOptions};
-use rtp::srtp::MasterKey;
+use rtp::srtp::Security;
 
 /// The negotiated codec with its payload types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,21 +107,6 @@ impl OpusWishes {
             ..ours
         }
     }
-}
-
-/// The keys of an encrypted stream. They are wiped when they go, and `Debug` does not show them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Security {
-    /// What we protect ours with.
-    pub send: MasterKey,
-    /// What the peer protects its own with.
-    pub receive: MasterKey,
-    /// The name of its key that each packet of the peer carries, empty for none.
-    pub receive_mki: Vec<u8>,
-    /// The cryptographic context that the keys are for (RFC 3711 §3.2.3), by a number. Under new keys of the same one the
-    /// rollover counters go on (RFC 3711 §3.3.1); of another, they begin at zero: another party, or another address of ours
-    /// (RFC 4568 §7.1.4). Another address of the peer's is another one in any case.
-    pub context: u64,
 }
 
 /// A handshake on the stream's own path that makes the keys of an encrypted stream (RFC 5764). Until it is done

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use rtp::rtcp::xr::VoipMetrics;
+use rtp::srtp::SrtpError;
 
 /// A number between threads; each is exact for itself, they are not a consistent whole.
 #[derive(Debug, Default)]
@@ -232,6 +233,19 @@ impl StreamCounters {
     pub fn codec_heard(&self) -> Option<CodecKind> {
         let number = usize::from(self.codec_heard.load(Relaxed));
         CODECS.get(number.checked_sub(1)?).copied()
+    }
+
+    /// The packet that encryption let through; of one that it refused is noted why.
+    pub(crate) fn opened<'a>(&self, opened: Result<&'a [u8], SrtpError>) -> Option<&'a [u8]> {
+        match opened {
+            Ok(packet) => return Some(packet),
+            // Before there are keys nothing can be said of it.
+            Err(SrtpError::NoKey) => {}
+            Err(SrtpError::Repeated) => self.repeated.add(1),
+            Err(SrtpError::Replayed) => self.replayed.add(1),
+            Err(_) => self.not_genuine.add(1),
+        }
+        None
     }
 
     pub(crate) fn hear_codec(&self, kind: CodecKind) {

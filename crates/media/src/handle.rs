@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use codecs::{CodecError, CodecKind, Encoder, EncoderOptions};
 use nat::ice::Component;
+use rtp::srtp::{Renewal, Security, Shield, UnusableKey};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
 use crate::apart::Processor;
 use crate::config::{
-    Dtls, Instead, Place, Security, Settled, Sink, Source, StreamConfig, StreamEvent,
-    StreamParameters,
+    Dtls, Instead, Place, Settled, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
 };
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
@@ -31,7 +31,6 @@ use crate::record::{Aside, Recorder, Trouble, Writing, record};
 use crate::relay::{Channels, Relay};
 use crate::resample::ToDevice;
 use crate::send::{self, Prepared, SendPath};
-use crate::shield::{Renewal, Shield, UnusableKey};
 use crate::socket::{MOST_LINES, MOST_PLACES, Wire};
 use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
 use crate::tape::{Recording, Tape};

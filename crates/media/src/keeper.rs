@@ -17,14 +17,13 @@ use std::time::Instant;
 use dtls::{Event, Failure, Handshake, Keys, Output, Profile};
 use nat::ice::{self, Component};
 use nat::stun::{self, Binding};
-use rtp::srtp::{MasterKey, Suite};
+use rtp::srtp::{MasterKey, Renewal, Security, Suite};
 use rtrb::{Consumer, Producer};
 
-use crate::config::{Dtls, Security, Settled, StreamEvent};
+use crate::config::{Dtls, Settled, StreamEvent};
 use crate::gate::{self, Rank, Waiting};
 use crate::pump::{Command, Common};
 use crate::relay::{Change, Relay};
-use crate::shield::Renewal;
 use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, REPORTS, is_for_reports};
 
 /// Letters that may wait; a handshake has a dozen, and repeats what is lost. Of one stream it is a quarter of them.

@@ -63,7 +63,6 @@ mod stretch;
 mod gate;
 mod keeper;
 mod peer;
-mod shield;
 pub mod socket;
 
 mod ogg;
@@ -84,7 +83,7 @@ mod trial;
 
 pub use config::{
     Codec, Dtls, ExtendedReports, Instead, MOST_RECEIVED, OpusWishes, Place, ReceivedCodec,
-    ReceivedEvents, Security, Settled, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
+    ReceivedEvents, Settled, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
     TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
@@ -93,8 +92,7 @@ pub use pace::Pace;
 pub use pump::Pump;
 pub use record::Aside;
 pub use rtp::rtcp::xr::VoipMetrics;
-pub use rtp::srtp::{MasterKey, Suite};
-pub use shield::UnusableKey;
+pub use rtp::srtp::{MasterKey, Security, Suite, UnusableKey};
 pub use tape::{ConsentTone, Recording};
 pub use tone::Tone;
 pub use trial::Trial;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use codecs::{CodecKind, LONGEST_FRAME_SAMPLES, NoiseMaker};
 use rtp::jitter_buffer::{Empty, JitterBuffer, JitterBufferConfig, Pace, Playout};
+use rtp::srtp::Shield;
 use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpHeader, RtpPacket, Timeline, Verdict};
 use rtrb::Producer;
@@ -17,7 +18,6 @@ use crate::counters::StreamCounters;
 use crate::formats::Formats;
 use crate::peer::{Peer, Speech};
 use crate::quality::{self, LastSecond};
-use crate::shield::Shield;
 use crate::stream::level;
 use crate::stretch::{join, lengthen, shorten};
 
@@ -174,7 +174,7 @@ impl ReceivePath {
             self.peer.may_speak(now, from, is_known) && !self.peer.is_another(now, from, speech);
         // Only what is genuine is looked at, and makes the peer known. On hold the numbers of the packets
         // are followed all the same, or they could not be decrypted afterwards.
-        let opened = welcome.then(|| shield.open(now, datagram, &self.counters));
+        let opened = welcome.then(|| self.counters.opened(shield.open(now, datagram)));
         if !self.enabled {
             // The peer's music is not even counted as loss: the receiver rests.
             return;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use codecs::{Encoder, EncoderOptions};
 use nat::ice::Component;
 use nat::stun::{self, TransactionId};
+use rtp::srtp::{Renewal, Shield};
 
 use crate::FRAME_SAMPLES;
 use crate::arrival::Clocks;
@@ -23,7 +24,6 @@ use crate::relay::Channels;
 use crate::resample::ToDevice;
 use crate::room::Rooms;
 use crate::send::{Around, Instead, Microphone, Prepared, SendPath};
-use crate::shield::{Renewal, Shield};
 use crate::socket::{LONGEST_DATAGRAM, MOST_LINES, REPORTS, Wire, is_for_reports};
 use crate::tape::Tape;
 
@@ -296,7 +296,7 @@ impl Stream {
                 if *report_remote != Some(from) && !receive.peer.may_speak(now, from, is_known) {
                     return;
                 }
-                match shield.open_control(now, datagram, counters) {
+                match counters.opened(shield.open_control(now, datagram)) {
                     Some(plain) => {
                         receive.peer.on_sign(now, from);
                         let ntp = clocks.map_or(ntp, |clocks| clocks.ntp(ntp, arrived));

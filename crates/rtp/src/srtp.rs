@@ -9,7 +9,7 @@
 //!
 //! One [`Protector`] and one [`Unprotector`] belong to one direction each of one media line. Both work in
 //! place and need no memory after they were made. Key material is wiped when they go, and `Debug` shows
-//! none of it.
+//! none of it. A [`Shield`] is both together, through all that is negotiated about them in a call.
 //!
 //! This is written on the block ciphers and not on `rtc-srtp` 0.21.1, which was chosen first: that one
 //! makes a new buffer for each packet, keeps state for each source of which it has merely *seen* a packet
@@ -18,6 +18,7 @@
 mod cipher;
 mod derive;
 mod protect;
+mod shield;
 #[cfg(test)]
 mod tests;
 mod unprotect;
@@ -27,6 +28,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 pub use protect::{KeyMark, Protector};
+pub use shield::{Renewal, Security, ServedBefore, Shield, UnusableKey};
 pub use unprotect::Unprotector;
 
 /// Room that a packet needs behind its end while it is protected: the longest tag and the SRTCP index.
@@ -167,6 +169,9 @@ pub enum SrtpError {
     /// It was received once before, a moment ago, and is genuine: who sends each packet twice means no harm by it.
     #[error("the packet came a second time")]
     Repeated,
+    /// Keys are to come by a handshake, and are not there yet.
+    #[error("there is no key yet")]
+    NoKey,
     /// Report packets that are authenticated and not encrypted, which was not agreed.
     #[error("the report is not encrypted")]
     NotEncrypted,

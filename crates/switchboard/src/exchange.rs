@@ -155,6 +155,10 @@ pub struct Counts {
     pub not_relayed: u64,
     /// Bindings that made room for others of the same source.
     pub evicted: u64,
+    /// Packets to encrypted test numbers that were not made with the agreed key, those in the clear among them.
+    pub media_forged: u64,
+    /// Packets to encrypted test numbers that had come before.
+    pub media_replayed: u64,
 }
 
 impl Exchange {
@@ -304,6 +308,9 @@ impl Exchange {
             refused_full: self.tally.refused_full,
             not_relayed: self.tally.not_relayed,
             evicted: self.location.evicted(),
+            // Media is known to the lines alone.
+            media_forged: 0,
+            media_replayed: 0,
         }
     }
 

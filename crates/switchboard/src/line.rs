@@ -1,4 +1,15 @@
 //! The sound of a test number: a task for each call, with a socket of its own.
+//!
+//! ```text
+//!  datagram ─► Shield::open ─► RtpPacket ─► echo, digits ─┐
+//!              forged, replayed: counted                  ├─► Sender ─► Shield::seal ─► datagram
+//!                                          tone, music ───┘
+//! ```
+//!
+//! Without keys the shield lets everything pass as it is. A line sends no reports; those that come by the port of the
+//! media are a sign of life and nothing else.
+
+mod refusal;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,14 +18,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use codecs::{CodecKind, Encoder, EncoderOptions};
+use rtp::srtp::{MasterKey, Renewal, Security, Shield, SrtpError, Suite};
 use rtp::telephone_event::EventReceiver;
-use rtp::{RtpHeader, RtpPacket, Sender};
-use sdp::{Codec, LocalMedia, Negotiated, Negotiator, SdpError};
+use rtp::{RtpPacket, Sender, looks_like_rtcp, looks_like_rtp};
+use sdp::{
+    Codec, CryptoKey, CryptoSuite, Encryption, KeySeed, LocalMedia, Negotiated, NegotiatedCrypto,
+    Negotiator, SdpError,
+};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+pub(crate) use self::refusal::Refusal;
 use crate::numbers::Number;
 
 /// Packet time of what we send.
@@ -33,6 +49,32 @@ const DATAGRAM: usize = 2_048;
 /// How long a socket that fails is left alone.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What all lines together have refused of encrypted media.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    /// Packets that were not made with the agreed key, those in the clear among them.
+    pub(crate) forged: AtomicU64,
+    /// Packets that had come before.
+    pub(crate) replayed: AtomicU64,
+}
+
+/// What a line tells beside its sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A digit was heard.
+    Digit(char),
+    /// A packet was not made with the agreed key. Of each call this is told once.
+    Forged,
+}
+
+/// What a line draws from the operating system's entropy.
+pub(crate) struct Drawn {
+    /// For the session id, the source, and its first numbers.
+    pub(crate) number: u64,
+    /// For the keys of the call, and of no other.
+    pub(crate) keys: KeySeed,
+}
+
 /// One call's sound.
 pub(crate) struct Line {
     negotiator: Negotiator,
@@ -50,36 +92,48 @@ impl Drop for Line {
 
 impl Line {
     /// Binds a socket at the address that the caller came to. `peer` is where the caller came
-    /// from: nobody else gets a tone without having said something.
+    /// from: nobody else gets a tone without having said something. What it refuses is counted in `refused`.
     pub(crate) async fn open(
         number: Number,
         local: IpAddr,
         peer: IpAddr,
-        random: u64,
-        hears: impl Fn(char) + Send + Sync + 'static,
+        drawn: Drawn,
+        refused: Arc<Refused>,
+        tells: impl Fn(News) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let socket = UdpSocket::bind(SocketAddr::new(local, 0)).await?;
-        let negotiator = Negotiator::new(LocalMedia {
+        let random = drawn.number;
+        let local = LocalMedia {
             address: local,
             port: socket.local_addr()?.port(),
-            codecs: vec![Codec::Opus, Codec::Pcmu, Codec::Pcma],
+            codecs: Codec::ALL.to_vec(),
             ptime_ms: 20,
             telephone_event: true,
             session_id: random >> 2,
-        });
+        };
+        // In the clear with who has no keys; and a caller who makes no offer gets one that everybody can read.
+        let encryption = Encryption::OptionalInOneLine;
+        let negotiator = Negotiator::new(local).with_encryption(encryption, drawn.keys);
         let (plan, plans) = watch::channel(None);
         let heard = Arc::new(AtomicU64::new(0));
         let (digits, wanted) = mpsc::channel(16);
+        let ssrc = random as u32;
+        // Below the middle: who misses the first packets of encrypted media must not take them for such of another round
+        // of the numbers.
+        let first = (random >> 32) as u16 & 0x7FFF;
         let sound = Sound {
             number,
-            hears: Box::new(hears),
+            tells: Box::new(tells),
             digits: wanted,
             events: None,
             began: None,
             socket,
             peer,
-            ssrc: random as u32,
-            sequence: (random >> 32) as u16,
+            sender: Sender::new(ssrc, first, ssrc, 8_000),
+            shield: Shield::default(),
+            security: None,
+            refused,
+            told_forged: false,
             heard: Arc::clone(&heard),
             from: None,
             tone: None,
@@ -95,10 +149,11 @@ impl Line {
     }
 
     /// Answers an offer, or makes one when there is none.
-    pub(crate) fn describe(&mut self, offer: Option<&[u8]>) -> Result<Vec<u8>, SdpError> {
+    pub(crate) fn describe(&mut self, offer: Option<&[u8]>) -> Result<Vec<u8>, Refusal> {
         match offer {
             Some(offer) => {
-                let (answer, agreed) = self.negotiator.handle_offer(offer)?;
+                let taken = self.negotiator.handle_offer(offer);
+                let (answer, agreed) = taken.map_err(|error| Refusal::of(&error, offer))?;
                 self.plan.send_replace(Some(agreed));
                 Ok(answer)
             }
@@ -128,8 +183,7 @@ impl Line {
 /// stamps go on through holds, and what comes during a hold is thrown away at once.
 struct Sound {
     number: Number,
-    /// Told of each digit that is heard.
-    hears: Box<dyn Fn(char) + Send + Sync>,
+    tells: Box<dyn Fn(News) + Send + Sync>,
     /// Digits to play that came another way.
     digits: mpsc::Receiver<char>,
     events: Option<EventReceiver>,
@@ -137,8 +191,13 @@ struct Sound {
     began: Option<Instant>,
     socket: UdpSocket,
     peer: IpAddr,
-    ssrc: u32,
-    sequence: u16,
+    /// Numbers all that goes out, so that under a key no number comes twice whatever is sent.
+    sender: Sender,
+    shield: Shield,
+    /// The keys that the shield has.
+    security: Option<Security>,
+    refused: Arc<Refused>,
+    told_forged: bool,
     heard: Arc<AtomicU64>,
     /// Who speaks, when it is not the announced address.
     from: Option<SocketAddr>,
@@ -159,7 +218,8 @@ impl Sound {
                 biased;
                 changed = plans.changed() => match changed {
                     Ok(()) => {
-                        plan = plans.borrow_and_update().clone();
+                        let agreed = plans.borrow_and_update().clone();
+                        plan = self.follow(plan.as_ref(), agreed);
                         self.from = None;
                         ticks.reset_immediately();
                     }
@@ -173,7 +233,7 @@ impl Sound {
                 }
                 received = self.socket.recv_from(&mut buffer) => match (received, &plan) {
                     (Ok((length, from)), Some(plan)) => {
-                        let bytes = buffer.get(..length).unwrap_or_default();
+                        let bytes = buffer.get_mut(..length).unwrap_or_default();
                         self.on_packet(plan, bytes, from).await;
                     }
                     (Ok(_), None) => {}
@@ -181,6 +241,25 @@ impl Sound {
                 },
             }
         }
+    }
+
+    /// Goes by what was agreed from here on; by nothing at all where its keys cannot be used.
+    fn follow(
+        &mut self,
+        before: Option<&Negotiated>,
+        agreed: Option<Negotiated>,
+    ) -> Option<Negotiated> {
+        let agreed = agreed?;
+        let security = match &agreed.crypto {
+            Some(crypto) => Some(security(crypto)?),
+            None => None,
+        };
+        let mut renewal = Renewal::new(self.security.as_ref(), security.as_ref()).ok()?;
+        let same_place = before.is_some_and(|before| before.remote == agreed.remote);
+        self.security = security;
+        // A key that has served before is refused, and nothing goes out until there is another one.
+        let _ = self.shield.change(now(), &mut renewal, same_place);
+        Some(agreed)
     }
 
     /// Whether it sends by itself now.
@@ -210,7 +289,8 @@ impl Sound {
     fn prepare(&mut self, plan: &Negotiated) {
         let other = |tone: &Tone| tone.codec != plan.codec;
         if self.tone.as_ref().is_none_or(other) {
-            self.tone = Tone::new(plan.codec, self.ssrc);
+            self.tone = Tone::new(plan.codec);
+            self.sender.set_clock_rate(plan.codec.clock_rate_hz());
         }
     }
 
@@ -222,7 +302,7 @@ impl Sound {
         if packet.header.payload_type != agreed.receive_pt {
             return;
         }
-        let now = tokio::time::Instant::now().into_std();
+        let now = now();
         let clock = agreed.clock_rate_hz;
         let events = self.events.get_or_insert_with(|| EventReceiver::new(clock));
         events.receive(now, &packet.header, packet.payload);
@@ -231,7 +311,7 @@ impl Sound {
             heard.push(received.digit);
         }
         for digit in heard {
-            (self.hears)(digit);
+            (self.tells)(News::Digit(digit));
             self.play(&Some(plan.clone()), digit);
         }
     }
@@ -245,11 +325,30 @@ impl Sound {
     }
 
     /// Counts what is heard; an echo sends it back under our own SSRC and sequence numbers.
-    async fn on_packet(&mut self, plan: &Negotiated, bytes: &[u8], from: SocketAddr) {
-        let Ok(packet) = RtpPacket::parse(bytes) else {
+    async fn on_packet(&mut self, plan: &Negotiated, bytes: &mut [u8], from: SocketAddr) {
+        let is_report = looks_like_rtcp(bytes);
+        if self.number == Number::Deaf || !(is_report || looks_like_rtp(bytes)) {
+            return;
+        }
+        // Nobody becomes known by what is not genuine.
+        let opened = match is_report {
+            true => self.shield.open_control(now(), bytes),
+            false => self.shield.open(now(), bytes),
+        };
+        let packet = match opened {
+            Ok(packet) => packet,
+            Err(error) => return self.refuse(error),
+        };
+        if is_report {
+            if self.belongs(plan, from) {
+                self.heard.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        let Ok(packet) = RtpPacket::parse(packet) else {
             return;
         };
-        if self.number == Number::Deaf || !self.belongs(plan, from) {
+        if !self.belongs(plan, from) {
             return;
         }
         self.on_event(plan, &packet);
@@ -263,17 +362,36 @@ impl Sound {
             (pt, Some(events)) if pt == events.receive_pt => events.send_pt,
             _ => return,
         };
-        let header = RtpHeader {
-            marker: packet.header.marker,
-            payload_type,
-            sequence_number: self.sequence,
-            timestamp: packet.header.timestamp,
-            ssrc: self.ssrc,
-        };
+        let (marker, timestamp) = (packet.header.marker, packet.header.timestamp);
         self.out.clear();
-        if header.write(packet.payload, &mut self.out).is_ok() {
-            self.sequence = self.sequence.wrapping_add(1);
-            let _ = self.socket.send_to(&self.out, from).await;
+        let out = &mut self.out;
+        let written =
+            self.sender
+                .send_at(now(), payload_type, marker, timestamp, packet.payload, out);
+        if written.is_ok() {
+            self.send_to(from).await;
+        }
+    }
+
+    /// Counts what is not to be heard.
+    fn refuse(&mut self, error: SrtpError) {
+        match error {
+            SrtpError::Replayed | SrtpError::Repeated => {
+                self.refused.replayed.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {
+                self.refused.forged.fetch_add(1, Ordering::Relaxed);
+                if !std::mem::replace(&mut self.told_forged, true) {
+                    (self.tells)(News::Forged);
+                }
+            }
+        }
+    }
+
+    /// Sends the packet that was written, protected where that was agreed.
+    async fn send_to(&mut self, to: SocketAddr) {
+        if self.shield.seal(&mut self.out) {
+            let _ = self.socket.send_to(&self.out, to).await;
         }
     }
 
@@ -290,12 +408,36 @@ impl Sound {
         self.prepare(plan);
         self.began.get_or_insert_with(Instant::now);
         let number = self.number;
+        let (sender, payload_type) = (&mut self.sender, plan.send_payload_type);
         if let Some(tone) = &mut self.tone
-            && tone.next_packet(number, plan.send_payload_type, &mut self.out)
+            && tone.next_packet(number, payload_type, sender, &mut self.out)
         {
-            let _ = self.socket.send_to(&self.out, remote).await;
+            self.send_to(remote).await;
         }
     }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The keys as the shield takes them.
+fn security(agreed: &NegotiatedCrypto) -> Option<Security> {
+    let suite = match agreed.suite {
+        CryptoSuite::AesCm128HmacSha1_80 => Suite::AesCm128HmacSha1_80,
+        CryptoSuite::AesCm128HmacSha1_32 => Suite::AesCm128HmacSha1_32,
+        CryptoSuite::AesCm256HmacSha1_80 => Suite::AesCm256HmacSha1_80,
+        CryptoSuite::AesCm256HmacSha1_32 => Suite::AesCm256HmacSha1_32,
+        CryptoSuite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        CryptoSuite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+    };
+    let key = |key: &CryptoKey| MasterKey::new(suite, key.reveal());
+    Some(Security {
+        send: key(&agreed.send_key)?,
+        receive: key(&agreed.receive_key)?,
+        receive_mki: agreed.receive_mki.clone(),
+        context: agreed.context,
+    })
 }
 
 fn sends(plan: &Negotiated) -> bool {
@@ -316,7 +458,6 @@ struct Tone {
     codec: Codec,
     kind: CodecKind,
     encoder: Encoder,
-    sender: Sender,
     samples: Vec<i16>,
     payload: Vec<u8>,
     position: u64,
@@ -325,7 +466,7 @@ struct Tone {
 }
 
 impl Tone {
-    fn new(codec: Codec, ssrc: u32) -> Option<Self> {
+    fn new(codec: Codec) -> Option<Self> {
         let kind = match codec {
             Codec::Opus => CodecKind::Opus,
             Codec::G722 => CodecKind::G722,
@@ -336,7 +477,6 @@ impl Tone {
             codec,
             kind,
             encoder: Encoder::new(kind, EncoderOptions::default()).ok()?,
-            sender: Sender::new(ssrc, ssrc as u16, ssrc, kind.rtp_clock_hz()),
             samples: Vec::new(),
             payload: vec![0_u8; 1_500],
             position: 0,
@@ -349,7 +489,13 @@ impl Tone {
     }
 
     /// Writes the next packet; false when it could not be made.
-    fn next_packet(&mut self, number: Number, payload_type: u8, out: &mut Vec<u8>) -> bool {
+    fn next_packet(
+        &mut self,
+        number: Number,
+        payload_type: u8,
+        sender: &mut Sender,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let rate = u64::from(self.kind.sample_rate_hz());
         let frame = self.kind.frame_samples(20) as u64;
         let start = self.position;
@@ -369,10 +515,9 @@ impl Tone {
         };
         let payload = self.payload.get(..length).unwrap_or_default();
         let ticks = self.kind.rtp_clock_hz() / 50;
-        let now = tokio::time::Instant::now().into_std();
         out.clear();
-        self.sender
-            .send(now, payload_type, payload, ticks, out)
+        sender
+            .send(now(), payload_type, payload, ticks, out)
             .is_ok()
     }
 }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use privacy::Sentence;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use sdp::KeySeed;
 use sip_core::{Destination, Inbound, Path, Seed, Transport, TransportError};
 use sip_message::Message;
 use thiserror::Error;
@@ -20,7 +22,7 @@ use wire::{
 
 use crate::config::{Config, LOG_BYTES};
 use crate::exchange::{Action, Counts, Exchange, LineId, way_back};
-use crate::line::Line;
+use crate::line::{Drawn, Line, News, Refusal, Refused};
 use crate::log::Log;
 use crate::redact::without_secrets;
 use crate::sources::Loud;
@@ -168,6 +170,7 @@ impl Switchboard {
             exchange,
             wire,
             lines: HashMap::new(),
+            refused: Arc::default(),
             happenings: happenings.clone(),
             log,
         };
@@ -309,6 +312,7 @@ struct Served {
     exchange: Exchange,
     wire: Wire,
     lines: HashMap<LineId, (Line, Heard)>,
+    refused: Arc<Refused>,
     happenings: broadcast::Sender<Happening>,
     log: Option<Log>,
 }
@@ -337,9 +341,17 @@ impl Served {
                 },
                 () = tokio::time::sleep_until(deadline.into()) => self.exchange.handle_timeout(now()),
                 _ = looks.tick() => self.look_for_the_idle(),
-                Some(answer) = counts.recv() => drop(answer.send(self.exchange.counts())),
+                Some(answer) = counts.recv() => drop(answer.send(self.counts())),
             }
             self.act().await;
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            media_forged: self.refused.forged.load(Ordering::Relaxed),
+            media_replayed: self.refused.replayed.load(Ordering::Relaxed),
+            ..self.exchange.counts()
         }
     }
 
@@ -446,22 +458,22 @@ impl Served {
                 local,
                 peer,
             } => {
-                let described =
-                    match Line::open(number, local, peer, random(), self.digits(line)).await {
-                        Ok(mut opened) => {
-                            let described = opened.describe(offer.as_deref());
-                            self.lines.insert(line, (opened, Heard::default()));
-                            described.map_err(|_| sip_message::StatusCode::NOT_ACCEPTABLE_HERE)
-                        }
-                        Err(_) => Err(sip_message::StatusCode::SERVICE_UNAVAILABLE),
-                    };
+                let refused = Arc::clone(&self.refused);
+                let opened =
+                    Line::open(number, local, peer, drawn(), refused, self.news(line)).await;
+                let described = match opened {
+                    Ok(mut opened) => {
+                        let described = opened.describe(offer.as_deref());
+                        self.lines.insert(line, (opened, Heard::default()));
+                        described
+                    }
+                    Err(_) => Err(Refusal::NoSocket),
+                };
                 self.exchange.answer_line(now(), line, described);
             }
             Action::ChangeLine { line, offer } => {
                 if let Some((open, _)) = self.lines.get_mut(&line) {
-                    let described = open
-                        .describe(offer.as_deref())
-                        .map_err(|_| sip_message::StatusCode::NOT_ACCEPTABLE_HERE);
+                    let described = open.describe(offer.as_deref());
                     self.exchange.answer_line(now(), line, described);
                 }
             }
@@ -486,11 +498,17 @@ impl Served {
         }
     }
 
-    /// Says which digits a line hears.
-    fn digits(&self, line: LineId) -> impl Fn(char) + Send + Sync + use<> {
+    /// Says what a line tells.
+    fn news(&self, line: LineId) -> impl Fn(News) + Send + Sync + use<> {
         let happenings = self.happenings.clone();
-        move |digit| {
-            let text = format!("line {}: digit “{digit}” by RTP", line.0);
+        move |news| {
+            let text = match news {
+                News::Digit(digit) => format!("line {}: digit “{digit}” by RTP", line.0),
+                News::Forged => format!(
+                    "line {}: media came that was not made with the agreed key, and is not heard",
+                    line.0
+                ),
+            };
             let _ = happenings.send(Happening(text.into()));
         }
     }
@@ -551,8 +569,15 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn random() -> u64 {
-    let mut bytes = [0_u8; 8];
-    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-    u64::from_le_bytes(bytes)
+/// What a line needs of randomness.
+fn drawn() -> Drawn {
+    let fill = |bytes: &mut [u8]| {
+        getrandom::fill(bytes).expect("the operating system gives randomness");
+    };
+    let mut number = [0_u8; 8];
+    fill(&mut number);
+    Drawn {
+        number: u64::from_le_bytes(number),
+        keys: KeySeed::drawn(|bytes| fill(bytes)),
+    }
 }

@@ -1,4 +1,10 @@
 //! The test numbers.
+//!
+//! Those that answer speak Opus, G.722 (RFC 3551 §4.5.2: `G722/8000`, type 9), PCMU and PCMA, the first of these that the
+//! caller has. Their media is encrypted where the offer has a key for it: SRTP (RFC 3711, RFC 6188, RFC 7714) with keys by
+//! SDES (RFC 4568), in `RTP/SAVP`, or in `RTP/AVP` with `a=crypto`. Keys by a DTLS handshake (RFC 5763) are not done: an
+//! offer of nothing else is refused with 488, and its Warning says so; one in `RTP/AVP` with `a=fingerprint` is taken in the
+//! clear, as RFC 8643 has it.
 
 use sip_message::StatusCode;
 

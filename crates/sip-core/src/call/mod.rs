@@ -158,7 +158,7 @@ pub struct Call {
     /// Whether no hand took the call that came in.
     unasked: bool,
     /// What our next 488 says of the session description.
-    warning: Option<MediaWarning>,
+    warning: Option<(MediaWarning, &'static str)>,
     /// The provisional answer that goes out again each minute.
     provisional: Option<Response>,
     /// REFERs both ways and their subscriptions, which outlive the session.

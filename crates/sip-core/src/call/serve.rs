@@ -273,9 +273,9 @@ impl Call {
         }
         self.session_ids.write(headers);
         if status == StatusCode::NOT_ACCEPTABLE_HERE
-            && let Some(warning) = self.warning.take()
+            && let Some((warning, why)) = self.warning.take()
         {
-            let value = warning.header(&self.config, task.path());
+            let value = warning.header(why, &self.config, task.path());
             headers.push(HeaderName::Warning, value);
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {

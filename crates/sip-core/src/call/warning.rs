@@ -46,8 +46,8 @@ impl MediaWarning {
         }
     }
 
-    /// The header, which names us as our Contact on this path does.
-    pub(super) fn header(self, config: &CallConfig, path: &Path) -> String {
+    /// The header, which names us as our Contact on this path does; with why, for people.
+    pub(super) fn header(self, why: &str, config: &CallConfig, path: &Path) -> String {
         let agent = match &config.contact {
             Some(contact) => match contact.port {
                 Some(port) => format!("{}:{port}", contact.host),
@@ -55,7 +55,12 @@ impl MediaWarning {
             },
             None => path.local.to_string(),
         };
-        let (code, text) = (self.code(), self.text().to_owned());
+        let mut text = self.text().to_owned();
+        if !why.is_empty() {
+            text.push_str(": ");
+            text.push_str(why);
+        }
+        let code = self.code();
         Warning { code, agent, text }.to_string()
     }
 }
@@ -63,6 +68,11 @@ impl MediaWarning {
 impl Call {
     /// Says why with the next 488 of ours (RFC 3261 §13.3.1.3, §21.4.26).
     pub fn warn(&mut self, warning: MediaWarning) {
-        self.warning = Some(warning);
+        self.warn_because(warning, "");
+    }
+
+    /// The same with more words for people. They are ours alone: nothing of what the peer sent goes back to it this way.
+    pub fn warn_because(&mut self, warning: MediaWarning, why: &'static str) {
+        self.warning = Some((warning, why));
     }
 }

@@ -13,6 +13,7 @@ use sip_message::{HeaderName, Host, Method, NameAddr, Reason, Request, Response,
 
 use super::events::CallKey;
 use super::{Action, Exchange, Fate};
+use crate::line::Refusal;
 use crate::location::Aor;
 use crate::numbers::{CLOSES, Number};
 use crate::proxy::Sending;
@@ -354,6 +355,11 @@ impl Exchange {
         }
         let mut fate = self.answer(request, status);
         let (name, value) = match status.code() {
+            // §20.43: there is no other reason.
+            488 => {
+                let value = "399 switchboard \"This is what was dialled\"";
+                (HeaderName::Warning, value)
+            }
             420 => (HeaderName::Unsupported, "100rel, timer"),
             421 => (HeaderName::Require, "no-such-extension"),
             422 => (HeaderName::MinSe, "3600"),
@@ -474,18 +480,20 @@ impl Exchange {
     }
 
     /// The line of a test number has its session description.
-    pub(crate) fn answer_line(
-        &mut self,
-        now: Instant,
-        id: LineId,
-        body: Result<Vec<u8>, StatusCode>,
-    ) {
+    pub(crate) fn answer_line(&mut self, now: Instant, id: LineId, body: Result<Vec<u8>, Refusal>) {
         if let Some(line) = self.lines.lines.get_mut(&id) {
             let body = match line.number {
                 Number::NoCommonCodec => body.map(|_| OTHER_CODEC.to_vec()),
                 Number::BadDescription => body.map(|_| b"this is no session\r\n".to_vec()),
                 _ => body,
             };
+            let body = body.map_err(|refusal| match refusal {
+                Refusal::NoSocket => StatusCode::SERVICE_UNAVAILABLE,
+                Refusal::Media(warning, why) => {
+                    line.call.warn_because(warning, why);
+                    StatusCode::NOT_ACCEPTABLE_HERE
+                }
+            });
             let result = match (body, line.answered) {
                 (Ok(body), false) if line.number == Number::EarlyMedia && line.script.is_none() => {
                     let early =

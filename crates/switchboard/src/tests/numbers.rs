@@ -242,6 +242,12 @@ fn each_broken_number_is_broken_as_it_says() {
         ("421", 421, HeaderName::Require, "no-such-extension"),
         ("422", 422, HeaderName::MinSe, "3600"),
         ("423", 423, HeaderName::MinExpires, "7200"),
+        (
+            "488",
+            488,
+            HeaderName::Warning,
+            "399 switchboard \"This is what was dialled\"",
+        ),
     ]
     .into_iter()
     .enumerate()

@@ -1,5 +1,7 @@
 //! The sockets, on loopback.
 
+mod secret;
+
 use std::sync::Arc;
 
 use sip_core::Destination;

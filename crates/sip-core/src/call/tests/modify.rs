@@ -75,7 +75,15 @@ fn a_refused_change_leaves_the_call_as_it_was() {
 fn a_refused_change_says_why_once_and_by_the_name_of_our_contact() {
     let (mut net, alice, bob) = talking(2);
     let status = StatusCode::NOT_ACCEPTABLE_HERE;
-    for warning in [Some(MediaWarning::Format), None] {
+    for (warning, why, says) in [
+        (Some(MediaWarning::Format), "", "Incompatible media format"),
+        (
+            Some(MediaWarning::Transport),
+            "\"keys\" \\ none",
+            "Incompatible transport protocol: \\\"keys\\\" \\\\ none",
+        ),
+        (None, "", ""),
+    ] {
         act(&mut net, alice, |phone, now| {
             phone.call().reoffer(now, HOLD.to_vec())
         })
@@ -83,7 +91,10 @@ fn a_refused_change_says_why_once_and_by_the_name_of_our_contact() {
         wait(&mut net, 50);
         act(&mut net, bob, |phone, now| {
             if let Some(warning) = warning {
-                phone.call().warn(warning);
+                match why {
+                    "" => phone.call().warn(warning),
+                    why => phone.call().warn_because(warning, why),
+                }
             }
             phone.call().reject_offer(now, status)
         })
@@ -99,8 +110,8 @@ fn a_refused_change_says_why_once_and_by_the_name_of_our_contact() {
         let mut newest = refusals.rev();
         let said = newest.find(|text| text.starts_with("SIP/2.0 488")).unwrap();
         let line = said.lines().find(|line| line.starts_with("Warning:"));
-        let expected = "Warning: 305 192.0.2.2:5060 \"Incompatible media format\"";
-        assert_eq!(line, warning.map(|_| expected), "{said}");
+        let expected = warning.map(|w| format!("Warning: {} 192.0.2.2:5060 \"{says}\"", w.code()));
+        assert_eq!(line, expected.as_deref(), "{said}");
     }
 }
 

@@ -3,10 +3,22 @@
 
 use std::time::{Duration, Instant};
 
-use rtp::srtp::{KeyMark, Protector, SrtpError, Unprotector};
+use super::{KeyMark, MasterKey, Protector, SrtpError, Unprotector};
 
-use crate::config::Security;
-use crate::counters::StreamCounters;
+/// The keys of an encrypted stream. They are wiped when they go, and `Debug` does not show them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// What we protect ours with.
+    pub send: MasterKey,
+    /// What the peer protects its own with.
+    pub receive: MasterKey,
+    /// The name of its key that each packet of the peer carries, empty for none.
+    pub receive_mki: Vec<u8>,
+    /// The cryptographic context that the keys are for (RFC 3711 §3.2.3), by a number. Under new keys of the same one the
+    /// rollover counters go on (RFC 3711 §3.3.1); of another, they begin at zero: another party, or another address of ours
+    /// (RFC 4568 §7.1.4). Another address of the peer's is another one in any case.
+    pub context: u64,
+}
 
 /// Keys of ours that are known again. A negotiation that means no harm has few; that all of them are others is for
 /// whoever makes them, and this is what stands behind.
@@ -18,7 +30,7 @@ const BOTH_KEYS: Duration = Duration::from_secs(2);
 
 /// What stands between the stream and the wire at present.
 #[derive(Debug, Default)]
-pub(crate) struct Shield {
+pub struct Shield {
     protector: Option<Box<Protector>>,
     unprotector: Option<Box<Unprotector>>,
     /// That of the key before, and until when it counts. It goes with the next change, for here nothing is freed.
@@ -65,13 +77,13 @@ impl Used {
 /// Our key has served this stream before, and its numbers would begin anew: two packets under one number give both away
 /// (RFC 3711 §9.1), and with AEAD the means to forge others (RFC 7714 §8.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ServedBefore;
+pub struct ServedBefore;
 
 /// What a negotiation changes about it. `None` leaves a direction as it is: a key that stays must go on with
 /// its numbers, for the same ones twice would give the key stream away. After the change it holds what was
 /// replaced.
 #[derive(Debug, Default)]
-pub(crate) struct Renewal {
+pub struct Renewal {
     send: Option<Option<Box<Protector>>>,
     /// The new one, where it was refused.
     refused: Option<Box<Protector>>,
@@ -83,17 +95,17 @@ pub(crate) struct Renewal {
     same_context: bool,
 }
 
-/// The suite's key cannot be used; `media` makes keys from checked ones, so only the name of a key remains.
+/// The suite's key cannot be used. A [`MasterKey`] has the length that its suite wants, so only the name of a key remains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the peer's key for encrypted media cannot be used")]
 pub struct UnusableKey;
 
 impl Renewal {
     /// From what was agreed before to what is agreed now.
-    pub(crate) fn new(
-        before: Option<&Security>,
-        now: Option<&Security>,
-    ) -> Result<Self, UnusableKey> {
+    ///
+    /// # Errors
+    /// The name of the peer's key is longer than eight bytes.
+    pub fn new(before: Option<&Security>, now: Option<&Security>) -> Result<Self, UnusableKey> {
         let mut renewal = Self {
             same_context: before.map(|b| b.context) == now.map(|n| n.context),
             ..Self::default()
@@ -114,12 +126,16 @@ impl Renewal {
     }
 
     /// New keys for both directions.
-    pub(crate) fn fresh(security: &Security) -> Result<Self, UnusableKey> {
+    ///
+    /// # Errors
+    /// As with [`Renewal::new`].
+    pub fn fresh(security: &Security) -> Result<Self, UnusableKey> {
         Self::new(None, Some(security))
     }
 
     /// No keys, and nothing passes until there are: a handshake begins.
-    pub(crate) fn close() -> Self {
+    #[must_use]
+    pub fn close() -> Self {
         Self {
             send: Some(None),
             receive: Some(None),
@@ -129,7 +145,10 @@ impl Renewal {
     }
 
     /// The end of a handshake's keys, before others or none.
-    pub(crate) fn after_handshake(security: Option<&Security>) -> Result<Self, UnusableKey> {
+    ///
+    /// # Errors
+    /// As with [`Renewal::new`].
+    pub fn after_handshake(security: Option<&Security>) -> Result<Self, UnusableKey> {
         let fresh = security.map_or_else(|| Ok(Self::default()), Self::fresh)?;
         Ok(Self {
             send: fresh.send.or(Some(None)),
@@ -142,13 +161,13 @@ impl Renewal {
 
 impl Shield {
     /// Follows a negotiation. With `same_place` the peer stays where it was, and what it has sent under a key before this
-    /// one may still come; the rollover counters go on if the context is the same, too. Elsewhere may be somebody else; and whoever sends from there cannot be told from who was there
-    /// before by what is still under way.
+    /// one may still come; the rollover counters go on if the context is the same, too. Elsewhere may be somebody else; and
+    /// whoever sends from there cannot be told from who was there before by what is still under way.
     ///
     /// # Errors
     /// What was agreed on for what we send has served before. All else is followed; nothing goes out until there is
     /// another key, or none by agreement.
-    pub(crate) fn change(
+    pub fn change(
         &mut self,
         now: Instant,
         renewal: &mut Renewal,
@@ -195,56 +214,65 @@ impl Shield {
     }
 
     /// Whether nothing may go out: keys are to come and are not there, or may not be used.
-    pub(crate) fn waits(&self) -> bool {
+    #[must_use]
+    pub fn waits(&self) -> bool {
         self.refuses || self.guarded && self.protector.is_none()
     }
 
     /// Whether only what was made with the peer's key is let in.
-    pub(crate) fn is_closed(&self) -> bool {
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.guarded || self.unprotector.is_some()
     }
 
     /// Protects an RTP packet; false when it must not be sent.
-    pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
+    pub fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
         let sealed = self.protector.as_mut().map(|p| p.protect_rtp(packet));
         sealed.map_or(!self.waits(), |sealed| sealed.is_ok())
     }
 
     /// Protects an RTCP compound; false when it must not be sent.
-    pub(crate) fn seal_control(&mut self, packet: &mut Vec<u8>) -> bool {
+    pub fn seal_control(&mut self, packet: &mut Vec<u8>) -> bool {
         let sealed = self.protector.as_mut().map(|p| p.protect_rtcp(packet));
         sealed.map_or(!self.waits(), |sealed| sealed.is_ok())
     }
 
-    /// The RTP packet in a datagram; none when it is not to be used, which is counted.
-    pub(crate) fn open<'a>(
+    /// The RTP packet in a datagram.
+    ///
+    /// # Errors
+    /// It is not to be used.
+    pub fn open<'a>(
         &mut self,
         now: Instant,
         datagram: &'a mut [u8],
-        counters: &StreamCounters,
-    ) -> Option<&'a [u8]> {
-        self.open_with(now, datagram, counters, Unprotector::unprotect_rtp)
+    ) -> Result<&'a [u8], SrtpError> {
+        self.open_with(now, datagram, Unprotector::unprotect_rtp)
     }
 
-    /// The RTCP compound in a datagram; none when it is not to be used, which is counted.
-    pub(crate) fn open_control<'a>(
+    /// The RTCP compound in a datagram.
+    ///
+    /// # Errors
+    /// It is not to be used.
+    pub fn open_control<'a>(
         &mut self,
         now: Instant,
         datagram: &'a mut [u8],
-        counters: &StreamCounters,
-    ) -> Option<&'a [u8]> {
-        self.open_with(now, datagram, counters, Unprotector::unprotect_rtcp)
+    ) -> Result<&'a [u8], SrtpError> {
+        self.open_with(now, datagram, Unprotector::unprotect_rtcp)
     }
 
     fn open_with<'a>(
         &mut self,
         now: Instant,
         datagram: &'a mut [u8],
-        counters: &StreamCounters,
         unprotect: impl Fn(&mut Unprotector, &mut [u8]) -> Result<usize, SrtpError>,
-    ) -> Option<&'a [u8]> {
+    ) -> Result<&'a [u8], SrtpError> {
         let Some(unprotector) = &mut self.unprotector else {
-            return (!self.guarded).then_some(datagram);
+            return if self.guarded {
+                Err(SrtpError::NoKey)
+            } else {
+                Ok(datagram)
+            };
         };
         let mut length = unprotect(unprotector, datagram);
         // What came a second time is genuine under the new one; all else may be of the one before. A key
@@ -258,36 +286,13 @@ impl Shield {
                 length = of_before;
             }
         }
-        opened(datagram, length, counters)
-    }
-}
-
-fn opened<'a>(
-    datagram: &'a [u8],
-    length: Result<usize, SrtpError>,
-    counters: &StreamCounters,
-) -> Option<&'a [u8]> {
-    match length {
-        Ok(length) => datagram.get(..length),
-        Err(SrtpError::Repeated) => {
-            counters.repeated.add(1);
-            None
-        }
-        Err(SrtpError::Replayed) => {
-            counters.replayed.add(1);
-            None
-        }
-        Err(_) => {
-            counters.not_genuine.add(1);
-            None
-        }
+        datagram.get(..length?).ok_or(SrtpError::Malformed)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rtp::srtp::{MasterKey, Suite};
-
+    use super::super::{OVERHEAD, Suite};
     use super::*;
 
     fn keys(fill: u8, context: u64) -> Security {
@@ -305,7 +310,7 @@ mod tests {
         let mut packet = vec![0x80, 0];
         packet.extend(sequence.to_be_bytes());
         packet.extend([0, 0, 0, 0, 1, 2, 3, 4, 9, 9, 9, 9]);
-        packet.reserve(rtp::srtp::OVERHEAD);
+        packet.reserve(OVERHEAD);
         packet
     }
 
