@@ -412,6 +412,7 @@ impl PumpHandle {
         let security = config.parameters.security.clone();
         let ice = config.parameters.ice.clone();
         let dtls = config.parameters.dtls.clone();
+        let remote = config.parameters.remote;
         let handshake = self.shared.next_handshake.fetch_add(1, Relaxed);
         let mut shield = Shield::default();
         let mut renewal = match &dtls {
@@ -505,6 +506,7 @@ impl PumpHandle {
                 instead: None,
                 security,
                 dtls,
+                remote,
                 handshake,
                 reports_have_port,
                 apart,
@@ -681,6 +683,8 @@ struct Last {
     instead: Option<Instead>,
     security: Option<Security>,
     dtls: Option<Dtls>,
+    /// Where the peer was to be found.
+    remote: Option<SocketAddr>,
     /// The number of the handshake whose keys count.
     handshake: u64,
     /// There is a socket for reports.
@@ -730,7 +734,12 @@ impl StreamHandle {
             (Some(_), None) => Renewal::after_handshake(security.as_ref())?,
             (None, None) => Renewal::new(last.security.as_ref(), security.as_ref())?,
         };
-        let begins = dtls.is_some() && dtls != last.dtls;
+        // RFC 5763 §6.6, RFC 8842 §4: at another address it is another association, unless checks lead there. Somebody else
+        // may be there with the same certificate; or the same peer, who means to go on, and so the keys stay until others come.
+        let place = parameters.remote.zip(last.remote);
+        let moved = place.is_some_and(|(now, before)| now != before);
+        let moved = moved && parameters.ice.is_none() && last.ice.is_none();
+        let begins = dtls.is_some() && (moved || dtls != last.dtls);
         let handshake = if begins {
             self.shared.next_handshake.fetch_add(1, Relaxed)
         } else {
@@ -814,6 +823,7 @@ impl StreamHandle {
         last.hearable = hearable;
         last.security = security;
         last.dtls = dtls;
+        last.remote = parameters.remote.or(last.remote);
         last.handshake = handshake;
         last.apart = apart;
         last.report_handshake = report_handshake;

@@ -245,9 +245,8 @@ mod tests {
             let mut frame = said;
             voice.far_end(&[0.0; FRAME_SAMPLES]);
             voice.near_end(&mut frame, 0);
-            match step {
-                502..700 => assert_eq!(frame, said, "step {step}"),
-                _ => {}
+            if (502..700).contains(&step) {
+                assert_eq!(frame, said, "step {step}");
             }
             // Until it has settled.
             if step > 250 {

@@ -654,3 +654,78 @@ fn what_strangers_send_to_the_port_of_the_reports_does_no_harm() {
         assert!(dtls::looks_like_dtls(&buffer[..length]));
     }
 }
+
+/// RFC 5763 §6.6, RFC 8842 §4: without ICE another address is another association, whatever certificate is shown there.
+#[test]
+fn the_same_certificate_at_another_address_is_shaken_hands_with_anew() {
+    for role in [Role::Client, Role::Server] {
+        let ours = with(dtls(role));
+        let (mut bench, left, right) = call(&ours);
+        bench.run(3 * SECOND);
+        let told = events(&left);
+        assert!(told.iter().any(|e| matches!(e, StreamEvent::Secured(_))));
+        // Another machine of the same house, which knows nothing of the keys of the first.
+        let (rtp, _) = media::socket::bind_pair(common::HERE, 0..=0).unwrap();
+        let at = rtp.local_addr().unwrap();
+        let mut theirs = StreamParameters {
+            remote: Some(bench.wires[1].to),
+            ..ours.clone()
+        };
+        if let Some(dtls) = &mut theirs.dtls {
+            dtls.peer.role = match role {
+                Role::Client => Role::Server,
+                Role::Server => Role::Client,
+            };
+        }
+        let config = media::StreamConfig {
+            source: Source::Tone { hz: 440.0 },
+            sink: Sink::Discard,
+            ..media::StreamConfig::new(rtp, theirs, 77)
+        };
+        let other = bench.handle.add_stream(config).unwrap();
+        drop(right);
+        let moved = StreamParameters {
+            remote: Some(at),
+            ..ours.clone()
+        };
+        left.update(moved.clone()).unwrap();
+        let received = left.counters().received();
+        bench.run(5 * SECOND);
+        for stream in [&left, &other] {
+            let told = events(stream);
+            let secured = |e: &&StreamEvent| matches!(e, StreamEvent::Secured(_));
+            assert_eq!(told.iter().filter(secured).count(), 1, "{told:?}");
+        }
+        // The same description again is nothing new.
+        left.update(moved).unwrap();
+        bench.run(5 * SECOND);
+        assert_eq!(events(&left), []);
+        let heard = [
+            other.counters().received(),
+            left.counters().received() - received,
+        ];
+        assert!(heard.iter().all(|packets| *packets > 400), "{heard:?}");
+    }
+}
+
+/// Whoever moves and goes on with the keys that there are, as some do, is not cut off by that.
+#[test]
+fn who_moves_and_shakes_no_hands_goes_on_with_the_keys_there_are() {
+    let ours = with(dtls(Role::Client));
+    let (mut bench, left, right) = call(&ours);
+    bench.run(3 * SECOND);
+    // What goes to the new address is carried to the same peer, but for handshakes.
+    let nobody = std::net::UdpSocket::bind((common::HERE, 0)).unwrap();
+    left.update(StreamParameters {
+        remote: nobody.local_addr().ok(),
+        ..ours
+    })
+    .unwrap();
+    let before = left.counters().received();
+    bench.run(30 * SECOND);
+    assert!(left.counters().received() - before > 1_400);
+    let told = events(&left);
+    let failed = |e: &StreamEvent| matches!(e, StreamEvent::NotSecured(_));
+    assert!(told.iter().any(failed), "{told:?}");
+    drop(right);
+}

@@ -32,6 +32,9 @@ use crate::stream::{self, StreamActor, StreamArgs, StreamMsg};
 /// Packet time that is asked for.
 const PTIME_MS: u32 = 20;
 
+/// What was heard within this time is heard now.
+const LATELY_MS: u64 = 3_000;
+
 /// The media of one call.
 pub(super) struct MediaLeg {
     negotiator: Negotiator,
@@ -507,6 +510,12 @@ impl MediaLeg {
         let agreed = self.agreed.as_ref();
         let protected = agreed.is_some_and(|a| a.crypto.is_some() || a.dtls.is_some());
         std::mem::replace(&mut self.was_protected, protected) && !protected
+    }
+
+    /// Whether keys of a handshake are there, and something was heard with them a moment ago.
+    pub(super) fn hears_with_keys(&self) -> bool {
+        let counters = self.counters().filter(|_| self.secured.is_some());
+        counters.is_some_and(|counters| counters.silent_ms() < LATELY_MS)
     }
 
     /// The handshake has made keys.

@@ -358,6 +358,10 @@ impl DialogState {
                 self.note("media", text);
                 self.publish();
             }
+            Err(failure) if media.hears_with_keys() => {
+                let text = format!("{failure}; the keys from before are used on");
+                self.note("media", text);
+            }
             Err(failure) => {
                 let detail = failure.to_string();
                 self.note("media", detail.clone());
