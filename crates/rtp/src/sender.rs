@@ -100,8 +100,10 @@ impl Sender {
         self.spurt_begins = true;
     }
 
-    /// Changes the clock rate, as after a re-negotiation to another codec. The timestamp goes on
-    /// from where it is (RFC 7160 §4.1 asks for a new source instead where the peer minds).
+    /// Changes the clock rate, as after a re-negotiation to another codec. The timestamp goes on from where it is.
+    ///
+    /// RFC 7160 §4.1 wants another source for another clock. This phone keeps its own, as most do: a source that is
+    /// new is heard only after some packets, and the peer knows the clock from the payload type.
     pub fn set_clock_rate(&mut self, clock_rate_hz: u32) {
         self.clock_rate_hz = clock_rate_hz.max(1);
         self.spurt_begins = true;
