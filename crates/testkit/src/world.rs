@@ -245,6 +245,11 @@ impl<P: Clone, N: Node<P>> World<P, N> {
         &self.trace
     }
 
+    /// The same, and it is forgotten here: a world that lasts for hours would hold all of it.
+    pub fn take_trace(&mut self) -> Vec<Traced<P>> {
+        std::mem::take(&mut self.trace)
+    }
+
     /// How many packets are under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -95,8 +95,8 @@ fn load(minutes: Option<&String>) -> Result<(), Fault> {
     )
 }
 
-/// One call of eight hours, or as many as are asked for, in virtual time, in which everything happens that can happen to one:
-/// memory is flat, and nothing is left at the end.
+/// One call of eight hours, or as many as are asked for, in virtual time, in which everything happens that can happen to one, to
+/// its signalling and to its media: memory is flat, and nothing is left at the end.
 fn hours(hours: Option<&String>) -> Result<(), Fault> {
     let hours: f64 = match hours {
         Some(text) => text
@@ -104,12 +104,15 @@ fn hours(hours: Option<&String>) -> Result<(), Fault> {
             .map_err(|_| misuse("bench hours takes a number of hours"))?,
         None => 8.0,
     };
-    shell::run(
-        shell::cargo()
-            .args(["test", "--profile", "bench", "--locked", "-p", "media"])
-            .args(["--test", "hours", "--", "--nocapture"])
-            .env("TIPRING_HOURS", hours.to_string()),
-    )
+    for half in ["sip-core", "media"] {
+        shell::run(
+            shell::cargo()
+                .args(["test", "--profile", "bench", "--locked", "-p", half])
+                .args(["--test", "hours", "--", "--nocapture"])
+                .env("TIPRING_HOURS", hours.to_string()),
+        )?;
+    }
+    Ok(())
 }
 
 /// How long sound takes from the microphone to the wire and from the wire to the speaker, through PulseAudio and PipeWire,

@@ -28,6 +28,8 @@ pub(super) struct Unacked {
     answer_due: bool,
     /// It is the answer to the INVITE that makes the call.
     first: bool,
+    /// The ACK to a later one came: it is repeated as ever, and no sign of a peer that is gone.
+    overtaken: bool,
 }
 
 impl Unacked {
@@ -47,6 +49,7 @@ impl Unacked {
             give_up_at: now + timers.patience(),
             answer_due: false,
             first: false,
+            overtaken: false,
         }
     }
 
@@ -182,6 +185,11 @@ impl Call {
             return;
         };
         let unacked = self.unacked.remove(index);
+        // RFC 3261 §14.1: the peer sends no INVITE before its last one is over at its end. It is there, and may not wait for
+        // the answers to those before this one: their ACKs went astray, as when it has moved meanwhile.
+        for other in &mut self.unacked {
+            other.overtaken |= other.cseq < unacked.cseq && !other.first && !other.answer_due;
+        }
         if self.phase == Phase::Ended {
             return self.release_held_bye(now);
         }
@@ -217,6 +225,8 @@ impl Call {
     /// Sends each 2xx again that is due: T1, doubling to T2, for 64·T1; then the call has failed.
     pub(super) fn repeat_unacked(&mut self, now: Instant) {
         let timers = self.config.timers;
+        self.unacked
+            .retain(|unacked| !unacked.overtaken || unacked.give_up_at > now);
         let lost = self.unacked.iter().any(|unacked| unacked.give_up_at <= now);
         if lost {
             self.unacked.clear();

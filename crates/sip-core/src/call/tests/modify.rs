@@ -875,3 +875,27 @@ fn a_peer_that_acknowledges_nothing_does_not_make_answers_pile_up() {
     assert!(phone(&net, alice).ended().is_some());
     assert_all_gone(&mut net, &[alice]);
 }
+
+/// RFC 3261 §14.1: no INVITE goes out before the one before it is over at its sender's end. So whoever has one acknowledged is
+/// there, and waits for no answer to those before: their ACKs went astray, as those of a peer do that has moved meanwhile.
+#[test]
+fn rfc3261_14_1_a_change_whose_ack_went_astray_ends_no_call_in_which_a_later_one_was_acknowledged()
+{
+    let (mut net, alice, bob, request, to) = called_by_script();
+    for (branch, cseq) in [("second", 8), ("third", 9)] {
+        let change = offer_from(&request, &to, branch, cseq, OFFER);
+        say(&mut net, bob, ALICE, change.to_bytes());
+        wait(&mut net, 10);
+        act(&mut net, alice, |phone, now| {
+            phone.call().accept_offer(now, ANSWER.to_vec())
+        })
+        .unwrap();
+        wait(&mut net, 10);
+    }
+    let ack = follow(&request, &to, "ACK", "ack-of-third", 9);
+    say(&mut net, bob, ALICE, ack.to_bytes());
+    wait(&mut net, 10);
+    wait(&mut net, 60_000);
+    assert_eq!(phone(&net, alice).ended(), None);
+    assert_eq!(phone(&net, alice).call.as_ref().unwrap().counts()[3], 0);
+}
