@@ -91,6 +91,8 @@ pub(super) struct MediaLeg {
     asked: bool,
     /// Where the signalling goes, or came from.
     peer: Option<IpAddr>,
+    /// Where it comes from.
+    signals_from: Option<IpAddr>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
     /// What was agreed last has keys.
@@ -186,6 +188,7 @@ impl DialogState {
             bridges: Vec::new(),
             asked: false,
             peer: paths.first().map(|path| path.remote.ip()),
+            signals_from: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
             was_protected: false,
             silence_suppression: self.settings.silence_suppression,
@@ -468,6 +471,7 @@ impl MediaLeg {
     /// Takes note of a path that the signalling takes.
     pub(super) fn travels_over(&mut self, path: &Path) {
         self.readable |= !path.transport.is_secure();
+        self.signals_from = Some(path.remote.ip());
     }
 
     /// What is true about the secrecy of the media. Both directions have keys or none has (RFC 4568).
@@ -541,6 +545,7 @@ impl MediaLeg {
         };
         let mut parameters = parameters(agreed, shared.certificate.as_ref())?;
         parameters.twice = self.send_twice;
+        parameters.signalling = self.signals_from;
         let rtcp_mux = agreed.rtcp_mux;
         let ways = agreed.ice.as_ref().zip(self.ways.as_ref());
         parameters.ice = ways.map(|(agreed, ways)| session(agreed, ways, rtcp_mux));

@@ -201,6 +201,28 @@ async fn a_180_with_an_answer_rings_too() {
     house.close().await;
 }
 
+/// A peer behind a router announces an address that leads nowhere. Somebody else is quicker and does not stop; what we say
+/// goes to whom the signalling comes from all the same.
+#[tokio::test]
+async fn a_stranger_who_speaks_first_does_not_get_what_we_say() {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let (right, _) = ears().await;
+    let stranger = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    let (call, invite, at) = dials(&mut house, &peer).await;
+    let hidden = SDP.replace("c=IN IP4 127.0.0.1", "c=IN IP4 10.11.12.13");
+    peer.send(at, &described(&invite, &peer, "200 OK", "desk", &hidden))
+        .await;
+    house.until_state(call, CallState::Connected).await;
+    let to = wanted_at(&invite);
+    let _stranger = speak(&Arc::new(stranger), to, 1, 0);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let right = Arc::new(right);
+    let _right = speak(&right, to, 2, 0);
+    until_heard(&right).await;
+    house.close().await;
+}
+
 /// Carol, whose callers hear an announcement before the call is taken.
 async fn announcing() -> (House, std::net::SocketAddr) {
     let mut settings = model::AccountSettings::new("sip:carol@127.0.0.1");
