@@ -151,6 +151,7 @@ impl DialogState {
         if let Some(kbit) = self.settings.bandwidth_kbit {
             negotiator = negotiator.with_bandwidth(kbit);
         }
+        negotiator = negotiator.with_reach(nat::reach::is_out_of_reach);
         let offered = self.settings.srtp_keys == SrtpKeys::Dtls;
         if let Some(certificate) = &self.shared.certificate {
             negotiator = negotiator.with_dtls(ours(certificate.fingerprint()), offered);
