@@ -52,7 +52,7 @@ use self::heard::Heard;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
 use self::ringback::Ringback;
-use self::saying::Instead;
+use self::saying::{Instead, Sound};
 use self::transfer::Transfers;
 use self::ways::Wish;
 use crate::account::AccountFacts;
@@ -95,7 +95,7 @@ pub(crate) enum DialogMsg {
     /// Play this file into the call, or nothing any more.
     Play(Option<PathBuf>),
     /// What was to be said instead of the microphone, by its number, has been read.
-    Read(u64, PathBuf, Result<Arc<[f32]>, String>),
+    Read(u64, PathBuf, Result<Sound, String>),
     /// What was said instead of the microphone, by its number, is at its end.
     Said(u64),
     /// Send digits.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Dtls, Instead, Recording, Settled, Source, StreamConfig, StreamCounters, StreamHandle,
+    Dtls, Instead, Ready, Recording, Settled, Source, StreamConfig, StreamCounters, StreamHandle,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, SrtpKeys,
@@ -460,6 +460,12 @@ impl MediaLeg {
             .map(|a| format!("{}/{}", a.codec.name(), a.codec.clock_rate_hz()))
     }
 
+    /// The rate of that in hertz, as sound and not in timestamps.
+    pub(super) fn rate_hz(&self) -> Option<u32> {
+        let agreed = self.agreed.as_ref()?;
+        Some(codec_kind(agreed.codec).sample_rate_hz())
+    }
+
     /// The same of the codec that the peer is heard with, where that is another.
     pub(super) fn other_codec(&self) -> Option<String> {
         let (agreed, heard) = (self.agreed.as_ref()?, self.counters()?.codec_heard()?);
@@ -649,11 +655,12 @@ impl MediaLeg {
         stream.record(recording).map_err(|e| e.to_string())
     }
 
-    /// Says this in place of the source from now on, and from the first sound on where there is none yet.
-    pub(super) fn say_instead(&mut self, what: Option<Instead>) {
+    /// Says this in place of the source from now on, and from the first sound on where there is none yet; a file that was
+    /// made ready for the codec is not converted.
+    pub(super) fn say_instead(&mut self, what: Option<Instead>, ready: Option<&Ready>) {
         self.instead.clone_from(&what);
         if let Some(stream) = &self.stream
-            && let Err(error) = stream.say_instead(what)
+            && let Err(error) = stream.say_ready(what, ready)
         {
             tracing::warn!(%error, "what the peer is to hear was not changed");
         }
