@@ -14,6 +14,7 @@ mod moved;
 mod offers;
 mod policy;
 mod recording;
+mod ringback;
 pub(crate) mod saying;
 mod start;
 mod transfer;
@@ -50,7 +51,8 @@ use self::focus::Focus;
 use self::heard::Heard;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
-use self::saying::Instead;
+use self::ringback::Ringback;
+use self::saying::{Instead, Sound};
 use self::transfer::Transfers;
 use self::ways::Wish;
 use crate::account::AccountFacts;
@@ -93,7 +95,7 @@ pub(crate) enum DialogMsg {
     /// Play this file into the call, or nothing any more.
     Play(Option<PathBuf>),
     /// What was to be said instead of the microphone, by its number, has been read.
-    Read(u64, PathBuf, Result<Arc<[f32]>, String>),
+    Read(u64, PathBuf, Result<Sound, String>),
     /// What was said instead of the microphone, by its number, is at its end.
     Said(u64),
     /// Send digits.
@@ -174,6 +176,8 @@ pub(crate) enum DialogMsg {
     },
     /// The first packet of media has come, from there.
     MediaFlows(SocketAddr),
+    /// It is time to look whether media comes before the call is taken.
+    LookForMedia,
     /// Media stopped coming, or came back.
     MediaSilent(bool),
     /// What the handshake for the keys came to.
@@ -304,6 +308,7 @@ pub(crate) struct DialogState {
     dismissed: bool,
     filed: bool,
     sounded: Heard,
+    ringback: Ringback,
     transfers: Transfers,
     /// The login that it waits for.
     login: LoginQuestion,
@@ -438,6 +443,7 @@ impl Actor for DialogActor {
                 );
                 state.publish();
             }
+            DialogMsg::LookForMedia => state.on_listen_for_media(&myself),
             DialogMsg::MediaSilent(silent) => state.on_media_silent(silent),
             DialogMsg::MediaSecured(outcome) => state.on_media_secured(outcome),
             DialogMsg::WayLost => state.on_way_lost().await,

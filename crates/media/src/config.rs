@@ -1,6 +1,6 @@
 //! What a stream is told: where to, which codec, what goes in and what comes out.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +138,9 @@ pub struct StreamParameters {
     /// The peer's announced RTP address; `None` while unknown, and nothing is sent then unless media comes
     /// from somewhere.
     pub remote: Option<SocketAddr>,
+    /// Where the signalling comes from. A peer behind a router announces an address that leads nowhere: who speaks from here
+    /// is believed before others are, who could be anybody.
+    pub signalling: Option<IpAddr>,
     /// The peer's announced RTCP address; `None` means the port after `remote`.
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share a port (RFC 5761).
@@ -189,6 +192,7 @@ impl StreamParameters {
     pub fn new(codec: Codec) -> Self {
         Self {
             remote: None,
+            signalling: None,
             remote_rtcp: None,
             rtcp_mux: false,
             codec,

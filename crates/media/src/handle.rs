@@ -26,11 +26,12 @@ use crate::gate::Gate;
 use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pace::Pace;
 use crate::pump::{Command, Common, Pump};
+use crate::ready::Ready;
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Recorder, Trouble, Writing, record};
 use crate::relay::{Channels, Relay};
 use crate::resample::ToDevice;
-use crate::send::{self, Prepared, SendPath};
+use crate::send::{Prepared, SendPath};
 use crate::socket::{MOST_LINES, MOST_PLACES, Wire};
 use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
 use crate::tape::{Recording, Tape};
@@ -718,7 +719,10 @@ impl StreamHandle {
             Some(Parts {
                 encoder: Encoder::new(kind, options)?,
                 source: Prepared::new(&last.source, kind),
-                instead: last.instead.as_ref().map(|instead| instead.prepared(kind)),
+                instead: last
+                    .instead
+                    .as_ref()
+                    .map(|instead| instead.prepared(kind, None)),
             })
         };
         let hearable = Hearable::new(&parameters);
@@ -851,8 +855,21 @@ impl StreamHandle {
     /// # Errors
     /// [`MediaError::Busy`].
     pub fn say_instead(&self, what: Option<Instead>) -> Result<(), MediaError> {
+        self.say_ready(what, None)
+    }
+
+    /// The same with a file's sound that was made ready before: who is not to wait for that does it on another thread. Where
+    /// it is for another rate than the codec's, the file is converted here.
+    ///
+    /// # Errors
+    /// [`MediaError::Busy`].
+    pub fn say_ready(
+        &self,
+        what: Option<Instead>,
+        ready: Option<&Ready>,
+    ) -> Result<(), MediaError> {
         let mut last = lock(&self.last);
-        let prepared = what.as_ref().map(|what| what.prepared(last.kind));
+        let prepared = what.as_ref().map(|what| what.prepared(last.kind, ready));
         self.shared.command(Command::Instead(self.id, prepared))?;
         last.instead = what;
         Ok(())
@@ -1038,17 +1055,6 @@ impl std::fmt::Debug for StreamHandle {
         f.debug_struct("StreamHandle")
             .field("id", &self.id)
             .finish_non_exhaustive()
-    }
-}
-
-impl Instead {
-    fn prepared(&self, kind: CodecKind) -> Box<send::Instead> {
-        Box::new(send::Instead {
-            source: Prepared::new(&self.source, kind),
-            number: self.number,
-            alone: self.alone,
-            told: false,
-        })
     }
 }
 

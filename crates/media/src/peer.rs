@@ -8,6 +8,10 @@
 //! target away from there: the same stream going on from another address (a router that forgot it), what only the one
 //! with the keys can have sent, or silence of media and reports alike.
 //!
+//! Who is the first to send steadily need not be the peer. The address that the signalling comes from is known to be of
+//! its side: for [`SIGNALLING_FIRST`] nobody else is believed who has shown nothing, and whoever was believed afterwards
+//! without having shown more than that it sends gives way to it.
+//!
 //! Where checks have found a way (ICE), the peer speaks from places that they know (RFC 8445 §12.1: data is sent on valid
 //! pairs only), so these are what the announced address is elsewhere: while one of them talks, or has talked and the peer
 //! still answers there, nobody else is heard.
@@ -28,6 +32,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How steadily media has to come from elsewhere: so many packets over at least so long.
 const STEADY_PACKETS: u32 = 10;
 const STEADY_TIME: Duration = Duration::from_millis(150);
+
+/// And, from where the signalling comes from while others speak, without a longer pause than this: packets now and then show
+/// nothing.
+const STEADY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Nobody but who has to do with the signalling is believed for so long after an address was announced: the time in which its
+/// own media comes, even where it is far. A peer behind a router whose signalling goes by a proxy hears us that much later, so
+/// it is no longer; and who comes later from where the signalling does is believed all the same.
+const SIGNALLING_FIRST: Duration = Duration::from_millis(500);
 
 /// Numbers that may be missing where a stream goes on from another address: half a minute of packets.
 const MOST_MISSING: u16 = 1_500;
@@ -99,13 +112,49 @@ pub(crate) struct Peer {
     candidate: Option<Candidate>,
     /// Who was believed last.
     voice: Option<Voice>,
+    /// Where the signalling comes from.
+    signalling: Option<IpAddr>,
+    /// What came from there last, whether it was used or not.
+    signaller: Option<Candidate>,
+    /// Where media came from last that checks know, whatever they have found.
+    checked: Option<SocketAddr>,
+    /// A place that keys have proved to be the right one.
+    proven: Option<SocketAddr>,
+    /// Where the peer was known to be before it announced another address.
+    before: Option<IpAddr>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Candidate {
     address: SocketAddr,
     first: Instant,
+    last: Instant,
     packets: u32,
+}
+
+impl Candidate {
+    fn new(now: Instant, address: SocketAddr) -> Self {
+        Self {
+            address,
+            first: now,
+            last: now,
+            packets: 1,
+        }
+    }
+
+    /// It has sent once more.
+    fn sends(self, now: Instant) -> Self {
+        Self {
+            last: now,
+            packets: self.packets.saturating_add(1),
+            ..self
+        }
+    }
+
+    fn is_steady(&self) -> bool {
+        self.packets >= STEADY_PACKETS
+            && self.last.saturating_duration_since(self.first) >= STEADY_TIME
+    }
 }
 
 impl Peer {
@@ -120,7 +169,17 @@ impl Peer {
             known_there: None,
             candidate: None,
             voice: None,
+            signalling: None,
+            signaller: None,
+            checked: None,
+            proven: None,
+            before: None,
         }
+    }
+
+    /// The signalling comes from there.
+    pub(crate) fn set_signalling(&mut self, signalling: Option<IpAddr>) {
+        self.signalling = signalling.map(|ip| ip.to_canonical());
     }
 
     /// A new answer or re-INVITE; an address that stays the same keeps what was learned, and what checks have found stays
@@ -131,6 +190,8 @@ impl Peer {
                 selected: self.selected,
                 known_heard: self.known_heard,
                 known_there: self.known_there,
+                signalling: self.signalling,
+                before: self.known().map(|voice| voice.from.ip()).or(self.before),
                 ..Self::new(now, announced)
             };
         }
@@ -152,8 +213,16 @@ impl Peer {
         if is_recent(self.announced_heard, now) && from.ip() != announced.ip() {
             return false;
         }
+        // Two at once are one too many, and what signals is of the peer's side.
+        let near = is_known || from.ip() == announced.ip() || self.signalling == Some(from.ip());
+        if !near && !self.is_proven() && self.signaller(now).is_some() {
+            return false;
+        }
         match self.moved {
-            Some((address, heard)) => from.ip() == address.ip() || !is_recent(Some(heard), now),
+            Some((address, heard)) => {
+                let is_over = !is_recent(Some(heard), now);
+                from.ip() == address.ip() || is_over || self.takes_over(from)
+            }
             None => true,
         }
     }
@@ -162,6 +231,17 @@ impl Peer {
     pub(crate) fn on_media(&mut self, now: Instant, from: SocketAddr, is_known: bool) {
         if self.announced == Some(from) {
             self.announced_heard = Some(now);
+        }
+        if is_known {
+            self.checked = Some(from);
+        }
+        if self.signalling == Some(from.ip()) {
+            let is_brief = |one: &Candidate| {
+                one.address == from && now.saturating_duration_since(one.last) <= STEADY_PAUSE
+            };
+            let before = self.signaller.filter(is_brief);
+            self.signaller =
+                Some(before.map_or(Candidate::new(now, from), |before| before.sends(now)));
         }
         if self.is_on_a_way(from, is_known) {
             self.known_heard = Some(now);
@@ -186,6 +266,7 @@ impl Peer {
         let shows = |voice: &&Voice| voice.sign.is_some_and(|sign| sign > voice.heard);
         let known = self.known().filter(shows);
         self.selected.is_none()
+            && !self.takes_over(from)
             && known.is_some_and(|voice| voice.is_there(now) && !voice.may_be(from, speech))
     }
 
@@ -194,6 +275,41 @@ impl Peer {
         let is_known =
             |voice: &&Voice| self.announced == Some(voice.from) || voice.packets >= KNOWN_PACKETS;
         self.voice.as_ref().filter(is_known)
+    }
+
+    /// Whether whoever is believed has shown no more than that it sends, and this comes from where the signalling does.
+    fn takes_over(&self, from: SocketAddr) -> bool {
+        let is_elsewhere = |(address, _): (SocketAddr, Instant)| address.ip() != from.ip();
+        self.signalling == Some(from.ip())
+            && self.moved.is_some_and(is_elsewhere)
+            && !self.is_proven()
+    }
+
+    /// Who sends steadily from where the signalling comes from.
+    fn signaller(&self, now: Instant) -> Option<SocketAddr> {
+        let one = self.signaller.filter(Candidate::is_steady)?;
+        is_recent(Some(one.last), now).then_some(one.address)
+    }
+
+    /// Whether keys have proved whoever is believed.
+    fn is_proven(&self) -> bool {
+        let is_it = |(address, _): (SocketAddr, Instant)| self.proven == Some(address);
+        self.moved.is_some_and(is_it)
+    }
+
+    /// Whether somebody may be believed there, if it sends steadily.
+    fn may_be_right(&self, now: Instant, from: SocketAddr, speech: Speech) -> bool {
+        let announced = self.announced.map(|announced| announced.ip());
+        // Signalling by another protocol says nothing about whence media comes.
+        let comparable = |ip: &IpAddr| announced.is_none_or(|to| to.is_ipv4() == ip.is_ipv4());
+        let Some(signalling) = self.signalling.filter(comparable) else {
+            return true;
+        };
+        let near = [Some(signalling), announced, self.before];
+        near.contains(&Some(from.ip()))
+            || speech.genuine
+            || self.checked == Some(from)
+            || now.saturating_duration_since(self.since) >= SIGNALLING_FIRST
     }
 
     fn note(&mut self, now: Instant, from: SocketAddr, last: Speech) {
@@ -235,31 +351,30 @@ impl Peer {
             && *address == from
         {
             *heard = now;
+            if speech.genuine {
+                self.proven = Some(from);
+            }
             self.note(now, from, speech);
             return false;
         }
-        let known = self.known();
-        if known.is_some_and(|voice| voice.is_there(now) && !voice.may_be(from, speech)) {
+        let takes_over = self.takes_over(from);
+        let known = self.known().filter(|_| !takes_over);
+        if known.is_some_and(|voice| voice.is_there(now) && !voice.may_be(from, speech))
+            || !self.may_be_right(now, from, speech)
+        {
             return false;
         }
-        match &mut self.candidate {
-            Some(candidate) if candidate.address == from => candidate.packets += 1,
-            _ => {
-                self.candidate = Some(Candidate {
-                    address: from,
-                    first: now,
-                    packets: 1,
-                });
-            }
-        }
-        let steady = self.candidate.as_ref().is_some_and(|candidate| {
-            candidate.packets >= STEADY_PACKETS
-                && now.saturating_duration_since(candidate.first) >= STEADY_TIME
-        });
+        let before = self.candidate.filter(|before| before.address == from);
+        let candidate = before.map_or(Candidate::new(now, from), |before| before.sends(now));
+        self.candidate = Some(candidate);
+        let steady = self.signaller(now) == Some(from) || !takes_over && candidate.is_steady();
         if !steady || !self.announced_is_doubtful(now) {
             return false;
         }
         self.moved = Some((from, now));
+        if speech.genuine {
+            self.proven = Some(from);
+        }
         self.candidate = None;
         self.note(now, from, speech);
         true
@@ -269,6 +384,7 @@ impl Peer {
     pub(crate) fn confirm(&mut self, now: Instant, from: SocketAddr) -> bool {
         let from = canonical(from);
         self.candidate = None;
+        self.proven = Some(from);
         if self.announced == Some(from) {
             self.announced_heard = Some(now);
             return self.moved.take().is_some();
@@ -557,5 +673,143 @@ mod tests {
         assert!(peer.may_speak(start, stranger, false));
         peer.on_media(start, announced, false);
         assert!(!peer.may_speak(start, stranger, false));
+    }
+
+    /// A peer behind a router, that signals from `SIGNALS`.
+    fn behind_a_router(start: Instant) -> Peer {
+        let mut peer = Peer::new(start, Some(announced()));
+        peer.set_signalling(Some(at(SIGNALS).ip()));
+        peer
+    }
+
+    fn announced() -> SocketAddr {
+        at("192.168.1.5:4000")
+    }
+
+    const SIGNALS: &str = "198.51.100.1:7000";
+    const STRANGER: &str = "203.0.113.9:5000";
+
+    /// Both send every 20 ms, the stranger 10 ms later, each from its time on in milliseconds; answers where media goes, and
+    /// from when on.
+    fn both(
+        peer: &mut Peer,
+        start: Instant,
+        (right_from, stranger_from): (u64, u64),
+        until: u64,
+    ) -> Vec<(u64, SocketAddr)> {
+        let (right, stranger) = (at(SIGNALS), at(STRANGER));
+        let mut targets = vec![(0, peer.target().unwrap())];
+        // The receiver listens to one source until that has been silent for 100 ms.
+        let mut source = (peer.target().unwrap(), 0);
+        for ms in (0..until).step_by(10) {
+            let now = start + Duration::from_millis(ms);
+            let (from, begins) = match ms % 20 {
+                0 => (right, right_from),
+                _ => (stranger, stranger_from),
+            };
+            let speech = speech(from, (ms / 20) as u32);
+            if ms >= begins
+                && peer.may_speak(now, from, false)
+                && !peer.is_another(now, from, speech)
+            {
+                peer.on_media(now, from, false);
+                if source.0 == from || ms - source.1 >= 100 || source.0 == announced() {
+                    source = (from, ms);
+                    peer.on_accepted(now, from, speech);
+                }
+            }
+            let target = peer.target().unwrap();
+            if targets.last().is_none_or(|(_, last)| *last != target) {
+                targets.push((ms, target));
+            }
+        }
+        targets
+    }
+
+    /// The first comer is not the peer: nothing goes to it where the one that signals sends, however much it sends itself.
+    #[test]
+    fn whoever_is_quicker_than_the_one_that_signals_gets_nothing() {
+        let start = Instant::now();
+        for (right_from, moves) in [(0, 180), (300, 580), (1_800, 2_080)] {
+            let mut peer = behind_a_router(start);
+            let targets = both(&mut peer, start, (right_from, 0), 10_000);
+            assert_eq!(targets, [(0, announced()), (moves, at(SIGNALS))]);
+            assert!(!peer.may_speak(start + Duration::from_secs(10), at(STRANGER), false));
+        }
+    }
+
+    /// It keeps nobody out either that came before: for seconds it was the only one, and has shown nothing but that.
+    #[test]
+    fn whoever_was_believed_for_want_of_another_gives_way_to_the_one_that_signals() {
+        let start = Instant::now();
+        let mut peer = behind_a_router(start);
+        // Its reports do not make it anybody either.
+        let targets = both(&mut peer, start, (u64::MAX, 0), 6_000);
+        assert_eq!(targets[0], (0, announced()));
+        assert_eq!(targets[1].1, at(STRANGER));
+        assert!((2_000..2_300).contains(&targets[1].0), "{targets:?}");
+        let later = start + Duration::from_secs(6);
+        peer.on_sign(later, at(STRANGER));
+        let targets = both(&mut peer, later, (0, 0), 6_000);
+        assert_eq!(targets, [(0, at(STRANGER)), (280, at(SIGNALS))]);
+    }
+
+    /// Symmetric RTP by a relay at another address than the signalling's: it is heard from its first packet on, and sent to
+    /// after two seconds; a packet now and then from where the signalling is changes nothing.
+    #[test]
+    fn media_by_a_relay_elsewhere_is_heard_at_once_and_answered_after_two_seconds() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        for announced in ["192.168.1.5:4000", "198.51.100.1:4000"] {
+            let relay = at(STRANGER);
+            let mut peer = Peer::new(start, Some(at(announced)));
+            peer.set_signalling(Some(at(SIGNALS).ip()));
+            for n in 0..1_000 {
+                let now = after(u64::from(n) * 20);
+                assert!(peer.may_speak(now, relay, false), "{n}");
+                peer.on_media(now, relay, false);
+                peer.on_accepted(now, relay, speech(relay, n));
+                let reached = peer.target() == Some(relay);
+                assert_eq!(reached, n >= 109, "{n}");
+                if n % 50 == 49 {
+                    peer.on_media(now, at(SIGNALS), false);
+                    peer.on_accepted(now, at(SIGNALS), speech(at(SIGNALS), n));
+                }
+            }
+            // The next description has another port, and the relay is the same.
+            peer.announce(after(20_000), Some(at("192.168.1.5:4002")));
+            assert_eq!(hear(&mut peer, relay, after(20_000), 50), Some(9));
+        }
+    }
+
+    /// Keys and checks say more than an address: who has them is believed at once, and for good.
+    #[test]
+    fn who_has_the_keys_or_is_known_by_checks_does_not_wait_for_the_signalling() {
+        let start = Instant::now();
+        let elsewhere = at("203.0.113.2:5000");
+        let hear = |peer: &mut Peer, genuine, is_known| {
+            (0..50).find(|n| {
+                let now = start + Duration::from_millis(20) * *n;
+                peer.on_media(now, elsewhere, is_known);
+                let speech = Speech {
+                    genuine,
+                    ..speech(elsewhere, *n)
+                };
+                peer.on_accepted(now, elsewhere, speech)
+            })
+        };
+        assert_eq!(hear(&mut behind_a_router(start), false, false), None);
+        assert_eq!(hear(&mut behind_a_router(start), false, true), Some(9));
+        let mut peer = behind_a_router(start);
+        assert_eq!(hear(&mut peer, true, false), Some(9));
+        let later = start + Duration::from_secs(1);
+        assert!(!peer.may_speak(later, at(SIGNALS), false));
+        let mut peer = behind_a_router(start);
+        assert!(peer.confirm(start, elsewhere));
+        assert!(!peer.may_speak(start, at(SIGNALS), false));
+        // Signalling by IPv6 does not keep back media by IPv4.
+        let mut peer = behind_a_router(start);
+        peer.set_signalling(Some(at("[2001:db8::1]:1").ip()));
+        assert_eq!(hear(&mut peer, false, false), Some(9));
     }
 }

@@ -192,6 +192,8 @@ impl Stream {
     /// Starts the clocks when the stream gets to the pump.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.receive.begin(now, self.parameters.remote);
+        let signalling = self.parameters.signalling;
+        self.receive.peer.set_signalling(signalling);
         self.control.begin(now, self.seed);
         self.follow_clock();
     }
@@ -809,6 +811,8 @@ impl Stream {
         std::mem::swap(&mut self.parameters, &mut change.parameters);
         self.send.set_parameters(&self.parameters);
         self.receive.set_parameters(now, &self.parameters);
+        let signalling = self.parameters.signalling;
+        self.receive.peer.set_signalling(signalling);
         self.follow_clock();
     }
 

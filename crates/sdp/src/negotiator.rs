@@ -163,6 +163,8 @@ pub struct Negotiator {
     /// Where we were when offer and answer last agreed.
     settled: Option<Settled>,
     dtls: Option<OurDtls>,
+    /// Whether an address of theirs leads nowhere from an address of ours.
+    is_out_of_reach: fn(IpAddr, IpAddr) -> bool,
     comfort_noise: bool,
     /// What our descriptions may ask for, and what the one that is being written does: an answer, what the offer does.
     reports: ExtendedReports,
@@ -266,6 +268,7 @@ impl Negotiator {
             tells_reports: true,
             settled: None,
             dtls: None,
+            is_out_of_reach: |_, _| false,
             comfort_noise: false,
             reports: ExtendedReports::default(),
             reports_told: ExtendedReports::default(),
@@ -291,6 +294,14 @@ impl Negotiator {
             fingerprint,
             offered,
         });
+        self
+    }
+
+    /// The same with a rule by which an address of theirs, the first one, is out of reach from one of ours. Who leaves it to
+    /// us to begin a handshake, and announces such an address and no other ways, begins itself.
+    #[must_use]
+    pub fn with_reach(mut self, is_out_of_reach: fn(IpAddr, IpAddr) -> bool) -> Self {
+        self.is_out_of_reach = is_out_of_reach;
         self
     }
 

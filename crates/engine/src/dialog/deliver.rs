@@ -150,12 +150,16 @@ impl DialogState {
             CallEvent::Progress { status, reason, .. } => {
                 self.view.last_status = Some((status.code(), reason));
                 self.report(status);
+                if status == StatusCode::RINGING {
+                    self.ringback.ring(now());
+                }
                 if self.view.state == CallState::Trying && status == StatusCode::RINGING {
                     self.enter(CallState::Ringing);
                 } else {
                     self.publish();
                 }
                 self.update_tones();
+                self.listen_for_media(myself);
             }
             CallEvent::Offer { body } => self.on_offer(myself, body).await,
             CallEvent::OfferWanted => self.on_offer_wanted(myself).await,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Dtls, Instead, Recording, Settled, Source, StreamConfig, StreamCounters, StreamHandle,
+    Dtls, Instead, Ready, Recording, Settled, Source, StreamConfig, StreamCounters, StreamHandle,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, SrtpKeys,
@@ -97,6 +97,8 @@ pub(super) struct MediaLeg {
     asked: bool,
     /// Where the signalling goes, or came from.
     peer: Option<IpAddr>,
+    /// Where it comes from.
+    signals_from: Option<IpAddr>,
     /// Part of the signalling, which carries the keys of an encrypted call, was readable on its way.
     readable: bool,
     /// What was agreed last has keys.
@@ -155,6 +157,7 @@ impl DialogState {
         if let Some(kbit) = self.settings.bandwidth_kbit {
             negotiator = negotiator.with_bandwidth(kbit);
         }
+        negotiator = negotiator.with_reach(nat::reach::is_out_of_reach);
         let offered = self.settings.srtp_keys == SrtpKeys::Dtls;
         let certificate = crate::shared::certificate();
         if let Some(certificate) = &certificate {
@@ -194,6 +197,7 @@ impl DialogState {
             bridges: Vec::new(),
             asked: false,
             peer: paths.first().map(|path| path.remote.ip()),
+            signals_from: paths.first().map(|path| path.remote.ip()),
             readable: paths.iter().any(|path| !path.transport.is_secure()),
             was_protected: false,
             silence_suppression: self.settings.silence_suppression,
@@ -464,6 +468,12 @@ impl MediaLeg {
             .map(|a| format!("{}/{}", a.codec.name(), a.codec.clock_rate_hz()))
     }
 
+    /// The rate of that in hertz, as sound and not in timestamps.
+    pub(super) fn rate_hz(&self) -> Option<u32> {
+        let agreed = self.agreed.as_ref()?;
+        Some(codec_kind(agreed.codec).sample_rate_hz())
+    }
+
     /// The same of the codec that the peer is heard with, where that is another.
     pub(super) fn other_codec(&self) -> Option<String> {
         let (agreed, heard) = (self.agreed.as_ref()?, self.counters()?.codec_heard()?);
@@ -476,6 +486,7 @@ impl MediaLeg {
     /// Takes note of a path that the signalling takes.
     pub(super) fn travels_over(&mut self, path: &Path) {
         self.readable |= !path.transport.is_secure();
+        self.signals_from = Some(path.remote.ip());
     }
 
     /// What is true about the secrecy of the media. Both directions have keys or none has (RFC 4568).
@@ -555,6 +566,7 @@ impl MediaLeg {
         };
         let mut parameters = parameters(agreed, self.certificate.as_ref())?;
         parameters.twice = self.send_twice;
+        parameters.signalling = self.signals_from;
         let rtcp_mux = agreed.rtcp_mux;
         let ways = agreed.ice.as_ref().zip(self.ways.as_ref());
         parameters.ice = ways.map(|(agreed, ways)| session(agreed, ways, rtcp_mux));
@@ -657,11 +669,12 @@ impl MediaLeg {
         stream.record(recording).map_err(|e| e.to_string())
     }
 
-    /// Says this in place of the source from now on, and from the first sound on where there is none yet.
-    pub(super) fn say_instead(&mut self, what: Option<Instead>) {
+    /// Says this in place of the source from now on, and from the first sound on where there is none yet; a file that was
+    /// made ready for the codec is not converted.
+    pub(super) fn say_instead(&mut self, what: Option<Instead>, ready: Option<&Ready>) {
         self.instead.clone_from(&what);
         if let Some(stream) = &self.stream
-            && let Err(error) = stream.say_instead(what)
+            && let Err(error) = stream.say_ready(what, ready)
         {
             tracing::warn!(%error, "what the peer is to hear was not changed");
         }

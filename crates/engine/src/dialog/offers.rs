@@ -186,6 +186,7 @@ impl DialogState {
                     self.enter(CallState::Early);
                 }
                 self.update_tones();
+                self.listen_for_media(myself);
                 if self.mending.take().is_some() && !self.view.state.is_up() {
                     self.on_established(myself).await;
                 }

@@ -257,6 +257,7 @@ impl DialogState {
                 self.view.remote = party.clone();
             }
             self.enter(CallState::Trying);
+            self.ringback.start_over();
             self.update_tones();
         }
         followed

@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use media::Source;
+use media::{Ready, Source};
 use model::NoticeLevel;
 use ractor::ActorRef;
 
+use super::media_leg::MediaLeg;
 use super::{DialogMsg, DialogState};
+
+/// Longer music for holding is read again each time, in samples at 48 kHz: five minutes of it are 58 MB.
+const MOST_KEPT: usize = 5 * 60 * media::SAMPLE_RATE_HZ as usize;
 
 /// What is said instead, and what is being read for it.
 pub(super) struct Instead {
@@ -16,6 +20,28 @@ pub(super) struct Instead {
     on_hold: bool,
     /// The number of what is to be said: what was read for another one counts no more.
     number: u64,
+    /// Music for holding that was read before: who is held again need not wait for it.
+    kept: Option<(PathBuf, Sound)>,
+}
+
+/// What is in a file.
+#[derive(Clone)]
+pub(crate) struct Sound {
+    samples: Arc<[f32]>,
+    /// The same for the codec of the call, where there is one.
+    ready: Option<Ready>,
+}
+
+impl Sound {
+    /// Converts, which takes its time.
+    fn new(samples: Arc<[f32]>, rate_hz: Option<u32>) -> Self {
+        let ready = rate_hz.map(|rate_hz| Ready::new(&samples, rate_hz));
+        Self { samples, ready }
+    }
+
+    fn is_for(&self, rate_hz: Option<u32>) -> bool {
+        self.ready.as_ref().map(Ready::rate_hz) == rate_hz
+    }
 }
 
 impl Instead {
@@ -24,14 +50,16 @@ impl Instead {
             myself: myself.clone(),
             on_hold: false,
             number: 0,
+            kept: None,
         }
     }
 
-    /// Reads a file elsewhere, for a disk may be slow.
-    fn read(&self, file: PathBuf) {
+    /// Reads a file elsewhere, for codecs of this rate in hertz: a disk may be slow, and so is bringing minutes of sound to
+    /// another rate.
+    fn read(&self, file: PathBuf, rate_hz: Option<u32>) {
         let (myself, number) = (self.myself.clone(), self.number);
         tokio::task::spawn_blocking(move || {
-            let sound = read(&file);
+            let sound = read(&file).map(|samples| Sound::new(samples, rate_hz));
             let _ = myself.cast(DialogMsg::Read(number, file, sound));
         });
     }
@@ -58,16 +86,27 @@ impl DialogState {
             media.drop_digits();
         }
         self.instead.number += 1;
-        media.say_instead(hold.then_some(media::Instead {
+        let silence = media::Instead {
             source: Source::Silence,
             number: self.instead.number,
             alone: true,
-        }));
-        if let Some(music) = self.settings.hold_music.as_ref().filter(|_| hold) {
-            self.instead.read(music.into());
-        }
+        };
+        media.say_instead(hold.then_some(silence), None);
+        let rate_hz = media.rate_hz();
         if self.view.details.playing.take().is_some() {
             self.publish();
+        }
+        let Some(music) = self.settings.hold_music.clone().filter(|_| hold) else {
+            return;
+        };
+        let music = PathBuf::from(music);
+        let kept = self.instead.kept.as_ref();
+        match kept.filter(|(file, sound)| *file == music && sound.is_for(rate_hz)) {
+            Some((_, sound)) => {
+                let sound = sound.clone();
+                self.on_read(self.instead.number, &music, Ok(sound));
+            }
+            None => self.instead.read(music, rate_hz),
         }
     }
 
@@ -81,29 +120,36 @@ impl DialogState {
         }
         self.instead.number += 1;
         match file {
-            Some(file) => self.instead.read(file),
+            Some(file) => {
+                let rate_hz = self.media.as_ref().and_then(MediaLeg::rate_hz);
+                self.instead.read(file, rate_hz);
+            }
             None => self.say_no_more(),
         }
     }
 
-    pub(super) fn on_read(&mut self, number: u64, file: &Path, sound: Result<Arc<[f32]>, String>) {
+    pub(super) fn on_read(&mut self, number: u64, file: &Path, sound: Result<Sound, String>) {
         if number != self.instead.number {
             return;
         }
         let on_hold = self.instead.on_hold;
-        let samples = match sound {
-            Ok(samples) => samples,
+        let sound = match sound {
+            Ok(sound) => sound,
             Err(reason) => return self.not_played(file, &reason),
         };
         let Some(media) = &mut self.media else { return };
-        media.say_instead(Some(media::Instead {
+        let what = media::Instead {
             source: Source::File {
-                samples,
+                samples: Arc::clone(&sound.samples),
                 looped: on_hold,
             },
             number,
             alone: on_hold,
-        }));
+        };
+        media.say_instead(Some(what), sound.ready.as_ref());
+        if on_hold && sound.samples.len() <= MOST_KEPT {
+            self.instead.kept = Some((file.to_owned(), sound));
+        }
         let name = file.display().to_string();
         if on_hold {
             return self.note("media", format!("who is on hold hears {name}"));
@@ -125,7 +171,7 @@ impl DialogState {
             return;
         };
         if let Some(media) = &mut self.media {
-            media.say_instead(None);
+            media.say_instead(None, None);
         }
         self.note("media", format!("{file} is played no longer"));
         self.publish();

@@ -21,6 +21,7 @@ use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 use super::focus::Focus;
 use super::heard::Heard;
 use super::media_leg::MediaLeg;
+use super::ringback::Ringback;
 use super::saying::Instead;
 use super::transfer::{Placement, Transfers};
 use super::{DialogArgs, DialogMsg, DialogState, FIRST_LOOK_UP, Phase, Start, details, policy};
@@ -126,6 +127,7 @@ impl DialogState {
             dismissed: false,
             filed: false,
             sounded: Heard::default(),
+            ringback: Ringback::default(),
             on_the_way: None,
             heard: false,
             login: LoginQuestion::new(&args.shared.hub),

@@ -351,7 +351,6 @@ impl DialogState {
 
     /// What the user hears beside the peer: the ring tone, or the tone of the other phone ringing.
     pub(super) fn update_tones(&self) {
-        // Where the peer sends nothing yet, its ringing is still for us to make heard.
         let heard = |media: &MediaLeg| media.is_running() && media.hears();
         let early_media = self.media.as_ref().is_some_and(heard);
         // Sound cards take their time to open: whoever calls somebody is about to talk.
@@ -359,7 +358,12 @@ impl DialogState {
         let awaited = early_media || calling || self.view.state == CallState::Answering;
         let ringing = match (self.view.direction, self.view.state) {
             (Direction::Incoming, CallState::Ringing) => Some(Ringing::Here),
-            (Direction::Outgoing, CallState::Ringing) if !early_media => Some(Ringing::There),
+            // Whether anything was agreed on says nothing about whether something is heard.
+            (Direction::Outgoing, CallState::Ringing | CallState::Early)
+                if self.ringback.sounds() =>
+            {
+                Some(Ringing::There)
+            }
             _ => None,
         };
         let message = DevicesMsg::Call {

@@ -1,20 +1,29 @@
 //! Sound before the call is taken, from one phone and from several.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
 use model::CallState;
 use sip_message::{HeaderName, Message, Method, Request, Response};
 use tokio::net::UdpSocket;
 
-use super::house::{House, tone};
+use super::house::{House, notes, tone};
 use super::peer::{Peer, SDP, answer, carol, carol_with, to_tag, with};
 
 /// An answer of the fork with this tag, which wants media at this port.
 fn fork(request: &Request, peer: &Peer, line: &str, tag: &str, port: u16) -> String {
+    let sdp = SDP.replace("40000", &port.to_string());
+    described(request, peer, line, tag, &sdp)
+}
+
+/// The same with this description.
+fn described(request: &Request, peer: &Peer, line: &str, tag: &str, sdp: &str) -> String {
     let more = format!(
         "Contact: <sip:{tag}@{}>\r\nContent-Type: application/sdp\r\n",
         peer.local
     );
-    let sdp = SDP.replace("40000", &port.to_string());
-    answer(request, line, &more, &sdp).replace("tag=peer", &format!("tag={tag}"))
+    answer(request, line, &more, sdp).replace("tag=peer", &format!("tag={tag}"))
 }
 
 async fn ears() -> (UdpSocket, u16) {
@@ -104,6 +113,113 @@ async fn who_wants_no_early_media_hears_the_phone_ring_and_talks_after_the_answe
         .await;
     house.until_state(call, CallState::Connected).await;
     until_heard(&desk).await;
+    house.close().await;
+}
+
+/// Where the description in this request wants media.
+fn wanted_at(request: &Request) -> SocketAddr {
+    let text = String::from_utf8(request.body.clone()).expect("a description");
+    let line = text.lines().find_map(|line| line.strip_prefix("m=audio "));
+    let port = line.and_then(|line| line.split(' ').next()?.parse().ok());
+    SocketAddr::from(([127, 0, 0, 1], port.expect("a line of audio")))
+}
+
+/// Speaks until it is dropped.
+struct Speaker(tokio::task::JoinHandle<()>);
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// PCMU every 20 ms from there, as `ssrc` and from this number on.
+fn speak(from: &Arc<UdpSocket>, to: SocketAddr, ssrc: u8, first: u16) -> Speaker {
+    let from = Arc::clone(from);
+    let speaks = async move {
+        let mut every = tokio::time::interval(Duration::from_millis(20));
+        for n in first.. {
+            every.tick().await;
+            let mut packet = vec![0x80, 0];
+            packet.extend(n.to_be_bytes());
+            packet.extend((u32::from(n) * 160).to_be_bytes());
+            packet.extend([0, 0, 0, ssrc]);
+            packet.resize(12 + 160, 0x55);
+            from.send_to(&packet, to).await.expect("it can be sent");
+        }
+    };
+    Speaker(tokio::spawn(speaks))
+}
+
+/// RFC 3960 §3.2: an answer is no sound. The phone is heard ringing from here after a 180 and while no media comes; a 183
+/// alone never rings.
+#[tokio::test]
+async fn a_phone_that_rings_and_sends_nothing_is_heard_ringing_whatever_it_has_answered() {
+    const RINGS: &str = "it is heard ringing from here";
+    const SOUNDS: &str = "is heard in place of its ringing";
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let (desk, port) = ears().await;
+    let desk = Arc::new(desk);
+    let (call, invite, at) = dials(&mut house, &peer).await;
+    let progress = fork(&invite, &peer, "183 Session Progress", "desk", port);
+    peer.send(at, &progress).await;
+    house.until_state(call, CallState::Early).await;
+    until_heard(&desk).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    house.until_state(call, CallState::Early).await;
+    let rings = house.engine.hub.read(|s| notes(s, RINGS));
+    assert_eq!(rings, 0, "a 183 does not ring");
+    let ringing = answer(&invite, "180 Ringing", "", "").replace("tag=peer", "tag=desk");
+    peer.send(at, &ringing).await;
+    house.until_notes(RINGS, 1).await;
+    // An announcement, and its end.
+    let speaker = speak(&desk, wanted_at(&invite), 1, 0);
+    house.until_notes(SOUNDS, 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(speaker);
+    house.until_notes(RINGS, 2).await;
+    let _speaker = speak(&desk, wanted_at(&invite), 1, 50);
+    house.until_notes(SOUNDS, 2).await;
+    let ok = fork(&invite, &peer, "200 OK", "desk", port);
+    peer.send(at, &ok).await;
+    house.until_state(call, CallState::Connected).await;
+    house.close().await;
+}
+
+/// A 180 that has the answer in it, as many send one.
+#[tokio::test]
+async fn a_180_with_an_answer_rings_too() {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let (_desk, port) = ears().await;
+    let (call, invite, at) = dials(&mut house, &peer).await;
+    peer.send(at, &fork(&invite, &peer, "180 Ringing", "desk", port))
+        .await;
+    house.until_state(call, CallState::Early).await;
+    house.until_notes("it is heard ringing from here", 1).await;
+    house.close().await;
+}
+
+/// A peer behind a router announces an address that leads nowhere. Somebody else is quicker and does not stop; what we say
+/// goes to whom the signalling comes from all the same.
+#[tokio::test]
+async fn a_stranger_who_speaks_first_does_not_get_what_we_say() {
+    let (mut house, _) = carol(tone()).await;
+    let peer = Peer::bind().await;
+    let (right, _) = ears().await;
+    let stranger = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    let (call, invite, at) = dials(&mut house, &peer).await;
+    let hidden = SDP.replace("c=IN IP4 127.0.0.1", "c=IN IP4 10.11.12.13");
+    peer.send(at, &described(&invite, &peer, "200 OK", "desk", &hidden))
+        .await;
+    house.until_state(call, CallState::Connected).await;
+    let to = wanted_at(&invite);
+    let _stranger = speak(&Arc::new(stranger), to, 1, 0);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let right = Arc::new(right);
+    let _right = speak(&right, to, 2, 0);
+    until_heard(&right).await;
     house.close().await;
 }
 

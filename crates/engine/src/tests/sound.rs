@@ -224,6 +224,33 @@ async fn who_is_on_hold_hears_music_or_nothing_and_never_us() {
     std::fs::remove_dir_all(&home).expect("it is ours");
 }
 
+/// Music that was read once in a call is there when somebody is held again.
+#[tokio::test]
+async fn who_is_held_again_hears_the_same_music_at_once() {
+    let home = std::env::temp_dir().join(format!("tipring-engine-again-{}", std::process::id()));
+    let music = Some(tone_file(&home, "music.wav", 0.1, 1));
+    let with = |account: &mut model::AccountSettings| account.hold_music.clone_from(&music);
+    let mut house = House::open_as(with, tone(), |_| {}).await;
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    for gone in [false, true] {
+        house.engine.send(Command::HoldCall { call: out });
+        house.until_state(into, CallState::Held).await;
+        until_sound(&mut house, into, "music", |s| {
+            (0.06..0.08).contains(&s.played.level)
+        })
+        .await;
+        house.engine.send(Command::ResumeCall { call: out });
+        until_sound(&mut house, into, "we are heard", |s| {
+            (0.15..0.2).contains(&s.played.level)
+        })
+        .await;
+        if !gone {
+            std::fs::remove_dir_all(&home).expect("it is ours");
+        }
+    }
+    house.close().await;
+}
+
 #[tokio::test]
 async fn a_file_is_played_into_a_call_to_its_end_or_until_that_is_ended() {
     let home = std::env::temp_dir().join(format!("tipring-engine-play-{}", std::process::id()));

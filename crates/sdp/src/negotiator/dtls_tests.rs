@@ -132,6 +132,56 @@ fn an_offer_says_who_begins_and_the_answer_says_the_other_half() {
     }
 }
 
+/// RFC 5763 §5, RFC 8842 §5.3: where the offer leaves it to the answer, the one begins whose first word can arrive. ICE would
+/// find a way to the other, and who has begun once stays what it is.
+#[test]
+fn who_announces_an_address_that_leads_nowhere_begins_itself() {
+    let out_of_reach = |theirs: IpAddr, _: IpAddr| theirs == IpAddr::from([192, 168, 1, 5]);
+    let offer = |address: &str, setup: &str, more: &[&str]| {
+        let line = "m=audio 5000 UDP/TLS/RTP/SAVP 0";
+        let connection = format!("c=IN IP4 {address}");
+        let lines = [line, &connection, "a=fingerprint:SEVEN", setup];
+        body("bob", &[&lines, more].concat())
+    };
+    let hidden = "192.168.1.5";
+    let ways = [
+        "a=ice-ufrag:abcd",
+        "a=ice-pwd:asd88fgpdd777uzjYhagZg",
+        "a=candidate:1 1 UDP 2130706431 192.168.1.5 5000 typ host",
+    ];
+    let ours = || negotiator(Encryption::Required, 1, false).with_reach(out_of_reach);
+    let with_ice = || ours().with_ice(KeySeed::drawn(|bytes| *bytes = [3; 32]));
+    let role = |ours: &mut Negotiator, offer: &[u8]| {
+        let (answer, agreed) = ours.handle_offer(offer).unwrap();
+        let role = agreed.dtls.unwrap().role;
+        let said = match role {
+            DtlsRole::Client => "a=setup active",
+            DtlsRole::Server => "a=setup passive",
+        };
+        assert!(shape(&answer).iter().any(|line| line == said), "{said}");
+        role
+    };
+    let (client, server) = (DtlsRole::Client, DtlsRole::Server);
+    let either = "a=setup:actpass";
+    for (mut ours, offer, expected) in [
+        (ours(), offer(hidden, either, &[]), server),
+        (ours(), offer("198.51.100.7", either, &[]), client),
+        // It says itself who begins.
+        (ours(), offer(hidden, "a=setup:passive", &[]), client),
+        // Ways are tried where both want that.
+        (with_ice(), offer(hidden, either, &ways), client),
+        (with_ice(), offer(hidden, either, &[]), server),
+        (ours(), offer(hidden, either, &ways), server),
+    ] {
+        assert_eq!(role(&mut ours, &offer), expected);
+    }
+    // From another network, and back: no new handshake.
+    let mut ours = ours();
+    for address in [hidden, "198.51.100.7", hidden] {
+        assert_eq!(role(&mut ours, &offer(address, either, &[])), server);
+    }
+}
+
 #[test]
 fn what_offers_no_handshake_that_proves_anything_is_refused_or_plain() {
     let secure = "m=audio 5000 UDP/TLS/RTP/SAVP 0";

@@ -324,14 +324,27 @@ impl Negotiator {
         let before = self.agreed.as_ref().and_then(|agreed| agreed.dtls.as_ref());
         let before = before.filter(|before| before.fingerprints == fingerprints);
         let role = match media.setup() {
-            // RFC 5763 §5: an answerer that begins loses no time. RFC 8842 §5.3: one that goes on stays what it is.
-            Some(Setup::ActPass) => before.map_or(DtlsRole::Client, |before| before.role),
+            // RFC 5763 §5: an answerer that begins loses no time; where its first word cannot arrive, the peer's can. RFC
+            // 8842 §5.3: either will do, and one that goes on stays what it is.
+            Some(Setup::ActPass) => match before {
+                Some(before) => before.role,
+                None if self.is_hidden(media) => DtlsRole::Server,
+                None => DtlsRole::Client,
+            },
             Some(Setup::Passive) => DtlsRole::Client,
             // RFC 4145 §4: what an offer means that says nothing.
             Some(Setup::Active) | None => DtlsRole::Server,
             Some(Setup::HoldConn) => return None,
         };
         Some(NegotiatedDtls { fingerprints, role })
+    }
+
+    /// Whether what a line announces leads nowhere from here, and no ways are to be tried.
+    fn is_hidden(&self, media: &MediaView<'_>) -> bool {
+        let tries_ways = self.ice.is_some() && media.ice().is_some_and(|ice| !ice.mismatch);
+        let leads_nowhere =
+            |theirs: SocketAddr| (self.is_out_of_reach)(theirs.ip(), self.local.address);
+        !tries_ways && media.address().is_ok_and(leads_nowhere)
     }
 
     /// An offer without usable audio: the end of audio within a session, else a refusal.

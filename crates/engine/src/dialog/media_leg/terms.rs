@@ -28,6 +28,7 @@ pub(super) fn parameters(
     let dtls = dtls.transpose()?;
     Ok(StreamParameters {
         remote: agreed.remote,
+        signalling: None,
         remote_rtcp: agreed.remote_rtcp,
         rtcp_mux: agreed.rtcp_mux,
         codec: Codec {
