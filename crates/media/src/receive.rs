@@ -255,6 +255,8 @@ impl ReceivePath {
         };
         if restarted {
             self.formats.events().for_each(EventReceiver::restart);
+            // What the numbers were is over for all that follow them: near the old ones, they would be taken for late.
+            self.timeline.reset();
             self.jitter.begin_source();
         }
         true
