@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use common::{Bench, HERE, parameters};
-use media::{Sink, Source, StreamConfig, StreamHandle, StreamParameters};
+use media::{Sink, Source, StreamConfig, StreamEvent, StreamHandle, StreamParameters};
 
 const PACKET: Duration = Duration::from_millis(20);
 /// Samples of a packet, on the clock of G.711.
@@ -124,5 +124,28 @@ fn a_source_that_begins_its_numbers_anew_is_heard_on() {
         );
         assert!(heard >= 9_850, "{back}: {heard}");
         assert_eq!(counters.late(), 0, "{back}");
+    }
+}
+
+/// RFC 4733 §2.5.1.4, and some gateways: the end of a key comes three times, each under a timestamp of its own.
+#[test]
+fn a_key_whose_end_comes_thrice_under_other_timestamps_is_pressed_once() {
+    let mut talk = Talk::new();
+    talk.speak_for(50);
+    let mut presses = 0;
+    for pressed in 1..=2 {
+        for n in 1..=7u16 {
+            let [high, low] = (n.min(5) * 160).to_be_bytes();
+            let flags = if n >= 5 { 0x8A } else { 10 };
+            talk.send(n == 1, 101, &[9, flags, high, low]);
+            talk.timestamp += SAMPLES;
+            talk.bench.run(PACKET);
+        }
+        talk.speak_for(5);
+        let events = std::iter::from_fn(|| talk.stream.poll_event());
+        presses += events
+            .filter(|event| matches!(event, StreamEvent::Dtmf { digit: '9', .. }))
+            .count();
+        assert_eq!(presses, pressed);
     }
 }
