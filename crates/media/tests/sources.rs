@@ -149,3 +149,47 @@ fn a_key_whose_end_comes_thrice_under_other_timestamps_is_pressed_once() {
         assert_eq!(presses, pressed);
     }
 }
+
+/// A key that is pressed long after another begins with the next packet, and up to it there is speech: each packet time has
+/// its packet.
+#[test]
+fn before_a_key_that_is_pressed_by_itself_no_speech_is_left_out() {
+    let mut talk = Talk::new();
+    talk.speak_for(50);
+    let mut sent = Vec::new();
+    for step in 0..1_500u32 {
+        if step % 500 == 400 {
+            let held = Duration::from_millis(100);
+            talk.stream.send_dtmf('4', held).unwrap();
+        }
+        talk.bench.step();
+        let mut buffer = [0; 1_500];
+        while let Ok(length) = talk.peer.recv(&mut buffer) {
+            let packet = rtp::RtpPacket::parse(&buffer[..length]).unwrap();
+            sent.push((step, packet.header.payload_type, packet.header.marker));
+        }
+    }
+    let gaps: Vec<u32> = sent[1..]
+        .windows(2)
+        .map(|two| two[1].0 - two[0].0)
+        .collect();
+    let longest = gaps.iter().max().unwrap();
+    let begun: Vec<u32> = sent
+        .iter()
+        .filter(|s| s.1 == 101 && s.2)
+        .map(|s| s.0)
+        .collect();
+    println!(
+        "keys at {begun:?}, {} ms from packet to packet",
+        longest * 10
+    );
+    assert_eq!(begun.len(), 3);
+    // 400, 900 and 1400 are when they were pressed, in steps of 10 ms.
+    assert!(
+        begun
+            .iter()
+            .zip([400, 900, 1_400])
+            .all(|(at, pressed)| at - pressed <= 2)
+    );
+    assert_eq!(*longest, 2);
+}

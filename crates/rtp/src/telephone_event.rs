@@ -113,7 +113,7 @@ pub enum EventStep {
     Idle,
     /// Send this; let the audio of this packet time pass.
     Send(EventPacket),
-    /// The pause between two digits: let the audio of this packet time pass.
+    /// The pause between two digits, of which the second waits: let the audio of this packet time pass.
     Pause,
 }
 
@@ -171,12 +171,18 @@ impl EventSender {
         self.current.is_some() || !self.queue.is_empty()
     }
 
+    /// Lets so much time pass in which nothing is sent. A digit that is under way waits.
+    pub fn pass(&mut self, ticks: u32) {
+        self.pause_left = self.pause_left.saturating_sub(ticks);
+    }
+
     /// Call once for each packet time of audio, which lasts `packet_ticks` on the event clock and
-    /// begins at `timestamp`.
+    /// begins at `timestamp`, whether or not anything waits: that is how the pause after a digit passes.
     pub fn step(&mut self, timestamp: u32, packet_ticks: u32) -> EventStep {
         if self.current.is_none() {
-            if self.pause_left > 0 {
-                self.pause_left = self.pause_left.saturating_sub(packet_ticks.max(1));
+            let pauses = self.pause_left > 0;
+            self.pass(packet_ticks.max(1));
+            if pauses && !self.queue.is_empty() {
                 return EventStep::Pause;
             }
             let Some((event, total)) = self.queue.pop_front() else {

@@ -81,9 +81,34 @@ fn digits_are_apart_by_a_pause_and_each_begins_at_its_own_time() {
     assert!(sent[5].0.timestamp >= sent[0].0.timestamp + 480);
     let digits: String = received(&sent, |_| true).iter().map(|d| d.digit).collect();
     assert_eq!(digits, "11");
-    // The pause after the last digit, then audio again.
-    while sender.step(0, TICKS) == EventStep::Pause {}
+    // Audio again, for nothing waits.
     assert_eq!(sender.step(0, TICKS), EventStep::Idle);
+}
+
+/// The pause is between two digits, not before one that comes when it is long over, nor after the last one.
+#[test]
+fn a_digit_that_comes_later_begins_at_once() {
+    // After so many packet times of 20 ms, so much of the pause of 60 ms is left.
+    for (idle, pauses) in [(250, 0), (3, 0), (2, 1), (1, 2), (0, 3)] {
+        let mut sender = EventSender::new(8_000);
+        sender.queue('1', Duration::from_millis(60)).unwrap();
+        assert_eq!(packets(&steps(&mut sender, 0)).len(), 5);
+        for n in 0..idle {
+            assert_eq!(sender.step(n * TICKS, TICKS), EventStep::Idle);
+        }
+        sender.queue('2', Duration::from_millis(60)).unwrap();
+        let all = steps(&mut sender, 90_000);
+        let paused = all.iter().take_while(|step| **step == EventStep::Pause);
+        assert_eq!(paused.count(), pauses, "{idle}");
+        assert_eq!(packets(&all).len() + pauses, all.len());
+    }
+    // Time in which nothing may be sent counts, too.
+    let mut sender = EventSender::new(8_000);
+    sender.queue('1', Duration::from_millis(60)).unwrap();
+    steps(&mut sender, 0);
+    sender.pass(480);
+    sender.queue('2', Duration::from_millis(60)).unwrap();
+    assert!(matches!(sender.step(0, TICKS), EventStep::Send(_)));
 }
 
 #[test]
