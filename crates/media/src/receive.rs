@@ -453,7 +453,7 @@ impl ReceivePath {
         let counters = &self.counters;
         let heard = self.receiver.statistics();
         let buffer = self.jitter.statistics();
-        counters.lost.set(heard.lost);
+        counters.lost.set(heard.lost_in_all);
         counters
             .duplicates
             .set(heard.duplicates + counters.repeated());

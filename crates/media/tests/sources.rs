@@ -193,3 +193,26 @@ fn before_a_key_that_is_pressed_by_itself_no_speech_is_left_out() {
     );
     assert_eq!(*longest, 2);
 }
+
+/// RFC 3550 §6.4.1 counts by source, and a stream counts from its beginning: what was lost of a source that is gone was lost,
+/// as what was received of it was received.
+#[test]
+fn what_was_lost_of_a_former_source_stays_lost() {
+    let mut talk = Talk::new();
+    let mut before = 0;
+    for source in 1..=3 {
+        talk.ssrc = 70 + source;
+        talk.number = 1_000 * source as u16;
+        talk.speak_for(20);
+        for _ in 0..100 {
+            talk.lose();
+            talk.speak_for(4);
+        }
+        let counters = talk.stream.counters();
+        let (lost, received) = (counters.lost(), counters.received());
+        println!("after {source} sources {lost} lost, {received} received");
+        assert_eq!(lost, before + 100);
+        before = lost;
+        talk.bench.run(Duration::from_millis(300));
+    }
+}

@@ -404,7 +404,7 @@ fn a_key_that_is_pressed_twice_is_two_digits_from_any_sender() {
     sender.queue('5', Duration::from_millis(60)).unwrap();
     sender.queue('5', Duration::from_millis(60)).unwrap();
     let sent = packets(&steps(&mut sender, 0));
-    let digits = received(&sent, |n| n < 5 || n >= 7);
+    let digits = received(&sent, |n| !(5..7).contains(&n));
     assert_eq!(digits.len(), 2);
 }
 
