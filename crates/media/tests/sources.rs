@@ -20,6 +20,8 @@ struct Talk {
     stream: StreamHandle,
     peer: UdpSocket,
     to: SocketAddr,
+    /// How loud it speaks.
+    amplitude: f64,
     ssrc: u32,
     number: u16,
     timestamp: u32,
@@ -48,6 +50,7 @@ impl Talk {
             stream,
             peer,
             to,
+            amplitude: 10_000.0,
             ssrc: 21,
             number: 20_000,
             timestamp: 900_000,
@@ -78,7 +81,7 @@ impl Talk {
         let samples: Vec<i16> = (0..SAMPLES)
             .map(|n| {
                 let at = f64::from(self.timestamp.wrapping_add(n) % 8_000) / 8_000.0;
-                ((at * 500.0 * std::f64::consts::TAU).sin() * 10_000.0) as i16
+                ((at * 500.0 * std::f64::consts::TAU).sin() * self.amplitude) as i16
             })
             .collect();
         let mut payload = [0; SAMPLES as usize];
@@ -99,7 +102,7 @@ impl Talk {
         (0..packets).for_each(|_| self.speak());
     }
 
-    /// How many milliseconds of what was heard since sample `from` are no silence.
+    /// How many milliseconds of what was heard since sample `from` are loud.
     fn heard_ms(&self, from: usize) -> usize {
         let steps = self.bench.heard()[from..].chunks_exact(480);
         10 * steps.filter(|step| common::rms(step) > 0.05).count()
@@ -215,4 +218,73 @@ fn what_was_lost_of_a_former_source_stays_lost() {
         before = lost;
         talk.bench.run(Duration::from_millis(300));
     }
+}
+
+/// An announcement, then who is called: another source, without a pause and where the former one stops. What it says first is
+/// heard, though it takes a moment until it is believed; so is the first packet of the first.
+#[test]
+fn the_first_words_of_another_source_are_heard() {
+    let mut talk = Talk::new();
+    for source in 1..=5u32 {
+        let (from, received) = (talk.bench.heard().len(), talk.stream.counters().received());
+        talk.ssrc = 400 + source;
+        talk.number = 7_777 * source as u16;
+        talk.timestamp = talk.timestamp.wrapping_add(1_000_000 * source);
+        talk.speak_for(100);
+        let received = talk.stream.counters().received() - received;
+        let heard = talk.heard_ms(from);
+        println!("source {source}: {received} of 100 packets, {heard} ms of 2000");
+        assert!(received >= 99, "{source}: {received}");
+        assert_eq!(talk.stream.counters().dropped(), 0);
+    }
+}
+
+/// A source that begins with a loud 60 ms where the one before has ended in silence: those are heard, though the delay that has
+/// gathered meanwhile is given back.
+#[test]
+fn a_loud_beginning_after_a_silence_is_not_left_out() {
+    let mut talk = Talk::new();
+    for source in 1..=5u32 {
+        let from = talk.bench.heard().len();
+        talk.ssrc = 900 + source;
+        talk.amplitude = 10_000.0;
+        talk.speak_for(3);
+        talk.amplitude = 1_500.0;
+        talk.speak_for(100);
+        let counters = talk.stream.counters();
+        let (delay, heard) = (counters.buffer_ms(), talk.heard_ms(from));
+        println!("source {source}: {heard} ms of 60, and 2 s later a delay of {delay} ms");
+        assert!(heard >= 40, "{source}: {heard}");
+        assert!(delay <= 60, "{source}: {delay}");
+        talk.amplitude = 0.0;
+        talk.speak_for(20);
+    }
+}
+
+/// A stranger who sends to the same port while the source talks is not heard, neither then nor when the source has stopped: of
+/// what it says, that alone is heard which comes after that.
+#[test]
+fn who_speaks_between_is_not_heard_later() {
+    let mut talk = Talk::new();
+    talk.speak_for(100);
+    let received = talk.stream.counters().received();
+    let mut other = (5, 50, 70);
+    for _ in 0..50 {
+        talk.speak();
+        let theirs = (talk.ssrc, talk.number, talk.timestamp);
+        (talk.ssrc, talk.number, talk.timestamp) = other;
+        talk.send(false, 0, &[0xFF; 160]);
+        other = (talk.ssrc, talk.number, talk.timestamp + SAMPLES);
+        (talk.ssrc, talk.number, talk.timestamp) = theirs;
+    }
+    assert_eq!(talk.stream.counters().received() - received, 50);
+    // The source stops, the stranger goes on: it is heard from about here on, and nothing from before.
+    (talk.ssrc, talk.number, talk.timestamp) = other;
+    talk.speak_for(20);
+    let heard = talk.stream.counters().received() - received - 50;
+    println!(
+        "{heard} of 20 packets, and {} that were not heard",
+        talk.stream.counters().dropped()
+    );
+    assert!((20..=21).contains(&heard), "{heard}");
 }

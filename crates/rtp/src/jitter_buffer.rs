@@ -390,6 +390,8 @@ impl JitterBuffer {
             self.restart();
         }
         self.ssrc = None;
+        // How it sounded when the one before ended: that is no reason to leave out how this one begins.
+        self.quiet = false;
         self.pattern = LossPattern::default();
         self.discarded_before += self.discarded();
     }
