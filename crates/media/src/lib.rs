@@ -49,6 +49,7 @@ mod pump;
 mod stream;
 
 mod activity;
+mod candidate;
 mod control;
 mod formats;
 mod ready;

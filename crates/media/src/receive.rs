@@ -13,6 +13,7 @@ use rtp::{Receiver, RtpHeader, RtpPacket, Timeline, Verdict};
 use rtrb::Producer;
 
 use crate::activity::Activity;
+use crate::candidate::Candidate;
 use crate::config::{StreamEvent, StreamParameters};
 use crate::counters::StreamCounters;
 use crate::formats::Formats;
@@ -45,9 +46,19 @@ const STRETCH_EVERY: u32 = 3;
 /// So many packets without a copy of the one before, 5 s, and none is expected any more: unvoiced ones have none.
 const NO_COPY: u32 = 250;
 
+/// What becomes of a packet.
+enum Taken {
+    Accepted,
+    /// Its source is not believed yet, or another talks.
+    Kept,
+    Dropped,
+}
+
 /// The receiving half of a stream.
 pub(crate) struct ReceivePath {
     pub(crate) receiver: Receiver,
+    /// What is heard once its source is believed. It is away while it is read.
+    candidate: Option<Candidate>,
     formats: Formats,
     pub(crate) peer: Peer,
     pub(crate) events: Producer<StreamEvent>,
@@ -91,6 +102,7 @@ impl ReceivePath {
     ) -> Self {
         let mut path = Self {
             receiver: Receiver::new(formats.kind().rtp_clock_hz()),
+            candidate: Some(Candidate::new(now)),
             formats,
             peer: Peer::new(now, parameters.remote),
             events,
@@ -147,6 +159,7 @@ impl ReceivePath {
             self.jitter.reset();
             self.timeline.reset();
             self.receiver.rest();
+            self.forget_candidate();
             self.noise = None;
             (self.start, self.end) = (0, 0);
         }
@@ -179,23 +192,28 @@ impl ReceivePath {
             // The peer's music is not even counted as loss: the receiver rests.
             return;
         }
-        let accepted = opened
+        let taken = opened
             .flatten()
             .and_then(|datagram| RtpPacket::parse(datagram).ok())
-            .is_some_and(|packet| {
+            .map_or(Taken::Dropped, |packet| {
                 if !self.is_agreed(&packet) {
                     // It has come all the same: its number is neither lost nor does it make strangers of those around it.
                     if self.receiver.knows(packet.header.ssrc) {
-                        self.count(arrived, &packet.header, None);
+                        let _ = self.count(arrived, &packet.header, None);
+                        self.forget_candidate();
                     }
-                    return false;
+                    return Taken::Dropped;
                 }
                 self.peer.on_media(now, from, is_known);
-                self.accept(now, arrived, &packet)
+                self.accept((now, arrived), &packet, length)
             });
-        if !accepted {
-            self.counters.dropped.add(1);
-            return;
+        match taken {
+            Taken::Accepted => {}
+            Taken::Kept => return,
+            Taken::Dropped => {
+                self.counters.dropped.add(1);
+                return;
+            }
         }
         self.counters.received.add(1);
         self.counters.received_bytes.add(length as u64);
@@ -249,21 +267,52 @@ impl ReceivePath {
         COMFORT_NOISE.contains(&payload_type) || self.comfort_noise == Some(payload_type)
     }
 
-    /// Takes note of a packet's number; whether it belongs to the source that we listen to.
-    fn count(&mut self, arrived: Instant, header: &RtpHeader, clock: Option<u32>) -> bool {
+    /// Takes note of a packet's number, and begins anew where its source does.
+    fn count(&mut self, arrived: Instant, header: &RtpHeader, clock: Option<u32>) -> Verdict {
         let verdict = self.receiver.receive_on(arrived, header, clock);
-        let Verdict::Accept { restarted, .. } = verdict else {
-            return false;
-        };
-        if restarted {
+        if let Verdict::Accept {
+            restarted: true, ..
+        } = verdict
+        {
             self.formats.events().for_each(EventReceiver::restart);
+            // What the numbers were is over for all that follow them: near the old ones, they would be taken for late.
+            self.timeline.reset();
             self.jitter.begin_source();
         }
-        true
+        verdict
     }
 
-    /// Whether the packet is one of ours.
-    fn accept(&mut self, now: Instant, arrived: Instant, packet: &RtpPacket<'_>) -> bool {
+    /// What was kept is not going to be heard.
+    fn forget_candidate(&mut self) {
+        let gone = self.candidate.as_mut().map_or(0, Candidate::clear);
+        self.counters.dropped.add(gone as u64);
+    }
+
+    /// Hears what the source said before it was believed, up to its packet of this header.
+    fn hear_candidate(&mut self, header: &RtpHeader) {
+        let Some(mut candidate) = self.candidate.take() else {
+            return;
+        };
+        if candidate.leads_to(header) {
+            for (at, packet, datagram) in candidate.packets() {
+                self.insert((at, at), &packet);
+                self.counters.received.add(1);
+                self.counters.received_bytes.add(datagram as u64);
+            }
+            candidate.clear();
+        }
+        self.candidate = Some(candidate);
+        self.forget_candidate();
+    }
+
+    /// Judges a packet that came in a datagram of so many octets, and hears it where it belongs to the source that we listen
+    /// to.
+    fn accept(
+        &mut self,
+        (now, arrived): (Instant, Instant),
+        packet: &RtpPacket<'_>,
+        datagram: usize,
+    ) -> Taken {
         let payload_type = packet.header.payload_type;
         let audio = self.formats.kind_of(payload_type);
         let event = self.formats.events_of(payload_type).map(|(clock, _)| clock);
@@ -272,32 +321,48 @@ impl ReceivePath {
             (Some(kind), _) => kind.rtp_clock_hz(),
             (None, Some(clock)) => clock,
             (None, None) if is_noise => NOISE_CLOCK_HZ,
-            (None, None) => return false,
+            (None, None) => return Taken::Dropped,
         };
         // What is no audio has the clock of the codec beside it, or its timestamp says nothing about the way.
         let beside = self.formats.kind().rtp_clock_hz() == clock;
         let clock = Some(clock).filter(|_| audio.is_some() || beside);
-        if !self.count(arrived, &packet.header, clock) {
-            return false;
+        match self.count(arrived, &packet.header, clock) {
+            Verdict::Accept {
+                restarted: true, ..
+            } => self.hear_candidate(&packet.header),
+            // What another said while this one talks is not heard later either.
+            Verdict::Accept { .. } => self.forget_candidate(),
+            Verdict::Duplicate => return Taken::Dropped,
+            Verdict::Probation | Verdict::Foreign => {
+                let candidate = self.candidate.as_mut();
+                let gone = candidate.map_or(1, |c| c.keep(now, packet, datagram));
+                self.counters.dropped.add(gone as u64);
+                return Taken::Kept;
+            }
         }
-        if let Some(kind) = audio {
+        // In steps that make up for lost time it came after the time that they are of: the network is not to blame for that.
+        self.insert((now, arrived.max(now)), packet);
+        Taken::Accepted
+    }
+
+    /// Gives a packet to whoever plays it: in the step of `now`, and when it came for that.
+    fn insert(&mut self, (now, came): (Instant, Instant), packet: &RtpPacket<'_>) {
+        let payload_type = packet.header.payload_type;
+        if let Some(kind) = self.formats.kind_of(payload_type) {
             let ticks = kind.payload_ticks(packet.payload);
             let header = self
                 .timeline
                 .place(now, &packet.header, kind.rtp_clock_hz(), ticks);
-            // In steps that make up for lost time it came after the time that they are of: the network is not to blame for that.
-            let came = arrived.max(now);
             self.jitter.insert(came, &RtpPacket { header, ..*packet });
         } else if let Some((_, events)) = self.formats.events_of(payload_type) {
             events.receive(now, &packet.header, packet.payload);
             self.jitter.insert_other(now, &packet.header);
-        } else {
+        } else if self.is_noise(payload_type) {
             self.noise
                 .get_or_insert_with(NoiseMaker::new)
                 .tell(packet.payload);
             self.jitter.insert_noise(now, &packet.header);
         }
-        true
     }
 
     /// Fills `out` with the next 10 ms.
@@ -455,7 +520,7 @@ impl ReceivePath {
         let counters = Arc::clone(&self.counters);
         let heard = self.receiver.statistics();
         let buffer = self.jitter.statistics();
-        counters.lost.set(heard.lost);
+        counters.lost.set(heard.lost_in_all);
         counters
             .duplicates
             .set(heard.duplicates + counters.repeated());

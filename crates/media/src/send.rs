@@ -412,6 +412,9 @@ impl SendPath {
     /// Lets 10 ms pass in which nothing may be sent.
     pub(crate) fn rest(&mut self) {
         self.filled = 0;
+        if let Some((events, _, rate_hz)) = &mut self.events {
+            events.pass(*rate_hz / 100);
+        }
         self.sender
             .skip(self.kind.ticks(self.kind.frame_samples(10)));
     }
@@ -475,9 +478,7 @@ impl SendPath {
     ) -> bool {
         packet.clear();
         let ticks = self.kind.ticks(self.packet_samples);
-        if let Some((events, payload_type, rate_hz)) = &mut self.events
-            && events.is_active()
-        {
+        if let Some((events, payload_type, rate_hz)) = &mut self.events {
             let event_ticks =
                 u64::from(ticks) * u64::from(*rate_hz) / u64::from(self.kind.rtp_clock_hz());
             let step = events.step(self.sender.timestamp(), event_ticks as u32);

@@ -42,7 +42,8 @@ pub const STEP: Duration = Duration::from_millis(10);
 
 /// The step in microseconds, the unit of all times inside.
 const STEP_US: i64 = 10_000;
-/// A sequence number farther away than this begins a new series (as RFC 3550 A.1).
+/// A sequence number farther away than this begins a new series (as RFC 3550 A.1), where nobody has said so by
+/// [`JitterBuffer::begin_source`].
 const SEQUENCE_JUMP: i64 = 3_000;
 /// A transit time farther from the base than this is another timeline: the sender's timestamps
 /// jumped, or stood still while it was on hold.
@@ -380,9 +381,17 @@ impl JitterBuffer {
         self.estimate = DelayEstimate::new();
     }
 
-    /// Another source begins, or the same begins anew: [`pattern`](Self::pattern) and [`discarded`](Self::discarded) tell
-    /// of this one alone from here on (RFC 3611 §4.7.1).
+    /// Another source begins, or the same begins its numbers anew, as a [`Receiver`](crate::Receiver) says by `restarted`: the
+    /// next packet is the first of a series, wherever its number is. How late packets are is remembered, for the network is
+    /// the same; [`pattern`](Self::pattern) and [`discarded`](Self::discarded) tell of this source alone from here on
+    /// (RFC 3611 §4.7.1).
     pub fn begin_source(&mut self) {
+        if self.highest.is_some() {
+            self.restart();
+        }
+        self.ssrc = None;
+        // How it sounded when the one before ended: that is no reason to leave out how this one begins.
+        self.quiet = false;
         self.pattern = LossPattern::default();
         self.discarded_before += self.discarded();
     }

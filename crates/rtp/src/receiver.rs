@@ -66,6 +66,8 @@ pub struct ReceiverStatistics {
     pub expected: u64,
     /// `expected - received`, never negative here.
     pub lost: u64,
+    /// The same of all sources so far, each from its beginning to its end.
+    pub lost_in_all: u64,
     /// Repetitions of an accepted packet, dropped. Over all sources.
     pub duplicates: u64,
     /// Accepted packets that came after a later one.
@@ -250,6 +252,7 @@ impl Receiver {
         }
         // A very large jump: two in a row mean that the other side began anew.
         if source.after_jump == Some(header.sequence_number) {
+            self.totals.lost_in_all += source.lost();
             let restarted = Source {
                 transit: None,
                 ..Source::new(source.last_heard, source.ssrc, header.sequence_number)
@@ -283,6 +286,7 @@ impl Receiver {
         });
         if in_a_row >= MIN_SEQUENTIAL && !current_talks {
             self.candidate = None;
+            self.totals.lost_in_all += self.current.as_ref().map_or(0, Source::lost);
             self.current = Some(Source {
                 seen: 1,
                 ..Source::new(now, header.ssrc, header.sequence_number)
@@ -411,6 +415,7 @@ impl Receiver {
             statistics.received = source.received;
             statistics.expected = source.expected();
             statistics.lost = source.lost();
+            statistics.lost_in_all += source.lost();
             statistics.reordered = source.reordered;
             let jitter_ticks = u64::from(source.jitter_q4 >> 4);
             statistics.jitter =

@@ -113,7 +113,7 @@ pub enum EventStep {
     Idle,
     /// Send this; let the audio of this packet time pass.
     Send(EventPacket),
-    /// The pause between two digits: let the audio of this packet time pass.
+    /// The pause between two digits, of which the second waits: let the audio of this packet time pass.
     Pause,
 }
 
@@ -171,12 +171,18 @@ impl EventSender {
         self.current.is_some() || !self.queue.is_empty()
     }
 
+    /// Lets so much time pass in which nothing is sent. A digit that is under way waits.
+    pub fn pass(&mut self, ticks: u32) {
+        self.pause_left = self.pause_left.saturating_sub(ticks);
+    }
+
     /// Call once for each packet time of audio, which lasts `packet_ticks` on the event clock and
-    /// begins at `timestamp`.
+    /// begins at `timestamp`, whether or not anything waits: that is how the pause after a digit passes.
     pub fn step(&mut self, timestamp: u32, packet_ticks: u32) -> EventStep {
         if self.current.is_none() {
-            if self.pause_left > 0 {
-                self.pause_left = self.pause_left.saturating_sub(packet_ticks.max(1));
+            let pauses = self.pause_left > 0;
+            self.pass(packet_ticks.max(1));
+            if pauses && !self.queue.is_empty() {
                 return EventStep::Pause;
             }
             let Some((event, total)) = self.queue.pop_front() else {
@@ -249,9 +255,18 @@ pub struct ReceivedDigit {
 pub struct EventReceiver {
     clock_rate_hz: u32,
     current: Option<Hearing>,
-    /// Timestamp of the last segment of the event that was reported last.
-    reported: Option<u32>,
+    /// The event that was reported last.
+    reported: Option<Reported>,
     done: VecDeque<ReceivedDigit>,
+}
+
+/// The last packet that belonged to an event that was reported.
+#[derive(Debug, Clone, Copy)]
+struct Reported {
+    event: u8,
+    timestamp: u32,
+    duration: u16,
+    heard: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -289,7 +304,7 @@ impl EventReceiver {
         let Some(packet) = EventPayload::parse(payload) else {
             return;
         };
-        if self.is_over(header.timestamp) {
+        if self.is_over(header.timestamp) || self.is_end_again(now, header, &packet) {
             return;
         }
         let hearing = match self.current.take() {
@@ -333,7 +348,7 @@ impl EventReceiver {
     /// than the one being heard. Much older is a sender whose timestamps began anew.
     fn is_over(&self, timestamp: u32) -> bool {
         let recent = ticks(LONGEST, self.clock_rate_hz);
-        let reported = |reported: u32| reported.wrapping_sub(timestamp) <= recent;
+        let reported = |reported: Reported| reported.timestamp.wrapping_sub(timestamp) <= recent;
         let heard = |hearing: Hearing| {
             let age = hearing.timestamp.wrapping_sub(timestamp);
             age > 0 && age <= recent
@@ -341,8 +356,31 @@ impl EventReceiver {
         self.reported.is_some_and(reported) || self.current.is_some_and(heard)
     }
 
+    /// Whether the packet repeats the end of the event that was reported, as it does twice (RFC 4733 §2.5.1.4), from a sender
+    /// that moves the timestamp with each packet: then all else is the same. Who pressed the same key for as long again did
+    /// not begin before the first press was over, and where more than an end came of it, that is being heard.
+    fn is_end_again(&mut self, now: Instant, header: &RtpHeader, packet: &EventPayload) -> bool {
+        let is_plain_end = self.current.is_none() && packet.end && !header.marker;
+        let Some(reported) = self.reported.as_mut().filter(|_| is_plain_end) else {
+            return false;
+        };
+        let moved = header.timestamp.wrapping_sub(reported.timestamp);
+        let again = (packet.event, packet.duration) == (reported.event, reported.duration)
+            && moved <= u32::from(packet.duration)
+            && now.saturating_duration_since(reported.heard) < LOST_END;
+        if again {
+            (reported.timestamp, reported.heard) = (header.timestamp, now);
+        }
+        again
+    }
+
     fn report(&mut self, hearing: Hearing) {
-        self.reported = Some(hearing.timestamp);
+        self.reported = Some(Reported {
+            event: hearing.event,
+            timestamp: hearing.timestamp,
+            duration: hearing.duration,
+            heard: hearing.heard,
+        });
         let total = u64::from(hearing.before) + u64::from(hearing.duration);
         let duration = Duration::from_micros(total * 1_000_000 / u64::from(self.clock_rate_hz));
         if let Some(digit) = digit_of(hearing.event)

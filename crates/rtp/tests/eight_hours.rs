@@ -156,6 +156,7 @@ impl Listener {
         };
         if restarted {
             self.digits.restart();
+            self.jitter.begin_source();
         }
         match packet.header.payload_type {
             AUDIO => drop(self.jitter.insert(now, &packet)),

@@ -21,11 +21,11 @@ impl Heard {
             self.last
         };
         let received = stats.received - before.received;
-        // What was late is no longer lost.
         let lost = stats.lost.saturating_sub(before.lost);
         self.last = *stats;
         self.received += received;
-        self.lost += lost;
+        // What was late is no longer lost: it is among the received.
+        self.lost = (self.lost + stats.lost).saturating_sub(before.lost);
         let expected = received + lost;
         // Who holds a call, or is silent, sounds neither well nor badly.
         let mos = stats.mos.filter(|_| expected > 0).unwrap_or(0.0);
@@ -86,7 +86,7 @@ mod tests {
             .collect();
         let expected = [(44, 0), (20, 50), (0, 0), (44, 0), (40, 2)];
         assert_eq!(steps, expected.map(|(mos, lost)| (mos, lost, 255)));
-        assert_eq!(sounded.lost, 26.0 / 201.0);
+        assert_eq!(sounded.lost, 25.0 / 200.0);
         assert_eq!(sounded.worst_mos, Some(2.0));
         assert_eq!(sounded.mos, Some(37.0 / 10.0));
     }

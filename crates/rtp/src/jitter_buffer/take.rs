@@ -197,7 +197,7 @@ impl JitterBuffer {
         }
     }
 
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.statistics.restarts += 1;
         self.forget_series();
         self.estimate.forget_base();

@@ -519,6 +519,41 @@ fn another_source_or_new_numbers_begin_a_new_series() {
     assert!(run.played() >= packets.len() - 12, "{:?}", run.statistics);
 }
 
+/// RFC 3550 A.1: two in a row after a jump of a hundred are a source that began anew, however near its numbers are. Whoever has
+/// judged that tells it, and what follows is not late.
+#[test]
+fn numbers_that_are_said_to_begin_anew_are_not_late() {
+    for back in [100, 1_000, 3_000u16] {
+        let mut buffer = JitterBuffer::new(JitterBufferConfig::new(RATE));
+        let start = Instant::now();
+        let run = |buffer: &mut JitterBuffer, n: i64, number: u16| {
+            let now = start + Duration::from_millis(n.unsigned_abs() * 20);
+            let header = RtpHeader {
+                marker: false,
+                payload_type: 0,
+                sequence_number: number,
+                timestamp: n as u32 * 960,
+                ssrc: 1,
+            };
+            let packet = RtpPacket {
+                header,
+                contributors: 0,
+                payload: &[7],
+            };
+            let _ = buffer.insert(now, &packet);
+            while !matches!(buffer.pull(now), Playout::Payload(_) | Playout::Empty(_)) {}
+        };
+        (0..200).for_each(|n| run(&mut buffer, n, 10_000 + n as u16));
+        let (before, target) = (buffer.statistics(), buffer.statistics().target_ms);
+        buffer.begin_source();
+        assert_eq!(buffer.statistics().target_ms, target);
+        (200..300).for_each(|n| run(&mut buffer, n, 10_000 + n as u16 - back));
+        let after = buffer.statistics();
+        assert_eq!((after.late, after.restarts - before.restarts), (0, 1));
+        assert!(after.played - before.played >= 97, "{back}: {after:?}");
+    }
+}
+
 #[test]
 fn one_strange_packet_changes_nothing() {
     let mut packets = talk(6, 20, |_, _| Some(0.0));

@@ -3,6 +3,7 @@ use crate::rtcp::ntp_from_unix;
 use proptest::prelude::*;
 
 const STEP: Duration = Duration::from_millis(20);
+const SECOND: Duration = Duration::from_secs(1);
 
 fn header(ssrc: u32, sequence_number: u16, timestamp: u32) -> RtpHeader {
     RtpHeader {
@@ -171,6 +172,29 @@ fn another_source_takes_over_when_the_first_is_silent_and_not_before() {
         (receiver.ssrc(), receiver.statistics().restarts),
         (Some(2), 2)
     );
+}
+
+/// RFC 3550 §6.4.1: a report block tells what was lost of its source. Over all that were heard it is the sum.
+#[test]
+fn what_was_lost_of_each_source_is_told_of_it_and_of_all() {
+    let mut receiver = Receiver::new(8_000);
+    let start = Instant::now();
+    let mut told = Vec::new();
+    // The third is the second, with numbers that begin anew.
+    for (nth, ssrc, first) in [(0, 1, 10), (1, 2, 500), (2, 2, 30_000), (3, 3, 7)] {
+        // What was doubted at the beginning is not expected; of the others, one is lost after each.
+        let numbers: Vec<u16> = [first]
+            .into_iter()
+            .chain((1..40).step_by(2).map(|n| first + n))
+            .collect();
+        let at = start + SECOND * nth;
+        feed(&mut receiver, at, ssrc, &numbers);
+        let block = receiver.report_block(at).unwrap();
+        let statistics = receiver.statistics();
+        assert_eq!((statistics.lost, block.cumulative_lost), (19, 19), "{nth}");
+        told.push(statistics.lost_in_all);
+    }
+    assert_eq!(told, [19, 38, 57, 76]);
 }
 
 #[test]

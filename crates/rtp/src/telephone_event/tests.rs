@@ -81,9 +81,34 @@ fn digits_are_apart_by_a_pause_and_each_begins_at_its_own_time() {
     assert!(sent[5].0.timestamp >= sent[0].0.timestamp + 480);
     let digits: String = received(&sent, |_| true).iter().map(|d| d.digit).collect();
     assert_eq!(digits, "11");
-    // The pause after the last digit, then audio again.
-    while sender.step(0, TICKS) == EventStep::Pause {}
+    // Audio again, for nothing waits.
     assert_eq!(sender.step(0, TICKS), EventStep::Idle);
+}
+
+/// The pause is between two digits, not before one that comes when it is long over, nor after the last one.
+#[test]
+fn a_digit_that_comes_later_begins_at_once() {
+    // After so many packet times of 20 ms, so much of the pause of 60 ms is left.
+    for (idle, pauses) in [(250, 0), (3, 0), (2, 1), (1, 2), (0, 3)] {
+        let mut sender = EventSender::new(8_000);
+        sender.queue('1', Duration::from_millis(60)).unwrap();
+        assert_eq!(packets(&steps(&mut sender, 0)).len(), 5);
+        for n in 0..idle {
+            assert_eq!(sender.step(n * TICKS, TICKS), EventStep::Idle);
+        }
+        sender.queue('2', Duration::from_millis(60)).unwrap();
+        let all = steps(&mut sender, 90_000);
+        let paused = all.iter().take_while(|step| **step == EventStep::Pause);
+        assert_eq!(paused.count(), pauses, "{idle}");
+        assert_eq!(packets(&all).len() + pauses, all.len());
+    }
+    // Time in which nothing may be sent counts, too.
+    let mut sender = EventSender::new(8_000);
+    sender.queue('1', Duration::from_millis(60)).unwrap();
+    steps(&mut sender, 0);
+    sender.pass(480);
+    sender.queue('2', Duration::from_millis(60)).unwrap();
+    assert!(matches!(sender.step(0, TICKS), EventStep::Send(_)));
 }
 
 #[test]
@@ -311,6 +336,76 @@ fn a_sender_that_moves_the_timestamp_is_understood() {
             duration: Duration::from_millis(100)
         }]
     );
+}
+
+/// Presses of one key by a sender that moves the timestamp with each packet: how long each is held, in packets, and how many
+/// packets later the next begins. Three ends each (RFC 4733 §2.5.1.4). Those packets arrive that `survives` names by press and
+/// place.
+fn moving(presses: &[(u16, u32)], survives: impl Fn(usize, u16) -> bool) -> String {
+    let start = Instant::now();
+    let mut receiver = EventReceiver::new(8_000);
+    let (mut step, mut digits) = (0u32, String::new());
+    for (press, (held, pause)) in presses.iter().enumerate() {
+        for n in 0..held + 2 {
+            let payload = EventPayload {
+                event: 5,
+                end: n + 1 >= *held,
+                volume: 10,
+                duration: TICKS as u16 * (n + 1).min(*held),
+            };
+            let packet = EventPacket {
+                marker: n == 0,
+                timestamp: (u32::MAX - 500).wrapping_add(step * TICKS),
+                payload: payload.to_bytes(),
+            };
+            let now = start + Duration::from_millis(20) * step;
+            if survives(press, n) {
+                receiver.receive(now, &header(&packet, step as u16), &packet.payload);
+            }
+            digits.extend(std::iter::from_fn(|| receiver.poll(now)).map(|d| d.digit));
+            step += 1;
+        }
+        step += pause;
+    }
+    let end = start + Duration::from_secs(3_600);
+    digits.extend(std::iter::from_fn(|| receiver.poll(end)).map(|d| d.digit));
+    digits
+}
+
+/// RFC 4733 §2.5.1.4: the final packet comes three times; that is one press of a key also where its timestamp has moved on.
+#[test]
+fn three_ends_with_timestamps_that_move_are_one_digit() {
+    for held in 2..40 {
+        assert_eq!(moving(&[(held, 0)], |_, _| true), "5", "{held}");
+        for lost in 0..held + 2 {
+            assert_eq!(moving(&[(held, 0)], |_, n| n != lost), "5", "{held} {lost}");
+        }
+    }
+}
+
+/// The same key, held for as long again, is pressed twice, as soon as it may be (40 ms between two digits, Q.24) and whatever
+/// is left of the second press.
+#[test]
+fn a_key_that_is_pressed_twice_is_two_digits_from_any_sender() {
+    for held in 2..10 {
+        for pause in 2..6 {
+            let presses = [(held, pause), (held, 0)];
+            assert_eq!(moving(&presses, |_, _| true), "55", "{held} {pause}");
+            for lost in 0..held + 2 {
+                let heard = moving(&presses, |press, n| press == 0 || n != lost);
+                assert_eq!(heard, "55", "{held} {pause} {lost}");
+            }
+            // Nothing but the ends.
+            let ends = |press, n| press == 0 || n + 1 >= held;
+            assert_eq!(moving(&presses, ends), "55", "{held} {pause}");
+        }
+    }
+    let mut sender = EventSender::new(8_000);
+    sender.queue('5', Duration::from_millis(60)).unwrap();
+    sender.queue('5', Duration::from_millis(60)).unwrap();
+    let sent = packets(&steps(&mut sender, 0));
+    let digits = received(&sent, |n| !(5..7).contains(&n));
+    assert_eq!(digits.len(), 2);
 }
 
 #[test]

@@ -80,10 +80,10 @@ impl MediaLeg {
         let mut listened = agreed.codecs.iter();
         let listened = listened.find(|c| Some(codec_kind(c.codec)) == last);
         let listened = listened.or(agreed.codecs.first())?;
-        let share = |part: u64| {
-            let all = counters.received() + counters.lost();
-            100.0 * part as f32 / all.max(1) as f32
-        };
+        // Of all that this stream was sent, whichever source it was; what was discarded is known of the present one only,
+        // and its share is in the block.
+        let lost = counters.lost();
+        let lost = 100.0 * lost as f32 / (counters.received() + lost).max(1) as f32;
         let told = counters.peer_metrics();
         Some(Sounded {
             local: Source {
@@ -102,8 +102,7 @@ impl MediaLeg {
                     concealment: heard.concealment.number(),
                     ..codec.clone()
                 }),
-                lost: share(counters.lost()),
-                discarded: share(counters.discarded()),
+                lost,
                 jitter_ms: in_ms(counters.jitter_us()),
                 ..metrics(&heard)
             },
