@@ -730,7 +730,7 @@ mod tests {
     #[test]
     fn whoever_is_quicker_than_the_one_that_signals_gets_nothing() {
         let start = Instant::now();
-        for (right_from, moves) in [(0, 180), (300, 580), (1_800, 2_080)] {
+        for (right_from, moves) in [(0, 180), (300, 580), (200, 480)] {
             let mut peer = behind_a_router(start);
             let targets = both(&mut peer, start, (right_from, 0), 10_000);
             assert_eq!(targets, [(0, announced()), (moves, at(SIGNALS))]);
@@ -747,7 +747,7 @@ mod tests {
         let targets = both(&mut peer, start, (u64::MAX, 0), 6_000);
         assert_eq!(targets[0], (0, announced()));
         assert_eq!(targets[1].1, at(STRANGER));
-        assert!((2_000..2_300).contains(&targets[1].0), "{targets:?}");
+        assert!((500..800).contains(&targets[1].0), "{targets:?}");
         let later = start + Duration::from_secs(6);
         peer.on_sign(later, at(STRANGER));
         let targets = both(&mut peer, later, (0, 0), 6_000);
@@ -755,12 +755,13 @@ mod tests {
     }
 
     /// Symmetric RTP by a relay at another address than the signalling's: it is heard from its first packet on, and sent to
-    /// after two seconds; a packet now and then from where the signalling is changes nothing.
+    /// after half a second; a packet now and then from where the signalling is changes nothing.
     #[test]
-    fn media_by_a_relay_elsewhere_is_heard_at_once_and_answered_after_two_seconds() {
+    fn media_by_a_relay_elsewhere_is_heard_at_once_and_answered_after_half_a_second() {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
-        for announced in ["192.168.1.5:4000", "198.51.100.1:4000"] {
+        // Where the announced address may well lead somewhere, it has its time before that.
+        for (announced, first) in [("192.168.1.5:4000", 34), ("198.51.100.1:4000", 50)] {
             let relay = at(STRANGER);
             let mut peer = Peer::new(start, Some(at(announced)));
             peer.set_signalling(Some(at(SIGNALS).ip()));
@@ -770,7 +771,7 @@ mod tests {
                 peer.on_media(now, relay, false);
                 peer.on_accepted(now, relay, speech(relay, n));
                 let reached = peer.target() == Some(relay);
-                assert_eq!(reached, n >= 109, "{n}");
+                assert_eq!(reached, n >= first, "{announced}, {n}");
                 if n % 50 == 49 {
                     peer.on_media(now, at(SIGNALS), false);
                     peer.on_accepted(now, at(SIGNALS), speech(at(SIGNALS), n));
@@ -788,7 +789,7 @@ mod tests {
         let start = Instant::now();
         let elsewhere = at("203.0.113.2:5000");
         let hear = |peer: &mut Peer, genuine, is_known| {
-            (0..50).find(|n| {
+            (0..25).find(|n| {
                 let now = start + Duration::from_millis(20) * *n;
                 peer.on_media(now, elsewhere, is_known);
                 let speech = Speech {
