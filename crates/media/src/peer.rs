@@ -761,7 +761,7 @@ mod tests {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         // Where the announced address may well lead somewhere, it has its time before that.
-        for (announced, first) in [("192.168.1.5:4000", 34), ("198.51.100.1:4000", 50)] {
+        for (announced, first) in [("192.168.1.5:4000", 34), ("198.51.100.1:4000", 51)] {
             let relay = at(STRANGER);
             let mut peer = Peer::new(start, Some(at(announced)));
             peer.set_signalling(Some(at(SIGNALS).ip()));
