@@ -15,7 +15,7 @@ mod offers;
 mod policy;
 mod recording;
 mod ringback;
-pub(crate) mod saying;
+mod saying;
 mod start;
 mod transfer;
 mod verbs;
@@ -52,7 +52,7 @@ use self::heard::Heard;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
 use self::ringback::Ringback;
-use self::saying::{Instead, Sound};
+use self::saying::Instead;
 use self::transfer::Transfers;
 use self::ways::Wish;
 use crate::account::AccountFacts;
@@ -65,6 +65,7 @@ use crate::network::{Mooring, Moved as NetworkMoved};
 use crate::passwords::{GivenLogin, Passwords};
 use crate::recorder::RecorderMsg;
 use crate::shared::{Service, Shared};
+use crate::sounds::Sound;
 use crate::supervise::Budget;
 use crate::tenant::TenantMsg;
 use crate::transport::{Delivery, Owner, Resolver, TransportMsg};
@@ -95,7 +96,7 @@ pub(crate) enum DialogMsg {
     /// Play this file into the call, or nothing any more.
     Play(Option<PathBuf>),
     /// What was to be said instead of the microphone, by its number, has been read.
-    Read(u64, PathBuf, Result<Sound, String>),
+    Read(u64, PathBuf, Result<Arc<Sound>, String>),
     /// What was said instead of the microphone, by its number, is at its end.
     Said(u64),
     /// Send digits.

@@ -53,6 +53,7 @@ mod relay;
 mod request;
 mod rules;
 mod shared;
+mod sounds;
 mod store;
 mod stream;
 mod subscriptions;
@@ -94,6 +95,7 @@ use self::devices::{DevicesActor, DevicesArgs, Means, System};
 use self::passwords::{Passwords, Wanted};
 use self::phone::{PhoneActor, PhoneArgs, PhoneMsg};
 use self::shared::{LiveStreams, Pacer, Service, Shared};
+use self::sounds::Sounds;
 use self::store::{StoreActor, StoreArgs};
 
 /// What a child says when it ends because its work is done.
@@ -355,6 +357,7 @@ impl Engine {
             announce,
             ask_limit: config.ask_limit,
             stateless: shared::seed(),
+            sounds: Sounds::default(),
             pacer: Pacer::new(subscriptions::APART),
             calls: AtomicU64::new(0),
             conferences: AtomicU64::new(0),

@@ -19,6 +19,7 @@ use sip_core::stateless::Capabilities;
 
 use crate::devices::DevicesMsg;
 use crate::hub::Hub;
+use crate::sounds::Sounds;
 use crate::store::StoreMsg;
 use crate::transport::Naming;
 use crate::{Failover, wall};
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     /// What the tags of answers without a transaction are made from, so that they are the same each
     /// time.
     pub(crate) stateless: Seed,
+    /// What calls say in place of the microphone.
+    pub(crate) sounds: Sounds,
     /// When accounts may begin to ask about others.
     pub(crate) pacer: Pacer,
     pub(crate) calls: AtomicU64,

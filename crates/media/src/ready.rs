@@ -44,7 +44,7 @@ impl Instead {
         let ready = ready.filter(|ready| ready.rate_hz == kind.sample_rate_hz());
         let source = match (&self.source, ready) {
             (Source::File { looped, .. }, Some(ready)) => Prepared::File {
-                samples: ready.samples.to_vec(),
+                samples: Arc::clone(&ready.samples),
                 position: 0,
                 looped: *looped,
             },

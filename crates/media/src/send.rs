@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -130,7 +131,7 @@ pub(crate) struct Around<'a> {
 pub(crate) enum Prepared {
     Microphone,
     File {
-        samples: Vec<i16>,
+        samples: Arc<[i16]>,
         position: usize,
         looped: bool,
     },
@@ -166,7 +167,7 @@ impl Prepared {
                 let mut samples = vec![0; converted.len()];
                 to_int(&converted, &mut samples);
                 Self::File {
-                    samples,
+                    samples: samples.into(),
                     position: 0,
                     looped: *looped,
                 }

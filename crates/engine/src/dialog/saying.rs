@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use media::{Ready, Source};
+use media::Source;
 use model::NoticeLevel;
 use ractor::ActorRef;
 
 use super::media_leg::MediaLeg;
 use super::{DialogMsg, DialogState};
+use crate::shared::Shared;
+use crate::sounds::Sound;
 
-/// Longer music for holding is read again each time, in samples at 48 kHz: five minutes of it are 58 MB.
+/// Longer music for holding is read again when nobody is held, in samples at 48 kHz: five minutes of it are 58 MB.
 const MOST_KEPT: usize = 5 * 60 * media::SAMPLE_RATE_HZ as usize;
 
 /// What is said instead, and what is being read for it.
@@ -20,28 +22,8 @@ pub(super) struct Instead {
     on_hold: bool,
     /// The number of what is to be said: what was read for another one counts no more.
     number: u64,
-    /// Music for holding that was read before: who is held again need not wait for it.
-    kept: Option<(PathBuf, Sound)>,
-}
-
-/// What is in a file.
-#[derive(Clone)]
-pub(crate) struct Sound {
-    samples: Arc<[f32]>,
-    /// The same for the codec of the call, where there is one.
-    ready: Option<Ready>,
-}
-
-impl Sound {
-    /// Converts, which takes its time.
-    fn new(samples: Arc<[f32]>, rate_hz: Option<u32>) -> Self {
-        let ready = rate_hz.map(|rate_hz| Ready::new(&samples, rate_hz));
-        Self { samples, ready }
-    }
-
-    fn is_for(&self, rate_hz: Option<u32>) -> bool {
-        self.ready.as_ref().map(Ready::rate_hz) == rate_hz
-    }
+    /// Music for holding that is said or was read before: who is held again need not wait for it.
+    kept: Option<(PathBuf, Arc<Sound>)>,
 }
 
 impl Instead {
@@ -54,24 +36,15 @@ impl Instead {
         }
     }
 
-    /// Reads a file elsewhere, for codecs of this rate in hertz: a disk may be slow, and so is bringing minutes of sound to
-    /// another rate.
-    fn read(&self, file: PathBuf, rate_hz: Option<u32>) {
+    /// Reads a file elsewhere, for codecs of this rate in hertz.
+    fn read(&self, shared: &Arc<Shared>, file: PathBuf, rate_hz: Option<u32>) {
         let (myself, number) = (self.myself.clone(), self.number);
+        let shared = Arc::clone(shared);
         tokio::task::spawn_blocking(move || {
-            let sound = read(&file).map(|samples| Sound::new(samples, rate_hz));
+            let sound = shared.sounds.read(&file, rate_hz);
             let _ = myself.cast(DialogMsg::Read(number, file, sound));
         });
     }
-}
-
-/// A pipe or a device might never end, and is none of what is played.
-pub(crate) fn read(file: &Path) -> Result<Arc<[f32]>, String> {
-    let is_file = std::fs::metadata(file).map(|data| data.is_file());
-    if matches!(is_file, Ok(false)) {
-        return Err(format!("{} is no file", file.display()));
-    }
-    media::wav::load(file).map_err(|error| error.to_string())
 }
 
 impl DialogState {
@@ -97,16 +70,18 @@ impl DialogState {
             self.publish();
         }
         let Some(music) = self.settings.hold_music.clone().filter(|_| hold) else {
+            let short = |(_, sound): &(PathBuf, Arc<Sound>)| sound.samples.len() <= MOST_KEPT;
+            self.instead.kept = self.instead.kept.take().filter(short);
             return;
         };
         let music = PathBuf::from(music);
         let kept = self.instead.kept.as_ref();
         match kept.filter(|(file, sound)| *file == music && sound.is_for(rate_hz)) {
             Some((_, sound)) => {
-                let sound = sound.clone();
+                let sound = Arc::clone(sound);
                 self.on_read(self.instead.number, &music, Ok(sound));
             }
-            None => self.instead.read(music, rate_hz),
+            None => self.instead.read(&self.shared, music, rate_hz),
         }
     }
 
@@ -122,13 +97,13 @@ impl DialogState {
         match file {
             Some(file) => {
                 let rate_hz = self.media.as_ref().and_then(MediaLeg::rate_hz);
-                self.instead.read(file, rate_hz);
+                self.instead.read(&self.shared, file, rate_hz);
             }
             None => self.say_no_more(),
         }
     }
 
-    pub(super) fn on_read(&mut self, number: u64, file: &Path, sound: Result<Sound, String>) {
+    pub(super) fn on_read(&mut self, number: u64, file: &Path, sound: Result<Arc<Sound>, String>) {
         if number != self.instead.number {
             return;
         }
@@ -147,7 +122,7 @@ impl DialogState {
             alone: on_hold,
         };
         media.say_instead(Some(what), sound.ready.as_ref());
-        if on_hold && sound.samples.len() <= MOST_KEPT {
+        if on_hold {
             self.instead.kept = Some((file.to_owned(), sound));
         }
         let name = file.display().to_string();

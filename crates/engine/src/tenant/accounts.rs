@@ -12,7 +12,7 @@ use ractor::{Actor, ActorRef};
 
 use super::{Account, AccountSpec, TenantMsg, TenantState};
 use crate::account::{AccountActor, AccountArgs, AccountFacts, AccountMsg, Wish};
-use crate::dialog::{DialogMsg, saying};
+use crate::dialog::DialogMsg;
 use crate::oneshot::OneShotMsg;
 use crate::passwords::{GivenLogin, Passwords};
 use crate::supervise::Budget;
@@ -49,7 +49,7 @@ impl TenantState {
         };
         let (shared, tenant) = (Arc::clone(&self.shared), self.view.id.clone());
         tokio::task::spawn_blocking(move || {
-            if let Err(why) = saying::read(&file) {
+            if let Err(why) = shared.sounds.read(&file, None) {
                 let text = format!(
                     "Who is put on hold will hear silence, for {} cannot be played: {why}.",
                     file.display()
