@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use codecs::CodecKind;
@@ -229,9 +230,20 @@ fn baresip(home: &Path, settings: &Settings<'_>) -> Result<Running, String> {
     command.spawn().map(Running).map_err(words)
 }
 
+/// A port for its signalling, which takes UDP and TCP there and TLS at the next. Those that systems choose themselves are higher,
+/// so that none of them is gone before it is used.
 fn free_port() -> Result<u16, String> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
-    Ok(socket.local_addr().map_err(|e| e.to_string())?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(11_000);
+    for _ in 0..1_000 {
+        let port = NEXT.fetch_add(2, Relaxed);
+        let is_free = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+            && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+            && TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok();
+        if is_free {
+            return Ok(port);
+        }
+    }
+    Err("there is no free port for baresip".to_owned())
 }
 
 /// A process that ends with us.
