@@ -121,6 +121,38 @@ pub struct Dtls {
     pub certificate: dtls::Certificate,
     /// Who the other side has to be.
     pub peer: dtls::Peer,
+    /// Which association is meant, where both sides name it: their names for it (RFC 8842 §4). It goes on for as long as they
+    /// stay; without names it goes on where the peer and we stay.
+    pub association: Option<Association>,
+}
+
+/// What both sides call one association of a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Association {
+    /// By which we call it.
+    pub ours: String,
+    /// By which the other side does.
+    pub theirs: String,
+}
+
+impl Dtls {
+    /// Whether `now` wants another handshake than this; `moved` is whether somebody has moved without checks that lead there
+    /// (RFC 5763 §6.6).
+    pub(crate) fn ends_with(&self, now: &Self, moved: bool) -> bool {
+        if !self.is_with(now) {
+            return true;
+        }
+        match (&self.association, &now.association) {
+            (Some(before), Some(now)) => before != now,
+            _ => moved,
+        }
+    }
+
+    /// Whether both sides show the same certificates in the same roles: the keys of before are good until there are others.
+    #[must_use]
+    pub fn is_with(&self, now: &Self) -> bool {
+        (&self.certificate, &self.peer) == (&now.certificate, &now.peer)
+    }
 }
 
 /// Extended reports (RFC 3611) that the peer asks for.

@@ -1,23 +1,22 @@
 //! What everybody else holds of the pump and of its streams.
 
+mod stream;
+
 use std::net::{SocketAddr, UdpSocket};
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use codecs::{CodecError, CodecKind, Encoder, EncoderOptions};
+use codecs::{CodecError, Encoder};
 use nat::ice::Component;
-use rtp::srtp::{Renewal, Security, Shield, UnusableKey};
+use rtp::srtp::{Renewal, Shield, UnusableKey};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::MOST_STREAMS;
 use crate::apart::Processor;
-use crate::config::{
-    Dtls, Instead, Place, Settled, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
-};
+use crate::config::{Place, Sink, StreamConfig, StreamParameters};
 use crate::control::Control;
 use crate::counters::{PumpCounters, StreamCounters, Wishes};
 use crate::device::{Capture, Playout};
@@ -26,18 +25,19 @@ use crate::gate::Gate;
 use crate::keeper::{Keeper, LETTERS, Order, Post};
 use crate::pace::Pace;
 use crate::pump::{Command, Common, Pump};
-use crate::ready::Ready;
 use crate::receive::ReceivePath;
 use crate::record::{Aside, Recorder, Trouble, Writing, record};
 use crate::relay::{Channels, Relay};
 use crate::resample::ToDevice;
 use crate::send::{Prepared, SendPath};
 use crate::socket::{MOST_LINES, MOST_PLACES, Wire};
-use crate::stream::{Change, Heard, LONGEST_PACKET, Output, Parts, Stream};
-use crate::tape::{Recording, Tape};
-use crate::tone::{Tone, dtmf};
+use crate::stream::{Heard, LONGEST_PACKET, Output, Stream};
+use crate::tone::Tone;
 use crate::trial::{Trial, Trying};
 use crate::voice::{Processing, Voice};
+
+use self::stream::Last;
+pub use self::stream::StreamHandle;
 
 /// Commands that may wait: a step takes them all.
 const COMMANDS: usize = 1_024;
@@ -517,6 +517,7 @@ impl PumpHandle {
                 trouble,
                 tape_trouble: None,
                 relayed,
+                has_moved: false,
             }),
         })
     }
@@ -663,401 +664,6 @@ impl std::fmt::Debug for PumpHandle {
     }
 }
 
-/// One stream. Dropping it says good-bye to the peer and ends it.
-pub struct StreamHandle {
-    shared: Arc<Shared>,
-    id: u64,
-    counters: Arc<StreamCounters>,
-    wishes: Arc<Wishes>,
-    events: Mutex<Consumer<StreamEvent>>,
-    last: Mutex<Last>,
-}
-
-/// What has to be known to prepare a change.
-struct Last {
-    kind: CodecKind,
-    /// All that the peer may send.
-    hearable: Hearable,
-    encoder: EncoderOptions,
-    source: Source,
-    /// What is said in its place.
-    instead: Option<Instead>,
-    security: Option<Security>,
-    dtls: Option<Dtls>,
-    /// Where the peer was to be found.
-    remote: Option<SocketAddr>,
-    /// The number of the handshake whose keys count.
-    handshake: u64,
-    /// There is a socket for reports.
-    reports_have_port: bool,
-    /// They have a handshake there, of this number.
-    apart: bool,
-    report_handshake: u64,
-    ice: Option<nat::ice::Session>,
-    /// The number of the search for a way that counts.
-    search: u64,
-    /// Of the recording, when there is one: its file, and its trouble, told once.
-    trouble: Option<(PathBuf, Trouble)>,
-    /// Of the recording of both sides, the same.
-    tape_trouble: Option<(PathBuf, Trouble)>,
-    /// It has an address at a relay.
-    relayed: bool,
-}
-
-impl StreamHandle {
-    /// Follows a new negotiation: another address, codec, direction or key. Hold and resume are this too.
-    ///
-    /// # Errors
-    /// The codec cannot be made, the key not be used, or [`MediaError::Busy`]; the stream goes on as it was then.
-    pub fn update(&self, parameters: StreamParameters) -> Result<(), MediaError> {
-        let mut last = lock(&self.last);
-        let kind = parameters.codec.kind;
-        let options = parameters.opus.with(last.encoder);
-        let parts = if kind == last.kind {
-            None
-        } else {
-            Some(Parts {
-                encoder: Encoder::new(kind, options)?,
-                source: Prepared::new(&last.source, kind),
-                instead: last
-                    .instead
-                    .as_ref()
-                    .map(|instead| instead.prepared(kind, None)),
-            })
-        };
-        let hearable = Hearable::new(&parameters);
-        let formats = if hearable == last.hearable {
-            None
-        } else {
-            Some(Formats::new(&hearable)?)
-        };
-        let (security, dtls) = (parameters.security.clone(), parameters.dtls.clone());
-        let renewal = match (&last.dtls, &dtls) {
-            (before, Some(_)) if *before == dtls => Renewal::default(),
-            (_, Some(_)) => Renewal::close(),
-            (Some(_), None) => Renewal::after_handshake(security.as_ref())?,
-            (None, None) => Renewal::new(last.security.as_ref(), security.as_ref())?,
-        };
-        // RFC 5763 §6.6, RFC 8842 §4: at another address it is another association, unless checks lead there. Somebody else
-        // may be there with the same certificate; or the same peer, who means to go on, and so the keys stay until others come.
-        let place = parameters.remote.zip(last.remote);
-        let moved = place.is_some_and(|(now, before)| now != before);
-        let moved = moved && parameters.ice.is_none() && last.ice.is_none();
-        let begins = dtls.is_some() && (moved || dtls != last.dtls);
-        let handshake = if begins {
-            self.shared.next_handshake.fetch_add(1, Relaxed)
-        } else {
-            last.handshake
-        };
-        let apart = last.reports_have_port && parameters.has_reports_apart();
-        let reports_begin = apart && (begins || !last.apart);
-        let reports_end = !apart && last.apart;
-        let (report_handshake, report_renewal) = if reports_begin {
-            let number = self.shared.next_handshake.fetch_add(1, Relaxed);
-            (number, Renewal::close())
-        } else if reports_end {
-            let number = self.shared.next_handshake.fetch_add(1, Relaxed);
-            (number, Renewal::after_handshake(None)?)
-        } else {
-            (last.report_handshake, Renewal::default())
-        };
-        let ice = parameters.ice.clone();
-        let goes_on = |now: &nat::ice::Session| last.ice.as_ref().is_some_and(|l| l.goes_on(now));
-        let searches = ice.as_ref().is_some_and(|now| !goes_on(now));
-        // RFC 8445 §9: a restart that leaves the sockets where they are interrupts nothing.
-        let is_there = |now: &nat::ice::Session| last.ice.as_ref().is_some_and(|l| l.is_at(now));
-        let keeps = ice.as_ref().is_some_and(is_there);
-        let search = if searches {
-            self.shared.next_handshake.fetch_add(1, Relaxed)
-        } else {
-            last.search
-        };
-        let change = Box::new(Change {
-            parameters: parameters.clone(),
-            parts,
-            options,
-            formats,
-            renewal,
-            handshake,
-            report_renewal,
-            report_handshake,
-            search,
-            searches,
-            keeps,
-        });
-        self.shared.command(Command::Change(self.id, change))?;
-        if searches {
-            self.shared
-                .begin_search(self.id, search, keeps, &parameters);
-        } else if ice.is_none() && last.ice.is_some() {
-            self.shared.order(Order::EndSearch { stream: self.id });
-        }
-        if begins {
-            self.shared
-                .begin_handshake(self.id, Component::Media, handshake, &parameters);
-        } else if dtls.is_none() && last.dtls.is_some() {
-            self.shared.order(Order::End {
-                stream: self.id,
-                component: Component::Media,
-            });
-        }
-        if let Some(remote) = parameters.remote.filter(|_| dtls.is_some() || last.relayed) {
-            self.shared.order(Order::Remote {
-                stream: self.id,
-                component: Component::Media,
-                remote,
-            });
-        }
-        if reports_begin {
-            self.shared
-                .begin_handshake(self.id, Component::Reports, report_handshake, &parameters);
-        } else if reports_end {
-            self.shared.order(Order::End {
-                stream: self.id,
-                component: Component::Reports,
-            });
-        } else if let Some(remote) = parameters.reports_at().filter(|_| apart) {
-            self.shared.order(Order::Remote {
-                stream: self.id,
-                component: Component::Reports,
-                remote,
-            });
-        }
-        last.kind = kind;
-        last.hearable = hearable;
-        last.security = security;
-        last.dtls = dtls;
-        last.remote = parameters.remote.or(last.remote);
-        last.handshake = handshake;
-        last.apart = apart;
-        last.report_handshake = report_handshake;
-        last.ice = ice;
-        last.search = search;
-        Ok(())
-    }
-
-    /// Says something else from now on.
-    ///
-    /// # Errors
-    /// [`MediaError::Busy`].
-    pub fn set_source(&self, source: Source) -> Result<(), MediaError> {
-        let mut last = lock(&self.last);
-        let prepared = Prepared::new(&source, last.kind);
-        self.shared.command(Command::Source(self.id, prepared))?;
-        last.source = source;
-        Ok(())
-    }
-
-    /// Says this in place of the source, which waits meanwhile: to who is on hold, or a file for all to hear. Being muted does
-    /// not silence it. A file that is not looped gives way to the source at its end ([`StreamEvent::Said`]); `None` ends it
-    /// before.
-    ///
-    /// # Errors
-    /// [`MediaError::Busy`].
-    pub fn say_instead(&self, what: Option<Instead>) -> Result<(), MediaError> {
-        self.say_ready(what, None)
-    }
-
-    /// The same with a file's sound that was made ready before: who is not to wait for that does it on another thread. Where
-    /// it is for another rate than the codec's, the file is converted here.
-    ///
-    /// # Errors
-    /// [`MediaError::Busy`].
-    pub fn say_ready(
-        &self,
-        what: Option<Instead>,
-        ready: Option<&Ready>,
-    ) -> Result<(), MediaError> {
-        let mut last = lock(&self.last);
-        let prepared = what.as_ref().map(|what| what.prepared(last.kind, ready));
-        self.shared.command(Command::Instead(self.id, prepared))?;
-        last.instead = what;
-        Ok(())
-    }
-
-    /// Sends what is heard elsewhere from now on. A recording that this ends is completed.
-    ///
-    /// # Errors
-    /// The file to record to cannot be had, or [`MediaError::Busy`].
-    pub fn set_sink(&self, sink: &Sink) -> Result<(), MediaError> {
-        let mut last = lock(&self.last);
-        let (output, trouble) = self.shared.output(sink, last.kind.sample_rate_hz())?;
-        self.shared.command(Command::Output(self.id, output))?;
-        last.trouble = trouble;
-        Ok(())
-    }
-
-    /// Records both sides from now on, in place of a recording of both that goes on; none ends that one, and its file is
-    /// complete a moment later. It is apart from what the sink records.
-    ///
-    /// # Errors
-    /// The file to record to cannot be had, or [`MediaError::Busy`].
-    pub fn record(&self, recording: Option<&Recording>) -> Result<(), MediaError> {
-        let mut last = lock(&self.last);
-        let rate_hz = last.kind.sample_rate_hz();
-        let (tape, trouble) = match recording {
-            Some(recording) => {
-                let (recorder, trouble) = self.shared.recorder(&recording.path, rate_hz, 2)?;
-                let tape = Box::new(Tape::new(recorder, recording.tone));
-                (Some(tape), Some((recording.path.clone(), trouble)))
-            }
-            None => (None, None),
-        };
-        self.shared.command(Command::Tape(self.id, tape))?;
-        last.tape_trouble = trouble;
-        Ok(())
-    }
-
-    /// Goes on with other sockets, because the address of the old ones is gone, and with those at further addresses, as
-    /// [`StreamConfig::further`] has them. The peer hears the same stream from another place.
-    ///
-    /// # Errors
-    /// The sockets cannot be used, or [`MediaError::Busy`]; the stream has the old ones then.
-    pub fn move_to(&self, first: Place, further: Vec<Place>) -> Result<(), MediaError> {
-        let mut last = lock(&self.last);
-        let reports_have_port = first.rtcp_socket.is_some();
-        let (wire, relays) = lines(first, further)?;
-        let stream = self.id;
-        self.shared.command(Command::Wire(stream, wire))?;
-        last.reports_have_port = reports_have_port;
-        if last.relayed || !relays.is_empty() {
-            for (line, channels) in (0..).zip(channels(&relays)) {
-                self.shared
-                    .command(Command::Relay(stream, line, channels))?;
-            }
-        }
-        if std::mem::replace(&mut last.relayed, !relays.is_empty()) {
-            self.shared.order(Order::EndRelays { stream, from: 0 });
-        }
-        self.shared.begin_relays(stream, relays, None);
-        Ok(())
-    }
-
-    /// Whether this is about the search for ways that counts, and not about one before it.
-    #[must_use]
-    pub fn is_current(&self, settled: &Settled) -> bool {
-        lock(&self.last).search == settled.search
-    }
-
-    /// Keeps the addresses at relays of these sockets, numbered as in [`nat::ice::Way::socket`], and gives all others back
-    /// (RFC 8656 §7). The sockets stay.
-    ///
-    /// # Errors
-    /// [`MediaError::Busy`]; some may stay then, and it may be asked for again.
-    pub fn keep_relays(&self, sockets: &[u8]) -> Result<(), MediaError> {
-        let last = lock(&self.last);
-        if !last.relayed {
-            return Ok(());
-        }
-        let stream = self.id;
-        let kept = (0..MOST_LINES as u8).filter(|line| sockets.contains(line));
-        let lines = kept.fold(0, |lines, line| lines | 1 << line);
-        self.shared.order(Order::KeepRelays { stream, lines });
-        // Later ones go to the pump by this way, too: none that is new is taken for one of these.
-        for line in (0..MOST_LINES as u8).filter(|line| !sockets.contains(line)) {
-            self.shared.command(Command::Relay(stream, line, None))?;
-        }
-        Ok(())
-    }
-
-    /// Sends silence instead of the source, or stops doing so.
-    pub fn set_muted(&self, muted: bool) {
-        self.wishes.muted.store(muted, Relaxed);
-    }
-
-    /// Brings it together with the streams of the same number: from now on the peer hears what theirs say besides what
-    /// we say, and theirs hear the peer. `None` takes it out again.
-    pub fn set_room(&self, room: Option<NonZeroU64>) {
-        let room = room.map_or(0, NonZeroU64::get);
-        self.wishes.room.store(room, Relaxed);
-    }
-
-    /// Sets the volume of what is heard, 1.0 as it comes.
-    pub fn set_volume(&self, volume: f32) {
-        self.wishes.volume.set(clean_gain(volume));
-    }
-
-    /// Sends a digit, after those that wait: as a telephone event where that is negotiated, else as a tone in
-    /// the speech.
-    ///
-    /// # Errors
-    /// It is no key of a telephone, or [`MediaError::Busy`].
-    pub fn send_dtmf(&self, digit: char, duration: Duration) -> Result<(), MediaError> {
-        if dtmf(digit).is_none() {
-            return Err(MediaError::NotADigit(digit));
-        }
-        self.shared
-            .command(Command::Press(self.id, digit, duration))
-    }
-
-    /// Forgets the digits that wait, and breaks off the one that is being sent: they were for somebody who does not hear
-    /// them any more.
-    ///
-    /// # Errors
-    /// [`MediaError::Busy`].
-    pub fn drop_dtmf(&self) -> Result<(), MediaError> {
-        self.shared.command(Command::Unpress(self.id))
-    }
-
-    /// What the stream counts; stays readable after its end.
-    #[must_use]
-    pub fn counters(&self) -> Arc<StreamCounters> {
-        Arc::clone(&self.counters)
-    }
-
-    /// The next event, if there is one.
-    #[must_use]
-    pub fn poll_event(&self) -> Option<StreamEvent> {
-        if let Ok(event) = lock(&self.events).pop() {
-            return Some(event);
-        }
-        let mut last = lock(&self.last);
-        let Last {
-            trouble,
-            tape_trouble,
-            ..
-        } = &mut *last;
-        [trouble, tape_trouble].into_iter().find_map(|trouble| {
-            let reason = trouble.as_ref()?.1.get()?.clone();
-            let (path, _) = trouble.take()?;
-            Some(StreamEvent::RecordingEnded { path, reason })
-        })
-    }
-}
-
-impl Drop for StreamHandle {
-    fn drop(&mut self) {
-        self.wishes.removed.store(true, Relaxed);
-        self.shared.wake();
-        let last = lock(&self.last);
-        let media = last.dtls.as_ref().map(|_| Component::Media);
-        let reports = last.apart.then_some(Component::Reports);
-        for component in media.into_iter().chain(reports) {
-            self.shared.order(Order::End {
-                stream: self.id,
-                component,
-            });
-        }
-        if last.ice.is_some() {
-            self.shared.order(Order::EndSearch { stream: self.id });
-        }
-        if last.relayed {
-            self.shared.order(Order::EndRelays {
-                stream: self.id,
-                from: 0,
-            });
-        }
-    }
-}
-
-impl std::fmt::Debug for StreamHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamHandle")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
 /// All sockets of a stream with their numbers, and the keeper's ends of those that have an address at a relay.
 fn lines(first: Place, further: Vec<Place>) -> Result<(Wire, Vec<(u8, Relay)>), MediaError> {
     let mut relays = Vec::new();
@@ -1112,74 +718,4 @@ fn clean_gain(gain: f32) -> f32 {
 /// Nothing here can be left half done by a panic, so a poisoned lock is as good as any.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use nat::ice::{Credentials, Session};
-
-    use super::*;
-    use crate::config::Codec;
-    use crate::keeper::Way;
-
-    /// The keeper tells of a way while a negotiation takes ICE away: what it tells comes later and counts no more.
-    #[test]
-    fn a_way_of_a_search_that_was_ended_is_not_followed() {
-        let (handle, mut pump, _aside) = PumpHandle::manual();
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let here = socket.local_addr().unwrap();
-        let credentials = || Credentials {
-            ufrag: "name".to_owned(),
-            pwd: "a-password-of-22-signs".to_owned(),
-        };
-        let plain = StreamParameters {
-            remote: Some(here),
-            ..StreamParameters::new(Codec::new(CodecKind::Pcmu, 0))
-        };
-        let searching = StreamParameters {
-            rtcp_mux: true,
-            ice: Some(Session {
-                local: credentials(),
-                remote: credentials(),
-                bases: vec![nat::ice::Base {
-                    socket: 0,
-                    component: nat::ice::Component::Media,
-                    at: here,
-                    mapped: None,
-                    relayed: None,
-                }],
-                candidates: Vec::new(),
-                controlling: true,
-            }),
-            ..plain.clone()
-        };
-        let config = StreamConfig::new(socket, searching, 1);
-        let stream = handle.add_stream(config).unwrap();
-        let number = lock(&stream.last).search;
-        let mut now = Instant::now();
-        let mut second = || {
-            for _ in 0..100 {
-                pump.step(now, 0);
-                now += crate::TICK;
-            }
-            stream.counters().sent()
-        };
-        assert_eq!(second(), 0);
-        stream.update(plain).unwrap();
-        for lost in [true, false] {
-            let way = Way {
-                stream: stream.id,
-                number,
-                component: nat::ice::Component::Media,
-                to: None,
-                lost,
-            };
-            handle.shared.command(Command::Way(way)).unwrap();
-        }
-        assert!(second() > 40);
-        let told: Vec<_> = std::iter::from_fn(|| stream.poll_event()).collect();
-        let of_ways =
-            |event: &StreamEvent| matches!(event, StreamEvent::WayLost | StreamEvent::WayFound(_));
-        assert!(!told.iter().any(of_ways), "{told:?}");
-    }
 }

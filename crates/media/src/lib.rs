@@ -84,9 +84,9 @@ mod tone;
 mod trial;
 
 pub use config::{
-    Codec, Dtls, ExtendedReports, Instead, MOST_RECEIVED, OpusWishes, Place, ReceivedCodec,
-    ReceivedEvents, Settled, Sink, Source, StreamConfig, StreamEvent, StreamParameters,
-    TelephoneEvent,
+    Association, Codec, Dtls, ExtendedReports, Instead, MOST_RECEIVED, OpusWishes, Place,
+    ReceivedCodec, ReceivedEvents, Settled, Sink, Source, StreamConfig, StreamEvent,
+    StreamParameters, TelephoneEvent,
 };
 pub use counters::{PumpCounters, StreamCounters};
 pub use handle::{MediaError, PumpHandle, StreamHandle};

@@ -119,6 +119,7 @@ fn by_handshakes() -> StreamParameters {
         dtls: Some(Dtls {
             certificate,
             peer: dtls::Peer { fingerprints, role },
+            association: None,
         }),
         ..talkative(CodecKind::Pcmu)
     }

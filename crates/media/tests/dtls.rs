@@ -21,6 +21,7 @@ fn dtls(role: Role) -> Dtls {
     Dtls {
         certificate,
         peer: Peer { fingerprints, role },
+        association: None,
     }
 }
 
@@ -705,6 +706,133 @@ fn the_same_certificate_at_another_address_is_shaken_hands_with_anew() {
             left.counters().received() - received,
         ];
         assert!(heard.iter().all(|packets| *packets > 400), "{heard:?}");
+    }
+}
+
+/// The same terms with names for the association.
+fn named(parameters: &StreamParameters, ours: &str, theirs: &str) -> StreamParameters {
+    let mut named = parameters.clone();
+    if let Some(dtls) = &mut named.dtls {
+        dtls.association = Some(media::Association {
+            ours: ours.to_owned(),
+            theirs: theirs.to_owned(),
+        });
+    }
+    named
+}
+
+/// What the other side has agreed to: the other role, and where it finds this one.
+fn seen_by_the_other(
+    parameters: &StreamParameters,
+    remote: Option<SocketAddr>,
+) -> StreamParameters {
+    let mut theirs = StreamParameters {
+        remote,
+        ..parameters.clone()
+    };
+    if let Some(dtls) = &mut theirs.dtls {
+        dtls.peer.role = Role::Server;
+    }
+    theirs
+}
+
+/// How many handshakes have made keys since this was asked last.
+fn secured(stream: &StreamHandle) -> usize {
+    let told = events(stream);
+    let secured = |e: &&StreamEvent| matches!(e, StreamEvent::Secured(_));
+    told.iter().filter(secured).count()
+}
+
+/// RFC 8842 §4: while the names stay the association goes on, also at another address; another name is another one. With the
+/// same certificates the keys of before are used until there are others.
+#[test]
+fn names_tell_whether_an_association_goes_on() {
+    let (one, other) = ("the-name-that-one-gave", "the-name-that-the-other-gave");
+    let ours = named(&with(dtls(Role::Client)), one, other);
+    let (mut bench, left, right) = call(&ours);
+    bench.run(3 * SECOND);
+    assert_eq!([&left, &right].map(secured), [1, 1]);
+    let places = [0, 1].map(|wire: usize| Some(bench.wires[wire].address()));
+    // Elsewhere, as they say, it is the same: what comes there is media and no handshake.
+    let elsewhere = UdpSocket::bind((common::HERE, 0)).unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    left.update(StreamParameters {
+        remote: elsewhere.local_addr().ok(),
+        ..ours.clone()
+    })
+    .unwrap();
+    bench.run(SECOND);
+    let mut first = [0; 2_000];
+    let came = std::iter::from_fn(|| elsewhere.recv(&mut first).ok().map(|_| first[0]));
+    let came: Vec<u8> = came.collect();
+    let is_media = |byte: &u8| (128..=191).contains(byte);
+    assert!(came.len() > 40 && came.iter().all(is_media), "{came:?}");
+    let back = StreamParameters {
+        remote: places[0],
+        ..ours.clone()
+    };
+    left.update(back).unwrap();
+    bench.run(SECOND);
+    assert_eq!([&left, &right].map(secured), [0, 0]);
+    // Another one, as they say.
+    let before = [&left, &right].map(|stream| stream.counters().received());
+    let again = named(
+        &ours,
+        "another-name-that-one-gave",
+        "another-name-of-the-other",
+    );
+    right.update(seen_by_the_other(&again, places[1])).unwrap();
+    let again = StreamParameters {
+        remote: places[0],
+        ..again
+    };
+    left.update(again).unwrap();
+    bench.run(10 * SECOND);
+    assert_eq!([&left, &right].map(secured), [1, 1]);
+    for (stream, before) in [&left, &right].into_iter().zip(before) {
+        let came = stream.counters().received() - before;
+        assert!((495..=502).contains(&came), "{came}");
+    }
+}
+
+/// RFC 5763 §6.6: who has another address itself begins anew as well, where nobody says that it is the same association.
+#[test]
+fn who_has_moved_itself_shakes_hands_anew() {
+    let ours = with(dtls(Role::Client));
+    let (mut bench, left, right) = call(&ours);
+    bench.run(3 * SECOND);
+    assert_eq!([&left, &right].map(secured), [1, 1]);
+    let (rtp, _) = media::socket::bind_pair(common::HERE, 0..=0).unwrap();
+    let place = media::Place {
+        socket: rtp.try_clone().unwrap(),
+        rtcp_socket: None,
+        relay: None,
+        rtcp_relay: None,
+    };
+    left.move_to(place, Vec::new()).unwrap();
+    bench.wires[1].to = rtp.local_addr().unwrap();
+    let to = Some(bench.wires[0].address());
+    let here = StreamParameters {
+        remote: to,
+        ..ours.clone()
+    };
+    // Before the other side knows of it, and then again: it is one handshake.
+    left.update(here.clone()).unwrap();
+    left.update(here).unwrap();
+    // To the other side it is a peer at another address: another socket in front of the same one.
+    let seen = UdpSocket::bind((common::HERE, 0)).unwrap();
+    let way = common::Wire::new(&seen, &bench.wires[1].out, rtp.local_addr().unwrap(), 5);
+    bench.wires.push(way);
+    bench.wires[0].out = seen.try_clone().unwrap();
+    right
+        .update(seen_by_the_other(&ours, seen.local_addr().ok()))
+        .unwrap();
+    let before = [&left, &right].map(|stream| stream.counters().received());
+    bench.run(10 * SECOND);
+    assert_eq!([&left, &right].map(secured), [1, 1]);
+    for (stream, before) in [&left, &right].into_iter().zip(before) {
+        let came = stream.counters().received() - before;
+        assert!(came > 490, "{came}");
     }
 }
 

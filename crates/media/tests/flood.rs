@@ -174,6 +174,7 @@ fn secured(role: Role) -> StreamParameters {
         dtls: Some(Dtls {
             certificate,
             peer: Peer { fingerprints, role },
+            association: None,
         }),
         rtcp_mux: true,
         ..parameters(CodecKind::Pcmu)

@@ -293,6 +293,7 @@ impl Call {
                 dtls: Some(Dtls {
                     certificate,
                     peer: Peer { fingerprints, role },
+                    association: None,
                 }),
                 ..plain(CodecKind::Opus)
             });

@@ -1,9 +1,14 @@
 //! Keys by a DTLS handshake: what a description says about it (`a=fingerprint`, RFC 8122; `a=setup`, RFC 4145;
-//! for media RFC 5763).
+//! `a=tls-id`, RFC 8842; for media RFC 5763).
 //!
 //! Unlike with `a=crypto`, who reads the description cannot listen; who can change it on its way, can.
 
 use std::fmt::Write;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::crypto::KeySeed;
 
 /// Fingerprints of a line that are read; further ones are not.
 const MOST_FINGERPRINTS: usize = 8;
@@ -146,20 +151,87 @@ pub struct NegotiatedDtls {
     pub fingerprints: Vec<Fingerprint>,
     /// What we are.
     pub role: DtlsRole,
+    /// The association that is meant, where both sides name it: it goes on for as long as the names stay, and another name is
+    /// another one (RFC 8842 §4).
+    pub association: Option<Association>,
+}
+
+/// The names of an association, from `a=tls-id` (RFC 8842 §5.1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Association {
+    /// By which we call it.
+    pub ours: String,
+    /// By which the other side does.
+    pub theirs: String,
+}
+
+/// The value of `a=tls-id`; none for one that breaks the grammar (RFC 8842 §5.1).
+pub(crate) fn association_name(value: &str) -> Option<&str> {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+    let fits = (20..=255).contains(&value.len()) && value.bytes().all(is_sign);
+    fits.then_some(value)
 }
 
 /// Our side of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct OurDtls {
     pub(crate) fingerprint: Fingerprint,
     /// Whether it is what we offer, instead of `a=crypto`.
     pub(crate) offered: bool,
+    /// What we call the association.
+    pub(crate) name: String,
+    seed: KeySeed,
+    drawn: u64,
+}
+
+impl OurDtls {
+    pub(crate) fn new(fingerprint: Fingerprint, offered: bool, seed: KeySeed) -> Self {
+        let mut ours = Self {
+            fingerprint,
+            offered,
+            name: String::new(),
+            seed,
+            drawn: 0,
+        };
+        ours.renew();
+        ours
+    }
+
+    /// Another association from here on, with a name of 120 random bits, as the standard wants it.
+    pub(crate) fn renew(&mut self) {
+        let mut random = ChaCha20Rng::from_seed(*self.seed.reveal());
+        random.set_stream(self.drawn);
+        self.drawn += 1;
+        self.name = crate::ice::signs(&mut random, 20);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// RFC 8842 §5.1: 20 to 255 signs of letters, digits, plus, slash, hyphen and underscore.
+    #[test]
+    fn names_of_associations_keep_to_their_grammar() {
+        for right in ["abc3de65cddef001be82", "+/-_ABCDEFGHIJabcdef09"] {
+            assert_eq!(association_name(right), Some(right));
+        }
+        let long = "a".repeat(256);
+        for wrong in ["", "abc3de65cddef001be8", "abc3de65 cddef001be82", &long] {
+            assert_eq!(association_name(wrong), None, "{wrong}");
+        }
+        let fingerprint = Fingerprint {
+            hash: FingerprintHash::Sha256,
+            digest: vec![1; 32],
+        };
+        let seed = KeySeed::drawn(|bytes| *bytes = [1; 32]);
+        let mut ours = OurDtls::new(fingerprint, true, seed);
+        let first = ours.name.clone();
+        ours.renew();
+        assert_ne!(ours.name, first);
+        assert!(association_name(&first).is_some() && association_name(&ours.name).is_some());
+    }
 
     #[test]
     fn the_example_of_the_standard_is_too_weak_and_its_successor_is_read() {

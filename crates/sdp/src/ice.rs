@@ -119,6 +119,14 @@ pub(crate) fn is_for_reports(value: &str) -> bool {
     value.split_whitespace().nth(1) == Some(REPORTS)
 }
 
+/// So many random signs of six bits each.
+pub(crate) fn signs(random: &mut ChaCha20Rng, length: usize) -> String {
+    let mut bytes = vec![0; length];
+    random.fill_bytes(&mut bytes);
+    let signs = bytes.iter().map(|byte| SIGNS[usize::from(byte % 64)]);
+    signs.map(char::from).collect()
+}
+
 /// Our side.
 #[derive(Debug, Clone)]
 pub(crate) struct OurIce {
@@ -150,15 +158,9 @@ impl OurIce {
         // The keys of the media draw from the first half of the streams.
         random.set_stream(u64::MAX - self.drawn);
         self.drawn += 1;
-        let mut text = |length: usize| {
-            let mut bytes = vec![0; length];
-            random.fill_bytes(&mut bytes);
-            let signs = bytes.iter().map(|byte| SIGNS[usize::from(byte % 64)]);
-            signs.map(char::from).collect::<String>()
-        };
         self.credentials = IceCredentials {
-            ufrag: text(8),
-            pwd: text(24),
+            ufrag: signs(&mut random, 8),
+            pwd: signs(&mut random, 24),
         };
     }
 

@@ -23,7 +23,7 @@ pub use crypto::{CryptoAttribute, CryptoKey, CryptoSuite, Encryption, KeySeed, N
 pub use description::{SessionDescription, summary};
 pub use direction::Direction;
 pub use error::SdpError;
-pub use fingerprint::{DtlsRole, Fingerprint, FingerprintHash, NegotiatedDtls, Setup};
+pub use fingerprint::{Association, DtlsRole, Fingerprint, FingerprintHash, NegotiatedDtls, Setup};
 pub use ice::{IceCredentials, NegotiatedIce};
 pub use media::{MediaView, OpusParameters, Protocol};
 pub use negotiator::{LocalMedia, Negotiated, NegotiatedCodec, NegotiatedEvents, Negotiator};

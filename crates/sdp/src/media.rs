@@ -336,6 +336,13 @@ impl<'a> MediaView<'a> {
             .any(|attributes| values(attributes, "fingerprint").next().is_some())
     }
 
+    /// What its author calls the association whose keys are meant (`a=tls-id`, RFC 8842 §5.1).
+    #[must_use]
+    pub fn association(&self) -> Option<&'a str> {
+        let name = values(&self.media.attributes, "tls-id").next();
+        name.and_then(fingerprint::association_name)
+    }
+
     /// Who begins the handshake; the line's own word goes before the session's.
     #[must_use]
     pub fn setup(&self) -> Option<Setup> {

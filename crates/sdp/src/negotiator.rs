@@ -34,7 +34,7 @@ use crate::crypto::{CryptoAttribute, CryptoSuite, Encryption, KeySeed, Negotiate
 use crate::description::SessionDescription;
 use crate::direction::Direction;
 use crate::error::SdpError;
-use crate::fingerprint::{DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
+use crate::fingerprint::{Association, DtlsRole, Fingerprint, NegotiatedDtls, OurDtls, Setup};
 use crate::ice::{self, NegotiatedIce, OurIce};
 use crate::media::{MediaView, OpusParameters};
 use crate::reports::ExtendedReports;
@@ -160,6 +160,8 @@ pub struct Negotiator {
     tells_mismatch: bool,
     /// And with candidates for reports: an answer, where those do not share the port.
     tells_reports: bool,
+    /// And with the name of the DTLS association: an answer, where the offer has one (RFC 8842 §5.3).
+    names_association: bool,
     /// Where we were when offer and answer last agreed.
     settled: Option<Settled>,
     dtls: Option<OurDtls>,
@@ -179,7 +181,7 @@ enum Keying {
     None,
     /// `a=crypto`.
     Sdes,
-    /// `a=fingerprint` and `a=setup`.
+    /// `a=fingerprint`, `a=setup` and `a=tls-id`.
     Dtls(Setup),
 }
 
@@ -208,6 +210,8 @@ struct Settled {
     port: u16,
     rtcp_port: Option<u16>,
     ice: Option<OurIce>,
+    /// What we call the DTLS association.
+    association: Option<String>,
 }
 
 /// Our offer that waits for its answer.
@@ -219,6 +223,8 @@ struct Pending {
     formats: Vec<Format>,
     direction: Direction,
     crypto: Vec<CryptoAttribute>,
+    /// What it calls the DTLS association.
+    association: Option<String>,
 }
 
 impl Pending {
@@ -266,6 +272,7 @@ impl Negotiator {
             answers_ice: true,
             tells_mismatch: false,
             tells_reports: true,
+            names_association: true,
             settled: None,
             dtls: None,
             is_out_of_reach: |_, _| false,
@@ -287,13 +294,10 @@ impl Negotiator {
 
     /// The same with keys by a DTLS handshake (RFC 5763), in which we show the certificate of this fingerprint.
     /// With `offered` that is what an offer asks for instead of `a=crypto`; in answers it is preferred in any case.
-    /// Without encryption it changes nothing.
+    /// Without encryption it changes nothing. `seed` is drawn like that of the keys.
     #[must_use]
-    pub fn with_dtls(mut self, fingerprint: Fingerprint, offered: bool) -> Self {
-        self.dtls = Some(OurDtls {
-            fingerprint,
-            offered,
-        });
+    pub fn with_dtls(mut self, fingerprint: Fingerprint, offered: bool, seed: KeySeed) -> Self {
+        self.dtls = Some(OurDtls::new(fingerprint, offered, seed));
         self
     }
 
@@ -391,6 +395,15 @@ impl Negotiator {
         if (self.local.address, self.local.port) != (address, port) {
             self.keys.renew();
             self.context += 1;
+            // RFC 8842 §4, RFC 5763 §6.6: elsewhere it is another association, unless checks lead there.
+            if self
+                .agreed
+                .as_ref()
+                .is_none_or(|agreed| agreed.ice.is_none())
+                && let Some(dtls) = &mut self.dtls
+            {
+                dtls.renew();
+            }
             // Checks that went to the old place say nothing about the new one.
             if let Some(ice) = &mut self.ice {
                 ice.renew();
@@ -443,6 +456,7 @@ impl Negotiator {
         self.answers_ice = self.offers_ice;
         self.tells_mismatch = false;
         self.tells_reports = true;
+        self.names_association = true;
         self.reports_told = self.reports;
         let mut lines = self.lines.clone();
         // RFC 8842 §5.5: each offer leaves the roles open; the answer keeps those of a handshake that goes on.
@@ -472,6 +486,7 @@ impl Negotiator {
             formats,
             direction,
             crypto,
+            association: self.dtls.as_ref().map(|dtls| dtls.name.clone()),
         });
         bytes
     }
@@ -522,16 +537,17 @@ impl Negotiator {
         }
     }
 
-    /// Takes back credentials that nobody has agreed to, unless we are at another place than those that were.
+    /// Takes back names that nobody has agreed to, unless we are at another place than those that were.
     fn withdraw_restart(&mut self) {
         let place = (self.local.address, self.local.port);
         let settled = self.settled.as_ref();
         let settled = settled.filter(|settled| (settled.address, settled.port) == place);
-        let Some(before) = settled.and_then(|settled| settled.ice.as_ref()) else {
-            return;
-        };
-        if let Some(ice) = &mut self.ice {
+        let Some(settled) = settled else { return };
+        if let (Some(ice), Some(before)) = (&mut self.ice, &settled.ice) {
             ice.take_back(before);
+        }
+        if let (Some(dtls), Some(before)) = (&mut self.dtls, &settled.association) {
+            dtls.name.clone_from(before);
         }
     }
 
@@ -541,6 +557,7 @@ impl Negotiator {
             port: self.local.port,
             rtcp_port: self.rtcp_port,
             ice: self.ice.clone(),
+            association: self.dtls.as_ref().map(|dtls| dtls.name.clone()),
         });
     }
 
@@ -595,8 +612,9 @@ impl Negotiator {
         }
         let offer = SessionDescription::parse(offer)?;
         let mut keys = self.keys.clone();
-        let ours = self.ice.clone();
+        let ours = (self.ice.clone(), self.dtls.clone());
         self.follow_restart(&offer);
+        self.follow_association(&offer);
         if self.peer_session.as_deref() != Some(offer.session_id()) {
             // Whoever was there before knows the keys.
             keys.renew();
@@ -604,13 +622,15 @@ impl Negotiator {
         let accepted = match self.read_offer(&offer, &mut keys) {
             Ok(accepted) => accepted,
             Err(error) => {
-                self.ice = ours;
+                (self.ice, self.dtls) = ours;
                 return Err(error);
             }
         };
         self.answers_ice = accepted.negotiated.ice.is_some();
         self.tells_mismatch = accepted.ice_mismatch;
         self.tells_reports = !accepted.negotiated.rtcp_mux;
+        let dtls = accepted.negotiated.dtls.as_ref();
+        self.names_association = dtls.is_some_and(|dtls| dtls.association.is_some());
         self.reports_told = accepted.negotiated.extended_reports;
         self.keys = keys;
         self.retire_keys(&[], &accepted.negotiated);
@@ -647,6 +667,21 @@ impl Negotiator {
         let restarts = lines.any(|theirs| theirs.credentials != before);
         if let Some(ice) = self.ice.as_mut().filter(|_| restarts) {
             ice.renew();
+        }
+    }
+
+    /// Another name of theirs for the association, or another party, asks for another one of ours (RFC 8842 §5.3).
+    fn follow_association(&mut self, offer: &SessionDescription) {
+        let before = self.agreed.as_ref().and_then(|agreed| agreed.dtls.as_ref());
+        let before = before.and_then(|before| before.association.as_ref());
+        let Some(before) = before.map(|before| before.theirs.clone()) else {
+            return;
+        };
+        let is_other = self.peer_session.as_deref() != Some(offer.session_id());
+        let mut names = offer.media().filter_map(|media| media.association());
+        let renews = is_other || names.any(|theirs| theirs != before);
+        if let Some(dtls) = self.dtls.as_mut().filter(|_| renews) {
+            dtls.renew();
         }
     }
 

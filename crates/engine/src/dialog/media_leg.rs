@@ -161,7 +161,9 @@ impl DialogState {
         let offered = self.settings.srtp_keys == SrtpKeys::Dtls;
         let certificate = crate::shared::certificate();
         if let Some(certificate) = &certificate {
-            negotiator = negotiator.with_dtls(ours(certificate.fingerprint()), offered);
+            let seed = KeySeed::drawn(|bytes| crate::shared::fill(bytes));
+            let fingerprint = ours(certificate.fingerprint());
+            negotiator = negotiator.with_dtls(fingerprint, offered, seed);
         }
         let direction = self.direction_wanted;
         negotiator.set_direction(in_sdp(direction));
@@ -523,10 +525,18 @@ impl MediaLeg {
         std::mem::replace(&mut self.was_protected, protected) && !protected
     }
 
-    /// Whether keys of a handshake are there, and something was heard with them a moment ago.
-    pub(super) fn hears_with_keys(&self) -> bool {
-        let counters = self.counters().filter(|_| self.secured.is_some());
-        counters.is_some_and(|counters| counters.silent_ms() < LATELY_MS)
+    /// Whether keys of an earlier handshake are used on after this one came to nothing: something was heard with them a moment
+    /// ago, or nothing is to be heard now, and nobody has said no.
+    pub(super) fn goes_on_with_keys(&self, failure: dtls::Failure) -> bool {
+        let Some(counters) = self.counters().filter(|_| self.secured.is_some()) else {
+            return false;
+        };
+        let is_quiet = self
+            .agreed
+            .as_ref()
+            .is_some_and(|a| !a.direction.receives());
+        let was_heard = counters.silent_ms() < LATELY_MS;
+        was_heard || is_quiet && failure == dtls::Failure::NoAnswer
     }
 
     /// The handshake has made keys.
@@ -570,10 +580,14 @@ impl MediaLeg {
         let rtcp_mux = agreed.rtcp_mux;
         let ways = agreed.ice.as_ref().zip(self.ways.as_ref());
         parameters.ice = ways.map(|(agreed, ways)| session(agreed, ways, rtcp_mux));
-        if self.dtls != parameters.dtls {
-            self.dtls.clone_from(&parameters.dtls);
+        let goes_on = match (&self.dtls, &parameters.dtls) {
+            (Some(before), Some(now)) => before.is_with(now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if !goes_on {
             self.secured = None;
         }
+        self.dtls.clone_from(&parameters.dtls);
         self.move_stream()?;
         self.settled = self.ways.clone().map(|ways| Stand {
             local: self.local,

@@ -359,7 +359,7 @@ impl DialogState {
                 self.note("media", text);
                 self.publish();
             }
-            Err(failure) if media.hears_with_keys() => {
+            Err(failure) if media.goes_on_with_keys(failure) => {
                 let text = format!("{failure}; the keys from before are used on");
                 self.note("media", text);
             }

@@ -172,7 +172,9 @@ impl Negotiator {
                 let fingerprint = self.dtls.iter().map(|dtls| dtls.fingerprint.to_value());
                 let fingerprint = fingerprint.map(|value| with_value("fingerprint", value));
                 let setup = with_value("setup", setup.as_str().to_owned());
-                fingerprint.chain([setup]).collect()
+                let named = self.dtls.iter().filter(|_| self.names_association);
+                let name = named.map(|dtls| with_value("tls-id", dtls.name.clone()));
+                fingerprint.chain([setup]).chain(name).collect()
             }
         }
     }

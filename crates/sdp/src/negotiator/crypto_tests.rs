@@ -313,7 +313,8 @@ fn nothing_else_is_offered_a_second_time() {
         hash: crate::fingerprint::FingerprintHash::Sha256,
         digest: vec![1; 32],
     };
-    let mut ours = negotiator(Encryption::Required, 1).with_dtls(fingerprint, true);
+    let seed = KeySeed::drawn(|bytes| *bytes = [9; 32]);
+    let mut ours = negotiator(Encryption::Required, 1).with_dtls(fingerprint, true, seed);
     ours.offer();
     let mistake = answer(secure, "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY");
     assert_eq!(ours.offer_unmistakably(&mistake), None);

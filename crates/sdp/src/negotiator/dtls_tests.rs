@@ -16,7 +16,7 @@ fn negotiator(encryption: Encryption, seed: u8, offered: bool) -> Negotiator {
     let key_seed = KeySeed::drawn(|bytes| *bytes = [seed; 32]);
     Negotiator::new(pcmu_alone(seed.into()))
         .with_encryption(encryption, key_seed)
-        .with_dtls(fingerprint(seed), offered)
+        .with_dtls(fingerprint(seed), offered, another_seed(seed))
 }
 
 fn body(session: &str, lines: &[&str]) -> Vec<u8> {
@@ -26,6 +26,21 @@ fn body(session: &str, lines: &[&str]) -> Vec<u8> {
     );
     text.replace("SEVEN", &fingerprint(7).to_value())
         .into_bytes()
+}
+
+fn another_seed(seed: u8) -> KeySeed {
+    KeySeed::drawn(|bytes| *bytes = [seed + 100; 32])
+}
+
+/// What a description of ours calls the association.
+fn name_in(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let mut names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=tls-id:"));
+    let name = names.next().map(str::to_owned);
+    assert_eq!(names.next(), None, "{text}");
+    name
 }
 
 /// The media lines and what is said about keys behind each.
@@ -249,4 +264,137 @@ fn answers_that_leave_the_handshake_open_are_not_taken_and_plain_ones_only_where
     }
     let agreed = answer(Encryption::OptionalInOneLine, &[plain]).unwrap();
     assert!(agreed.dtls.is_none() && agreed.crypto.is_none());
+}
+
+/// RFC 8842 §5.2, §5.3, §5.5: both sides name the association, and each keeps its name while it goes on.
+#[test]
+fn an_association_that_goes_on_keeps_its_names() {
+    let mut alice = negotiator(Encryption::Required, 1, true);
+    let mut bob = negotiator(Encryption::Required, 2, false);
+    let offer = alice.offer();
+    let (answer, at_bob) = bob.handle_offer(&offer).unwrap();
+    let at_alice = alice.handle_answer(&answer).unwrap();
+    let (a, b) = (name_in(&offer).unwrap(), name_in(&answer).unwrap());
+    assert!(a.len() >= 20 && b.len() >= 20 && a != b);
+    let names = |ours: &str, theirs: &str| Association {
+        ours: ours.to_owned(),
+        theirs: theirs.to_owned(),
+    };
+    assert_eq!(at_alice.dtls.unwrap().association, Some(names(&a, &b)));
+    assert_eq!(at_bob.dtls.unwrap().association, Some(names(&b, &a)));
+    alice.set_hold(true);
+    let offer = alice.offer();
+    assert_eq!(name_in(&offer).as_ref(), Some(&a));
+    let (answer, at_bob) = bob.handle_offer(&offer).unwrap();
+    assert_eq!(name_in(&answer).as_ref(), Some(&b));
+    assert_eq!(at_bob.dtls.unwrap().association, Some(names(&b, &a)));
+}
+
+/// RFC 8842 §4, §5.3: who moves without ICE wants another association, and says so; the answer names another one, too. What was
+/// offered and refused is taken back.
+#[test]
+fn who_moves_names_another_association() {
+    let mut alice = negotiator(Encryption::Required, 1, true);
+    let mut bob = negotiator(Encryption::Required, 2, false);
+    let first = alice.offer();
+    let (answer, _) = bob.handle_offer(&first).unwrap();
+    alice.handle_answer(&answer).unwrap();
+    let old = alice.local().clone();
+    alice.set_address([198, 51, 100, 9].into(), 4_100);
+    let moved = alice.offer();
+    assert_ne!(name_in(&moved), name_in(&first));
+    let (other, at_bob) = bob.handle_offer(&moved).unwrap();
+    assert_ne!(name_in(&other), name_in(&answer));
+    let at_alice = alice.handle_answer(&other).unwrap();
+    let (a, b) = (at_alice.dtls.unwrap(), at_bob.dtls.unwrap());
+    assert_eq!(
+        Some(&a.association.as_ref().unwrap().theirs),
+        b.association.as_ref().map(|b| &b.ours)
+    );
+    assert_eq!(
+        Some(&a.association.as_ref().unwrap().ours),
+        b.association.as_ref().map(|b| &b.theirs)
+    );
+    // Who comes back to where nothing was agreed on since is called as before.
+    alice.set_address(old.address, old.port);
+    alice.offer();
+    alice.rollback();
+    alice.return_to_agreed_place();
+    assert_eq!(name_in(&alice.offer()), name_in(&moved));
+}
+
+/// RFC 8842 §6: with ICE the same association goes on by another way.
+#[test]
+fn who_moves_with_ice_goes_on_with_the_association() {
+    let with_ice = |seed: u8| {
+        let mut ours = negotiator(Encryption::Required, seed, seed == 1);
+        ours = ours.with_ice(another_seed(seed + 10));
+        ours
+    };
+    let (mut alice, mut bob) = (with_ice(1), with_ice(2));
+    let first = alice.offer();
+    let (answer, _) = bob.handle_offer(&first).unwrap();
+    assert!(alice.handle_answer(&answer).unwrap().ice.is_some());
+    alice.set_address([198, 51, 100, 9].into(), 4_100);
+    let moved = alice.offer();
+    assert_eq!(name_in(&moved), name_in(&first));
+    let (again, _) = bob.handle_offer(&moved).unwrap();
+    assert_eq!(name_in(&again), name_in(&answer));
+}
+
+/// RFC 8842 §5.3: an answer names the association where the offer does. A name against the grammar is none.
+#[test]
+fn who_does_not_know_names_is_not_told_any() {
+    let line = "m=audio 5000 UDP/TLS/RTP/SAVP 0";
+    let rest = ["a=fingerprint:SEVEN", "a=setup:actpass"];
+    for name in [
+        "a=ptime:20",
+        "a=tls-id:short",
+        "a=tls-id:no spaces in a name, please",
+    ] {
+        let mut ours = negotiator(Encryption::Required, 1, false);
+        let offer = body("bob", &[line, rest[0], rest[1], name]);
+        let (answer, agreed) = ours.handle_offer(&offer).unwrap();
+        assert_eq!(name_in(&answer), None, "{name}");
+        assert_eq!(agreed.dtls.unwrap().association, None);
+        // An offer of ours does.
+        assert!(name_in(&ours.offer()).is_some());
+    }
+    let mut ours = negotiator(Encryption::Required, 1, false);
+    let named = body(
+        "bob",
+        &[line, rest[0], rest[1], "a=tls-id:abc3de65cddef001be82"],
+    );
+    let (answer, agreed) = ours.handle_offer(&named).unwrap();
+    let association = agreed.dtls.unwrap().association.unwrap();
+    assert_eq!(association.theirs, "abc3de65cddef001be82");
+    assert_eq!(Some(association.ours), name_in(&answer));
+}
+
+/// RFC 8842 §5.3: another name in an offer is another association, with another name of ours. One that is refused changes
+/// nothing.
+#[test]
+fn another_name_of_theirs_is_another_association() {
+    let offer = |name: &str, format: &str| {
+        let line = format!("m=audio 5000 UDP/TLS/RTP/SAVP {format}");
+        let name = format!("a=tls-id:{name}");
+        body(
+            "bob",
+            &[&line, "a=fingerprint:SEVEN", "a=setup:actpass", &name],
+        )
+    };
+    let mut ours = negotiator(Encryption::Required, 1, false);
+    let answered = |ours: &mut Negotiator, name: &str| {
+        name_in(&ours.handle_offer(&offer(name, "0")).unwrap().0)
+    };
+    let first = answered(&mut ours, "the-first-of-their-names");
+    assert_eq!(answered(&mut ours, "the-first-of-their-names"), first);
+    assert!(
+        ours.handle_offer(&offer("a-name-that-is-refused", "99"))
+            .is_err()
+    );
+    assert_eq!(answered(&mut ours, "the-first-of-their-names"), first);
+    let second = answered(&mut ours, "another-of-their-names");
+    assert_ne!(second, first);
+    assert_eq!(answered(&mut ours, "another-of-their-names"), second);
 }

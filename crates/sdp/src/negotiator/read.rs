@@ -155,7 +155,12 @@ impl Negotiator {
             }
             Some(Setup::HoldConn) => return Err(SdpError::StrangeHandshake),
         };
-        Ok(Some(NegotiatedDtls { fingerprints, role }))
+        let association = association(pending.association.as_deref(), audio);
+        Ok(Some(NegotiatedDtls {
+            fingerprints,
+            role,
+            association,
+        }))
     }
 
     /// The keys that an answer comes to (RFC 4568 §5.1.3, §7.1.3). None: it is plain, and may be.
@@ -336,7 +341,12 @@ impl Negotiator {
             Some(Setup::Active) | None => DtlsRole::Server,
             Some(Setup::HoldConn) => return None,
         };
-        Some(NegotiatedDtls { fingerprints, role })
+        let name = self.dtls.as_ref().map(|dtls| dtls.name.as_str());
+        Some(NegotiatedDtls {
+            fingerprints,
+            role,
+            association: association(name, media),
+        })
     }
 
     /// Whether what a line announces leads nowhere from here, and no ways are to be tried.
@@ -618,4 +628,12 @@ fn ended(agreed: &Negotiated, repairs: Vec<String>) -> Negotiated {
         repairs: repairs.into_iter().map(Into::into).collect(),
         ..agreed.clone()
     }
+}
+
+/// The association that both sides name.
+fn association(ours: Option<&str>, theirs: &MediaView<'_>) -> Option<Association> {
+    Some(Association {
+        ours: ours?.to_owned(),
+        theirs: theirs.association()?.to_owned(),
+    })
 }

@@ -22,8 +22,15 @@ pub(super) fn parameters(
     let dtls = agreed.dtls.as_ref().map(|agreed| {
         let certificate = certificate.cloned();
         let certificate = certificate.ok_or("there is no certificate for the handshake")?;
-        let peer = peer(agreed);
-        Ok::<_, String>(Dtls { certificate, peer })
+        let association = agreed.association.as_ref().map(|names| media::Association {
+            ours: names.ours.clone(),
+            theirs: names.theirs.clone(),
+        });
+        Ok::<_, String>(Dtls {
+            certificate,
+            peer: peer(agreed),
+            association,
+        })
     });
     let dtls = dtls.transpose()?;
     Ok(StreamParameters {
