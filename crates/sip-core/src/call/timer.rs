@@ -5,6 +5,7 @@
 //!    │
 //!    ├── half the interval ──► Refresh: the refresher sends UPDATE, or a re-INVITE with the same description
 //!    │                              └─ 2xx: all starts anew
+//!    ├── half a minute before the end ──► the other side does, where nothing has come of that
 //!    └── the interval less min(32 s, a third) ──► SessionEnd: BYE, whoever refreshes
 //! ```
 //!
@@ -27,6 +28,8 @@ const FLOOR_S: u32 = 90;
 const CEILING_S: u32 = 24 * 60 * 60;
 /// A peer that grants a few seconds is not refreshed more often than this.
 const SHORTEST_REFRESH: Duration = Duration::from_secs(10);
+/// How long before the call is ended the side refreshes that need not; a shorter interval is halved from when the other had to.
+const LAST_TRY: Duration = Duration::from_secs(30);
 /// How long before the expiry the call is ended (RFC 4028 §10), unless a third of the interval is shorter.
 const MARGIN: Duration = Duration::from_secs(32);
 
@@ -283,12 +286,11 @@ impl Call {
 
     /// Our refresh came to nothing for now: once more in half of the time that is left, if there is any.
     pub(super) fn refresh_later(&mut self, now: Instant) {
-        let ours = self.session.agreed.is_some_and(|agreed| agreed.we_refresh);
         let left = self
             .deadlines
             .at(CallTimer::SessionEnd)
             .map(|at| at.saturating_duration_since(now) / 2);
-        if let Some(left) = left.filter(|left| ours && *left >= SHORTEST_REFRESH) {
+        if let Some(left) = left.filter(|left| *left >= SHORTEST_REFRESH) {
             self.deadlines.set(CallTimer::Refresh, now + left);
         }
     }
@@ -311,10 +313,15 @@ impl Call {
         let lasts = interval.max(Duration::from_secs(u64::from(FLOOR_S)));
         let end = lasts.saturating_sub(MARGIN.min(lasts / 3));
         self.deadlines.set(CallTimer::SessionEnd, now + end);
-        if agreed.we_refresh {
-            let half = (interval / 2).max(SHORTEST_REFRESH);
-            self.deadlines.set(CallTimer::Refresh, now + half);
-        }
+        let half = (interval / 2).max(SHORTEST_REFRESH);
+        // Whose turn it is may be forgotten by a peer, or understood in two ways where requests have crossed: a peer that is
+        // there answers us, too, before the call would be ended.
+        let ours = if agreed.we_refresh {
+            half
+        } else {
+            half.max((half + end) / 2).max(end.saturating_sub(LAST_TRY))
+        };
+        self.deadlines.set(CallTimer::Refresh, now + ours);
     }
 }
 
