@@ -333,6 +333,8 @@ pub(crate) struct DialogState {
     media_tries: u8,
     /// It was turned away or sent on without the user.
     unseen: bool,
+    /// What was wrong with the caller's offer, for which it was turned away.
+    refused_offer: Option<Failure>,
     /// The conference that the peer is the middle of.
     focus: Focus,
     /// Our answer that the caller has had before anybody took its call.

@@ -93,10 +93,13 @@ pub(crate) fn call(kind: &EndKind) -> Option<Failure> {
 /// The peer's answer cannot be used.
 pub(crate) fn description(error: &SdpError) -> Failure {
     Failure::new(match error {
-        SdpError::NoCommonMedia { offered, wanted }
-        | SdpError::NotEncrypted { offered, wanted } => FailureKind::NoCommonMedia {
+        SdpError::NoCommonMedia { offered, wanted } => FailureKind::NoCommonMedia {
             offered: wanted.clone(),
             wanted: offered.clone(),
+        },
+        SdpError::NotEncrypted { offered, wanted } => FailureKind::NoCommonMedia {
+            offered: wanted.clone(),
+            wanted: format!("{offered} without encryption"),
         },
         SdpError::AudioRefused { offered } => FailureKind::NoCommonMedia {
             offered: offered.clone(),
@@ -113,6 +116,15 @@ pub(crate) fn description(error: &SdpError) -> Failure {
             detail: error.to_string().into(),
         },
     })
+}
+
+/// The peer's offer cannot be used.
+pub(crate) fn offer(error: &SdpError) -> Failure {
+    let mut failure = description(error);
+    if let FailureKind::BadAnswer { detail } = failure.what {
+        failure.what = FailureKind::BadOffer { detail };
+    }
+    failure
 }
 
 /// A call was not made where it was sent to: the user is told where that would have been.

@@ -192,6 +192,11 @@ pub enum FailureKind {
         /// What.
         detail: Sentence,
     },
+    /// A caller offered something that cannot be followed.
+    BadOffer {
+        /// What is wrong with it.
+        detail: Sentence,
+    },
     /// Our own machinery failed; the call or registration was cleaned up.
     Internal {
         /// What is known of it.
@@ -436,7 +441,7 @@ fn words(failure: &Failure) -> Words {
         FailureKind::NoCommonMedia { offered, wanted } => of(
             "No common audio format",
             &format!("We can use {offered}; they want {wanted}."),
-            "Switch on a codec that both sides have.",
+            "Switch on a codec that both sides have, or change the encryption setting.",
         ),
         FailureKind::DescriptionMissing { owed } => {
             let cause = match owed {
@@ -521,6 +526,14 @@ fn words(failure: &Failure) -> Words {
                 detail.reveal()
             ),
             "Ask the provider.",
+        ),
+        FailureKind::BadOffer { detail } => of(
+            "Offer cannot be used",
+            &format!(
+                "The caller's session description (SDP) cannot be followed: {}.",
+                detail.reveal()
+            ),
+            "Ask the caller which phone or system it is.",
         ),
         FailureKind::Internal { detail } => of(
             "Internal fault",

@@ -20,10 +20,19 @@ fn is_unique_local(ip: Ipv6Addr) -> bool {
     ip.segments()[0] & 0xfe00 == 0xfc00
 }
 
-/// Whether an address that somebody told us is private, while we are none of its neighbours: whoever told it is
-/// behind a NAT and does not know. `ours` is the address that we tell.
+/// Whether one is an address of IPv4 and the other one of IPv6: no packet goes from one to the other.
+#[must_use]
+pub fn is_of_another_family(theirs: IpAddr, ours: IpAddr) -> bool {
+    theirs.to_canonical().is_ipv4() != ours.to_canonical().is_ipv4()
+}
+
+/// Whether an address that somebody told us leads nowhere from here: it is of another family, or it is private while we are
+/// none of its neighbours, and then whoever told it is behind a NAT and does not know. `ours` is the address that we tell.
 #[must_use]
 pub fn is_out_of_reach(theirs: IpAddr, ours: IpAddr) -> bool {
+    if is_of_another_family(theirs, ours) {
+        return true;
+    }
     if !is_private(theirs) || theirs.to_canonical().is_loopback() {
         return false;
     }
@@ -74,5 +83,19 @@ mod tests {
         assert!(!is_out_of_reach(ip("198.51.100.5"), ip("10.0.0.4")));
         assert!(!is_out_of_reach(ip("127.0.0.1"), ip("10.0.0.4")));
         assert!(is_out_of_reach(ip("fd00::1"), ip("2001:db8::1")));
+    }
+
+    #[test]
+    fn an_address_of_the_other_family_is_out_of_reach() {
+        for (theirs, ours) in [
+            ("fd00::2", "127.0.0.1"),
+            ("2001:db8::1", "198.51.100.4"),
+            ("192.168.1.5", "2001:db8::1"),
+            ("::1", "127.0.0.1"),
+        ] {
+            assert!(is_out_of_reach(ip(theirs), ip(ours)), "{theirs} {ours}");
+        }
+        // RFC 4291 §2.5.5.2: another way to write one of IPv4.
+        assert!(!is_out_of_reach(ip("::ffff:10.0.0.1"), ip("10.0.0.4")));
     }
 }

@@ -18,6 +18,7 @@ impl DialogState {
             EndKind::Cancelled { .. } => Outcome::Missed,
             // Our own time to ring ran out.
             EndKind::NoAnswer if self.view.direction == Direction::Incoming => Outcome::Missed,
+            EndKind::WeRejected { .. } if self.refused_offer.is_some() => Outcome::Failed,
             // Nobody here had a hand in it.
             EndKind::WeRejected { .. } if self.unseen => Outcome::Missed,
             EndKind::WeRejected { .. } => Outcome::Declined,
@@ -38,6 +39,7 @@ impl DialogState {
             {
                 Some(failures::never_heard(to, step))
             }
+            (EndKind::WeRejected { .. }, _) => self.refused_offer.take(),
             _ => failures::call(kind),
         };
         if let Some(failure) = &mut failure {

@@ -553,9 +553,13 @@ impl MediaLeg {
         let hidden = agreed.remote.map(|remote| remote.ip());
         let hidden = hidden.filter(|theirs| nat::reach::is_out_of_reach(*theirs, ours));
         let remark = hidden.map(|theirs| {
+            let what = match nat::reach::is_of_another_family(theirs, ours) {
+                true if theirs.is_ipv4() => "an IPv4 address, and this call is carried by IPv6",
+                true => "an IPv6 address, and this call is carried by IPv4",
+                false => "a private address that cannot be reached from here",
+            };
             Sentence::new(format!(
-                "the peer wants its media at {theirs}, a private address that cannot be reached from here; \
-                 media goes to where its own comes from"
+                "the peer wants its media at {theirs}, {what}; media goes to where its own comes from"
             ))
         });
         agreed.repairs.iter().cloned().chain(remark).collect()

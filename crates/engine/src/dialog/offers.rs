@@ -55,14 +55,18 @@ impl DialogState {
                     self.announce(myself).await;
                 }
             }
-            Err(error) => {
-                self.note("media", error.to_string());
-                if let Phase::Calling(call) = &mut self.phase {
-                    call.warn(now(), warning_of(&error));
-                }
-                self.refuse(StatusCode::NOT_ACCEPTABLE_HERE);
-            }
+            Err(error) => self.refuse_offer(&error),
         }
+    }
+
+    /// A first offer that nothing can be made of ends the call, and both sides are told why.
+    fn refuse_offer(&mut self, error: &SdpError) {
+        self.note("media", error.to_string());
+        self.refused_offer = Some(failures::offer(error));
+        if let Phase::Calling(call) = &mut self.phase {
+            call.warn(now(), warning_of(error));
+        }
+        self.refuse(StatusCode::NOT_ACCEPTABLE_HERE);
     }
 
     /// The peer leaves the offer to us.
@@ -448,12 +452,7 @@ impl DialogState {
                 }
                 self.update_tones();
             }
-            Err(error) => {
-                call.warn(now(), warning_of(&error));
-                let done = call.reject(now(), StatusCode::NOT_ACCEPTABLE_HERE);
-                self.after_verb("decline", done);
-                self.note("media", error.to_string());
-            }
+            Err(error) => self.refuse_offer(&error),
         }
     }
 }

@@ -141,6 +141,7 @@ impl DialogState {
             mooring: Mooring::default(),
             media_tries: 0,
             unseen: false,
+            refused_offer: None,
             focus: Focus::new(asks),
             announced: None,
             mending: None,

@@ -160,17 +160,60 @@ async fn an_offer_without_a_codec_of_ours_is_refused_with_488_and_nothing_rings(
     let warnings = refusal.headers.warnings().expect("they are well formed");
     let said: Vec<(u16, &str)> = warnings.iter().map(|w| (w.code, &*w.agent)).collect();
     assert_eq!(said, [(305, &*at.to_string())]);
-    let calls = house
+    // So it does here.
+    let filed = house
+        .until("it is filed", |s| s.history.first().cloned())
+        .await;
+    assert_eq!(filed.outcome, Outcome::Failed);
+    let call = house
         .until("the end of it", |s| {
-            let over = s.calls.iter().all(|call| call.state == CallState::Ended);
-            over.then_some(s.calls.len())
+            let over = s.calls.iter().find(|call| call.state == CallState::Ended);
+            over.cloned()
         })
         .await;
-    assert!(calls <= 1);
+    let failure = call.failure.expect("it says why");
+    let sentence = failure.sentence().reveal().to_owned();
+    assert!(
+        sentence.contains("PCMU") && sentence.contains("G729"),
+        "{sentence}"
+    );
     let recorded = |s: &model::Snapshot| (messages(s, true, "SIP/2.0 488") > 0).then_some(());
     house.until("the trace of it", recorded).await;
     assert_eq!(house.count_messages(true, "SIP/2.0 180"), 0);
     house.close().await;
+}
+
+/// A caller without encryption where the account wants it, and one whose offer is none.
+#[tokio::test]
+async fn what_is_wrong_with_an_offer_is_told_here_as_well() {
+    for (offer, words) in [
+        (SDP.to_owned(), "PCMU without encryption"),
+        (
+            SDP.replace("c=IN IP4 127.0.0.1", "c=IN IP4 nowhere"),
+            "session description",
+        ),
+        ("v=0\r\nnonsense".to_owned(), "they want no media"),
+    ] {
+        let with = |account: &mut model::AccountSettings| {
+            if words.ends_with("encryption") {
+                account.srtp = model::SrtpPolicy::Required;
+            }
+        };
+        let (mut house, at) = super::peer::carol_with(tone(), with).await;
+        let dan = Peer::bind().await;
+        dan.send(at, &dan.says("INVITE", 1, None, &offer)).await;
+        assert_eq!(dan.final_response().await.status.code(), 488, "{offer}");
+        let call = house
+            .until("the end of it", |s| {
+                let over = s.calls.iter().find(|call| call.state == CallState::Ended);
+                over.cloned()
+            })
+            .await;
+        let sentence = call.failure.expect("it says why").sentence();
+        let sentence = sentence.reveal();
+        assert!(sentence.contains(words), "{sentence}");
+        house.close().await;
+    }
 }
 
 #[tokio::test]
