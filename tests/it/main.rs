@@ -22,6 +22,7 @@ mod hold;
 mod hostile;
 mod ice;
 mod kamailio;
+mod linphone;
 mod load;
 mod messages;
 mod moving;

@@ -25,8 +25,11 @@ impl Sound {
 /// The sounds that calls hold on to. It holds on to none itself.
 #[derive(Default)]
 pub(crate) struct Sounds {
-    places: Mutex<HashMap<(PathBuf, Option<u32>), Arc<Mutex<Place>>>>,
+    places: Mutex<HashMap<Key, Arc<Mutex<Place>>>>,
 }
+
+/// A file, and the rate of the codecs in hertz.
+type Key = (PathBuf, Option<u32>);
 
 /// One file for codecs of one rate.
 #[derive(Default)]

@@ -227,7 +227,7 @@ const APT_TEST: &str = "xvfb xdotool imagemagick mesa-vulkan-drivers dbus-daemon
     pipewire pipewire-pulse wireplumber sox espeak-ng opus-tools \
     kamailio kamailio-tls-modules kamailio-websocket-modules kamailio-presence-modules \
     kamailio-outbound-modules kamailio-sqlite-modules \
-    baresip-core sip-tester coturn tshark dnsmasq-base sqlite3 openssl iproute2 nftables python3 procps";
+    baresip-core linphone-cli sip-tester coturn tshark dnsmasq-base sqlite3 openssl iproute2 nftables python3 procps";
 
 const DNF_BUILD: &str =
     "gcc gcc-c++ make pkgconf-pkg-config cmake clang clang-devel alsa-lib-devel";

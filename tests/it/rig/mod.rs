@@ -8,6 +8,7 @@ pub(crate) mod desktop;
 pub(crate) mod dns;
 pub(crate) mod folder;
 pub(crate) mod kamailio;
+pub(crate) mod linphone;
 pub(crate) mod namespaces;
 pub(crate) mod peer;
 pub(crate) mod ports;

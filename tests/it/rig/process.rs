@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A process that is ended, by its own id, when this is dropped.
@@ -16,10 +16,27 @@ impl Process {
     /// Starts `command` with everything it prints in `folder/name.log`. Panics with a clear word when
     /// the program is not there.
     pub(crate) fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
+        command.stdin(Stdio::null());
+        Self::spawn(name, folder, command)
+    }
+
+    /// The same of a program that is told things where a person would type them.
+    pub(crate) fn start_talkable(
+        name: &str,
+        folder: &Path,
+        command: &mut Command,
+    ) -> (Self, ChildStdin) {
+        command.stdin(Stdio::piped());
+        let mut process = Self::spawn(name, folder, command);
+        let menu = process.child.stdin.take().expect("it is a pipe");
+        (process, menu)
+    }
+
+    fn spawn(name: &str, folder: &Path, command: &mut Command) -> Self {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).expect("a log can be written");
         let other = file.try_clone().expect("a file can be shared");
-        command.stdin(Stdio::null()).stdout(file).stderr(other);
+        command.stdout(file).stderr(other);
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{}", cannot_start(command, &error)));

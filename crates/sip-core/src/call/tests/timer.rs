@@ -125,7 +125,7 @@ fn case_35_a_caller_made_refresher_refreshes_at_half_and_each_2xx_arms_anew() {
 #[test]
 fn case_35_without_a_refresh_bye_goes_min_of_32_s_and_a_third_before_the_end_and_not_before() {
     // RFC 4028 §10.
-    for (seconds, last_try, end) in [(1800_u64, 1738_000, 1768_000), (90, 52_500, 60_000)] {
+    for (seconds, last_try, end) in [(1800_u64, 1_738_000, 1_768_000), (90, 52_500, 60_000)] {
         let (mut net, alice, bob) = calls_script_that(expires(&format!("{seconds};refresher=uas")));
         wait(&mut net, last_try - 100);
         assert!(
