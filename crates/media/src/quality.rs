@@ -55,6 +55,9 @@ pub(crate) struct LastSecond {
     at: usize,
 }
 
+/// Whoever claims to keep sound for longer than this does not know: ours would be as good as theirs.
+const LONGEST_END_SYSTEM_MS: u16 = 1_000;
+
 impl LastSecond {
     /// What became of it, see [`Mark::since`].
     fn turn(&mut self, now: Mark) -> Option<(f32, f32)> {
@@ -80,7 +83,7 @@ pub(crate) fn tell(path: &ReceivePath, last: &mut LastSecond, counters: &StreamC
         + Duration::from_millis(u64::from(path.packet_ms()))
         + DEVICES;
     let theirs = counters.peer_metrics().map(|peer| peer.end_system_delay_ms);
-    let theirs = theirs.filter(|ms| *ms > 0);
+    let theirs = theirs.filter(|ms| (1..=LONGEST_END_SYSTEM_MS).contains(ms));
     let theirs = theirs.map_or(end_system, |ms| Duration::from_millis(u64::from(ms)));
     let round_trip = counters.round_trip().unwrap_or_default();
     let conditions = Conditions {

@@ -79,6 +79,10 @@ pub(crate) struct ReceivePath {
     /// What the peer told its silence sounds like (RFC 3389), and whether it is heard at present.
     noise: Option<NoiseMaker>,
     in_noise: bool,
+    /// Something was played since it was silent last.
+    sounds: bool,
+    /// The number of the last packet that told so. It holds until audio behind it (RFC 3389 §4).
+    noise_number: Option<u16>,
     /// Packets since one was made shorter or longer.
     unstretched: u32,
     /// Samples for which the buffer has asked for that, in vain.
@@ -110,7 +114,10 @@ impl ReceivePath {
             activity: Activity::new(),
             last_second: LastSecond::default(),
             timeline: Timeline::new(CLOCK_HZ),
-            jitter: JitterBuffer::new(JitterBufferConfig::new(CLOCK_HZ)),
+            jitter: JitterBuffer::new(JitterBufferConfig {
+                pause_octets: SILENCE_BYTES,
+                ..JitterBufferConfig::new(CLOCK_HZ)
+            }),
             packet_ms: 20,
             comfort_noise: None,
             native: Box::new([0; STORE]),
@@ -120,6 +127,8 @@ impl ReceivePath {
             comfort: false,
             noise: None,
             in_noise: false,
+            sounds: false,
+            noise_number: None,
             unstretched: 0,
             wanted: 0,
             cut: Box::new([0; LONGEST_FRAME_SAMPLES]),
@@ -160,7 +169,7 @@ impl ReceivePath {
             self.timeline.reset();
             self.receiver.rest();
             self.forget_candidate();
-            self.noise = None;
+            (self.noise, self.noise_number) = (None, None);
             (self.start, self.end) = (0, 0);
         }
         self.peer.announce(now, parameters.remote);
@@ -329,7 +338,10 @@ impl ReceivePath {
         match self.count(arrived, &packet.header, clock) {
             Verdict::Accept {
                 restarted: true, ..
-            } => self.hear_candidate(&packet.header),
+            } => {
+                self.noise_number = None;
+                self.hear_candidate(&packet.header);
+            }
             // What another said while this one talks is not heard later either.
             Verdict::Accept { .. } => self.forget_candidate(),
             Verdict::Duplicate => return Taken::Dropped,
@@ -361,7 +373,8 @@ impl ReceivePath {
             self.noise
                 .get_or_insert_with(NoiseMaker::new)
                 .tell(packet.payload);
-            self.jitter.insert_noise(now, &packet.header);
+            self.noise_number = Some(packet.header.sequence_number);
+            self.jitter.insert_other(now, &packet.header);
         }
     }
 
@@ -426,6 +439,9 @@ impl ReceivePath {
             Playout::Payload(payload) => {
                 self.comfort = payload.bytes.len() <= SILENCE_BYTES;
                 self.in_noise = false;
+                self.sounds = true;
+                let behind = |number: u16| payload.sequence_number.wrapping_sub(number) < 0x8000;
+                self.noise_number = self.noise_number.filter(|number| !behind(*number));
                 let is_ours = self.formats.turn_to(payload.payload_type, native);
                 let kind = self.formats.kind();
                 let step = kind.frame_samples(10);
@@ -500,13 +516,19 @@ impl ReceivePath {
                     Empty::Filling => false,
                 };
                 let decoder = self.formats.decoder().filter(|_| conceal);
-                if let Some(noise) = self.noise.as_mut().filter(|_| why == Empty::Silence) {
+                let in_pause = why == Empty::Silence && self.noise_number.is_some();
+                if let Some(noise) = self.noise.as_mut().filter(|_| in_pause) {
                     if !std::mem::replace(&mut self.in_noise, true) {
                         noise.begin();
                     }
                     noise.make(native);
                 } else if let Some(decoder) = decoder {
                     decoder.conceal(native);
+                } else if let Some(decoder) = self.formats.decoder().filter(|_| self.sounds) {
+                    // Where the sound is cut off it goes on for a moment, so that its end is no click.
+                    decoder.conceal(native);
+                    fade_out(native);
+                    self.sounds = false;
                 } else {
                     native.fill(0);
                 }
@@ -586,6 +608,13 @@ impl ReceivePath {
     fn tell_addresses(&self) {
         self.counters.announced.set(self.peer.announced());
         self.counters.target.set(self.peer.target());
+    }
+}
+
+fn fade_out(samples: &mut [i16]) {
+    let count = samples.len().max(1) as i32;
+    for (left, sample) in (0..count).rev().zip(samples) {
+        *sample = (i32::from(*sample) * left / count) as i16;
     }
 }
 

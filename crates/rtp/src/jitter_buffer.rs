@@ -84,10 +84,13 @@ pub struct JitterBufferConfig {
     pub maximum_delay: Duration,
     /// Packets held at most. The oldest go first.
     pub capacity: usize,
+    /// A payload of no more octets than this says that a pause follows, as those do in which Opus leaves silence out
+    /// (RFC 7587 §3.1.3).
+    pub pause_octets: usize,
 }
 
 impl JitterBufferConfig {
-    /// 40 ms at the start, then 10 to 400 ms; 256 packets.
+    /// 40 ms at the start, then 10 to 400 ms; 256 packets; no payload says that a pause follows.
     #[must_use]
     pub fn new(clock_rate_hz: u32) -> Self {
         Self {
@@ -96,6 +99,7 @@ impl JitterBufferConfig {
             minimum_delay: Duration::from_millis(10),
             maximum_delay: Duration::from_millis(400),
             capacity: 256,
+            pause_octets: 0,
         }
     }
 }
@@ -234,8 +238,10 @@ pub struct JitterBuffer {
     /// Microseconds of `Empty` since the last payload, with which a loss is paid first.
     owed_us: i64,
     quiet: bool,
-    /// Comfort noise was the last that had its turn.
+    /// What had its turn last says that a pause follows, or takes the place of sound.
     silent: bool,
+    /// Microseconds for which sound was made up though it is not known yet whether any was left out.
+    pending_us: i64,
     /// Since when the delay is too large, or too small, without a break.
     excess_since: Option<i64>,
     lack_since: Option<i64>,
@@ -331,6 +337,7 @@ impl JitterBuffer {
             owed_us: 0,
             quiet: false,
             silent: false,
+            pending_us: 0,
             excess_since: None,
             lack_since: None,
             delay_us: None,
@@ -351,15 +358,11 @@ impl JitterBuffer {
         self.take(now, &packet.header, Content::Audio, packet.payload)
     }
 
-    /// Takes note of a packet of the same stream that is no audio (a telephone event): its sequence number is then not a lost frame.
+    /// Takes note of a packet of the same stream that is no audio: its sequence number is then not a lost frame, and until the
+    /// next audio nothing is missing. Comfort noise (RFC 3389) tells that a pause begins or goes on, and a telephone event
+    /// is in place of the sound of its time (RFC 4733 §2.5).
     pub fn insert_other(&mut self, now: Instant, header: &RtpHeader) -> Inserted {
         self.take(now, header, Content::Other, &[])
-    }
-
-    /// Takes note of comfort noise (RFC 3389): a pause of the sender begins or goes on, and until the
-    /// next audio nothing is missing.
-    pub fn insert_noise(&mut self, now: Instant, header: &RtpHeader) -> Inserted {
-        self.take(now, header, Content::Noise, &[])
     }
 
     /// Tells whether the sound of the last payload was near silence. While it is, the buffer

@@ -160,7 +160,7 @@ impl Listener {
         }
         match packet.header.payload_type {
             AUDIO => drop(self.jitter.insert(now, &packet)),
-            NOISE => drop(self.jitter.insert_noise(now, &packet.header)),
+            NOISE => drop(self.jitter.insert_other(now, &packet.header)),
             _ => {
                 self.digits.receive(now, &packet.header, packet.payload);
                 let _ = self.jitter.insert_other(now, &packet.header);

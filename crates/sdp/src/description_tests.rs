@@ -245,3 +245,30 @@ proptest! {
         }
     }
 }
+
+/// RFC 3605: another address may be named for reports. One that is nobody's, or for many, or of another family, counts for
+/// nothing: the port does.
+#[test]
+fn reports_go_to_one_receiver() {
+    for (line, to) in [
+        ("a=rtcp:4001", "203.0.113.20:4001"),
+        ("a=rtcp:4001 IN IP4 203.0.113.21", "203.0.113.21:4001"),
+        ("a=rtcp:4001 IN IP4 239.1.1.1", "203.0.113.20:4001"),
+        ("a=rtcp:4001 IN IP4 255.255.255.255", "203.0.113.20:4001"),
+        ("a=rtcp:4001 IN IP6 ff02::1", "203.0.113.20:4001"),
+        ("a=rtcp:4001 IN IP6 2001:db8::1", "203.0.113.20:4001"),
+        ("a=rtcp:4001 IN IP4 0.0.0.0", "203.0.113.20:4001"),
+        ("a=rtcp:4001 IN IP4 gate.example.net", "203.0.113.20:4001"),
+    ] {
+        let text = format!(
+            "v=0\r\no=gate 5566 1 IN IP4 203.0.113.20\r\ns=-\r\nc=IN IP4 203.0.113.20\r\nt=0 0\r\n\
+             m=audio 4000 RTP/AVP 0\r\n{line}\r\n"
+        );
+        let description = SessionDescription::parse(text.as_bytes()).unwrap();
+        let found = description
+            .media()
+            .next()
+            .and_then(|media| media.rtcp_address());
+        assert_eq!(found, to.parse().ok(), "{line}");
+    }
+}

@@ -258,14 +258,14 @@ impl<'a> MediaView<'a> {
         let Ok(ip) = bare.parse::<IpAddr>() else {
             return Err(SdpError::UnusableAddress(text.to_owned()));
         };
-        let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-        if ip.is_multicast() || broadcast {
+        if is_for_many(ip) {
             return Err(SdpError::UnusableAddress(text.to_owned()));
         }
         Ok(SocketAddr::new(ip, self.media.port))
     }
 
-    /// Where its author wants to receive RTCP: `a=rtcp` (RFC 3605), else the next port.
+    /// Where its author wants to receive RTCP: `a=rtcp` (RFC 3605), else the next port. An address there that is nobody's or
+    /// for many, or of another kind than that of the media, counts for nothing; its port does.
     #[must_use]
     pub fn rtcp_address(&self) -> Option<SocketAddr> {
         let rtp = self.address().ok()?;
@@ -279,6 +279,8 @@ impl<'a> MediaView<'a> {
             .ok()
             .filter(|port| *port != 0)?;
         let ip = fields.nth(2).and_then(|ip| ip.parse::<IpAddr>().ok());
+        let ip = ip.filter(|ip| !is_for_many(*ip) && !ip.is_unspecified());
+        let ip = ip.filter(|ip| ip.is_ipv4() == rtp.is_ipv4());
         Some(SocketAddr::new(ip.unwrap_or(rtp.ip()), port))
     }
 
@@ -458,4 +460,9 @@ impl<'a> MediaView<'a> {
         let whole = value.split('.').next()?;
         whole.parse().ok().filter(|ms| (1..=1_000).contains(ms))
     }
+}
+
+/// Whether more than one machine would receive what goes there.
+fn is_for_many(ip: IpAddr) -> bool {
+    ip.is_multicast() || matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
 }

@@ -2,7 +2,10 @@
 
 use model::{CallState, Command};
 
+use sip_message::Method;
+
 use super::house::{House, tone};
+use super::peer::{Peer, SDP, answer, carol_with};
 
 /// RFC 3611 §5.2: both ask for it, and the report goes both ways.
 #[tokio::test]
@@ -76,6 +79,41 @@ async fn a_collector_is_told_at_the_end_how_a_call_sounded() {
     }
     // Bob's account asks for none.
     assert_eq!(house.count_messages(true, "LocalID:<sip:bob@"), 0);
+    house.close().await;
+}
+
+/// RFC 6035: whoever collects reports looks for calls in which nothing was heard before all others.
+#[tokio::test]
+async fn a_collector_is_told_of_a_call_in_which_nothing_was_heard() {
+    let dan = Peer::bind().await;
+    let collector = format!("sip:quality@{}", dan.local);
+    let with = |account: &mut model::AccountSettings| {
+        account.quality_report = Some(collector.as_str().into());
+    };
+    let (mut house, _) = carol_with(tone(), with).await;
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
+    let (invite, from) = dan.request(Method::Invite).await;
+    let contact = format!(
+        "Contact: <sip:dan@{}>\r\nContent-Type: application/sdp\r\n",
+        dan.local
+    );
+    dan.send(from, &answer(&invite, "200 OK", &contact, SDP))
+        .await;
+    house.until_state(call, CallState::Connected).await;
+    tokio::time::sleep(std::time::Duration::from_millis(3_500)).await;
+    house.end(call);
+    let (bye, from) = dan.request(Method::Bye).await;
+    dan.send(from, &answer(&bye, "200 OK", "", "")).await;
+    let (report, from) = dan.request(Method::Publish).await;
+    dan.send(from, &answer(&report, "200 OK", "SIP-ETag: 1\r\n", ""))
+        .await;
+    let body = String::from_utf8_lossy(&report.body).into_owned();
+    assert!(body.contains("PacketLoss:NLR=100.0 JDR=0.0"), "{body}");
+    assert!(body.contains("SSRC=0x00000000"), "{body}");
+    assert!(!body.contains("MOSCQ"), "{body}");
+    house
+        .until_notes("nothing was heard of the peer in 3 s", 1)
+        .await;
     house.close().await;
 }
 

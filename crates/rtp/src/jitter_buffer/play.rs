@@ -70,9 +70,13 @@ impl JitterBuffer {
                 }
             }
             if !is_audio {
-                self.silent |= content == Content::Noise;
+                self.silent = true;
                 self.discard_front();
                 continue;
+            }
+            if timestamp > next.timestamp {
+                // No number is missing: the sender has left that time out, and nothing was lost in it.
+                self.pending_us = 0;
             }
             if timestamp > next.timestamp && now_us < self.due_us(timestamp) {
                 self.owed_us = 0;
@@ -92,6 +96,7 @@ impl JitterBuffer {
         sequence: i64,
         timestamp: Option<i64>,
     ) -> Option<Turn> {
+        self.count_pending();
         let missing = sequence - next.sequence;
         let all = missing.saturating_mul(self.frame.ticks);
         let hole = timestamp.map_or(all, |timestamp| timestamp - next.timestamp);
@@ -208,9 +213,10 @@ impl JitterBuffer {
         let Some(slot) = self.store.pop_front() else {
             return Playout::Empty(Empty::Starved);
         };
+        self.count_pending();
         self.statistics.played += 1;
         self.pattern.count_played();
-        self.silent = false;
+        self.silent = slot.bytes.len() <= self.config.pause_octets;
         self.owed_us = 0;
         self.delay_us = Some(now_us - self.arrival_us(slot.timestamp));
         self.next = Some(Next {
@@ -260,8 +266,14 @@ impl JitterBuffer {
             return Empty::Silence;
         }
         self.statistics.starved += 1;
-        self.statistics.concealed_ms += STEP_US.unsigned_abs() / 1_000;
+        self.pending_us += STEP_US;
         Empty::Starved
+    }
+
+    /// What was made up stood for sound that was late or is lost.
+    fn count_pending(&mut self) {
+        let made_up = std::mem::take(&mut self.pending_us);
+        self.statistics.concealed_ms += made_up.unsigned_abs() / 1_000;
     }
 
     /// When a packet would have arrived on the fastest way.

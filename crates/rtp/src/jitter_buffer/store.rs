@@ -11,8 +11,6 @@ pub(super) enum Content {
     Audio,
     /// Not for the audio decoder: it only keeps its number from being taken for a loss.
     Other,
-    /// Comfort noise: what follows is silence and not late.
-    Noise,
 }
 
 #[derive(Debug, Clone, Default)]

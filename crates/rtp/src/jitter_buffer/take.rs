@@ -210,6 +210,7 @@ impl JitterBuffer {
         self.next = None;
         self.owed_us = 0;
         self.silent = false;
+        self.pending_us = 0;
         self.excess_since = None;
         self.lack_since = None;
         self.delay_us = None;

@@ -681,7 +681,7 @@ fn a_pause_that_was_told_is_silence_from_its_first_moment() {
         };
         let pause = (25..125).contains(&n);
         if matches!(n, 25 | 75) {
-            let _ = buffer.insert_noise(now, &header);
+            let _ = buffer.insert_other(now, &header);
         } else if !pause {
             let packet = RtpPacket {
                 header,

@@ -11,16 +11,27 @@ use crate::stream::quality;
 use crate::tenant::TenantMsg;
 use crate::wall;
 
+/// The gap that RFC 3611 §4.7.2 recommends.
+const GMIN: u32 = 16;
+
+/// A call that is shorter need not have been heard.
+const LONG_ENOUGH_S: u64 = 3;
+
 impl DialogState {
     /// Writes down how the call sounded, and has the account's collector told where the account has one. To be called
     /// while the stream is still there.
     pub(in crate::dialog) fn report_quality(&self) {
-        let sounded = self.media.as_ref().and_then(MediaLeg::sounded);
-        let (Some(since), Some(sounded)) = (self.view.connected_at, sounded) else {
+        let Some(since) = self.view.connected_at else {
             return;
         };
+        let lasted = wall().since(since).as_secs();
+        let sounded = self.media.as_ref().and_then(|media| media.sounded(lasted));
+        let Some(sounded) = sounded else { return };
         // The trace outlasts the call and the program.
-        let mut text = format!("the peer was heard with {}", in_words(&sounded.heard));
+        let mut text = match sounded.remote.ssrc {
+            0 => format!("nothing was heard of the peer in {lasted} s"),
+            _ => format!("the peer was heard with {}", in_words(&sounded.heard)),
+        };
         if let Some(told) = &sounded.told {
             text += &format!("; it heard us with {}", in_words(told));
         }
@@ -63,9 +74,15 @@ struct Sounded {
 }
 
 impl MediaLeg {
-    fn sounded(&self) -> Option<Sounded> {
+    /// After a call of so many seconds. One in which all was missing that was to be heard is told as that: whoever collects
+    /// reports looks for those first.
+    fn sounded(&self, lasted_s: u64) -> Option<Sounded> {
         let (counters, agreed) = (self.counters()?, self.agreed.as_ref()?);
-        let heard = counters.metrics()?;
+        let heard = counters.metrics();
+        let was_long = lasted_s >= LONG_ENOUGH_S && agreed.direction.receives();
+        if heard.is_none() && !was_long {
+            return None;
+        }
         let ours = self.negotiator.local();
         let codec = Codec {
             payload_type: agreed.receive_payload_type,
@@ -85,6 +102,17 @@ impl MediaLeg {
         let lost = counters.lost();
         let lost = 100.0 * lost as f32 / (counters.received() + lost).max(1) as f32;
         let told = counters.peer_metrics();
+        let concealment = heard.map_or(0, |heard| heard.concealment.number());
+        let all = Metrics {
+            lost: 100.0,
+            gmin: GMIN,
+            ..Metrics::default()
+        };
+        let heard_so = heard.map_or(all, |heard| Metrics {
+            lost,
+            jitter_ms: in_ms(counters.jitter_us()),
+            ..metrics(&heard)
+        });
         Some(Sounded {
             local: Source {
                 address: (ours.address, ours.port).into(),
@@ -92,19 +120,17 @@ impl MediaLeg {
             },
             remote: Source {
                 address: counters.target().or(agreed.remote)?,
-                ssrc: heard.ssrc,
+                ssrc: heard.map_or(0, |heard| heard.ssrc),
             },
             heard: Metrics {
                 codec: Some(Codec {
                     payload_type: listened.receive_payload_type,
                     name: listened.codec.name(),
                     rate_hz: codec_kind(listened.codec).sample_rate_hz(),
-                    concealment: heard.concealment.number(),
+                    concealment,
                     ..codec.clone()
                 }),
-                lost,
-                jitter_ms: in_ms(counters.jitter_us()),
-                ..metrics(&heard)
+                ..heard_so
             },
             told: told.map(|told| Metrics {
                 codec: Some(Codec {
