@@ -511,16 +511,32 @@ impl DevicesState {
         self.view.capture = views(&devices.capture);
         self.view.playout = views(&devices.playout);
         self.missing = missing(&devices);
-        self.view.warning = self.warning();
+        self.judge();
         self.publish();
     }
 
     fn warn(&mut self) {
-        let warning = self.warning();
-        if self.view.warning != warning {
-            self.view.warning = warning;
+        if self.judge() {
             self.publish();
         }
+    }
+
+    /// Whether it is worse or better than it was shown.
+    fn judge(&mut self) -> bool {
+        let [microphone, speaker, _] = &self.sides;
+        let without = (microphone.is_without(), speaker.is_without());
+        let now = (self.warning(), without);
+        let shown = &mut self.view;
+        let before = (
+            shown.warning.take(),
+            (shown.without_microphone, shown.without_speaker),
+        );
+        let is_news = before != now;
+        (
+            shown.warning,
+            (shown.without_microphone, shown.without_speaker),
+        ) = now;
+        is_news
     }
 
     /// What is not there explains what cannot be opened.

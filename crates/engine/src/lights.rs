@@ -241,8 +241,17 @@ impl Lights {
     }
 }
 
-/// Joins what the stream found with what the call knows: what a person did explains more than what packets do.
-pub(crate) fn explain(sound: &mut SoundView, call: &CallView) {
+/// Which of the devices that a call should have could not be had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Without {
+    pub(crate) microphone: bool,
+    pub(crate) speaker: bool,
+}
+
+/// Joins what the stream found with what the call knows, and with what is known of the devices: what a person did explains more
+/// than what packets do.
+pub(crate) fn explain(sound: &mut SoundView, call: &CallView, without: Without) {
+    miss(sound, without);
     let held = [
         (call.held_by_us, Silence::HeldByUs),
         (call.held_by_peer, Silence::HeldByPeer),
@@ -267,8 +276,22 @@ pub(crate) fn explain(sound: &mut SoundView, call: &CallView) {
     if call.muted {
         sound
             .silences
-            .retain(|why| *why != Silence::NothingCaptured);
+            .retain(|why| !matches!(why, Silence::NothingCaptured | Silence::NoMicrophone));
         sound.silences.insert(0, Silence::Muted);
+    }
+}
+
+/// What comes is sound and goes nowhere without a speaker; and without a microphone it is known why nothing is captured.
+fn miss(sound: &mut SoundView, without: Without) {
+    if without.speaker {
+        sound.played = Light::default();
+        sound.silences.push(Silence::NoSpeaker);
+    }
+    if without.microphone {
+        sound
+            .silences
+            .retain(|why| *why != Silence::NothingCaptured);
+        sound.silences.insert(0, Silence::NoMicrophone);
     }
 }
 
@@ -363,5 +386,33 @@ mod tests {
             assert!(is_private(private.parse().unwrap()), "{private}");
         }
         assert!(!is_private("192.0.2.1".parse().unwrap()));
+    }
+
+    /// "Played" promises that it goes to a speaker.
+    #[test]
+    fn without_a_speaker_nothing_is_played_and_without_a_microphone_that_is_why() {
+        let on = Light {
+            on: true,
+            level: 0.2,
+            last: Some(Timestamp(1)),
+        };
+        let heard = SoundView {
+            received: on,
+            played: on,
+            silences: vec![Silence::NothingCaptured],
+            ..SoundView::default()
+        };
+        let missed = |without: Without| {
+            let mut sound = heard.clone();
+            miss(&mut sound, without);
+            sound
+        };
+        let both = missed(Without {
+            microphone: true,
+            speaker: true,
+        });
+        assert!(both.received.on && !both.played.on);
+        assert_eq!(both.silences, [Silence::NoMicrophone, Silence::NoSpeaker]);
+        assert_eq!(missed(Without::default()), heard);
     }
 }

@@ -44,6 +44,12 @@ pub struct DevicesView {
     pub tones: Vec<CountryView>,
     /// A sentence for the user when sound does not work as chosen.
     pub warning: Option<String>,
+    /// Silence stands in for the microphone.
+    #[serde(default)]
+    pub without_microphone: bool,
+    /// What should be heard goes nowhere.
+    #[serde(default)]
+    pub without_speaker: bool,
     /// Whether the devices are open to be tried ([`crate::Command::TestSound`]).
     #[serde(default)]
     pub testing: bool,

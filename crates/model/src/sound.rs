@@ -92,6 +92,8 @@ pub enum Silence {
         /// Which.
         direction: MediaDirection,
     },
+    /// There is no microphone that could be used.
+    NoMicrophone,
     /// The microphone gives silence.
     NothingCaptured,
     /// The peer has named no address, so nothing can be sent.
@@ -132,6 +134,8 @@ pub enum Silence {
     },
     /// The peer sends packets of silence.
     SilenceReceived,
+    /// There is no speaker that could be used.
+    NoSpeaker,
 }
 
 impl fmt::Display for Silence {
@@ -146,6 +150,7 @@ impl fmt::Display for Silence {
                 MediaDirection::ReceiveOnly => "Sound comes in only, as was agreed.",
                 MediaDirection::Inactive => "There is no sound in this call, as was agreed.",
             }),
+            Self::NoMicrophone => f.write_str("There is no microphone that can be used."),
             Self::NothingCaptured => f.write_str(
                 "Your microphone gives nothing: it may be switched off at the device, or another one is chosen.",
             ),
@@ -183,6 +188,7 @@ impl fmt::Display for Silence {
                 "What comes cannot be played: its timestamps contradict each other, or it is too late; {packets} packets so far.",
             ),
             Self::SilenceReceived => f.write_str("The other side sends silence."),
+            Self::NoSpeaker => f.write_str("There is no speaker that can be used."),
         }
     }
 }
@@ -195,6 +201,7 @@ impl Silence {
             Self::Agreed {
                 direction: MediaDirection::ReceiveOnly | MediaDirection::Inactive
             } | Self::Muted
+                | Self::NoMicrophone
                 | Self::NothingCaptured
                 | Self::NoAddress
                 | Self::NotSent { .. }
@@ -219,6 +226,8 @@ mod tests {
         );
         for silence in [
             Silence::Muted,
+            Silence::NoMicrophone,
+            Silence::NoSpeaker,
             Silence::NothingCaptured,
             Silence::NotSent { packets: 3 },
             private(false),

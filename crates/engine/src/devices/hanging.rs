@@ -250,6 +250,29 @@ async fn a_speaker_that_never_opens_is_named_and_the_microphone_works_meanwhile(
     actor.stop(None);
 }
 
+/// What a call is told of its lights: nobody hears anything while silence stands in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_knows_while_silence_stands_in_for_its_speaker() {
+    let fake = Fake::blocking(&["speaker hangs", "speaker default"]);
+    let (actor, hub) = in_a_call(&fake, SHORT, "mine", "hangs").await;
+    let until_without = |wanted: (bool, bool)| {
+        let began = Instant::now();
+        let without = || hub.read(|s| (s.devices.without_microphone, s.devices.without_speaker));
+        while without() != wanted {
+            assert!(began.elapsed() < LONG, "{:?}", without());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    fake.until("attach microphone mine");
+    until_without((false, true));
+    choose_speaker(&actor, "other");
+    fake.until("attach speaker other");
+    until_without((false, false));
+    fake.answer("speaker hangs");
+    fake.answer("speaker default");
+    actor.stop(None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_device_is_taken_at_once_while_one_is_waited_for() {
     let fake = Fake::blocking(&["speaker slow"]);

@@ -128,6 +128,15 @@ impl Side {
         }
     }
 
+    /// Nothing could be opened: silence stands in, or there is not even that.
+    pub(super) fn is_without(&self) -> bool {
+        match &self.opening {
+            Opening::Open(device) => device.card(self.role).is_none(),
+            Opening::Shut => self.trouble.is_some(),
+            Opening::Underway => false,
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.opening, Opening::Open(_))
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Dtls, Instead, Ready, Recording, Settled, Source, StreamConfig, StreamCounters, StreamHandle,
+    Dtls, Instead, Ready, Recording, Settled, Sink, Source, StreamConfig, StreamCounters,
+    StreamHandle,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, SrtpKeys,
@@ -24,6 +25,7 @@ use sip_core::Path;
 use self::terms::{codec_kind, encryption, in_sdp, ours, parameters, session};
 use super::ways::Wish;
 use super::{DialogMsg, DialogState};
+use crate::lights::Without;
 use crate::mapped::Pair;
 use crate::relay::{Bridge, Relay};
 use crate::shared::Shared;
@@ -80,6 +82,8 @@ pub(super) struct MediaLeg {
     instead: Option<Instead>,
     /// What is sent otherwise is the microphone.
     from_microphone: bool,
+    /// What comes is heard at the speaker.
+    to_speaker: bool,
     /// What is shown in handshakes, of this call alone: two organisations whom we call cannot tell by it that they know the same
     /// phone. None where it could not be made.
     certificate: Option<dtls::Certificate>,
@@ -192,6 +196,7 @@ impl DialogState {
             room: None,
             instead: None,
             from_microphone: false,
+            to_speaker: false,
             dtls: None,
             secured: None,
             ways: None,
@@ -525,6 +530,18 @@ impl MediaLeg {
         std::mem::replace(&mut self.was_protected, protected) && !protected
     }
 
+    /// Which of the devices that it should have could not be had.
+    pub(super) fn without(&self, shared: &Shared) -> Without {
+        let (microphone, speaker) = shared.hub.read(|state| {
+            let devices = &state.devices;
+            (devices.without_microphone, devices.without_speaker)
+        });
+        Without {
+            microphone: microphone && self.from_microphone,
+            speaker: speaker && self.to_speaker,
+        }
+    }
+
     /// Whether keys of an earlier handshake are used on after this one came to nothing: something was heard with them a moment
     /// ago, or nothing is to be heard now, and nobody has said no.
     pub(super) fn goes_on_with_keys(&self, failure: dtls::Failure) -> bool {
@@ -632,6 +649,7 @@ impl MediaLeg {
                 config.cname = crate::shared::cname();
                 (config.source, config.sink) = shared.media_of(call);
                 self.from_microphone = matches!(config.source, Source::Microphone);
+                self.to_speaker = matches!(config.sink, Sink::Speaker | Sink::RecordAndSpeaker(_));
                 self.ssrc = config.ssrc;
                 let stream = shared.pump.add_stream(config).map_err(|e| e.to_string())?;
                 stream.set_room(self.room);

@@ -333,7 +333,8 @@ impl DialogState {
 
     /// Shows what is true about the sound; its course is told less often.
     pub(super) fn on_sound(&mut self, mut sound: SoundView) {
-        lights::explain(&mut sound, &self.view);
+        let without = self.media.as_ref().map(|media| media.without(&self.shared));
+        lights::explain(&mut sound, &self.view, without.unwrap_or_default());
         if sound.course.is_empty() {
             sound.course = std::mem::take(&mut self.view.sound.course);
         }

@@ -213,6 +213,8 @@ pub(crate) fn snapshot() -> Snapshot {
         trace: Vec::new(),
         logins: Vec::new(),
         devices: DevicesView {
+            without_microphone: false,
+            without_speaker: false,
             capture: vec![
                 device("hw:0", "Jabra Evolve2 65"),
                 device("hw:1", "Built-in microphone"),

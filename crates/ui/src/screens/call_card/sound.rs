@@ -46,6 +46,7 @@ impl Place {
             Silence::Agreed { .. }
             | Silence::Muted
             | Silence::HeldByUs
+            | Silence::NoMicrophone
             | Silence::NothingCaptured => Self::Captured,
             Silence::NoAddress | Silence::NotSent { .. } | Silence::NotArriving => Self::Sent,
             Silence::HeldByPeer
@@ -53,7 +54,9 @@ impl Place {
             | Silence::StoppedReceiving { .. }
             | Silence::WrongKey { .. }
             | Silence::Dropped { .. } => Self::Received,
-            Silence::Discarded { .. } | Silence::SilenceReceived => Self::Played,
+            Silence::Discarded { .. } | Silence::SilenceReceived | Silence::NoSpeaker => {
+                Self::Played
+            }
         }
     }
 
@@ -255,6 +258,8 @@ mod tests {
         };
         for (silence, place) in [
             (Silence::NothingCaptured, Place::Captured),
+            (Silence::NoMicrophone, Place::Captured),
+            (Silence::NoSpeaker, Place::Played),
             (Silence::NoAddress, Place::Sent),
             (Silence::NotSent { packets: 2 }, Place::Sent),
             (Silence::NotArriving, Place::Sent),
