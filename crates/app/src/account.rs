@@ -95,6 +95,7 @@ pub(crate) fn given(args: &AccountArgs) -> anyhow::Result<Option<GivenAccount>> 
             DtmfWord::Rfc4733 => DtmfMode::Rfc4733,
             DtmfWord::Info => DtmfMode::Info,
             DtmfWord::Inband => DtmfMode::Inband,
+            DtmfWord::Auto => DtmfMode::Auto,
         };
     }
     settings.calls.anonymous = args.anonymous;

@@ -11,7 +11,7 @@ use model::MediaDirection;
 #[derive(Debug, Parser)]
 #[command(name = "tipring", version, about, max_term_width = 100)]
 pub(crate) struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "For every command")]
     pub(crate) common: Common,
     /// A sip: or tel: link, put into the window's number field; nothing is called before you say so
     #[arg(value_name = "LINK", value_parser = crate::front::link)]
@@ -291,9 +291,13 @@ impl From<DirectionWord> for MediaDirection {
 /// `--srtp`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SrtpWord {
+    /// Plain
     Off,
+    /// Where the other side can, offered in one media line, as most phones understand it
     Optional,
+    /// Where the other side can, offered in a line with and a line without, as some gateways want it
     OptionalTwoLines,
+    /// No call without
     Required,
 }
 
@@ -319,9 +323,14 @@ pub(crate) enum JoinsWord {
 /// `--dtmf`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DtmfWord {
+    /// Telephone events beside the sound
     Rfc4733,
+    /// INFO requests
     Info,
+    /// Tones in the sound
     Inband,
+    /// Telephone events where the other side takes them, else INFO
+    Auto,
 }
 
 /// Where sound comes from and goes to.
@@ -374,9 +383,9 @@ pub(crate) struct HeadlessArgs {
     /// Path of the socket (default: in the settings folder)
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The account")]
     pub(crate) account: AccountArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Sound")]
     pub(crate) audio: AudioArgs,
     /// Send back what is heard
     #[arg(long)]
@@ -396,7 +405,7 @@ pub(crate) struct CtlArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The account")]
     pub(crate) account: AccountArgs,
     /// Stay registered so long, and give up when that takes longer or 2s (default: until interrupted)
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
@@ -408,9 +417,9 @@ pub(crate) struct CallArgs {
     /// A number, a name, user@host, or a sip: or tel: URI
     #[arg(value_parser = target)]
     pub(crate) target: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The account")]
     pub(crate) account: AccountArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Sound")]
     pub(crate) audio: AudioArgs,
     /// Hang up so long after the answer (default: until the peer hangs up, or interrupted)
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
@@ -443,9 +452,9 @@ pub(crate) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AnswerArgs {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The account")]
     pub(crate) account: AccountArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Sound")]
     pub(crate) audio: AudioArgs,
     /// Decline with this status instead of answering
     #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(300..=699))]
@@ -489,7 +498,7 @@ pub(crate) struct MessageArgs {
     pub(crate) target: String,
     /// What to say
     pub(crate) text: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The account")]
     pub(crate) account: AccountArgs,
     /// Wait so long for the answer (default: 32s)
     #[arg(long = "for", alias = "timeout", value_name = "TIME", value_parser = duration)]
@@ -508,7 +517,7 @@ pub(crate) struct SendArgs {
     /// What the body is (default: text/plain)
     #[arg(long = "type", value_name = "TYPE", requires = "body")]
     pub(crate) content_type: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The account")]
     pub(crate) account: AccountArgs,
     /// Wait so long for the answer (default: 32s)
     #[arg(long = "for", alias = "timeout", value_name = "TIME", value_parser = duration)]
@@ -520,7 +529,7 @@ pub(crate) struct OptionsArgs {
     /// A number, a name, user@host, or a sip: or tel: URI
     #[arg(value_parser = target)]
     pub(crate) target: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The account")]
     pub(crate) account: AccountArgs,
     /// Wait so long for the answer (default: 32s)
     #[arg(long = "for", alias = "timeout", value_name = "TIME", value_parser = duration)]
