@@ -55,6 +55,9 @@ pub(crate) struct LastSecond {
     at: usize,
 }
 
+/// After so long without a packet there is nothing to judge, unless the peer has said that it pauses.
+const NOTHING_MS: u64 = 3_000;
+
 /// Whoever claims to keep sound for longer than this does not know: ours would be as good as theirs.
 const LONGEST_END_SYSTEM_MS: u16 = 1_000;
 
@@ -112,6 +115,9 @@ pub(crate) fn tell(path: &ReceivePath, last: &mut LastSecond, counters: &StreamC
             ..conditions
         };
         counters.mos.set(rate(&second).mos);
+    } else if counters.silent_ms() >= NOTHING_MS && !path.is_in_pause() {
+        // What was heard before says nothing about now.
+        counters.mos.set(0.0);
     }
     let tenths = |mos: f32| Some((mos * 10.0).round() as u8).filter(|_| judged);
     let packet_ms = packet.as_secs_f32() * 1_000.0;

@@ -596,6 +596,11 @@ impl ReceivePath {
         self.formats.rate_hz()
     }
 
+    /// What the peer said last is that it says nothing for a while: by noise (RFC 3389), or by silence that Opus leaves out.
+    pub(crate) fn is_in_pause(&self) -> bool {
+        self.noise_number.is_some() || self.comfort
+    }
+
     /// How much speech a packet of ours carries.
     pub(crate) fn packet_ms(&self) -> u32 {
         self.packet_ms

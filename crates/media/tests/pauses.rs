@@ -111,6 +111,27 @@ fn a_dead_network_is_silence_and_not_the_noise_of_a_pause_that_is_over() {
     assert!(rms(heard) < 0.000_5, "{}", rms(heard));
 }
 
+/// Who is judged is heard. A pause that was told of is none of the network's doing.
+#[test]
+fn what_does_not_come_is_not_judged_by_what_came_before() {
+    let mut bench = Bench::new();
+    bench.attach_speaker();
+    let (stream, mut peer) = listen(&bench, parameters(CodecKind::Pcmu));
+    speak(&mut bench, &mut peer, 200);
+    assert!(stream.counters().mos().is_some_and(|mos| mos > 4.3));
+    peer.send(13, &[60]);
+    bench.run(Duration::from_secs(10));
+    peer.timestamp = peer.timestamp.wrapping_add(80_000);
+    assert!(stream.counters().mos().is_some_and(|mos| mos > 4.3));
+    speak(&mut bench, &mut peer, 100);
+    bench.run(Duration::from_secs(2));
+    assert!(stream.counters().mos().is_some());
+    bench.run(Duration::from_secs(2));
+    assert_eq!(stream.counters().mos(), None);
+    speak(&mut bench, &mut peer, 100);
+    assert!(stream.counters().mos().is_some_and(|mos| mos > 1.0));
+}
+
 /// RFC 4733 §2.5: events go in place of the speech, so that nothing is missing while a key is held, and nothing is made up.
 #[test]
 fn a_key_that_the_peer_presses_is_no_concealment() {
