@@ -235,7 +235,11 @@ impl Agent {
     /// These two, where they fit together.
     fn pair(&self, local: usize, remote: usize, state: State) -> Option<Pair> {
         let (ours, theirs) = (self.locals.get(local)?, self.remotes.get(remote)?);
-        let fit = ours.component == theirs.component && ours.at.is_ipv4() == theirs.at.is_ipv4();
+        // RFC 8445 §5.1.1.1: nobody offers loopback who means another machine. What listens there is ours, and no peer's to ask.
+        let inward = theirs.at.ip().is_loopback() && !ours.at.ip().is_loopback();
+        let fit = ours.component == theirs.component
+            && ours.at.is_ipv4() == theirs.at.is_ipv4()
+            && !inward;
         let mut all = self.remotes.iter();
         let name = all.position(|other| other.foundation == theirs.foundation)?;
         fit.then(|| Pair {

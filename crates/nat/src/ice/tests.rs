@@ -409,6 +409,28 @@ fn no_way_is_told_and_strangers_and_junk_are_none() {
     assert_eq!(net.agents[0].selected(), None);
 }
 
+/// RFC 8445 §5.1.1.1: a peer has no business with what listens on our loopback.
+#[test]
+fn nothing_is_asked_of_our_own_loopback() {
+    let theirs = [
+        "1 1 udp 2130706431 127.0.0.1 53 typ host",
+        "2 1 udp 2130706175 127.9.9.9 8080 typ srflx raddr 0.0.0.0 rport 0",
+        "3 1 udp 1694498815 198.51.100.1 4000 typ host",
+    ];
+    let session = session("l", "r", "192.0.2.1:4000", &theirs, true);
+    let now = Instant::now();
+    let mut agent = Agent::new(now, &session);
+    let mut asked = Vec::new();
+    for ms in 0..3_000 {
+        agent.handle_timeout(now + Duration::from_millis(ms));
+        while let Output::Transmit { way, .. } = agent.poll_output() {
+            asked.push(way.to);
+        }
+    }
+    asked.dedup();
+    assert_eq!(asked, [at("198.51.100.1:4000")]);
+}
+
 /// RFC 8421 §4, with its own example: two of IPv4 and six of IPv6.
 #[test]
 fn families_are_tried_in_turn_with_a_head_start_for_ipv6() {
