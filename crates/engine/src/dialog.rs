@@ -193,6 +193,8 @@ pub(crate) enum DialogMsg {
     MediaNews(String),
     /// The recording into this file ended early, and why.
     RecordingEnded(PathBuf, String),
+    /// The file of a recording has been made, or could not be.
+    RecordingBegun(PathBuf, Result<(), String>),
     /// The last second's figures, and what is true about the sound.
     Stats(MediaStats, Box<SoundView>),
     /// The machine came to another network, or slept.
@@ -333,6 +335,8 @@ pub(crate) struct DialogState {
     media_tries: u8,
     /// It was turned away or sent on without the user.
     unseen: bool,
+    /// The file of a recording that is being made.
+    recording_begins: Option<PathBuf>,
     /// What was wrong with the caller's offer, for which it was turned away.
     refused_offer: Option<Failure>,
     /// The conference that the peer is the middle of.
@@ -385,7 +389,8 @@ impl Actor for DialogActor {
             DialogMsg::Hold(hold) => state.on_hold(hold),
             DialogMsg::RenewKeys => state.on_renew_keys(),
             DialogMsg::Mute(muted) => state.on_mute(muted),
-            DialogMsg::Record(on) => state.on_record(on),
+            DialogMsg::Record(on) => state.on_record(&myself, on),
+            DialogMsg::RecordingBegun(file, begun) => state.on_recording_begun(&file, begun),
             DialogMsg::Play(file) => state.on_play(file),
             DialogMsg::Read(number, file, sound) => state.on_read(number, &file, sound),
             DialogMsg::Said(number) => state.on_said(number),

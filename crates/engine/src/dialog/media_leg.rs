@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Dtls, Instead, Ready, Recording, Settled, Sink, Source, StreamConfig, StreamCounters,
-    StreamHandle,
+    Dtls, Instead, Ready, Settled, Sink, Source, StreamConfig, StreamCounters, StreamHandle,
 };
 use model::{
     CallId, DtmfMode, MediaDirection, MediaSecurity, MediaStats, Protection, Sentence, SrtpKeys,
@@ -699,10 +698,9 @@ impl MediaLeg {
         }
     }
 
-    /// Records both sides from now on, or no longer.
-    pub(super) fn record(&self, recording: Option<&Recording>) -> Result<(), String> {
-        let stream = self.stream.as_ref().ok_or("nothing is heard yet")?;
-        stream.record(recording).map_err(|e| e.to_string())
+    /// What is heard and said, for who records it elsewhere.
+    pub(super) fn stream(&self) -> Option<Arc<StreamHandle>> {
+        self.stream.clone()
     }
 
     /// Says this in place of the source from now on, and from the first sound on where there is none yet; a file that was
@@ -759,8 +757,11 @@ impl MediaLeg {
         }
     }
 
-    /// Takes the stream out of the pump.
+    /// Takes the stream out of the pump, whoever is busy with it still.
     pub(super) fn close(self) {
+        if let Some(stream) = &self.stream {
+            stream.end();
+        }
         if let Some(watcher) = &self.watcher {
             watcher.stop(Some(crate::DRAINED.to_owned()));
         }

@@ -307,7 +307,7 @@ impl DialogState {
         match media.apply(&self.shared, self.view.id) {
             Ok(true) => {
                 media.watch(myself).await;
-                self.record_from_the_start();
+                self.record_from_the_start(myself);
             }
             Ok(false) => {}
             Err(detail) => return self.on_media_refused(myself, detail),

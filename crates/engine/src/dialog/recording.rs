@@ -6,21 +6,24 @@ use std::time::Duration;
 use media::{ConsentTone, Recording};
 use model::NoticeLevel;
 
-use super::DialogState;
+use ractor::ActorRef;
+
+use super::media_leg::MediaLeg;
+use super::{DialogMsg, DialogState};
 
 impl DialogState {
     /// The user wants the call recorded, or no longer.
-    pub(super) fn on_record(&mut self, on: bool) {
-        if on == self.view.details.recording.is_some() {
+    pub(super) fn on_record(&mut self, myself: &ActorRef<DialogMsg>, on: bool) {
+        let begins = self.recording_begins.take_if(|_| !on);
+        if !on && begins.is_some() {
+            return;
+        }
+        if on == (self.view.details.recording.is_some() || self.recording_begins.is_some()) {
             return;
         }
         if !on {
             let file = self.view.details.recording.take().unwrap_or_default();
-            if let Some(media) = &self.media
-                && let Err(error) = media.record(None)
-            {
-                tracing::warn!(%error, "the recording goes on until the call ends");
-            }
+            self.end_recording();
             self.note("media", format!("the recording is complete: {file}"));
             return self.publish();
         }
@@ -36,38 +39,61 @@ impl DialogState {
             "wav"
         };
         let name = format!("{day_and_second}Z call {}.{kind}", self.view.id);
-        self.begin_recording(&folder.join(name));
+        self.begin_recording(myself, folder.join(name));
     }
 
     /// Records from the first sound on, where every call is to be.
-    pub(super) fn record_from_the_start(&mut self) {
+    pub(super) fn record_from_the_start(&mut self, myself: &ActorRef<DialogMsg>) {
         if let Some(file) = &self.shared.record_calls {
             let file = crate::shared::file_of(file, self.view.id);
-            self.begin_recording(&file);
+            self.begin_recording(myself, file);
         }
     }
 
-    fn begin_recording(&mut self, file: &Path) {
+    /// The file is made elsewhere, for a disk may be slow.
+    fn begin_recording(&mut self, myself: &ActorRef<DialogMsg>, file: PathBuf) {
+        let Some(stream) = self.media.as_ref().and_then(MediaLeg::stream) else {
+            return self.not_recorded("nothing is heard yet");
+        };
         let tone = match self.settings.recording_tone_s {
             None => ConsentTone::Off,
             Some(0) => ConsentTone::AtStart,
             Some(seconds) => ConsentTone::Every(Duration::from_secs(seconds.into())),
         };
-        let recording = Recording {
-            path: file.to_owned(),
-            tone,
-        };
-        let begun = make_room(file).and_then(|()| match &self.media {
-            Some(media) => media.record(Some(&recording)),
-            None => Err("nothing is heard yet".to_owned()),
+        self.recording_begins = Some(file.clone());
+        let myself = myself.clone();
+        tokio::task::spawn_blocking(move || {
+            let recording = Recording {
+                path: file.clone(),
+                tone,
+            };
+            let begun = make_room(&file)
+                .and_then(|()| stream.record(Some(&recording)).map_err(|e| e.to_string()));
+            let _ = myself.cast(DialogMsg::RecordingBegun(file, begun));
         });
-        if let Err(reason) = begun {
-            return self.not_recorded(&reason);
+    }
+
+    pub(super) fn on_recording_begun(&mut self, file: &Path, begun: Result<(), String>) {
+        let is_wanted = self.recording_begins.as_deref() == Some(file);
+        self.recording_begins.take_if(|_| is_wanted);
+        match begun {
+            Err(reason) if is_wanted => return self.not_recorded(&reason),
+            Err(_) => return,
+            // It has been ended meanwhile.
+            Ok(()) if !is_wanted => return self.end_recording(),
+            Ok(()) => {}
         }
         let file = file.display().to_string();
         self.note("media", format!("the call is recorded: {file}"));
         self.view.details.recording = Some(file);
         self.publish();
+    }
+
+    fn end_recording(&mut self) {
+        let stream = self.media.as_ref().and_then(MediaLeg::stream);
+        if let Some(Err(error)) = stream.map(|stream| stream.record(None)) {
+            tracing::warn!(%error, "the recording goes on until the call ends");
+        }
     }
 
     fn not_recorded(&mut self, reason: &str) {

@@ -141,6 +141,7 @@ impl DialogState {
             mooring: Mooring::default(),
             media_tries: 0,
             unseen: false,
+            recording_begins: None,
             refused_offer: None,
             focus: Focus::new(asks),
             announced: None,

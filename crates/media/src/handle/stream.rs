@@ -264,8 +264,8 @@ impl StreamHandle {
     /// # Errors
     /// The file to record to cannot be had, or [`MediaError::Busy`].
     pub fn record(&self, recording: Option<&Recording>) -> Result<(), MediaError> {
-        let mut last = lock(&self.last);
-        let rate_hz = last.kind.sample_rate_hz();
+        // A disk may be slow, and a negotiation must not wait for it.
+        let rate_hz = lock(&self.last).kind.sample_rate_hz();
         let (tape, trouble) = match recording {
             Some(recording) => {
                 let (recorder, trouble) = self.shared.recorder(&recording.path, rate_hz, 2)?;
@@ -275,7 +275,7 @@ impl StreamHandle {
             None => (None, None),
         };
         self.shared.command(Command::Tape(self.id, tape))?;
-        last.tape_trouble = trouble;
+        lock(&self.last).tape_trouble = trouble;
         Ok(())
     }
 
@@ -371,6 +371,30 @@ impl StreamHandle {
         self.shared.command(Command::Unpress(self.id))
     }
 
+    /// Says good-bye to the peer and ends the stream, whoever else holds on to it. The last who does ends it, too.
+    pub fn end(&self) {
+        self.wishes.removed.store(true, Relaxed);
+        self.shared.wake();
+        let last = lock(&self.last);
+        let media = last.dtls.as_ref().map(|_| Component::Media);
+        let reports = last.apart.then_some(Component::Reports);
+        for component in media.into_iter().chain(reports) {
+            self.shared.order(Order::End {
+                stream: self.id,
+                component,
+            });
+        }
+        if last.ice.is_some() {
+            self.shared.order(Order::EndSearch { stream: self.id });
+        }
+        if last.relayed {
+            self.shared.order(Order::EndRelays {
+                stream: self.id,
+                from: 0,
+            });
+        }
+    }
+
     /// What the stream counts; stays readable after its end.
     #[must_use]
     pub fn counters(&self) -> Arc<StreamCounters> {
@@ -399,26 +423,7 @@ impl StreamHandle {
 
 impl Drop for StreamHandle {
     fn drop(&mut self) {
-        self.wishes.removed.store(true, Relaxed);
-        self.shared.wake();
-        let last = lock(&self.last);
-        let media = last.dtls.as_ref().map(|_| Component::Media);
-        let reports = last.apart.then_some(Component::Reports);
-        for component in media.into_iter().chain(reports) {
-            self.shared.order(Order::End {
-                stream: self.id,
-                component,
-            });
-        }
-        if last.ice.is_some() {
-            self.shared.order(Order::EndSearch { stream: self.id });
-        }
-        if last.relayed {
-            self.shared.order(Order::EndRelays {
-                stream: self.id,
-                from: 0,
-            });
-        }
+        self.end();
     }
 }
 
@@ -501,5 +506,33 @@ mod tests {
         let of_ways =
             |event: &StreamEvent| matches!(event, StreamEvent::WayLost | StreamEvent::WayFound(_));
         assert!(!told.iter().any(of_ways), "{told:?}");
+    }
+
+    /// A disk that hangs may hold on to a stream that is to be recorded there: nothing of the call goes out for that.
+    #[test]
+    fn a_stream_that_was_ended_sends_nothing_while_somebody_holds_on_to_it() {
+        let (handle, mut pump, _aside) = PumpHandle::manual();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let parameters = StreamParameters {
+            remote: socket.local_addr().ok(),
+            ..StreamParameters::new(Codec::new(CodecKind::Pcmu, 0))
+        };
+        let config = StreamConfig::new(socket, parameters, 1);
+        let stream = Arc::new(handle.add_stream(config).unwrap());
+        let held = Arc::clone(&stream);
+        let mut now = Instant::now();
+        let mut second = || {
+            for _ in 0..100 {
+                pump.step(now, 0);
+                now += crate::TICK;
+            }
+            held.counters().sent()
+        };
+        assert!(second() > 40);
+        stream.end();
+        let sent = second();
+        assert_eq!(second(), sent);
+        drop(stream);
+        assert_eq!(second(), sent);
     }
 }
