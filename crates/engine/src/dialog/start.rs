@@ -269,6 +269,8 @@ impl DialogState {
         };
         self.place_ourselves(&mut config, paths.first());
         self.prepare_media(&paths);
+        // It may be on hold already: what is heard before it is taken is heard by somebody.
+        self.settle_what_is_said();
         if let Err(detail) = self.bind_media() {
             return self.end_before_start(Failure::new(FailureKind::Internal {
                 detail: detail.into(),

@@ -151,7 +151,7 @@ impl DialogState {
     pub(super) fn on_direction(&mut self, direction: MediaDirection) {
         self.direction_wanted = direction;
         if let Some(media) = &mut self.media {
-            media.ask_first_for(direction);
+            media.ask_first_for(self.hold_wanted, direction);
         }
         self.settle_hold();
     }
