@@ -9,6 +9,7 @@ mod details;
 mod finish;
 mod focus;
 mod heard;
+mod keys;
 mod media_leg;
 mod moved;
 mod offers;
@@ -49,6 +50,7 @@ use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
 use self::focus::Focus;
 use self::heard::Heard;
+use self::keys::Keys;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
 use self::ringback::Ringback;
@@ -313,6 +315,8 @@ pub(crate) struct DialogState {
     dismissed: bool,
     filed: bool,
     sounded: Heard,
+    /// The keys that the peer presses.
+    keys: Keys,
     ringback: Ringback,
     transfers: Transfers,
     /// The login that it waits for.

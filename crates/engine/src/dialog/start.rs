@@ -20,6 +20,7 @@ use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 
 use super::focus::Focus;
 use super::heard::Heard;
+use super::keys::Keys;
 use super::media_leg::MediaLeg;
 use super::ringback::Ringback;
 use super::saying::Instead;
@@ -127,6 +128,7 @@ impl DialogState {
             dismissed: false,
             filed: false,
             sounded: Heard::default(),
+            keys: Keys::default(),
             ringback: Ringback::default(),
             on_the_way: None,
             heard: false,

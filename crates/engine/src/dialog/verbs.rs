@@ -281,6 +281,9 @@ impl DialogState {
     }
 
     pub(super) fn on_digit_heard(&mut self, digit: char, duration_ms: Option<u32>) {
+        if !self.keys.takes(now()) {
+            return;
+        }
         push_digit(self.view.dtmf_received.reveal_mut(), digit);
         self.publish();
         self.shared.hub.publish(Event::Dtmf {
