@@ -19,6 +19,7 @@ mod icon;
 mod logging;
 mod menu;
 mod message;
+mod missing;
 mod options;
 mod register;
 mod report;

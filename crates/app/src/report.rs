@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::call_log::CallLog;
 use crate::cli::Common;
+use crate::missing::Missing;
 
 /// More than a snapshot tells again.
 const NOTICES: usize = 64;
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     asks: bool,
     registrations: HashMap<model::AccountId, (RegistrationState, Option<Timestamp>)>,
     calls: HashMap<CallId, Told>,
+    /// What was last said of sound that is missing.
+    missing: HashMap<CallId, Missing>,
     /// The newest notices that were printed.
     noticed: VecDeque<Notice>,
     /// Text messages and what was said of them last.
@@ -77,6 +80,7 @@ impl Report {
             asks: false,
             registrations: HashMap::new(),
             calls: HashMap::new(),
+            missing: HashMap::new(),
             noticed: VecDeque::new(),
             messages: VecDeque::new(),
             learned: HashMap::new(),
@@ -144,7 +148,10 @@ impl Report {
             }
             Event::Account { account } => self.account(account),
             Event::Call { call } => self.call(call),
-            Event::CallRemoved { call } => drop(self.calls.remove(call)),
+            Event::CallRemoved { call } => {
+                self.calls.remove(call);
+                self.missing.remove(call);
+            }
             Event::AccountRemoved { account } => drop(self.registrations.remove(account)),
             Event::Dtmf { call, digit, duration_ms } => self.print(
                 json!({"event": "dtmf", "call": call.0, "digit": digit.to_string(), "duration_ms": duration_ms}),
@@ -412,6 +419,19 @@ impl Report {
         }
         if media_is_new && state != ENDED {
             self.media(call);
+        }
+        self.missing(call);
+    }
+
+    /// Each line of `--json` says what is missing.
+    fn missing(&mut self, call: &CallView) {
+        if self.json {
+            return;
+        }
+        let missing = self.missing.entry(call.id).or_default();
+        let talks = call.state == CallState::Connected;
+        for line in missing.lines(&call.sound.silences, talks) {
+            self.print(Value::Null, || format!("call {}: {line}", call.id));
         }
     }
 

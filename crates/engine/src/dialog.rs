@@ -9,6 +9,7 @@ mod details;
 mod finish;
 mod focus;
 mod heard;
+mod keys;
 mod media_leg;
 mod moved;
 mod offers;
@@ -49,11 +50,12 @@ use sip_message::{NameAddr, Replaces, Request, StatusCode, Uri};
 
 use self::focus::Focus;
 use self::heard::Heard;
+use self::keys::Keys;
 use self::media_leg::MediaLeg;
 use self::moved::Moving;
 use self::ringback::Ringback;
 use self::saying::Instead;
-use self::transfer::Transfers;
+use self::transfer::{Heir, Transfers, Withheld};
 use self::ways::Wish;
 use crate::account::AccountFacts;
 use crate::cards::Cards;
@@ -151,13 +153,17 @@ pub(crate) enum DialogMsg {
         fit: Fit,
         /// Whether nobody has to be asked.
         trusted: bool,
+        /// What its peer does not get of the person.
+        withheld: Withheld,
     },
     /// The calls that were asked for their place have had their time.
     PlaceUnanswered,
-    /// Another call has taken the place of this one.
-    Replaced,
+    /// Another call has taken the place of this one: by itself, where it is named.
+    Replaced(Option<Heir>),
     /// Another call is up that joins this one.
-    JoinedBy(CallId),
+    JoinedBy(Heir),
+    /// The peer of the call whose place this one takes, or that it joins, does not get this of the person.
+    Withhold(Withheld),
     /// The user has put the ended call away.
     Dismiss,
     /// The transport brought something.
@@ -311,6 +317,8 @@ pub(crate) struct DialogState {
     dismissed: bool,
     filed: bool,
     sounded: Heard,
+    /// The keys that the peer presses.
+    keys: Keys,
     ringback: Ringback,
     transfers: Transfers,
     /// The login that it waits for.
@@ -418,13 +426,17 @@ impl Actor for DialogActor {
                 with,
                 fit,
                 trusted,
+                withheld,
             } => {
                 let old = (old, call);
-                state.on_fits(&myself, old, with, fit, trusted).await;
+                state
+                    .on_fits(&myself, old, with, fit, trusted, withheld)
+                    .await;
             }
             DialogMsg::PlaceUnanswered => state.on_place_unanswered(),
-            DialogMsg::JoinedBy(call) => state.on_joined_by(call),
-            DialogMsg::Replaced => state.on_replaced(),
+            DialogMsg::JoinedBy(heir) => state.on_joined_by(&heir),
+            DialogMsg::Replaced(heir) => state.on_replaced(heir.as_ref()),
+            DialogMsg::Withhold(withheld) => state.withhold(withheld),
             DialogMsg::Dismiss => state.on_dismiss(),
             DialogMsg::Delivered(delivery) => state.on_delivery(&myself, delivery).await,
             DialogMsg::Wake(generation) => {

@@ -18,6 +18,10 @@ const PATIENCE: u32 = 3;
 /// Seconds of digital silence, or of nothing but noise, before a microphone is doubted: listeners say nothing for long.
 const MICROPHONE_PATIENCE: u32 = 10;
 
+/// Seconds without a packet before that is said of a peer that has told that it pauses: nothing has to come meanwhile (RFC 3389
+/// §3), but a network may be gone as well.
+const PAUSE: u32 = 30;
+
 /// A peer that reports this share of loss gets nothing.
 const ALL_LOST: f32 = 0.99;
 
@@ -31,6 +35,8 @@ pub(crate) struct Lights {
     sent: Watched,
     received: Watched,
     played: Watched,
+    /// Packets that the socket refused when something was last sent: those before say nothing about why nothing goes now.
+    unsent_before: u64,
     /// Packets with the wrong key, and packets dropped, when something was last received: those that came before say
     /// nothing about why nothing comes now.
     refused_before: (u64, u64),
@@ -132,15 +138,76 @@ fn together(first: SoundMark, second: SoundMark) -> SoundMark {
     }
 }
 
+/// What is read of the counters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    sent: u64,
+    send_errors: u64,
+    received: u64,
+    reports: u64,
+    peer_loss: f32,
+    not_genuine: u64,
+    dropped: u64,
+    discarded: u64,
+    /// The peer has said last that it says nothing for a while.
+    pauses: bool,
+    announced: Option<SocketAddr>,
+    target: Option<SocketAddr>,
+}
+
+impl Figures {
+    fn of(counters: &StreamCounters) -> Self {
+        Self {
+            sent: counters.sent(),
+            send_errors: counters.send_errors(),
+            received: counters.received(),
+            reports: counters.reports_received(),
+            peer_loss: counters.peer_loss(),
+            not_genuine: counters.not_genuine(),
+            dropped: counters.dropped(),
+            discarded: counters.discarded(),
+            pauses: counters.pauses(),
+            announced: counters.announced_peer(),
+            target: counters.target(),
+        }
+    }
+}
+
 impl Lights {
     /// Looks at the counters; several times a second.
     pub(crate) fn look(&mut self, at: Timestamp, counters: &StreamCounters) {
         let (captured, played) = (counters.source_level(), counters.receive_level());
         self.captured.see(at, captured > SOUND, captured);
-        self.sent
-            .see_count(at, counters.sent(), counters.send_level());
-        self.received.see_count(at, counters.received(), played);
         self.played.see(at, played > SOUND, played);
+        let levels = (counters.send_level(), played);
+        self.look_at_counts(at, &Figures::of(counters), levels);
+    }
+
+    fn look_at_counts(&mut self, at: Timestamp, figures: &Figures, (sent, played): (f32, f32)) {
+        self.sent.see_count(at, figures.sent, sent);
+        self.received.see_count(at, figures.received, played);
+    }
+
+    /// The second is over: what was captured, sent, received and played in it.
+    fn end_second(&mut self, figures: &Figures) -> [Light; 4] {
+        self.seconds = self.seconds.saturating_add(1);
+        let lights = [
+            self.captured.take(),
+            self.sent.take(),
+            self.received.take(),
+            self.played.take(),
+        ];
+        let [_, sent, received, played] = &lights;
+        if sent.on {
+            self.unsent_before = figures.send_errors;
+        }
+        if received.on {
+            self.refused_before = (figures.not_genuine, figures.dropped);
+        }
+        if played.on {
+            self.unplayed_before = (figures.discarded, figures.received);
+        }
+        lights
     }
 
     /// What is true at the end of a second. The reasons are still to be joined with what the call knows of itself.
@@ -151,20 +218,8 @@ impl Lights {
         stats: &MediaStats,
         from_microphone: bool,
     ) -> SoundView {
-        self.seconds = self.seconds.saturating_add(1);
-        let [captured, sent, received, played] = [
-            self.captured.take(),
-            self.sent.take(),
-            self.received.take(),
-            self.played.take(),
-        ];
-        let refused = (counters.not_genuine(), counters.dropped());
-        if received.on {
-            self.refused_before = refused;
-        }
-        if played.on {
-            self.unplayed_before = (counters.discarded(), counters.received());
-        }
+        let figures = Figures::of(counters);
+        let [captured, sent, received, played] = self.end_second(&figures);
         self.course.push(SoundMark {
             at,
             seconds: 1,
@@ -186,7 +241,7 @@ impl Lights {
             they_speak: counters.they_speak(),
             quality: counters.metrics().as_ref().map(quality),
             peer_quality: counters.peer_metrics().as_ref().map(quality),
-            silences: self.silences(counters, from_microphone),
+            silences: self.silences(&figures, from_microphone),
             course: if shown {
                 self.course.shown()
             } else {
@@ -196,41 +251,41 @@ impl Lights {
     }
 
     /// Why something is missing, as far as the stream can tell.
-    fn silences(&self, counters: &StreamCounters, from_microphone: bool) -> Vec<Silence> {
+    fn silences(&self, figures: &Figures, from_microphone: bool) -> Vec<Silence> {
         let mut silences = Vec::new();
         if self.sent.dark >= PATIENCE {
-            match counters.send_errors() {
-                0 if counters.target().is_none() => silences.push(Silence::NoAddress),
+            match figures.send_errors.saturating_sub(self.unsent_before) {
+                0 if figures.target.is_none() => silences.push(Silence::NoAddress),
                 0 => {}
                 packets => silences.push(Silence::NotSent { packets }),
             }
         } else if from_microphone && self.captured.dark >= MICROPHONE_PATIENCE {
             silences.push(Silence::NothingCaptured);
         }
-        if counters.reports_received() > 0 && counters.peer_loss() > ALL_LOST {
+        if figures.reports > 0 && figures.peer_loss > ALL_LOST {
             silences.push(Silence::NotArriving);
         }
         if self.received.dark >= PATIENCE {
             let (not_genuine, dropped) = self.refused_before;
-            let not_genuine = counters.not_genuine().saturating_sub(not_genuine);
-            let dropped = counters.dropped().saturating_sub(dropped);
-            silences.push(match (not_genuine, dropped) {
-                (packets @ 1.., _) => Silence::WrongKey { packets },
-                (0, packets @ 1..) => Silence::Dropped { packets },
-                (0, 0) if counters.received() == 0 => Silence::NeverReceived {
-                    expected: counters.announced_peer().map(|a| a.to_string()),
-                    private: counters
-                        .announced_peer()
-                        .is_some_and(|a| is_private(a.ip())),
-                },
-                (0, 0) => Silence::StoppedReceiving {
+            let not_genuine = figures.not_genuine.saturating_sub(not_genuine);
+            let dropped = figures.dropped.saturating_sub(dropped);
+            let why = match (not_genuine, dropped) {
+                (packets @ 1.., _) => Some(Silence::WrongKey { packets }),
+                (0, packets @ 1..) => Some(Silence::Dropped { packets }),
+                (0, 0) if figures.received == 0 => Some(Silence::NeverReceived {
+                    expected: figures.announced.map(|a| a.to_string()),
+                    private: figures.announced.is_some_and(|a| is_private(a.ip())),
+                }),
+                (0, 0) if figures.pauses && self.received.dark < PAUSE => None,
+                (0, 0) => Some(Silence::StoppedReceiving {
                     seconds: u64::from(self.received.dark),
-                },
-            });
-        } else if self.played.dark >= PATIENCE && counters.received() > 0 {
+                }),
+            };
+            silences.extend(why);
+        } else if self.played.dark >= PATIENCE && figures.received > 0 {
             let (discarded, received) = self.unplayed_before;
-            let packets = counters.discarded().saturating_sub(discarded);
-            let all = counters.received().saturating_sub(received);
+            let packets = figures.discarded.saturating_sub(discarded);
+            let all = figures.received.saturating_sub(received);
             if packets * 2 > all {
                 silences.push(Silence::Discarded { packets });
             } else if self.played.dark >= MICROPHONE_PATIENCE {
@@ -414,5 +469,66 @@ mod tests {
         assert!(both.received.on && !both.played.on);
         assert_eq!(both.silences, [Silence::NoMicrophone, Silence::NoSpeaker]);
         assert_eq!(missed(Without::default()), heard);
+    }
+
+    /// What is said after each second, whose figures are these.
+    fn said(lights: &mut Lights, seconds: impl IntoIterator<Item = Figures>) -> Vec<Vec<Silence>> {
+        let seconds = seconds.into_iter();
+        let each = seconds.map(|figures| {
+            lights.look_at_counts(Timestamp(0), &figures, (0.0, 0.0));
+            lights.end_second(&figures);
+            lights.silences(&figures, false)
+        });
+        each.collect()
+    }
+
+    fn target() -> Option<SocketAddr> {
+        Some(SocketAddr::from(([192, 0, 2, 1], 4_000)))
+    }
+
+    /// How long it takes until it is said that nothing comes, of a peer that has said that it pauses, or not.
+    fn stopped_after(pauses: bool) -> Option<usize> {
+        let second = |second: u64| Figures {
+            sent: second,
+            received: 1,
+            pauses,
+            target: target(),
+            ..Figures::default()
+        };
+        let said = said(&mut Lights::default(), (1..=60).map(second));
+        let stopped = |why: &Silence| matches!(why, Silence::StoppedReceiving { .. });
+        said.iter().position(|now| now.iter().any(stopped))
+    }
+
+    /// RFC 3389 §3: after the packet that says how it is quiet, nothing has to come before somebody speaks.
+    #[test]
+    fn a_peer_that_says_so_may_pause() {
+        assert_eq!(stopped_after(false), Some(3));
+        assert_eq!(stopped_after(true), Some(30));
+    }
+
+    #[test]
+    fn what_was_refused_before_the_last_packet_says_nothing_of_a_pause() {
+        let second = |sent: u64, send_errors: u64| Figures {
+            sent,
+            send_errors,
+            target: target(),
+            ..Figures::default()
+        };
+        let errors = |said: &[Vec<Silence>]| {
+            let all = said.iter().flatten();
+            let refused = all.filter_map(|why| match why {
+                Silence::NotSent { packets } => Some(*packets),
+                _ => None,
+            });
+            refused.collect::<Vec<u64>>()
+        };
+        let mut lights = Lights::default();
+        // Nobody listened yet when the first packet went out; later we pause.
+        let pause = (1..=20).map(|n| second(n.min(5), 1));
+        assert_eq!(errors(&said(&mut lights, pause)), [0; 0]);
+        // What is refused from then on does.
+        let refused = [2, 52].map(|errors| second(5, errors));
+        assert_eq!(errors(&said(&mut lights, refused)), [1, 51]);
     }
 }

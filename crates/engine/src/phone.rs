@@ -285,6 +285,12 @@ impl PhoneState {
                 }
                 self.to_call(call, command);
             }
+            Command::AnswerTransfer { call, accept } => {
+                if accept {
+                    self.follow_transfer(call);
+                }
+                self.to_call(call, command);
+            }
             Command::JoinCalls { ref calls } => {
                 if let Some(first) = calls.first().copied()
                     && let Some(tenant) = self.tenant_of(first)
@@ -305,7 +311,6 @@ impl PhoneState {
             | Command::ConnectCalls { call, .. }
             | Command::LeaveConference { call }
             | Command::RenewKeys { call }
-            | Command::AnswerTransfer { call, .. }
             | Command::FollowRedirect { call, .. }
             | Command::DeclineRedirect { call }
             | Command::DismissCall { call } => self.to_call(call, command),

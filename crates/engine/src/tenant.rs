@@ -123,6 +123,13 @@ pub(crate) enum TenantMsg {
         /// What the account has from now on.
         passwords: Option<Passwords>,
     },
+    /// A call has come by itself to be heard together with another one of ours.
+    Admit {
+        /// Which.
+        call: CallId,
+        /// Whom it came for.
+        beside: CallId,
+    },
     /// A call has ended that was in a conference.
     Parted(CallId),
     /// A call has ended, and somebody is to be told how it sounded.
@@ -413,6 +420,7 @@ impl Actor for TenantActor {
                 given,
                 passwords,
             } => state.pass_login(&account, &questions, given.as_ref(), passwords),
+            TenantMsg::Admit { call, beside } => state.admit(call, beside),
             TenantMsg::Parted(call) => state.on_parted(call),
             TenantMsg::QualityReport { account, report } => {
                 state.report_quality(&myself, account, &report).await;

@@ -24,6 +24,7 @@ mod mid_call;
 mod mistaken_keys;
 mod moved;
 mod moving;
+mod one_at_a_time;
 mod peer;
 mod plainly;
 mod policies;

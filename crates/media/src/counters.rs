@@ -150,6 +150,7 @@ macro_rules! counts {
             pub(crate) failed: AtomicBool,
             pub(crate) we_speak: AtomicBool,
             pub(crate) they_speak: AtomicBool,
+            pub(crate) pauses: AtomicBool,
             pub(crate) mos: Fraction,
             pub(crate) codec_heard: AtomicU8,
             pub(crate) metrics: MetricsCell,
@@ -288,6 +289,12 @@ impl StreamCounters {
     #[must_use]
     pub fn they_speak(&self) -> bool {
         self.they_speak.load(Relaxed)
+    }
+
+    /// Whether the peer has said last that it says nothing for a while: by comfort noise (RFC 3389), or by silence that Opus
+    /// leaves out.
+    pub fn pauses(&self) -> bool {
+        self.pauses.load(Relaxed)
     }
 
     /// How good the conversation was in the last second in which something was expected, by the E-model, 1.0 to 4.5; once there

@@ -559,6 +559,7 @@ impl ReceivePath {
         counters
             .silent_ms
             .set(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        counters.pauses.store(self.is_in_pause(), Relaxed);
         let mut last = std::mem::take(&mut self.last_second);
         quality::tell(self, &mut last, &counters);
         self.last_second = last;

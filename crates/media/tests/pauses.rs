@@ -120,7 +120,9 @@ fn what_does_not_come_is_not_judged_by_what_came_before() {
     speak(&mut bench, &mut peer, 200);
     assert!(stream.counters().mos().is_some_and(|mos| mos > 4.3));
     peer.send(13, &[60]);
+    assert!(!stream.counters().pauses());
     bench.run(Duration::from_secs(10));
+    assert!(stream.counters().pauses());
     peer.timestamp = peer.timestamp.wrapping_add(80_000);
     assert!(stream.counters().mos().is_some_and(|mos| mos > 4.3));
     speak(&mut bench, &mut peer, 100);

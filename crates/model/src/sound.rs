@@ -100,7 +100,7 @@ pub enum Silence {
     NoAddress,
     /// The network refuses our packets.
     NotSent {
-        /// How many so far.
+        /// How many since one last went out.
         packets: u64,
     },
     /// The peer reports that it gets nothing of what we send.

@@ -213,7 +213,7 @@ impl DialogState {
         self.move_on_when_taken();
         self.settle_hold();
         self.report(StatusCode::OK);
-        self.take_place();
+        self.take_place(myself);
     }
 
     pub(super) fn talking_state(&self) -> CallState {

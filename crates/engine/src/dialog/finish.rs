@@ -63,6 +63,9 @@ impl DialogState {
     /// The call is over for the user; the protocol may still have farewells to repeat.
     pub(super) fn finish(&mut self, failure: Option<Failure>, outcome: Outcome) {
         self.close_media();
+        if let Some(text) = self.keys.left_out() {
+            self.note("media", text);
+        }
         self.report(transfer::status_of_end(
             self.view.state,
             self.view.last_status.as_ref(),

@@ -270,10 +270,10 @@ impl MediaLeg {
         self.negotiator.offer()
     }
 
-    /// Media shall flow these ways from our first description on, if there was none yet.
-    pub(super) fn ask_first_for(&mut self, direction: MediaDirection) {
+    /// The call is held, and media shall flow these ways, from our first description on, if there was none yet.
+    pub(super) fn ask_first_for(&mut self, hold: bool, direction: MediaDirection) {
         if !self.is_agreed() && !self.awaits_answer() {
-            self.want(self.held, direction);
+            self.want(hold, direction);
         }
     }
 

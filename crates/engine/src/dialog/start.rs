@@ -20,6 +20,7 @@ use sip_message::{HeaderName, Message, NameAddr, Request, Uri};
 
 use super::focus::Focus;
 use super::heard::Heard;
+use super::keys::Keys;
 use super::media_leg::MediaLeg;
 use super::ringback::Ringback;
 use super::saying::Instead;
@@ -127,6 +128,7 @@ impl DialogState {
             dismissed: false,
             filed: false,
             sounded: Heard::default(),
+            keys: Keys::default(),
             ringback: Ringback::default(),
             on_the_way: None,
             heard: false,
@@ -270,6 +272,8 @@ impl DialogState {
         };
         self.place_ourselves(&mut config, paths.first());
         self.prepare_media(&paths);
+        // It may be on hold already: what is heard before it is taken is heard by somebody.
+        self.settle_what_is_said();
         if let Err(detail) = self.bind_media() {
             return self.end_before_start(Failure::new(FailureKind::Internal {
                 detail: detail.into(),

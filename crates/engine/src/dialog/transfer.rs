@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use model::{CallId, CallState, Direction, Private, Transfer, TransferState};
+use model::{CallId, CallState, Direction, MediaDirection, Private, Transfer, TransferState};
 use ractor::ActorRef;
 use sip_core::Path;
 use sip_core::call::{Fit, ReferId, ReferOutcome, ReferProgress, ReferRequest, WrongState};
@@ -71,6 +71,22 @@ pub(crate) struct Candidate {
     pub(crate) dialog: ActorRef<DialogMsg>,
     /// Whether its account lets who asks without that a person says so, wherever the call is spoken from.
     pub(crate) trusts: bool,
+}
+
+/// A call that has come by itself to take the place of another one, or to join it.
+pub(crate) struct Heir {
+    pub(crate) call: CallId,
+    pub(crate) dialog: ActorRef<DialogMsg>,
+}
+
+/// What the peer of a call does not get of the person here. Whoever comes for that call gets no more.
+#[derive(Clone, Copy)]
+pub(crate) struct Withheld {
+    /// The person speaks with somebody else.
+    hold: bool,
+    muted: bool,
+    /// Which way media may flow.
+    direction: MediaDirection,
 }
 
 /// What a dialog knows of its transfers.
@@ -404,7 +420,32 @@ impl DialogState {
             with: self.view.remote.title().to_owned().into(),
             fit,
             trusted: trusts || speaks,
+            withheld: self.withheld(),
         });
+    }
+
+    fn withheld(&self) -> Withheld {
+        Withheld {
+            hold: self.hold_wanted,
+            muted: self.view.muted,
+            direction: self.direction_wanted,
+        }
+    }
+
+    /// Nobody has said that the peer of this call may have more of the person than that of the other one has.
+    pub(super) fn withhold(&mut self, withheld: Withheld) {
+        if withheld.muted {
+            self.on_mute(true);
+        }
+        if !withheld.direction.is_both() {
+            self.on_direction(withheld.direction);
+        }
+        if withheld.hold {
+            if let Some(media) = &mut self.media {
+                media.ask_first_for(true, self.direction_wanted);
+            }
+            self.on_hold(true);
+        }
     }
 
     /// Whether this call may have the place it wants.
@@ -415,6 +456,7 @@ impl DialogState {
         with: Private,
         fit: Fit,
         trusted: bool,
+        withheld: Withheld,
     ) {
         let Place::Asked {
             candidates,
@@ -441,6 +483,7 @@ impl DialogState {
             }
             Fit::Yes { .. } => {
                 self.transfers.place = Place::Granted { old, joins };
+                self.withhold(withheld);
                 // Nobody is asked: the user talks in the old call, or has tried to.
                 return self.on_answer(myself).await;
             }
@@ -474,20 +517,23 @@ impl DialogState {
     }
 
     /// This call is up: the one whose place it takes ends, the one that it joins hears it.
-    pub(super) fn take_place(&mut self) {
-        let (old, joins) = match std::mem::take(&mut self.transfers.place) {
-            Place::Granted { old, joins } => (old, joins),
-            Place::Offered { old, .. } => (old, false),
-            Place::Own | Place::Asked { .. } => return,
+    pub(super) fn take_place(&mut self, myself: &ActorRef<DialogMsg>) {
+        let heir = || Heir {
+            call: self.view.id,
+            dialog: myself.clone(),
         };
-        let _ = old.cast(match joins {
-            true => DialogMsg::JoinedBy(self.view.id),
-            false => DialogMsg::Replaced,
-        });
+        match std::mem::take(&mut self.transfers.place) {
+            Place::Granted { old, joins: true } => drop(old.cast(DialogMsg::JoinedBy(heir()))),
+            Place::Granted { old, .. } => drop(old.cast(DialogMsg::Replaced(Some(heir())))),
+            // A person took it, and so has turned to it.
+            Place::Offered { old, .. } => drop(old.cast(DialogMsg::Replaced(None))),
+            Place::Own | Place::Asked { .. } => {}
+        }
     }
 
     /// Somebody has joined this call: all hear each other, and the person is told that they do.
-    pub(super) fn on_joined_by(&mut self, call: model::CallId) {
+    pub(super) fn on_joined_by(&mut self, heir: &Heir) {
+        let call = heir.call;
         self.note("call", format!("call {call} has joined this one"));
         let text = format!(
             "Somebody has joined the call with {}.",
@@ -495,17 +541,29 @@ impl DialogState {
         );
         self.shared
             .notice(model::NoticeLevel::Info, Some(&self.view.tenant), text);
-        let calls = vec![self.view.id, call];
-        let join = model::Command::JoinCalls { calls };
-        let _ = self.tenant.cast(TenantMsg::Command(join));
+        // The person may have turned to somebody else since it was let in.
+        let _ = heir.dialog.cast(DialogMsg::Withhold(self.withheld()));
+        self.admit(call);
     }
 
-    pub(super) fn on_replaced(&mut self) {
+    pub(super) fn on_replaced(&mut self, heir: Option<&Heir>) {
         self.note("call", "another call took the place of this one".to_owned());
+        if let Some(heir) = heir {
+            let _ = heir.dialog.cast(DialogMsg::Withhold(self.withheld()));
+            if self.view.conference.is_some() {
+                self.admit(heir.call);
+            }
+        }
         // Where it still rings, somebody else has picked it up (RFC 3326 §2), and nobody has missed anything there.
         let picked_up = !self.view.state.is_up() && self.view.direction == Direction::Outgoing;
         let reason = picked_up.then(|| Reason::new("SIP", 200, "Call completed elsewhere"));
         self.end_because(reason);
+    }
+
+    /// That call is heard together with this one.
+    fn admit(&self, call: CallId) {
+        let beside = self.view.id;
+        let _ = self.tenant.cast(TenantMsg::Admit { call, beside });
     }
 
     fn show(&mut self, transfer: Transfer) {

@@ -151,7 +151,7 @@ impl DialogState {
     pub(super) fn on_direction(&mut self, direction: MediaDirection) {
         self.direction_wanted = direction;
         if let Some(media) = &mut self.media {
-            media.ask_first_for(direction);
+            media.ask_first_for(self.hold_wanted, direction);
         }
         self.settle_hold();
     }
@@ -281,6 +281,9 @@ impl DialogState {
     }
 
     pub(super) fn on_digit_heard(&mut self, digit: char, duration_ms: Option<u32>) {
+        if !self.keys.takes(now()) {
+            return;
+        }
         push_digit(self.view.dtmf_received.reveal_mut(), digit);
         self.publish();
         self.shared.hub.publish(Event::Dtmf {

@@ -1,8 +1,10 @@
 //! Calls: whose they are, and which of them a person is talking to.
 
+use std::collections::BTreeSet;
+
 use model::{
-    AccountId, CallId, CallView, Command, DialogName, Direction, Event, Failure, FailureKind,
-    NoticeLevel, TenantId,
+    AccountId, CallId, CallState, CallView, Command, DialogName, Direction, Event, Failure,
+    FailureKind, NoticeLevel, TenantId, Transfer,
 };
 use sip_message::Replaces;
 
@@ -123,40 +125,60 @@ impl PhoneState {
         self.place_call(account, dialled);
     }
 
-    /// One microphone and one pair of ears: talking to one means holding the others, those included
-    /// that were taken up a moment ago and are not up yet. Scripts bring sound for each call and
-    /// hold nothing. Those of one conference are talked to together.
+    /// A person turns to these calls, which are talked to together with those of their conferences: all others are held.
     pub(super) fn take_up(&mut self, calls: &[CallId], tenant: &TenantId) {
-        if !matches!(self.shared.call_media, CallMedia::Devices) {
-            return;
-        }
-        // A call that no event has shown yet is younger than the newest that one has.
-        let (live, newest) = self.shared.hub.read(|s| {
-            let live: Vec<CallId> = s
-                .calls
-                .iter()
-                .filter(|c| c.state.is_live())
-                .map(|c| c.id)
-                .collect();
-            (live, s.calls.iter().map(|c| c.id).max())
-        });
-        self.taken_up
-            .retain(|id, _| live.contains(id) || Some(*id) > newest);
-        self.taken_up
-            .extend(calls.iter().map(|call| (*call, tenant.clone())));
-        // Those that took themselves are talked to as well.
-        let unasked: Vec<_> = self.shared.hub.read(|s| {
-            let up = |c: &&CallView| c.details.auto_answered && c.state.is_up();
-            let calls = s.calls.iter().filter(up);
-            calls.map(|c| (c.id, c.tenant.clone())).collect()
-        });
-        self.taken_up.extend(unasked);
-        let others: Vec<CallId> = self.taken_up.keys().copied().collect();
         // Both ends of one call may be ours: they are the same conversation.
         let together = calls.iter().flat_map(|call| self.conference_of(*call));
         let ends: Vec<CallId> = together.flat_map(|call| self.ends_of(call)).collect();
-        let others = others.into_iter().filter(|other| !ends.contains(other));
-        others.for_each(|call| self.to_call(call, Command::HoldCall { call }));
+        self.hold_all_but(&ends, calls.iter().map(|call| (*call, tenant.clone())));
+    }
+
+    /// A person follows a transfer, which is a call of theirs like one that they place. Who asked for it goes on hearing
+    /// until that call is up, and is held by their own call then if they do not leave.
+    pub(super) fn follow_transfer(&mut self, call: CallId) {
+        let wanted = self.shared.hub.read(|s| {
+            let view = s.calls.iter().find(|c| c.id == call);
+            view.is_some_and(|c| matches!(c.transfer, Some(Transfer::Wanted { .. })))
+        });
+        if wanted {
+            self.hold_all_but(&self.ends_of(call), None);
+        }
+    }
+
+    /// One microphone and one pair of ears: talking to one means holding the others, however they came about. A call
+    /// may have taken itself, or the place of another one, and a peer may have asked for it. `taken` are those that
+    /// are taken up by this. Scripts bring sound for each call and hold nothing.
+    fn hold_all_but(
+        &mut self,
+        spared: &[CallId],
+        taken: impl IntoIterator<Item = (CallId, TenantId)>,
+    ) {
+        if !matches!(self.shared.call_media, CallMedia::Devices) {
+            return;
+        }
+        // What rings here is talked to by nobody yet. A call of ours is from its beginning.
+        let talked_to = |c: &&CallView| {
+            c.state.is_up()
+                || c.state == CallState::Answering
+                || (c.state.is_live() && c.direction == Direction::Outgoing)
+        };
+        let (live, newest, shown) = self.shared.hub.read(|s| {
+            let live = s.calls.iter().filter(|c| c.state.is_live());
+            let live: Vec<CallId> = live.map(|c| c.id).collect();
+            let shown = s.calls.iter().filter(talked_to).map(|c| c.id);
+            let newest = s.calls.iter().map(|c| c.id).max();
+            (live, newest, shown.collect::<BTreeSet<CallId>>())
+        });
+        // A call that no event has shown yet is younger than the newest that one has.
+        self.taken_up
+            .retain(|id, _| live.contains(id) || Some(*id) > newest);
+        self.taken_up.extend(taken);
+        let mut others = shown;
+        others.extend(self.taken_up.keys());
+        others.retain(|other| !spared.contains(other));
+        others
+            .into_iter()
+            .for_each(|call| self.to_call(call, Command::HoldCall { call }));
     }
 
     /// This call, and those that hear it.

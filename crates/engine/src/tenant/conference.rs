@@ -51,6 +51,22 @@ impl TenantState {
         );
     }
 
+    /// Brings a call that came by itself into the conference of another one, or into a new one with it. Nobody here has
+    /// asked for that: who is on hold stays there.
+    pub(super) fn admit(&mut self, call: CallId, beside: CallId) {
+        let new = || self.shared.conferences.fetch_add(1, Ordering::Relaxed) + 1;
+        let room = self.room_of(beside).unwrap_or_else(new);
+        for id in [beside, call] {
+            if self.rooms.insert(id, room) != Some(room) {
+                self.tell(id, DialogMsg::Conference(NonZeroU64::new(room)));
+            }
+        }
+        self.note(
+            "call",
+            format!("the calls {beside} and {call} hear each other"),
+        );
+    }
+
     /// Takes a call out of its conference and holds it, for the person goes on talking to the others.
     pub(super) fn part(&mut self, call: CallId) {
         if self.room_of(call).is_some() {

@@ -588,3 +588,31 @@ async fn what_comes_and_cannot_be_played_is_told_as_that() {
     talk.house.end(talk.call);
     talk.house.close().await;
 }
+
+/// Whoever listens to events is told of every key.
+#[tokio::test]
+async fn a_peer_presses_no_more_keys_than_a_person_could() {
+    let (mut house, at) = carol(tone()).await;
+    let dan = Peer::bind().await;
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    let call = house.until_ringing().await;
+    house.engine.send(Command::AnswerCall { call });
+    let tag = to_tag(&dan.final_response().await);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    house.until_state(call, CallState::Connected).await;
+    let begun = std::time::Instant::now();
+    for number in 2..302 {
+        let info = dan.says("INFO", number, Some(&tag), "Signal=5\r\nDuration=100\r\n");
+        let info = info.replace("application/sdp", "application/dtmf-relay");
+        dan.send(at, &info).await;
+    }
+    dan.send(at, &dan.says("BYE", 302, Some(&tag), "")).await;
+    house.until_state(call, CallState::Ended).await;
+    let most = 32.0 + 25.0 * begun.elapsed().as_secs_f64();
+    house
+        .until_notes("keys of the peer were passed over", 1)
+        .await;
+    let taken = house.call(call).dtmf_received.reveal().len();
+    assert!(taken >= 32 && taken as f64 <= most, "{taken} of {most}");
+    house.close().await;
+}
