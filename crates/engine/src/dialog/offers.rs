@@ -425,6 +425,11 @@ impl DialogState {
             });
             return self.finish(Some(failure), Outcome::Failed);
         }
+        // From here on the person is about to talk to this one. To find our address takes its time, in which another call
+        // may be taken, or take itself.
+        let before = self.view.state;
+        self.enter(CallState::Answering);
+        self.update_tones();
         self.find_media_address().await;
         let Some(media) = &mut self.media else { return };
         let body = match (self.announced.take(), media.take_offer()) {
@@ -443,9 +448,9 @@ impl DialogState {
                 };
                 let taken = done.is_ok();
                 self.after_verb("answer", done);
-                // Nothing rings any more, and until the ACK comes nobody has said that they hear us.
-                if taken && self.view.state.is_live() {
-                    self.enter(CallState::Answering);
+                // Until the ACK comes nobody has said that they hear us.
+                if !taken && self.view.state == CallState::Answering {
+                    self.enter(before);
                 }
                 if self.media.as_ref().is_some_and(MediaLeg::is_agreed) {
                     self.apply_media(myself).await;

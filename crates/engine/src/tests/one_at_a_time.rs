@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use model::{AccountSettings, CallId, CallState, Command, JoinPolicy, Transfer};
+use model::{AccountSettings, AutoAnswer, CallId, CallState, Command, JoinPolicy, Transfer};
 use sip_message::Method;
 
 use super::house::{House, tenant, tone};
@@ -14,12 +14,18 @@ type Desk = (SocketAddr, &'static str);
 
 /// Carol of one organisation and Erin of another, whom anybody may call and join, and where they are called.
 async fn house(media: CallMedia) -> (House, [Desk; 2]) {
+    house_with(media, |_| {}).await
+}
+
+/// The same with settings of the test's own.
+async fn house_with(media: CallMedia, change: impl Fn(&mut AccountSettings)) -> (House, [Desk; 2]) {
     let at = [free_addr(), free_addr()];
     let given = |aor: &str, at: SocketAddr| {
         let mut settings = AccountSettings::new(aor);
         settings.register = false;
         settings.bind = Some(at.to_string());
         settings.calls.joins = JoinPolicy::Always;
+        change(&mut settings);
         vec![GivenAccount {
             logins: Vec::new(),
             settings,
@@ -314,5 +320,40 @@ async fn who_comes_in_the_place_of_a_member_of_a_conference_is_one() {
     for call in [new, eve.call] {
         assert_eq!(house.call(call).state, CallState::Connected);
     }
+    house.close().await;
+}
+
+/// It takes its time to find out our own address.
+#[tokio::test]
+async fn a_call_does_not_take_itself_while_another_one_is_being_taken() {
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = silent.local_addr().unwrap().to_string();
+    let (mut house, [(at, _), _]) = house_with(CallMedia::Devices, |settings| {
+        settings.stun = Some(server.as_str().into());
+        settings.calls.auto_answer = AutoAnswer::Always;
+    })
+    .await;
+    let (dan, eve) = (Peer::bind().await, Peer::bind().await);
+    dan.send(at, &dan.says("INVITE", 1, None, SDP)).await;
+    // The server is asked where we are.
+    let mut question = [0; 1_500];
+    silent.recv_from(&mut question).await.unwrap();
+    eve.send(at, &eve.says("INVITE", 1, None, SDP)).await;
+    let tag = to_tag(&dan.final_response().await);
+    dan.send(at, &dan.says("ACK", 1, Some(&tag), "")).await;
+    let rings = house.until_ringing().await;
+    house
+        .until("the first is up", |s| {
+            let up = |c: &&model::CallView| c.state == CallState::Connected;
+            s.calls.iter().find(up).map(|_| ())
+        })
+        .await;
+    // What could have been asked for the second has had its time.
+    while let Some((message, _)) = eve.receive().await {
+        if let sip_message::Message::Response(response) = message {
+            assert!(!response.status.is_final(), "{}", response.status);
+        }
+    }
+    assert_eq!(house.call(rings).state, CallState::Ringing);
     house.close().await;
 }
