@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Every peer gets a channel (§12), which is its permission (§9) as well: four bytes before each packet, and no room for
-//! what a peer that we never named sends. What a server says beside that, as Data indications, is read, too.
+//! what a peer that we never named sends. Who may be heard before it is known from which port it speaks is permitted by its
+//! address alone; what it says comes as Data indications.
 //!
 //! The relay's answers are known by their 96 random bits and, where it asked for a password, by MESSAGE-INTEGRITY. It
 //! sees everything that passes: secrecy is the business of SRTP.
@@ -17,11 +18,12 @@
 //! with which code, and a person must read whether the password, the quota or the relay itself was the reason.
 
 mod frames;
+mod peers;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use sha1::{Digest, Sha1};
@@ -30,6 +32,7 @@ use zeroize::Zeroizing;
 use crate::message::{self, Draft, Key, View};
 use crate::stun::{self, TransactionId};
 pub use frames::{BrokenStream, Frames, padded};
+use peers::{Begun, FIRST_CHANNEL, LAST_CHANNEL, Peers};
 
 /// Who we are for the relay. The password is wiped when this goes, and `Debug` shows neither.
 #[derive(Clone)]
@@ -128,6 +131,9 @@ pub enum Refusal {
     /// Nothing comes back.
     #[error("it does not answer")]
     Silent,
+    /// The stream to it has ended.
+    #[error("the connection to it has ended")]
+    Ended,
 }
 
 /// What has happened.
@@ -142,7 +148,7 @@ pub enum Event {
         /// Its number on the wire.
         channel: u16,
     },
-    /// There will be none to this one.
+    /// There is none to this one. It is asked for again in a while, which is not told unless it is given then.
     PeerRefused {
         /// Whose.
         peer: SocketAddr,
@@ -189,7 +195,7 @@ pub struct Client {
     trust: Option<Trust>,
     phase: Phase,
     questions: Vec<Question>,
-    channels: Vec<Channel>,
+    peers: Peers,
     refresh_at: Option<Instant>,
     keep_open_at: Option<Instant>,
     out: VecDeque<Vec<u8>>,
@@ -229,15 +235,8 @@ enum Ask {
     Allocate,
     Refresh,
     Bind(u16),
+    Permit(IpAddr),
     Release,
-}
-
-struct Channel {
-    number: u16,
-    peer: SocketAddr,
-    bound: bool,
-    /// None once it was refused.
-    renew_at: Option<Instant>,
 }
 
 impl Client {
@@ -250,7 +249,7 @@ impl Client {
             trust: None,
             phase: Phase::Asking,
             questions: Vec::new(),
-            channels: Vec::new(),
+            peers: Peers::default(),
             refresh_at: None,
             keep_open_at: None,
             out: VecDeque::new(),
@@ -260,39 +259,69 @@ impl Client {
         client
     }
 
-    /// Sees to it that packets can go to this peer. False when they cannot: it is of another family, or there are too
-    /// many.
+    /// Sees to it that packets can go to this peer. False when they cannot now: it is of another family, it was refused, or
+    /// there are too many.
     pub fn want(&mut self, now: Instant, peer: SocketAddr) -> bool {
-        let Phase::Holding(allocation) = self.phase else {
+        if !self.may_reach(peer.ip()) || peer.port() == 0 {
+            return false;
+        }
+        if let Some(holds) = self.peers.holds(now, peer) {
+            return holds;
+        }
+        let Some(Begun { number, instead_of }) = self.peers.begin(now, peer) else {
             return false;
         };
-        if let Some(channel) = self.channel(peer) {
-            return channel.renew_at.is_some();
+        if let Some(gone) = instead_of {
+            self.questions
+                .retain(|question| question.ask != Ask::Bind(gone));
         }
-        let fits = allocation.relayed.is_ipv4() == peer.is_ipv4() && peer.port() != 0;
-        if !fits || peer.ip().is_unspecified() || self.channels.len() >= MOST_CHANNELS {
-            return false;
-        }
-        let number = FIRST_CHANNEL + u16::try_from(self.channels.len()).unwrap_or(0);
-        self.channels.push(Channel {
-            number,
-            peer,
-            bound: false,
-            renew_at: Some(now + PERMISSION / 5 * 4),
-        });
         self.ask(now, Ask::Bind(number), 0);
         true
     }
 
+    /// Has the relay carry what comes from this address, from whichever port (§9). False when that cannot be.
+    pub fn permit(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let may = self.may_reach(ip);
+        if may && self.peers.permit(now, ip) {
+            self.ask(now, Ask::Permit(ip), 0);
+        }
+        may
+    }
+
+    fn may_reach(&self, ip: IpAddr) -> bool {
+        let Phase::Holding(allocation) = self.phase else {
+            return false;
+        };
+        allocation.relayed.is_ipv4() == ip.is_ipv4() && !ip.is_unspecified()
+    }
+
     /// The datagram that carries this to a peer; none while there is no channel, for which it asks then.
     pub fn wrap(&mut self, now: Instant, peer: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
-        match self.channel(peer) {
-            Some(channel) if channel.bound => wrapped(channel.number, payload),
-            Some(_) => None,
-            None => {
-                self.want(now, peer);
-                None
+        if !matches!(self.phase, Phase::Holding(_)) {
+            return None;
+        }
+        if let Some(number) = self.peers.bound_to(now, peer) {
+            return wrapped(number, payload);
+        }
+        self.want(now, peer);
+        None
+    }
+
+    /// This channel is used, by whoever puts the four bytes there without us.
+    pub fn is_used(&mut self, now: Instant, number: u16) {
+        self.peers.peer_of(now, number);
+    }
+
+    /// The stream to the relay has ended: it answers nothing any more.
+    pub fn handle_end(&mut self) {
+        match self.phase {
+            Phase::Asking | Phase::Holding(_) => self.lose(Refusal::Ended),
+            Phase::Leaving => {
+                self.questions.clear();
+                self.phase = Phase::Over;
+                self.events.push_back(Event::Released);
             }
+            Phase::Over => {}
         }
     }
 
@@ -300,7 +329,7 @@ impl Client {
     pub fn release(&mut self, now: Instant) {
         let held = matches!(self.phase, Phase::Holding(_));
         self.questions.clear();
-        self.channels.clear();
+        self.peers.clear();
         (self.refresh_at, self.keep_open_at) = (None, None);
         if held {
             self.phase = Phase::Leaving;
@@ -313,15 +342,8 @@ impl Client {
     /// Takes in a datagram that came from the relay.
     pub fn handle_datagram<'a>(&mut self, now: Instant, datagram: &'a [u8]) -> Received<'a> {
         if let Some((number, payload)) = unwrapped(datagram) {
-            let channel = self
-                .channels
-                .iter()
-                .find(|channel| channel.number == number);
-            return match channel {
-                Some(channel) => Received::Data {
-                    peer: channel.peer,
-                    payload,
-                },
+            return match self.peers.peer_of(now, number) {
+                Some(peer) => Received::Data { peer, payload },
                 None => Received::Unknown,
             };
         }
@@ -365,18 +387,12 @@ impl Client {
             self.refresh_at = None;
             self.ask(now, Ask::Refresh, 0);
         }
-        let due = |channel: &&mut Channel| channel.renew_at.is_some_and(|at| now >= at);
-        let renewed: Vec<u16> = self
-            .channels
-            .iter_mut()
-            .filter(due)
-            .map(|channel| {
-                channel.renew_at = Some(now + PERMISSION / 5 * 4);
-                channel.number
-            })
-            .collect();
-        for number in renewed {
+        let (channels, permits) = self.peers.due(now);
+        for number in channels {
             self.ask(now, Ask::Bind(number), 0);
+        }
+        for ip in permits {
+            self.ask(now, Ask::Permit(ip), 0);
         }
         if self.keep_open_at.is_some_and(|at| now >= at) {
             self.keep_open_at = Some(now + KEEP_OPEN);
@@ -394,9 +410,8 @@ impl Client {
             return Output::Transmit(datagram);
         }
         let questions = self.questions.iter().map(|question| question.due);
-        let channels = self.channels.iter().filter_map(|channel| channel.renew_at);
-        let rest = [self.refresh_at, self.keep_open_at].into_iter().flatten();
-        Output::Deadline(questions.chain(channels).chain(rest).min())
+        let rest = [self.refresh_at, self.keep_open_at, self.peers.deadline()];
+        Output::Deadline(questions.chain(rest.into_iter().flatten()).min())
     }
 
     /// Where the relay is.
@@ -422,12 +437,7 @@ impl Client {
 
     /// The channels that carry packets, with whose they are.
     pub fn channels(&self) -> impl Iterator<Item = (u16, SocketAddr)> + '_ {
-        let bound = self.channels.iter().filter(|channel| channel.bound);
-        bound.map(|channel| (channel.number, channel.peer))
-    }
-
-    fn channel(&self, peer: SocketAddr) -> Option<&Channel> {
-        self.channels.iter().find(|channel| channel.peer == peer)
+        self.peers.bound()
     }
 
     fn is_vouched_for(&self, view: View<'_>) -> bool {
@@ -457,37 +467,35 @@ impl Client {
                 self.refresh_at = Some(now + until_refresh(lifetime.unwrap_or(LEAST_LIFETIME)));
             }
             (Ask::Bind(number), Phase::Holding(_)) => {
-                let mut channels = self.channels.iter_mut();
-                if let Some(channel) = channels.find(|channel| channel.number == number)
-                    && !std::mem::replace(&mut channel.bound, true)
-                {
+                if let Some(peer) = self.peers.on_bound(number) {
                     self.events.push_back(Event::Bound {
-                        peer: channel.peer,
+                        peer,
                         channel: number,
                     });
                 }
             }
+            (Ask::Permit(ip), Phase::Holding(_)) => self.peers.on_permitted(ip),
             (Ask::Release, _) => {
                 self.phase = Phase::Over;
                 self.events.push_back(Event::Released);
             }
             // An answer to a question of a phase that is over.
-            (Ask::Allocate | Ask::Refresh | Ask::Bind(_), _) => {}
+            (Ask::Allocate | Ask::Refresh | Ask::Bind(_) | Ask::Permit(_), _) => {}
         }
     }
 
     fn on_error(&mut self, now: Instant, question: &Question, view: View<'_>) {
         let Some((code, phrase)) = view.error() else {
-            return self.refuse(question.ask, Refusal::Senseless);
+            return self.refuse(now, question.ask, Refusal::Senseless);
         };
         let is_challenge = matches!(code, 401 | 438);
         if is_challenge && question.challenged < MOST_CHALLENGES {
             match self.take_challenge(code, view) {
                 Ok(()) => return self.ask(now, question.ask, question.challenged + 1),
-                Err(refusal) => return self.refuse(question.ask, refusal),
+                Err(refusal) => return self.refuse(now, question.ask, refusal),
             }
         }
-        self.refuse(question.ask, refusal(code, phrase, view));
+        self.refuse(now, question.ask, refusal(code, phrase, view));
     }
 
     /// Takes realm and nonce for the next try (RFC 8489 §9.2.5).
@@ -516,17 +524,17 @@ impl Client {
         Ok(())
     }
 
-    fn refuse(&mut self, ask: Ask, why: Refusal) {
+    fn refuse(&mut self, now: Instant, ask: Ask, why: Refusal) {
         match ask {
-            Ask::Bind(_) if why == Refusal::Mismatch => self.lose(why),
+            Ask::Bind(_) | Ask::Permit(_) if why == Refusal::Mismatch => self.lose(why),
             Ask::Bind(number) => {
-                let mut channels = self.channels.iter_mut();
-                if let Some(channel) = channels.find(|channel| channel.number == number) {
-                    (channel.bound, channel.renew_at) = (false, None);
-                    let peer = channel.peer;
+                let answered = why != Refusal::Silent;
+                if let Some(peer) = self.peers.on_refused(now, number, answered) {
                     self.events.push_back(Event::PeerRefused { peer, why });
                 }
             }
+            // It is heard less; what is sent has channels.
+            Ask::Permit(ip) => self.peers.on_not_permitted(now, ip),
             Ask::Allocate | Ask::Refresh => self.lose(why),
             // Whatever it says, we are gone.
             Ask::Release => {
@@ -539,7 +547,7 @@ impl Client {
     fn lose(&mut self, why: Refusal) {
         self.phase = Phase::Over;
         self.questions.clear();
-        self.channels.clear();
+        self.peers.clear();
         (self.refresh_at, self.keep_open_at) = (None, None);
         self.events.push_back(Event::Lost(why));
     }
@@ -590,13 +598,14 @@ impl Client {
             Ask::Bind(number) => {
                 let [high, low] = number.to_be_bytes();
                 draft = draft.with(message::CHANNEL_NUMBER, &[high, low, 0, 0]);
-                let channel = self
-                    .channels
-                    .iter()
-                    .find(|channel| channel.number == number);
-                if let Some(channel) = channel {
-                    draft = draft.with_address(message::XOR_PEER_ADDRESS, channel.peer, id);
+                if let Some(peer) = self.peers.asked_for(number) {
+                    draft = draft.with_address(message::XOR_PEER_ADDRESS, peer, id);
                 }
+            }
+            Ask::Permit(ip) => {
+                // Its port says nothing (§9).
+                let peer = SocketAddr::new(ip, 0);
+                draft = draft.with_address(message::XOR_PEER_ADDRESS, peer, id);
             }
             Ask::Release => draft = draft.with(message::LIFETIME, &[0; 4]),
         }
@@ -632,7 +641,7 @@ impl Client {
         }
         if let Some(ask) = silent {
             self.questions.retain(|question| question.ask != ask);
-            self.refuse(ask, Refusal::Silent);
+            self.refuse(now, ask, Refusal::Silent);
         }
     }
 }
@@ -641,7 +650,7 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
             .field("phase", &self.phase)
-            .field("channels", &self.channels.len())
+            .field("channels", &self.peers.len())
             .finish_non_exhaustive()
     }
 }
@@ -651,6 +660,7 @@ impl Ask {
         match self {
             Self::Allocate => 0x0003,
             Self::Refresh | Self::Release => 0x0004,
+            Self::Permit(_) => 0x0008,
             Self::Bind(_) => 0x0009,
         }
     }
@@ -720,15 +730,8 @@ fn until_refresh(lifetime: Duration) -> Duration {
         .max(lifetime / 2)
 }
 
-/// Peers of one call: further ones are not reached through the relay.
-const MOST_CHANNELS: usize = 16;
-/// RFC 8656 §12.
-const FIRST_CHANNEL: u16 = 0x4000;
-const LAST_CHANNEL: u16 = 0x4fff;
 /// RFC 8656 §17.
 const SEND_INDICATION: u16 = 0x0016;
-/// How long a permission lasts; the channel itself lasts ten minutes (§9, §12).
-const PERMISSION: Duration = Duration::from_secs(300);
 /// Routers forget a way after thirty seconds.
 const KEEP_OPEN: Duration = Duration::from_secs(15);
 /// What servers grant is taken for no less than this.

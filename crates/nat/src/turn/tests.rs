@@ -1,5 +1,6 @@
 //! The client against a relay that is a table of answers, in time that is moved.
 
+use super::peers::MOST_CHANNELS;
 use super::*;
 use proptest::prelude::*;
 
@@ -125,6 +126,7 @@ impl Relay {
 const SECOND: Duration = Duration::from_secs(1);
 const ALLOCATE: u16 = 0x0003;
 const REFRESH: u16 = 0x0004;
+const PERMIT: u16 = 0x0008;
 const BIND: u16 = 0x0009;
 
 #[test]
@@ -275,6 +277,160 @@ fn peers_are_bounded_and_of_the_family_that_was_given() {
     assert_eq!(wanted.count(), MOST_CHANNELS);
 }
 
+/// RFC 8656 §9, §12: an outage that the allocation outlives costs a channel no more than its time.
+#[test]
+fn a_channel_that_could_not_be_renewed_is_asked_for_again_when_the_network_is_back() {
+    let mut relay = Relay::new(config());
+    let peer = at("198.51.100.7:4000");
+    relay.run(SECOND);
+    assert!(relay.client.want(relay.now, peer));
+    relay.run(239 * SECOND);
+    // From before the channel is to be renewed until after it was given up.
+    relay.silent = true;
+    relay.run(42 * SECOND);
+    let refused = Event::PeerRefused {
+        peer,
+        why: Refusal::Silent,
+    };
+    assert_eq!(relay.events.last(), Some(&refused));
+    relay.silent = false;
+    relay.run(10 * SECOND);
+    let channel = 0x4000;
+    assert_eq!(relay.events.last(), Some(&Event::Bound { peer, channel }));
+    for minute in 0..60 {
+        let packet = relay.client.wrap(relay.now, peer, b"speech");
+        assert!(packet.is_some(), "minute {minute}");
+        relay.run(60 * SECOND);
+    }
+    assert_eq!(relay.events.len(), 4, "{:?}", relay.events);
+}
+
+#[test]
+fn a_peer_that_is_refused_is_asked_for_with_pauses_and_told_once() {
+    let mut relay = Relay::new(config());
+    let peer = at("198.51.100.7:4000");
+    relay.run(SECOND);
+    relay.does = Does::Refuse(403);
+    relay.client.want(relay.now, peer);
+    relay.run(160 * SECOND);
+    let times: Vec<u64> = relay
+        .seen
+        .iter()
+        .filter(|(kind, _)| *kind == BIND)
+        .map(|(_, time)| time.as_secs())
+        .collect();
+    assert_eq!(times, [1, 6, 16, 36, 76, 136]);
+    assert_eq!(relay.events.len(), 2, "{:?}", relay.events);
+    relay.does = Does::Grant(600);
+    relay.run(60 * SECOND);
+    assert!(relay.client.want(relay.now, peer));
+    assert!(relay.client.wrap(relay.now, peer, b"speech").is_some());
+}
+
+/// RFC 8656 §12: a number is another peer's no sooner than five minutes after its channel has gone, and §12.2: a peer has
+/// one number.
+#[test]
+fn a_channel_that_nobody_uses_makes_room_for_another_and_keeps_its_number() {
+    let mut relay = Relay::new(config());
+    relay.run(SECOND);
+    let peer = |port: u16| SocketAddr::from(([198, 51, 100, 1], port));
+    for port in 1..=16 {
+        assert!(relay.client.want(relay.now, peer(port)));
+    }
+    relay.run(SECOND);
+    assert!(!relay.client.want(relay.now, peer(17)), "all are in use");
+    // All but the first and the last are heard or sent to.
+    for _ in 0..31 {
+        for port in 2..16 {
+            let number = 0x3fff + port;
+            match port % 3 {
+                0 => drop(relay.client.wrap(relay.now, peer(port), b"speech")),
+                1 => relay.client.is_used(relay.now, number),
+                _ => {
+                    let packet = wrapped(number, b"speech").unwrap();
+                    relay.client.handle_datagram(relay.now, &packet);
+                }
+            }
+        }
+        relay.run(SECOND);
+    }
+    for port in [17, 18] {
+        assert!(relay.client.want(relay.now, peer(port)), "{port}");
+    }
+    assert!(!relay.client.want(relay.now, peer(19)));
+    relay.run(SECOND);
+    let numbers: Vec<(u16, SocketAddr)> = relay.client.channels().collect();
+    assert_eq!(numbers.len(), MOST_CHANNELS);
+    assert!(numbers.contains(&(0x4010, peer(17))) && numbers.contains(&(0x4011, peer(18))));
+    assert!(
+        !numbers
+            .iter()
+            .any(|(_, held)| [peer(1), peer(16)].contains(held))
+    );
+    // What comes by the channel of before is its peer's still.
+    let late = wrapped(0x4000, b"late").unwrap();
+    let received = relay.client.handle_datagram(relay.now, &late);
+    let payload = &b"late"[..];
+    assert_eq!(
+        received,
+        Received::Data {
+            peer: peer(1),
+            payload
+        }
+    );
+    relay.run(31 * SECOND);
+    assert!(relay.client.want(relay.now, peer(1)));
+    relay.run(SECOND);
+    assert!(
+        relay
+            .client
+            .channels()
+            .any(|held| held == (0x4000, peer(1)))
+    );
+    // Once the relay has forgotten the others, their numbers are anybody's.
+    relay.run(1_000 * SECOND);
+    assert!(relay.client.want(relay.now, peer(20)));
+    relay.run(SECOND);
+    let held = relay.client.channels().find(|(_, held)| *held == peer(20));
+    assert!(held.is_some_and(|(number, _)| number < 0x4012), "{held:?}");
+}
+
+/// RFC 8656 §9: a permission is for an address, and lasts five minutes.
+#[test]
+fn an_address_is_permitted_and_stays_so() {
+    let mut relay = Relay::new(config());
+    let ip = at("198.51.100.7:0").ip();
+    assert!(!relay.client.permit(relay.now, ip), "there is no relay yet");
+    relay.run(SECOND);
+    assert!(!relay.client.permit(relay.now, at("[2001:db8::1]:9").ip()));
+    assert!(relay.client.permit(relay.now, ip));
+    assert!(relay.client.permit(relay.now, ip));
+    relay.run(400 * SECOND);
+    assert_eq!(relay.count(PERMIT), 2);
+    // One that was refused is asked for again.
+    relay.does = Does::Refuse(508);
+    relay.run(82 * SECOND);
+    relay.does = Does::Grant(600);
+    relay.run(200 * SECOND);
+    assert_eq!(relay.count(PERMIT), 4);
+}
+
+#[test]
+fn a_relay_whose_stream_ended_is_lost_at_once() {
+    let mut relay = Relay::new(Config {
+        reliable: true,
+        ..config()
+    });
+    relay.run(SECOND);
+    relay.client.handle_end();
+    relay.run(Duration::ZERO);
+    assert_eq!(relay.events.last(), Some(&Event::Lost(Refusal::Ended)));
+    assert_eq!(relay.drain(), None);
+    assert!(relay.client.is_over());
+    relay.client.handle_end();
+    assert_eq!(relay.events.len(), 2);
+}
+
 #[test]
 fn a_relay_that_forgot_us_is_lost() {
     let mut relay = Relay::new(config());
@@ -355,10 +511,46 @@ fn a_stream_is_cut_where_messages_end() {
         }
         assert_eq!(found, [question.clone(), data.clone(), question.clone()]);
     }
-    for broken in [&b"HTTP/1.1 200 OK"[..], &[0x80; 20], &[0x40, 0, 0xff, 0xff]] {
+    // TLS, another protocol, media without a frame, STUN of an odd length, and a number that is no channel's.
+    for broken in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01"[..],
+        b"SSH-2.0-x",
+        &[0x80; 20],
+        &[1, 1, 0, 3],
+        &[0x50, 0, 0, 4],
+    ] {
         let mut frames = Frames::default();
         frames.push(broken);
         assert_eq!(frames.poll(), Err(BrokenStream));
+    }
+}
+
+/// RFC 8656 §12.4, §12.5: ChannelData carries up to 65,535 bytes, and so may a Data indication. Whatever a peer sends, what
+/// comes after it is heard, and none of it is kept.
+#[test]
+fn what_is_too_long_is_passed_over_and_the_stream_goes_on() {
+    let data = wrapped(0x4001, b"hello").unwrap();
+    for length in [2_001u16, 3_000, 9_001, u16::MAX] {
+        let long = padded(wrapped(0x4000, &vec![0x80; usize::from(length)]).unwrap());
+        let mut told = Draft::new(DATA_INDICATION, TransactionId([2; 12])).finish(None);
+        told.truncate(20);
+        let attributes = usize::from(length) / 4 * 4;
+        told[2..4].copy_from_slice(&u16::try_from(attributes).unwrap().to_be_bytes());
+        told.resize(20 + attributes, 0x80);
+        let stream = [long, padded(data.clone()), told, padded(data.clone())].concat();
+        for size in [1, 7, 1_448, 2_048, stream.len()] {
+            let mut frames = Frames::default();
+            let mut found = Vec::new();
+            for piece in stream.chunks(size) {
+                frames.push(piece);
+                while let Some(message) = frames.poll().unwrap() {
+                    found.push(message);
+                }
+                assert!(frames.waiting() <= 2_048, "{}", frames.waiting());
+            }
+            assert_eq!(found, [data.clone(), data.clone()], "{length} by {size}");
+            assert_eq!(frames.passed_over(), 2);
+        }
     }
 }
 
