@@ -148,6 +148,7 @@ pub(crate) fn sound_ports(args: &AudioArgs) -> EngineConfig {
             playout: args.speaker.as_deref().map(DeviceId::new),
             ringer: args.ringer.as_deref().map(DeviceId::new),
             tones: args.tones.clone(),
+            ..DeviceChoices::default()
         },
         ..usual
     }

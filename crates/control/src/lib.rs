@@ -22,6 +22,8 @@
 //!                     "header_rules":["out INVITE add X-Room: 42"],
 //!                     "flows":2, "more_proxies":["sip:edge2.example.com;lr"], "gruu", "login":"token"
 //!                     → event "account": "waiting", "lamps", "presence", "flows", "public_gruu", "marks"
+//! set_volume          {"speaker_percent":70,"microphone_percent":150}   one or both, 0 to 200; 100 is as it comes
+//!                     → event "devices": "speaker_volume", "microphone_gain"
 //! set_tenant_bind     {"tenant":"acme","bind":"eth0"}
 //! send_request        {"account":"alice","method":"PUBLISH","target":"alice","headers":["Event: presence"],
 //!                      "content_type":"text/plain","body":"up"}              → event "request_answered"

@@ -450,6 +450,44 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_is_set_within_its_range_and_refused_beyond() {
+        let asked = |params: &str| {
+            let line =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"set_volume","params":{params}}}"#);
+            one(&line).asked
+        };
+        let set = |speaker: Option<i64>, microphone: Option<i64>| {
+            let command = Command::SetVolume {
+                speaker_percent: speaker.map(model::Volume::nearest),
+                microphone_percent: microphone.map(model::Volume::nearest),
+            };
+            Ok(Asked::Of(Request::Command(Box::new(command))))
+        };
+        let both = r#"{"speaker_percent":0,"microphone_percent":200}"#;
+        assert_eq!(asked(both), set(Some(0), Some(200)));
+        assert_eq!(asked(r#"{"speaker_percent":70}"#), set(Some(70), None));
+        let one = r#"{"speaker_percent":null,"microphone_percent":150}"#;
+        assert_eq!(asked(one), set(None, Some(150)));
+        for (params, said) in [
+            (
+                r#"{"speaker_percent":201}"#,
+                "a volume is between 0 and 200 percent, and not 201",
+            ),
+            (
+                r#"{"speaker_percent":50,"microphone_percent":-1}"#,
+                "a volume is between 0 and 200 percent, and not -1",
+            ),
+            (r#"{"speaker_percent":"loud"}"#, "invalid type: string"),
+            (r#"{"speaker":50}"#, "there is no parameter \"speaker\""),
+        ] {
+            let error = asked(params).expect_err("it is refused");
+            assert_eq!(error.code, RpcError::INVALID_PARAMS, "{params}");
+            assert!(error.message.starts_with(said), "{error}");
+        }
+        assert!(methods().iter().any(|name| name == "set_volume"));
+    }
+
+    #[test]
     fn a_missing_id_wants_no_answer_and_a_null_one_does() {
         assert_eq!(one(r#"{"jsonrpc":"2.0","method":"ping"}"#).id, None);
         let null = one(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#);

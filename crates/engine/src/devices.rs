@@ -14,7 +14,7 @@ use media::country::{self, Country};
 use media::{Processing, Tone, Trial};
 use model::{
     CallId, CountryView, DeviceId, DeviceRole, DeviceView, DevicesView, Event, SoundTest,
-    VoicePolicy,
+    VoicePolicy, Volume,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -57,6 +57,11 @@ pub(crate) enum DevicesMsg {
         /// Which; `None` follows the system.
         device: Option<DeviceId>,
     },
+    /// The user set how loud speaker and microphone are; `None` leaves one.
+    SetVolume {
+        speaker: Option<Volume>,
+        microphone: Option<Volume>,
+    },
     /// The user chose whose tones are heard.
     ChooseTones(Option<String>),
     /// A call of ours came to nothing, which is heard for a moment.
@@ -97,6 +102,8 @@ pub(crate) struct DevicesArgs {
     pub(crate) capture: Option<DeviceId>,
     pub(crate) playout: Option<DeviceId>,
     pub(crate) ringer: Option<DeviceId>,
+    pub(crate) speaker_volume: Volume,
+    pub(crate) microphone_gain: Volume,
     /// The country whose tones are heard; `None` is that of the system's locale.
     pub(crate) tones: Option<String>,
 }
@@ -109,6 +116,12 @@ impl DevicesArgs {
             DeviceRole::Playout => &mut self.playout,
             DeviceRole::Ringer => &mut self.ringer,
         } = device;
+    }
+
+    /// Another volume of the speaker, the microphone, or both.
+    pub(crate) fn set_volume(&mut self, speaker: Option<Volume>, microphone: Option<Volume>) {
+        self.speaker_volume = speaker.unwrap_or(self.speaker_volume);
+        self.microphone_gain = microphone.unwrap_or(self.microphone_gain);
     }
 }
 
@@ -173,6 +186,8 @@ impl Actor for DevicesActor {
             chosen_capture: args.capture.clone(),
             chosen_playout: args.playout.clone(),
             chosen_ringer: args.ringer.clone(),
+            speaker_volume: args.speaker_volume,
+            microphone_gain: args.microphone_gain,
             chosen_tones: args.tones.clone(),
             tones: country::ALL.iter().map(view_of).collect(),
             ..DevicesView::default()
@@ -182,6 +197,7 @@ impl Actor for DevicesActor {
             Side::new(Role::Playout, args.playout.clone()),
             Side::new(Role::Ringer, args.ringer.clone()),
         ];
+        tell_volume(&args);
         let state = DevicesState {
             country: country_of(args.tones.as_deref()),
             args,
@@ -232,6 +248,10 @@ impl Actor for DevicesActor {
                 state.settle(&myself);
             }
             DevicesMsg::Choose { role, device } => state.on_choose(&myself, role, device),
+            DevicesMsg::SetVolume {
+                speaker,
+                microphone,
+            } => state.on_volume(speaker, microphone),
             DevicesMsg::ChooseTones(tones) => {
                 state.country = country_of(tones.as_deref());
                 state.args.tones.clone_from(&tones);
@@ -313,6 +333,15 @@ impl DevicesState {
         self.begin(myself, job);
         self.look(myself);
         self.settle(myself);
+    }
+
+    /// The calls that are up hear it with the next frame.
+    fn on_volume(&mut self, speaker: Option<Volume>, microphone: Option<Volume>) {
+        self.args.set_volume(speaker, microphone);
+        tell_volume(&self.args);
+        self.view.speaker_volume = self.args.speaker_volume;
+        self.view.microphone_gain = self.args.microphone_gain;
+        self.publish();
     }
 
     /// A call of ours ended before anybody spoke.
@@ -563,6 +592,13 @@ impl DevicesState {
     }
 }
 
+/// Has the pump speak and play as loud as was chosen, whichever devices are open.
+fn tell_volume(args: &DevicesArgs) {
+    let pump = &args.means.pump;
+    pump.set_playout_volume(args.speaker_volume.factor());
+    pump.set_capture_gain(args.microphone_gain.factor());
+}
+
 /// What a person should know when there is nothing to speak into or to hear with.
 fn missing(devices: &audio::Devices) -> Option<&'static str> {
     match (devices.capture.is_empty(), devices.playout.is_empty()) {
@@ -643,6 +679,8 @@ fn tone_of(
 
 #[cfg(test)]
 mod hanging;
+#[cfg(test)]
+mod loud;
 
 #[cfg(test)]
 mod tests {

@@ -74,7 +74,7 @@ use std::time::{Duration, SystemTime};
 use media::PumpHandle;
 use model::{
     AccountId, AccountSettings, CallId, Command, Event, HistoryEntry, Levels, Login, Notice,
-    NoticeLevel, SecretPlace, SecretsView, Sentence, Snapshot, Timestamp,
+    NoticeLevel, SecretPlace, SecretsView, Sentence, Snapshot, Timestamp, Volume,
 };
 use ractor::{Actor, ActorRef};
 use secrecy::SecretString;
@@ -168,7 +168,7 @@ pub struct EngineConfig {
     /// Whether sound cards are used; off where a program hears and speaks in place of a person
     /// ([`EngineHandle::pipe`]).
     pub hardware: bool,
-    /// Devices and tones for this run, in place of those of the settings where one is named.
+    /// Devices, volumes and tones for this run, in place of those of the settings where one is named.
     pub devices: DeviceChoices,
     /// Every call is recorded into this file, both sides of it in stereo, from its first sound on; `{call}` in the name
     /// becomes the call's number.
@@ -316,6 +316,9 @@ impl Engine {
         };
         let (store, _) = Actor::spawn(None, StoreActor, store_args.clone()).await?;
         let (chosen, stored) = (config.devices, &settings.devices);
+        let hardware = config.hardware && config.media.uses_devices();
+        // A program that hears and speaks in place of a person is heard as it comes.
+        let of_person = |volume: Option<Volume>| volume.filter(|_| hardware);
         let devices_args = DevicesArgs {
             hub: Arc::clone(&hub),
             means: Means {
@@ -323,10 +326,16 @@ impl Engine {
                 pump: pump.clone(),
                 patience: audio::PATIENCE,
             },
-            hardware: config.hardware && config.media.uses_devices(),
+            hardware,
             capture: chosen.capture.or_else(|| stored.capture.clone()),
             playout: chosen.playout.or_else(|| stored.playout.clone()),
             ringer: chosen.ringer.or_else(|| stored.ringer.clone()),
+            speaker_volume: (chosen.speaker_volume)
+                .or_else(|| of_person(stored.speaker_volume))
+                .unwrap_or_default(),
+            microphone_gain: (chosen.microphone_gain)
+                .or_else(|| of_person(stored.microphone_gain))
+                .unwrap_or_default(),
             tones: chosen.tones.or_else(|| stored.tones.clone()),
         };
         let tones = devices_args.tones.as_deref();

@@ -348,6 +348,20 @@ impl PhoneState {
                     .cast(DevicesMsg::Choose { role, device });
                 self.save();
             }
+            Command::SetVolume {
+                speaker_percent: speaker,
+                microphone_percent: microphone,
+            } => {
+                let kept = &mut self.settings.devices;
+                kept.speaker_volume = speaker.or(kept.speaker_volume);
+                kept.microphone_gain = microphone.or(kept.microphone_gain);
+                self.devices_args.set_volume(speaker, microphone);
+                self.shared.devices.cast(DevicesMsg::SetVolume {
+                    speaker,
+                    microphone,
+                });
+                self.save_soon();
+            }
             Command::ChooseTones { country } => {
                 if let Some(Err(why)) = country.as_deref().map(crate::check_tones) {
                     let text = format!("Other tones were not chosen: {why}.");
@@ -412,13 +426,21 @@ impl PhoneState {
     }
 
     fn save(&self) {
-        if let Some(dir) = &self.save_to {
-            let message = StoreMsg::Save {
-                dir: dir.clone(),
-                settings: Box::new(self.settings.clone()),
-            };
-            self.shared.store.cast(message);
+        if let Some((dir, settings)) = self.to_save() {
+            self.shared.store.cast(StoreMsg::Save { dir, settings });
         }
+    }
+
+    /// For what changes many times a second while somebody tries what is right.
+    fn save_soon(&self) {
+        if let Some((dir, settings)) = self.to_save() {
+            self.shared.store.cast(StoreMsg::SaveSoon { dir, settings });
+        }
+    }
+
+    fn to_save(&self) -> Option<(PathBuf, Box<Settings>)> {
+        let dir = self.save_to.clone()?;
+        Some((dir, Box::new(self.settings.clone())))
     }
 
     fn leave(&mut self) {

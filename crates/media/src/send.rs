@@ -15,6 +15,7 @@ use crate::apart::{Finished, Processor};
 use crate::config::{Source, StreamParameters};
 use crate::counters::{StreamCounters, Wishes};
 use crate::device::Capture;
+use crate::pump::limit;
 use crate::resample::{FromDevice, ToDevice, convert_all};
 use crate::room::Leveller;
 use crate::silence::{Silence, Verdict};
@@ -43,6 +44,8 @@ pub(crate) struct Microphone {
     wide: Option<[i16; 160]>,
     narrow: Option<[i16; 80]>,
     down: FromDevice,
+    /// That of the last sample.
+    gain: f32,
 }
 
 impl Microphone {
@@ -53,6 +56,7 @@ impl Microphone {
             wide: None,
             narrow: None,
             down: FromDevice::default(),
+            gain: 1.0,
         }
     }
 
@@ -77,13 +81,17 @@ impl Microphone {
         heard
     }
 
-    /// Has the frame of this step as it is to be said. For a step that has a device.
+    /// Has the frame of this step as it is to be said. For a step that has a device. Another gain than before comes in the
+    /// course of the frame, as a jump would click.
     pub(crate) fn finish(&mut self, voice: Option<&mut Processor>, gain: f32) -> Finished {
         let finished = voice.map(|voice| voice.finish(&mut self.frame));
-        if gain != 1.0 {
+        if gain != 1.0 || self.gain != 1.0 {
+            let step = (gain - self.gain) / FRAME_SAMPLES as f32;
             for sample in &mut self.frame {
-                *sample *= gain;
+                self.gain += step;
+                *sample = limit(*sample * self.gain);
             }
+            self.gain = gain;
         }
         finished.unwrap_or_default()
     }
@@ -612,5 +620,38 @@ fn mute(frame: &mut [i16], was: &mut bool, is: bool) {
 fn scale(frame: &mut [i16], gain: impl Fn(usize) -> f32) {
     for (n, sample) in frame.iter_mut().enumerate() {
         *sample = (f32::from(*sample) * gain(n)) as i16;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_gain_comes_in_the_course_of_a_frame_and_the_loudest_is_not_cut_off() {
+        let mut microphone = Microphone::new();
+        let mut last = 0.4;
+        let mut frame_with = |gain: f32, speech: f32| {
+            microphone.frame.fill(speech);
+            microphone.finish(None, gain);
+            let mut widest: f32 = 0.0;
+            for sample in microphone.frame {
+                widest = widest.max((sample - last).abs());
+                last = sample;
+            }
+            (widest, last)
+        };
+        assert_eq!(frame_with(1.0, 0.4), (0.0, 0.4));
+        for (gain, settled) in [(2.0, 0.8), (0.0, 0.0), (1.0, 0.4)] {
+            let (widest, end) = frame_with(gain, 0.4);
+            println!("to {gain}: {widest} in a sample, {end} at its end");
+            assert!(widest < 0.003, "a step of {widest}");
+            assert!((end - limit(settled)).abs() < 1e-3, "{end}");
+            // It stays there.
+            assert!(frame_with(gain, 0.4).0 < 1e-3);
+        }
+        frame_with(2.0, 0.4);
+        let (_, loudest) = frame_with(2.0, 1.0);
+        assert!((0.9..=1.0).contains(&loudest), "{loudest}");
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AccountSettings, CallId, DeviceId, Identity, Login, MediaDirection, Preferences,
-    PresenceState, Private, QuestionId, TenantId,
+    PresenceState, Private, QuestionId, TenantId, Volume,
 };
 
 /// A password on its way to the secret store. Prints as `Password(…)`.
@@ -434,6 +434,15 @@ pub enum Command {
         role: DeviceRole,
         /// Which; `None` follows the system's default.
         device: Option<DeviceId>,
+    },
+    /// Set how loud the speaker and the microphone are, at once, also in a call.
+    SetVolume {
+        /// Of everything that the speaker plays; `None` leaves it.
+        #[serde(default)]
+        speaker_percent: Option<Volume>,
+        /// Of what the microphone hears; `None` leaves it.
+        #[serde(default)]
+        microphone_percent: Option<Volume>,
     },
     /// Choose the country whose tones are heard: ringing, busy and the like.
     ChooseTones {

@@ -43,7 +43,7 @@ pub use call::{
 pub use certificate::{CertificateFault, CertificateView, TrustedCertificate};
 pub use command::{Command, DeviceRole, DialogName, Password, SoundTest};
 pub use details::{CallDetails, ExtraHeader, Member, MemberState, Redirect, Roster};
-pub use device::{CountryView, DeviceView, DevicesView};
+pub use device::{CountryView, DeviceView, DevicesView, Volume, VolumeFault};
 pub use ending::{Cause, EndedHow, Ending};
 pub use event::{
     Answer, Event, Notice, NoticeLevel, Preferences, SecretPlace, SecretsView, Snapshot,

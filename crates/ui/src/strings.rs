@@ -734,9 +734,21 @@ pub(crate) const TRY_DEMO_TEXT: &str =
     "No account at hand? Starts a switchboard inside Tipring, with accounts and numbers to call.";
 
 // Settings
+pub(crate) fn percent(percent: u8) -> String {
+    format!("{percent} %")
+}
+
+/// What puts this back to as it comes.
+pub(crate) fn reset(what: &str) -> String {
+    format!("{RESET}: {what}")
+}
+
 pub(crate) const SOUND: &str = "Sound";
 pub(crate) const MICROPHONE: &str = "Microphone";
 pub(crate) const SPEAKER: &str = "Speaker";
+pub(crate) const MICROPHONE_GAIN: &str = "Microphone gain";
+pub(crate) const SPEAKER_VOLUME: &str = "Speaker volume";
+pub(crate) const RESET: &str = "Reset";
 pub(crate) const RINGER: &str = "Rings at";
 pub(crate) const RINGS_AT_SPEAKER: &str = "The speaker";
 pub(crate) const COUNTRY_TONES: &str = "Tones";

@@ -185,6 +185,8 @@ async fn in_a_call(
         capture: Some(DeviceId::new(microphone)),
         playout: Some(DeviceId::new(speaker)),
         ringer: None,
+        speaker_volume: Volume::default(),
+        microphone_gain: Volume::default(),
         tones: None,
     };
     let (actor, _) = Actor::spawn(None, DevicesActor, args)

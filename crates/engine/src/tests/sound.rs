@@ -1,8 +1,10 @@
 //! What is true about the sound of a call.
 
-use model::{CallId, CallState, Command, Silence, SoundView};
+use model::{CallId, CallState, Command, Silence, SoundView, Volume};
 
 use super::house::{House, notes, tone};
+use crate::CallMedia;
+use crate::phone::PhoneMsg;
 
 async fn until_sound(
     house: &mut House,
@@ -342,4 +344,111 @@ async fn tones_that_nobody_knows_are_refused_and_those_before_stay() {
     let state = house.engine.snapshot();
     assert_eq!(chosen(&state).as_deref(), Some("GB"));
     house.close().await;
+}
+
+fn set_volume(house: &House, speaker: Option<i64>, microphone: Option<i64>) {
+    house.engine.send(Command::SetVolume {
+        speaker_percent: speaker.map(Volume::nearest),
+        microphone_percent: microphone.map(Volume::nearest),
+    });
+}
+
+/// The volumes of speaker and microphone that are shown, in percent.
+fn volumes(state: &model::Snapshot) -> (u8, u8) {
+    let devices = &state.devices;
+    let (speaker, microphone) = (devices.speaker_volume, devices.microphone_gain);
+    (speaker.percent(), microphone.percent())
+}
+
+/// A steady tone, root mean square 0.177, for as long as somebody listens.
+struct Sine(usize);
+
+impl std::io::Read for Sine {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let whole = bytes.len() / 2 * 2;
+        for pair in bytes[..whole].chunks_exact_mut(2) {
+            let angle = self.0 as f32 * std::f32::consts::TAU / 120.0;
+            pair.copy_from_slice(&((angle.sin() * 8_192.0) as i16).to_le_bytes());
+            self.0 = (self.0 + 1) % 120;
+        }
+        Ok(whole)
+    }
+}
+
+#[tokio::test]
+async fn in_a_call_the_peer_hears_another_volume_of_the_microphone_and_we_of_the_speaker() {
+    let program = |config: &mut crate::EngineConfig| config.hardware = false;
+    let mut house = House::open_as(|_| {}, CallMedia::Devices, program).await;
+    let _pipe = (house.engine.pipe(Sine(0), std::io::sink())).expect("a pipe");
+    let (out, into) = house.talk("alice", "sip:bob@beta.test").await;
+    // One of the two is silent, so that the speaker plays one voice.
+    house.engine.send(Command::MuteCall {
+        call: into,
+        muted: true,
+    });
+    until_sound(&mut house, out, "nothing comes back", |s| !s.played.on).await;
+    let steps = [
+        (None, None, 0.177, 0.177),
+        (None, Some(50), 0.088, 0.088),
+        (Some(200), None, 0.088, 0.177),
+        (Some(50), Some(200), 0.354, 0.177),
+        (Some(100), Some(100), 0.177, 0.177),
+    ];
+    for (speaker, microphone, said, played) in steps {
+        set_volume(&house, speaker, microphone);
+        let what = format!("{speaker:?} {microphone:?}");
+        let near = |level: f32, wanted: f32| (level - wanted).abs() < wanted * 0.12;
+        let sound = until_sound(&mut house, into, &what, |s| near(s.played.level, said)).await;
+        // Those of the device are not in the state, so the next ones of the call are waited for.
+        let engine = &house.engine;
+        let began = tokio::time::Instant::now();
+        while !near(engine.device_levels().playout, played) {
+            let levels = engine.device_levels();
+            assert!(began.elapsed().as_secs() < 20, "{what}: {levels:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let (heard, device) = (sound.played.level, house.engine.device_levels().playout);
+        println!("speaker {speaker:?}, microphone {microphone:?}: {heard} heard, {device} played");
+    }
+    // What is started anew knows what was set last.
+    set_volume(&house, Some(30), Some(40));
+    let is_set = |s: &model::Snapshot| (volumes(s) == (30, 40)).then_some(());
+    house.until("both are set", is_set).await;
+    house.tell_phone(PhoneMsg::CrashDevices);
+    house.until_notice("was started again").await;
+    set_volume(&house, Some(60), None);
+    let is_set = |s: &model::Snapshot| (volumes(s) == (60, 40)).then_some(());
+    house.until("the other is as it was", is_set).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn volumes_are_kept_for_the_next_start_and_are_those_of_sound_cards() {
+    let home = std::env::temp_dir().join(format!("tipring-engine-volume-{}", std::process::id()));
+    let start = |hardware: bool| {
+        let folders = settings::Folders::at(&home);
+        House::start_with(Vec::new(), CallMedia::Devices, move |config| {
+            config.folders = Some(folders);
+            config.use_settings = true;
+            config.hardware = hardware;
+        })
+    };
+    let mut house = start(true).await;
+    let are = |wanted: (u8, u8)| move |s: &model::Snapshot| (volumes(s) == wanted).then_some(());
+    // A slider is dragged, and the program ended at once.
+    for step in 0..=90 {
+        set_volume(&house, Some(step), None);
+    }
+    set_volume(&house, None, Some(150));
+    house.until("both are set", are((90, 150))).await;
+    house.close().await;
+    let mut house = start(true).await;
+    house.until("what was kept", |s| are((90, 150))(s)).await;
+    house.close().await;
+    // A program that hears and speaks in place of a person is heard as it comes, and may say otherwise.
+    let mut house = start(false).await;
+    set_volume(&house, Some(20), None);
+    house.until("what the program said", are((20, 100))).await;
+    house.close().await;
+    std::fs::remove_dir_all(&home).expect("it is ours");
 }

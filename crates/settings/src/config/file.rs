@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use model::{
     AccountId, AccountSettings, DeviceId, Identity, Preferences, Private, ServerUri, TenantId,
-    TrustedCertificate,
+    TrustedCertificate, Volume,
 };
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
@@ -48,6 +48,11 @@ struct Devices {
     playout: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ringer: Option<String>,
+    /// In percent; wider than it may be, so that what is out of range is put right and not the end of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    speaker_volume: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    microphone_gain: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tones: Option<String>,
     #[serde(flatten)]
@@ -324,7 +329,7 @@ impl File {
     }
 
     /// Makes true what the program relies on: ids that are there and unique, a text size that can be
-    /// read. Each repair is said.
+    /// read, volumes within their range. Each repair is said.
     pub(super) fn repair(&mut self, problems: &mut Vec<Problem>) {
         let scale = self.preferences.text_scale;
         if !(0.5..=2.0).contains(&scale) {
@@ -341,6 +346,8 @@ impl File {
                 ),
             ));
         }
+        repair_volume(&mut self.devices.speaker_volume, "speaker", problems);
+        repair_volume(&mut self.devices.microphone_gain, "microphone", problems);
         let mut tenants = HashSet::new();
         let mut accounts = HashSet::new();
         for tenant in &mut self.tenants {
@@ -359,6 +366,20 @@ impl File {
                 repair_id(&mut account.id, words, "account", &mut accounts, problems);
             }
         }
+    }
+}
+
+fn repair_volume(percent: &mut Option<i64>, whose: &str, problems: &mut Vec<Problem>) {
+    let Some(said) = *percent else {
+        return;
+    };
+    if let Err(fault) = Volume::try_from(said) {
+        let nearest = Volume::nearest(said).percent();
+        *percent = Some(i64::from(nearest));
+        problems.push(Problem::new(
+            None,
+            format!("The {whose} cannot be as loud as that: {fault}; {nearest} is used."),
+        ));
     }
 }
 
@@ -415,6 +436,8 @@ impl From<File> for Settings {
                 capture: file.devices.capture.map(DeviceId::new),
                 playout: file.devices.playout.map(DeviceId::new),
                 ringer: file.devices.ringer.map(DeviceId::new),
+                speaker_volume: file.devices.speaker_volume.map(Volume::nearest),
+                microphone_gain: file.devices.microphone_gain.map(Volume::nearest),
                 tones: file.devices.tones,
             },
             preferences: Preferences {
@@ -453,6 +476,8 @@ impl From<&Settings> for File {
                 capture: settings.devices.capture.as_ref().map(ToString::to_string),
                 playout: settings.devices.playout.as_ref().map(ToString::to_string),
                 ringer: settings.devices.ringer.as_ref().map(ToString::to_string),
+                speaker_volume: settings.devices.speaker_volume.map(percent),
+                microphone_gain: settings.devices.microphone_gain.map(percent),
                 tones: settings.devices.tones.clone(),
                 rest: settings.unknown.devices.clone(),
             },
@@ -711,6 +736,10 @@ impl From<&Account> for FileAccount {
 
 fn current() -> i64 {
     super::CURRENT
+}
+
+fn percent(volume: Volume) -> i64 {
+    volume.percent().into()
 }
 
 fn normal_text() -> f32 {

@@ -16,7 +16,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use model::{AccountId, AccountSettings, DeviceId, Preferences, TenantId, TrustedCertificate};
+use model::{
+    AccountId, AccountSettings, DeviceId, Preferences, TenantId, TrustedCertificate, Volume,
+};
 
 use crate::atomic;
 
@@ -67,7 +69,7 @@ pub struct Account {
     unknown: toml::Table,
 }
 
-/// Chosen sound devices; `None` follows the system's default.
+/// Chosen sound devices, and how loud they are; `None` follows the system's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceChoices {
     /// The microphone.
@@ -76,6 +78,10 @@ pub struct DeviceChoices {
     pub playout: Option<DeviceId>,
     /// What rings; `None` is the speaker.
     pub ringer: Option<DeviceId>,
+    /// How loud the speaker is; `None` is as it comes.
+    pub speaker_volume: Option<Volume>,
+    /// How loud the microphone is; `None` is as it comes.
+    pub microphone_gain: Option<Volume>,
     /// The country whose tones are heard; `None` is that of the system's locale.
     pub tones: Option<String>,
 }

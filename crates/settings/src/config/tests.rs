@@ -73,6 +73,8 @@ fn sample() -> Settings {
     settings.tenants.push(tenant);
     settings.devices.capture = Some(DeviceId::new("alsa:hw:1"));
     settings.devices.ringer = Some(DeviceId::new("alsa:hw:2"));
+    settings.devices.speaker_volume = Some(Volume::nearest(70));
+    settings.devices.microphone_gain = Some(Volume::nearest(200));
     settings.devices.tones = Some("GB".to_owned());
     settings.preferences.text_scale = 1.5;
     settings
@@ -360,6 +362,35 @@ fn a_text_size_nobody_could_read_is_put_right() {
         assert_eq!(loaded.settings.preferences.text_scale, scale);
         assert_eq!(loaded.problems.len(), 1);
     }
+}
+
+#[test]
+fn a_volume_out_of_range_is_put_right_and_one_that_is_not_there_is_as_it_comes() {
+    for (text, speaker, microphone, problems) in [
+        ("", None, None, 0),
+        ("speaker_volume = 0", Some(0), None, 0),
+        ("microphone_gain = 200", None, Some(200), 0),
+        ("speaker_volume = 201", Some(200), None, 1),
+        (
+            "speaker_volume = -1\nmicrophone_gain = 9223372036854775807",
+            Some(0),
+            Some(200),
+            2,
+        ),
+    ] {
+        let (_, loaded) = load("volume", &format!("version = 2\n[devices]\n{text}\n"));
+        let devices = loaded.settings.devices;
+        let percent = |volume: Option<Volume>| volume.map(Volume::percent);
+        assert_eq!(percent(devices.speaker_volume), speaker, "{text}");
+        assert_eq!(percent(devices.microphone_gain), microphone, "{text}");
+        assert_eq!(loaded.problems.len(), problems, "{:?}", loaded.problems);
+    }
+    let (_, loaded) = load("volume", "version = 2\n[devices]\nspeaker_volume = 201\n");
+    let said = loaded.problems[0].to_string();
+    assert!(
+        said.contains("between 0 and 200 percent, and not 201; 200 is used"),
+        "{said}"
+    );
 }
 
 #[test]

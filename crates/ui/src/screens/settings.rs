@@ -3,14 +3,15 @@
 use egui::{Align, Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
 use model::{
     Command, DeviceId, DeviceRole, DeviceView, Password, Preferences, SecretPlace, Sentence,
-    SoundTest, ThemeChoice,
+    SoundTest, ThemeChoice, Volume,
 };
 
 use super::{Bar, Kit, Room};
 use crate::theme::Theme;
 use crate::view_state::Data;
 use crate::widgets::{
-    Button, Field, Kind, icon_in, label, meter, paragraph, segmented, select, tenant_mark, text_in,
+    Button, Field, Kind, icon_in, label, meter, paragraph, percent_slider, segmented, select,
+    tenant_mark, text_in,
 };
 use crate::window::{Question, Window};
 use crate::{icons, strings};
@@ -132,6 +133,7 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
                 device: device.map(|d| d.id.clone()),
             });
         }
+        volume(ui, kit, data, role);
     }
     country_tones(ui, kit, data);
     let mut clicked = false;
@@ -143,6 +145,42 @@ fn sound(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data) {
     });
     if clicked {
         kit.send(Command::RefreshDevices);
+    }
+}
+
+/// How loud this device is. What rings at a device of its own is as loud as the system has that.
+fn volume(ui: &mut Ui, kit: &mut Kit<'_>, data: &Data, role: DeviceRole) {
+    let (name, now) = match role {
+        DeviceRole::Capture => (strings::MICROPHONE_GAIN, data.devices.microphone_gain),
+        DeviceRole::Playout => (strings::SPEAKER_VOLUME, data.devices.speaker_volume),
+        DeviceRole::Ringer => return,
+    };
+    let t = kit.t.clone();
+    let mut chosen = None;
+    setting(ui, kit, name, |ui| {
+        ui.set_max_width(t.px(360.0).min(ui.available_width()));
+        let mut bar = Bar::new(ui, t.control(), 8.0);
+        let spoken = strings::reset(name);
+        let reset = Button::new(Kind::Quiet, strings::RESET)
+            .name(&spoken)
+            .enabled(now != Volume::default());
+        if bar.button_right(ui, &t, reset).clicked() {
+            chosen = Some(Volume::default());
+        }
+        let place = bar.right(t.px(44.0));
+        let words = strings::percent(now.percent());
+        text_in(ui.painter(), place, &words, t.body(), t.text, Align::Max);
+        let moved = percent_slider(ui, &t, name, now.percent(), Volume::MOST, bar.rest());
+        chosen = moved
+            .map(|percent| Volume::nearest(percent.into()))
+            .or(chosen);
+    });
+    if chosen.is_some() {
+        let of = |wanted: DeviceRole| chosen.filter(|_| role == wanted);
+        kit.send(Command::SetVolume {
+            speaker_percent: of(DeviceRole::Playout),
+            microphone_percent: of(DeviceRole::Capture),
+        });
     }
 }
 

@@ -7,6 +7,7 @@ mod field;
 mod list;
 mod mark;
 mod meter;
+mod slider;
 mod text;
 
 pub(crate) use button::{Button, Kind};
@@ -20,4 +21,5 @@ pub(crate) use mark::{
     tenant_mark,
 };
 pub(crate) use meter::{meter, signal};
+pub(crate) use slider::percent_slider;
 pub(crate) use text::{caption, empty, galley, heading, icon_in, label, paragraph, text_in};

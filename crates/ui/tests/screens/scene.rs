@@ -226,6 +226,8 @@ pub(crate) fn snapshot() -> Snapshot {
             chosen_capture: Some(DeviceId::new("hw:0")),
             chosen_playout: None,
             chosen_ringer: None,
+            speaker_volume: Volume::default(),
+            microphone_gain: Volume::default(),
             chosen_tones: None,
             tones: Vec::new(),
             test: model::SoundTest::Ring,

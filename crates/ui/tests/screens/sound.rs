@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use egui::Key;
-use egui_kittest::kittest::Queryable as _;
+use egui::accesskit::Role;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use model::*;
 use ui::{Screen, ViewState, apply, next_repaint};
 
@@ -174,6 +175,95 @@ fn keys_are_renewed_in_the_menu_of_the_lock_where_there_are_some() {
         harness.run();
         assert!(harness.query_by_label("Renew keys").is_none(), "{lock}");
     }
+}
+
+/// What a slider, or the button beside it, asks for.
+fn set_volume(speaker: Option<i64>, microphone: Option<i64>) -> Command {
+    Command::SetVolume {
+        speaker_percent: speaker.map(Volume::nearest),
+        microphone_percent: microphone.map(Volume::nearest),
+    }
+}
+
+/// The settings with these volumes of speaker and microphone.
+fn with_volumes(speaker: i64, microphone: i64) -> Shown {
+    let mut snapshot = base(ThemeChoice::Dark);
+    snapshot.devices.speaker_volume = Volume::nearest(speaker);
+    snapshot.devices.microphone_gain = Volume::nearest(microphone);
+    shown(on(Screen::Settings, snapshot))
+}
+
+#[test]
+fn volumes_are_set_by_the_keyboard_by_the_pointer_and_by_a_screen_reader() {
+    let slider = |harness: &Shown, name: &str| {
+        let node = harness.get_by_role_and_label(Role::Slider, name);
+        let node = node.accesskit_node();
+        (
+            node.numeric_value(),
+            node.min_numeric_value(),
+            node.max_numeric_value(),
+        )
+    };
+    // What was set elsewhere need not be a step, and asks for nothing by being shown.
+    let mut harness = with_volumes(73, 100);
+    let range = (Some(0.0), Some(200.0));
+    let shown = |value: f64| (Some(value), range.0, range.1);
+    assert_eq!(slider(&harness, "Speaker volume"), shown(73.0));
+    assert_eq!(slider(&harness, "Microphone gain"), shown(100.0));
+    assert_eq!(commands(&mut harness), []);
+
+    for (name, key, expected) in [
+        (
+            "Speaker volume",
+            Key::ArrowRight,
+            set_volume(Some(80), None),
+        ),
+        ("Speaker volume", Key::ArrowLeft, set_volume(Some(70), None)),
+        (
+            "Microphone gain",
+            Key::ArrowRight,
+            set_volume(None, Some(105)),
+        ),
+    ] {
+        harness.get_by_role_and_label(Role::Slider, name).focus();
+        harness.run();
+        harness.key_press(key);
+        assert_eq!(commands(&mut harness), [expected], "{name} {key:?}");
+    }
+
+    let rect = harness
+        .get_by_role_and_label(Role::Slider, "Speaker volume")
+        .rect();
+    harness.drag_at(rect.center());
+    harness.run();
+    let mut sent = commands(&mut harness);
+    harness.hover_at(rect.right_center());
+    sent.extend(commands(&mut harness));
+    harness.drop_at(rect.right_center());
+    sent.extend(commands(&mut harness));
+    assert_eq!(sent.first(), Some(&set_volume(Some(100), None)), "{sent:?}");
+    assert_eq!(sent.last(), Some(&set_volume(Some(200), None)), "{sent:?}");
+
+    let slider = harness.get_by_role_and_label(Role::Slider, "Microphone gain");
+    slider.set_value_accesskit(0.0);
+    assert_eq!(commands(&mut harness), [set_volume(None, Some(0))]);
+}
+
+#[test]
+fn a_volume_is_put_back_by_a_button_of_its_own() {
+    let mut harness = with_volumes(40, 160);
+    harness.get_by_label("Reset: Speaker volume").click();
+    assert_eq!(commands(&mut harness), [set_volume(Some(100), None)]);
+    harness.get_by_label("Reset: Microphone gain").focus();
+    harness.run();
+    harness.key_press(Key::Enter);
+    assert_eq!(commands(&mut harness), [set_volume(None, Some(100))]);
+    let harness = with_volumes(100, 100);
+    let reset = harness.get_by_label("Reset: Speaker volume");
+    assert!(
+        reset.accesskit_node().is_disabled(),
+        "there is nothing to put back"
+    );
 }
 
 fn trying(theme: ThemeChoice) -> ViewState {
