@@ -172,6 +172,8 @@ impl StoreState {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use model::Volume;
 
@@ -195,13 +197,13 @@ mod tests {
         Box::new(settings)
     }
 
-    fn kept(dir: &PathBuf) -> Option<u8> {
+    fn kept(dir: &Path) -> Option<u8> {
         let volume = Settings::load(dir).settings.devices.speaker_volume;
         volume.map(Volume::percent)
     }
 
-    fn soon(store: &ActorRef<StoreMsg>, dir: &PathBuf, speaker: i64) {
-        let (dir, settings) = (dir.clone(), settings(speaker));
+    fn soon(store: &ActorRef<StoreMsg>, dir: &Path, speaker: i64) {
+        let (dir, settings) = (dir.to_owned(), settings(speaker));
         let told = store.cast(StoreMsg::SaveSoon { dir, settings });
         told.expect("it listens");
     }
