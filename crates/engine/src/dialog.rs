@@ -15,6 +15,7 @@ mod moved;
 mod offers;
 mod policy;
 mod recording;
+mod relayed;
 mod ringback;
 mod saying;
 mod start;
@@ -197,6 +198,8 @@ pub(crate) enum DialogMsg {
     WaysSettled(media::Settled),
     /// Something else that the pump noticed.
     MediaNews(String),
+    /// The address that this socket of our media had at a relay is gone.
+    RelayLost(u8, nat::turn::Refusal),
     /// The recording into this file ended early, and why.
     RecordingEnded(PathBuf, String),
     /// The file of a recording has been made, or could not be.
@@ -337,6 +340,8 @@ pub(crate) struct DialogState {
     moving: Option<Moving>,
     /// How many there have been.
     moves: u32,
+    /// How often a relay was lost to our media.
+    relays_lost: u32,
     /// Whether a change of the network is any of our business.
     mooring: Mooring,
     /// How often the sound machinery has refused what was agreed last.
@@ -470,6 +475,7 @@ impl Actor for DialogActor {
             DialogMsg::NoWay => state.on_no_way().await,
             DialogMsg::WaysSettled(settled) => state.on_ways_settled(settled),
             DialogMsg::MediaNews(news) => state.note("media", news),
+            DialogMsg::RelayLost(socket, why) => state.on_relay_lost(socket, &why),
             DialogMsg::RecordingEnded(file, reason) => state.on_recording_ended(&file, &reason),
             // A report that was under way when the stream was closed is older than the last figures.
             DialogMsg::Stats(stats, sound) => {

@@ -19,7 +19,7 @@ use sip_core::Transport;
 use sip_core::locate::Kind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use wire::ClientTls;
@@ -134,6 +134,22 @@ pub(crate) struct Relay {
 /// The stream to the relay, as long as this is there.
 pub(crate) struct Bridge {
     _stay: oneshot::Sender<()>,
+    at: SocketAddr,
+    stays: watch::Receiver<()>,
+}
+
+impl Bridge {
+    /// The place on this machine that stands for the relay.
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// Waits until the stream has ended, at whichever end.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stays = self.stays.clone();
+        // Nothing is ever told but its end.
+        async move { while stays.changed().await.is_ok() {} }
+    }
 }
 
 impl Relay {
@@ -234,7 +250,19 @@ async fn ask_at(
             seed,
         };
         let asked = mapped::handle(socket)?;
-        match timeout_at(until, allocate(Client::new(now(), config), &asked)).await {
+        let ended = async {
+            match &bridge {
+                Some(bridge) => bridge.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let allocated = async {
+            tokio::select! {
+                allocated = allocate(Client::new(now(), config), &asked) => allocated,
+                () = ended => Err(turn::Refusal::Ended),
+            }
+        };
+        match timeout_at(until, allocated).await {
             Ok(Ok((client, allocation))) => return tend(socket, client, allocation, bridge),
             Ok(Err(turn::Refusal::Elsewhere(other))) if other.is_ipv4() == local.is_ipv4() => {
                 server = other;
@@ -354,22 +382,32 @@ async fn connect(
         .map_err(|error| error.to_string())?;
     let to = beside.local_addr().map_err(|error| error.to_string())?;
     let (stay, gone) = oneshot::channel();
+    let (here, stays) = watch::channel(());
     if carrier == Carrier::Tls {
         let tls = asking.tls.as_ref().ok_or("TLS cannot be used")?;
         // The name that the settings have, and not one that DNS says (RFC 5928 §5).
         let host = asking.server.place.host.to_string();
         let secured = tls.connect_to_host(&host, stream, PATIENCE).await;
         let (stream, _) = secured.map_err(|error| error.to_string())?;
-        tokio::spawn(carry(stream, beside, gone));
+        tokio::spawn(carry(stream, beside, gone, here));
     } else {
-        tokio::spawn(carry(stream, beside, gone));
+        tokio::spawn(carry(stream, beside, gone, here));
     }
-    Ok((to, Bridge { _stay: stay }))
+    let bridge = Bridge {
+        _stay: stay,
+        at: to,
+        stays,
+    };
+    Ok((to, bridge))
 }
 
-/// Carries messages both ways until one end is gone.
-async fn carry<S>(stream: S, beside: tokio::net::UdpSocket, mut gone: oneshot::Receiver<()>)
-where
+/// Carries messages both ways until one end is gone, which `_here` tells by going, too.
+async fn carry<S>(
+    stream: S,
+    beside: tokio::net::UdpSocket,
+    mut gone: oneshot::Receiver<()>,
+    _here: watch::Sender<()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let (mut reader, writer) = tokio::io::split(stream);
@@ -393,6 +431,7 @@ where
     };
     let inward = async {
         let mut frames = Frames::default();
+        let mut passed_over = 0;
         let mut buffer = [0; LONGEST];
         loop {
             let Ok(length @ 1..) = reader.read(&mut buffer).await else {
@@ -403,8 +442,12 @@ where
                 match frames.poll() {
                     Ok(Some(message)) => drop(beside.send(&message).await),
                     Ok(None) => break,
-                    Err(_) => return,
+                    Err(error) => return tracing::info!(%error, "relay"),
                 }
+            }
+            if frames.passed_over() > passed_over {
+                passed_over = frames.passed_over();
+                tracing::debug!(passed_over, "datagrams of peers are too long for media");
             }
         }
     };

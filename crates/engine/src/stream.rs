@@ -165,9 +165,7 @@ impl StreamState {
                 StreamEvent::RelayRefuses(peer, why) => {
                     DialogMsg::MediaNews(format!("the relay does not lead to {peer}: {why}"))
                 }
-                StreamEvent::RelayLost(why) => {
-                    DialogMsg::MediaNews(format!("the relay is lost to our media: {why}"))
-                }
+                StreamEvent::RelayLost(socket, why) => DialogMsg::RelayLost(socket, why),
                 StreamEvent::Secured(profile) => DialogMsg::MediaSecured(Ok(profile)),
                 StreamEvent::NotSecured(failure) => DialogMsg::MediaSecured(Err(failure)),
                 StreamEvent::ReportsNotSecured(failure) => DialogMsg::MediaNews(format!(

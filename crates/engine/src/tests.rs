@@ -31,6 +31,7 @@ mod policies;
 mod quality;
 mod reasons;
 mod registering;
+mod relayed;
 mod requests;
 mod restarts;
 mod roster;

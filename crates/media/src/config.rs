@@ -455,8 +455,10 @@ pub enum StreamEvent {
     WaysSettled(Settled),
     /// The relay does not carry packets to this peer.
     RelayRefuses(SocketAddr, nat::turn::Refusal),
-    /// The address at the relay is gone; media goes without it.
-    RelayLost(nat::turn::Refusal),
+    /// The address that this socket had at a relay is gone, numbered as in [`nat::ice::Way::socket`]. What went through it
+    /// goes nowhere until the stream has other sockets ([`StreamHandle::move_to`](crate::StreamHandle::move_to)) or another
+    /// way.
+    RelayLost(u8, nat::turn::Refusal),
     /// A handshake made keys with the right peer: from here on there is sound.
     Secured(dtls::Profile),
     /// A handshake came to nothing: there will be no sound.

@@ -2,7 +2,7 @@
 
 mod stream;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -138,6 +138,15 @@ impl Shared {
                 component: Component::Media,
                 remote,
             });
+        }
+    }
+
+    /// Has the relay of the media carry what comes from there: a peer behind a router tells an address that nothing comes
+    /// from, and its port is not known before.
+    fn permit(&self, stream: u64, ip: Option<IpAddr>) {
+        if let Some(ip) = ip {
+            let ip = ip.to_canonical();
+            self.order(Order::Permit { stream, ip });
         }
     }
 
@@ -396,7 +405,7 @@ impl PumpHandle {
             relay: config.relay,
             rtcp_relay: config.rtcp_relay,
         };
-        let (wire, relays) = lines(first, config.further)?;
+        let (wire, mut relays) = lines(first, config.further)?;
         let (events, events_out) = RingBuffer::new(EVENTS);
         let counters = Arc::new(StreamCounters::default());
         let wishes = Arc::new(Wishes::default());
@@ -414,6 +423,7 @@ impl PumpHandle {
         let ice = config.parameters.ice.clone();
         let dtls = config.parameters.dtls.clone();
         let remote = config.parameters.remote;
+        let signalling = config.parameters.signalling;
         let handshake = self.shared.next_handshake.fetch_add(1, Relaxed);
         let mut shield = Shield::default();
         let mut renewal = match &dtls {
@@ -443,7 +453,7 @@ impl PumpHandle {
             report_refused: false,
             search: handshake,
             searching: ice.is_some(),
-            relays: channels(&relays),
+            relays: channels(&mut relays),
             line: 0,
             direct: false,
             without_way: false,
@@ -485,6 +495,7 @@ impl PumpHandle {
         let relayed = !relays.is_empty();
         if relayed {
             self.shared.begin_relays(id, relays, parameters.remote);
+            self.shared.permit(id, parameters.signalling);
         }
         self.shared.begin_search(id, handshake, false, &parameters);
         self.shared
@@ -508,6 +519,7 @@ impl PumpHandle {
                 security,
                 dtls,
                 remote,
+                signalling,
                 handshake,
                 reports_have_port,
                 apart,
@@ -687,7 +699,7 @@ fn lines(first: Place, further: Vec<Place>) -> Result<(Wire, Vec<(u8, Relay)>), 
 }
 
 /// The pump's ends of them.
-fn channels(relays: &[(u8, Relay)]) -> [Option<Box<Channels>>; MOST_LINES] {
+fn channels(relays: &mut [(u8, Relay)]) -> [Option<Box<Channels>>; MOST_LINES] {
     let mut channels: [Option<Box<Channels>>; MOST_LINES] = Default::default();
     for (line, relay) in relays {
         if let Some(place) = channels.get_mut(usize::from(*line)) {

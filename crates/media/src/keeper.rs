@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
@@ -128,13 +128,21 @@ pub(crate) enum Order {
     },
     /// Of the relays of this stream only those of these lines are still used: bit 0 is line 0. The sockets stay.
     KeepRelays { stream: u64, lines: u16 },
-    /// None of its lines from this one on has one any more.
+    /// None of its lines from this one on has one any more; until then what is to go through one that was lost goes nowhere.
     EndRelays { stream: u64, from: u8 },
     /// The peer is to be found there, with what this component carries.
     Remote {
         stream: u64,
         component: Component,
         remote: SocketAddr,
+    },
+    /// The relay of the media is to carry what comes from this address, whatever its port.
+    Permit { stream: u64, ip: IpAddr },
+    /// The way to the relay of this line, where that was this server, has ended.
+    RelayEnded {
+        stream: u64,
+        line: u8,
+        server: SocketAddr,
     },
     /// The stream needs no handshake any more.
     End { stream: u64, component: Component },
@@ -369,7 +377,6 @@ impl Keeper {
         let mut next: Option<Instant> = None;
         let waiting = &mut self.waiting;
         self.relays.retain(|(stream, line), relay| {
-            let mut kept = true;
             let deadline = relay.step(now, |change| match change {
                 Change::Channels(channels) => {
                     waiting.push_back(Command::Relay(*stream, *line, Some(channels)));
@@ -379,14 +386,13 @@ impl Keeper {
                     waiting.push_back(Command::Tell(*stream, event));
                 }
                 Change::Lost(why) => {
-                    kept = false;
-                    waiting.push_back(Command::Relay(*stream, *line, None));
-                    waiting.push_back(Command::Tell(*stream, StreamEvent::RelayLost(why)));
+                    let event = StreamEvent::RelayLost(*line, why);
+                    waiting.push_back(Command::Tell(*stream, event));
                 }
             });
             // The pump reads the socket still, and hands over what the relay answers.
             next = next.into_iter().chain(deadline).chain(relay.leaves()).min();
-            kept && !relay.is_gone(now)
+            !relay.is_gone(now)
         });
         self.leaving.retain_mut(|relay| !relay.has_left(now));
         let soon = (!self.leaving.is_empty()).then(|| now + 5 * crate::TICK);
@@ -519,6 +525,23 @@ impl Keeper {
                     }
                     if let Some(talk) = self.handshakes.get_mut(&(stream, component)) {
                         talk.announced = Some(remote);
+                    }
+                }
+                Order::Permit { stream, ip } => {
+                    if let Some(relay) = self.relays.get_mut(&(stream, 0)) {
+                        relay.permit(now, ip);
+                    }
+                }
+                Order::RelayEnded {
+                    stream,
+                    line,
+                    server,
+                } => {
+                    let relay = self.relays.get_mut(&(stream, line));
+                    let is_it =
+                        |relay: &&mut Box<Relay>| relay.is_from(server) && relay.leaves().is_none();
+                    if let Some(relay) = relay.filter(is_it) {
+                        relay.end();
                     }
                 }
                 Order::Search {

@@ -5,7 +5,10 @@
 //!  checks, handshakes, questions to the relay ─► keeper, on the same socket
 //! ```
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use nat::turn::{self, Client, Event, Output, Received, Refusal};
@@ -23,10 +26,12 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const MOST_PER_LOOK: usize = 32;
 
 /// Which channels lead to whom.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Channels {
     server: SocketAddr,
     list: [Option<(u16, SocketAddr)>; MOST],
+    /// Which of them something went through since that was looked at.
+    used: Arc<[AtomicBool; MOST]>,
 }
 
 impl Channels {
@@ -41,7 +46,19 @@ impl Channels {
         payload
             .first()
             .filter(|first| (128..192).contains(*first))?;
-        Some((self.peer(datagram)?, payload.len()))
+        let (number, _) = turn::unwrapped(datagram)?;
+        let peer = self.through(|(channel, _)| *channel == number)?.1;
+        Some((peer, payload.len()))
+    }
+
+    /// The channel that this is true of. It is used.
+    fn through(&self, is: impl Fn(&(u16, SocketAddr)) -> bool) -> Option<(u16, SocketAddr)> {
+        let mut channels = self.list.iter().zip(self.used.iter());
+        channels.find_map(|(channel, used)| {
+            let channel = channel.filter(&is)?;
+            used.store(true, Relaxed);
+            Some(channel)
+        })
     }
 
     /// Whose packet this is, whatever it carries, where it came by a channel.
@@ -54,12 +71,11 @@ impl Channels {
 
     /// False when there is no channel to there, or the system refused.
     pub(crate) fn send(&self, wire: &Wire, line: u8, packet: &[u8], to: SocketAddr) -> bool {
-        let mut channels = self.list.iter().flatten();
-        let Some((number, _)) = channels.find(|(_, peer)| *peer == to) else {
+        let Some((number, _)) = self.through(|(_, peer)| *peer == to) else {
             return false;
         };
         let mut datagram = [0; LONGEST_PACKET + 4];
-        let Some(head) = turn::channel_head(*number, packet.len()) else {
+        let Some(head) = turn::channel_head(number, packet.len()) else {
             return false;
         };
         let whole = packet.len() + head.len();
@@ -75,7 +91,7 @@ impl Channels {
 
 /// What has become of a relay.
 pub(crate) enum Change {
-    /// There is a channel more.
+    /// There are other channels: one more, or none any more.
     Channels(Box<Channels>),
     /// This peer is not reached.
     Refused(SocketAddr, Refusal),
@@ -87,6 +103,8 @@ pub(crate) enum Change {
 pub(crate) struct Relay {
     client: Client,
     socket: UdpSocket,
+    /// What the pump was told last.
+    shown: Option<Channels>,
     leaves: Option<Instant>,
 }
 
@@ -95,6 +113,7 @@ impl Relay {
         Self {
             client,
             socket,
+            shown: None,
             leaves: None,
         }
     }
@@ -103,19 +122,45 @@ impl Relay {
         self.client.server() == from
     }
 
-    /// What it is without any channel yet.
-    pub(crate) fn channels(&self) -> Channels {
+    /// What it is for the pump.
+    pub(crate) fn channels(&mut self) -> Channels {
         let mut list = [None; MOST];
         let places = list.iter_mut().zip(self.client.channels());
         places.for_each(|(place, channel)| *place = Some(channel));
-        Channels {
+        let channels = Channels {
             server: self.client.server(),
             list,
-        }
+            used: Arc::default(),
+        };
+        self.shown = Some(channels.clone());
+        channels
     }
 
     pub(crate) fn want(&mut self, now: Instant, peer: SocketAddr) {
+        self.note_use(now);
         self.client.want(now, peer);
+    }
+
+    /// What comes from this address is to be carried, whatever its port.
+    pub(crate) fn permit(&mut self, now: Instant, ip: IpAddr) {
+        self.client.permit(now, ip);
+    }
+
+    /// The stream to it has ended.
+    pub(crate) fn end(&mut self) {
+        self.client.handle_end();
+    }
+
+    /// What the pump sends and takes does not pass through here.
+    fn note_use(&mut self, now: Instant) {
+        let shown = self.shown.iter();
+        for (channel, used) in shown.flat_map(|shown| shown.list.iter().zip(shown.used.iter())) {
+            if let Some((number, _)) = channel
+                && used.swap(false, Relaxed)
+            {
+                self.client.is_used(now, *number);
+            }
+        }
     }
 
     /// Has it carried to a peer; what comes before there is a channel is lost, as on any way.
@@ -138,6 +183,7 @@ impl Relay {
 
     /// Says what there is to say to it; answers what has become of it, and when there is more to do.
     pub(crate) fn step(&mut self, now: Instant, mut tell: impl FnMut(Change)) -> Option<Instant> {
+        self.note_use(now);
         self.client.handle_timeout(now);
         loop {
             match self.client.poll_output() {
@@ -148,7 +194,11 @@ impl Relay {
                     tell(Change::Channels(Box::new(self.channels())));
                 }
                 Output::Event(Event::PeerRefused { peer, why }) => tell(Change::Refused(peer, why)),
-                Output::Event(Event::Lost(why)) => tell(Change::Lost(why)),
+                Output::Event(Event::Lost(why)) => {
+                    // What was to go through it does not go past it.
+                    tell(Change::Channels(Box::new(self.channels())));
+                    tell(Change::Lost(why));
+                }
                 Output::Event(Event::Allocated(_) | Event::Released) => {}
                 Output::Deadline(deadline) => return deadline,
             }

@@ -657,6 +657,7 @@ impl MediaLeg {
                     said.map_err(|e| e.to_string())?;
                 }
                 self.stream = Some(Arc::new(stream));
+                self.watch_bridges();
                 true
             }
         };

@@ -114,6 +114,17 @@ impl DialogState {
 
     /// Our address is another one.
     pub(super) fn on_moved(&mut self, local: Option<IpAddr>) {
+        self.begin_move(
+            local,
+            match self.view.state.is_up() {
+                true => "the network changed; the peer is told",
+                false => "the network changed before the call was taken",
+            },
+        );
+    }
+
+    /// Media needs another place, for this reason: at this address, where that is known.
+    pub(super) fn begin_move(&mut self, local: Option<IpAddr>, why: &str) {
         // A call that is only being looked up leaves from where we are then.
         if !matches!(self.phase, Phase::Calling(_)) || !self.may_be_talked_in() {
             return;
@@ -125,11 +136,7 @@ impl DialogState {
             tries: 0,
             step: Step::Looking,
         });
-        let text = match self.view.state.is_up() {
-            true => "the network changed; the peer is told",
-            false => "the network changed before the call was taken",
-        };
-        self.note("call", text.to_owned());
+        self.note("call", why.to_owned());
         self.look_for_way();
     }
 

@@ -140,6 +140,7 @@ impl DialogState {
             transfers: Transfers::default(),
             moving: None,
             moves: 0,
+            relays_lost: 0,
             mooring: Mooring::default(),
             media_tries: 0,
             unseen: false,

@@ -1,6 +1,6 @@
 //! What everybody else holds of one stream.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -49,6 +49,8 @@ pub(super) struct Last {
     pub(super) dtls: Option<Dtls>,
     /// Where the peer was to be found.
     pub(super) remote: Option<SocketAddr>,
+    /// Where its signalling came from.
+    pub(super) signalling: Option<IpAddr>,
     /// The number of the handshake whose keys count.
     pub(super) handshake: u64,
     /// There is a socket for reports.
@@ -178,6 +180,9 @@ impl StreamHandle {
                 remote,
             });
         }
+        if last.relayed {
+            self.shared.permit(self.id, parameters.signalling);
+        }
         if reports_begin {
             self.shared
                 .begin_handshake(self.id, Component::Reports, report_handshake, &parameters);
@@ -198,6 +203,7 @@ impl StreamHandle {
         last.security = security;
         last.dtls = dtls;
         last.remote = parameters.remote.or(last.remote);
+        last.signalling = parameters.signalling.or(last.signalling);
         last.handshake = handshake;
         last.apart = apart;
         last.report_handshake = report_handshake;
@@ -287,13 +293,13 @@ impl StreamHandle {
     pub fn move_to(&self, first: Place, further: Vec<Place>) -> Result<(), MediaError> {
         let mut last = lock(&self.last);
         let reports_have_port = first.rtcp_socket.is_some();
-        let (wire, relays) = lines(first, further)?;
+        let (wire, mut relays) = lines(first, further)?;
         let stream = self.id;
         self.shared.command(Command::Wire(stream, wire))?;
         last.reports_have_port = reports_have_port;
         last.has_moved = true;
         if last.relayed || !relays.is_empty() {
-            for (line, channels) in (0..).zip(channels(&relays)) {
+            for (line, channels) in (0..).zip(channels(&mut relays)) {
                 self.shared
                     .command(Command::Relay(stream, line, channels))?;
             }
@@ -301,7 +307,12 @@ impl StreamHandle {
         if std::mem::replace(&mut last.relayed, !relays.is_empty()) {
             self.shared.order(Order::EndRelays { stream, from: 0 });
         }
-        self.shared.begin_relays(stream, relays, None);
+        if last.relayed {
+            self.shared.begin_relays(stream, relays, last.remote);
+            let heard = self.counters.target().map(|heard| heard.ip());
+            self.shared.permit(stream, heard);
+            self.shared.permit(stream, last.signalling);
+        }
         Ok(())
     }
 
@@ -330,6 +341,17 @@ impl StreamHandle {
             self.shared.command(Command::Relay(stream, line, None))?;
         }
         Ok(())
+    }
+
+    /// The way to the relay of this socket, numbered as in [`nat::ice::Way::socket`], has ended where that is not the socket
+    /// itself: what the client takes for the relay, at `server`, answers nothing any more. [`StreamEvent::RelayLost`] follows,
+    /// unless the stream has another relay meanwhile.
+    pub fn relay_ended(&self, socket: u8, server: SocketAddr) {
+        self.shared.order(Order::RelayEnded {
+            stream: self.id,
+            line: socket,
+            server,
+        });
     }
 
     /// Sends silence instead of the source, or stops doing so.

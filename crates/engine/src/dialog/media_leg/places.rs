@@ -241,7 +241,30 @@ impl MediaLeg {
         }
         let moved = stream.move_to(places.remove(0), places);
         self.bridges = bridges;
+        self.watch_bridges();
         moved.map_err(|e| e.to_string())
+    }
+
+    /// Has the stream told when the connections to its relays end, which its sockets do not see.
+    pub(super) fn watch_bridges(&self) {
+        let Some(stream) = &self.stream else { return };
+        for (number, bridge) in &self.bridges {
+            let (ended, at, number) = (bridge.ended(), bridge.at(), *number);
+            let stream = Arc::downgrade(stream);
+            tokio::spawn(async move {
+                ended.await;
+                if let Some(stream) = stream.upgrade() {
+                    stream.relay_ended(number, at);
+                }
+            });
+        }
+    }
+
+    /// Whether ways are tried, by what was agreed.
+    pub(in crate::dialog) fn tries_ways(&self) -> bool {
+        self.agreed
+            .as_ref()
+            .is_some_and(|agreed| agreed.ice.is_some())
     }
 
     /// The sockets with their addresses at relays, for the stream.
