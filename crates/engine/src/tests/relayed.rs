@@ -97,9 +97,7 @@ async fn a_call_whose_relay_goes_away_goes_on_through_another_one() {
     };
     let (mut house, _) = carol_with(tone(), with).await;
     let dan = Peer::bind().await;
-    let call = house
-        .dial("carol", &format!("sip:dan@{}", dan.local))
-        .await;
+    let call = house.dial("carol", &format!("sip:dan@{}", dan.local)).await;
     let (invite, from) = dan.request(Method::Invite).await;
     let first = place(&invite);
     assert!(first.port() >= 50_000, "it is told at the relay: {first}");
@@ -171,7 +169,10 @@ async fn one_long_datagram_of_a_peer_does_not_cost_the_relay() {
     };
     let resolver = Resolver::new(&Naming::default(), &sip_core::Seed::from_number(1));
     let asked = ask(&media, asking, &resolver).await;
-    let (_client, bridge) = asked.map_err(|why| why.to_string()).expect("a relay").take();
+    let (_client, bridge) = asked
+        .map_err(|why| why.to_string())
+        .expect("a relay")
+        .take();
     assert!(server.await.expect("it ends"), "the stream was closed");
     let mut buffer = [0; 4_096];
     let came = std::iter::from_fn(|| media.recv_from(&mut buffer).ok().map(|(length, _)| length));

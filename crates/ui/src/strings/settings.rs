@@ -73,7 +73,8 @@ pub(crate) const STUN: &str = "STUN server";
 pub(crate) const STUN_HELP: &str = "Is asked for each call where the world sees its sound.";
 pub(crate) const STUN_WRONG: &str = "A STUN server looks like stun.example.com or 192.0.2.10:3478.";
 pub(crate) const TURN: &str = "Relay (TURN)";
-pub(crate) const TURN_HELP: &str = "Carries sound where no other way leads.";
+pub(crate) const TURN_HELP: &str =
+    "With ICE it carries sound where no other way leads; without, all of it.";
 pub(crate) const TURN_WRONG: &str = "A relay looks like turn:relay.example.com, turn:192.0.2.10:3478?transport=tcp or turns:relay.example.com.";
 pub(crate) const TURN_USER: &str = "User of the relay";
 pub(crate) const TURN_USER_HELP: &str =
