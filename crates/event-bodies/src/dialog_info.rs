@@ -293,11 +293,12 @@ impl Party {
             return;
         }
         writer.begin(name, &[]);
-        writer.text(
-            "identity",
-            &[("display", self.display.as_ref().map(Private::reveal))],
-            self.identity.as_ref().map(Identity::reveal),
-        );
+        let display = [("display", self.display.as_ref().map(Private::reveal))];
+        match &self.identity {
+            Some(identity) => writer.text("identity", &display, Some(identity.reveal())),
+            None if self.display.is_some() => writer.empty("identity", &display),
+            None => {}
+        }
         if let Some(target) = &self.target {
             writer.empty("target", &[("uri", Some(target.reveal()))]);
         }

@@ -64,9 +64,11 @@ impl Element {
         self.children.iter().filter(move |child| child.name == name)
     }
 
-    /// The text of the element, without blanks around it; `None` when there is none.
+    /// The text of the element, without blanks around it and what nobody can see; `None` when there is none.
     pub(crate) fn text<T: From<String>>(&self) -> Option<T> {
-        let text = self.text.trim();
+        let unseen =
+            |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+        let text = self.text.trim_matches(unseen);
         (!text.is_empty()).then(|| T::from(text.to_owned()))
     }
 

@@ -153,3 +153,21 @@ fn the_seeds_are_read() {
     assert!(RegInfo::parse(SEEDS[3].as_bytes()).is_ok());
     assert!(ConferenceInfo::parse(SEEDS[4].as_bytes()).is_ok());
 }
+
+#[test]
+fn what_nobody_can_see_is_no_address_and_the_name_beside_it_stays() {
+    let body = "<dialog-info version='0' state='full' entity='sip:a@example.com'><dialog id='1'>\
+                <state>early</state><remote><identity display='Bob'>\n \u{4} </identity></remote>\
+                </dialog></dialog-info>";
+    let info = DialogInfo::parse(body.as_bytes()).expect("a document");
+    let remote = &info.dialogs[0].remote;
+    assert!(remote.identity.is_none());
+    assert_eq!(
+        remote.display.as_ref().map(privacy::Private::reveal),
+        Some("Bob")
+    );
+    let written = info.to_bytes();
+    let again = DialogInfo::parse(&written).expect("its own words");
+    assert_eq!(again, info);
+    assert_eq!(again.to_bytes(), written);
+}
