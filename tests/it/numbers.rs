@@ -43,6 +43,27 @@ fn who_insists_on_a_handshake_is_told_that_there_is_none() {
     assert!(reason.contains("keys by DTLS are not done"), "{reason}");
 }
 
+/// RFC 3261 §15: a call is over with the answer to its BYE, and whoever looks at messages sees both.
+#[test]
+fn the_messages_of_a_call_are_told_to_the_last() {
+    let folder = Folder::new("numbers_messages");
+    let (_switchboard, port) = switchboard::start(&folder);
+    let alice = Account::new(format!("sip:alice@127.0.0.1:{port}"), "--no-register");
+    let args = "600 --for 1s --sip";
+    let outcome = Program::start(&folder, "alice", "call", &alice, args).finish(seconds(30));
+    outcome.assert_code(0);
+    let is_told = |direction: &str, begins: &str, has: &str| {
+        let mut messages = outcome.events.iter().filter(|event| is(event, "sip"));
+        messages.any(|event| {
+            let text = event["text"].as_str().unwrap_or_default();
+            event["direction"] == direction && text.starts_with(begins) && text.contains(has)
+        })
+    };
+    let (bye, ok) = ("BYE ", "SIP/2.0 200 ");
+    assert!(is_told("sent", bye, ""), "{}", outcome.story);
+    assert!(is_told("received", ok, " BYE"), "{}", outcome.story);
+}
+
 /// Calls 600, says something and compares what comes back.
 fn echo(name: &str, more: &str) -> Outcome {
     let folder = Folder::new(&format!("numbers_{name}"));

@@ -18,10 +18,14 @@ impl Missing {
         for (ours, told) in [(true, &mut self.ours), (false, &mut self.theirs)] {
             let mut now = silences.iter().filter(|why| talks && is_told(why));
             let now = now.find(|why| why.is_ours() == ours);
+            // What was wished since is another reason, and no end of the silence.
+            let mut wished = silences.iter().filter(|why| !is_told(why));
+            let is_silent =
+                wished.any(|why| why.is_ours() == ours || matches!(why, Silence::Agreed { .. }));
             let before = std::mem::replace(told, now.map(discriminant));
             match now {
                 Some(why) if before != Some(discriminant(why)) => lines.push(why.to_string()),
-                None if before.is_some() && talks => lines.push(
+                None if before.is_some() && talks && !is_silent => lines.push(
                     match ours {
                         true => "What is sent gets through again.",
                         false => "Sound comes again.",
@@ -50,6 +54,7 @@ fn is_told(why: &Silence) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::MediaDirection;
 
     fn stopped(seconds: u64) -> Vec<Silence> {
         vec![Silence::StoppedReceiving { seconds }]
@@ -72,6 +77,27 @@ mod tests {
         let dropped = Silence::Dropped { packets: 1 };
         let said = missing.lines(&[refused, dropped.clone()], true);
         assert_eq!(said, [dropped.to_string()]);
+    }
+
+    #[test]
+    fn what_was_wished_meanwhile_ends_no_silence() {
+        let only = |direction| Silence::Agreed { direction };
+        for (missed, wish) in [
+            (Silence::NothingCaptured, Silence::Muted),
+            (Silence::NothingCaptured, only(MediaDirection::ReceiveOnly)),
+            (
+                Silence::StoppedReceiving { seconds: 3 },
+                only(MediaDirection::SendOnly),
+            ),
+            (
+                Silence::StoppedReceiving { seconds: 3 },
+                Silence::SilenceReceived,
+            ),
+        ] {
+            let mut missing = Missing::default();
+            assert_eq!(missing.lines(&[missed.clone()], true).len(), 1);
+            assert!(missing.lines(&[wish], true).is_empty(), "{missed:?}");
+        }
     }
 
     #[test]

@@ -585,9 +585,12 @@ impl Report {
         else {
             return;
         };
-        // A reason that is kept back comes after the messages of its call, and signing out is none of them.
-        let is_farewell = || trace::summary(record).method.as_deref() == Some("REGISTER");
-        if self.is_over() && (self.reason.is_none() || is_farewell()) {
+        // The last messages of a call come after it is shown as ended; signing out is none of them.
+        let is_farewell = || {
+            let method = trace::summary(record).method;
+            matches!(method.as_deref(), Some("REGISTER" | "SUBSCRIBE" | "NOTIFY"))
+        };
+        if self.is_over() && is_farewell() {
             return;
         }
         let text = trace::redact::message(record);

@@ -305,6 +305,8 @@ pub(crate) struct DialogState {
     card: CardStamp,
     /// Whether the user wants the call held; carried out as soon as the call can.
     hold_wanted: bool,
+    /// The peer refused to be put on hold, and is held by us alone: it is not heard, and hears nobody here.
+    held_alone: bool,
     /// What the peer hears in place of the microphone.
     instead: Instead,
     /// Which way media shall flow.
@@ -334,6 +336,8 @@ pub(crate) struct DialogState {
     untrusted: Option<Box<CertificateView>>,
     /// Whether its tenant is on its way out.
     leaving: bool,
+    /// Whether the person has ended it.
+    hung_up: bool,
     /// The last answer, where it could not be read.
     unreadable: Option<Unreadable>,
     /// A change of our address that the peer is not told of yet.
@@ -341,7 +345,9 @@ pub(crate) struct DialogState {
     /// How many there have been.
     moves: u32,
     /// How often a relay was lost to our media.
-    relays_lost: u32,
+    relays_lost: relayed::Losses,
+    /// The relay of our media is gone, and was when another one could not be asked for yet.
+    relay_gone: Option<(u8, nat::turn::Refusal)>,
     /// Whether a change of the network is any of our business.
     mooring: Mooring,
     /// How often the sound machinery has refused what was agreed last.
@@ -349,7 +355,7 @@ pub(crate) struct DialogState {
     /// It was turned away or sent on without the user.
     unseen: bool,
     /// The file of a recording that is being made.
-    recording_begins: Option<PathBuf>,
+    recording_begins: Option<recording::Beginning>,
     /// What was wrong with the caller's offer, for which it was turned away.
     refused_offer: Option<Failure>,
     /// The conference that the peer is the middle of.
@@ -394,7 +400,10 @@ impl Actor for DialogActor {
         match message {
             DialogMsg::Answer => state.on_answer(&myself).await,
             DialogMsg::Reject(code) => state.on_reject(code),
-            DialogMsg::End => state.on_end(),
+            DialogMsg::End => {
+                state.hung_up = true;
+                state.on_end();
+            }
             DialogMsg::Leave => {
                 state.leaving = true;
                 state.on_end();
@@ -475,7 +484,7 @@ impl Actor for DialogActor {
             DialogMsg::NoWay => state.on_no_way().await,
             DialogMsg::WaysSettled(settled) => state.on_ways_settled(settled),
             DialogMsg::MediaNews(news) => state.note("media", news),
-            DialogMsg::RelayLost(socket, why) => state.on_relay_lost(socket, &why),
+            DialogMsg::RelayLost(socket, why) => state.on_relay_lost(socket, why).await,
             DialogMsg::RecordingEnded(file, reason) => state.on_recording_ended(&file, &reason),
             // A report that was under way when the stream was closed is older than the last figures.
             DialogMsg::Stats(stats, sound) => {

@@ -367,6 +367,7 @@ impl Engine {
             ask_limit: config.ask_limit,
             stateless: shared::seed(),
             sounds: Sounds::default(),
+            failing: mapped::Failing::default(),
             pacer: Pacer::new(subscriptions::APART),
             calls: AtomicU64::new(0),
             conferences: AtomicU64::new(0),

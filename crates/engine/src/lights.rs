@@ -296,11 +296,13 @@ impl Lights {
     }
 }
 
-/// Which of the devices that a call should have could not be had.
+/// Which of the devices that a call should have could not be had, or are set to nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Without {
     pub(crate) microphone: bool,
     pub(crate) speaker: bool,
+    pub(crate) microphone_down: bool,
+    pub(crate) speaker_down: bool,
 }
 
 /// Joins what the stream found with what the call knows, and with what is known of the devices: what a person did explains more
@@ -329,24 +331,37 @@ pub(crate) fn explain(sound: &mut SoundView, call: &CallView, without: Without) 
         sound.silences.insert(0, Silence::Agreed { direction });
     }
     if call.muted {
-        sound
-            .silences
-            .retain(|why| !matches!(why, Silence::NothingCaptured | Silence::NoMicrophone));
+        sound.silences.retain(|why| {
+            !matches!(
+                why,
+                Silence::NothingCaptured | Silence::NoMicrophone | Silence::MicrophoneDown
+            )
+        });
         sound.silences.insert(0, Silence::Muted);
     }
 }
 
 /// What comes is sound and goes nowhere without a speaker; and without a microphone it is known why nothing is captured.
 fn miss(sound: &mut SoundView, without: Without) {
-    if without.speaker {
+    let speaker = match (without.speaker, without.speaker_down) {
+        (true, _) => Some(Silence::NoSpeaker),
+        (false, true) => Some(Silence::SpeakerDown),
+        (false, false) => None,
+    };
+    if let Some(why) = speaker {
         sound.played = Light::default();
-        sound.silences.push(Silence::NoSpeaker);
+        sound.silences.push(why);
     }
-    if without.microphone {
+    let microphone = match (without.microphone, without.microphone_down) {
+        (true, _) => Some(Silence::NoMicrophone),
+        (false, true) => Some(Silence::MicrophoneDown),
+        (false, false) => None,
+    };
+    if let Some(why) = microphone {
         sound
             .silences
             .retain(|why| *why != Silence::NothingCaptured);
-        sound.silences.insert(0, Silence::NoMicrophone);
+        sound.silences.insert(0, why);
     }
 }
 
@@ -465,9 +480,21 @@ mod tests {
         let both = missed(Without {
             microphone: true,
             speaker: true,
+            ..Without::default()
         });
         assert!(both.received.on && !both.played.on);
         assert_eq!(both.silences, [Silence::NoMicrophone, Silence::NoSpeaker]);
+        // What is set to nothing is neither broken nor switched off.
+        let down = missed(Without {
+            microphone_down: true,
+            speaker_down: true,
+            ..Without::default()
+        });
+        assert!(down.received.on && !down.played.on);
+        assert_eq!(
+            down.silences,
+            [Silence::MicrophoneDown, Silence::SpeakerDown]
+        );
         assert_eq!(missed(Without::default()), heard);
     }
 

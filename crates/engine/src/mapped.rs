@@ -1,17 +1,20 @@
 //! Where the world sees a media socket: asked of a STUN server before the socket is told to anybody (RFC 8489), and of a
 //! relay where there is one to be used ([`crate::relay`]).
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::relay::{Asking, Relay};
 use crate::transport::Resolver;
+use model::AccountId;
 use nat::stun::{Binding, TransactionId};
 use sip_core::locate::{Families, Kind, NextHop, Target};
 use sip_core::{ResolveError, Transport};
 use sip_message::Host;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Servers of one name that are tried before a call does without.
 pub(crate) const MOST_SERVERS: usize = 3;
@@ -202,6 +205,48 @@ pub(crate) struct Servers {
     pub(crate) relay: Option<Asking>,
 }
 
+/// A kind of server that helps media through routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Server {
+    Stun,
+    Relay,
+}
+
+/// How long a server that is of no use is not spoken of again.
+const QUIET: Duration = Duration::from_secs(3_600);
+
+/// Most servers whose failure is remembered.
+const MOST_FAILING: usize = 1_000;
+
+/// The servers of accounts that were of no use when they were last asked, so that a person is told once and not at each call.
+#[derive(Default)]
+pub(crate) struct Failing(Mutex<HashMap<(AccountId, Server), Instant>>);
+
+impl Failing {
+    /// Whether this is to be told.
+    pub(crate) fn is_news(&self, account: AccountId, server: Server, is_of_use: bool) -> bool {
+        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (account, server);
+        if is_of_use {
+            failing.remove(&key);
+            return false;
+        }
+        let now = Instant::now();
+        failing.retain(|_, told| now.duration_since(*told) < QUIET);
+        if failing.contains_key(&key) || failing.len() >= MOST_FAILING {
+            return false;
+        }
+        failing.insert(key, now);
+        true
+    }
+
+    /// The account has other settings: what was said of its servers may be true no more.
+    pub(crate) fn forget(&self, account: &AccountId) {
+        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.retain(|(other, _), _| other != account);
+    }
+}
+
 /// The two sockets of one address, for media and for reports.
 pub(crate) type Pair = (UdpSocket, UdpSocket);
 
@@ -214,6 +259,8 @@ pub(crate) struct Found {
     pub(crate) relays: [Option<Relay>; 2],
     /// What is to be told about it.
     pub(crate) notes: Vec<String>,
+    /// Of each kind of server that was asked, whether it was of use, and else why not.
+    pub(crate) served: Vec<(Server, Result<(), String>)>,
 }
 
 impl Found {
@@ -221,6 +268,16 @@ impl Found {
     pub(crate) fn relay_sees_media(&self) -> bool {
         let [relay, _] = &self.relays;
         relay.as_ref().is_some_and(Relay::sees_media)
+    }
+
+    fn is_served(&mut self, server: Server, note: String) {
+        self.notes.push(note);
+        self.served.push((server, Ok(())));
+    }
+
+    fn is_not_served(&mut self, server: Server, why: String) {
+        self.notes.push(why.clone());
+        self.served.push((server, Err(why)));
     }
 }
 
@@ -251,6 +308,7 @@ pub(crate) async fn look(
         };
         if number > 0 {
             found.notes.clear();
+            found.served.clear();
         }
         if let Some(place) = all.get_mut(number) {
             *place = found;
@@ -267,14 +325,19 @@ async fn look_from(
 ) -> Found {
     let mut found = Found::default();
     if let Some(server) = servers.stun {
-        let note = match ask(sockets, &server, resolver).await {
+        match ask(sockets, &server, resolver).await {
             Ok(mapped) => {
                 found.mapped = Some(mapped);
-                format!("the STUN server sees our media at {}", mapped[0])
+                found.is_served(
+                    Server::Stun,
+                    format!("the STUN server sees our media at {}", mapped[0]),
+                );
             }
-            Err(why) => format!("where our media is seen is not known: {why}"),
-        };
-        found.notes.push(note);
+            Err(why) => found.is_not_served(
+                Server::Stun,
+                format!("where our media is seen is not known: {why}"),
+            ),
+        }
     }
     if let Some(asking) = servers.relay {
         let second = asking.clone();
@@ -286,15 +349,17 @@ async fn look_from(
                     false => None,
                 }
             });
-        let note = match first {
+        match first {
             Ok(relay) => {
                 let note = format!("the relay gives our media {}", relay.allocation.relayed);
                 found.relays = [Some(relay), second];
-                note
+                found.is_served(Server::Relay, note);
             }
-            Err(why) => format!("there is no relay for our media: {why}"),
-        };
-        found.notes.push(note);
+            Err(why) => found.is_not_served(
+                Server::Relay,
+                format!("there is no relay for our media: {why}"),
+            ),
+        }
     }
     found
 }
@@ -314,7 +379,12 @@ async fn ask_one(
         // What cannot be sent now may be in a moment.
         let _ = socket.send_to(&question, server).await;
         let again = until.min(Instant::now() + AGAIN);
-        while let Ok(Ok((length, from))) = timeout_at(again, socket.recv_from(&mut buffer)).await {
+        while let Ok(received) = timeout_at(again, socket.recv_from(&mut buffer)).await {
+            let Ok((length, from)) = received else {
+                // Where nobody listens some systems say so at once, and would for each question.
+                sleep_until(again).await;
+                break;
+            };
             // Whoever else has found the port is not asked.
             let answer = buffer.get(..length).and_then(Binding::read);
             match answer.filter(|_| from == server) {
@@ -369,6 +439,22 @@ mod tests {
         ] {
             assert_eq!(server(text), place, "{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_fails_each_call_is_spoken_of_once_an_hour_and_anew_when_it_had_served() {
+        let failing = Failing::default();
+        let (one, two) = (AccountId::new("one"), AccountId::new("two"));
+        let fails = |account: &AccountId, server| failing.is_news(account.clone(), server, false);
+        assert!(fails(&one, Server::Stun));
+        assert!(!fails(&one, Server::Stun));
+        assert!(fails(&one, Server::Relay) && fails(&two, Server::Stun));
+        assert!(!failing.is_news(one.clone(), Server::Stun, true));
+        assert!(fails(&one, Server::Stun));
+        failing.forget(&one);
+        assert!(fails(&one, Server::Stun) && !fails(&two, Server::Stun));
+        tokio::time::advance(QUIET).await;
+        assert!(fails(&one, Server::Stun) && fails(&two, Server::Stun));
     }
 
     #[tokio::test]

@@ -31,6 +31,9 @@ use crate::wake::now;
 /// A person waits for the call to begin: a relay that has given nothing within this is done without.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long until a socket that cannot be heard is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// How long a stream stays after its media is over, for the farewell.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -156,6 +159,11 @@ impl Relay {
     /// Whether the relay sees the socket of the media, and not the near end of a stream.
     pub(crate) fn sees_media(&self) -> bool {
         self.bridge.is_none()
+    }
+
+    /// Whether the address is gone already.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.client).as_ref().is_some_and(Client::is_over)
     }
 
     /// For the stream that uses the socket from now on, with the way to the relay where that is not the socket's own.
@@ -319,14 +327,33 @@ fn tend(
     let socket = Arc::new(socket);
     let client = Arc::new(Mutex::new(Some(client)));
     let (tended, line) = (Arc::clone(&client), Arc::clone(&socket));
+    let ears = mapped::handle(&socket)?;
     let tender = tokio::spawn(async move {
+        let mut buffer = [0; LONGEST];
         loop {
-            let deadline = lock(&tended).as_mut().and_then(|client| {
+            let next = lock(&tended).as_mut().and_then(|client| {
                 client.handle_timeout(now());
-                say(client, &line)
+                say(client, &line).map(|deadline| (deadline, client.waits()))
             });
-            let Some(deadline) = deadline else { return };
-            sleep_until(Instant::from_std(deadline)).await;
+            let Some((deadline, waits)) = next else {
+                return;
+            };
+            let deadline = Instant::from_std(deadline);
+            // What peers send early is for the stream, and waits for it as long as nothing else is to be heard.
+            if !waits {
+                sleep_until(deadline).await;
+                continue;
+            }
+            match timeout_at(deadline, ears.recv_from(&mut buffer)).await {
+                Ok(Ok((length, from))) => {
+                    let mut client = lock(&tended);
+                    if let Some(client) = client.as_mut().filter(|client| client.server() == from) {
+                        client.handle_datagram(now(), buffer.get(..length).unwrap_or_default());
+                    }
+                }
+                Ok(Err(_)) => tokio::time::sleep(PAUSE).await,
+                Err(_) => {}
+            }
         }
     });
     Ok(Relay {

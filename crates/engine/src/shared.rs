@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use media::{PumpHandle, Sink, Source, StreamCounters};
+use media::{PumpHandle, Sink, Source, StreamCounters, StreamHandle};
 use model::{
     AccountId, CallId, CallState, CallView, Direction, Event, Failure, FailureKind, HistoryEntry,
     Levels, Notice, NoticeLevel, Outcome, Party, Private, QualityTrend, Sentence, Sounded,
@@ -19,6 +19,7 @@ use sip_core::stateless::Capabilities;
 
 use crate::devices::DevicesMsg;
 use crate::hub::Hub;
+use crate::mapped::Failing;
 use crate::sounds::Sounds;
 use crate::store::StoreMsg;
 use crate::transport::Naming;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) stateless: Seed,
     /// What calls say in place of the microphone.
     pub(crate) sounds: Sounds,
+    /// Servers that were of no use to the media of accounts.
+    pub(crate) failing: Failing,
     /// When accounts may begin to ask about others.
     pub(crate) pacer: Pacer,
     pub(crate) calls: AtomicU64,
@@ -201,11 +204,34 @@ impl<M: Message> Service<M> {
 
 /// The streams whose levels the view may ask for at any frame.
 #[derive(Default)]
-pub(crate) struct LiveStreams(Mutex<HashMap<CallId, Arc<StreamCounters>>>);
+pub(crate) struct LiveStreams(Mutex<HashMap<CallId, LiveStream>>);
+
+/// The stream of one call.
+struct LiveStream {
+    counters: Arc<StreamCounters>,
+    /// The call ends it.
+    handle: Weak<StreamHandle>,
+}
 
 impl LiveStreams {
-    pub(crate) fn insert(&self, call: CallId, counters: Arc<StreamCounters>) {
-        self.lock().insert(call, counters);
+    pub(crate) fn insert(&self, call: CallId, stream: &Arc<StreamHandle>) {
+        let live = LiveStream {
+            counters: stream.counters(),
+            handle: Arc::downgrade(stream),
+        };
+        self.lock().insert(call, live);
+    }
+
+    /// Nothing that is said here goes to this call from now on, until the call itself says otherwise: it may wait for a
+    /// server when it is told.
+    pub(crate) fn hush(&self, call: CallId) {
+        let live = self
+            .lock()
+            .get(&call)
+            .and_then(|live| live.handle.upgrade());
+        if let Some(stream) = live {
+            stream.set_muted(true);
+        }
     }
 
     pub(crate) fn remove(&self, call: CallId) {
@@ -215,13 +241,13 @@ impl LiveStreams {
     pub(crate) fn levels(&self, call: CallId) -> Levels {
         self.lock()
             .get(&call)
-            .map_or(Levels::default(), |c| Levels {
-                capture: c.send_level(),
-                playout: c.receive_level(),
+            .map_or(Levels::default(), |live| Levels {
+                capture: live.counters.send_level(),
+                playout: live.counters.receive_level(),
             })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CallId, Arc<StreamCounters>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CallId, LiveStream>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

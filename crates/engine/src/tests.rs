@@ -44,3 +44,4 @@ mod supervision;
 mod tapes;
 mod transfers;
 mod watching;
+mod withheld;

@@ -312,6 +312,10 @@ pub struct StreamConfig {
     pub source: Source,
     /// Where to what is heard goes.
     pub sink: Sink,
+    /// Whether nothing of the source is sent from the first packet on ([`StreamHandle::set_muted`]).
+    ///
+    /// [`StreamHandle::set_muted`]: crate::StreamHandle::set_muted
+    pub muted: bool,
 }
 
 impl StreamConfig {
@@ -334,6 +338,7 @@ impl StreamConfig {
             encoder: EncoderOptions::default(),
             source: Source::Microphone,
             sink: Sink::Speaker,
+            muted: false,
         }
     }
 }

@@ -409,6 +409,7 @@ impl PumpHandle {
         let (events, events_out) = RingBuffer::new(EVENTS);
         let counters = Arc::new(StreamCounters::default());
         let wishes = Arc::new(Wishes::default());
+        wishes.muted.store(config.muted, Relaxed);
         let id = self.shared.next_id.fetch_add(1, Relaxed);
         let sender = rtp::Sender::new(
             config.ssrc,

@@ -282,7 +282,8 @@ pub(crate) struct SendPath {
     silence: Silence,
     activity: Activity,
     payload: Box<[u8; LONGEST_PAYLOAD]>,
-    muted: bool,
+    /// Whether it was silenced last; unknown before there was anything.
+    muted: Option<bool>,
     /// Steps to let pass at the start, so that not all streams encode in the same step.
     wait: u32,
     complexity: u8,
@@ -324,7 +325,7 @@ impl SendPath {
             silence: Silence::new(),
             activity: Activity::new(),
             payload: Box::new([0; LONGEST_PAYLOAD]),
-            muted: false,
+            muted: None,
             events: None,
             digits: VecDeque::with_capacity(MOST_DIGITS),
             digit: None,
@@ -606,15 +607,15 @@ fn packet_ms(kind: CodecKind, wanted_ms: u32) -> usize {
 }
 
 /// Silences a frame; the first and the last are led out and in, or they click.
-fn mute(frame: &mut [i16], was: &mut bool, is: bool) {
+fn mute(frame: &mut [i16], was: &mut Option<bool>, is: bool) {
     let length = frame.len() as f32;
-    match (*was, is) {
+    match (was.unwrap_or(is), is) {
         (false, false) => {}
         (true, true) => frame.fill(0),
         (false, true) => scale(frame, |n| 1.0 - n as f32 / length),
         (true, false) => scale(frame, |n| n as f32 / length),
     }
-    *was = is;
+    *was = Some(is);
 }
 
 fn scale(frame: &mut [i16], gain: impl Fn(usize) -> f32) {

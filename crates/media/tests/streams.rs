@@ -739,6 +739,23 @@ fn a_muted_microphone_sends_silence_and_nothing_else() {
 }
 
 #[test]
+fn who_is_muted_from_the_start_is_not_heard_for_a_single_frame() {
+    let mut bench = Bench::new();
+    let (left, right) = bench.pair(
+        &parameters(CodecKind::Pcmu),
+        (Source::Microphone, Sink::Discard),
+        (Source::Silence, Sink::Discard),
+    );
+    bench.attach_microphone(vec![0.5; 48_000 * 2]);
+    left.set_muted(true);
+    for _ in 0..100 {
+        bench.run(SECOND / 100);
+        assert_eq!(right.counters().receive_level(), 0.0);
+    }
+    assert!(right.counters().received() > 40);
+}
+
+#[test]
 fn streams_and_tones_are_mixed_for_the_speaker() {
     let mut bench = Bench::new();
     let tone = |hz| (Source::Tone { hz }, Sink::Discard);

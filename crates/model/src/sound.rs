@@ -94,6 +94,8 @@ pub enum Silence {
     },
     /// There is no microphone that could be used.
     NoMicrophone,
+    /// The microphone's volume is set to nothing.
+    MicrophoneDown,
     /// The microphone gives silence.
     NothingCaptured,
     /// The peer has named no address, so nothing can be sent.
@@ -136,6 +138,8 @@ pub enum Silence {
     SilenceReceived,
     /// There is no speaker that could be used.
     NoSpeaker,
+    /// The speaker's volume is set to nothing.
+    SpeakerDown,
 }
 
 impl fmt::Display for Silence {
@@ -151,6 +155,9 @@ impl fmt::Display for Silence {
                 MediaDirection::Inactive => "There is no sound in this call, as was agreed.",
             }),
             Self::NoMicrophone => f.write_str("There is no microphone that can be used."),
+            Self::MicrophoneDown => {
+                f.write_str("The volume of your microphone is set to 0 %: the other side hears nothing.")
+            }
             Self::NothingCaptured => f.write_str(
                 "Your microphone gives nothing: it may be switched off at the device, or another one is chosen.",
             ),
@@ -189,6 +196,7 @@ impl fmt::Display for Silence {
             ),
             Self::SilenceReceived => f.write_str("The other side sends silence."),
             Self::NoSpeaker => f.write_str("There is no speaker that can be used."),
+            Self::SpeakerDown => f.write_str("The volume of your speaker is set to 0 %."),
         }
     }
 }
@@ -202,6 +210,7 @@ impl Silence {
                 direction: MediaDirection::ReceiveOnly | MediaDirection::Inactive
             } | Self::Muted
                 | Self::NoMicrophone
+                | Self::MicrophoneDown
                 | Self::NothingCaptured
                 | Self::NoAddress
                 | Self::NotSent { .. }
@@ -228,6 +237,8 @@ mod tests {
             Silence::Muted,
             Silence::NoMicrophone,
             Silence::NoSpeaker,
+            Silence::MicrophoneDown,
+            Silence::SpeakerDown,
             Silence::NothingCaptured,
             Silence::NotSent { packets: 3 },
             private(false),

@@ -435,6 +435,12 @@ impl Client {
         self.phase == Phase::Over
     }
 
+    /// Whether something was asked that is not answered yet.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
     /// The channels that carry packets, with whose they are.
     pub fn channels(&self) -> impl Iterator<Item = (u16, SocketAddr)> + '_ {
         self.peers.bound()

@@ -214,6 +214,7 @@ impl DialogState {
         self.settle_hold();
         self.report(StatusCode::OK);
         self.take_place(myself);
+        self.replace_relay().await;
     }
 
     pub(super) fn talking_state(&self) -> CallState {

@@ -57,6 +57,10 @@ pub(super) struct MediaLeg {
     settled: Option<Stand>,
     /// Addresses of the media at relays were given back, since ways that are used need none.
     gave_back: bool,
+    /// Whether the relay of the media was gone before the stream got it.
+    pub(super) relay_died: bool,
+    /// Whether the microphone is cut off.
+    muted: bool,
     /// Which those ways are, once that is settled.
     ways_settled: Option<Settled>,
     /// Our offers say nothing about ways any more, since the peer did not want them tried anew.
@@ -181,6 +185,8 @@ impl DialogState {
             sockets: None,
             settled: None,
             gave_back: false,
+            relay_died: false,
+            muted: false,
             ways_settled: None,
             left_ways: false,
             kept_its_names: false,
@@ -275,6 +281,11 @@ impl MediaLeg {
         if !self.is_agreed() && !self.awaits_answer() {
             self.want(hold, direction);
         }
+    }
+
+    /// The call is held, or not any more, in our next description.
+    pub(super) fn set_held(&mut self, held: bool) {
+        self.want(held, self.direction);
     }
 
     fn want(&mut self, hold: bool, direction: MediaDirection) {
@@ -531,13 +542,20 @@ impl MediaLeg {
 
     /// Which of the devices that it should have could not be had.
     pub(super) fn without(&self, shared: &Shared) -> Without {
-        let (microphone, speaker) = shared.hub.read(|state| {
+        let all = shared.hub.read(|state| {
             let devices = &state.devices;
-            (devices.without_microphone, devices.without_speaker)
+            Without {
+                microphone: devices.without_microphone,
+                speaker: devices.without_speaker,
+                microphone_down: devices.microphone_gain.percent() == 0,
+                speaker_down: devices.speaker_volume.percent() == 0,
+            }
         });
         Without {
-            microphone: microphone && self.from_microphone,
-            speaker: speaker && self.to_speaker,
+            microphone: all.microphone && self.from_microphone,
+            speaker: all.speaker && self.to_speaker,
+            microphone_down: all.microphone_down && self.from_microphone,
+            speaker_down: all.speaker_down && self.to_speaker,
         }
     }
 
@@ -645,6 +663,7 @@ impl MediaLeg {
                 (config.relay, config.rtcp_relay) = (first.relay, first.rtcp_relay);
                 (config.further, self.bridges) = (places, bridges);
                 config.encoder.dtx = self.silence_suppression;
+                config.muted = self.muted;
                 config.cname = crate::shared::cname();
                 (config.source, config.sink) = shared.media_of(call);
                 self.from_microphone = matches!(config.source, Source::Microphone);
@@ -715,9 +734,18 @@ impl MediaLeg {
         }
     }
 
-    pub(super) fn set_muted(&self, muted: bool) {
+    /// Whether nothing of the source is sent, from the first packet on where there is none yet.
+    pub(super) fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
         if let Some(stream) = &self.stream {
             stream.set_muted(muted);
+        }
+    }
+
+    /// Whether what the peer says is played to nobody.
+    pub(super) fn set_deaf(&self, deaf: bool) {
+        if let Some(stream) = &self.stream {
+            stream.set_volume(if deaf { 0.0 } else { 1.0 });
         }
     }
 

@@ -73,6 +73,11 @@ impl Moving {
         self.step == Step::Ready
     }
 
+    /// Whether the new place is there, and the peer is to agree to it or has been asked to.
+    pub(super) fn is_prepared(self) -> bool {
+        matches!(self.step, Step::Ready | Step::Told)
+    }
+
     /// An offer goes out, and tells it where all is ready for that.
     pub(super) fn goes_out(&mut self) {
         if self.is_due() {

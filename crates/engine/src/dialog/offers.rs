@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::{CallState, Direction, Failure, FailureKind, NoticeLevel, Outcome};
+use nat::turn::Refusal;
 use ractor::ActorRef;
 use sdp::SdpError;
 use sip_core::call::MediaWarning;
@@ -145,7 +146,14 @@ impl DialogState {
             self.gather_anew().await;
         }
         let Some(media) = &mut self.media else { return };
+        // Who would not be put on hold by our offer is by our answer.
+        if self.held_alone {
+            media.set_held(true);
+        }
         let outcome = media.answer(body);
+        if self.held_alone && outcome.is_err() {
+            media.set_held(false);
+        }
         let Phase::Calling(call) = &mut self.phase else {
             return;
         };
@@ -186,6 +194,9 @@ impl DialogState {
                 self.ways_asked = None;
                 self.gather_for_wish().await;
                 self.settle_hold();
+                if self.view.state.is_up() {
+                    self.replace_relay().await;
+                }
                 if early && self.settings.calls.early_media && !self.view.state.is_up() {
                     self.enter(CallState::Early);
                 }
@@ -265,32 +276,42 @@ impl DialogState {
             return self.give_up_unheard(failure);
         }
         let due = self.moving.is_some_and(super::moved::Moving::is_due);
-        if let Some(media) = &mut self.media {
+        let media = self.media.as_mut();
+        let refused = media.map(|media| {
+            let refused = (media.held(), media.direction());
             media.rollback();
-        }
+            refused
+        });
         self.ways_refused(myself, status);
         let moves = self.move_failed(myself) || due;
-        if let Some(media) = &mut self.media {
-            self.view.held_by_us = media.held();
-            // Not asked again by itself: the peer does not want it. A new address is, since without it nothing is heard.
-            if !moves {
-                self.hold_wanted = media.held();
+        // Not asked again by itself: the peer does not want it. A new address is, since without it nothing is heard.
+        if let (Some(media), Some((hold, direction))) = (&self.media, refused) {
+            // Who does not agree to be put on hold is so all the same.
+            self.held_alone = hold && self.hold_wanted && !media.held();
+            if !moves && self.hold_wanted == hold {
+                self.hold_wanted = hold || media.held();
+            }
+            if !moves && self.direction_wanted == direction {
                 self.direction_wanted = media.direction();
             }
         }
+        self.settle_what_is_said();
         let why = status.map_or("it could not be sent".to_owned(), |s| {
             format!("the peer answered {}", s.code())
         });
         self.note("media", format!("the change was not taken: {why}"));
-        if self.view.state.is_up() {
-            self.enter(self.talking_state());
+        if self.held_alone {
+            let text = "the other side is on hold without having agreed: it is not heard, and hears nobody here";
+            self.note("media", text.to_owned());
         }
+        self.show_hold();
         // What is to be said from another address goes out with that.
         let asks = self.ways_wanted.is_some() && self.moving.is_none();
         if due || asks {
             self.gather_for_wish().await;
-            self.settle_hold();
         }
+        // What was wished for meanwhile has not been asked yet.
+        self.settle_hold();
     }
 
     /// The peer asked for an offer and did not answer it: it is withdrawn, and what the user wants meanwhile goes out.
@@ -303,9 +324,13 @@ impl DialogState {
 
     /// Brings stream and view in line with what was agreed.
     pub(super) async fn apply_media(&mut self, myself: &ActorRef<DialogMsg>) {
+        self.settle_mute();
         let Some(media) = &mut self.media else { return };
         match media.apply(&self.shared, self.view.id) {
             Ok(true) => {
+                if std::mem::take(&mut media.relay_died) {
+                    self.relay_gone = Some((0, Refusal::Silent));
+                }
                 media.watch(myself).await;
                 self.record_from_the_start(myself);
             }
@@ -317,12 +342,13 @@ impl DialogState {
         self.view.codec = media.codec_name();
         self.view.security = media.security();
         self.view.secured = self.view.security.is_private();
-        self.view.held_by_us = media.held();
+        self.held_alone &= !media.held();
+        self.view.held_by_us = media.held() || self.held_alone;
         self.view.held_by_peer = media.held_by_peer();
         self.view.details.media = media.agreed_direction();
-        media.set_muted(self.view.muted);
-        if let Some(counters) = media.counters() {
-            self.shared.live.insert(self.view.id, counters);
+        media.set_deaf(self.instead.on_hold);
+        if let Some(stream) = media.stream() {
+            self.shared.live.insert(self.view.id, &stream);
         }
         let unprotected = media.has_lost_protection();
         let remarks = media.remarks();

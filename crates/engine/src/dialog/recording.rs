@@ -11,14 +11,22 @@ use ractor::ActorRef;
 use super::media_leg::MediaLeg;
 use super::{DialogMsg, DialogState};
 
+/// A recording whose file is being made.
+pub(super) struct Beginning {
+    file: PathBuf,
+    /// Whether the user wants it still. One that is not is ended once it has begun: another one beside it would be taken
+    /// for it.
+    wanted: bool,
+}
+
 impl DialogState {
     /// The user wants the call recorded, or no longer.
     pub(super) fn on_record(&mut self, myself: &ActorRef<DialogMsg>, on: bool) {
-        let begins = self.recording_begins.take_if(|_| !on);
-        if !on && begins.is_some() {
+        if let Some(begins) = &mut self.recording_begins {
+            begins.wanted = on;
             return;
         }
-        if on == (self.view.details.recording.is_some() || self.recording_begins.is_some()) {
+        if on == self.view.details.recording.is_some() {
             return;
         }
         if !on {
@@ -60,7 +68,10 @@ impl DialogState {
             Some(0) => ConsentTone::AtStart,
             Some(seconds) => ConsentTone::Every(Duration::from_secs(seconds.into())),
         };
-        self.recording_begins = Some(file.clone());
+        self.recording_begins = Some(Beginning {
+            file: file.clone(),
+            wanted: true,
+        });
         let myself = myself.clone();
         tokio::task::spawn_blocking(move || {
             let recording = Recording {
@@ -74,19 +85,29 @@ impl DialogState {
     }
 
     pub(super) fn on_recording_begun(&mut self, file: &Path, begun: Result<(), String>) {
-        let is_wanted = self.recording_begins.as_deref() == Some(file);
-        self.recording_begins.take_if(|_| is_wanted);
+        // The call may have ended meanwhile, or have another stream.
+        let begins = self.recording_begins.take_if(|begins| begins.file == file);
+        let Some(Beginning { wanted, .. }) = begins else {
+            return;
+        };
         match begun {
-            Err(reason) if is_wanted => return self.not_recorded(&reason),
+            Err(reason) if wanted => return self.not_recorded(&reason),
             Err(_) => return,
-            // It has been ended meanwhile.
-            Ok(()) if !is_wanted => return self.end_recording(),
+            Ok(()) if !wanted => return self.end_recording(),
             Ok(()) => {}
         }
         let file = file.display().to_string();
         self.note("media", format!("the call is recorded: {file}"));
         self.view.details.recording = Some(file);
         self.publish();
+    }
+
+    /// The call ends, and whoever counts on its recording hears that there is none.
+    pub(super) fn no_recording_begins(&mut self) {
+        let begins = self.recording_begins.take();
+        if begins.is_some_and(|begins| begins.wanted) {
+            self.not_recorded("the call ended before the file was made");
+        }
     }
 
     fn end_recording(&mut self) {

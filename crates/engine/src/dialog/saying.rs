@@ -19,7 +19,7 @@ const MOST_KEPT: usize = 5 * 60 * media::SAMPLE_RATE_HZ as usize;
 pub(super) struct Instead {
     myself: ActorRef<DialogMsg>,
     /// The peer is on hold, so nobody here is heard.
-    on_hold: bool,
+    pub(super) on_hold: bool,
     /// The number of what is to be said: what was read for another one counts no more.
     number: u64,
     /// Music for holding that is said or was read before: who is held again need not wait for it.
@@ -48,13 +48,14 @@ impl Instead {
 }
 
 impl DialogState {
-    /// Whom we hold hears nobody here from the moment that it is wanted, whatever the peer makes of the re-INVITE.
+    /// Whom we hold hears nobody here from the moment that it is wanted, and is not heard, whatever the peer makes of the re-INVITE.
     pub(super) fn settle_what_is_said(&mut self) {
         let hold = self.hold_wanted;
         let Some(media) = &mut self.media else { return };
         if std::mem::replace(&mut self.instead.on_hold, hold) == hold {
             return;
         }
+        media.set_deaf(hold);
         if hold {
             media.drop_digits();
         }

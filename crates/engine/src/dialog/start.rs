@@ -22,6 +22,7 @@ use super::focus::Focus;
 use super::heard::Heard;
 use super::keys::Keys;
 use super::media_leg::MediaLeg;
+use super::relayed::Losses;
 use super::ringback::Ringback;
 use super::saying::Instead;
 use super::transfer::{Placement, Transfers};
@@ -119,6 +120,7 @@ impl DialogState {
             cards: args.cards,
             card: CardStamp::None,
             hold_wanted: false,
+            held_alone: false,
             instead: Instead::new(myself),
             direction_wanted: MediaDirection::Both,
             keys_wanted: false,
@@ -136,11 +138,13 @@ impl DialogState {
             untrusted: None,
             tags: None,
             leaving: false,
+            hung_up: false,
             unreadable: None,
             transfers: Transfers::default(),
             moving: None,
             moves: 0,
-            relays_lost: 0,
+            relays_lost: Losses::default(),
+            relay_gone: None,
             mooring: Mooring::default(),
             media_tries: 0,
             unseen: false,

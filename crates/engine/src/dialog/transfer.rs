@@ -104,6 +104,13 @@ pub(super) struct Transfers {
     outside: VecDeque<OwnerKey>,
 }
 
+impl Transfers {
+    /// Whether another call is still there whose place this one takes, or that it joins, without a person's word.
+    pub(super) fn has_no_place_yet(&self) -> bool {
+        matches!(self.place, Place::Granted { .. } | Place::Taking)
+    }
+}
+
 #[derive(Default)]
 enum Place {
     /// A call like any other.
@@ -127,6 +134,8 @@ enum Place {
         old: ActorRef<DialogMsg>,
         joins: bool,
     },
+    /// It has been told that this one is up, and is about to say what of the person this one does not get.
+    Taking,
 }
 
 impl DialogState {
@@ -446,6 +455,7 @@ impl DialogState {
             }
             self.on_hold(true);
         }
+        self.have_place();
     }
 
     /// Whether this call may have the place it wants.
@@ -500,6 +510,15 @@ impl DialogState {
             let status = StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST;
             self.on_reject(Some(status.code()));
         }
+        self.have_place();
+    }
+
+    /// Whoever had the place of this call has said what there was to say, or never will.
+    fn have_place(&mut self) {
+        if matches!(self.transfers.place, Place::Taking) {
+            self.transfers.place = Place::Own;
+            self.settle_mute();
+        }
     }
 
     /// It rings, and a person has to know what an answer does.
@@ -523,16 +542,29 @@ impl DialogState {
             dialog: myself.clone(),
         };
         match std::mem::take(&mut self.transfers.place) {
-            Place::Granted { old, joins: true } => drop(old.cast(DialogMsg::JoinedBy(heir()))),
-            Place::Granted { old, .. } => drop(old.cast(DialogMsg::Replaced(Some(heir())))),
+            Place::Granted { old, joins } => {
+                let taken = match joins {
+                    true => DialogMsg::JoinedBy(heir()),
+                    false => DialogMsg::Replaced(Some(heir())),
+                };
+                if old.cast(taken).is_ok() {
+                    self.transfers.place = Place::Taking;
+                    myself.send_after(COURTESY, || DialogMsg::PlaceUnanswered);
+                }
+            }
             // A person took it, and so has turned to it.
             Place::Offered { old, .. } => drop(old.cast(DialogMsg::Replaced(None))),
-            Place::Own | Place::Asked { .. } => {}
+            Place::Own | Place::Asked { .. } | Place::Taking => {}
         }
+        self.settle_mute();
     }
 
     /// Somebody has joined this call: all hear each other, and the person is told that they do.
     pub(super) fn on_joined_by(&mut self, heir: &Heir) {
+        if self.refuses_heirs() {
+            let _ = heir.dialog.cast(DialogMsg::End);
+            return;
+        }
         let call = heir.call;
         self.note("call", format!("call {call} has joined this one"));
         let text = format!(
@@ -547,6 +579,10 @@ impl DialogState {
     }
 
     pub(super) fn on_replaced(&mut self, heir: Option<&Heir>) {
+        if let Some(heir) = heir.filter(|_| self.refuses_heirs()) {
+            let _ = heir.dialog.cast(DialogMsg::End);
+            return;
+        }
         self.note("call", "another call took the place of this one".to_owned());
         if let Some(heir) = heir {
             let _ = heir.dialog.cast(DialogMsg::Withhold(self.withheld()));
@@ -558,6 +594,11 @@ impl DialogState {
         let picked_up = !self.view.state.is_up() && self.view.direction == Direction::Outgoing;
         let reason = picked_up.then(|| Reason::new("SIP", 200, "Call completed elsewhere"));
         self.end_because(reason);
+    }
+
+    /// Whether the person has hung this call up: who comes for it comes too late, though nobody has told them before.
+    fn refuses_heirs(&self) -> bool {
+        self.hung_up
     }
 
     /// That call is heard together with this one.

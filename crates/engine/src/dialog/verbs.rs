@@ -144,7 +144,31 @@ impl DialogState {
 
     pub(super) fn on_hold(&mut self, hold: bool) {
         self.hold_wanted = hold;
+        // Who refused may be asked again; who was not held by an agreement is talked to again without one.
+        let was_alone = std::mem::take(&mut self.held_alone);
         self.settle_hold();
+        self.settle_mute();
+        if was_alone && !hold {
+            self.show_hold();
+        }
+    }
+
+    /// Whether the microphone is cut off. A call for the place of another one gets nothing before it has it: until then it
+    /// knows nothing of what the person does with that one.
+    pub(super) fn settle_mute(&mut self) {
+        let muted = self.view.muted || self.transfers.has_no_place_yet();
+        if let Some(media) = &mut self.media {
+            media.set_muted(muted);
+        }
+    }
+
+    /// Shows whether the peer is on hold.
+    pub(super) fn show_hold(&mut self) {
+        let agreed = self.media.as_ref().is_some_and(MediaLeg::held);
+        self.view.held_by_us = agreed || self.held_alone;
+        if self.view.state.is_up() {
+            self.enter(self.talking_state());
+        }
     }
 
     /// An answer that was given while it rang stands until the call is up, and is changed then.
@@ -163,7 +187,8 @@ impl DialogState {
         let (hold, direction) = (self.hold_wanted, self.direction_wanted);
         let Some(media) = &mut self.media else { return };
         let moves = self.moving.is_some_and(super::moved::Moving::is_due);
-        let changes = media.held() != hold || media.direction() != direction;
+        let hold_changes = media.held() != hold && !self.held_alone;
+        let changes = hold_changes || media.direction() != direction;
         let due = changes || moves || self.keys_wanted || self.ways_wanted.is_some();
         if !self.view.state.is_up() || !due || media.awaits_answer() {
             return;
@@ -201,9 +226,7 @@ impl DialogState {
 
     pub(super) fn on_mute(&mut self, muted: bool) {
         self.view.muted = muted;
-        if let Some(media) = &self.media {
-            media.set_muted(muted);
-        }
+        self.settle_mute();
         self.publish();
     }
 
@@ -383,6 +406,7 @@ impl DialogState {
     pub(super) fn close_media(&mut self) {
         self.report_quality();
         self.shared.live.remove(self.view.id);
+        self.no_recording_begins();
         if let Some(media) = self.media.take() {
             // The last second's figures would leave out what came since.
             self.view.stats = media.stats().or(self.view.stats.take());

@@ -186,6 +186,7 @@ impl PhoneState {
             return;
         };
         let old = std::mem::replace(&mut account.settings, settings.clone());
+        self.shared.failing.forget(id);
         if password.is_none() && is_aside(&old, &settings) {
             let message = TenantMsg::SetAside(id.clone(), Box::new(settings));
             self.to_tenant(&tenant, message);
@@ -217,6 +218,7 @@ impl PhoneState {
             .account(id)
             .map(|(tenant, _)| tenant.id.clone());
         if let Some(tenant) = tenant {
+            self.shared.failing.forget(id);
             self.keep_secret(myself, &tenant, id, Secret::Relay, password);
             self.put_anew(&tenant, id);
         }
@@ -231,6 +233,7 @@ impl PhoneState {
             return;
         };
         self.forget_secret(&tenant, &id);
+        self.shared.failing.forget(&id);
         if let Some(entry) = self.settings.tenant_mut(&tenant) {
             entry.accounts.retain(|a| a.id != id);
         }

@@ -34,6 +34,9 @@ const TOO_MANY: &str = "there are as many calls as this phone carries at a time"
 
 impl TenantState {
     pub(super) fn tell(&self, call: CallId, message: DialogMsg) {
+        if matches!(message, DialogMsg::Hold(true) | DialogMsg::Mute(true)) {
+            self.shared.live.hush(call);
+        }
         if let Some(leg) = self.calls.get(&call) {
             let _ = leg.cast(message);
         }
@@ -351,6 +354,7 @@ impl TenantState {
         );
         self.shared.live.remove(id);
         self.shared.release_devices(id);
+        self.on_parted(id);
         let view = self
             .shared
             .hub

@@ -102,6 +102,9 @@ async fn a_stun_server_that_is_silent_costs_a_moment_and_no_call() {
     let _call = house
         .dial("carol", &format!("sip:dan@{}", peer.local))
         .await;
+    house
+        .until_notice("away: where our media is seen is not known: the STUN server does not answer")
+        .await;
     // It comes after the time that the server has.
     house
         .until_notes("the STUN server does not answer", 1)

@@ -8,7 +8,7 @@ use sip_message::{HeaderName, Message, Method, Request, Response};
 use tokio::net::{ToSocketAddrs, UdpSocket};
 
 use super::house::{House, tenant};
-use crate::{CallMedia, GivenAccount};
+use crate::{CallMedia, EngineConfig, GivenAccount};
 use model::AccountSettings;
 
 /// A session description with PCMU.
@@ -142,6 +142,15 @@ pub(super) async fn carol_with(
     media: CallMedia,
     change: impl FnOnce(&mut AccountSettings),
 ) -> (House, SocketAddr) {
+    carol_as(media, change, |_| {}).await
+}
+
+/// The same in a program that is set up otherwise.
+pub(super) async fn carol_as(
+    media: CallMedia,
+    change: impl FnOnce(&mut AccountSettings),
+    program: impl FnOnce(&mut EngineConfig),
+) -> (House, SocketAddr) {
     let addr = free_addr();
     let mut settings = AccountSettings::new("sip:carol@127.0.0.1");
     settings.register = false;
@@ -153,7 +162,7 @@ pub(super) async fn carol_with(
         password: None,
         relay_password: None,
     };
-    let mut house = House::start(vec![tenant("Solo", vec![given])], media).await;
+    let mut house = House::start_with(vec![tenant("Solo", vec![given])], media, program).await;
     house
         .until("carol is there", |s| s.accounts.first().map(|_| ()))
         .await;

@@ -248,6 +248,8 @@ impl Call {
         self.timer_from_answer(now, &response.headers);
         self.reoffer.tries = 0;
         match session_description(&response.headers, &response.body) {
+            // RFC 4028 §7.4: the session is as it was, and another offer may wait for its own answer.
+            Some(_) if refresh => {}
             Some(body) => {
                 self.described = offer.map(|(offer, _)| offer);
                 self.event(CallEvent::Answer { body, early: false });

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use media::Place;
-use model::{ServerUri, SrtpKeys, SrtpPolicy};
+use model::{NoticeLevel, ServerUri, SrtpKeys, SrtpPolicy};
 use nat::ice::{Base, Component};
 use wire::{ClientTls, Remembered, Roots};
 
@@ -26,6 +26,7 @@ impl DialogState {
             return Ok(());
         }
         let (pairs, port) = self.open_sockets(local)?;
+        self.relay_gone = None;
         let found = self.look_for_media(&pairs).await;
         let Some(media) = &mut self.media else {
             return Ok(());
@@ -140,7 +141,24 @@ impl DialogState {
         for note in found.iter_mut().flat_map(|found| found.notes.drain(..)) {
             self.note("media", note);
         }
+        for (server, served) in found.iter_mut().flat_map(|found| found.served.drain(..)) {
+            self.tell_of_server(server, served.err());
+        }
         found
+    }
+
+    /// A call may do without, and be silent for it: whoever set the server up has to know.
+    fn tell_of_server(&self, server: mapped::Server, failure: Option<String>) {
+        let (failing, account) = (&self.shared.failing, self.view.account.clone());
+        if failing.is_news(account, server, failure.is_none()) {
+            let why = failure.unwrap_or_default();
+            let text = format!(
+                "Routers may keep the sound of call {} away: {why}.",
+                self.view.id
+            );
+            let tenant = Some(&self.view.tenant);
+            self.shared.notice(NoticeLevel::Warning, tenant, text);
+        }
     }
 
     /// Finds out where the world sees the media, where the account asks for that, before anybody is told of it. A
@@ -269,6 +287,9 @@ impl MediaLeg {
 
     /// The sockets with their addresses at relays, for the stream.
     pub(super) fn take_places(&mut self) -> (Vec<Place>, Vec<(u8, Bridge)>) {
+        // The stream has it all the same: nothing goes past a relay that was told.
+        let media = self.relays.first().and_then(|[relay, _]| relay.as_ref());
+        self.relay_died = media.is_some_and(Relay::is_over);
         let mut relays = std::mem::take(&mut self.relays).into_iter();
         let mut bridges = Vec::new();
         let mut take = |number: u8, relay: Option<Relay>| {

@@ -91,6 +91,27 @@ impl MediaLeg {
         after.is_ok_and(|(_, after)| names(&after) != before)
     }
 
+    /// The address that this socket had at a relay is no more: later descriptions do not name it, and before ways are tried
+    /// once more there are to be other sockets. Whether the ways in use go through it; where none is chosen yet others may do.
+    pub(in crate::dialog) fn lose_relay(&mut self, socket: u8) -> bool {
+        // Others are about to be used.
+        if self.sockets.is_some() {
+            return false;
+        }
+        let mut bases = self.ways.iter_mut().flatten();
+        let base = bases.find(|base| base.socket == socket);
+        if base.and_then(|base| base.relayed.take()).is_none() {
+            return false;
+        }
+        self.gave_back = true;
+        let is_current = |ways: &Settled| self.stream.as_ref().is_some_and(|s| s.is_current(ways));
+        let settled = self.ways_settled.filter(is_current);
+        let used = settled.map_or(0, |settled| settled.media.socket);
+        let rtcp_mux = self.agreed.as_ref().is_some_and(|agreed| agreed.rtcp_mux);
+        self.tell_what_is_left(used, rtcp_mux);
+        settled.is_some_and(|settled| settled.needs_relay_of(socket))
+    }
+
     /// Gives addresses at relays back that are not used; answers how many.
     fn give_back(&mut self) -> usize {
         // What is named in an open offer may be used any moment, also by another fork.

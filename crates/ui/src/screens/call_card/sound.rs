@@ -47,6 +47,7 @@ impl Place {
             | Silence::Muted
             | Silence::HeldByUs
             | Silence::NoMicrophone
+            | Silence::MicrophoneDown
             | Silence::NothingCaptured => Self::Captured,
             Silence::NoAddress | Silence::NotSent { .. } | Silence::NotArriving => Self::Sent,
             Silence::HeldByPeer
@@ -54,9 +55,10 @@ impl Place {
             | Silence::StoppedReceiving { .. }
             | Silence::WrongKey { .. }
             | Silence::Dropped { .. } => Self::Received,
-            Silence::Discarded { .. } | Silence::SilenceReceived | Silence::NoSpeaker => {
-                Self::Played
-            }
+            Silence::Discarded { .. }
+            | Silence::SilenceReceived
+            | Silence::NoSpeaker
+            | Silence::SpeakerDown => Self::Played,
         }
     }
 
@@ -260,6 +262,8 @@ mod tests {
             (Silence::NothingCaptured, Place::Captured),
             (Silence::NoMicrophone, Place::Captured),
             (Silence::NoSpeaker, Place::Played),
+            (Silence::MicrophoneDown, Place::Captured),
+            (Silence::SpeakerDown, Place::Played),
             (Silence::NoAddress, Place::Sent),
             (Silence::NotSent { packets: 2 }, Place::Sent),
             (Silence::NotArriving, Place::Sent),
