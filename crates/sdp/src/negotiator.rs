@@ -663,8 +663,9 @@ impl Negotiator {
         let Some(before) = before.map(|before| before.remote.clone()) else {
             return;
         };
-        let mut lines = offer.media().filter_map(|media| media.ice());
-        let restarts = lines.any(|theirs| theirs.credentials != before);
+        // They are a stream's (RFC 8839 §4.4.1.1.1): those of lines that we do not take are none of our business.
+        let theirs = self.audio_of(offer).and_then(|audio| audio.ice());
+        let restarts = theirs.is_some_and(|theirs| theirs.credentials != before);
         if let Some(ice) = self.ice.as_mut().filter(|_| restarts) {
             ice.renew();
         }
