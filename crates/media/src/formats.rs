@@ -209,6 +209,15 @@ impl Formats {
         true
     }
 
+    /// Nothing that was heard sounds on in what comes next.
+    pub(crate) fn forget_sound(&mut self) {
+        if let Some(bridge) = &mut self.bridge {
+            bridge.forget(8_000);
+            bridge.forget(16_000);
+        }
+        self.fading = 0;
+    }
+
     /// Brings what the decoder has made to the rate of what is heard; answers how many samples of `out` that are.
     pub(crate) fn bring(&mut self, native: &[i16], out: &mut [i16]) -> usize {
         let rates = (self.kind().sample_rate_hz(), self.rate_hz);

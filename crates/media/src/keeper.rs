@@ -460,6 +460,7 @@ impl Keeper {
                         continue;
                     }
                 };
+                lines.lead(now, *stream, to);
                 let lost = matches!(event, ice::Event::Lost(_));
                 lines.waiting.push_back(Command::Way(Way {
                     stream: *stream,
@@ -521,7 +522,7 @@ impl Keeper {
                 } => {
                     let relay = self.relays.get_mut(&(stream, 0));
                     if let Some(relay) = relay.filter(|_| component == Component::Media) {
-                        relay.want(now, remote);
+                        relay.need(now, remote);
                     }
                     if let Some(talk) = self.handshakes.get_mut(&(stream, component)) {
                         talk.announced = Some(remote);
@@ -628,6 +629,7 @@ impl Search {
                 ice::Output::Event(ice::Event::Failed | ice::Event::Concluded) => continue,
                 ice::Output::Deadline(deadline) => return deadline,
             };
+            lines.lead(now, stream, to);
             lines.waiting.push_back(Command::Way(Way {
                 stream,
                 number: self.number,
@@ -650,6 +652,15 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
+    /// Media goes by this way from now on.
+    fn lead(&mut self, now: Instant, stream: u64, way: Option<ice::Way>) {
+        if let Some(way) = way.filter(|way| way.relayed)
+            && let Some(relay) = self.relays.get_mut(&(stream, way.socket))
+        {
+            relay.need(now, way.to);
+        }
+    }
+
     fn send(&mut self, now: Instant, stream: u64, datagram: Vec<u8>, way: ice::Way) {
         let relay = self.relays.get_mut(&(stream, way.socket));
         match relay.filter(|_| way.relayed) {

@@ -169,11 +169,23 @@ impl ReceivePath {
             self.timeline.reset();
             self.receiver.rest();
             self.forget_candidate();
-            (self.noise, self.noise_number) = (None, None);
-            (self.start, self.end) = (0, 0);
+            self.forget_sound();
         }
         self.peer.announce(now, parameters.remote);
         self.tell_addresses();
+    }
+
+    /// What was heard leads over to nothing, and no pause that was told of goes on.
+    fn forget_sound(&mut self) {
+        self.forget_pause();
+        (self.noise, self.in_noise, self.sounds) = (None, false, false);
+        (self.start, self.end) = (0, 0);
+        self.formats.forget_sound();
+    }
+
+    /// Whoever said that nothing would come for a while is not who is listened to now.
+    fn forget_pause(&mut self) {
+        (self.noise_number, self.comfort) = (None, false);
     }
 
     /// Takes in a datagram of the RTP port that is no RTCP: now, and when it had arrived; with whence it comes is said whether checks know the place.
@@ -287,6 +299,7 @@ impl ReceivePath {
             // What the numbers were is over for all that follow them: near the old ones, they would be taken for late.
             self.timeline.reset();
             self.jitter.begin_source();
+            self.forget_pause();
         }
         verdict
     }
@@ -338,10 +351,7 @@ impl ReceivePath {
         match self.count(arrived, &packet.header, clock) {
             Verdict::Accept {
                 restarted: true, ..
-            } => {
-                self.noise_number = None;
-                self.hear_candidate(&packet.header);
-            }
+            } => self.hear_candidate(&packet.header),
             // What another said while this one talks is not heard later either.
             Verdict::Accept { .. } => self.forget_candidate(),
             Verdict::Duplicate => return Taken::Dropped,

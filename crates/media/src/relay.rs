@@ -141,6 +141,12 @@ impl Relay {
         self.client.want(now, peer);
     }
 
+    /// Media goes to this peer: it has a channel at any rate.
+    pub(crate) fn need(&mut self, now: Instant, peer: SocketAddr) {
+        self.note_use(now);
+        self.client.need(now, peer);
+    }
+
     /// What comes from this address is to be carried, whatever its port.
     pub(crate) fn permit(&mut self, now: Instant, ip: IpAddr) {
         self.client.permit(now, ip);
@@ -163,7 +169,7 @@ impl Relay {
         }
     }
 
-    /// Has it carried to a peer; what comes before there is a channel is lost, as on any way.
+    /// Has it carried to a peer; what comes before the relay has agreed to that is lost, as on any way.
     pub(crate) fn send(&mut self, now: Instant, datagram: &[u8], to: SocketAddr) {
         if let Some(wrapped) = self.client.wrap(now, to, datagram) {
             let _ = self.socket.send_to(&wrapped, self.client.server());

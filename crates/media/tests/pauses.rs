@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use codecs::CodecKind;
 use common::{Bench, HERE, parameters, rms, shared, voice};
-use media::{ExtendedReports, Sink, Source, StreamConfig, StreamHandle, StreamParameters};
+use media::{
+    ExtendedReports, ReceivedCodec, Sink, Source, StreamConfig, StreamHandle, StreamParameters,
+};
 use rtp::RtpHeader;
 
 struct Raw {
@@ -16,6 +18,7 @@ struct Raw {
     to: SocketAddr,
     sequence: u16,
     timestamp: u32,
+    ssrc: u32,
 }
 
 impl Raw {
@@ -25,7 +28,7 @@ impl Raw {
             payload_type,
             sequence_number: self.sequence,
             timestamp: self.timestamp,
-            ssrc: 77,
+            ssrc: self.ssrc,
         };
         let mut packet = Vec::new();
         header.write(payload, &mut packet).unwrap();
@@ -58,6 +61,7 @@ fn listen(bench: &Bench, parameters: StreamParameters) -> (StreamHandle, Raw) {
         to,
         sequence: 10,
         timestamp: 1_000,
+        ssrc: 77,
     };
     (stream, raw)
 }
@@ -285,4 +289,88 @@ fn silence_that_a_phone_leaves_out_without_a_word_is_no_concealment() {
     speak(&mut bench, &mut peer, 50);
     let made_up = stream.counters().concealed_ms();
     assert!((50..=120).contains(&made_up), "{made_up}");
+}
+
+/// On hold, or not any more.
+fn hold(stream: &StreamHandle, parameters: &StreamParameters, held: bool) {
+    let parameters = StreamParameters {
+        remote: stream.counters().announced_peer(),
+        receive: !held,
+        ..parameters.clone()
+    };
+    stream.update(parameters).unwrap();
+}
+
+/// RFC 3264 §8.4: what was said before a hold belongs to the time before it. Its end is silent until the peer speaks.
+#[test]
+fn nothing_of_what_was_said_before_a_hold_is_heard_after_it() {
+    let alone = parameters(CodecKind::Pcmu);
+    // As heard at the rate of the codec, and of a wider one.
+    let beside_opus = StreamParameters {
+        further_codecs: vec![ReceivedCodec {
+            payload_type: 111,
+            kind: CodecKind::Opus,
+        }],
+        ..alone.clone()
+    };
+    for parameters in [alone, beside_opus] {
+        let mut bench = Bench::new();
+        bench.attach_speaker();
+        let (stream, mut peer) = listen(&bench, parameters.clone());
+        for round in 0..3 {
+            let at = bench.heard().len();
+            speak(&mut bench, &mut peer, 50);
+            let loud = rms(&bench.heard()[at + 24_000..]);
+            assert!(loud > 0.1, "round {round}: {loud}");
+            hold(&stream, &parameters, true);
+            bench.run(Duration::from_secs(1));
+            let at = bench.heard().len();
+            hold(&stream, &parameters, false);
+            bench.run(Duration::from_millis(500));
+            let heard = &bench.heard()[at..];
+            let peak = heard.iter().fold(0f32, |peak, s| peak.max(s.abs()));
+            println!("round {round}: a peak of {peak:.5} after the hold");
+            assert_eq!(peak, 0.0);
+            // The time on hold was none of its clock.
+            peer.timestamp = peer.timestamp.wrapping_add(12_000);
+        }
+    }
+}
+
+/// 20 ms of silence that goes on, as Opus tells it (RFC 6716 §3.1, §3.2.1): a frame of no octets.
+const OPUS_PAUSE: [u8; 1] = [0x78];
+
+/// Whoever pauses with Opus has said so, and has said nothing of it for the time after a hold, or for another source.
+#[test]
+fn a_pause_ends_with_a_hold_and_with_its_source() {
+    let parameters = parameters(CodecKind::Opus);
+    let pause = |bench: &mut Bench, stream: &StreamHandle, peer: &mut Raw| {
+        for _ in 0..50 {
+            peer.send(111, &OPUS_PAUSE);
+            peer.timestamp = peer.timestamp.wrapping_add(960);
+            bench.run(Duration::from_millis(20));
+        }
+        bench.run(Duration::from_secs(1));
+        assert!(stream.counters().pauses());
+    };
+    let mut bench = Bench::new();
+    let (stream, mut peer) = listen(&bench, parameters.clone());
+    pause(&mut bench, &stream, &mut peer);
+    hold(&stream, &parameters, true);
+    bench.run(Duration::from_secs(1));
+    hold(&stream, &parameters, false);
+    bench.run(Duration::from_secs(1));
+    assert!(!stream.counters().pauses());
+    // Another source: all that comes of it is a key.
+    peer.timestamp = peer.timestamp.wrapping_add(96_000);
+    pause(&mut bench, &stream, &mut peer);
+    (peer.ssrc, peer.sequence) = (78, 9_000);
+    bench.run(Duration::from_secs(6));
+    for n in 1..=5u8 {
+        let [high, low] = (u16::from(n) * 960).to_be_bytes();
+        peer.send(101, &[5, 10, high, low]);
+        bench.run(Duration::from_millis(20));
+    }
+    bench.run(Duration::from_secs(1));
+    assert!(!stream.counters().pauses());
 }

@@ -1,4 +1,4 @@
-//! A stream whose media goes through a relay (RFC 8656), without ICE.
+//! A stream whose media goes through a relay (RFC 8656), mostly without ICE.
 
 mod common;
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 use codecs::CodecKind;
 use common::{Bench, HERE, parameters};
 use media::{Place, Sink, Source, StreamConfig, StreamEvent, StreamHandle, StreamParameters};
+use nat::ice::{self, Agent, Base, Component, Credentials, Session, Way};
 use nat::turn::{Client, Config, Output, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,6 +21,8 @@ struct Relay {
     channels: HashMap<u16, SocketAddr>,
     permitted: Vec<IpAddr>,
     carried: Vec<SocketAddr>,
+    /// The same of STUN, with what it says.
+    asked: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
@@ -85,6 +88,7 @@ impl Relay {
             channels: HashMap::new(),
             permitted: Vec::new(),
             carried: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -118,13 +122,30 @@ impl Relay {
                     Vec::new()
                 }
                 0x4000..=0x4fff => {
-                    self.carried.extend(self.channels.get(&kind));
+                    if let Some(to) = self.channels.get(&kind).copied() {
+                        self.carry(to, request[4..].to_vec());
+                    }
+                    continue;
+                }
+                0x0016 => {
+                    let to = peer(request);
+                    if self.permitted.contains(&to.ip()) {
+                        self.carry(to, value(request, 0x0013).unwrap().to_vec());
+                    }
                     continue;
                 }
                 _ => continue,
             };
             let answer = message(kind | 0x0100, &request[8..20], &attributes);
             self.socket.send_to(&answer, from).unwrap();
+        }
+    }
+
+    fn carry(&mut self, to: SocketAddr, payload: Vec<u8>) {
+        if nat::stun::is_stun(&payload) {
+            self.asked.push((to, payload));
+        } else {
+            self.carried.push(to);
         }
     }
 
@@ -314,4 +335,101 @@ fn another_relay_carries_to_the_same_peer() {
     let carried = second.carried.len();
     assert!(carried > 45, "{carried}");
     assert!(second.carried.iter().all(|peer| *peer == to));
+}
+
+/// RFC 8656 §9, §11, §12: a machine with containers and tunnels has more addresses than there are channels. Only the last can
+/// be reached, and only through the relay; media goes there by a channel.
+#[test]
+fn of_more_candidates_than_channels_the_last_is_found_through_the_relay() {
+    let mut bench = Bench::new();
+    let mut relay = Relay::open();
+    let relayed: SocketAddr = "127.0.0.1:50000".parse().unwrap();
+    let places: Vec<SocketAddr> = (1..=24)
+        .map(|n| SocketAddr::from(([127, 8, 15, n], 9)))
+        .collect();
+    let candidates: Vec<String> = (0..)
+        .zip(&places)
+        .map(|(n, at)| {
+            let priority = 2_130_706_431 - n * 256;
+            format!("{n} 1 udp {priority} {} {} typ host", at.ip(), at.port())
+        })
+        .collect();
+    let last = *places.last().unwrap();
+    let [one, other] = ["ours", "theirs"].map(|side| Credentials {
+        ufrag: side.to_owned(),
+        pwd: format!("a-password-of-22-signs-{side}"),
+    });
+    let place = place(&bench, &mut relay);
+    let base = |at: SocketAddr, relayed: Option<SocketAddr>| Base {
+        socket: 0,
+        component: Component::Media,
+        at,
+        mapped: None,
+        relayed,
+    };
+    let ours = Session {
+        local: one.clone(),
+        remote: other.clone(),
+        bases: vec![base(place.socket.local_addr().unwrap(), Some(relayed))],
+        candidates,
+        controlling: true,
+    };
+    let theirs = Session {
+        local: other,
+        remote: one,
+        bases: vec![base(last, None)],
+        candidates: vec!["1 1 udp 16777215 127.0.0.1 50000 typ relay".to_owned()],
+        controlling: false,
+    };
+    let parameters = StreamParameters {
+        remote: places.first().copied(),
+        rtcp_mux: true,
+        ice: Some(ours),
+        ..parameters(CodecKind::Pcmu)
+    };
+    let mut config = StreamConfig::new(place.socket, parameters, 7);
+    config.relay = place.relay;
+    (config.source, config.sink) = (Source::Silence, Sink::Discard);
+    let stream = bench.handle.add_stream(config).unwrap();
+    let mut peer = Agent::new(bench.now, &theirs);
+    let way = Way {
+        to: relayed,
+        socket: 0,
+        relayed: false,
+    };
+    let mut first = None;
+    for tick in 0..1_500 {
+        bench.step();
+        relay.step();
+        for (_, question) in std::mem::take(&mut relay.asked)
+            .into_iter()
+            .filter(|(to, _)| *to == last)
+        {
+            peer.handle_datagram(bench.now, &question, way);
+        }
+        peer.handle_timeout(bench.now);
+        loop {
+            match peer.poll_output() {
+                ice::Output::Transmit { datagram, .. } => relay.deliver(last, &datagram),
+                ice::Output::Event(_) => {}
+                ice::Output::Deadline(_) => break,
+            }
+        }
+        if first.is_none() && relay.carried.contains(&last) {
+            first = Some(tick * 10);
+        }
+    }
+    let found = std::iter::from_fn(|| stream.poll_event())
+        .find(|event| matches!(event, StreamEvent::WayFound(_)));
+    println!("media got there after {first:?} ms");
+    let to = Way {
+        to: last,
+        socket: 0,
+        relayed: true,
+    };
+    assert_eq!(found, Some(StreamEvent::WayFound(Some(to))));
+    let carried = relay.carried.iter().filter(|to| **to == last).count();
+    assert!(carried > 400, "{carried} packets got there");
+    assert_eq!(carried, relay.carried.len());
+    assert!(relay.channels.len() > 16 && relay.channels.values().any(|to| *to == last));
 }

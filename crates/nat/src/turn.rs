@@ -7,9 +7,10 @@
 //!     └── refused, silent ──► Over        └── refreshed in time; lost: Over
 //! ```
 //!
-//! Every peer gets a channel (§12), which is its permission (§9) as well: four bytes before each packet, and no room for
+//! A peer gets a channel (§12), which is its permission (§9) as well: four bytes before each packet, and no room for
 //! what a peer that we never named sends. Who may be heard before it is known from which port it speaks is permitted by its
-//! address alone; what it says comes as Data indications.
+//! address alone; what it says comes as Data indications. Of those that checks ask, more than there are channels for, the
+//! rest is permitted, too, and sent to by Send indications (§11) until media goes there.
 //!
 //! The relay's answers are known by their 96 random bits and, where it asked for a password, by MESSAGE-INTEGRITY. It
 //! sees everything that passes: secrecy is the business of SRTP.
@@ -32,7 +33,7 @@ use zeroize::Zeroizing;
 use crate::message::{self, Draft, Key, View};
 use crate::stun::{self, TransactionId};
 pub use frames::{BrokenStream, Frames, padded};
-use peers::{Begun, FIRST_CHANNEL, LAST_CHANNEL, Peers};
+use peers::{Begun, FIRST_CHANNEL, LAST_CHANNEL, Peers, Place};
 
 /// Who we are for the relay. The password is wiped when this goes, and `Debug` shows neither.
 #[derive(Clone)]
@@ -259,16 +260,26 @@ impl Client {
         client
     }
 
-    /// Sees to it that packets can go to this peer. False when they cannot now: it is of another family, it was refused, or
-    /// there are too many.
+    /// Sees to it that packets can go to this peer by a channel. False when they cannot now: it is of another family, it was
+    /// refused, or there are too many.
     pub fn want(&mut self, now: Instant, peer: SocketAddr) -> bool {
+        self.seek(now, peer, Place::Spare)
+    }
+
+    /// The same for a peer that media goes to: where there are too many, the one that was not used for the longest time has no
+    /// channel any more.
+    pub fn need(&mut self, now: Instant, peer: SocketAddr) -> bool {
+        self.seek(now, peer, Place::Any)
+    }
+
+    fn seek(&mut self, now: Instant, peer: SocketAddr, place: Place) -> bool {
         if !self.may_reach(peer.ip()) || peer.port() == 0 {
             return false;
         }
         if let Some(holds) = self.peers.holds(now, peer) {
             return holds;
         }
-        let Some(Begun { number, instead_of }) = self.peers.begin(now, peer) else {
+        let Some(Begun { number, instead_of }) = self.peers.begin(now, peer, place) else {
             return false;
         };
         if let Some(gone) = instead_of {
@@ -295,16 +306,35 @@ impl Client {
         allocation.relayed.is_ipv4() == ip.is_ipv4() && !ip.is_unspecified()
     }
 
-    /// The datagram that carries this to a peer; none while there is no channel, for which it asks then.
+    /// The datagram that carries this to a peer: by its channel, or without one where its address is permitted. None while it
+    /// is neither; for that it asks then.
     pub fn wrap(&mut self, now: Instant, peer: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
-        if !matches!(self.phase, Phase::Holding(_)) {
+        if !self.may_reach(peer.ip()) || peer.port() == 0 {
             return None;
         }
         if let Some(number) = self.peers.bound_to(now, peer) {
             return wrapped(number, payload);
         }
         self.want(now, peer);
+        if self.peers.is_permitted(now, peer.ip()) {
+            return self.indication(peer, payload);
+        }
+        if self.peers.holds(now, peer).is_none() && self.peers.permit_beside(now, peer.ip()) {
+            self.ask(now, Ask::Permit(peer.ip()), 0);
+        }
         None
+    }
+
+    /// A Send indication (§11.1).
+    fn indication(&mut self, peer: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
+        let is_short = payload.len() <= LONGEST_CARRIED;
+        let id = self.draw();
+        is_short.then(|| {
+            Draft::new(SEND_INDICATION, id)
+                .with_address(message::XOR_PEER_ADDRESS, peer, id)
+                .with(message::DATA, payload)
+                .finish(None)
+        })
     }
 
     /// This channel is used, by whoever puts the four bytes there without us.
@@ -539,7 +569,7 @@ impl Client {
                     self.events.push_back(Event::PeerRefused { peer, why });
                 }
             }
-            // It is heard less; what is sent has channels.
+            // It is heard less; what is sent has channels, or is a check that is asked again.
             Ask::Permit(ip) => self.peers.on_not_permitted(now, ip),
             Ask::Allocate | Ask::Refresh => self.lose(why),
             // Whatever it says, we are gone.
@@ -738,6 +768,8 @@ fn until_refresh(lifetime: Duration) -> Duration {
 
 /// RFC 8656 §17.
 const SEND_INDICATION: u16 = 0x0016;
+/// No datagram is longer, with the attributes beside it.
+const LONGEST_CARRIED: usize = 65_000;
 /// Routers forget a way after thirty seconds.
 const KEEP_OPEN: Duration = Duration::from_secs(15);
 /// What servers grant is taken for no less than this.

@@ -663,23 +663,28 @@ impl Negotiator {
         let Some(before) = before.map(|before| before.remote.clone()) else {
             return;
         };
-        let mut lines = offer.media().filter_map(|media| media.ice());
-        let restarts = lines.any(|theirs| theirs.credentials != before);
+        // They are a stream's (RFC 8839 §4.4.1.1.1): those of lines that we do not take are none of our business.
+        let theirs = self.audio_of(offer).and_then(|audio| audio.ice());
+        let restarts = theirs.is_some_and(|theirs| theirs.credentials != before);
         if let Some(ice) = self.ice.as_mut().filter(|_| restarts) {
             ice.renew();
         }
     }
 
-    /// Another name of theirs for the association, or another party, asks for another one of ours (RFC 8842 §5.3).
+    /// Another name of theirs for the association of our audio asks for another one of ours (RFC 8842 §5.3). It is said of each
+    /// line (§5.1): those of lines that we do not take are none of our business. Where they name none, another party wants
+    /// another one.
     fn follow_association(&mut self, offer: &SessionDescription) {
         let before = self.agreed.as_ref().and_then(|agreed| agreed.dtls.as_ref());
         let before = before.and_then(|before| before.association.as_ref());
-        let Some(before) = before.map(|before| before.theirs.clone()) else {
+        let Some(before) = before.map(|before| before.theirs.as_str()) else {
             return;
         };
-        let is_other = self.peer_session.as_deref() != Some(offer.session_id());
-        let mut names = offer.media().filter_map(|media| media.association());
-        let renews = is_other || names.any(|theirs| theirs != before);
+        let theirs = self.audio_of(offer).and_then(|audio| audio.association());
+        let renews = match theirs {
+            Some(theirs) => theirs != before,
+            None => self.peer_session.as_deref() != Some(offer.session_id()),
+        };
         if let Some(dtls) = self.dtls.as_mut().filter(|_| renews) {
             dtls.renew();
         }

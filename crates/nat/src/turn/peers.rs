@@ -6,18 +6,25 @@
 //!              └──────────────────────┘ ◄────┘      failed, or of the one that was not used for the longest time
 //! ```
 //!
+//! Checks of many candidates (RFC 8445) need more than that at once: whoever has none of the sixteen is sent to by Send
+//! indications (RFC 8656 §11), for which the address is permitted. Whom media goes to gets a channel at any rate.
+//!
 //! A relay has no word for giving a channel back: it is not renewed any more, and its number is nobody else's before the
 //! relay has forgotten it (RFC 8656 §12).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Peers of one call: further ones are not reached through the relay.
+/// Peers of one call that have a channel at once.
 pub(super) const MOST_CHANNELS: usize = 16;
 /// Those of before that a relay may know still.
 const MOST_FORMER: usize = 48;
+/// The same where media goes to the one that takes the place.
+const MOST_FORMER_FOR_MEDIA: usize = 96;
 /// Who is permitted without a channel: where the signalling came from.
 const MOST_PERMITS: usize = 4;
+/// Who is permitted since there are no channels left. An agent asks 48 places, and 16 of those have one.
+pub(super) const MOST_BESIDE: usize = 48;
 /// RFC 8656 §12.
 pub(super) const FIRST_CHANNEL: u16 = 0x4000;
 pub(super) const LAST_CHANNEL: u16 = 0x4fff;
@@ -54,8 +61,27 @@ struct Former {
 
 struct Permit {
     ip: IpAddr,
+    /// The relay has said so, and has not refused it since.
+    granted: bool,
     failures: u32,
     due: Instant,
+    used: Instant,
+}
+
+impl Permit {
+    fn new(now: Instant, ip: IpAddr) -> Self {
+        Self {
+            ip,
+            granted: false,
+            failures: 0,
+            due: now + PERMISSION / 5 * 4,
+            used: now,
+        }
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.used) >= IDLE
+    }
 }
 
 /// See the module.
@@ -64,6 +90,17 @@ pub(super) struct Peers {
     channels: Vec<Channel>,
     former: Vec<Former>,
     permits: Vec<Permit>,
+    /// Those that are permitted for as long as something is sent there.
+    beside: Vec<Permit>,
+}
+
+/// Whose place a new channel may take where there is no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// That of one that failed, or is not used.
+    Spare,
+    /// Any: of those in use that which was not used for the longest time.
+    Any,
 }
 
 /// A channel that is to be asked for, and which one it took the place of.
@@ -118,12 +155,12 @@ impl Peers {
         bound.map(|channel| (channel.number, channel.peer))
     }
 
-    /// Finds a number for a peer that has none; none where all are in use.
-    pub(super) fn begin(&mut self, now: Instant, peer: SocketAddr) -> Option<Begun> {
+    /// Finds a number for a peer that has none; none where there is no place.
+    pub(super) fn begin(&mut self, now: Instant, peer: SocketAddr, place: Place) -> Option<Begun> {
         self.former.retain(|former| former.until > now);
         let mut instead_of = None;
         if self.channels.len() >= MOST_CHANNELS {
-            let place = self.spare(now)?;
+            let place = self.find_place(now, place)?;
             let gone = self.channels.swap_remove(place);
             instead_of = Some(gone.number);
             self.former.extend(gone.until.map(|until| Former {
@@ -158,11 +195,16 @@ impl Peers {
     }
 
     /// Whose place another may take.
-    fn spare(&self, now: Instant) -> Option<usize> {
-        let room = self.former.len() < MOST_FORMER;
+    fn find_place(&self, now: Instant, wanted: Place) -> Option<usize> {
+        let most_former = match wanted {
+            Place::Spare => MOST_FORMER,
+            Place::Any => MOST_FORMER_FOR_MEDIA,
+        };
+        let room = self.former.len() < most_former;
         let is_spare = |channel: &Channel| {
             let idle = now.saturating_duration_since(channel.used) >= IDLE;
-            (channel.failures > 0 || idle) && (channel.until.is_none() || room)
+            let may = wanted == Place::Any || channel.failures > 0 || idle;
+            may && (channel.until.is_none() || room)
         };
         let numbered = self.channels.iter().enumerate();
         numbered
@@ -197,7 +239,7 @@ impl Peers {
         (channel.failures == 1).then_some(channel.peer)
     }
 
-    /// Has this address permitted. True when that is to be asked for.
+    /// Has this address permitted for good. True when that is to be asked for.
     pub(super) fn permit(&mut self, now: Instant, ip: IpAddr) -> bool {
         if self.permits.iter().any(|permit| permit.ip == ip) {
             return false;
@@ -205,25 +247,52 @@ impl Peers {
         if self.permits.len() >= MOST_PERMITS {
             self.permits.remove(0);
         }
-        self.permits.push(Permit {
-            ip,
-            failures: 0,
-            due: now + PERMISSION / 5 * 4,
-        });
+        self.permits.push(Permit::new(now, ip));
         true
     }
 
+    /// The same for as long as something is sent there. False where it is permitted or asked for already, or too many are.
+    pub(super) fn permit_beside(&mut self, now: Instant, ip: IpAddr) -> bool {
+        if self.permits_of(ip).next().is_some() {
+            return false;
+        }
+        if self.beside.len() >= MOST_BESIDE {
+            let numbered = self.beside.iter().enumerate();
+            let idle = numbered.filter(|(_, permit)| permit.is_idle(now));
+            let Some((place, _)) = idle.min_by_key(|(_, permit)| permit.used) else {
+                return false;
+            };
+            self.beside.swap_remove(place);
+        }
+        self.beside.push(Permit::new(now, ip));
+        true
+    }
+
+    /// Whether the relay carries to this address without a channel. Something is sent there now.
+    pub(super) fn is_permitted(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let mut granted = false;
+        for permit in self.permits_of(ip) {
+            permit.used = now;
+            granted |= permit.granted;
+        }
+        granted
+    }
+
+    fn permits_of(&mut self, ip: IpAddr) -> impl Iterator<Item = &mut Permit> {
+        let all = self.permits.iter_mut().chain(&mut self.beside);
+        all.filter(move |permit| permit.ip == ip)
+    }
+
     pub(super) fn on_permitted(&mut self, ip: IpAddr) {
-        let mut permits = self.permits.iter_mut();
-        if let Some(permit) = permits.find(|permit| permit.ip == ip) {
-            permit.failures = 0;
+        for permit in self.permits_of(ip) {
+            (permit.granted, permit.failures) = (true, 0);
         }
     }
 
     pub(super) fn on_not_permitted(&mut self, now: Instant, ip: IpAddr) {
-        let mut permits = self.permits.iter_mut();
-        if let Some(permit) = permits.find(|permit| permit.ip == ip) {
+        for permit in self.permits_of(ip) {
             permit.due = now + pause(permit.failures);
+            permit.granted = false;
             permit.failures += 1;
         }
     }
@@ -231,13 +300,16 @@ impl Peers {
     /// What is to be asked for now: channels, and permissions.
     pub(super) fn due(&mut self, now: Instant) -> (Vec<u16>, Vec<IpAddr>) {
         let next = now + PERMISSION / 5 * 4;
+        self.beside
+            .retain(|permit| now < permit.due || !permit.is_idle(now));
         let channels = self.channels.iter_mut().filter(|c| now >= c.due);
         let channels = channels.map(|channel| {
             channel.due = next;
             channel.until = Some(now + CHANNEL);
             channel.number
         });
-        let permits = self.permits.iter_mut().filter(|p| now >= p.due);
+        let permits = self.permits.iter_mut().chain(&mut self.beside);
+        let permits = permits.filter(|p| now >= p.due);
         let permits = permits.map(|permit| {
             permit.due = next;
             permit.ip
@@ -247,8 +319,8 @@ impl Peers {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let channels = self.channels.iter().map(|channel| channel.due);
-        let permits = self.permits.iter().map(|permit| permit.due);
-        channels.chain(permits).min()
+        let permits = self.permits.iter().chain(&self.beside);
+        channels.chain(permits.map(|permit| permit.due)).min()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The client against a relay that is a table of answers, in time that is moved.
 
-use super::peers::MOST_CHANNELS;
+use super::peers::{MOST_BESIDE, MOST_CHANNELS};
 use super::*;
 use proptest::prelude::*;
 
@@ -413,6 +413,146 @@ fn an_address_is_permitted_and_stays_so() {
     relay.does = Does::Grant(600);
     relay.run(200 * SECOND);
     assert_eq!(relay.count(PERMIT), 4);
+}
+
+/// A place of a peer that has many.
+fn place(number: u16) -> SocketAddr {
+    let [high, low] = number.to_be_bytes();
+    SocketAddr::from(([10, 9, high, low], 4_000))
+}
+
+/// Whom a datagram that goes to the relay is for, and what it carries (RFC 8656 §11.1, §12.4).
+fn carried(relay: &Relay, datagram: &[u8]) -> (SocketAddr, Vec<u8>) {
+    assert!(is_carried(datagram));
+    if let Some((number, payload)) = unwrapped(datagram) {
+        let mut channels = relay.client.channels();
+        let (_, peer) = channels.find(|(bound, _)| *bound == number).unwrap();
+        return (peer, payload.to_vec());
+    }
+    let view = View::parse(datagram).unwrap();
+    assert_eq!(view.kind, SEND_INDICATION);
+    let peer = view.address(message::XOR_PEER_ADDRESS).unwrap();
+    (peer, view.get(message::DATA).unwrap().to_vec())
+}
+
+/// Has the places asked as checks are (RFC 8445 §14.2, RFC 8489 §6.2.1), and answers which questions got out to whom.
+fn check(relay: &mut Relay, places: &[SocketAddr]) -> Vec<(SocketAddr, usize)> {
+    let mut out = Vec::new();
+    for (round, wait) in [500u64, 1_000, 2_000, 4_000].into_iter().enumerate() {
+        let end = relay.now + Duration::from_millis(wait);
+        for place in places {
+            let question = format!("question {round} to {place}").into_bytes();
+            if let Some(datagram) = relay.client.wrap(relay.now, *place, &question) {
+                assert_eq!(carried(relay, &datagram), (*place, question));
+                out.push((*place, round));
+            }
+            relay.run(Duration::from_millis(10));
+        }
+        relay.run(end.saturating_duration_since(relay.now));
+    }
+    out
+}
+
+/// RFC 8656 §9, §11: what exceeds the channels needs none. A machine with containers and tunnels has more addresses than that,
+/// and only the last may be reached.
+#[test]
+fn of_many_candidates_all_are_asked_through_the_relay() {
+    let mut relay = Relay::new(config());
+    relay.run(SECOND);
+    let places: Vec<SocketAddr> = (0..40).map(place).collect();
+    let out = check(&mut relay, &places);
+    for place in &places {
+        // The first question asks the relay; each that follows gets out.
+        let rounds = out.iter().filter(|(to, _)| to == place);
+        let rounds: Vec<usize> = rounds.map(|(_, round)| *round).collect();
+        assert_eq!(rounds, [1, 2, 3], "{place}");
+    }
+    assert_eq!(relay.client.channels().count(), MOST_CHANNELS);
+    assert_eq!((relay.count(BIND), relay.count(PERMIT)), (16, 24));
+    // The last one answers, and media goes there; of the others one had a channel that is in use.
+    let busy = place(3);
+    relay.client.wrap(relay.now, busy, b"speech");
+    let last = place(39);
+    assert!(!relay.client.want(relay.now, last));
+    assert!(relay.client.need(relay.now, last));
+    // Nothing is lost meanwhile.
+    let datagram = relay.client.wrap(relay.now, last, b"consent").unwrap();
+    assert_eq!(carried(&relay, &datagram), (last, b"consent".to_vec()));
+    relay.run(SECOND);
+    let packet = relay.client.wrap(relay.now, last, b"speech").unwrap();
+    assert_eq!(packet.len(), 4 + b"speech".len());
+    // RFC 8656 §12: a channel is not another peer's before the relay has forgotten it.
+    let numbers: Vec<(u16, SocketAddr)> = relay.client.channels().collect();
+    assert_eq!(numbers.len(), MOST_CHANNELS);
+    assert!(numbers.contains(&(0x4010, last)));
+    assert!(numbers.iter().any(|(_, held)| *held == busy));
+    // Who had to make room is asked all the same.
+    let held = |place: &&SocketAddr| numbers.iter().any(|(_, held)| held == *place);
+    let gone = places.iter().take(16).find(|place| !held(place)).unwrap();
+    let again: Vec<SocketAddr> = vec![*gone];
+    let rounds = check(&mut relay, &again);
+    assert_eq!(rounds, [(*gone, 1), (*gone, 2), (*gone, 3)]);
+}
+
+/// RFC 8656 §9: a permission lasts five minutes. Who is asked no more needs none, and whatever a peer offers, what is kept of it
+/// is bounded.
+#[test]
+fn who_is_permitted_beside_the_channels_stays_so_while_something_is_sent_there() {
+    let mut relay = Relay::new(config());
+    relay.run(SECOND);
+    let many: Vec<SocketAddr> = (0..1_000).map(place).collect();
+    for place in &many {
+        assert_eq!(relay.client.wrap(relay.now, *place, b"check"), None);
+    }
+    relay.run(SECOND);
+    assert_eq!((relay.count(BIND), relay.count(PERMIT)), (16, MOST_BESIDE));
+    let mut reached = many.clone();
+    reached.retain(|place| relay.client.wrap(relay.now, *place, b"check").is_some());
+    assert_eq!(reached.len(), MOST_CHANNELS + MOST_BESIDE);
+    // Sixteen by channels and one beside are used for twenty minutes.
+    let used: Vec<SocketAddr> = many[..17].to_vec();
+    for _ in 0..240 {
+        relay.run(5 * SECOND);
+        for place in &used {
+            let datagram = relay.client.wrap(relay.now, *place, b"check");
+            assert!(
+                datagram.is_some(),
+                "{place} at {:?}",
+                relay.now - relay.began
+            );
+        }
+    }
+    assert_eq!(relay.count(PERMIT), MOST_BESIDE + 5);
+    // Others take the places of those that are asked no more.
+    let others: Vec<SocketAddr> = (2_000..2_040).map(place).collect();
+    let out = check(&mut relay, &others);
+    assert_eq!(out.len(), 3 * others.len());
+}
+
+/// RFC 8656 §9.2: without a word of the relay nothing is sent that it would throw away.
+#[test]
+fn nothing_is_sent_to_whom_the_relay_has_not_permitted() {
+    for answers in [None, Some(403)] {
+        let mut relay = Relay::new(config());
+        relay.run(SECOND);
+        let places: Vec<SocketAddr> = (0..17).map(place).collect();
+        check(&mut relay, &places[..16]);
+        match answers {
+            Some(code) => relay.does = Does::Refuse(code),
+            None => relay.silent = true,
+        }
+        assert_eq!(check(&mut relay, &places[16..]), []);
+        // It may agree later: it is asked again with pauses.
+        (relay.does, relay.silent) = (Does::Grant(600), false);
+        for _ in 0..12 {
+            relay.run(5 * SECOND);
+            for place in &places[..16] {
+                relay.client.wrap(relay.now, *place, b"in use");
+            }
+            relay.client.wrap(relay.now, places[16], b"check");
+        }
+        assert_eq!(check(&mut relay, &places[16..]).len(), 4);
+    }
 }
 
 #[test]

@@ -398,3 +398,61 @@ fn another_name_of_theirs_is_another_association() {
     assert_ne!(second, first);
     assert_eq!(answered(&mut ours, "another-of-their-names"), second);
 }
+
+/// RFC 8842 §5.1, §5.3: the name stands in a line, and is that of the association of this line. The pictures that we refuse
+/// have one of their own; what becomes of that is no reason for another handshake.
+#[test]
+fn the_name_of_a_line_that_is_not_taken_changes_nothing() {
+    let session = |session: &str, audio: Option<&str>, video: &str| {
+        let [audio, video] = [audio, Some(video)].map(|name| match name {
+            Some(name) => format!("a=tls-id:{name}"),
+            None => "a=mid:unnamed".to_owned(),
+        });
+        let by = ["a=fingerprint:SEVEN", "a=setup:actpass"];
+        let lines = [
+            "m=audio 5000 UDP/TLS/RTP/SAVP 0",
+            &audio,
+            "m=video 5002 UDP/TLS/RTP/SAVP 96",
+            &video,
+        ];
+        let [one, other] = [&lines[..2], &lines[2..]].map(|line| [line, &by[..]].concat());
+        // Whichever line stands first.
+        [
+            body(session, &[&one[..], &other].concat()),
+            body(session, &[&other[..], &one].concat()),
+        ]
+    };
+    let (speech, other_speech) = ("the-name-of-their-speech", "another-name-for-their-speech");
+    let (pictures, other_pictures) = ("the-name-of-their-pictures", "another-name-of-pictures");
+    // At last none is named: by the same party, which goes on (§5.5), or by another one.
+    for (order, last, goes_on) in [(0, "carol", true), (1, "carol", true), (0, "dave", false)] {
+        let mut ours = negotiator(Encryption::Required, 1, false);
+        let mut answered = |offers: [Vec<u8>; 2], theirs: Option<&str>| {
+            let (answer, agreed) = ours.handle_offer(&offers[order]).unwrap();
+            let name = ours.dtls.as_ref().map(|dtls| dtls.name.clone());
+            let association = agreed.dtls.unwrap().association;
+            let told = association.as_ref().map(|names| names.ours.clone());
+            assert_eq!(name_in(&answer), told);
+            assert_eq!(told, name.clone().filter(|_| theirs.is_some()));
+            assert_eq!(association.map(|names| names.theirs).as_deref(), theirs);
+            name
+        };
+        let first = answered(session("bob", Some(speech), pictures), Some(speech));
+        for same in [
+            session("bob", Some(speech), pictures),
+            session("bob", Some(speech), other_pictures),
+            // Somebody between us writes the session anew: the ends of the association are the same.
+            session("carol", Some(speech), pictures),
+        ] {
+            assert_eq!(answered(same, Some(speech)), first);
+        }
+        let other = session("carol", Some(other_speech), pictures);
+        let second = answered(other, Some(other_speech));
+        assert_ne!(second, first);
+        // Whoever gives the name of speech to the pictures.
+        let swapped = session("carol", Some(other_speech), speech);
+        assert_eq!(answered(swapped, Some(other_speech)), second);
+        let unnamed = session(last, None, other_speech);
+        assert_eq!(answered(unnamed, None) == second, goes_on);
+    }
+}

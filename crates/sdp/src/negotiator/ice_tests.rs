@@ -350,6 +350,32 @@ fn reports_that_do_not_share_the_port_are_a_component_of_their_own() {
     assert_eq!(agreed.ice.unwrap().candidates.len(), 1);
 }
 
+/// RFC 8839 §4.4.1.1.1: a restart is one of a stream. That of the video, which is refused, has credentials of its own.
+#[test]
+fn other_credentials_of_a_line_that_is_not_taken_restart_nothing() {
+    let (video, theirs) = (
+        "m=video 5002 RTP/AVP 96",
+        "a=ice-pwd:Af3klRvOMm1aTzjdd92a7e",
+    );
+    let mut ours = with_ice(1);
+    let mut answered = |lines: &[&str]| {
+        let (_, agreed) = ours.handle_offer(&peer(7, lines)).unwrap();
+        agreed.ice.unwrap().local
+    };
+    let with = |ufrag: &str| answered(&[UFRAG, PWD, HOST, video, ufrag, theirs]);
+    let both = ["a=ice-ufrag:one1", "a=ice-ufrag:one1", "a=ice-ufrag:two2"].map(with);
+    assert!(both.iter().all(|ours| *ours == both[0]));
+    let other = [
+        "a=ice-ufrag:9iiZ",
+        PWD,
+        HOST,
+        video,
+        "a=ice-ufrag:two2",
+        theirs,
+    ];
+    assert_ne!(answered(&other), both[0]);
+}
+
 #[test]
 fn of_many_candidates_some_of_each_component_are_read() {
     let mut lines = vec![UFRAG.to_owned(), PWD.to_owned()];

@@ -217,7 +217,7 @@ impl Negotiator {
                 self.lines.len()
             ));
         }
-        let current = self.lines.iter().position(Line::is_audio);
+        let current = self.place_of_our_audio();
         let Some(place) = self.place_of_audio(offer, current) else {
             return self.read_end(offer, current, repairs);
         };
@@ -285,6 +285,16 @@ impl Negotiator {
             ice_mismatch,
             crypto: ours,
         })
+    }
+
+    /// The line of an offer that is taken for our audio.
+    pub(super) fn audio_of<'a>(&self, offer: &'a SessionDescription) -> Option<MediaView<'a>> {
+        let place = self.place_of_audio(offer, self.place_of_our_audio())?;
+        offer.media().nth(place)
+    }
+
+    fn place_of_our_audio(&self) -> Option<usize> {
+        self.lines.iter().position(Line::is_audio)
     }
 
     /// Which line of an offer to take: an encrypted one where that is wished, and the one of the call
