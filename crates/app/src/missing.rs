@@ -95,7 +95,7 @@ mod tests {
             ),
         ] {
             let mut missing = Missing::default();
-            assert_eq!(missing.lines(&[missed.clone()], true).len(), 1);
+            assert_eq!(missing.lines(std::slice::from_ref(&missed), true).len(), 1);
             assert!(missing.lines(&[wish], true).is_empty(), "{missed:?}");
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{CallId, CallState, Command, DtmfMode};
 
 use super::house::House;
+use crate::tenant::Child;
 use crate::{CallMedia, Sink, Source};
 
 /// Louder than this is a digit, quieter than a hundredth of it is silence.
@@ -117,6 +118,19 @@ async fn who_leaves_a_conference_is_held_and_can_come_back() {
     house.until_state(ours[0], CallState::Ended).await;
     until_in(&mut house, ours[1], false).await;
     assert_eq!(house.call(ours[0]).conference, None);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_fails_inside_leaves_its_conference_and_the_last_is_in_none() {
+    let (mut house, [alice, amy], _) = two_calls().await;
+    join(&house, &[alice, amy]);
+    for call in [alice, amy] {
+        until_in(&mut house, call, true).await;
+    }
+    house.crash("amy", Child::Dialog(amy));
+    until_in(&mut house, alice, false).await;
+    house.until_state(alice, CallState::Connected).await;
     house.close().await;
 }
 

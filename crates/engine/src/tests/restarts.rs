@@ -16,6 +16,7 @@ use super::peer::{Peer, answer, carol_with, to_tag};
 use crate::phone::PhoneMsg;
 use crate::tenant::{Child, TenantMsg};
 
+mod lost;
 mod spare;
 
 const ELSEWHERE: &str = "127.0.0.9";
@@ -31,12 +32,17 @@ struct Ears {
 
 impl Ears {
     async fn open() -> Self {
+        Self::open_for(|_| true).await
+    }
+
+    /// Behind something that lets only these through.
+    async fn open_for(lets: fn(SocketAddr) -> bool) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let at = socket.local_addr().unwrap();
         let heard = Arc::new(AtomicU64::new(0));
         let (told, from) = mpsc::unbounded_channel();
         let (session, sessions) = mpsc::unbounded_channel();
-        tokio::spawn(listen(socket, Arc::clone(&heard), told, sessions));
+        tokio::spawn(listen(socket, Arc::clone(&heard), told, sessions, lets));
         Self {
             at,
             heard,
@@ -67,6 +73,11 @@ impl Ears {
 
     /// Begins to answer checks of who has described itself so.
     fn agree(&self, theirs: &[u8]) {
+        self.agree_as(theirs, Self::credentials());
+    }
+
+    /// The same by other names.
+    fn agree_as(&self, theirs: &[u8], local: Credentials) {
         let theirs = String::from_utf8_lossy(theirs).into_owned();
         let all = |name: &str| -> Vec<String> {
             let values = theirs.lines().filter_map(|line| line.strip_prefix(name));
@@ -74,7 +85,7 @@ impl Ears {
         };
         let one = |name: &str| all(name).first().cloned().expect("it tries ways");
         let session = Session {
-            local: Self::credentials(),
+            local,
             remote: Credentials {
                 ufrag: one("a=ice-ufrag:"),
                 pwd: one("a=ice-pwd:"),
@@ -105,6 +116,7 @@ async fn listen(
     heard: Arc<AtomicU64>,
     told: mpsc::UnboundedSender<SocketAddr>,
     mut sessions: mpsc::UnboundedReceiver<Session>,
+    lets: fn(SocketAddr) -> bool,
 ) {
     let mut agent: Option<Agent> = None;
     let mut buffer = [0; 2_048];
@@ -117,6 +129,9 @@ async fn listen(
             },
             _ = tick.tick() => {}
             Ok((length, from)) = socket.recv_from(&mut buffer) => {
+                if !lets(from) {
+                    continue;
+                }
                 let datagram = &buffer[..length];
                 let way = Way { to: from, socket: 0, relayed: false };
                 if !nat::stun::is_stun(datagram) {
@@ -151,12 +166,19 @@ async fn talking() -> (House, Peer, Ears, CallId) {
 async fn talking_with(
     change: impl FnOnce(&mut AccountSettings),
 ) -> (House, Peer, Ears, CallId, (SocketAddr, String)) {
+    talking_to(Ears::open().await, change).await
+}
+
+async fn talking_to(
+    mut ears: Ears,
+    change: impl FnOnce(&mut AccountSettings),
+) -> (House, Peer, Ears, CallId, (SocketAddr, String)) {
     let (mut house, at) = carol_with(tone(), |settings| {
         settings.ice = true;
         change(settings);
     })
     .await;
-    let (peer, mut ears) = (Peer::bind().await, Ears::open().await);
+    let peer = Peer::bind().await;
     peer.send(at, &peer.says("INVITE", 1, None, &ears.sdp(1, true)))
         .await;
     let call = house.until_ringing().await;
