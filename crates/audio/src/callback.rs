@@ -101,7 +101,7 @@ impl Counters {
         self.missing.load(Relaxed)
     }
 
-    fn count(&self, frames: usize) {
+    pub(crate) fn count(&self, frames: usize) {
         self.callbacks.fetch_add(1, Relaxed);
         self.frames.fetch_add(frames as u64, Relaxed);
     }

@@ -45,6 +45,13 @@ const CLOSING: Duration = Duration::from_millis(300);
 /// A device that has brought or taken nothing for so long has stalled.
 const STALLED: Duration = Duration::from_secs(3);
 
+/// What a back-end calls a failure may be a hiccup: that of ALSA says so when PulseAudio does not know for some milliseconds where
+/// its stream is, and goes on. Who moves at least half of the sound for so long afterwards is well, …
+const DOUBT: Duration = Duration::from_millis(300);
+
+/// … and who has not moved any yet is waited for, since some take a while to start.
+const DOUBT_AT_START: Duration = Duration::from_millis(1_200);
+
 /// What to hear with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CaptureChoice {
@@ -96,8 +103,11 @@ struct Card {
     closing: Arc<AtomicBool>,
     faults: Arc<FaultCell>,
     counters: Arc<Counters>,
+    rate_hz: u32,
     /// The frames it had moved, and when.
     seen: (u64, Instant),
+    /// The same of when it said that it had failed, until it is known whether it has.
+    doubted: Option<(u64, Instant)>,
     /// What the user should know of how it works.
     remark: Option<String>,
     stream: Option<Box<dyn Send>>,
@@ -341,7 +351,7 @@ impl OpenDevices {
     pub fn poll_fault(&mut self) -> Option<Fault> {
         let now = Instant::now();
         self.cards.iter_mut().find_map(|card| {
-            let kind = card.faults.take().or_else(|| card.stalled(now))?;
+            let kind = card.fault(now)?;
             let role = card.role;
             tracing::warn!(device = %card.name, ?kind, "sound device fault");
             Some(Fault { role, kind })
@@ -389,6 +399,39 @@ impl std::fmt::Debug for Prepared {
 }
 
 impl Card {
+    fn fault(&mut self, now: Instant) -> Option<FaultKind> {
+        match self.faults.take() {
+            Some(FaultKind::Failed) => {
+                let frames = self.counters.frames();
+                self.doubted.get_or_insert((frames, now));
+            }
+            Some(kind) => return Some(kind),
+            None => {}
+        }
+        self.failed(now).or_else(|| self.stalled(now))
+    }
+
+    /// Whether it has stopped, having said that it failed.
+    fn failed(&mut self, now: Instant) -> Option<FaultKind> {
+        let (before, since) = self.doubted?;
+        let waited = now.saturating_duration_since(since);
+        let patience = if before == 0 { DOUBT_AT_START } else { DOUBT };
+        if waited < patience {
+            return None;
+        }
+        self.doubted = None;
+        let moved = self.counters.frames().saturating_sub(before) as f64;
+        let is_well = match before {
+            0 => moved > 0.0,
+            _ => moved >= waited.as_secs_f64() * f64::from(self.rate_hz) / 2.0,
+        };
+        if is_well {
+            tracing::debug!(device = %self.name, "sound device said that it failed, and goes on");
+            return None;
+        }
+        Some(FaultKind::Failed)
+    }
+
     fn stalled(&mut self, now: Instant) -> Option<FaultKind> {
         // A callback alone says nothing: some devices call back again and again with nothing.
         let frames = self.counters.frames();
@@ -557,7 +600,9 @@ where
                     closing: watch.closing,
                     faults: watch.faults,
                     counters,
+                    rate_hz: config.sample_rate,
                     seen: (0, Instant::now()),
+                    doubted: None,
                     remark: remark(role, best, format),
                     stream: Some(Box::new(stream)),
                 };
@@ -969,6 +1014,61 @@ mod tests {
             kind: FaultKind::Stalled,
         };
         assert_eq!(fault.to_string(), "The microphone has stopped working.");
+    }
+
+    /// A card of 480 frames that is asked now and, `later`, after it has moved so many of them thrice over. It has said that
+    /// it failed.
+    fn asked_again(card: &mut Card, thrice: usize, later: Duration) -> Option<FaultKind> {
+        let began = Instant::now();
+        card.faults.note(cpal::ErrorKind::BackendError);
+        assert_eq!(card.fault(began), None);
+        for _ in 0..thrice * 3 {
+            card.counters.count(480);
+        }
+        let told = card.fault(began + later);
+        assert_eq!(card.doubted.is_some(), told.is_none() && later < DOUBT);
+        told
+    }
+
+    #[test]
+    fn a_device_that_says_that_it_failed_and_goes_on_is_kept() {
+        let best = [(48_000, 2, SampleFormat::F32)];
+        let works = Fake::taking(&best, 480);
+        let open = || open_playout(Role::Playout, &works, true).unwrap().0;
+        let half_a_second = Duration::from_millis(500);
+        // 500 ms are 50 blocks of 10 ms: all of them, less than half, and none.
+        assert_eq!(asked_again(&mut open(), 16, half_a_second), None);
+        let failed = Some(FaultKind::Failed);
+        assert_eq!(asked_again(&mut open(), 8, half_a_second), failed);
+        assert_eq!(asked_again(&mut open(), 0, half_a_second), failed);
+        // It may be too early to tell.
+        let mut card = open();
+        assert_eq!(asked_again(&mut card, 0, DOUBT / 2), None);
+        assert_eq!(card.fault(Instant::now() + DOUBT * 2), failed);
+        // What is gone is gone at once.
+        let mut card = open();
+        card.faults.note(cpal::ErrorKind::DeviceNotAvailable);
+        assert_eq!(card.fault(Instant::now()), Some(FaultKind::Gone));
+    }
+
+    #[test]
+    fn a_device_that_says_that_it_failed_before_it_started_is_given_time() {
+        let best = [(48_000, 2, SampleFormat::F32)];
+        let slow = Fake::taking(&best, 0);
+        let ms = Duration::from_millis;
+        for starts in [true, false] {
+            let (mut card, _) = open_playout(Role::Playout, &slow, true).unwrap();
+            let began = Instant::now();
+            card.faults.note(cpal::ErrorKind::BackendError);
+            assert_eq!(card.fault(began), None);
+            assert_eq!(card.fault(began + ms(500)), None);
+            if starts {
+                card.counters.count(480);
+            }
+            assert_eq!(card.fault(began + ms(1_000)), None);
+            let told = card.fault(began + ms(1_500));
+            assert_eq!(told, (!starts).then_some(FaultKind::Failed));
+        }
     }
 
     #[test]
