@@ -234,7 +234,7 @@ pub(crate) fn stats(counters: &StreamCounters) -> MediaStats {
         late: counters.late(),
         jitter_ms: counters.jitter_us() as f32 / 1_000.0,
         rtt_ms: counters.round_trip().map(|t| t.as_secs_f32() * 1_000.0),
-        buffer_ms: counters.buffer_ms() as f32,
+        buffer_ms: counters.buffer_us() as f32 / 1_000.0,
         concealed: made_up as f32 / whole.max(1) as f32,
         mos: counters.mos(),
     }

@@ -2,7 +2,8 @@
 //!
 //! Jitter (RFC 3550 §6.4.1), round trips and how long a report has lain here (LSR and DLSR, §6.4.1; RFC 3611 §4.5) are figures
 //! of the network. By the pump's own clock a stream without any jitter would seem to have up to five milliseconds of it, and
-//! the fastest network would take ten. What is played is another matter: nothing is heard before the pump has looked.
+//! the fastest network would take ten. The jitter buffer counts from there, too: what has waited for the pump need not wait
+//! for it once more.
 //!
 //! Linux tells the time with each datagram (`SO_TIMESTAMPNS`), by the wall clock; elsewhere it is the step in which it was
 //! found.

@@ -198,10 +198,10 @@ counts! {
     /// The last round trip in microseconds, 0 before the first report. Reports are read once a step, so it
     /// is up to 10 ms too long at each end.
     round_trip_us,
-    /// What the jitter buffer adds at present, in milliseconds.
-    buffer_ms,
-    /// What the jitter buffer aims at, in milliseconds.
-    buffer_target_ms,
+    /// What the jitter buffer adds at present, in microseconds.
+    buffer_us,
+    /// What the jitter buffer aims at, in microseconds.
+    buffer_target_us,
     /// Sound made up for what was missing, in milliseconds.
     concealed_ms,
     /// Sound heard, concealed or not, in milliseconds.

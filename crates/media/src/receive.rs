@@ -12,6 +12,7 @@ use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpHeader, RtpPacket, Timeline, Verdict};
 use rtrb::Producer;
 
+use crate::TICK;
 use crate::activity::Activity;
 use crate::candidate::Candidate;
 use crate::config::{StreamEvent, StreamParameters};
@@ -357,13 +358,14 @@ impl ReceivePath {
             Verdict::Duplicate => return Taken::Dropped,
             Verdict::Probation | Verdict::Foreign => {
                 let candidate = self.candidate.as_mut();
-                let gone = candidate.map_or(1, |c| c.keep(now, packet, datagram));
+                let gone = candidate.map_or(1, |c| c.keep(arrived, packet, datagram));
                 self.counters.dropped.add(gone as u64);
                 return Taken::Kept;
             }
         }
-        // In steps that make up for lost time it came after the time that they are of: the network is not to blame for that.
-        self.insert((now, arrived.max(now)), packet);
+        // What is found in this step came after the one before. Where the clocks say otherwise one of them was set.
+        let since = now.checked_sub(TICK).unwrap_or(now);
+        self.insert((now, arrived.max(since)), packet);
         Taken::Accepted
     }
 
@@ -560,10 +562,9 @@ impl ReceivePath {
             .jitter_us
             .set(u64::try_from(heard.jitter.as_micros()).unwrap_or(u64::MAX));
         counters.late.set(buffer.late);
-        counters.buffer_ms.set(buffer.delay_ms.max(0.0) as u64);
-        counters
-            .buffer_target_ms
-            .set(buffer.target_ms.max(0.0) as u64);
+        let us = |ms: f32| (ms.max(0.0) * 1_000.0) as u64;
+        counters.buffer_us.set(us(buffer.delay_ms));
+        counters.buffer_target_us.set(us(buffer.target_ms));
         counters.concealed_ms.set(buffer.concealed_ms);
         let since = now.saturating_duration_since(self.last_heard.unwrap_or(self.began));
         counters

@@ -90,13 +90,13 @@ pub struct JitterBufferConfig {
 }
 
 impl JitterBufferConfig {
-    /// 40 ms at the start, then 10 to 400 ms; 256 packets; no payload says that a pause follows.
+    /// 40 ms at the start, then 5 to 400 ms; 256 packets; no payload says that a pause follows.
     #[must_use]
     pub fn new(clock_rate_hz: u32) -> Self {
         Self {
             clock_rate_hz,
             start_delay: Duration::from_millis(40),
-            minimum_delay: Duration::from_millis(10),
+            minimum_delay: Duration::from_millis(5),
             maximum_delay: Duration::from_millis(400),
             capacity: 256,
             pause_octets: 0,
@@ -450,6 +450,12 @@ impl JitterBuffer {
         };
         let target = self.estimate.target_us().saturating_add(repair);
         target.max(micros(least)).min(most)
+    }
+
+    /// How far the delay may be below the target before something is done about it. A small target is left by half of it and no
+    /// more: what is not here at its turn is lost, however little it lacks.
+    fn lack_limit_us(&self) -> i64 {
+        STEP_US.min(self.target_us() / 2)
     }
 
     fn is_lossy(&self) -> bool {

@@ -37,7 +37,7 @@ fn row(
     line.run(Duration::from_secs(seconds), |counters| {
         steps += 1;
         if steps > LEAD_S * 100 {
-            buffer += counters.buffer_ms();
+            buffer += counters.buffer_us() / 1_000;
             looks += 1;
         }
     });

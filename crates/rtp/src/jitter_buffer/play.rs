@@ -110,7 +110,7 @@ impl JitterBuffer {
             return None;
         }
         let delay_us = now_us - self.arrival_us(next.timestamp);
-        if self.owed_us < STARVED_LIMIT_US && self.target_us() - delay_us >= STEP_US {
+        if self.owed_us < STARVED_LIMIT_US && self.target_us() - delay_us >= self.lack_limit_us() {
             // More delay is wanted anyway, and it may only be late: wait a step for it.
             self.owed_us += STEP_US;
             self.statistics.stretched += 1;
@@ -153,7 +153,7 @@ impl JitterBuffer {
         }
         Some(Turn::Play(if excess_us >= STEP_US {
             Pace::Faster
-        } else if excess_us <= -STEP_US {
+        } else if -excess_us >= self.lack_limit_us() {
             Pace::Slower
         } else {
             Pace::Steady
@@ -192,7 +192,7 @@ impl JitterBuffer {
     }
 
     fn may_stretch(&mut self, now_us: i64, lack_us: i64) -> bool {
-        if lack_us < STEP_US {
+        if lack_us < self.lack_limit_us() {
             self.lack_since = None;
             return false;
         }

@@ -216,10 +216,13 @@ impl JitterBuffer {
         self.delay_us = None;
     }
 
-    /// Microseconds since the first time anything happened here.
+    /// Microseconds since the first time anything happened here. A packet may have arrived before that.
     pub(super) fn clock(&mut self, now: Instant) -> i64 {
         let epoch = *self.epoch.get_or_insert(now);
-        micros(now.saturating_duration_since(epoch))
+        match now.checked_duration_since(epoch) {
+            Some(since) => micros(since),
+            None => -micros(epoch.saturating_duration_since(now)),
+        }
     }
 
     pub(super) fn ticks_to_us(&self, ticks: i64) -> i64 {

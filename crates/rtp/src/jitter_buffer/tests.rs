@@ -478,6 +478,31 @@ fn clock_drift_is_followed_for_ten_minutes() {
     }
 }
 
+/// A network without jitter is given hardly any delay. Clocks that drift apart use that up, and are noticed before a packet comes
+/// after its turn.
+#[test]
+fn a_small_delay_is_kept_up_without_a_gap_while_clocks_drift() {
+    for ppm in [-200.0, -100.0, 100.0, 200.0] {
+        for (elasticity, quiet) in [
+            (0.25, never as fn(i64) -> bool),
+            (0.0, never),
+            (0.0, pauses),
+        ] {
+            let packets = talk(600, 20, |_, _| Some(0.0));
+            let run = play_by(&packets, ppm, quiet, elasticity);
+            let statistics = run.statistics;
+            let gaps = (statistics.late, statistics.lost, statistics.starved);
+            assert_eq!(gaps, (0, 0, 0), "{ppm}: {statistics:?}");
+            let delays = run.delays(10_000, 600_000);
+            let least = percentile(delays.clone(), 0.0);
+            let mean = delays.iter().sum::<f64>() / delays.len() as f64;
+            println!("{ppm} ppm: at least {least:.1} ms, in the mean {mean:.1} ms");
+            assert!(least > 0.0, "{ppm}: {least}");
+            assert!(mean < 15.0, "{ppm}: {mean}");
+        }
+    }
+}
+
 #[test]
 fn the_packet_time_may_change_in_the_middle() {
     let mut packets = Vec::new();
