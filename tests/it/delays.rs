@@ -47,15 +47,56 @@ fn limits(processed: bool) -> [f64; 2] {
     }
 }
 
+/// Calls in a row of which the middle counts, where a quiet machine is asked for: even that is held up at times, and whoever was
+/// keeps more in hand for half a minute.
+const CALLS: usize = 5;
+
 /// Measures speech as it comes and, where a quiet machine is asked for, also as accounts have it unless they say otherwise.
 fn measure(server: Server) {
-    measure_as(server, false);
-    if std::env::var_os("TIPRING_DELAYS").is_some() {
-        measure_as(server, true);
+    if std::env::var_os("TIPRING_DELAYS").is_none() {
+        return judge(server, false, &[measure_as(server, false)]);
+    }
+    for processed in [false, true] {
+        let calls: Vec<Delays> = (0..CALLS).map(|_| measure_as(server, processed)).collect();
+        // The nearest tone is taken for the right one, and there is one each second.
+        assert!(calls.iter().all(|call| call.out + call.back > 0.0));
+        judge(server, processed, &calls);
     }
 }
 
-fn measure_as(server: Server, processed: bool) {
+/// What was measured in a call, in seconds: to the wire beyond the packet, and to the speaker beyond the buffer.
+struct Delays {
+    out: f64,
+    back: f64,
+}
+
+fn judge(server: Server, processed: bool, calls: &[Delays]) {
+    let middle = |of: fn(&Delays) -> f64| {
+        let mut all: Vec<f64> = calls.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let [out_limit, back_limit] = limits(processed);
+    let (out, back) = (middle(|call| call.out), middle(|call| call.back));
+    let (both, limit) = (middle(|call| call.out + call.back), out_limit + back_limit);
+    println!(
+        "{server:?}, the middle of {}: {:.1} ms to the wire, {:.1} ms to the speaker, {:.1} ms in all",
+        calls.len(),
+        out * 1e3,
+        back * 1e3,
+        both * 1e3
+    );
+    // PipeWire answers zero whatever its taps take. That is missing on the way to the wire and is too much on the way to the
+    // speaker, and there is none of it in their sum. So it is with what a busy machine takes for itself.
+    let is_exact = matches!(server, Server::PulseAudio);
+    if is_exact && std::env::var_os("TIPRING_DELAYS").is_some() {
+        assert!(out < out_limit, "{out} s to the wire");
+        assert!(back < back_limit, "{back} s to the speaker");
+    }
+    assert!(both < limit, "{both} s in all");
+}
+
+fn measure_as(server: Server, processed: bool) -> Delays {
     let folder = Folder::new(&format!("delays_{server:?}_{processed}"));
     like_a_desktop(&folder);
     let card = SoundCard::start_by(&folder, server);
@@ -147,21 +188,7 @@ fn measure_as(server: Server, processed: bool) {
         microphone.late() * 1e3,
         speaker.late() * 1e3
     );
-    if std::env::var_os("TIPRING_DELAYS").is_some() {
-        // The nearest tone is taken for the right one, and there is one each second.
-        assert!(out + back > 0.0, "{out} s and {back} s");
-    }
-    let [out_limit, back_limit] = limits(processed);
-    // PipeWire answers zero whatever its taps take. That is missing on the way to the wire and is too much on the way to the
-    // speaker, and there is none of it in their sum. So it is with what a busy machine takes for itself.
-    let is_exact = matches!(server, Server::PulseAudio);
-    if is_exact && std::env::var_os("TIPRING_DELAYS").is_some() {
-        assert!(out < out_limit, "{out} s to the wire");
-        assert!(back < back_limit, "{back} s to the speaker");
-    } else {
-        let (both, limit) = (out + back, out_limit + back_limit);
-        assert!(both < limit, "{both} s in all");
-    }
+    Delays { out, back }
 }
 
 /// PipeWire works in blocks of 21 ms in virtual machines, whatever it is asked for. Here it is to be like a desktop, too: these
