@@ -1,7 +1,7 @@
 //! What calls cost: `media_load CALLS pcmu|opus plain|srtp SECONDS`, in real time; with `voice` behind it, all is done to the
 //! microphone's sound that can be. `media_load 0 nothing plain SECONDS` tells what
 //! the machine itself takes for one of PCMU: a thread that wakes as often, looks at as many sockets and sends as much, and
-//! does nothing.
+//! does nothing. Then the same for the least that any program must do: to wake for each packet that is to be sent, and to look once.
 //!
 //! All calls are in one pump, as in the program. Each sends to itself over loopback, so that what is measured is
 //! one end of each and nothing else: what it says comes back, is buffered, decoded and mixed. The first speaks
@@ -50,7 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let calls: u32 = calls.parse()?;
     if codec == "nothing" {
-        return nothing(Duration::from_secs(seconds.parse()?));
+        let time = Duration::from_secs(seconds.parse()?);
+        println!("processor-percent {:.3}", nothing(time, 2, 2)?);
+        println!("percent-of-the-least {:.3}", nothing(time, 1, 1)?);
+        return Ok(());
     }
     let kind = match codec.as_str() {
         "pcmu" => CodecKind::Pcmu,
@@ -130,9 +133,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Wakes every 10 ms, and sends a packet every 20 ms to itself.
-fn nothing(time: Duration) -> Result<(), Box<dyn Error>> {
-    const STEP: Duration = Duration::from_millis(10);
+/// Sends a packet every 20 ms to itself, wakes so many times for each and looks at so many sockets then. Answers per cent of a
+/// processor.
+fn nothing(time: Duration, wakes: u32, looks: usize) -> Result<f64, Box<dyn Error>> {
+    const PACKET: Duration = Duration::from_millis(20);
     let (socket, rtcp_socket) = media::socket::bind_pair(IpAddr::V4(Ipv4Addr::LOCALHOST), 0..=0)?;
     let sockets = [socket, rtcp_socket];
     for socket in &sockets {
@@ -146,21 +150,17 @@ fn nothing(time: Duration) -> Result<(), Box<dyn Error>> {
     let mut steps = 0u32;
     while began.elapsed() < time {
         steps += 1;
-        let next = began + STEP * steps;
+        let next = began + PACKET * steps / wakes;
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        for socket in &sockets {
+        for socket in sockets.iter().take(looks) {
             while socket.recv_from(&mut buffer).is_ok() {}
         }
-        if steps.is_multiple_of(2) {
+        if steps.is_multiple_of(wakes) {
             socket.send_to(&packet, to)?;
         }
     }
     let used = used_by_this_thread()? - before;
-    println!(
-        "processor-percent {:.3}",
-        100.0 * used / began.elapsed().as_secs_f64()
-    );
-    Ok(())
+    Ok(100.0 * used / began.elapsed().as_secs_f64())
 }
 
 /// Seconds of processor.
