@@ -141,8 +141,6 @@ struct Watch {
     room: usize,
     /// Steps since the last dropout.
     calm: u32,
-    /// There was one, of a device that had been there for some time.
-    faltered: bool,
 }
 
 impl Watch {
@@ -155,7 +153,6 @@ impl Watch {
             long: 0,
             room: 0,
             calm: 0,
-            faltered: false,
         }
     }
 
@@ -163,16 +160,10 @@ impl Watch {
         self.moved += samples as f64;
     }
 
-    /// What was there did not do. Whether that much is going to be there from now on, since the line has seen what was lacking, is
-    /// for the first time taken for enough.
-    fn on_dropout(&mut self, is_learned: bool) {
+    fn on_dropout(&mut self) {
         // What happens while a device starts says nothing of what will.
         if self.line.is_settled() {
-            let is_first = !self.faltered || self.calm > CALM;
-            if !(is_first && is_learned) {
-                self.room = (self.room + MORE_ROOM).min(MOST_ROOM);
-            }
-            self.faltered = true;
+            self.room = (self.room + MORE_ROOM).min(MOST_ROOM);
         }
         self.calm = 0;
         self.line.restart();
@@ -294,9 +285,7 @@ impl Capture {
         if !self.primed || self.ring.pop_entire_slice(taken).is_err() {
             if self.primed {
                 self.uneven |= !self.watch.line.is_settled();
-                let overdue = self.watch.line.overdue();
-                let is_learned = overdue.is_some_and(|overdue| overdue + SPARE > least);
-                self.watch.on_dropout(is_learned);
+                self.watch.on_dropout();
             }
             self.primed = false;
             frame.fill(0.0);
@@ -406,7 +395,7 @@ impl Playout {
         } else if waiting == 0 {
             // A dropout: the device takes more at a time than was waiting. The room is made at once, where
             // the sound is broken anyway.
-            self.watch.on_dropout(false);
+            self.watch.on_dropout();
             let above = played.map(|played| self.watch.moved - played - self.watch.least());
             self.fill_up(above);
         } else {
@@ -816,48 +805,6 @@ mod tests {
         }
         println!("{minutes:?}");
         minutes
-    }
-
-    /// What one late callback has taken is provided for, and no more than that: a device is late at most when others start.
-    #[test]
-    fn a_microphone_that_was_late_once_waits_for_as_much_and_no_more() {
-        let (start, pace) = (Instant::now(), Arc::<Pace>::default());
-        let (mut producer, consumer) = RingBuffer::new(48_000);
-        let mut capture = Capture::new(consumer, Arc::clone(&pace));
-        let ms = |ms: f64| start + Duration::from_secs_f64(ms / 1e3);
-        let (mut given, mut heard, mut gaps) = (0u32, false, Vec::new());
-        let mut waiting = Vec::new();
-        for step in 0..1_500u32 {
-            let at = f64::from(step) * 10.0 + 1.0;
-            // Blocks of a third of a step. Those of 8 ms come together at their end after two seconds, and
-            // again after eight.
-            loop {
-                let due = f64::from(given + 1) * 160.0 / 48.0;
-                let stops = [2_004.0, 8_004.0];
-                let stop = stops
-                    .iter()
-                    .find(|stop| (**stop..**stop + 8.0).contains(&due));
-                let due = stop.map_or(due, |stop| stop + 8.0);
-                if due > at {
-                    break;
-                }
-                producer.push_entire_slice(&[0.1; 160]).unwrap();
-                pace.tell(160, 160, ms(due));
-                given += 1;
-            }
-            let was_heard = heard;
-            heard = capture.read(ms(at), &mut [0.0; FRAME_SAMPLES]);
-            if was_heard && !heard {
-                gaps.push(step);
-            }
-            waiting.push(capture.waiting());
-        }
-        println!("gaps {gaps:?}, room {}", capture.watch.room);
-        assert_eq!(gaps.len(), 1, "{gaps:?}");
-        let most = waiting[400..700].iter().max().unwrap();
-        println!("{most} samples wait after a frame");
-        // 8 ms, a block and what is to spare.
-        assert!(*most < 384 + 160 + 48 + 96, "{most}");
     }
 
     fn check_held_up(minutes: &[(usize, usize)]) {

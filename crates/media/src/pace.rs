@@ -249,12 +249,6 @@ impl Line {
         self.block
     }
 
-    /// How long the next callback has been waited for beyond its time, in samples; none where that is more than is ever provided
-    /// for.
-    pub(crate) fn overdue(&self) -> Option<f64> {
-        (self.overdue <= MOST_LATE).then_some(self.overdue)
-    }
-
     /// How much later than the line its callbacks come, in samples.
     pub(crate) fn late(&self) -> f64 {
         let late = self.late.iter().copied().fold(LEAST_LATE, f64::max);
