@@ -64,10 +64,11 @@ fn measure(server: Server) {
     }
 }
 
-/// What was measured in a call, in seconds: to the wire beyond the packet, and to the speaker beyond the buffer.
+/// What was measured in a call, in seconds: to the wire beyond the packet, to the speaker beyond the buffer, and what that kept.
 struct Delays {
     out: f64,
     back: f64,
+    buffer: f64,
 }
 
 fn judge(server: Server, processed: bool, calls: &[Delays]) {
@@ -80,10 +81,11 @@ fn judge(server: Server, processed: bool, calls: &[Delays]) {
     let (out, back) = (middle(|call| call.out), middle(|call| call.back));
     let (both, limit) = (middle(|call| call.out + call.back), out_limit + back_limit);
     println!(
-        "{server:?}, the middle of {}: {:.1} ms to the wire, {:.1} ms to the speaker, {:.1} ms in all",
+        "{server:?}, the middle of {}: {:.1} ms to the wire, {:.1} ms to the speaker, with the buffer {:.1} ms, {:.1} ms in all",
         calls.len(),
         out * 1e3,
         back * 1e3,
+        middle(|call| call.back + call.buffer) * 1e3,
         both * 1e3
     );
     // PipeWire answers zero whatever its taps take. That is missing on the way to the wire and is too much on the way to the
@@ -188,7 +190,7 @@ fn measure_as(server: Server, processed: bool) -> Delays {
         microphone.late() * 1e3,
         speaker.late() * 1e3
     );
-    Delays { out, back }
+    Delays { out, back, buffer }
 }
 
 /// PipeWire works in blocks of 21 ms in virtual machines, whatever it is asked for. Here it is to be like a desktop, too: these

@@ -193,7 +193,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Where a back-end's error callback leaves its news: it may run on a real-time thread. The worst is kept.
+/// Where a back-end's error callback leaves its news: it may run on a real-time thread.
 #[derive(Debug, Default)]
 pub(crate) struct FaultCell(AtomicU8);
 
@@ -208,8 +208,11 @@ impl FaultCell {
             ErrorKind::DeviceChanged => FaultKind::Changed,
             _ => FaultKind::Failed,
         };
-        // The first is the cause, what follows its consequence.
-        let _ = self.0.compare_exchange(0, kind as u8, Relaxed, Relaxed);
+        // The first is the cause, what follows its consequence; but one that says what it is tells more than one that does not.
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |before| {
+            let is_vague = before == FaultKind::Failed as u8 && kind != FaultKind::Failed;
+            (before == 0 || is_vague).then_some(kind as u8)
+        });
     }
 
     pub(crate) fn take(&self) -> Option<FaultKind> {

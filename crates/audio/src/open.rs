@@ -52,6 +52,9 @@ const DOUBT: Duration = Duration::from_millis(300);
 /// … and who has not moved any yet is waited for, since some take a while to start.
 const DOUBT_AT_START: Duration = Duration::from_millis(1_200);
 
+/// What a device may ask for at once, so that it has something in hand.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
 /// What to hear with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CaptureChoice {
@@ -421,10 +424,12 @@ impl Card {
         }
         self.doubted = None;
         let moved = self.counters.frames().saturating_sub(before) as f64;
-        let is_well = match before {
-            0 => moved > 0.0,
-            _ => moved >= waited.as_secs_f64() * f64::from(self.rate_hz) / 2.0,
-        };
+        let rate = f64::from(self.rate_hz);
+        let due = waited.as_secs_f64() * rate;
+        // One whose sound nobody takes may ask for more and more of it.
+        let most = due * 1.5 + AT_ONCE.as_secs_f64() * rate;
+        let least = if before == 0 { 1.0 } else { due / 2.0 };
+        let is_well = (least..=most).contains(&moved);
         if is_well {
             tracing::debug!(device = %self.name, "sound device said that it failed, and goes on");
             return None;
@@ -1041,13 +1046,17 @@ mod tests {
         let failed = Some(FaultKind::Failed);
         assert_eq!(asked_again(&mut open(), 8, half_a_second), failed);
         assert_eq!(asked_again(&mut open(), 0, half_a_second), failed);
+        // Nobody plays that much.
+        assert_eq!(asked_again(&mut open(), 100, half_a_second), failed);
         // It may be too early to tell.
         let mut card = open();
         assert_eq!(asked_again(&mut card, 0, DOUBT / 2), None);
         assert_eq!(card.fault(Instant::now() + DOUBT * 2), failed);
-        // What is gone is gone at once.
+        // What is gone is gone at once, whatever was said before that.
         let mut card = open();
+        card.faults.note(cpal::ErrorKind::BackendError);
         card.faults.note(cpal::ErrorKind::DeviceNotAvailable);
+        card.faults.note(cpal::ErrorKind::BackendError);
         assert_eq!(card.fault(Instant::now()), Some(FaultKind::Gone));
     }
 

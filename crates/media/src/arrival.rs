@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::TICK;
+
 /// Further from now than this the wall clock has been set meanwhile, or the machine was asleep.
 const FAR: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,13 @@ impl Clocks {
             self.at.checked_sub(self.wall - stamp)
         };
         at.filter(|_| stamp.abs_diff(self.wall) < FAR)
+    }
+
+    /// When a datagram arrived that is found now and was not yet there at the look before it: never before that, and not later than a
+    /// step takes. Where the stamp says otherwise, the wall clock was set meanwhile.
+    pub(crate) fn arrival(&self, stamp: Duration, since: Option<Instant>) -> Option<Instant> {
+        let at = self.instant(stamp)?.min(self.at + TICK);
+        Some(since.map_or(at, |since| at.max(since)))
     }
 
     pub(crate) fn at(&self) -> Instant {
@@ -75,6 +84,17 @@ mod tests {
         for stamp in [clocks.wall + ms(1_000), clocks.wall - ms(1_000)] {
             assert_eq!(clocks.instant(stamp), None);
         }
+        for (stamp, at) in [
+            (clocks.wall - ms(7), clocks.at - ms(7)),
+            (clocks.wall - ms(700), clocks.at - ms(20)),
+            (clocks.wall + ms(700), clocks.at + TICK),
+        ] {
+            let since = Some(clocks.at - ms(20));
+            assert_eq!(clocks.arrival(stamp, since), Some(at));
+        }
+        // What had waited before anybody looked.
+        let early = clocks.arrival(clocks.wall - ms(700), None);
+        assert_eq!(early, Some(clocks.at - ms(700)));
         assert_eq!(clocks.instant(Duration::ZERO), None);
         assert_eq!(clocks.instant(Duration::MAX), None);
     }

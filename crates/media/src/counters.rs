@@ -195,8 +195,8 @@ counts! {
     repeated,
     /// Interarrival jitter in microseconds (RFC 3550 §6.4.1).
     jitter_us,
-    /// The last round trip in microseconds, 0 before the first report. Reports are read once a step, so it
-    /// is up to 10 ms too long at each end.
+    /// The last round trip in microseconds, 0 before the first report. Where the system does not tell when a report arrived, it is up
+    /// to 10 ms too long at each end.
     round_trip_us,
     /// What the jitter buffer adds at present, in microseconds.
     buffer_us,

@@ -455,6 +455,7 @@ impl PumpHandle {
             search: handshake,
             searching: ice.is_some(),
             relays: channels(&mut relays),
+            looked: None,
             line: 0,
             direct: false,
             without_way: false,

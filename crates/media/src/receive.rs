@@ -12,7 +12,6 @@ use rtp::telephone_event::EventReceiver;
 use rtp::{Receiver, RtpHeader, RtpPacket, Timeline, Verdict};
 use rtrb::Producer;
 
-use crate::TICK;
 use crate::activity::Activity;
 use crate::candidate::Candidate;
 use crate::config::{StreamEvent, StreamParameters};
@@ -363,9 +362,7 @@ impl ReceivePath {
                 return Taken::Kept;
             }
         }
-        // What is found in this step came after the one before. Where the clocks say otherwise one of them was set.
-        let since = now.checked_sub(TICK).unwrap_or(now);
-        self.insert((now, arrived.max(since)), packet);
+        self.insert((now, arrived), packet);
         Taken::Accepted
     }
 
@@ -376,7 +373,7 @@ impl ReceivePath {
             let ticks = kind.payload_ticks(packet.payload);
             let header = self
                 .timeline
-                .place(now, &packet.header, kind.rtp_clock_hz(), ticks);
+                .place(came, &packet.header, kind.rtp_clock_hz(), ticks);
             self.jitter.insert(came, &RtpPacket { header, ..*packet });
         } else if let Some((_, events)) = self.formats.events_of(payload_type) {
             events.receive(now, &packet.header, packet.payload);

@@ -158,6 +158,8 @@ pub(crate) struct Stream {
     pub(crate) searching: bool,
     /// The relay of each line; that of the line in use carries its packets, unless a way was found that needs none.
     pub(crate) relays: [Option<Box<Channels>>; MOST_LINES],
+    /// When the sockets were looked at last, by the clock and not by the steps.
+    pub(crate) looked: Option<Instant>,
     /// By which line media goes, and whether past the relay of that.
     pub(crate) line: u8,
     pub(crate) direct: bool,
@@ -270,6 +272,7 @@ impl Stream {
             parameters,
             wire,
             relays,
+            looked,
             shield,
             report_shield,
             report_remote,
@@ -281,6 +284,7 @@ impl Stream {
             counters,
             ..
         } = self;
+        let since = std::mem::replace(looked, clocks.map(|clocks| clocks.at()));
         gate.begin_step();
         let shaker = |keys: Option<SocketAddr>, is_expected: bool, from| match keys {
             Some(with) => Shaker::Secured {
@@ -314,7 +318,7 @@ impl Stream {
                 &mut buffer[..],
                 spare,
                 |mut datagram, mut from, stamp| {
-                    let arrived = clocks.and_then(|clocks| clocks.instant(stamp?));
+                    let arrived = clocks.and_then(|clocks| clocks.arrival(stamp?, since));
                     let arrived = arrived.unwrap_or(now);
                     let mut put = |gate: &Gate,
                                    rank: Option<Rank>,

@@ -222,6 +222,37 @@ impl Far {
     }
 }
 
+/// What leaves in a step is there a moment after it, and is found in the next one: the time in between is part of the buffer's
+/// delay, to the microsecond.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_delay_begins_when_a_packet_arrives_and_not_when_it_is_found() {
+    let pump = PumpHandle::start().unwrap();
+    let streams = [5, 6].map(|random| {
+        let (socket, _) = media::socket::bind_pair(HERE, 0..=0).unwrap();
+        let parameters = StreamParameters {
+            remote: socket.local_addr().ok(),
+            ..parameters(CodecKind::Pcmu)
+        };
+        let config = StreamConfig {
+            source: Source::Tone { hz: 440.0 },
+            sink: Sink::Discard,
+            ..StreamConfig::new(socket, parameters, random)
+        };
+        pump.add_stream(config).unwrap()
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    let delays = streams
+        .each_ref()
+        .map(|stream| stream.counters().buffer_us());
+    println!("{delays:?} us");
+    // By steps they would be of 10 ms or 20 ms, both of them.
+    assert!(delays.iter().any(|us| us % 10_000 != 0), "{delays:?}");
+    for us in delays {
+        assert!((1_000..60_000).contains(&us), "{delays:?}");
+    }
+}
+
 /// RFC 3550 §6.4.1: jitter is of the arrival, and so are LSR and DLSR; the pump looks every 10 ms, which is no matter of the
 /// network. What comes 3 ms after a step is found 7 ms later.
 #[cfg(target_os = "linux")]

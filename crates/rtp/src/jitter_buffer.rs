@@ -67,8 +67,10 @@ const LOSS_HABIT_US: i64 = 10_000_000;
 const LOSS_MEMORY_US: i64 = 60_000_000;
 /// What counts as far.
 const FAR_US: i64 = 60_000;
-/// Too little delay while it is not quiet: one step is inserted after this.
+/// Far too little delay while it is not quiet: one step is inserted after this.
 const INSERT_PATIENCE_US: i64 = 100_000;
+/// A little less than a target that is smaller than a step: one step is inserted after this.
+const SMALL_PATIENCE_US: i64 = 300_000;
 
 /// Bounds and the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

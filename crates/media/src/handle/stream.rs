@@ -286,7 +286,7 @@ impl StreamHandle {
     }
 
     /// Goes on with other sockets, because the address of the old ones is gone, and with those at further addresses, as
-    /// [`StreamConfig::further`] has them. The peer hears the same stream from another place.
+    /// [`StreamConfig::further`](crate::StreamConfig::further) has them. The peer hears the same stream from another place.
     ///
     /// # Errors
     /// The sockets cannot be used, or [`MediaError::Busy`]; the stream has the old ones then.

@@ -200,6 +200,8 @@ impl JitterBuffer {
         let patience_us = match lack_us {
             _ if self.quiet => 0,
             20_000.. => INSERT_PATIENCE_US,
+            // Of little delay there is little left.
+            _ if self.target_us() < STEP_US => SMALL_PATIENCE_US,
             _ => PATIENCE_US,
         };
         let stretch = now_us - since >= patience_us;
