@@ -33,7 +33,7 @@ impl Clocks {
     }
 
     /// When that was what the system noted as `stamp`, by the wall clock since 1970; none when it cannot be.
-    pub(crate) fn instant(&self, stamp: Duration) -> Option<Instant> {
+    fn instant(&self, stamp: Duration) -> Option<Instant> {
         let at = if stamp > self.wall {
             self.at.checked_add(stamp - self.wall)
         } else {

@@ -200,8 +200,6 @@ counts! {
     round_trip_us,
     /// What the jitter buffer adds at present, in microseconds.
     buffer_us,
-    /// What the jitter buffer aims at, in microseconds.
-    buffer_target_us,
     /// Sound made up for what was missing, in milliseconds.
     concealed_ms,
     /// Sound heard, concealed or not, in milliseconds.

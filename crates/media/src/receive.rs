@@ -559,9 +559,9 @@ impl ReceivePath {
             .jitter_us
             .set(u64::try_from(heard.jitter.as_micros()).unwrap_or(u64::MAX));
         counters.late.set(buffer.late);
-        let us = |ms: f32| (ms.max(0.0) * 1_000.0) as u64;
-        counters.buffer_us.set(us(buffer.delay_ms));
-        counters.buffer_target_us.set(us(buffer.target_ms));
+        counters
+            .buffer_us
+            .set((buffer.delay_ms.max(0.0) * 1_000.0) as u64);
         counters.concealed_ms.set(buffer.concealed_ms);
         let since = now.saturating_duration_since(self.last_heard.unwrap_or(self.began));
         counters

@@ -364,7 +364,7 @@ mod tests {
             assert_eq!(*from, other.local_addr().unwrap());
             assert!(*second - *first >= Duration::from_millis(30));
             let clocks = crate::arrival::Clocks::now();
-            let ago = clocks.at() - clocks.instant(*first).unwrap();
+            let ago = clocks.at() - clocks.arrival(*first, None).unwrap();
             assert!(ago >= Duration::from_millis(30), "{ago:?}");
         }
     }
