@@ -1021,13 +1021,13 @@ mod tests {
         assert_eq!(fault.to_string(), "The microphone has stopped working.");
     }
 
-    /// A card of 480 frames that is asked now and, `later`, after it has moved so many of them thrice over. It has said that
-    /// it failed.
-    fn asked_again(card: &mut Card, thrice: usize, later: Duration) -> Option<FaultKind> {
+    /// What a card says that has said that it failed, and that is asked again so much `later`. Meanwhile it has moved so many
+    /// blocks of 10 ms.
+    fn asked_again(card: &mut Card, blocks: usize, later: Duration) -> Option<FaultKind> {
         let began = Instant::now();
         card.faults.note(cpal::ErrorKind::BackendError);
         assert_eq!(card.fault(began), None);
-        for _ in 0..thrice * 3 {
+        for _ in 0..blocks {
             card.counters.count(480);
         }
         let told = card.fault(began + later);
@@ -1041,13 +1041,13 @@ mod tests {
         let works = Fake::taking(&best, 480);
         let open = || open_playout(Role::Playout, &works, true).unwrap().0;
         let half_a_second = Duration::from_millis(500);
-        // 500 ms are 50 blocks of 10 ms: all of them, less than half, and none.
-        assert_eq!(asked_again(&mut open(), 16, half_a_second), None);
+        // Of 50: hardly fewer, fewer than half, and none.
+        assert_eq!(asked_again(&mut open(), 48, half_a_second), None);
         let failed = Some(FaultKind::Failed);
-        assert_eq!(asked_again(&mut open(), 8, half_a_second), failed);
+        assert_eq!(asked_again(&mut open(), 24, half_a_second), failed);
         assert_eq!(asked_again(&mut open(), 0, half_a_second), failed);
         // Nobody plays that much.
-        assert_eq!(asked_again(&mut open(), 100, half_a_second), failed);
+        assert_eq!(asked_again(&mut open(), 300, half_a_second), failed);
         // It may be too early to tell.
         let mut card = open();
         assert_eq!(asked_again(&mut card, 0, DOUBT / 2), None);
