@@ -47,6 +47,9 @@ fn limits(processed: bool) -> [f64; 2] {
     }
 }
 
+/// What the jitter buffer keeps where there is no jitter: 5 ms, and up to a step of 10 ms.
+const LEAST_BUFFER: f64 = 0.015;
+
 /// Calls in a row of which the middle counts, where a quiet machine is asked for: even that is held up at times, and whoever was
 /// keeps more in hand for half a minute.
 const CALLS: usize = 5;
@@ -58,8 +61,11 @@ fn measure(server: Server) {
     }
     for processed in [false, true] {
         let calls: Vec<Delays> = (0..CALLS).map(|_| measure_as(server, processed)).collect();
-        // The nearest tone is taken for the right one, and there is one each second.
-        assert!(calls.iter().all(|call| call.out + call.back > 0.0));
+        // The nearest tone is taken for the right one, and there is one each second. None may be worse than on a busy machine.
+        for call in &calls {
+            let both = call.out + call.back;
+            assert!(both > 0.0 && both < PATIENT, "{both} s in all");
+        }
         judge(server, processed, &calls);
     }
 }
@@ -79,13 +85,14 @@ fn judge(server: Server, processed: bool, calls: &[Delays]) {
     };
     let [out_limit, back_limit] = limits(processed);
     let (out, back) = (middle(|call| call.out), middle(|call| call.back));
+    let heard = middle(|call| call.back + call.buffer);
     let (both, limit) = (middle(|call| call.out + call.back), out_limit + back_limit);
     println!(
         "{server:?}, the middle of {}: {:.1} ms to the wire, {:.1} ms to the speaker, with the buffer {:.1} ms, {:.1} ms in all",
         calls.len(),
         out * 1e3,
         back * 1e3,
-        middle(|call| call.back + call.buffer) * 1e3,
+        heard * 1e3,
         both * 1e3
     );
     // PipeWire answers zero whatever its taps take. That is missing on the way to the wire and is too much on the way to the
@@ -94,6 +101,10 @@ fn judge(server: Server, processed: bool, calls: &[Delays]) {
     if is_exact && std::env::var_os("TIPRING_DELAYS").is_some() {
         assert!(out < out_limit, "{out} s to the wire");
         assert!(back < back_limit, "{back} s to the speaker");
+        assert!(
+            heard < back_limit + LEAST_BUFFER,
+            "{heard} s with the buffer"
+        );
     }
     assert!(both < limit, "{both} s in all");
 }
