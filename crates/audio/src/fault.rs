@@ -198,11 +198,12 @@ impl fmt::Display for Fault {
 pub(crate) struct FaultCell(AtomicU8);
 
 impl FaultCell {
-    pub(crate) fn note(&self, kind: cpal::ErrorKind) {
+    /// Takes it down and says what it was, where it was a fault.
+    pub(crate) fn note(&self, kind: cpal::ErrorKind) -> Option<FaultKind> {
         use cpal::ErrorKind;
         let kind = match kind {
             // Late or without real-time priority is not broken.
-            ErrorKind::Xrun | ErrorKind::RealtimeDenied => return,
+            ErrorKind::Xrun | ErrorKind::RealtimeDenied => return None,
             ErrorKind::DeviceNotAvailable => FaultKind::Gone,
             ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable => FaultKind::Interrupted,
             ErrorKind::DeviceChanged => FaultKind::Changed,
@@ -213,6 +214,7 @@ impl FaultCell {
             let is_vague = before == FaultKind::Failed as u8 && kind != FaultKind::Failed;
             (before == 0 || is_vague).then_some(kind as u8)
         });
+        Some(kind)
     }
 
     pub(crate) fn take(&self) -> Option<FaultKind> {

@@ -49,11 +49,15 @@ const STALLED: Duration = Duration::from_secs(3);
 /// its stream is, and goes on. Who moves at least half of the sound for so long afterwards is well, …
 const DOUBT: Duration = Duration::from_millis(300);
 
-/// … and who has not moved any yet is waited for, since some take a while to start.
-const DOUBT_AT_START: Duration = Duration::from_millis(1_200);
+/// … and who has only begun may say so for longer.
+const DOUBT_AT_START: Duration = Duration::from_millis(600);
 
 /// What a device may ask for at once, so that it has something in hand.
 const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// How long a back-end is held up that says that it failed: that of ALSA asks a device that is gone without a pause, before all
+/// other work, until it is closed.
+const HELD_UP: Duration = Duration::from_millis(1);
 
 /// What to hear with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,11 +113,20 @@ struct Card {
     rate_hz: u32,
     /// The frames it had moved, and when.
     seen: (u64, Instant),
-    /// The same of when it said that it had failed, until it is known whether it has.
-    doubted: Option<(u64, Instant)>,
+    /// It said that it had failed, and it is not known whether it has.
+    doubted: Option<Doubt>,
     /// What the user should know of how it works.
     remark: Option<String>,
     stream: Option<Box<dyn Send>>,
+}
+
+/// A device that said that it had failed.
+struct Doubt {
+    /// The frames it had moved, and when.
+    before: u64,
+    since: Instant,
+    /// When it said so last.
+    told: Instant,
 }
 
 impl Drop for Card {
@@ -405,8 +418,12 @@ impl Card {
     fn fault(&mut self, now: Instant) -> Option<FaultKind> {
         match self.faults.take() {
             Some(FaultKind::Failed) => {
-                let frames = self.counters.frames();
-                self.doubted.get_or_insert((frames, now));
+                let doubt = self.doubted.get_or_insert(Doubt {
+                    before: self.counters.frames(),
+                    since: now,
+                    told: now,
+                });
+                doubt.told = now;
             }
             Some(kind) => return Some(kind),
             None => {}
@@ -416,24 +433,31 @@ impl Card {
 
     /// Whether it has stopped, having said that it failed.
     fn failed(&mut self, now: Instant) -> Option<FaultKind> {
-        let (before, since) = self.doubted?;
-        let waited = now.saturating_duration_since(since);
-        let patience = if before == 0 { DOUBT_AT_START } else { DOUBT };
-        if waited < patience {
+        let doubt = self.doubted.as_ref()?;
+        let waited = now.saturating_duration_since(doubt.since);
+        if waited < DOUBT {
             return None;
         }
-        self.doubted = None;
-        let moved = self.counters.frames().saturating_sub(before) as f64;
+        let moved = self.counters.frames().saturating_sub(doubt.before) as f64;
         let rate = f64::from(self.rate_hz);
-        let due = waited.as_secs_f64() * rate;
+        let (due, at_once) = (waited.as_secs_f64() * rate, AT_ONCE.as_secs_f64() * rate);
         // One whose sound nobody takes may ask for more and more of it.
-        let most = due * 1.5 + AT_ONCE.as_secs_f64() * rate;
-        let least = if before == 0 { 1.0 } else { due / 2.0 };
-        let is_well = (least..=most).contains(&moved);
+        let is_well = (due / 2.0..=due * 1.5 + at_once).contains(&moved);
         if is_well {
+            self.doubted = None;
             tracing::debug!(device = %self.name, "sound device said that it failed, and goes on");
             return None;
         }
+        let is_new = (doubt.before as f64) < at_once && moved < at_once;
+        if is_new && doubt.told != now {
+            // A sink of PulseAudio that was idle may take two seconds to begin: whether it does is seen by its frames.
+            self.doubted = None;
+            return None;
+        }
+        if is_new && waited < DOUBT_AT_START {
+            return None;
+        }
+        self.doubted = None;
         Some(FaultKind::Failed)
     }
 
@@ -462,8 +486,8 @@ impl Watch {
     fn on_error(&self) -> impl FnMut(cpal::Error) + Send + 'static {
         let (closing, faults) = (Arc::clone(&self.closing), Arc::clone(&self.faults));
         move |error| {
-            if !closing.load(Relaxed) {
-                faults.note(error.kind());
+            if !closing.load(Relaxed) && faults.note(error.kind()) == Some(FaultKind::Failed) {
+                std::thread::sleep(HELD_UP);
             }
         }
     }
@@ -1039,7 +1063,11 @@ mod tests {
     fn a_device_that_says_that_it_failed_and_goes_on_is_kept() {
         let best = [(48_000, 2, SampleFormat::F32)];
         let works = Fake::taking(&best, 480);
-        let open = || open_playout(Role::Playout, &works, true).unwrap().0;
+        let open = || {
+            let (card, _) = open_playout(Role::Playout, &works, true).unwrap();
+            (0..100).for_each(|_| card.counters.count(480));
+            card
+        };
         let half_a_second = Duration::from_millis(500);
         // Of 50: hardly fewer, fewer than half, and none.
         assert_eq!(asked_again(&mut open(), 48, half_a_second), None);
@@ -1061,23 +1089,48 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_says_that_it_failed_before_it_started_is_given_time() {
+    fn a_device_that_says_that_it_failed_when_it_is_new_is_given_time() {
         let best = [(48_000, 2, SampleFormat::F32)];
-        let slow = Fake::taking(&best, 0);
+        let slow = Fake::taking(&best, 240);
         let ms = Duration::from_millis;
-        for starts in [true, false] {
+        // How long it says so, when it begins to play, and when what is said of it.
+        let cases = [
+            (ms(50), Some(ms(1_900)), None),
+            (ms(50), None, Some((STALLED, FaultKind::Stalled))),
+            (ms(500), Some(ms(600)), None),
+            (ms(5_000), None, Some((DOUBT_AT_START, FaultKind::Failed))),
+        ];
+        for (says, begins, expected) in cases {
             let (mut card, _) = open_playout(Role::Playout, &slow, true).unwrap();
-            let began = Instant::now();
-            card.faults.note(cpal::ErrorKind::BackendError);
-            assert_eq!(card.fault(began), None);
-            assert_eq!(card.fault(began + ms(500)), None);
-            if starts {
-                card.counters.count(480);
-            }
-            assert_eq!(card.fault(began + ms(1_000)), None);
-            let told = card.fault(began + ms(1_500));
-            assert_eq!(told, (!starts).then_some(FaultKind::Failed));
+            let began = card.seen.1;
+            let told = (0..50).find_map(|look| {
+                let after = ms(100) * look;
+                if after <= says {
+                    card.faults.note(cpal::ErrorKind::BackendError);
+                }
+                if begins.is_some_and(|begins| after >= begins) {
+                    (0..10).for_each(|_| card.counters.count(480));
+                }
+                Some((after, card.fault(began + after)?))
+            });
+            assert_eq!(told, expected, "{says:?} {begins:?}");
         }
+    }
+
+    #[test]
+    fn a_back_end_that_fails_without_a_pause_is_held_up_until_it_is_closed() {
+        let watch = Watch {
+            closing: Arc::default(),
+            faults: Arc::default(),
+        };
+        let mut on_error = watch.on_error();
+        let began = Instant::now();
+        (0..20).for_each(|_| on_error(cpal::ErrorKind::BackendError.into()));
+        assert!(began.elapsed() >= HELD_UP * 20);
+        assert_eq!(watch.faults.take(), Some(FaultKind::Failed));
+        watch.closing.store(true, Relaxed);
+        on_error(cpal::ErrorKind::BackendError.into());
+        assert_eq!(watch.faults.take(), None);
     }
 
     #[test]

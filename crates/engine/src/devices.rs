@@ -19,13 +19,11 @@ use model::{
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 pub(crate) use self::side::Means;
-use self::side::{Job, Opened, Side};
+use self::side::{Job, LOOK_EVERY_WITHOUT, Opened, Side, WATCH};
 pub(crate) use self::sound::System;
 use crate::hub::Hub;
 use crate::shared::Ringing;
 
-/// How often open devices are asked whether they still work.
-const WATCH: Duration = Duration::from_millis(500);
 /// How long devices are tried, when nobody ends it before.
 const TEST: Duration = Duration::from_secs(30);
 /// How long it is heard that a call came to nothing.
@@ -137,6 +135,8 @@ pub(crate) struct DevicesState {
     nothings: u64,
     country: &'static Country,
     watched: bool,
+    /// How often they were asked.
+    watches: u32,
     /// What is done to what the microphone hears, and the devices that this was learned with.
     voice: Option<VoiceOf>,
     /// Whether it was said that this has failed.
@@ -208,6 +208,7 @@ impl Actor for DevicesActor {
             afterwards: None,
             nothings: 0,
             watched: false,
+            watches: 0,
             voice: None,
             told_of_voice: false,
             test: 0,
@@ -507,7 +508,9 @@ impl DevicesState {
 
     fn on_watch(&mut self, myself: &ActorRef<DevicesMsg>) {
         let jobs: Vec<Job> = self.sides.iter_mut().filter_map(Side::watch).collect();
-        if self.unlisted.is_some() || jobs.iter().any(|job| !job.is_a_look()) {
+        self.watches = self.watches.wrapping_add(1);
+        let asks_again = self.unlisted.is_some() && self.watches.is_multiple_of(LOOK_EVERY_WITHOUT);
+        if asks_again || jobs.iter().any(|job| !job.is_a_look()) {
             self.look(myself);
         }
         self.begin(myself, jobs);

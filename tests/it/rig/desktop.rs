@@ -191,11 +191,7 @@ impl SoundCard {
             "module-null-sink sink_name=feed rate=48000 channels=1",
             "module-remap-source source_name=microphone master=feed.monitor",
         ];
-        for module in modules {
-            let mut args = vec!["load-module"];
-            args.extend(module.split(' '));
-            card.pactl(&args);
-        }
+        modules.iter().for_each(|module| card.load(module));
         card.pactl(&["set-default-sink", "speaker"]);
         card.pactl(&["set-default-source", "microphone"]);
         until("the sound server's microphone", SOON, || {
@@ -254,6 +250,12 @@ impl SoundCard {
         process::output(&mut command).trim().to_owned()
     }
 
+    fn load(&self, module: &str) {
+        let mut args = vec!["load-module"];
+        args.extend(module.split(' '));
+        self.pactl(&args);
+    }
+
     /// Pulls a sink out.
     pub(crate) fn unplug(&self, sink: &str) {
         let list = self.pactl(&["list", "short", "modules"]);
@@ -265,16 +267,12 @@ impl SoundCard {
         self.pactl(&["unload-module", number]);
     }
 
-    /// Plugs a sink in, which is the default then.
+    /// Plugs a sink in, which is the default then. One of PulseAudio that may rewind plays two seconds of silence in advance while
+    /// it is idle, and takes no sound for as long: this one may not.
     pub(crate) fn plug(&self, sink: &str) {
-        let name = format!("sink_name={sink}");
-        self.pactl(&[
-            "load-module",
-            "module-null-sink",
-            &name,
-            "rate=48000",
-            "channels=2",
-        ]);
+        self.load(&format!(
+            "module-null-sink sink_name={sink} norewinds=1 rate=48000 channels=2"
+        ));
         self.pactl(&["set-default-sink", sink]);
     }
 

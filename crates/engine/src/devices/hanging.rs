@@ -400,14 +400,14 @@ fn a_device_that_stalls_again_and_again_is_tried_less_and_less_often_and_taken_b
         rests.push(watches);
     }
     println!("watches without it: {rests:?}");
-    assert!(rests.is_sorted() && rests[0] >= 2, "{rests:?}");
+    assert!(rests.is_sorted() && rests[0] >= 10, "{rests:?}");
     assert!(
-        (60..=70).contains(&rests[7]),
+        (320..=330).contains(&rests[7]),
         "half a minute at most: {rests:?}"
     );
     // It works again: after half a minute its next fault is the first.
     fake.state().stalled.clear();
-    for _ in 0..100 {
+    for _ in 0..400 {
         let job = side.watch();
         turn(&mut side, job);
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!            needed                 opened
 //!   Shut ─────────────► Underway ───────────► Open ──┐ fault: open again, or rest and open again
-//!    ▲                     ▲ │                 │ │   │ stands in for another: look each second whether that is back
+//!    ▲                     ▲ │                 │ │   │ stands in for another: look again and again whether that is back
 //!    └──── not needed ─────┴─┼─────────────────┘ └───┘
 //!                            └─ another was chosen: open that; what the first job brings is closed
 //! ```
@@ -22,16 +22,22 @@ use model::DeviceId;
 
 use super::sound::{Open, Ready, Sound};
 
-/// Watches of a side between two looks whether the right device is there.
-const LOOK_EVERY: u32 = 2;
+/// How often open devices are asked whether they still work: a fault is to be over before it is taken for the network's.
+pub(super) const WATCH: Duration = Duration::from_millis(100);
+
+/// Watches of a side between two looks whether the right device is there, while another stands in …
+const LOOK_EVERY: u32 = 10;
+
+/// … and while there is none at all.
+pub(super) const LOOK_EVERY_WITHOUT: u32 = 5;
 
 /// A device that failed is opened again at once. If that fails, too, it is left alone for so many watches, and then for twice as
 /// many each time, up to [`LONGEST_REST`].
-const FIRST_REST: u32 = 2;
-const LONGEST_REST: u32 = 64;
+const FIRST_REST: u32 = 10;
+const LONGEST_REST: u32 = 320;
 
 /// After so many watches without a fault the next one is the first again.
-const CALM: u32 = 60;
+const CALM: u32 = 300;
 
 /// Where a device is between shut and open.
 enum Opening {
@@ -196,12 +202,16 @@ impl Side {
         self.watches = self.watches.wrapping_add(1);
         self.rest = self.rest.saturating_sub(1);
         let may_differ = self.stands_in || self.chosen.is_none();
-        let is_time = self.rest == 0 && self.watches.is_multiple_of(LOOK_EVERY);
+        let open = self.card().map(str::to_owned);
+        let every = match open {
+            Some(_) => LOOK_EVERY,
+            None => LOOK_EVERY_WITHOUT,
+        };
+        let is_time = self.rest == 0 && self.watches.is_multiple_of(every);
         if self.looking || !may_differ || !is_time {
             return None;
         }
         self.looking = true;
-        let open = self.card().map(str::to_owned);
         Some(self.job(What::Look { open }))
     }
 
