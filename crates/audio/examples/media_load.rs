@@ -1,7 +1,8 @@
 //! What calls cost: `media_load CALLS pcmu|opus plain|srtp SECONDS`, in real time; with `voice` behind it, all is done to the
 //! microphone's sound that can be. `media_load 0 nothing plain SECONDS` tells what
 //! the machine itself takes for one of PCMU: a thread that wakes as often, looks at as many sockets and sends as much, and
-//! does nothing. Then the same for the least that any program must do: to wake for each packet that is to be sent, and to look once.
+//! does nothing. Then the same for the least that any program must do, to wake for each packet that is to be sent and to look
+//! once; and for waking alone.
 //!
 //! All calls are in one pump, as in the program. Each sends to itself over loopback, so that what is measured is
 //! one end of each and nothing else: what it says comes back, is buffered, decoded and mixed. The first speaks
@@ -53,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let time = Duration::from_secs(seconds.parse()?);
         println!("processor-percent {:.3}", nothing(time, 2, 2)?);
         println!("percent-of-the-least {:.3}", nothing(time, 1, 1)?);
+        println!("percent-of-waking {:.3}", nothing(time, 1, 0)?);
         return Ok(());
     }
     let kind = match codec.as_str() {
@@ -133,8 +135,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sends a packet every 20 ms to itself, wakes so many times for each and looks at so many sockets then. Answers per cent of a
-/// processor.
+/// Sends a packet every 20 ms to itself, wakes so many times for each and looks at so many sockets then; without any, it sends none.
+/// Answers per cent of a processor.
 fn nothing(time: Duration, wakes: u32, looks: usize) -> Result<f64, Box<dyn Error>> {
     const PACKET: Duration = Duration::from_millis(20);
     let (socket, rtcp_socket) = media::socket::bind_pair(IpAddr::V4(Ipv4Addr::LOCALHOST), 0..=0)?;
@@ -155,7 +157,7 @@ fn nothing(time: Duration, wakes: u32, looks: usize) -> Result<f64, Box<dyn Erro
         for socket in sockets.iter().take(looks) {
             while socket.recv_from(&mut buffer).is_ok() {}
         }
-        if steps.is_multiple_of(wakes) {
+        if looks > 0 && steps.is_multiple_of(wakes) {
             socket.send_to(&packet, to)?;
         }
     }

@@ -22,18 +22,20 @@ pub(crate) fn carry(figures: &mut Figures) -> Result<(), Fault> {
     let mut command = Command::new(&program);
     let said = shell::output(command.args(["0", "nothing", "plain", SECONDS]))?;
     let nothing = value(&said, "processor-percent")?;
-    figures.add(
-        "nothing",
-        "an empty thread that wakes as often",
-        format!("{nothing:.3} % of one"),
-    );
     // What no program can do without: where that is above the goal, the machine is what misses it.
-    let least = value(&said, "percent-of-the-least")?;
-    figures.add(
-        "nothing",
-        "one that wakes for its packets alone",
-        format!("{least:.3} % of one"),
-    );
+    for (what, percent) in [
+        ("an empty thread that wakes as often", nothing),
+        (
+            "one that wakes for its packets alone",
+            value(&said, "percent-of-the-least")?,
+        ),
+        (
+            "one that wakes as often as that, and sends none",
+            value(&said, "percent-of-waking")?,
+        ),
+    ] {
+        figures.add("nothing", what, format!("{percent:.3} % of one"));
+    }
     for codec in ["pcmu", "opus"] {
         for protection in ["plain", "srtp"] {
             for calls in CALLS {
