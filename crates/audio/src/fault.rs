@@ -171,6 +171,21 @@ pub enum FaultKind {
     Failed = 5,
 }
 
+impl FaultKind {
+    /// What a back-end's error means for its device; nothing where it goes on.
+    pub(crate) fn of(kind: cpal::ErrorKind) -> Option<Self> {
+        use cpal::ErrorKind;
+        Some(match kind {
+            // Late or without real-time priority is not broken.
+            ErrorKind::Xrun | ErrorKind::RealtimeDenied => return None,
+            ErrorKind::DeviceNotAvailable => Self::Gone,
+            ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable => Self::Interrupted,
+            ErrorKind::DeviceChanged => Self::Changed,
+            _ => Self::Failed,
+        })
+    }
+}
+
 /// A fault of an open device, for the user to read and for the program to open another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -198,23 +213,15 @@ impl fmt::Display for Fault {
 pub(crate) struct FaultCell(AtomicU8);
 
 impl FaultCell {
-    /// Takes it down and says what it was, where it was a fault.
-    pub(crate) fn note(&self, kind: cpal::ErrorKind) -> Option<FaultKind> {
-        use cpal::ErrorKind;
-        let kind = match kind {
-            // Late or without real-time priority is not broken.
-            ErrorKind::Xrun | ErrorKind::RealtimeDenied => return None,
-            ErrorKind::DeviceNotAvailable => FaultKind::Gone,
-            ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable => FaultKind::Interrupted,
-            ErrorKind::DeviceChanged => FaultKind::Changed,
-            _ => FaultKind::Failed,
+    pub(crate) fn note(&self, kind: cpal::ErrorKind) {
+        let Some(kind) = FaultKind::of(kind) else {
+            return;
         };
         // The first is the cause, what follows its consequence; but one that says what it is tells more than one that does not.
         let _ = self.0.fetch_update(Relaxed, Relaxed, |before| {
             let is_vague = before == FaultKind::Failed as u8 && kind != FaultKind::Failed;
             (before == 0 || is_vague).then_some(kind as u8)
         });
-        Some(kind)
     }
 
     pub(crate) fn take(&self) -> Option<FaultKind> {

@@ -46,17 +46,18 @@ const CLOSING: Duration = Duration::from_millis(300);
 const STALLED: Duration = Duration::from_secs(3);
 
 /// What a back-end calls a failure may be a hiccup: that of ALSA says so when PulseAudio does not know for some milliseconds where
-/// its stream is, and goes on. Who moves at least half of the sound for so long afterwards is well, …
+/// its stream is, and goes on. One that moves less than half of what is due for so long has failed, …
 const DOUBT: Duration = Duration::from_millis(300);
 
-/// … and who has only begun may say so for longer.
-const DOUBT_AT_START: Duration = Duration::from_millis(600);
+/// … and one that has moved no more than this since it was opened has twice as long.
+const NEW: Duration = Duration::from_millis(500);
+const DOUBT_OF_THE_NEW: Duration = Duration::from_millis(600);
 
 /// What a device may ask for at once, so that it has something in hand.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// How long a back-end is held up that says that it failed: that of ALSA asks a device that is gone without a pause, before all
-/// other work, until it is closed.
+/// How long the back-end of ALSA is held up at a failure: it asks a device that is gone without a pause, before all other work, until
+/// it is closed.
 const HELD_UP: Duration = Duration::from_millis(1);
 
 /// What to hear with.
@@ -122,11 +123,12 @@ struct Card {
 
 /// A device that said that it had failed.
 struct Doubt {
-    /// The frames it had moved, and when.
-    before: u64,
-    since: Instant,
-    /// When it said so last.
-    told: Instant,
+    /// The frames it had moved when it said so first, and when that was.
+    first: (u64, Instant),
+    /// The same of the last look.
+    last: (u64, Instant),
+    /// The last look at which it had moved at least half of what was due.
+    well: Instant,
 }
 
 impl Drop for Card {
@@ -416,49 +418,55 @@ impl std::fmt::Debug for Prepared {
 
 impl Card {
     fn fault(&mut self, now: Instant) -> Option<FaultKind> {
-        match self.faults.take() {
-            Some(FaultKind::Failed) => {
-                let doubt = self.doubted.get_or_insert(Doubt {
-                    before: self.counters.frames(),
-                    since: now,
-                    told: now,
-                });
-                doubt.told = now;
-            }
-            Some(kind) => return Some(kind),
-            None => {}
+        let told = self.faults.take();
+        if told.is_some_and(|kind| kind != FaultKind::Failed) {
+            return told;
         }
-        self.failed(now).or_else(|| self.stalled(now))
+        self.failed(now, told.is_some())
+            .or_else(|| self.stalled(now))
     }
 
-    /// Whether it has stopped, having said that it failed.
-    fn failed(&mut self, now: Instant) -> Option<FaultKind> {
-        let doubt = self.doubted.as_ref()?;
-        let waited = now.saturating_duration_since(doubt.since);
-        if waited < DOUBT {
-            return None;
+    /// Whether it has stopped, having said at this look or at an earlier one that it failed.
+    fn failed(&mut self, now: Instant, told: bool) -> Option<FaultKind> {
+        let frames = self.counters.frames();
+        if told {
+            self.doubted.get_or_insert(Doubt {
+                first: (frames, now),
+                last: (frames, now),
+                well: now,
+            });
         }
-        let moved = self.counters.frames().saturating_sub(doubt.before) as f64;
+        let doubt = self.doubted.as_mut()?;
         let rate = f64::from(self.rate_hz);
-        let (due, at_once) = (waited.as_secs_f64() * rate, AT_ONCE.as_secs_f64() * rate);
-        // One whose sound nobody takes may ask for more and more of it.
-        let is_well = (due / 2.0..=due * 1.5 + at_once).contains(&moved);
+        let in_frames = |time: Duration| time.as_secs_f64() * rate;
+        let moved_and_due = |(before, since): (u64, Instant)| {
+            let due = in_frames(now.saturating_duration_since(since));
+            (frames.saturating_sub(before) as f64, due)
+        };
+        let (moved, due) = moved_and_due(std::mem::replace(&mut doubt.last, (frames, now)));
+        let is_well = due > 0.0 && moved >= due / 2.0;
         if is_well {
+            doubt.well = now;
+        }
+        let (moved, due) = moved_and_due(doubt.first);
+        let is_new = doubt.first.0 as f64 <= in_frames(NEW);
+        // One whose sound nobody takes may ask for more and more of it.
+        let is_mad = self.role != Role::Capture
+            && due >= in_frames(DOUBT)
+            && moved > due * 1.5 + in_frames(AT_ONCE);
+        // A sink of PulseAudio that was idle may take two seconds to begin. A back-end that says it only once, and ends, is not that.
+        let may_begin_late = is_new && cfg!(target_os = "linux");
+        if !told && !is_mad && (is_well || may_begin_late) {
             self.doubted = None;
             tracing::debug!(device = %self.name, "sound device said that it failed, and goes on");
             return None;
         }
-        let is_new = (doubt.before as f64) < at_once && moved < at_once;
-        if is_new && doubt.told != now {
-            // A sink of PulseAudio that was idle may take two seconds to begin: whether it does is seen by its frames.
+        let patience = if is_new { DOUBT_OF_THE_NEW } else { DOUBT };
+        let is_over = now.saturating_duration_since(doubt.well) >= patience;
+        (is_over || is_mad).then(|| {
             self.doubted = None;
-            return None;
-        }
-        if is_new && waited < DOUBT_AT_START {
-            return None;
-        }
-        self.doubted = None;
-        Some(FaultKind::Failed)
+            FaultKind::Failed
+        })
     }
 
     fn stalled(&mut self, now: Instant) -> Option<FaultKind> {
@@ -486,7 +494,11 @@ impl Watch {
     fn on_error(&self) -> impl FnMut(cpal::Error) + Send + 'static {
         let (closing, faults) = (Arc::clone(&self.closing), Arc::clone(&self.faults));
         move |error| {
-            if !closing.load(Relaxed) && faults.note(error.kind()) == Some(FaultKind::Failed) {
+            if !closing.load(Relaxed) {
+                faults.note(error.kind());
+            }
+            // Other back-ends end at a failure, and some tell of it in the callback that has the sound.
+            if cfg!(target_os = "linux") && FaultKind::of(error.kind()) == Some(FaultKind::Failed) {
                 std::thread::sleep(HELD_UP);
             }
         }
@@ -1045,43 +1057,69 @@ mod tests {
         assert_eq!(fault.to_string(), "The microphone has stopped working.");
     }
 
-    /// What a card says that has said that it failed, and that is asked again so much `later`. Meanwhile it has moved so many
-    /// blocks of 10 ms.
-    fn asked_again(card: &mut Card, blocks: usize, later: Duration) -> Option<FaultKind> {
-        let began = Instant::now();
-        card.faults.note(cpal::ErrorKind::BackendError);
-        assert_eq!(card.fault(began), None);
-        for _ in 0..blocks {
-            card.counters.count(480);
-        }
-        let told = card.fault(began + later);
-        assert_eq!(card.doubted.is_some(), told.is_none() && later < DOUBT);
-        told
+    /// A device at some rate, looked at every 100 ms for five seconds. It says that it failed at each look that is in `says`, moves
+    /// what is due, or more, between two looks as `moves` has it, and has moved so many seconds of sound before. Answers when
+    /// something is said of it, and what.
+    fn looked_at(
+        role: Role,
+        rate_hz: u32,
+        before_s: u64,
+        says: impl Fn(u32) -> bool,
+        moves: impl Fn(u32) -> f64,
+    ) -> Option<(Duration, FaultKind)> {
+        let slow = Fake::taking(&[(rate_hz, 2, SampleFormat::F32)], 0);
+        let mut card = match role {
+            Role::Capture => open_capture(role, &slow, true).unwrap().0,
+            _ => open_playout(role, &slow, true).unwrap().0,
+        };
+        let second = rate_hz as usize;
+        (0..before_s).for_each(|_| card.counters.count(second));
+        let began = card.seen.1;
+        (0..50u32).find_map(|look| {
+            if says(look) {
+                card.faults.note(cpal::ErrorKind::BackendError);
+            }
+            let frames = second as f64 / 10.0 * moves(look);
+            card.counters.count(frames as usize);
+            let after = Duration::from_millis(100) * look;
+            Some((after, card.fault(began + after)?))
+        })
     }
 
     #[test]
     fn a_device_that_says_that_it_failed_and_goes_on_is_kept() {
-        let best = [(48_000, 2, SampleFormat::F32)];
-        let works = Fake::taking(&best, 480);
-        let open = || {
-            let (card, _) = open_playout(Role::Playout, &works, true).unwrap();
-            (0..100).for_each(|_| card.counters.count(480));
-            card
-        };
-        let half_a_second = Duration::from_millis(500);
-        // Of 50: hardly fewer, fewer than half, and none.
-        assert_eq!(asked_again(&mut open(), 48, half_a_second), None);
-        let failed = Some(FaultKind::Failed);
-        assert_eq!(asked_again(&mut open(), 24, half_a_second), failed);
-        assert_eq!(asked_again(&mut open(), 0, half_a_second), failed);
-        // Nobody plays that much.
-        assert_eq!(asked_again(&mut open(), 300, half_a_second), failed);
-        // It may be too early to tell.
-        let mut card = open();
-        assert_eq!(asked_again(&mut card, 0, DOUBT / 2), None);
-        assert_eq!(card.fault(Instant::now() + DOUBT * 2), failed);
-        // What is gone is gone at once, whatever was said before that.
-        let mut card = open();
+        let always = |_| true;
+        let once = |look| look == 10;
+        let failed_at = |ms| Some((Duration::from_millis(ms), FaultKind::Failed));
+        for rate_hz in [8_000, 48_000] {
+            let plays = |says: fn(u32) -> bool, moves: fn(u32) -> f64| {
+                looked_at(Role::Playout, rate_hz, 10, says, moves)
+            };
+            // Once, once with a gap, now and then, and all the time: it plays.
+            assert_eq!(plays(once, |_| 1.0), None);
+            let pauses = |look| if (10..12).contains(&look) { 0.0 } else { 1.0 };
+            assert_eq!(plays(once, pauses), None);
+            assert_eq!(plays(|look| look % 2 == 0, |_| 0.9), None);
+            assert_eq!(plays(always, |_| 0.6), None);
+            // It has stopped, whether it goes on saying so or not; and it plays less than half.
+            let stops = |look| if look < 10 { 1.0 } else { 0.0 };
+            assert_eq!(plays(once, stops), failed_at(1_300));
+            assert_eq!(plays(|look| look >= 10, stops), failed_at(1_300));
+            let hardly = |look| if look < 10 { 1.0 } else { 0.3 };
+            assert_eq!(plays(once, hardly), failed_at(1_300));
+            // Nobody plays that much; a microphone may have it in hand.
+            let mad = |look| if look < 10 { 1.0 } else { 6.0 };
+            assert_eq!(plays(|look| look >= 10, mad), failed_at(1_300));
+            let hears = |moves| looked_at(Role::Capture, rate_hz, 10, once, moves);
+            assert_eq!(hears(mad as fn(u32) -> f64), None);
+            assert_eq!(hears(stops), failed_at(1_300));
+        }
+    }
+
+    #[test]
+    fn what_says_that_it_is_gone_is_gone_at_once_whatever_was_said_before() {
+        let works = Fake::taking(&[(48_000, 2, SampleFormat::F32)], 480);
+        let (mut card, _) = open_playout(Role::Playout, &works, true).unwrap();
         card.faults.note(cpal::ErrorKind::BackendError);
         card.faults.note(cpal::ErrorKind::DeviceNotAvailable);
         card.faults.note(cpal::ErrorKind::BackendError);
@@ -1090,47 +1128,40 @@ mod tests {
 
     #[test]
     fn a_device_that_says_that_it_failed_when_it_is_new_is_given_time() {
-        let best = [(48_000, 2, SampleFormat::F32)];
-        let slow = Fake::taking(&best, 240);
-        let ms = Duration::from_millis;
-        // How long it says so, when it begins to play, and when what is said of it.
-        let cases = [
-            (ms(50), Some(ms(1_900)), None),
-            (ms(50), None, Some((STALLED, FaultKind::Stalled))),
-            (ms(500), Some(ms(600)), None),
-            (ms(5_000), None, Some((DOUBT_AT_START, FaultKind::Failed))),
-        ];
-        for (says, begins, expected) in cases {
-            let (mut card, _) = open_playout(Role::Playout, &slow, true).unwrap();
-            let began = card.seen.1;
-            let told = (0..50).find_map(|look| {
-                let after = ms(100) * look;
-                if after <= says {
-                    card.faults.note(cpal::ErrorKind::BackendError);
-                }
-                if begins.is_some_and(|begins| after >= begins) {
-                    (0..10).for_each(|_| card.counters.count(480));
-                }
-                Some((after, card.fault(began + after)?))
-            });
-            assert_eq!(told, expected, "{says:?} {begins:?}");
+        let says_for = |looks: u32, begins: Option<u32>| {
+            let moves = |look| f64::from(u8::from(begins.is_some_and(|begins| look >= begins)));
+            looked_at(Role::Playout, 48_000, 0, |look| look <= looks, moves)
+        };
+        // It begins while it says so, when it no longer does, at the last moment, and long afterwards.
+        assert_eq!(says_for(4, Some(3)), None);
+        assert_eq!(says_for(4, Some(4)), None);
+        assert_eq!(says_for(5, Some(5)), None);
+        assert_eq!(says_for(20, Some(5)), None);
+        if cfg!(target_os = "linux") {
+            assert_eq!(says_for(5, Some(6)), None);
+            assert_eq!(says_for(0, Some(19)), None);
+            let stalled = Some((STALLED, FaultKind::Stalled));
+            assert_eq!(says_for(0, None), stalled);
         }
+        let failed = Some((DOUBT_OF_THE_NEW, FaultKind::Failed));
+        assert_eq!(says_for(50, None), failed);
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
-    fn a_back_end_that_fails_without_a_pause_is_held_up_until_it_is_closed() {
+    fn a_back_end_that_fails_without_a_pause_is_held_up_until_it_has_ended() {
         let watch = Watch {
             closing: Arc::default(),
             faults: Arc::default(),
         };
         let mut on_error = watch.on_error();
-        let began = Instant::now();
-        (0..20).for_each(|_| on_error(cpal::ErrorKind::BackendError.into()));
-        assert!(began.elapsed() >= HELD_UP * 20);
-        assert_eq!(watch.faults.take(), Some(FaultKind::Failed));
-        watch.closing.store(true, Relaxed);
-        on_error(cpal::ErrorKind::BackendError.into());
-        assert_eq!(watch.faults.take(), None);
+        for (closing, told) in [(false, Some(FaultKind::Failed)), (true, None)] {
+            watch.closing.store(closing, Relaxed);
+            let began = Instant::now();
+            (0..20).for_each(|_| on_error(cpal::ErrorKind::BackendError.into()));
+            assert!(began.elapsed() >= HELD_UP * 20);
+            assert_eq!(watch.faults.take(), told);
+        }
     }
 
     #[test]

@@ -19,11 +19,13 @@ use model::{
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 pub(crate) use self::side::Means;
-use self::side::{Job, LOOK_EVERY_WITHOUT, Opened, Side, WATCH};
+use self::side::{Job, Opened, Side, WATCH, watches};
 pub(crate) use self::sound::System;
 use crate::hub::Hub;
 use crate::shared::Ringing;
 
+/// Watches until it is asked again which devices there are, where that was not answered.
+const LIST_EVERY: u32 = watches(Duration::from_millis(500));
 /// How long devices are tried, when nobody ends it before.
 const TEST: Duration = Duration::from_secs(30);
 /// How long it is heard that a call came to nothing.
@@ -509,7 +511,7 @@ impl DevicesState {
     fn on_watch(&mut self, myself: &ActorRef<DevicesMsg>) {
         let jobs: Vec<Job> = self.sides.iter_mut().filter_map(Side::watch).collect();
         self.watches = self.watches.wrapping_add(1);
-        let asks_again = self.unlisted.is_some() && self.watches.is_multiple_of(LOOK_EVERY_WITHOUT);
+        let asks_again = self.unlisted.is_some() && self.watches.is_multiple_of(LIST_EVERY);
         if asks_again || jobs.iter().any(|job| !job.is_a_look()) {
             self.look(myself);
         }

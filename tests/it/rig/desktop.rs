@@ -268,7 +268,7 @@ impl SoundCard {
     }
 
     /// Plugs a sink in, which is the default then. One of PulseAudio that may rewind plays two seconds of silence in advance while
-    /// it is idle, and takes no sound for as long: this one may not.
+    /// it is idle, and may take no sound for as long: this one may not.
     pub(crate) fn plug(&self, sink: &str) {
         self.load(&format!(
             "module-null-sink sink_name={sink} norewinds=1 rate=48000 channels=2"

@@ -7,6 +7,7 @@ use std::time::Instant;
 use audio::{Devices, Fault, FaultKind};
 use media::PumpHandle;
 
+use super::side::{CALM, FIRST_REST, LONGEST_REST};
 use super::sound::{Open, Ready, Sound};
 use super::*;
 
@@ -400,14 +401,14 @@ fn a_device_that_stalls_again_and_again_is_tried_less_and_less_often_and_taken_b
         rests.push(watches);
     }
     println!("watches without it: {rests:?}");
-    assert!(rests.is_sorted() && rests[0] >= 10, "{rests:?}");
+    assert!(rests.is_sorted() && rests[0] >= FIRST_REST, "{rests:?}");
     assert!(
-        (320..=330).contains(&rests[7]),
+        (LONGEST_REST..LONGEST_REST + 10).contains(&rests[7]),
         "half a minute at most: {rests:?}"
     );
     // It works again: after half a minute its next fault is the first.
     fake.state().stalled.clear();
-    for _ in 0..400 {
+    for _ in 0..=LONGEST_REST + CALM {
         let job = side.watch();
         turn(&mut side, job);
     }

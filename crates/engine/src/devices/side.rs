@@ -22,22 +22,28 @@ use model::DeviceId;
 
 use super::sound::{Open, Ready, Sound};
 
-/// How often open devices are asked whether they still work: a fault is to be over before it is taken for the network's.
+/// How often open devices are asked whether they still work: what is opened again at once is missed for no longer than that.
 pub(super) const WATCH: Duration = Duration::from_millis(100);
 
-/// Watches of a side between two looks whether the right device is there, while another stands in …
-const LOOK_EVERY: u32 = 10;
+/// So much time in watches.
+pub(super) const fn watches(time: Duration) -> u32 {
+    (time.as_millis() / WATCH.as_millis()) as u32
+}
 
-/// … and while there is none at all.
-pub(super) const LOOK_EVERY_WITHOUT: u32 = 5;
+/// Watches of a side between two looks whether the right device is there, …
+const LOOK_EVERY: u32 = watches(Duration::from_secs(1));
+
+/// … and shortly after it has lost the only one.
+const LOOK_EVERY_AT_FIRST: u32 = watches(Duration::from_millis(500));
+const AT_FIRST: u32 = watches(Duration::from_secs(10));
 
 /// A device that failed is opened again at once. If that fails, too, it is left alone for so many watches, and then for twice as
 /// many each time, up to [`LONGEST_REST`].
-const FIRST_REST: u32 = 10;
-const LONGEST_REST: u32 = 320;
+pub(super) const FIRST_REST: u32 = watches(Duration::from_secs(1));
+pub(super) const LONGEST_REST: u32 = watches(Duration::from_secs(32));
 
 /// After so many watches without a fault the next one is the first again.
-const CALM: u32 = 300;
+pub(super) const CALM: u32 = watches(Duration::from_secs(30));
 
 /// Where a device is between shut and open.
 enum Opening {
@@ -202,16 +208,17 @@ impl Side {
         self.watches = self.watches.wrapping_add(1);
         self.rest = self.rest.saturating_sub(1);
         let may_differ = self.stands_in || self.chosen.is_none();
-        let open = self.card().map(str::to_owned);
-        let every = match open {
-            Some(_) => LOOK_EVERY,
-            None => LOOK_EVERY_WITHOUT,
+        let every = if self.is_without() && self.calm < AT_FIRST {
+            LOOK_EVERY_AT_FIRST
+        } else {
+            LOOK_EVERY
         };
         let is_time = self.rest == 0 && self.watches.is_multiple_of(every);
         if self.looking || !may_differ || !is_time {
             return None;
         }
         self.looking = true;
+        let open = self.card().map(str::to_owned);
         Some(self.job(What::Look { open }))
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn carry(figures: &mut Figures) -> Result<(), Fault> {
     let mut command = Command::new(&program);
     let said = shell::output(command.args(["0", "nothing", "plain", SECONDS]))?;
     let nothing = value(&said, "processor-percent")?;
-    // What no program can do without: where that is above the goal, the machine is what misses it.
+    // The second and the third no program can do without: where they are above the goal, the machine is what misses it.
     for (what, percent) in [
         ("an empty thread that wakes as often", nothing),
         (
